@@ -1,0 +1,117 @@
+//! The ranges that augmentation draws from.
+
+use std::ops::RangeInclusive;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// Ranges of the random changes made to each training image.
+///
+/// Every field at rest means "not used", and [`Default`] is [`AugmentConfig::none`]: a file that names only
+/// some fields uses only those. Values are drawn uniformly and independently by [`draw()`](crate::draw()).
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct AugmentConfig {
+    /// Rotation in degrees, drawn from `-r..r`; 180 turns freely. 0 to 180, at rest 0.
+    pub rotation_degrees: f64,
+    /// Shift along the width as a fraction of the width, drawn from `-s..s`. 0 to below 1, at rest 0.
+    pub width_shift: f64,
+    /// Shift along the height as a fraction of the height, drawn from `-s..s`. 0 to below 1, at rest 0.
+    pub height_shift: f64,
+    /// Shear in degrees, drawn from `-s..s`. 0 to below 90, at rest 0.
+    pub shear_degrees: f64,
+    /// Lowest and highest zoom factor, drawn apart for the two axes. As in Keras the factor scales the part of
+    /// the image that is looked at: below 1 the cell grows, above 1 it shrinks. Above 0, at rest (1, 1).
+    pub zoom: (f64, f64),
+    /// Mirror left and right with probability 0.5. At rest false.
+    pub horizontal_flip: bool,
+    /// Mirror top and bottom with probability 0.5. At rest false.
+    pub vertical_flip: bool,
+    /// All channels are multiplied by a factor from `1-b..1+b`, as in torchvision's `ColorJitter`. 0 to 1, at
+    /// rest 0.
+    pub brightness: f64,
+    /// Distances from mid-grey (0.5) are multiplied by a factor from `1-c..1+c`. Torchvision's `ColorJitter`
+    /// takes the image's mean grey instead; the fixed pivot keeps the change independent of the pixels.
+    /// 0 to 1, at rest 0.
+    pub contrast: f64,
+    /// Distances from the pixel's own grey (0.299 R + 0.587 G + 0.114 B) are multiplied by a factor from
+    /// `1-s..1+s`, as in torchvision's `ColorJitter`. 0 to 1, at rest 0.
+    pub saturation: f64,
+    /// Rotation of the hue in turns, drawn from `-h..h`, in the chroma plane of NTSC's YIQ. The range and the
+    /// direction (positive: red to yellow to green) are those of torchvision's `ColorJitter`, whose rotation in
+    /// HSV is not linear. 0 to 0.5, at rest 0.
+    pub hue: f64,
+}
+
+impl AugmentConfig {
+    /// Changes nothing.
+    pub fn none() -> Self {
+        Self {
+            rotation_degrees: 0.0,
+            width_shift: 0.0,
+            height_shift: 0.0,
+            shear_degrees: 0.0,
+            zoom: (1.0, 1.0),
+            horizontal_flip: false,
+            vertical_flip: false,
+            brightness: 0.0,
+            contrast: 0.0,
+            saturation: 0.0,
+            hue: 0.0,
+        }
+    }
+
+    /// The ranges of the tutorial: rotation by 20 degrees, shifts of 5 %, zoom of 5 %, the horizontal flip, and a
+    /// shear of 0.05, which Keras reads as degrees, so that it is as good as none.
+    pub fn tutorial() -> Self {
+        Self {
+            rotation_degrees: 20.0,
+            width_shift: 0.05,
+            height_shift: 0.05,
+            shear_degrees: 0.05,
+            zoom: (0.95, 1.05),
+            horizontal_flip: true,
+            ..Self::none()
+        }
+    }
+
+    /// Checks that every range is one that images can be drawn from.
+    ///
+    /// # Errors
+    /// [`Error::Config`] names the first field outside the range that its documentation states; NaN is outside
+    /// of every range.
+    pub fn check(&self) -> Result<(), Error> {
+        const BELOW_ONE: RangeInclusive<f64> = 0.0..=1.0_f64.next_down();
+        const BELOW_90: RangeInclusive<f64> = 0.0..=90.0_f64.next_down();
+        for (field, value, range, expected) in [
+            ("rotation_degrees", self.rotation_degrees, 0.0..=180.0, "0 to 180 degrees"),
+            ("width_shift", self.width_shift, BELOW_ONE, "a fraction of the width, from 0 to below 1"),
+            ("height_shift", self.height_shift, BELOW_ONE, "a fraction of the height, from 0 to below 1"),
+            ("shear_degrees", self.shear_degrees, BELOW_90, "0 to below 90 degrees"),
+            ("brightness", self.brightness, 0.0..=1.0, "0 to 1"),
+            ("contrast", self.contrast, 0.0..=1.0, "0 to 1"),
+            ("saturation", self.saturation, 0.0..=1.0, "0 to 1"),
+            ("hue", self.hue, 0.0..=0.5, "0 to 0.5 turns"),
+        ] {
+            if !range.contains(&value) {
+                return Err(Error::Config { field, expected, found: value.to_string() });
+            }
+        }
+        let (low, high) = self.zoom;
+        if !(low > 0.0 && low <= high && high.is_finite()) {
+            return Err(Error::Config {
+                field: "zoom",
+                expected: "two factors above 0, the lower one first",
+                found: format!("[{low}, {high}]"),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Default for AugmentConfig {
+    fn default() -> Self {
+        Self::none()
+    }
+}

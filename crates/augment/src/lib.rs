@@ -1,0 +1,46 @@
+//! Seeded, batched image augmentation after Keras's `ImageDataGenerator`.
+//!
+//! It stands on the ground of the project, knows no other crate of it but the one that finds libtorch, and is used
+//! by the training loop between loading a batch and the forward pass:
+//!
+//! 1. [`AugmentConfig`] states the ranges; [`AugmentConfig::tutorial`] is the recipe of the PyImageSearch tutorial.
+//! 2. [`draw()`] turns the ranges into the [`Draw`] of one image: a pure function of the seed, the epoch and the
+//!    image's index, so neither batch size nor thread count nor call order can change what an image looks like.
+//! 3. [`apply`] carries the draws of a batch out on the device where the batch lives: one bilinear resampling for
+//!    everything geometric, one colour matrix an image for everything about colour.
+//!
+//! Resampling agrees with Keras 3's `apply_transform` (`fill_mode="nearest"`, `interpolation_order=1`) on square
+//! images and with `scipy.ndimage.affine_transform` on all. On non-square images Keras itself turns about a point
+//! that is not the centre, because it exchanges the two halves of the sides; this crate does not follow it there.
+//!
+//! ```
+//! use malaria_augment::{AugmentConfig, apply, draw};
+//! use tch::{Device, Kind, Tensor};
+//!
+//! let config = AugmentConfig::tutorial();
+//! config.check()?;
+//! let images = Tensor::rand([2, 3, 16, 24], (Kind::Float, Device::Cpu)); // [N, 3, H, W] in [0, 1]
+//!
+//! let (seed, epoch) = (42, 0);
+//! let draws = [draw(&config, seed, epoch, 7), draw(&config, seed, epoch, 8)];
+//! let augmented = apply(&images, &draws)?;
+//! assert_eq!(augmented.size(), [2, 3, 16, 24]);
+//! assert_ne!(augmented, images);
+//!
+//! // The same image, alone in its batch, looks the same.
+//! assert_eq!(apply(&images.narrow(0, 1, 1), &draws[1..])?, augmented.narrow(0, 1, 1));
+//! # Ok::<(), malaria_augment::Error>(())
+//! ```
+
+mod affine;
+mod apply;
+mod colour;
+mod config;
+mod draw;
+mod error;
+
+pub use affine::affine;
+pub use apply::apply;
+pub use config::AugmentConfig;
+pub use draw::{Draw, draw};
+pub use error::Error;

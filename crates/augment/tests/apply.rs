@@ -1,0 +1,244 @@
+//! What holds for `apply` whatever the image and the draw.
+
+use malaria_augment::{AugmentConfig, Draw, Error, apply, draw};
+use tch::{Device, Kind, Tensor};
+
+/// Asymmetric random images, `[count, 3, height, width]`, the same on every call.
+fn images(count: i64, height: i64, width: i64) -> Tensor {
+    let places = Tensor::arange(count * 3 * height * width, (Kind::Int64, Device::Cpu));
+    let hashed = (places * 2_654_435_761_i64).remainder(65_537);
+    (hashed.to_kind(Kind::Float) / 65_536.0).view([count, 3, height, width])
+}
+
+/// The same values in channels_last memory.
+fn channels_last(images: &Tensor) -> Tensor {
+    images.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]) // NCHW => NHWC => NCHW
+}
+
+/// A configuration that uses everything.
+fn everything() -> AugmentConfig {
+    AugmentConfig {
+        vertical_flip: true,
+        brightness: 0.2,
+        contrast: 0.2,
+        saturation: 0.3,
+        hue: 0.1,
+        ..AugmentConfig::tutorial()
+    }
+}
+
+fn largest_difference(left: &Tensor, right: &Tensor) -> f64 {
+    (left - right).abs().max().double_value(&[])
+}
+
+/// Draws that differ in kind: some do nothing, some only move, some only recolour.
+fn mixed_draws(count: u64) -> Vec<Draw> {
+    let configs = [
+        everything(),
+        AugmentConfig::none(),
+        AugmentConfig::tutorial(),
+        AugmentConfig { hue: 0.2, brightness: 0.4, ..AugmentConfig::none() },
+    ];
+    (0..count).map(|index| draw(&configs[index as usize % 4], 5, 1, index)).collect()
+}
+
+#[test]
+fn identity_returns_the_images_bit_by_bit() {
+    for images in [images(3, 5, 8), channels_last(&images(3, 5, 8)), images(0, 5, 8)] {
+        let draws = vec![Draw::identity(); images.size()[0] as usize];
+        let same = apply(&images, &draws).unwrap();
+        assert_eq!(same, images);
+        assert_eq!(same.stride(), images.stride());
+        assert_eq!(same.data_ptr(), images.data_ptr(), "copied for nothing");
+    }
+}
+
+#[test]
+fn a_change_leaves_its_input_alone() {
+    let images = images(4, 5, 8);
+    let before = images.copy();
+    let changed = apply(&images, &mixed_draws(4)).unwrap();
+    assert_ne!(changed, images);
+    assert_eq!(images, before);
+}
+
+#[test]
+fn flips_mirror_the_axis_of_their_name_undo_themselves_and_commute() {
+    let images = images(2, 5, 8);
+    let flip = |images: &Tensor, horizontal_flip, vertical_flip| {
+        let draw = Draw { horizontal_flip, vertical_flip, ..Draw::identity() };
+        apply(images, &[draw; 2]).unwrap()
+    };
+    for (horizontal, vertical, axes) in [(true, false, &[3][..]), (false, true, &[2]), (true, true, &[2, 3])]
+    {
+        let flipped = flip(&images, horizontal, vertical);
+        assert!(largest_difference(&flipped, &images.flip(axes)) < 1e-5);
+        assert!(largest_difference(&flip(&flipped, horizontal, vertical), &images) < 1e-5);
+    }
+    let one_way = flip(&flip(&images, true, false), false, true);
+    let other_way = flip(&flip(&images, false, true), true, false);
+    assert!(largest_difference(&one_way, &other_way) < 1e-5);
+    assert!(largest_difference(&one_way, &flip(&images, true, true)) < 1e-5);
+}
+
+/// Worked by hand on a 2 x 4 image: a quarter of the width is one column, half of the height one row.
+#[test]
+fn a_shift_moves_the_content_left_and_up_and_repeats_the_border() {
+    let plane = Tensor::from_slice(&[0.0_f32, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]).view([1, 1, 2, 4]);
+    let images = plane.expand([1, 3, 2, 4], false);
+    let shift = |width_shift, height_shift| {
+        let draw = Draw { width_shift, height_shift, ..Draw::identity() };
+        let plane = apply(&images, &[draw]).unwrap().select(1, 2).flatten(0, -1);
+        Vec::<f32>::try_from(plane).unwrap()
+    };
+    let close = |left: Vec<f32>, right: [f32; 8]| left.iter().zip(right).all(|(l, r)| (l - r).abs() < 1e-6);
+    assert!(close(shift(0.25, 0.0), [0.1, 0.2, 0.3, 0.3, 0.5, 0.6, 0.7, 0.7]));
+    assert!(close(shift(-0.5, 0.0), [0.0, 0.0, 0.0, 0.1, 0.4, 0.4, 0.4, 0.5]));
+    assert!(close(shift(0.0, 0.5), [0.4, 0.5, 0.6, 0.7, 0.4, 0.5, 0.6, 0.7]));
+    assert!(close(shift(0.125, 0.0), [0.05, 0.15, 0.25, 0.3, 0.45, 0.55, 0.65, 0.7]));
+}
+
+#[test]
+fn a_quarter_turn_is_counter_clockwise() {
+    let images = images(1, 6, 6);
+    let quarter = Draw { rotation_degrees: 90.0, ..Draw::identity() };
+    let turned = apply(&images, &[quarter]).unwrap();
+    assert!(largest_difference(&turned, &images.rot90(1, [2, 3])) < 1e-5);
+}
+
+#[test]
+fn an_image_looks_the_same_in_any_batch() {
+    let images = images(7, 13, 10);
+    let draws = mixed_draws(7);
+    let together = apply(&images, &draws).unwrap();
+    for (place, draw) in draws.iter().enumerate() {
+        let image = images.narrow(0, place as i64, 1);
+        let alone = apply(&image, &[*draw]).unwrap();
+        assert_eq!(alone, together.narrow(0, place as i64, 1), "image {place}");
+    }
+    let reversed: Vec<_> = draws.iter().rev().copied().collect();
+    assert_eq!(apply(&images.flip([0]), &reversed).unwrap().flip([0]), together);
+}
+
+#[test]
+fn an_image_looks_the_same_with_any_number_of_threads() {
+    let images = images(32, 64, 64);
+    let draws = mixed_draws(32);
+    let threads_before = tch::get_num_threads();
+    let [one, two, five] = [1, 2, 5].map(|threads| {
+        tch::set_num_threads(threads);
+        apply(&images, &draws).unwrap()
+    });
+    tch::set_num_threads(threads_before);
+    assert_eq!(one, two);
+    assert_eq!(one, five);
+}
+
+#[test]
+fn memory_layout_is_kept_and_does_not_change_values() {
+    let images = images(4, 6, 9);
+    let last = channels_last(&images);
+    let all_active: Vec<_> = (0..4).map(|index| draw(&everything(), 0, 0, index)).collect();
+    let only_colour = vec![Draw { hue: 0.1, ..Draw::identity() }; 4];
+    for draws in [all_active, only_colour, mixed_draws(4)] {
+        let from_first = apply(&images, &draws).unwrap();
+        let from_last = apply(&last, &draws).unwrap();
+        assert_eq!(from_first.stride(), images.stride());
+        assert_eq!(from_last.stride(), last.stride());
+        assert_eq!(from_first, from_last);
+    }
+}
+
+#[test]
+fn results_stay_between_zero_and_one() {
+    let images = images(16, 8, 11);
+    let wild = AugmentConfig {
+        brightness: 1.0,
+        contrast: 1.0,
+        saturation: 1.0,
+        hue: 0.5,
+        rotation_degrees: 180.0,
+        ..everything()
+    };
+    let draws: Vec<_> = (0..16).map(|index| draw(&wild, 9, 0, index)).collect();
+    let changed = apply(&images, &draws).unwrap();
+    assert_eq!((changed.min().double_value(&[]), changed.max().double_value(&[])), (0.0, 1.0));
+
+    // Unclamped, the weights of a resampling alone put some of these pixels a rounding error above 1.
+    let draws: Vec<_> = (0..16).map(|index| draw(&AugmentConfig::tutorial(), 9, 0, index)).collect();
+    let white = apply(&images.ones_like(), &draws).unwrap();
+    assert!(white.max().double_value(&[]) <= 1.0);
+}
+
+#[test]
+fn hue_and_saturation_leave_greys_and_full_turns_alone() {
+    let greys = images(1, 4, 6).narrow(1, 0, 1).repeat([1, 3, 1, 1]);
+    let chroma = Draw { hue: 0.3, saturation: 1.7, ..Draw::identity() };
+    assert!(largest_difference(&apply(&greys, &[chroma]).unwrap(), &greys) < 1e-6);
+
+    let images = images(1, 4, 6);
+    let full_turn = Draw { hue: 1.0, ..Draw::identity() };
+    assert!(largest_difference(&apply(&images, &[full_turn]).unwrap(), &images) < 1e-6);
+    // Towards yellow: a positive turn takes from red, and gives to green.
+    let red = Tensor::from_slice(&[0.5_f32, 0.2, 0.2]).view([1, 3, 1, 1]);
+    let turned = apply(&red, &[Draw { hue: 0.05, ..Draw::identity() }]).unwrap();
+    assert!(turned.double_value(&[0, 1]) > 0.21 && turned.double_value(&[0, 2]) < 0.19);
+}
+
+#[test]
+fn a_single_row_column_or_pixel_is_an_image() {
+    let draws = [draw(&everything(), 0, 0, 0); 2];
+    for (height, width) in [(1, 7), (7, 1), (1, 1)] {
+        let changed = apply(&images(2, height, width), &draws).unwrap();
+        assert_eq!(changed.size(), [2, 3, height, width]);
+        assert_eq!(changed.isfinite().all().int64_value(&[]), 1);
+    }
+}
+
+#[test]
+fn what_is_not_a_batch_of_rgb_floats_is_refused() {
+    let identity = [Draw::identity(); 2];
+    for shape in
+        [&[2, 4, 5, 5][..], &[2, 5, 5, 3], &[3, 5, 5], &[2, 3, 0, 5], &[2, 3, 5, 0], &[2, 1, 3, 5, 5]]
+    {
+        let batch = Tensor::zeros(shape, (Kind::Float, Device::Cpu));
+        let Err(Error::Shape { found }) = apply(&batch, &identity) else {
+            panic!("{shape:?} was taken");
+        };
+        assert_eq!(found, shape);
+    }
+    for kind in [Kind::Uint8, Kind::Int64, Kind::Half, Kind::BFloat16] {
+        let batch = Tensor::zeros([2, 3, 5, 5], (kind, Device::Cpu));
+        assert!(matches!(apply(&batch, &identity), Err(Error::Kind { found }) if found == kind));
+    }
+    assert!(matches!(apply(&Tensor::new(), &identity), Err(Error::Shape { .. })));
+    let batch = images(3, 5, 5);
+    assert!(matches!(apply(&batch, &identity), Err(Error::DrawCount { images: 3, draws: 2 })));
+}
+
+#[test]
+fn a_draw_that_is_not_finite_is_refused_by_name() {
+    type FieldOf = fn(&mut Draw) -> &mut f64;
+    let spoilt: [(&str, FieldOf); 10] = [
+        ("rotation_degrees", |draw| &mut draw.rotation_degrees),
+        ("width_shift", |draw| &mut draw.width_shift),
+        ("height_shift", |draw| &mut draw.height_shift),
+        ("shear_degrees", |draw| &mut draw.shear_degrees),
+        ("width_zoom", |draw| &mut draw.width_zoom),
+        ("height_zoom", |draw| &mut draw.height_zoom),
+        ("brightness", |draw| &mut draw.brightness),
+        ("contrast", |draw| &mut draw.contrast),
+        ("saturation", |draw| &mut draw.saturation),
+        ("hue", |draw| &mut draw.hue),
+    ];
+    for (name, field_of) in spoilt {
+        for value in [f64::NAN, f64::INFINITY] {
+            let mut draws = [Draw::identity(); 2];
+            *field_of(&mut draws[1]) = value;
+            let Err(Error::Draw { index: 1, field, .. }) = apply(&images(2, 5, 5), &draws) else {
+                panic!("{name} = {value} was taken");
+            };
+            assert_eq!(field, name);
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! All files of an index => one array of pixels in memory.
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use fast_image_resize::Resizer;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::decode::{BadImage, try_read};
+use crate::error::{Error, Result};
+use crate::fingerprint::Fingerprint;
+use crate::index::Index;
+use crate::resize::{ResizePolicy, resize_with};
+
+/// Longest side that cells are held at, in pixels.
+const MAX_SIZE: u32 = 4096;
+
+/// Square pictures of one size: `[N, size, size, 3]` of u8, the channels red, green, blue.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Cells {
+    size: u32,
+    pixels: Vec<u8>,
+}
+
+impl Cells {
+    /// Wraps pixels that are already `[N, size, size, 3]`.
+    ///
+    /// # Errors
+    /// Where `size` is 0 or above 4096, or the number of bytes is no multiple of `size * size * 3`.
+    pub fn from_pixels(size: u32, pixels: Vec<u8>) -> Result<Self> {
+        check_size(size)?;
+        if !pixels.len().is_multiple_of(cell_bytes(size)) {
+            return Err(Error::RaggedPixels { size, bytes: pixels.len() });
+        }
+        Ok(Self { size, pixels })
+    }
+
+    /// Number of cells, N.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.pixels.len() / cell_bytes(self.size)
+    }
+
+    /// Whether there is no cell.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pixels.is_empty()
+    }
+
+    /// Side of each cell in pixels.
+    #[must_use]
+    pub fn size(&self) -> u32 {
+        self.size
+    }
+
+    /// All pixels, `[N, size, size, 3]`.
+    #[must_use]
+    pub fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+
+    /// Pixels of cell `i`, `[size, size, 3]`.
+    ///
+    /// # Panics
+    /// Where `i` is not below [`Cells::len`], as slices do.
+    #[must_use]
+    pub fn cell(&self, i: usize) -> &[u8] {
+        let bytes = cell_bytes(self.size);
+        &self.pixels[i * bytes..(i + 1) * bytes]
+    }
+}
+
+impl fmt::Debug for Cells {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cells").field("len", &self.len()).field("size", &self.size).finish_non_exhaustive()
+    }
+}
+
+/// What to do about images that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CorruptPolicy {
+    /// Refuse the whole folder, with the list of all of them.
+    #[default]
+    Fail,
+    /// Go on without them, and say which they were.
+    Skip,
+}
+
+/// An index and what its files held. The three lists go together: position `i` of each is the same cell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// The index, without the images that were skipped.
+    pub index: Index,
+    /// Pixels of each sample.
+    pub cells: Cells,
+    /// Size and hash of each sample's file.
+    pub fingerprints: Vec<Fingerprint>,
+    /// The images that were skipped, in the order of their paths.
+    pub skipped: Vec<BadImage>,
+}
+
+/// Reads, decodes and resizes every image of `index` to `size` pixels a side, on all threads of the rayon pool.
+///
+/// The result does not depend on the number of threads. `progress` is called after each file with the number of
+/// files that are done, from several threads and so not always in ascending order.
+///
+/// # Errors
+/// Where `size` is 0 or above 4096, or the array does not fit in memory. Under [`CorruptPolicy::Fail`],
+/// [`Error::BadImages`] with every image that cannot be used; under [`CorruptPolicy::Skip`], where a class loses its
+/// last image.
+pub fn load(
+    mut index: Index,
+    size: u32,
+    policy: ResizePolicy,
+    corrupt: CorruptPolicy,
+    progress: &(dyn Fn(usize) + Sync),
+) -> Result<Loaded> {
+    check_size(size)?;
+    let cell_bytes = cell_bytes(size);
+    let mut pixels = zeros(index.samples.len(), size)?;
+    let done = AtomicUsize::new(0);
+    let read: Vec<Result<Fingerprint, BadImage>> = pixels
+        .par_chunks_exact_mut(cell_bytes)
+        .enumerate()
+        .map_init(Resizer::new, |resizer, (i, cell)| {
+            let path = index.full_path(i);
+            let result = match try_read(&path) {
+                Ok((picture, fingerprint)) => {
+                    cell.copy_from_slice(&resize_with(resizer, &picture, size, policy));
+                    Ok(fingerprint)
+                }
+                Err(reason) => Err(BadImage { path, reason }),
+            };
+            progress(done.fetch_add(1, Ordering::Relaxed) + 1);
+            result
+        })
+        .collect();
+
+    let kept: Vec<bool> = read.iter().map(Result::is_ok).collect();
+    let (mut fingerprints, mut skipped) = (Vec::with_capacity(read.len()), Vec::new());
+    for result in read {
+        match result {
+            Ok(fingerprint) => fingerprints.push(fingerprint),
+            Err(bad) => skipped.push(bad),
+        }
+    }
+    if !skipped.is_empty() {
+        if corrupt == CorruptPolicy::Fail {
+            return Err(Error::BadImages { root: index.root, bad: skipped });
+        }
+        index.retain(|i, _| kept[i]);
+        if let Some(class) = index.class_counts().iter().position(|&count| count == 0) {
+            return Err(Error::ClassLost { class: index.classes.swap_remove(class), bad: skipped });
+        }
+        close_gaps(&mut pixels, cell_bytes, &kept);
+    }
+    Ok(Loaded { index, cells: Cells { size, pixels }, fingerprints, skipped })
+}
+
+fn check_size(size: u32) -> Result<()> {
+    if size == 0 || size > MAX_SIZE {
+        return Err(Error::BadSize { size, most: MAX_SIZE });
+    }
+    Ok(())
+}
+
+/// Bytes of one cell; no more than 48 MiB, since sizes are checked.
+fn cell_bytes(size: u32) -> usize {
+    let side = size as usize;
+    side * side * 3
+}
+
+fn zeros(cells: usize, size: u32) -> Result<Vec<u8>> {
+    let no_memory = || Error::NoMemory { cells, size };
+    let bytes = cells.checked_mul(cell_bytes(size)).ok_or_else(no_memory)?;
+    let mut pixels = Vec::new();
+    pixels.try_reserve_exact(bytes).map_err(|_| no_memory())?;
+    pixels.resize(bytes, 0);
+    Ok(pixels)
+}
+
+/// Moves the cells that are kept to the front, in their order, and drops the rest.
+fn close_gaps(pixels: &mut Vec<u8>, cell_bytes: usize, kept: &[bool]) {
+    let mut next = 0;
+    for (i, _) in kept.iter().enumerate().filter(|(_, kept)| **kept) {
+        pixels.copy_within(i * cell_bytes..(i + 1) * cell_bytes, next);
+        next += cell_bytes;
+    }
+    pixels.truncate(next);
+}

@@ -1,0 +1,160 @@
+//! The bytes of one file => RGB.
+
+use std::fs::File;
+use std::io::{Cursor, Read};
+use std::path::{Path, PathBuf};
+
+use image::{DynamicImage, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+use crate::error::{Error, Result};
+use crate::fingerprint::Fingerprint;
+
+/// Longest side of an image that is decoded, in pixels. A cell has some hundred.
+const MAX_SIDE: u32 = 8192;
+/// Largest file that is read, in bytes.
+const MAX_FILE_BYTES: u64 = 512 << 20;
+
+/// An image file that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadImage {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it, such as "is empty" or what the decoder met.
+    pub reason: String,
+}
+
+/// Reads a file once: its pixels as RGB, `[height, width, 3]` of u8, and the fingerprint of its bytes.
+///
+/// # Errors
+/// [`Error::BadImage`] where the file cannot be read or [`decode`] refuses it.
+pub fn read_image(path: &Path) -> Result<(RgbImage, Fingerprint)> {
+    try_read(path).map_err(|reason| Error::BadImage(BadImage { path: path.to_path_buf(), reason }))
+}
+
+/// The pixels in the bytes of a PNG, JPEG, BMP, TIFF or WebP, as RGB: `[height, width, 3]` of u8.
+///
+/// The format is told from the bytes, whatever the extension says. Grey, palette and 16-bit images become 8-bit RGB;
+/// what is transparent is laid on black, the background of the cells. Of several pages or frames the first is taken.
+/// `path` only names the image in errors.
+///
+/// # Errors
+/// [`Error::BadImage`] where the bytes are none of these formats, truncated or corrupt, or the image is larger than
+/// 8192 px a side, which is refused before memory is taken for it.
+pub fn decode(contents: &[u8], path: &Path) -> Result<RgbImage> {
+    try_decode(contents).map_err(|reason| Error::BadImage(BadImage { path: path.to_path_buf(), reason }))
+}
+
+/// [`read_image`] with the reason alone, for those who gather many.
+pub(crate) fn try_read(path: &Path) -> Result<(RgbImage, Fingerprint), String> {
+    let mut contents = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut contents))
+        .map_err(|error| format!("cannot be read: {error}"))?;
+    if contents.len() as u64 > MAX_FILE_BYTES {
+        return Err(format!("is larger than {} MiB, the most that is read", MAX_FILE_BYTES >> 20));
+    }
+    Ok((try_decode(&contents)?, Fingerprint::of(&contents)))
+}
+
+fn try_decode(contents: &[u8]) -> Result<RgbImage, String> {
+    if contents.is_empty() {
+        return Err("is empty (0 bytes)".to_owned());
+    }
+    let image = match image::guess_format(contents) {
+        Ok(ImageFormat::Jpeg) => decode_jpeg(contents)?,
+        Ok(format @ (ImageFormat::Png | ImageFormat::Bmp | ImageFormat::Tiff | ImageFormat::WebP)) => {
+            decode_other(contents, format)?
+        }
+        Ok(format) => return Err(format!("is a {format:?}; expected PNG, JPEG, BMP, TIFF or WebP")),
+        Err(_) => return Err("is not an image; expected PNG, JPEG, BMP, TIFF or WebP".to_owned()),
+    };
+    if image.width() == 0 || image.height() == 0 {
+        return Err(format!("has no pixels ({} x {})", image.width(), image.height()));
+    }
+    Ok(image)
+}
+
+fn decode_other(contents: &[u8], format: ImageFormat) -> Result<RgbImage, String> {
+    if format == ImageFormat::WebP && !webp_ends(contents) {
+        return Err("cannot be decoded as WebP: it is shorter than it says".to_owned());
+    }
+    let mut reader = ImageReader::with_format(Cursor::new(contents), format);
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
+    reader.limits(limits);
+    reader.decode().map(on_black).map_err(|error| match error {
+        ImageError::Limits(_) => too_large(),
+        other => format!("cannot be decoded as {format:?}: {other}"),
+    })
+}
+
+/// JPEGs go past the `image` crate to the decoder below it, whose strict mode `image` switches off: there, what is
+/// missing from a truncated or corrupt file comes out grey and without an error.
+fn decode_jpeg(contents: &[u8]) -> Result<RgbImage, String> {
+    let failed = |error: &dyn std::fmt::Display| format!("cannot be decoded as Jpeg: {error}");
+    if !jpeg_ends(contents) {
+        return Err(failed(&"it is truncated (no end-of-image marker)"));
+    }
+    let options = DecoderOptions::default()
+        .set_strict_mode(true)
+        .set_max_width(usize::from(u16::MAX))
+        .set_max_height(usize::from(u16::MAX))
+        .jpeg_set_out_colorspace(ColorSpace::RGB);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(contents), options);
+    decoder.decode_headers().map_err(|error| failed(&error))?;
+    let (width, height) = decoder.dimensions().unwrap_or_default();
+    let (width, height) = (width as u32, height as u32);
+    if width > MAX_SIDE || height > MAX_SIDE {
+        return Err(too_large());
+    }
+    let pixels = decoder.decode().map_err(|error| failed(&error))?;
+    RgbImage::from_raw(width, height, pixels).ok_or_else(|| failed(&"it does not fill its own size"))
+}
+
+/// Whether a JPEG reaches its end-of-image marker. What breaks off in the last row of blocks passes even the strict
+/// decoder; and a search for the marker's bytes alone would stop at the end of an embedded thumbnail.
+fn jpeg_ends(contents: &[u8]) -> bool {
+    let mut at = 2;
+    loop {
+        // In what is entropy-coded, 0xFF comes before 0x00, a restart, or the next segment; elsewhere it opens one.
+        match (contents.get(at), contents.get(at + 1)) {
+            (Some(0xFF), Some(0xD9)) => return true,
+            (Some(0xFF), Some(0x00 | 0x01 | 0xD0..=0xD8)) => at += 2,
+            (Some(0xFF), Some(0xFF)) => at += 1,
+            (Some(0xFF), Some(_)) => match (contents.get(at + 2), contents.get(at + 3)) {
+                (Some(&high), Some(&low)) => at += 2 + usize::from(u16::from_be_bytes([high, low])),
+                _ => return false,
+            },
+            (Some(_), Some(_)) => at += 1,
+            _ => return false,
+        }
+    }
+}
+
+/// Whether a WebP is as long as its header says. What is missing from a lossy one is made up without an error.
+fn webp_ends(contents: &[u8]) -> bool {
+    let size = contents.get(4..8).and_then(|size| size.try_into().ok()).map_or(u32::MAX, u32::from_le_bytes);
+    contents.len() as u64 >= u64::from(size) + 8
+}
+
+fn too_large() -> String {
+    format!("is larger than {MAX_SIDE} px a side, the most that is decoded")
+}
+
+fn on_black(image: DynamicImage) -> RgbImage {
+    if !image.color().has_alpha() {
+        return image.into_rgb8();
+    }
+    let rgba = image.into_rgba8();
+    let mut rgb = RgbImage::new(rgba.width(), rgba.height());
+    for (to, from) in rgb.pixels_mut().zip(rgba.pixels()) {
+        let [red, green, blue, alpha] = from.0.map(u16::from);
+        to.0 = [red, green, blue].map(|value| ((value * alpha + 127) / 255) as u8);
+    }
+    rgb
+}

@@ -1,0 +1,80 @@
+//! What a file's bytes are known by, and files that are the same.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+
+use crate::index::Index;
+use crate::names::Subset;
+use crate::split::Split;
+
+/// Size and SHA-256 of a file: the same for a copy or under another name, another after any change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Fingerprint {
+    /// Size in bytes.
+    pub bytes: u64,
+    /// SHA-256 of the contents.
+    pub sha256: [u8; 32],
+}
+
+impl Fingerprint {
+    /// The fingerprint of a file's contents.
+    #[must_use]
+    pub fn of(contents: &[u8]) -> Self {
+        Self { bytes: contents.len() as u64, sha256: Sha256::digest(contents).into() }
+    }
+
+    /// The SHA-256 in 64 lower-case hexadecimal digits.
+    #[must_use]
+    pub fn hex(&self) -> String {
+        self.sha256.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// The bytes that `hex` writes, or `None` where it is not 64 hexadecimal digits.
+pub(crate) fn sha256_from_hex(hex: &str) -> Option<[u8; 32]> {
+    let mut sha256 = [0; 32];
+    if hex.len() != 64 || !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (byte, digits) in sha256.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(sha256)
+}
+
+/// Two samples or more with the same bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Duplicate {
+    /// Their positions in [`Index::samples`], ascending.
+    pub samples: Vec<usize>,
+    /// Whether they lie on different sides of the split, so that a cell that was trained on is also tested on.
+    pub across_sides: bool,
+    /// Whether they lie in folders of different classes, so that one of the labels is wrong.
+    pub across_classes: bool,
+}
+
+/// Files with the same bytes, in the order of the first of each.
+///
+/// `fingerprints` are those of `index.samples`, in their order. Samples on no side of the split count as one more side.
+#[must_use]
+pub fn duplicates(index: &Index, fingerprints: &[Fingerprint], split: &Split) -> Vec<Duplicate> {
+    let sides: Vec<Option<Subset>> = split.sides(index.samples.len());
+    let mut same: BTreeMap<&Fingerprint, Vec<usize>> = BTreeMap::new();
+    for (i, (_, fingerprint)) in index.samples.iter().zip(fingerprints).enumerate() {
+        same.entry(fingerprint).or_default().push(i);
+    }
+    let mut duplicates: Vec<Duplicate> = same
+        .into_values()
+        .filter(|samples| samples.len() > 1)
+        .map(|samples| Duplicate {
+            across_sides: samples.iter().any(|&i| sides[i] != sides[samples[0]]),
+            across_classes: samples
+                .iter()
+                .any(|&i| index.samples[i].class != index.samples[samples[0]].class),
+            samples,
+        })
+        .collect();
+    duplicates.sort_by_key(|duplicate| duplicate.samples[0]);
+    duplicates
+}

@@ -1,0 +1,53 @@
+//! Folders of cell images, from files on disk to one array of pixels.
+//!
+//! The ground floor, and the start of the one-way flow: files => [`Index`] (sorted samples with class and patient) =>
+//! [`Split`] (train, validation, test; by cell or by patient) => [`Cells`] (decoded, resized, u8
+//! `[N, size, size, 3]`). A split is written to and read from CSV ([`write_manifest`], [`read_manifest`]), or laid out
+//! as folders ([`build_tree`]). Nothing here knows of tensors; the crates above take [`Cells`] and positions.
+//!
+//! ```
+//! use image::{Rgb, RgbImage};
+//! use malaria_dataset::{CorruptPolicy, Index, ResizePolicy, SplitConfig, load, split};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let data = tempfile::tempdir()?;
+//! for class in ["Parasitized", "Uninfected"] {
+//!     std::fs::create_dir(data.path().join(class))?;
+//!     for cell in 0..20 {
+//!         let picture = RgbImage::from_pixel(90, 70, Rgb([200, 120, 5 * cell]));
+//!         picture.save(data.path().join(class).join(format!("C{cell}_thinF_IMG_1_cell_1.png")))?;
+//!     }
+//! }
+//! let index = Index::open(data.path())?;
+//! let loaded = load(index, 64, ResizePolicy::Stretch, CorruptPolicy::Fail, &|_done| {})?;
+//! let split = split(&loaded.index, &SplitConfig::default())?;
+//! assert_eq!(loaded.cells.pixels().len(), 40 * 64 * 64 * 3);
+//! assert_eq!([split.train.len(), split.validation.len(), split.test.len()], [29, 3, 8]);
+//! # Ok(())
+//! # }
+//! ```
+
+mod atomic;
+mod build_tree;
+mod cells;
+mod decode;
+mod error;
+mod fingerprint;
+mod index;
+mod manifest;
+mod names;
+mod partition;
+mod resize;
+mod split;
+mod walk;
+
+pub use build_tree::{BuildReport, Link, build_tree};
+pub use cells::{Cells, CorruptPolicy, Loaded, load};
+pub use decode::{BadImage, decode, read_image};
+pub use error::{Error, Result};
+pub use fingerprint::{Duplicate, Fingerprint, duplicates};
+pub use index::{Index, Sample, list_images};
+pub use manifest::{Changes, Entry, Manifest, read_manifest, write_manifest};
+pub use names::Subset;
+pub use resize::{ResizePolicy, resize};
+pub use split::{Leakage, Protocol, Split, SplitConfig, k_fold, split};

@@ -1,0 +1,142 @@
+//! What the names of files and folders say: image or not, which patient, which side of a split.
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// Extensions taken for images, in any case: the tutorial's six and WebP.
+const IMAGE_EXTENSIONS: [&str; 7] = ["png", "jpg", "jpeg", "bmp", "tif", "tiff", "webp"];
+
+/// One of the three sides of a split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Subset {
+    /// What the weights are fitted to.
+    Train,
+    /// What epochs and thresholds are chosen by.
+    Validation,
+    /// What is looked at once, after the last decision.
+    Test,
+}
+
+impl Subset {
+    /// All three, in the order train, validation, test.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
+
+    /// Its name in files: `train`, `validation` or `test`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+
+    /// Its folder in the tutorial's tree: `training`, `validation` or `testing`.
+    #[must_use]
+    pub const fn folder(self) -> &'static str {
+        match self {
+            Self::Train => "training",
+            Self::Validation => "validation",
+            Self::Test => "testing",
+        }
+    }
+}
+
+impl fmt::Display for Subset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Subset {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let known = || Self::ALL.map(Self::name).join(", ");
+        Self::ALL.into_iter().find(|subset| subset.name() == name).ok_or_else(|| Error::UnknownName {
+            what: "subset",
+            found: name.to_owned(),
+            expected: known(),
+        })
+    }
+}
+
+/// Whether a folder is called as others call the sides of a split: `train`, `val`, `Test`. Taken for class folders,
+/// such folders would teach a model to tell training cells from test cells.
+pub(crate) fn names_a_side(folder: &str) -> bool {
+    let names = ["train", "training", "val", "valid", "validation", "dev", "test", "testing"];
+    names.iter().any(|name| folder.eq_ignore_ascii_case(name))
+}
+
+/// Whether the extension is one of an image.
+pub(crate) fn is_image(path: &Path) -> bool {
+    path.extension()
+        .and_then(|extension| extension.to_str())
+        .is_some_and(|found| IMAGE_EXTENSIONS.iter().any(|known| found.eq_ignore_ascii_case(known)))
+}
+
+/// Whether a file or folder is the system's own business: hidden, or what macOS adds to a zip.
+pub(crate) fn is_set_aside(name: &str) -> bool {
+    name.starts_with('.') || name == "__MACOSX"
+}
+
+/// The patient in a file name of the NIH's set: the `C<number>` at its head.
+///
+/// `C33P1thinF_IMG_…`, `C6NThinF_…` and `C1_thinF_…` are of C33, C6 and C1. What follows (the slide, `P<number>`, or
+/// the stain) is not looked at: healthy cases have no `P`, and one patient may have several.
+pub(crate) fn patient_of(file_name: &str) -> Option<String> {
+    let digits = file_name.strip_prefix('C')?;
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    (end > 0).then(|| format!("C{}", &digits[..end]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_patient_is_the_number_after_the_leading_c() {
+        for (name, patient) in [
+            ("C33P1thinF_IMG_20150619_114756a_cell_179.png", Some("C33")),
+            ("C1_thinF_IMG_20150604_104722_cell_9.png", Some("C1")),
+            ("C6NThinF_IMG_20150609_122108_cell_1.png", Some("C6")),
+            ("C39P4thinF_original_IMG_20150622_105335_cell_12.png", Some("C39")),
+            ("C68P29N_ThinF_IMG_20150819_134112_cell_159.png", Some("C68")),
+            ("C37BP2_thinF_IMG_20150620_133111a_cell_87.png", Some("C37")),
+            ("C51AP12thinF_IMG_20150724_153723_cell_42.png", Some("C51")),
+            ("C7", Some("C7")),
+            ("P12thinF_C33_cell_1.png", None),
+            ("Cell_12.png", None),
+            ("c33.png", None),
+            ("33.png", None),
+            ("", None),
+        ] {
+            assert_eq!(patient_of(name).as_deref(), patient, "{name}");
+        }
+    }
+
+    #[test]
+    fn extensions_are_known_in_any_case() {
+        for name in ["a.png", "a.JPG", "a.Jpeg", "a.bmp", "a.TIF", "a.tiff", "a.WebP", "a.b.png"] {
+            assert!(is_image(Path::new(name)), "{name}");
+        }
+        for name in ["a.gif", "a.txt", "png", "a.png.part", "a.", "Thumbs.db"] {
+            assert!(!is_image(Path::new(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_of_subsets_read_back() {
+        for subset in Subset::ALL {
+            assert_eq!(subset.name().parse::<Subset>().unwrap(), subset);
+        }
+        let message = "training".parse::<Subset>().unwrap_err().to_string();
+        assert!(message.contains("`training`") && message.contains("train, validation, test"), "{message}");
+    }
+}

@@ -1,0 +1,266 @@
+//! The dealing itself: seeded shuffles for cells, a greedy balance for whole patients.
+
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+use crate::error::{Error, Result};
+use crate::index::Index;
+use crate::split::SplitConfig;
+
+/// Train, validation, test, each ascending.
+type Sides = [Vec<usize>; 3];
+
+/// Which stream of the seed a draw comes from; fold `f` takes `FOLDS + f`.
+const WHOLE: u64 = 0;
+const FOLDS: u64 = 1;
+
+pub(crate) fn random(index: &Index, config: &SplitConfig) -> Sides {
+    let mut strata = strata(index, config.stratified);
+    shuffle(&mut strata, &mut stream(config.seed, WHOLE));
+    let samples = index.samples.len();
+    let not_test = share_out(share(samples, 1.0 - config.test_fraction), &sizes(&strata));
+    let mut test = Vec::new();
+    for (stratum, keep) in strata.iter_mut().zip(not_test) {
+        test.extend(stratum.split_off(keep));
+    }
+    test.sort_unstable();
+    let [train, validation] = hold_out(strata, config.validation_fraction);
+    [train, validation, test]
+}
+
+pub(crate) fn random_folds(index: &Index, config: &SplitConfig, folds: usize) -> Vec<Sides> {
+    let mut strata = strata(index, config.stratified);
+    shuffle(&mut strata, &mut stream(config.seed, WHOLE));
+    // Dealt like cards, class after class: folds differ by one cell at most, in each class and in all.
+    let mut fold_of = vec![0; index.samples.len()];
+    for (position, &i) in strata.iter().flatten().enumerate() {
+        fold_of[i] = position % folds;
+    }
+    (0..folds)
+        .map(|fold| {
+            let test = (0..fold_of.len()).filter(|&i| fold_of[i] == fold).collect();
+            let mut rest = strata.clone();
+            for stratum in &mut rest {
+                stratum.retain(|&i| fold_of[i] != fold);
+            }
+            shuffle(&mut rest, &mut stream(config.seed, FOLDS + fold as u64));
+            let [train, validation] = hold_out(rest, config.validation_fraction);
+            [train, validation, test]
+        })
+        .collect()
+}
+
+pub(crate) fn by_patient(index: &Index, config: &SplitConfig) -> Result<Sides> {
+    let groups = patients(index)?;
+    need_patients(&groups, 3)?;
+    let not_test = 1.0 - config.test_fraction;
+    let shares = [
+        not_test * (1.0 - config.validation_fraction),
+        not_test * config.validation_fraction,
+        config.test_fraction,
+    ];
+    let sides = balance(&groups, &shares, &mut stream(config.seed, WHOLE));
+    Ok([0, 1, 2].map(|side| cells_on(&groups, &sides, side)))
+}
+
+pub(crate) fn patient_folds(index: &Index, config: &SplitConfig, folds: usize) -> Result<Vec<Sides>> {
+    let groups = patients(index)?;
+    // One patient a fold for test, and two more so that train and validation have one each.
+    need_patients(&groups, folds.max(3))?;
+    let fold_of = balance(&groups, &vec![1.0 / folds as f64; folds], &mut stream(config.seed, WHOLE));
+    let mut splits = Vec::with_capacity(folds);
+    for fold in 0..folds {
+        let rest: Vec<Group> = groups
+            .iter()
+            .zip(&fold_of)
+            .filter(|(_, of)| **of != fold)
+            .map(|(group, _)| group.clone())
+            .collect();
+        need_patients(&rest, 2)?;
+        let shares = [1.0 - config.validation_fraction, config.validation_fraction];
+        let sides = balance(&rest, &shares, &mut stream(config.seed, FOLDS + fold as u64));
+        splits.push([
+            cells_on(&rest, &sides, 0),
+            cells_on(&rest, &sides, 1),
+            cells_on(&groups, &fold_of, fold),
+        ]);
+    }
+    Ok(splits)
+}
+
+fn stream(seed: u64, stream: u64) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(stream);
+    rng
+}
+
+/// Positions of the samples: all in one list, or a list for each class.
+fn strata(index: &Index, by_class: bool) -> Vec<Vec<usize>> {
+    let mut strata = vec![Vec::new(); if by_class { index.classes.len() } else { 1 }];
+    for (i, sample) in index.samples.iter().enumerate() {
+        strata[if by_class { sample.class } else { 0 }].push(i);
+    }
+    strata
+}
+
+fn shuffle(strata: &mut [Vec<usize>], rng: &mut ChaCha8Rng) {
+    for stratum in strata {
+        stratum.shuffle(rng);
+    }
+}
+
+fn sizes(strata: &[Vec<usize>]) -> Vec<usize> {
+    strata.iter().map(Vec::len).collect()
+}
+
+/// The first `fraction` of every list for validation, the rest for training: `[train, validation]`, ascending.
+fn hold_out(mut strata: Vec<Vec<usize>>, fraction: f64) -> [Vec<usize>; 2] {
+    let total: usize = strata.iter().map(Vec::len).sum();
+    let held = share_out(share(total, fraction), &sizes(&strata));
+    let (mut train, mut validation) = (Vec::new(), Vec::new());
+    for (stratum, held) in strata.iter_mut().zip(held) {
+        train.extend(stratum.split_off(held));
+        validation.append(stratum);
+    }
+    train.sort_unstable();
+    validation.sort_unstable();
+    [train, validation]
+}
+
+/// `fraction` of `total`, cut to a whole number.
+fn share(total: usize, fraction: f64) -> usize {
+    // 1 - 0.9 is a little below 0.1: the nudge keeps a tenth of ten at one.
+    (total as f64 * fraction + 1e-9) as usize
+}
+
+/// Shares `total` out in proportion to `sizes`, by largest remainder; the parts sum to `total`.
+fn share_out(total: usize, sizes: &[usize]) -> Vec<usize> {
+    let whole = sizes.iter().sum::<usize>().max(1);
+    let mut parts: Vec<usize> = sizes.iter().map(|size| total * size / whole).collect();
+    let mut by_remainder: Vec<usize> = (0..sizes.len()).collect();
+    by_remainder.sort_by_key(|&i| std::cmp::Reverse(total * sizes[i] % whole));
+    let missing = total - parts.iter().sum::<usize>();
+    for &i in by_remainder.iter().take(missing) {
+        parts[i] += 1;
+    }
+    parts
+}
+
+/// The cells of one patient.
+#[derive(Clone)]
+struct Group {
+    cells: Vec<usize>,
+    /// Number of cells of each class.
+    counts: Vec<usize>,
+}
+
+fn patients(index: &Index) -> Result<Vec<Group>> {
+    if let Some(i) = index.samples.iter().position(|sample| sample.patient.is_none()) {
+        return Err(Error::NoPatient { path: index.full_path(i) });
+    }
+    let group = |cells: Vec<usize>| {
+        let mut counts = vec![0; index.classes.len()];
+        for &i in &cells {
+            counts[index.samples[i].class] += 1;
+        }
+        Group { cells, counts }
+    };
+    Ok(index.by_patient().into_values().map(group).collect())
+}
+
+fn need_patients(groups: &[Group], needed: usize) -> Result<()> {
+    if groups.len() < needed {
+        return Err(Error::TooFewPatients { found: groups.len(), needed });
+    }
+    Ok(())
+}
+
+fn cells_on(groups: &[Group], sides: &[usize], side: usize) -> Vec<usize> {
+    let mut cells: Vec<usize> = groups
+        .iter()
+        .zip(sides)
+        .filter(|(_, of)| **of == side)
+        .flat_map(|(group, _)| group.cells.iter().copied())
+        .collect();
+    cells.sort_unstable();
+    cells
+}
+
+/// How many deals are tried. On the NIH's 150 patients the most even of eight has each side of the default split
+/// within 0.8 points of its share of a class, where a single deal may be 1.5 off.
+const DEALS: usize = 8;
+
+/// Deals whole groups to sides so that each gets its share of every class; returns the side of each group.
+///
+/// The greedy of scikit-learn's `StratifiedGroupKFold`: the groups that weigh most go first, each to the side where
+/// it leaves the classes most evenly filled. Two things differ. Sides may be of unequal `shares` (which sum to 1), so
+/// evenness is that of fill over share. And where scikit-learn sorts by weight, which leaves the seed next to no
+/// say, the order here is random among groups whose sizes share a power of two; of several such deals the most even
+/// is taken.
+fn balance(groups: &[Group], shares: &[f64], rng: &mut ChaCha8Rng) -> Vec<usize> {
+    (0..DEALS)
+        .map(|_| deal(groups, shares, rng))
+        .min_by(|a, b| a.1.total_cmp(&b.1))
+        .map_or_else(Vec::new, |(side_of, _)| side_of)
+}
+
+/// One deal: the side of each group, and how uneven the sides came out.
+fn deal(groups: &[Group], shares: &[f64], rng: &mut ChaCha8Rng) -> (Vec<usize>, f64) {
+    let classes = groups.first().map_or(0, |group| group.counts.len());
+    let totals: Vec<usize> =
+        (0..classes).map(|class| groups.iter().map(|group| group.counts[class]).sum()).collect();
+    let mut order: Vec<usize> = (0..groups.len()).collect();
+    order.shuffle(rng);
+    order.sort_by_key(|&g| std::cmp::Reverse(groups[g].cells.len().checked_ilog2()));
+
+    let mut filled = vec![vec![0_usize; classes]; shares.len()];
+    let mut taken = vec![false; shares.len()];
+    let mut side_of = vec![0; groups.len()];
+    for (dealt, &g) in order.iter().enumerate() {
+        // The last groups go to the sides that have none yet.
+        let empty = taken.iter().filter(|taken| !**taken).count();
+        let only_empty = groups.len() - dealt <= empty;
+        let best = (0..shares.len())
+            .filter(|&side| !(only_empty && taken[side]))
+            .map(|side| {
+                add(&mut filled[side], &groups[g].counts);
+                let unevenness = unevenness(&filled, shares, &totals);
+                let fill = filled[side].iter().sum::<usize>() as f64 / shares[side];
+                subtract(&mut filled[side], &groups[g].counts);
+                (side, unevenness, fill)
+            })
+            .min_by(|a, b| a.1.total_cmp(&b.1).then(a.2.total_cmp(&b.2)))
+            .map_or(0, |(side, ..)| side);
+        add(&mut filled[best], &groups[g].counts);
+        taken[best] = true;
+        side_of[g] = best;
+    }
+    let unevenness = unevenness(&filled, shares, &totals);
+    (side_of, unevenness)
+}
+
+/// Standard deviation over the sides of (cells held / cells due), averaged over the classes.
+fn unevenness(filled: &[Vec<usize>], shares: &[f64], totals: &[usize]) -> f64 {
+    let mut sum = 0.0;
+    for (class, &total) in totals.iter().enumerate() {
+        let fill = |side: usize| filled[side][class] as f64 / (shares[side] * total.max(1) as f64);
+        let mean: f64 = shares.iter().enumerate().map(|(side, share)| share * fill(side)).sum();
+        let variance: f64 =
+            shares.iter().enumerate().map(|(side, share)| share * square(fill(side) - mean)).sum();
+        sum += variance.sqrt();
+    }
+    sum / totals.len() as f64
+}
+
+fn add(filled: &mut [usize], counts: &[usize]) {
+    filled.iter_mut().zip(counts).for_each(|(filled, count)| *filled += count);
+}
+
+fn subtract(filled: &mut [usize], counts: &[usize]) {
+    filled.iter_mut().zip(counts).for_each(|(filled, count)| *filled -= count);
+}
+
+fn square(x: f64) -> f64 {
+    x * x
+}

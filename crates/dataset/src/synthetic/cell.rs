@@ -1,0 +1,202 @@
+//! One red blood cell: its outline, stain and texture, and the marks in it.
+
+use image::{Rgb, RgbImage};
+
+use super::draws::{Draws, Stream, Vector, length, minus, mix, unit};
+use super::marks::{Mark, Plan, debris, parasite};
+use super::shapes::{Blob, cover, hill, noise, speckle};
+
+/// Red, green, blue, 0 to 255.
+type Colour = [f32; 3];
+
+/// Stains of cells as they are seen in smears; a patient's is a mix of two.
+const STAINS: [Colour; 7] = [
+    [222.0, 158.0, 148.0],
+    [205.0, 128.0, 138.0],
+    [186.0, 168.0, 186.0],
+    [172.0, 180.0, 204.0],
+    [204.0, 108.0, 150.0],
+    [196.0, 168.0, 150.0],
+    [150.0, 140.0, 196.0],
+];
+/// Stains of parasites, platelets and debris alike; a patient's is a mix of two.
+const INKS: [Colour; 4] = [[150.0, 22.0, 118.0], [108.0, 32.0, 142.0], [88.0, 44.0, 128.0], [168.0, 36.0, 96.0]];
+/// What vacuoles, halos and the middle of a cell fade to.
+const PALE: Colour = [236.0, 226.0, 218.0];
+
+/// What all cells of a patient have in common.
+pub(super) struct Patient {
+    stain: Colour,
+    ink: Colour,
+    /// Share of the way to [`PALE`] in the middle of a cell.
+    pallor: f32,
+    /// How much the texture lifts and lowers the brightness, as a share.
+    texture: f32,
+    /// How much lighter or darker the rim is, as a share.
+    rim: f32,
+}
+
+impl Patient {
+    pub(super) fn draw(seed: u64, patient: usize) -> Self {
+        let mut draws = Draws::new(seed, Stream::Patient(patient));
+        let light = draws.between(0.88, 1.08);
+        Self {
+            stain: mixed(&mut draws, &STAINS, 10.0).map(|channel| channel * light),
+            ink: mixed(&mut draws, &INKS, 10.0),
+            pallor: draws.between(0.0, 0.3),
+            texture: draws.between(0.01, 0.035),
+            rim: draws.between(-0.08, 0.08),
+        }
+    }
+}
+
+fn mixed(draws: &mut Draws, colours: &[Colour], jitter: f32) -> Colour {
+    let last = colours.len() as u32 - 1;
+    let [one, other] = [0; 2].map(|_| colours[draws.count(0, last) as usize]);
+    let share = draws.between(0.0, 1.0);
+    [0, 1, 2].map(|i| mix(one[i], other[i], share) + draws.between(-jitter, jitter))
+}
+
+/// Everything about a cell but its marks; the middle of the cell is the origin.
+struct Body {
+    outline: Blob,
+    /// Middle and radius of a neighbour that covers part of the cell, where there is one.
+    neighbour: Option<(Vector, f32)>,
+    stain: Colour,
+    /// Middle, radius and strength of the pale spot.
+    pallor: (Vector, f32, f32),
+    /// Radius of a darker spot within the pale one, as in a target cell; 0 for none.
+    target: f32,
+    texture: f32,
+    rim: f32,
+    noise: u32,
+}
+
+/// Draws a cell of a patient, with parasites and debris or with debris alone, black outside.
+///
+/// All but the shape of the marks comes from the same draws for both kinds.
+pub(super) fn draw(draws: &mut Draws, patient: &Patient, infected: bool) -> RgbImage {
+    let body = Body::draw(draws, patient);
+    let marks = draw_marks(draws, &body, infected);
+    let ink = patient.ink.map(|channel| channel + draws.between(-8.0, 8.0));
+    let [left, top, right, bottom] = body.bounds();
+    let mut image = RgbImage::new((right - left) as u32, (bottom - top) as u32);
+    for (column, row, pixel) in image.enumerate_pixels_mut() {
+        let place = [left + column as i32, top + row as i32];
+        let point = place.map(|at| at as f32);
+        let inside = body.inside(point);
+        if inside == 0.0 {
+            continue;
+        }
+        let mut colour = body.colour(point);
+        for mark in &marks {
+            if let Some([dark, pale]) = mark.at(place) {
+                colour = [0, 1, 2].map(|i| mix(mix(colour[i], ink[i], dark), PALE[i], 0.8 * pale));
+            }
+        }
+        let grain = 2.5 * speckle(place[0], place[1], body.noise ^ 1);
+        *pixel = Rgb(colour.map(|channel| ((channel + grain) * inside).round().clamp(0.0, 255.0) as u8));
+    }
+    image
+}
+
+impl Body {
+    fn draw(draws: &mut Draws, patient: &Patient) -> Self {
+        let radius = draws.between(54.0, 80.0);
+        let outline = Blob::draw(draws, radius, 0.14, 0.05);
+        let neighbour = draws.chance(0.15).then(|| {
+            let way = draws.direction();
+            let size = radius * draws.between(0.5, 1.0);
+            let distance = outline.reach(way) + size - radius * draws.between(0.08, 0.3);
+            (way.map(|part| part * distance), size)
+        });
+        let light = draws.between(0.94, 1.06);
+        let off_centre = draws.in_disc().map(|part| 0.15 * radius * part);
+        let spot = radius * draws.between(0.45, 0.8);
+        Self {
+            neighbour,
+            stain: patient.stain.map(|channel| channel * light + draws.between(-4.0, 4.0)),
+            pallor: (off_centre, spot, patient.pallor * draws.between(0.3, 1.2)),
+            target: if draws.chance(0.1) { 0.5 * spot } else { 0.0 },
+            texture: patient.texture * draws.between(0.7, 1.3),
+            rim: patient.rim,
+            noise: draws.bits(),
+            outline,
+        }
+    }
+
+    /// Left, top, right and bottom edge: the outline with a little room.
+    fn bounds(&self) -> [i32; 4] {
+        const STEPS: i32 = 64;
+        let mut low = [0.0_f32; 2];
+        let mut high = [0.0_f32; 2];
+        for step in -STEPS..STEPS {
+            let along = step as f32 / STEPS as f32;
+            for way in [[1.0, along], [-1.0, -along], [-along, 1.0], [along, -1.0]].map(unit) {
+                let reach = self.outline.reach(way);
+                for axis in 0..2 {
+                    low[axis] = low[axis].min(reach * way[axis]);
+                    high[axis] = high[axis].max(reach * way[axis]);
+                }
+            }
+        }
+        let [left, top] = low.map(|edge| edge.floor() as i32 - 1);
+        let [right, bottom] = high.map(|edge| edge.ceil() as i32 + 2);
+        [left, top, right, bottom]
+    }
+
+    /// How much of a pixel the cell covers.
+    fn inside(&self, point: Vector) -> f32 {
+        let own = self.outline.distance(point);
+        let distance = match self.neighbour {
+            Some((middle, radius)) => own.max(radius - length(minus(point, middle))),
+            None => own,
+        };
+        cover(distance, 1.5)
+    }
+
+    fn colour(&self, point: Vector) -> Colour {
+        let (middle, radius, strength) = self.pallor;
+        let from_middle = length(minus(point, middle));
+        let mut pale = strength * hill(from_middle / radius);
+        if self.target > 0.0 {
+            pale *= 1.0 - hill(from_middle / self.target);
+        }
+        let fine = noise(point, 7.0, self.noise);
+        let coarse = noise(point, 26.0, self.noise ^ 2);
+        let from_edge = -self.outline.distance(point);
+        let rim = self.rim * hill((from_edge / 9.0).clamp(0.0, 1.0));
+        let light = 1.0 + self.texture * (0.5 * fine + coarse) + rim;
+        [0, 1, 2].map(|i| mix(self.stain[i], PALE[i], pale) * light)
+    }
+}
+
+impl Mark {
+    /// Ink and paleness at a place, where it lies within the mark's square.
+    fn at(&self, place: [i32; 2]) -> Option<[f32; 2]> {
+        let [x, y] = [place[0] - self.corner[0], place[1] - self.corner[1]];
+        let within = (0..self.side).contains(&x) && (0..self.side).contains(&y);
+        within.then(|| self.pixels[(y * self.side + x) as usize])
+    }
+}
+
+/// Number of marks, by its share of the cells: 1 to 3 in infected cells, 0 to 4 in others, 1.8 in the mean of both.
+const MARKS: [&[f32]; 2] = [&[0.2, 0.25, 0.25, 0.15, 0.15], &[0.0, 0.4, 0.4, 0.2]];
+
+fn draw_marks(draws: &mut Draws, body: &Body, infected: bool) -> Vec<Mark> {
+    let count = draws.choose(MARKS[usize::from(infected)]);
+    (0..count)
+        .map(|i| {
+            let size = draws.between(0.26, 0.4);
+            let place = draws.in_disc();
+            let reach = (0.95 - size) * body.outline.reach(unit(place));
+            let plan = Plan {
+                centre: place.map(|part| part * reach),
+                radius: size * body.outline.reach([1.0, 0.0]),
+                strength: draws.between(0.65, 1.0),
+            };
+            // The first mark of an infected cell is the parasite; what joins it is mostly debris.
+            if infected && (i == 0 || draws.chance(0.6)) { parasite(draws, &plan) } else { debris(draws, &plan) }
+        })
+        .collect()
+}

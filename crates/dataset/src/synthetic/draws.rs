@@ -1,0 +1,117 @@
+//! Seeded draws, the same on every platform.
+//!
+//! The drawing uses only `+ - * /` and `sqrt`, which every platform rounds alike; sines, powers and the like differ
+//! from one system library to the next. So directions are unit vectors, never angles.
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// A point, or a direction of length 1: x to the right, y down, in pixels.
+pub(super) type Vector = [f32; 2];
+
+/// Steps between the numbers that a fraction may take: as many as an f32 holds exactly.
+const STEPS: u32 = 1 << 24;
+
+/// What a stream of draws is for; each kind has numbers of its own.
+#[derive(Clone, Copy)]
+pub(super) enum Stream {
+    /// What all cells of a patient have in common.
+    Patient(usize),
+    /// One cell.
+    Cell(usize),
+}
+
+/// A stream of draws, a pure function of the seed and of what it is for.
+pub(super) struct Draws(ChaCha8Rng);
+
+impl Draws {
+    pub(super) fn new(seed: u64, stream: Stream) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(match stream {
+            Stream::Patient(patient) => 2 * patient as u64,
+            Stream::Cell(cell) => 2 * cell as u64 + 1,
+        });
+        Self(rng)
+    }
+
+    /// A number that seeds something else.
+    pub(super) fn bits(&mut self) -> u32 {
+        self.0.next_u32()
+    }
+
+    /// Evenly from `low` (included) to `high` (not included).
+    pub(super) fn between(&mut self, low: f32, high: f32) -> f32 {
+        low + (high - low) * ((self.bits() % STEPS) as f32 / STEPS as f32)
+    }
+
+    /// Evenly from `low` to `high`, both included.
+    pub(super) fn count(&mut self, low: u32, high: u32) -> u32 {
+        low + self.bits() % (high - low + 1)
+    }
+
+    /// True in `share` of the draws.
+    pub(super) fn chance(&mut self, share: f32) -> bool {
+        self.between(0.0, 1.0) < share
+    }
+
+    /// Evenly within the disc of radius 1.
+    pub(super) fn in_disc(&mut self) -> Vector {
+        loop {
+            let point = [self.between(-1.0, 1.0), self.between(-1.0, 1.0)];
+            if length(point) < 1.0 {
+                return point;
+            }
+        }
+    }
+
+    /// A direction, all alike likely.
+    pub(super) fn direction(&mut self) -> Vector {
+        loop {
+            let point = self.in_disc();
+            // Too close to the middle, rounding would show in the length.
+            if length(point) > 0.01 {
+                return unit(point);
+            }
+        }
+    }
+
+    /// One of `weights.len()` cases, by its weight.
+    pub(super) fn choose(&mut self, weights: &[f32]) -> usize {
+        let mut left = self.between(0.0, weights.iter().sum());
+        for (case, weight) in weights.iter().enumerate() {
+            if left < *weight {
+                return case;
+            }
+            left -= weight;
+        }
+        weights.len() - 1
+    }
+}
+
+pub(super) fn length([x, y]: Vector) -> f32 {
+    (x * x + y * y).sqrt()
+}
+
+/// The direction of a point; of the origin, to the right.
+pub(super) fn unit(point: Vector) -> Vector {
+    let length = length(point);
+    if length > 0.0 { [point[0] / length, point[1] / length] } else { [1.0, 0.0] }
+}
+
+pub(super) fn minus(a: Vector, b: Vector) -> Vector {
+    [a[0] - b[0], a[1] - b[1]]
+}
+
+/// `a` turned by the angle of the direction `b`: their product as complex numbers.
+pub(super) fn turn(a: Vector, b: Vector) -> Vector {
+    [a[0] * b[0] - a[1] * b[1], a[0] * b[1] + a[1] * b[0]]
+}
+
+/// `a` turned back by the angle of the direction `b`.
+pub(super) fn turn_back(a: Vector, b: Vector) -> Vector {
+    turn(a, [b[0], -b[1]])
+}
+
+pub(super) fn mix(a: f32, b: f32, share_of_b: f32) -> f32 {
+    a + (b - a) * share_of_b
+}

@@ -1,0 +1,251 @@
+//! The dark marks in a cell: parasites, and the debris that is taken for them.
+//!
+//! Both kinds are drawn for the same plan (place, size, strength) and then scaled to its amount of ink and paleness, so
+//! that only their shape tells them apart: a parasite is a hollow ring with chromatin on its wall, or a rosette about a
+//! grain of pigment; debris is filled, a streak, an open bow or scattered grains.
+
+use super::draws::{Draws, Vector, length, minus, turn, unit};
+use super::shapes::{Blob, arc, cover, line};
+
+/// What a mark has before it is known what it shows.
+pub(super) struct Plan {
+    /// Its middle, in pixels from the middle of the cell.
+    pub(super) centre: Vector,
+    /// Its outer radius, in pixels.
+    pub(super) radius: f32,
+    /// How much ink it gets, as a share of [`INK`].
+    pub(super) strength: f32,
+}
+
+/// A drawn mark.
+pub(super) struct Mark {
+    /// Its upper left pixel, from the middle of the cell.
+    pub(super) corner: [i32; 2],
+    /// Pixels a side.
+    pub(super) side: i32,
+    /// How far each pixel goes from the colour of the cell to that of the ink, and then to pale, 0 to 1; row by row.
+    pub(super) pixels: Vec<[f32; 2]>,
+}
+
+/// Ink of a mark of radius 1 and strength 1: the area it would fill, were it all at full darkness.
+const INK: f32 = 1.0;
+/// The paleness beside the ink (the vacuole of a ring, the halo about a speck), an area like [`INK`].
+const PALENESS: f32 = 0.8;
+/// Darkness of the body of a mark, beside a core at 1, before both are scaled.
+const BODY: f32 = 0.7;
+/// Pixels over which the edges of a mark fade.
+const SOFTNESS: f32 = 2.5;
+/// Room for a mark beyond its radius, as a share of it.
+const ROOM: f32 = 1.4;
+
+/// Signed distances from a point to the three parts of a mark.
+struct Parts {
+    body: f32,
+    /// The darkest part: chromatin, or the core of a speck.
+    core: f32,
+    /// The part paler than the cell, where there is no ink.
+    pale: f32,
+}
+
+/// The parts of a mark as seen from a point, given from the mark's middle.
+type Shape = Box<dyn Fn(Vector) -> Parts>;
+
+/// Draws a parasite for a plan.
+pub(super) fn parasite(draws: &mut Draws, plan: &Plan) -> Mark {
+    let shape = match draws.choose(&[0.62, 0.14, 0.14, 0.10]) {
+        0 => ring(draws, plan.radius, 1),
+        1 => ring(draws, plan.radius, 2),
+        2 => trophozoite(draws, plan.radius),
+        _ => rosette(draws, plan.radius),
+    };
+    render(plan, &shape)
+}
+
+/// Draws a piece of debris for a plan.
+pub(super) fn debris(draws: &mut Draws, plan: &Plan) -> Mark {
+    let shape = match draws.choose(&[0.35, 0.15, 0.15, 0.15, 0.20]) {
+        0 => speck(draws, plan.radius),
+        1 => pair(draws, plan.radius),
+        2 => streak(draws, plan.radius),
+        3 => bow(draws, plan.radius),
+        _ => grains(draws, plan.radius),
+    };
+    render(plan, &shape)
+}
+
+/// A thin wall about a pale vacuole, with one or two chromatin dots on the wall.
+fn ring(draws: &mut Draws, radius: f32, dots: usize) -> Shape {
+    let wall = radius * draws.between(0.2, 0.32);
+    let dot = radius * draws.between(0.24, 0.36);
+    let outline = Blob::draw(draws, radius - dot, 0.16, 0.08);
+    let first = draws.direction();
+    // 60 to 120 degrees further on.
+    let second = turn(first, unit([draws.between(-0.5, 0.5), 0.87]));
+    let dots: Vec<Vector> =
+        [first, second].into_iter().take(dots).map(|way| scaled(way, outline.reach(way))).collect();
+    Box::new(move |point| {
+        let from_wall = outline.distance(point);
+        Parts {
+            body: from_wall.abs() - wall / 2.0,
+            core: nearest(&dots, point) - dot,
+            pale: from_wall + wall / 2.0,
+        }
+    })
+}
+
+/// A ragged body with its vacuole to one side and the chromatin to the other.
+fn trophozoite(draws: &mut Draws, radius: f32) -> Shape {
+    let outline = Blob::draw(draws, 0.85 * radius, 0.2, 0.16);
+    let hole_size = radius * draws.between(0.45, 0.55);
+    let hole = Blob::draw(draws, hole_size, 0.1, 0.1);
+    let way = draws.direction();
+    let hole_at = scaled(way, 0.18 * radius);
+    let dot = radius * draws.between(0.24, 0.32);
+    let dots = [scaled(way, -0.62 * radius)];
+    Box::new(move |point| {
+        let in_hole = hole.distance(minus(point, hole_at));
+        Parts {
+            body: outline.distance(point).max(-in_hole),
+            core: nearest(&dots, point) - dot,
+            pale: in_hole,
+        }
+    })
+}
+
+/// Merozoites in a circle about a grain of pigment: a ripe schizont.
+fn rosette(draws: &mut Draws, radius: f32) -> Shape {
+    let count = draws.count(6, 8);
+    let dot = radius * draws.between(0.17, 0.22);
+    // The direction one step on; there is no sine here.
+    let step = match count {
+        6 => [0.5, 0.866_025_4],
+        7 => [0.623_489_8, 0.781_831_5],
+        _ => [0.707_106_77, 0.707_106_77],
+    };
+    let mut way = draws.direction();
+    let mut dots = vec![[0.0, 0.0]];
+    for _ in 0..count {
+        dots.push(scaled(way, 0.76 * radius));
+        way = turn(way, step);
+    }
+    Box::new(move |point| Parts {
+        body: nearest(&dots, point) - dot,
+        core: length(point) - dot,
+        pale: length(point) - 0.76 * radius,
+    })
+}
+
+/// A filled, ragged spot: a platelet, or stain.
+fn speck(draws: &mut Draws, radius: f32) -> Shape {
+    let size = radius * draws.between(0.55, 0.85);
+    let outline = Blob::draw(draws, size, 0.25, 0.2);
+    let core = scaled(draws.in_disc(), 0.25 * radius);
+    let core_radius = radius * draws.between(0.24, 0.36);
+    Box::new(move |point| {
+        let from_edge = outline.distance(point);
+        Parts {
+            body: from_edge,
+            core: length(minus(point, core)) - core_radius,
+            pale: from_edge - 0.22 * radius,
+        }
+    })
+}
+
+/// Two filled spots that touch.
+fn pair(draws: &mut Draws, radius: f32) -> Shape {
+    let sizes = [draws.between(0.4, 0.55), draws.between(0.35, 0.5)].map(|share| share * radius);
+    let spots = sizes.map(|size| Blob::draw(draws, size, 0.15, 0.15));
+    let way = draws.direction();
+    let places = [scaled(way, -0.45 * radius), scaled(way, 0.45 * radius)];
+    Box::new(move |point| {
+        let [one, other] = [0, 1].map(|i| spots[i].distance(minus(point, places[i])));
+        Parts {
+            body: one.min(other),
+            core: one + 0.2 * radius,
+            pale: one.min(other) - 0.2 * radius,
+        }
+    })
+}
+
+/// A straight, thick scratch.
+fn streak(draws: &mut Draws, radius: f32) -> Shape {
+    let thickness = radius * draws.between(0.4, 0.6);
+    let end = scaled(draws.direction(), radius * draws.between(0.7, 0.95));
+    Box::new(move |point| {
+        let from_edge = line(point, end, [-end[0], -end[1]], thickness);
+        Parts {
+            body: from_edge,
+            core: from_edge + 0.3 * thickness,
+            pale: from_edge - 0.22 * radius,
+        }
+    })
+}
+
+/// An open bow of a third of a circle at most.
+fn bow(draws: &mut Draws, radius: f32) -> Shape {
+    let bend = radius * draws.between(0.9, 1.2);
+    let thickness = radius * draws.between(0.38, 0.55);
+    // 37 to 60 degrees to each side.
+    let half = unit([1.0, draws.between(0.75, 1.73)]);
+    let middle = draws.direction();
+    // Moved so that the bow, not its circle, lies in the middle.
+    let circle = scaled(middle, -0.8 * bend);
+    Box::new(move |point| {
+        let from_edge = arc(minus(point, circle), bend, middle, half, thickness);
+        Parts {
+            body: from_edge,
+            core: from_edge + 0.3 * thickness,
+            pale: from_edge - 0.22 * radius,
+        }
+    })
+}
+
+/// Scattered grains of stain.
+fn grains(draws: &mut Draws, radius: f32) -> Shape {
+    let count = draws.count(4, 8);
+    let grains: Vec<(Vector, f32)> = (0..count)
+        .map(|_| (scaled(draws.in_disc(), 0.85 * radius), radius * draws.between(0.14, 0.3)))
+        .collect();
+    Box::new(move |point| {
+        let from = |(place, size): &(Vector, f32)| length(minus(point, *place)) - size;
+        let from_edge = grains.iter().map(from).fold(f32::MAX, f32::min);
+        Parts { body: from_edge, core: from(&grains[0]), pale: from_edge - 0.22 * radius }
+    })
+}
+
+fn scaled(vector: Vector, factor: f32) -> Vector {
+    [vector[0] * factor, vector[1] * factor]
+}
+
+fn nearest(places: &[Vector], point: Vector) -> f32 {
+    places.iter().map(|place| length(minus(point, *place))).fold(f32::MAX, f32::min)
+}
+
+/// Draws the shape and scales it to the plan's ink and paleness.
+fn render(plan: &Plan, shape: &Shape) -> Mark {
+    let reach = (ROOM * plan.radius).ceil() as i32;
+    let [column, row] = plan.centre.map(|middle| middle.round() as i32);
+    let corner = [column - reach, row - reach];
+    let side = 2 * reach + 1;
+    let mut pixels = Vec::with_capacity((side * side) as usize);
+    let mut sums = [0.0_f32; 2];
+    for y in 0..side {
+        for x in 0..side {
+            let point = minus([(corner[0] + x) as f32, (corner[1] + y) as f32], plan.centre);
+            let parts = shape(point);
+            let ink = (BODY * cover(parts.body, SOFTNESS)).max(cover(parts.core, SOFTNESS));
+            let pale = cover(parts.pale, SOFTNESS) * (1.0 - ink);
+            sums[0] += ink;
+            sums[1] += pale;
+            pixels.push([ink, pale]);
+        }
+    }
+    let area = plan.strength * plan.radius * plan.radius;
+    let wanted = [INK * area, PALENESS * area];
+    for pixel in &mut pixels {
+        for (share, (wanted, sum)) in pixel.iter_mut().zip(wanted.into_iter().zip(sums)) {
+            *share = (*share * wanted / sum.max(1.0)).min(1.0);
+        }
+    }
+    Mark { corner, side, pixels }
+}

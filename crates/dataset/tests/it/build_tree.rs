@@ -1,0 +1,223 @@
+use std::fs;
+use std::path::Path;
+
+use malaria_dataset::{
+    BuildReport, Error, Index, Link, Protocol, Split, SplitConfig, Subset, build_tree, split,
+};
+
+use crate::support::Folder;
+
+/// Two classes of ten, two files of one name among them in nested folders.
+fn data() -> Folder {
+    let folder = Folder::with(&["a/one/same.png", "a/two/same.png"]);
+    for i in 0..10 {
+        if i < 8 {
+            folder.write(&format!("a/{i}.png"), format!("a {i}").as_bytes());
+        }
+        folder.write(&format!("b/{i}.png"), format!("b {i}").as_bytes());
+    }
+    folder
+}
+
+fn made(index: &Index, seed: u64) -> Split {
+    split(index, &SplitConfig { seed, ..SplitConfig::default() }).unwrap()
+}
+
+/// Contents of the files of each side, sorted.
+fn contents(index: &Index, side: &[usize]) -> Vec<Vec<u8>> {
+    let mut contents: Vec<_> = side.iter().map(|&i| fs::read(index.full_path(i)).unwrap()).collect();
+    contents.sort();
+    contents
+}
+
+#[test]
+fn the_trees_hold_the_split() {
+    let data = data();
+    let index = data.open();
+    let split = made(&index, 1);
+    for link in [Link::Copy, Link::Hard, Link::Symlink] {
+        let out = Folder::new();
+        let tree = out.join("new/tree");
+        let report = build_tree(&index, &split, &tree, link).unwrap();
+        assert_eq!(report, BuildReport { train: 15, validation: 1, test: 4, written: 20, kept: 0 });
+        for subset in Subset::ALL {
+            let mut found: Vec<Vec<u8>> = Vec::new();
+            for &i in split.subset(subset) {
+                found.push(fs::read(tree.join(subset.folder()).join(&index.samples[i].path)).unwrap());
+            }
+            found.sort();
+            assert_eq!(found, contents(&index, split.subset(subset)), "{link:?}");
+        }
+        // The tiny validation side may lack a class, which an index refuses; all else is there to be found.
+        let files = walk(&tree);
+        assert_eq!(files.len(), 20, "{link:?}: {files:?}");
+        let link_type = fs::symlink_metadata(tree.join(&files[0])).unwrap().file_type();
+        assert_eq!(link_type.is_symlink(), link == Link::Symlink);
+    }
+}
+
+fn walk(tree: &Path) -> Vec<String> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(tree).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if path.is_dir() {
+            files.extend(walk(&path).into_iter().map(|below| format!("{name}/{below}")));
+        } else {
+            files.push(name);
+        }
+    }
+    files
+}
+
+#[test]
+fn a_tree_opens_as_the_split_it_is() {
+    let data = data();
+    let index = data.open();
+    let config = SplitConfig { validation_fraction: 0.3, stratified: true, ..SplitConfig::default() };
+    let split = malaria_dataset::split(&index, &config).unwrap();
+    let out = Folder::new();
+    build_tree(&index, &split, out.path(), Link::Copy).unwrap();
+    let tree = out.open();
+    let given = Split::given(&tree).unwrap();
+    for subset in Subset::ALL {
+        assert_eq!(contents(&tree, given.subset(subset)), contents(&index, split.subset(subset)));
+    }
+    // Laid out once more, from the tree, sides and classes do not pile up.
+    let again = Folder::new();
+    build_tree(&tree, &given, again.path(), Link::Copy).unwrap();
+    assert_eq!(again.open().samples, tree.samples);
+}
+
+#[test]
+fn an_interrupted_build_is_finished() {
+    let (data, out) = (data(), Folder::new());
+    let index = data.open();
+    let split = made(&index, 1);
+    build_tree(&index, &split, out.path(), Link::Copy).unwrap();
+    for &i in &split.test {
+        fs::remove_file(out.join("testing").join(&index.samples[i].path)).unwrap();
+    }
+    // What a killed build leaves behind.
+    out.write("testing/a/.tmp-x1.png", b"half");
+    let report = build_tree(&index, &split, out.path(), Link::Hard).unwrap();
+    assert_eq!((report.written, report.kept), (4, 16));
+    let report = build_tree(&index, &split, out.path(), Link::Symlink).unwrap();
+    assert_eq!((report.written, report.kept), (0, 20));
+}
+
+#[test]
+fn another_split_is_not_mixed_in() {
+    let (data, out) = (data(), Folder::new());
+    let index = data.open();
+    build_tree(&index, &made(&index, 1), out.path(), Link::Copy).unwrap();
+    let before = walk(out.path());
+    let other = made(&index, 2);
+    let error = build_tree(&index, &other, out.path(), Link::Copy).unwrap_err();
+    let message = error.to_string();
+    let Error::TreeConflicts { conflicts, .. } = error else { panic!("{message}") };
+    assert!(!conflicts.is_empty() && conflicts.len() < 20, "those on the same side of both are none");
+    assert!(message.contains("nothing was written") && message.contains("testing"), "{message}");
+    assert_eq!(walk(out.path()), before);
+}
+
+#[test]
+fn other_contents_and_strange_images_are_refused_and_left_alone() {
+    let (data, out) = (data(), Folder::new());
+    let index = data.open();
+    let split = made(&index, 1);
+    let below = format!("testing/{}", index.samples[split.test[0]].path);
+    out.write(&below, b"of another make");
+    out.write("training/b/stranger.png", b"");
+    out.write("training/b/notes.txt", b"of no matter");
+    let Err(Error::TreeConflicts { conflicts, .. }) = build_tree(&index, &split, out.path(), Link::Copy)
+    else {
+        panic!("the tree was written over");
+    };
+    let stranger = out.join("training/b/stranger.png");
+    assert_eq!(conflicts, [out.join(&below), stranger.clone()]);
+    assert_eq!(fs::read(out.join(&below)).unwrap(), b"of another make");
+    fs::remove_file(out.join(&below)).unwrap();
+    fs::remove_file(stranger).unwrap();
+    build_tree(&index, &split, out.path(), Link::Copy).unwrap();
+}
+
+#[test]
+fn the_data_folder_is_no_place_for_the_tree() {
+    let data = data();
+    let index = data.open();
+    let split = made(&index, 1);
+    for out in [data.path().to_path_buf(), data.join("new/tree"), data.join("a/../b")] {
+        let refused = build_tree(&index, &split, &out, Link::Copy);
+        assert!(matches!(refused, Err(Error::InsideData { .. })), "{}", out.display());
+    }
+    #[cfg(unix)]
+    {
+        let elsewhere = Folder::new();
+        std::os::unix::fs::symlink(data.path(), elsewhere.join("link")).unwrap();
+        let refused = build_tree(&index, &split, &elsewhere.join("link/tree"), Link::Copy);
+        assert!(matches!(refused, Err(Error::InsideData { .. })));
+    }
+    assert_eq!(data.open(), index);
+    // Beside the data, as in the tutorial, is well.
+    let (around, inner) = (Folder::new(), "cell_images");
+    for i in 0..20 {
+        around.write(&format!("{inner}/{}/{i}.png", ["a", "b"][i % 2]), &[i as u8]);
+    }
+    let index = Index::open(&around.join(inner)).unwrap();
+    build_tree(&index, &made(&index, 1), around.path(), Link::Copy).unwrap();
+}
+
+#[test]
+fn two_samples_of_one_name_are_refused() {
+    // A tree that is split anew: both files of a class may come to lie on one side.
+    let folder = Folder::new();
+    for (i, tree) in ["training", "validation", "testing"].into_iter().enumerate() {
+        for class in ["a", "b"] {
+            folder.write(&format!("{tree}/{class}/same.png"), &[i as u8]);
+            folder.write(&format!("{tree}/{class}/{i}.png"), &[i as u8]);
+        }
+    }
+    let index = folder.open();
+    let out = Folder::new();
+    let all_but_two: Vec<usize> = (2..12).collect();
+    let split =
+        Split { config: SplitConfig::default(), train: all_but_two, validation: vec![0], test: vec![1] };
+    let refused = build_tree(&index, &split, out.path(), Link::Copy);
+    assert!(matches!(refused, Err(Error::SameTarget { .. })), "{refused:?}");
+    assert!(walk(out.path()).is_empty());
+}
+
+#[test]
+fn a_split_that_leaks_is_not_laid_out() {
+    let (data, out) = (Folder::of_cells(5), Folder::new());
+    let index = data.open();
+    let mut split = made(&index, 1);
+    split.config.protocol = Protocol::Patient;
+    assert!(matches!(build_tree(&index, &split, out.path(), Link::Copy), Err(Error::SharedPatients { .. })));
+}
+
+#[cfg(unix)]
+#[test]
+fn links_of_links_lead_to_the_file() {
+    let elsewhere = Folder::with(&["far/cell.png"]);
+    let data = data();
+    std::os::unix::fs::symlink(elsewhere.join("far/cell.png"), data.join("b/link.png")).unwrap();
+    let index = data.open();
+    let split = made(&index, 1);
+    for link in [Link::Copy, Link::Hard, Link::Symlink] {
+        let out = Folder::new();
+        build_tree(&index, &split, out.path(), link).unwrap();
+        let copy = walk(out.path()).into_iter().find(|path| path.ends_with("link.png")).unwrap();
+        assert_eq!(fs::read(out.join(&copy)).unwrap(), b"far/cell.png", "{link:?}");
+        assert_eq!(fs::symlink_metadata(out.join(&copy)).unwrap().is_symlink(), link == Link::Symlink);
+    }
+}
+
+#[test]
+fn kinds_of_link_are_read_by_name() {
+    for (name, link) in [("copy", Link::Copy), ("hard", Link::Hard), ("symlink", Link::Symlink)] {
+        assert_eq!(name.parse::<Link>().unwrap(), link);
+    }
+    assert!("move".parse::<Link>().unwrap_err().to_string().contains("copy, hard, symlink"));
+}

@@ -1,0 +1,141 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use malaria_dataset::{
+    Cells, CorruptPolicy, Error, Fingerprint, Index, Loaded, ResizePolicy, load, read_image, resize,
+};
+
+use crate::support::Folder;
+
+fn load_quietly(index: Index, corrupt: CorruptPolicy) -> Result<Loaded, Error> {
+    load(index, 6, ResizePolicy::Stretch, corrupt, &|_| {})
+}
+
+#[test]
+fn cells_are_the_resized_files_in_the_order_of_the_index() {
+    let folder = Folder::of_cells(5);
+    let index = folder.open();
+    for policy in ResizePolicy::ALL {
+        let loaded = load(index.clone(), 6, policy, CorruptPolicy::Fail, &|_| {}).unwrap();
+        assert_eq!((loaded.cells.len(), loaded.cells.size()), (20, 6));
+        assert_eq!(loaded.cells.pixels().len(), 20 * 6 * 6 * 3);
+        assert!(loaded.skipped.is_empty() && !loaded.cells.is_empty());
+        assert_eq!(loaded.index, index);
+        for i in 0..20 {
+            let (picture, fingerprint) = read_image(&index.full_path(i)).unwrap();
+            assert_eq!(
+                loaded.cells.cell(i),
+                resize(&picture, 6, policy).as_raw().as_slice(),
+                "{policy}, cell {i}"
+            );
+            assert_eq!(loaded.fingerprints[i], fingerprint);
+        }
+    }
+}
+
+#[test]
+fn the_number_of_threads_does_not_matter() {
+    let index = Folder::of_cells(8);
+    let on = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| load_quietly(index.open(), CorruptPolicy::Fail).unwrap())
+    };
+    assert_eq!(on(1), on(7));
+}
+
+#[test]
+fn progress_counts_every_file_once() {
+    let (calls, sum) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let progress = |done| {
+        calls.fetch_add(1, Ordering::Relaxed);
+        sum.fetch_add(done, Ordering::Relaxed);
+    };
+    let index = Folder::of_cells(3);
+    load(index.open(), 4, ResizePolicy::Pad, CorruptPolicy::Fail, &progress).unwrap();
+    assert_eq!((calls.into_inner(), sum.into_inner()), (12, 12 * 13 / 2));
+}
+
+/// 20 files of which the first, one in the middle and the last are bad.
+fn spoiled() -> (Folder, Vec<usize>) {
+    let folder = Folder::of_cells(5);
+    let index = folder.open();
+    folder.write(&index.samples[0].path, b"");
+    let whole = std::fs::read(index.full_path(7)).unwrap();
+    folder.write(&index.samples[7].path, &whole[..whole.len() / 2]);
+    folder.write(&index.samples[19].path, b"not an image");
+    (folder, vec![0, 7, 19])
+}
+
+#[test]
+fn all_bad_images_are_told_at_once() {
+    let (folder, bad) = spoiled();
+    let index = folder.open();
+    let error = load_quietly(index.clone(), CorruptPolicy::Fail).unwrap_err();
+    let message = error.to_string();
+    let Error::BadImages { bad: found, .. } = error else { panic!("{message}") };
+    let paths: Vec<_> = found.iter().map(|bad| bad.path.clone()).collect();
+    assert_eq!(paths, bad.iter().map(|&i| index.full_path(i)).collect::<Vec<_>>());
+    for part in ["3 of the images", "is empty (0 bytes)", "cannot be decoded as Png", "is not an image"] {
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+#[test]
+fn a_long_list_is_cut_in_the_message_but_not_in_the_error() {
+    let folder = Folder::new();
+    for i in 0..40 {
+        folder.write(&format!("{}/{i:02}.png", ["a", "b"][i % 2]), b"");
+    }
+    let error = load_quietly(folder.open(), CorruptPolicy::Fail).unwrap_err();
+    assert!(error.to_string().contains("and 30 more"), "{error}");
+    assert!(matches!(error, Error::BadImages { bad, .. } if bad.len() == 40));
+}
+
+#[test]
+fn skipped_images_leave_all_lists_together() {
+    let (folder, bad) = spoiled();
+    let index = folder.open();
+    let loaded = load_quietly(index.clone(), CorruptPolicy::Skip).unwrap();
+    assert_eq!(loaded.skipped.len(), 3);
+    assert_eq!((loaded.index.samples.len(), loaded.cells.len(), loaded.fingerprints.len()), (17, 17, 17));
+    let kept: Vec<usize> = (0..20).filter(|i| !bad.contains(i)).collect();
+    for (now, &before) in kept.iter().enumerate() {
+        assert_eq!(loaded.index.samples[now], index.samples[before]);
+        let path = index.full_path(before);
+        let (picture, _) = read_image(&path).unwrap();
+        assert_eq!(loaded.cells.cell(now), resize(&picture, 6, ResizePolicy::Stretch).as_raw().as_slice());
+        assert_eq!(loaded.fingerprints[now], Fingerprint::of(&std::fs::read(path).unwrap()));
+    }
+}
+
+#[test]
+fn a_class_that_loses_its_last_image_is_an_error() {
+    let folder = Folder::of_cells(1);
+    for cell in 0..2 {
+        folder.write(&format!("Uninfected/C1P9thinF_IMG_1_cell_{cell}.png"), b"");
+    }
+    let error = load_quietly(folder.open(), CorruptPolicy::Skip).unwrap_err();
+    assert!(matches!(error, Error::ClassLost { class, bad } if class == "Uninfected" && bad.len() == 2));
+}
+
+#[test]
+fn sizes_that_cannot_be_are_refused() {
+    let folder = Folder::of_cells(1);
+    for size in [0, 4097, u32::MAX] {
+        let refused = load(folder.open(), size, ResizePolicy::Stretch, CorruptPolicy::Fail, &|_| {});
+        assert!(matches!(refused, Err(Error::BadSize { most: 4096, .. })), "{size}");
+    }
+    // A million million cells of 48 MiB overflow no count, only memory.
+    let mut index = folder.open();
+    let sample = index.samples[0].clone();
+    index.samples.resize(4_000_000, sample);
+    let refused = load(index, 4096, ResizePolicy::Stretch, CorruptPolicy::Fail, &|_| {});
+    assert!(matches!(refused, Err(Error::NoMemory { cells: 4_000_000, size: 4096 })));
+}
+
+#[test]
+fn own_pixels_must_be_whole_cells() {
+    let cells = Cells::from_pixels(2, (0..24).collect()).unwrap();
+    assert_eq!((cells.len(), cells.cell(1)[0]), (2, 12));
+    assert!(matches!(Cells::from_pixels(2, vec![0; 25]), Err(Error::RaggedPixels { .. })));
+    assert!(matches!(Cells::from_pixels(0, vec![]), Err(Error::BadSize { .. })));
+}

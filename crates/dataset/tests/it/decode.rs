@@ -1,0 +1,136 @@
+use std::fs;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+use image::{DynamicImage, ImageBuffer, ImageFormat, Rgb};
+use malaria_dataset::{Error, Fingerprint, decode, read_image};
+use serde::Deserialize;
+
+use crate::support::{Folder, picture, png};
+
+#[derive(Deserialize)]
+struct Case {
+    file: String,
+    tolerance: u8,
+    pixels: Vec<u8>,
+}
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+fn cases() -> Vec<(PathBuf, Case)> {
+    let text = fs::read_to_string(fixtures().join("decode.json")).unwrap();
+    let cases: Vec<Case> = serde_json::from_str(&text).unwrap();
+    cases.into_iter().map(|case| (fixtures().join("images").join(&case.file), case)).collect()
+}
+
+fn reason(contents: &[u8]) -> String {
+    match decode(contents, Path::new("some/cell.png")) {
+        Err(Error::BadImage(bad)) => {
+            assert_eq!(bad.path, Path::new("some/cell.png"));
+            bad.reason
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn every_format_gives_the_pixels_that_pillow_gives() {
+    let cases = cases();
+    assert_eq!(cases.len(), 20);
+    for (path, case) in cases {
+        let (found, fingerprint) = read_image(&path).unwrap();
+        assert_eq!(found.dimensions(), (13, 7), "{}", case.file);
+        let worst = found.iter().zip(&case.pixels).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+        assert!(worst <= case.tolerance, "{}: {worst} grey levels off", case.file);
+        assert_eq!(fingerprint, Fingerprint::of(&fs::read(&path).unwrap()));
+    }
+}
+
+#[test]
+fn sixteen_bits_a_channel_become_eight() {
+    let wide = ImageBuffer::from_fn(5, 3, |x, y| Rgb([x as u16 * 257 * 40, y as u16 * 257 * 90, 65_535]));
+    let mut bytes = Cursor::new(Vec::new());
+    DynamicImage::ImageRgb16(wide).write_to(&mut bytes, ImageFormat::Png).unwrap();
+    let found = decode(&bytes.into_inner(), Path::new("x.png")).unwrap();
+    assert_eq!(found.get_pixel(4, 2).0, [160, 180, 255]);
+    assert_eq!(found.get_pixel(1, 0).0, [40, 0, 255]);
+}
+
+/// Cut off anywhere, a file is refused; or nothing of the picture was lost (as a PNG's last checksum).
+#[test]
+fn truncated_files_are_refused_never_filled_up() {
+    for (path, case) in cases() {
+        let contents = fs::read(&path).unwrap();
+        let whole = decode(&contents, &path).unwrap();
+        let mut refused = 0;
+        for length in 0..contents.len() {
+            match decode(&contents[..length], &path) {
+                Ok(found) => assert!(found == whole, "{} cut to {length} bytes", case.file),
+                Err(_) => refused += 1,
+            }
+        }
+        assert!(refused + 8 > contents.len(), "{}: {refused} of {} refused", case.file, contents.len());
+    }
+}
+
+#[test]
+fn corrupt_files_never_panic() {
+    for (path, _) in cases() {
+        let contents = fs::read(&path).unwrap();
+        for at in (0..contents.len()).step_by(3) {
+            let mut corrupt = contents.clone();
+            corrupt[at] ^= 0xA5;
+            // Some bytes are only colours or comments: an image may come out.
+            let _ = decode(&corrupt, &path);
+        }
+    }
+    let mut corrupt = png(&picture(31, 17));
+    let middle = corrupt.len() / 2;
+    corrupt[middle] ^= 1;
+    assert!(reason(&corrupt).contains("cannot be decoded as Png"), "{}", reason(&corrupt));
+}
+
+#[test]
+fn what_is_no_image_is_named() {
+    assert_eq!(reason(b""), "is empty (0 bytes)");
+    assert!(reason(b"<html>not found</html>").contains("is not an image"));
+    assert!(reason(b"GIF89a\x01\x00\x01\x00\x00\x00\x00;").contains("is a Gif"));
+    let folder = Folder::with(&["x.png"]);
+    let message = read_image(&folder.join("none.png")).unwrap_err().to_string();
+    assert!(message.contains("none.png") && message.contains("cannot be read"), "{message}");
+    let message = read_image(folder.path()).unwrap_err().to_string();
+    assert!(message.contains("cannot be read"), "{message}");
+}
+
+/// A header of a PNG, with the checksum of its chunk, that claims this size.
+fn claiming(width: u32, height: u32) -> Vec<u8> {
+    let mut contents = png(&picture(3, 2));
+    contents[16..20].copy_from_slice(&width.to_be_bytes());
+    contents[20..24].copy_from_slice(&height.to_be_bytes());
+    let mut crc = u32::MAX;
+    for &byte in &contents[12..29] {
+        crc ^= u32::from(byte);
+        for _ in 0..8 {
+            crc = (crc >> 1) ^ (0xEDB8_8320 * (crc & 1));
+        }
+    }
+    contents[29..33].copy_from_slice(&(!crc).to_be_bytes());
+    contents
+}
+
+#[test]
+fn claims_of_enormous_size_are_refused() {
+    for (width, height) in [(100_000, 100_000), (8_193, 1), (1, 8_193), (u32::MAX >> 1, 1)] {
+        let reason = reason(&claiming(width, height));
+        assert!(reason.contains("larger than 8192 px"), "{width} x {height}: {reason}");
+    }
+    assert!(!reason(&claiming(8_192, 8_192)).contains("larger than"), "only its pixels are missing");
+    assert!(reason(&claiming(0, 5)).contains("cannot be decoded as Png"));
+
+    let mut jpeg = fs::read(fixtures().join("images/baseline.jpg")).unwrap();
+    let frame = jpeg.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
+    jpeg[frame + 5..frame + 9].copy_from_slice(&[0xFF, 0xFF, 0xFF, 0xFF]);
+    assert!(reason(&jpeg).contains("larger than 8192 px"), "{}", reason(&jpeg));
+}

@@ -1,0 +1,228 @@
+use std::fs;
+use std::path::Path;
+
+use malaria_dataset::{Error, Index, Subset, list_images};
+
+use crate::support::Folder;
+
+fn paths(index: &Index) -> Vec<&str> {
+    index.samples.iter().map(|sample| sample.path.as_str()).collect()
+}
+
+#[test]
+fn samples_are_sorted_with_class_and_patient() {
+    let folder = Folder::with(&[
+        "Uninfected/C1_thinF_IMG_1_cell_9.png",
+        "Uninfected/C1_thinF_IMG_1_cell_10.PNG",
+        "Parasitized/nested/deep/C33P1thinF_IMG_1_cell_2.JpEg",
+        "Parasitized/C6NThinF_IMG_1_cell_1.tif",
+        "Parasitized/other.webp",
+    ]);
+    let index = folder.open();
+    assert_eq!(index.classes, ["Parasitized", "Uninfected"]);
+    assert_eq!(
+        paths(&index),
+        [
+            "Parasitized/C6NThinF_IMG_1_cell_1.tif",
+            "Parasitized/nested/deep/C33P1thinF_IMG_1_cell_2.JpEg",
+            "Parasitized/other.webp",
+            "Uninfected/C1_thinF_IMG_1_cell_10.PNG",
+            "Uninfected/C1_thinF_IMG_1_cell_9.png",
+        ]
+    );
+    let patients: Vec<_> = index.samples.iter().map(|sample| sample.patient.as_deref()).collect();
+    assert_eq!(patients, [Some("C6"), Some("C33"), None, Some("C1"), Some("C1")]);
+    assert_eq!(index.class_counts(), [3, 2]);
+    assert_eq!(index.patients(), 3);
+    assert!(index.samples.iter().all(|sample| sample.subset.is_none()));
+    assert_eq!(fs::read_to_string(index.full_path(1)).unwrap(), index.samples[1].path);
+}
+
+#[test]
+fn the_order_is_that_of_bytes_over_whole_paths() {
+    // Sorted by components, or without regard to case, these would stand otherwise.
+    let folder = Folder::with(&["a/x.png", "a/b/x.png", "a/b.png", "a/B.png", "a/é.png", "b/x.png"]);
+    assert_eq!(paths(&folder.open()), ["a/B.png", "a/b.png", "a/b/x.png", "a/x.png", "a/é.png", "b/x.png"]);
+}
+
+#[test]
+fn what_is_no_image_is_counted() {
+    let folder = Folder::with(&[
+        "README.txt",
+        ".hidden",
+        "a/x.png",
+        "a/Thumbs.db",
+        "a/.DS_Store",
+        "a/._x.png",
+        "a/deep/notes.txt",
+        "a/.git/y.png",
+        "__MACOSX/a/._x.png",
+        "b/x.png",
+    ]);
+    let index = folder.open();
+    assert_eq!(paths(&index), ["a/x.png", "b/x.png"]);
+    // Those in hidden folders are not looked at.
+    assert_eq!(index.ignored, 6);
+}
+
+#[test]
+fn a_split_tree_tells_the_sides() {
+    let folder = Folder::with(&[
+        "training/a/x.png",
+        "training/b/deep/C2_x.png",
+        "validation/a/y.png",
+        "validation/b/y.png",
+        "testing/a/z.png",
+        "testing/b/z.png",
+        "testing/notes.txt",
+    ]);
+    let index = folder.open();
+    assert_eq!(index.classes, ["a", "b"]);
+    let sides: Vec<_> =
+        index.samples.iter().map(|sample| (&*sample.path, sample.class, sample.subset)).collect();
+    assert_eq!(
+        sides,
+        [
+            ("testing/a/z.png", 0, Some(Subset::Test)),
+            ("testing/b/z.png", 1, Some(Subset::Test)),
+            ("training/a/x.png", 0, Some(Subset::Train)),
+            ("training/b/deep/C2_x.png", 1, Some(Subset::Train)),
+            ("validation/a/y.png", 0, Some(Subset::Validation)),
+            ("validation/b/y.png", 1, Some(Subset::Validation)),
+        ]
+    );
+    assert_eq!(index.samples[3].patient.as_deref(), Some("C2"));
+    assert_eq!(index.ignored, 1);
+}
+
+#[test]
+fn trees_must_be_three_with_the_same_classes() {
+    let folder =
+        Folder::with(&["training/a/x.png", "training/b/x.png", "testing/a/x.png", "testing/b/x.png"]);
+    assert!(matches!(Index::open(folder.path()), Err(Error::IncompleteTree { .. })));
+    folder.write("validation/a/x.png", b"");
+    folder.write("validation/c/x.png", b"");
+    let message = folder.open_error();
+    assert!(message.contains("`a`, `c`") && message.contains("`a`, `b`"), "{message}");
+    fs::rename(folder.join("validation/c"), folder.join("validation/b")).unwrap();
+    folder.open();
+    fs::create_dir(folder.join("more")).unwrap();
+    assert!(matches!(Index::open(folder.path()), Err(Error::IncompleteTree { .. })));
+}
+
+#[test]
+fn sides_of_a_split_are_not_taken_for_classes() {
+    let folder = Folder::with(&["Train/a/x.png", "Train/b/x.png", "test/a/x.png", "test/b/x.png"]);
+    let message = folder.open_error();
+    assert!(message.contains("`Train`, `test`") && message.contains("training, validation"), "{message}");
+    folder.write("val/a/x.png", b"");
+    assert!(matches!(Index::open(folder.path()), Err(Error::IncompleteTree { .. })));
+    // One such name among others is a class like any.
+    Folder::with(&["test/x.png", "other/x.png"]).open();
+}
+
+#[test]
+fn folders_that_are_no_data_set_are_refused() {
+    let folder = Folder::with(&["file"]);
+    assert!(matches!(Index::open(&folder.join("none")), Err(Error::NoSuchPath { .. })));
+    assert!(matches!(Index::open(&folder.join("file")), Err(Error::NotAFolder { .. })));
+    assert!(matches!(Index::open(folder.path()), Err(Error::NoClasses { .. })));
+    folder.write("only/x.png", b"");
+    assert!(matches!(Index::open(folder.path()), Err(Error::OneClass { class, .. }) if class == "only"));
+    folder.write("empty/notes.txt", b"");
+    assert!(
+        matches!(Index::open(folder.path()), Err(Error::EmptyClass { path, .. }) if path == folder.join("empty"))
+    );
+}
+
+#[test]
+fn the_folder_that_was_meant_is_named() {
+    let folder = Folder::with(&["cell_images/Parasitized/x.png", "cell_images/Uninfected/x.png"]);
+    let meant = format!("did you mean `{}`?", folder.join("cell_images").display());
+    assert!(folder.open_error().contains(&meant), "{}", folder.open_error());
+    // Beside other folders too.
+    folder.write("documents/notes.txt", b"");
+    assert!(folder.open_error().contains(&meant), "{}", folder.open_error());
+    // A single class folder with nested ones is no data set that was meant.
+    let folder = Folder::with(&["only/a/x.png"]);
+    assert!(!folder.open_error().contains("did you mean"), "{}", folder.open_error());
+}
+
+#[test]
+fn a_second_copy_inside_is_refused() {
+    // Kaggle's zip holds cell_images/cell_images/ beside the classes.
+    let folder = Folder::with(&[
+        "Parasitized/x.png",
+        "Uninfected/x.png",
+        "cell_images/Parasitized/x.png",
+        "cell_images/Uninfected/x.png",
+    ]);
+    let refused = Index::open(folder.path());
+    assert!(matches!(refused, Err(Error::NestedCopy { path }) if path == folder.join("cell_images")));
+}
+
+#[test]
+fn retain_keeps_order_and_classes() {
+    let mut index = Folder::with(&["a/1.png", "a/2.png", "b/1.png", "b/2.png"]).open();
+    index.retain(|i, sample| i != 0 && sample.path != "b/2.png");
+    assert_eq!(paths(&index), ["a/2.png", "b/1.png"]);
+    assert_eq!(index.class_counts(), [1, 1]);
+}
+
+#[cfg(unix)]
+mod links {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn links_to_files_and_folders_are_followed() {
+        let elsewhere = Folder::with(&["one.png", "class/two.png"]);
+        let folder = Folder::with(&["a/x.png"]);
+        symlink(elsewhere.join("one.png"), folder.join("a/link.png")).unwrap();
+        symlink(elsewhere.join("class"), folder.join("b")).unwrap();
+        assert_eq!(paths(&folder.open()), ["a/link.png", "a/x.png", "b/two.png"]);
+    }
+
+    #[test]
+    fn links_in_a_circle_and_to_nowhere_are_refused() {
+        let folder = Folder::with(&["a/deep/x.png", "b/x.png"]);
+        symlink(folder.join("a"), folder.join("a/deep/again")).unwrap();
+        assert!(matches!(Index::open(folder.path()), Err(Error::LinkLoop { .. })));
+        fs::remove_file(folder.join("a/deep/again")).unwrap();
+        symlink(folder.join("nowhere"), folder.join("a/lost.png")).unwrap();
+        assert!(folder.open_error().contains("lost.png"), "{}", folder.open_error());
+        // An editor's lock is such a link, but hidden.
+        fs::rename(folder.join("a/lost.png"), folder.join("a/.#x.png")).unwrap();
+        assert_eq!(paths(&folder.open()), ["a/deep/x.png", "b/x.png"]);
+    }
+
+    #[test]
+    fn names_that_are_not_utf8_are_refused() {
+        let folder = Folder::with(&["a/x.png", "b/x.png"]);
+        fs::write(folder.join("a").join(OsStr::from_bytes(b"\xff.png")), b"").unwrap();
+        assert!(matches!(Index::open(folder.path()), Err(Error::NotUtf8 { .. })));
+    }
+}
+
+#[test]
+fn images_are_listed_from_files_and_folders() {
+    let folder = Folder::with(&[
+        "z.png",
+        "cells/b.jpg",
+        "cells/deep/a.PNG",
+        "cells/notes.txt",
+        "cells/.x.png",
+        "odd.dat",
+    ]);
+    let given = ["z.png", "odd.dat", "cells", "cells/b.jpg"].map(|name| folder.join(name));
+    let expected = ["cells/b.jpg", "cells/deep/a.PNG", "odd.dat", "z.png"].map(|name| folder.join(name));
+    assert_eq!(list_images(&given).unwrap(), expected);
+    assert!(matches!(list_images(&[folder.join("none.png")]), Err(Error::NoSuchPath { .. })));
+    fs::create_dir(folder.join("empty")).unwrap();
+    assert!(matches!(list_images(&[folder.join("empty")]), Err(Error::NoImages { .. })));
+    #[cfg(unix)]
+    assert!(matches!(list_images(&[Path::new("/dev/null").into()]), Err(Error::NotAnImageOrFolder { .. })));
+}

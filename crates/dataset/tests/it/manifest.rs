@@ -1,0 +1,248 @@
+use std::fs;
+
+use malaria_dataset::{
+    Error, Fingerprint, Index, Protocol, Split, SplitConfig, Subset, duplicates, read_manifest, split,
+    write_manifest,
+};
+
+use crate::support::Folder;
+
+fn fingerprints(index: &Index) -> Vec<Fingerprint> {
+    (0..index.samples.len()).map(|i| Fingerprint::of(&fs::read(index.full_path(i)).unwrap())).collect()
+}
+
+/// Ten files whose names would break a careless CSV, or sort otherwise by component.
+fn data() -> Folder {
+    Folder::with(&[
+        "Parasitized/C1P1thinF_1.png",
+        "Parasitized/C2P1thinF_\"quoted\", with comma.png",
+        "Parasitized/C3P1thinF_é.png",
+        "Parasitized/nobody.png",
+        "Parasitized/sub/C1P1thinF_1.png",
+        "Uninfected/C1_1.png",
+        "Uninfected/C2_1.png",
+        "Uninfected/C3_1.png",
+        "Uninfected/C4_1.png",
+        "Uninfected/C5_1.png",
+    ])
+}
+
+fn made(index: &Index) -> Split {
+    let config =
+        SplitConfig { test_fraction: 0.3, validation_fraction: 0.3, seed: 5, ..SplitConfig::default() };
+    split(index, &config).unwrap()
+}
+
+#[test]
+fn a_fingerprint_is_size_and_sha256() {
+    // The vector of FIPS 180-4.
+    let fingerprint = Fingerprint::of(b"abc");
+    assert_eq!(fingerprint.bytes, 3);
+    assert_eq!(fingerprint.hex(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+#[test]
+fn a_split_reads_back() {
+    let (data, out) = (data(), Folder::new());
+    let index = data.open();
+    let prints = fingerprints(&index);
+    let written = made(&index);
+    let path = out.join("split.csv");
+    write_manifest(&path, &index, &written, &prints).unwrap();
+
+    let text = fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "path,class,patient,subset,bytes,sha256");
+    assert_eq!(lines.len(), 11);
+    let side = written.sides(10)[3].unwrap();
+    let expected = format!("Parasitized/nobody.png,Parasitized,,{side},22,{}", prints[3].hex());
+    assert_eq!(lines[4], expected);
+    assert_eq!(fs::read_dir(out.path()).unwrap().count(), 1, "no temporary file is left");
+
+    let manifest = read_manifest(&path).unwrap();
+    let resolved = manifest.resolve(&index, &prints).unwrap();
+    assert_eq!(resolved.config.protocol, Protocol::Given);
+    assert_eq!(Split { config: written.config, ..resolved }, written);
+    assert_eq!(manifest.entries[0].patient.as_deref(), Some("C1"));
+    // Another order of rows is the same split.
+    let mut reversed = manifest.clone();
+    reversed.entries.reverse();
+    assert_eq!(Split { config: written.config, ..reversed.resolve(&index, &prints).unwrap() }, written);
+}
+
+#[test]
+fn samples_on_no_side_are_written_too() {
+    let (data, out) = (data(), Folder::new());
+    let index = data.open();
+    let prints = fingerprints(&index);
+    let mut written = made(&index);
+    let left_out = written.train.pop().unwrap();
+    let path = out.join("split.csv");
+    write_manifest(&path, &index, &written, &prints).unwrap();
+    let manifest = read_manifest(&path).unwrap();
+    assert_eq!(manifest.entries[left_out].subset, None);
+    assert_eq!(manifest.resolve(&index, &prints).unwrap().train, written.train);
+    assert_eq!(manifest.match_index(&index, &prints).unwrap()[left_out], None);
+}
+
+#[test]
+fn a_changed_folder_is_told() {
+    let (data, out) = (data(), Folder::new());
+    let index = data.open();
+    let path = out.join("split.csv");
+    write_manifest(&path, &index, &made(&index), &fingerprints(&index)).unwrap();
+    let manifest = read_manifest(&path).unwrap();
+
+    fs::remove_file(data.join("Uninfected/C5_1.png")).unwrap();
+    data.write("Uninfected/C6_1.png", b"new");
+    data.write("Uninfected/C7_1.png", b"new too");
+    // Of the same length, so that only the hash tells.
+    data.write("Parasitized/nobody.png", b"parasitized/nobody.png");
+    let index = data.open();
+    let error = manifest.resolve(&index, &fingerprints(&index)).unwrap_err();
+    let message = error.to_string();
+    let Error::DataChanged { changes, .. } = error else { panic!("{message}") };
+    assert_eq!(changes.missing, ["Uninfected/C5_1.png"]);
+    assert_eq!(changes.added, ["Uninfected/C6_1.png", "Uninfected/C7_1.png"]);
+    assert_eq!(changes.changed, ["Parasitized/nobody.png"]);
+    for part in [
+        "1 missing (`Uninfected/C5_1.png`)",
+        "2 added (`Uninfected/C6_1.png`, `Uninfected/C7_1.png`)",
+        "1 changed (`Parasitized/nobody.png`)",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+#[test]
+fn only_the_first_of_many_changes_are_listed() {
+    let (data, out) = (data(), Folder::new());
+    let index = data.open();
+    let path = out.join("split.csv");
+    write_manifest(&path, &index, &made(&index), &fingerprints(&index)).unwrap();
+    for i in 0..30 {
+        data.write(&format!("Uninfected/new_{i:02}.png"), b"");
+    }
+    let index = data.open();
+    let message =
+        read_manifest(&path).unwrap().resolve(&index, &fingerprints(&index)).unwrap_err().to_string();
+    assert!(message.contains("30 added") && message.contains("and 20 more"), "{message}");
+    assert!(message.contains("new_09") && !message.contains("new_10"), "{message}");
+}
+
+#[test]
+fn contents_are_known_in_another_folder() {
+    let (data, out) = (data(), Folder::new());
+    let index = data.open();
+    let written = made(&index);
+    let path = out.join("split.csv");
+    write_manifest(&path, &index, &written, &fingerprints(&index)).unwrap();
+    let manifest = read_manifest(&path).unwrap();
+    let own: Vec<_> = manifest.match_index(&index, &fingerprints(&index)).unwrap();
+    assert_eq!(own, written.sides(10));
+
+    let bytes = |i: usize| fs::read(index.full_path(i)).unwrap();
+    let elsewhere = Folder::new();
+    elsewhere.write("a/renamed.png", &bytes(written.train[0]));
+    elsewhere.write("b/renamed.png", &bytes(written.test[0]));
+    elsewhere.write("b/unknown.png", b"never seen");
+    let other = elsewhere.open();
+    let sides = manifest.match_index(&other, &fingerprints(&other)).unwrap();
+    assert_eq!(sides, [Some(Subset::Train), Some(Subset::Test), None]);
+}
+
+#[test]
+fn of_several_sides_the_most_worrying_is_told_but_a_file_in_its_place_keeps_its_own() {
+    let data = Folder::with(&["a/1.png", "a/2.png", "b/1.png", "b/2.png", "b/3.png"]);
+    data.write("b/2.png", b"a/1.png");
+    let index = data.open();
+    let prints = fingerprints(&index);
+    let split =
+        Split { config: SplitConfig::default(), train: vec![0, 2], validation: vec![1], test: vec![3, 4] };
+    let path = data.join("split.csv");
+    write_manifest(&path, &index, &split, &prints).unwrap();
+    let manifest = read_manifest(&path).unwrap();
+    assert_eq!(manifest.match_index(&index, &prints).unwrap(), split.sides(5));
+    let elsewhere = Folder::with(&["a/x.png", "b/x.png"]);
+    elsewhere.write("b/x.png", b"a/1.png");
+    let other = elsewhere.open();
+    let sides = manifest.match_index(&other, &fingerprints(&other)).unwrap();
+    assert_eq!(sides, [None, Some(Subset::Train)]);
+}
+
+#[test]
+fn equal_files_are_found_within_and_across_sides() {
+    let data = Folder::with(&["a/1.png", "a/2.png", "a/3.png", "a/4.png", "b/1.png", "b/2.png", "b/3.png"]);
+    data.write("a/2.png", b"twice on one side");
+    data.write("a/3.png", b"twice on one side");
+    data.write("a/1.png", b"on all sides");
+    data.write("b/1.png", b"on all sides");
+    data.write("b/2.png", b"on all sides");
+    let index = data.open();
+    let split = Split {
+        config: SplitConfig::default(),
+        train: vec![0, 1, 2, 6],
+        validation: vec![3, 4],
+        test: vec![5],
+    };
+    let found = duplicates(&index, &fingerprints(&index), &split);
+    assert_eq!(found.len(), 2);
+    assert_eq!(found[0].samples, [0, 4, 5]);
+    assert!(found[0].across_sides && found[0].across_classes);
+    assert_eq!(found[1].samples, [1, 2]);
+    assert!(!found[1].across_sides && !found[1].across_classes);
+}
+
+#[test]
+fn manifests_that_do_not_hold_are_refused_with_the_line() {
+    let folder = Folder::new();
+    let path = folder.join("split.csv");
+    let head = "path,class,patient,subset,bytes,sha256\n";
+    let hash = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let row = format!("a/1.png,a,,train,3,{hash}\n");
+    for (text, line, part) in [
+        (String::new(), 1, "expected the columns"),
+        ("path,class\na,b\n".to_owned(), 1, "found path,class"),
+        (head.to_owned(), 1, "no row"),
+        (format!("{head}{row}a/2.png,a,,train,3\n"), 3, "fields"),
+        (format!("{head}{row}a/2.png,a,,training,3,{hash}\n"), 3, "training"),
+        (format!("{head}{row}a/2.png,a,,train,-3,{hash}\n"), 3, "invalid digit"),
+        (format!("{head}a/2.png,a,,train,3,ba78\n"), 2, "64 hexadecimal digits"),
+        (format!("{head}a/2.png,a,,train,3,{}\n", hash.replace("ba", "+a")), 2, "64 hexadecimal digits"),
+        (format!("{head}{row}{row}"), 3, "stands on line 2 already"),
+    ] {
+        fs::write(&path, &text).unwrap();
+        let error = read_manifest(&path).unwrap_err();
+        let message = error.to_string();
+        assert!(
+            matches!(error, Error::BadManifest { line: found, .. } if found == line),
+            "{text}: {message}"
+        );
+        assert!(message.contains(part) && message.contains("split.csv"), "{text}: {message}");
+    }
+    assert!(matches!(read_manifest(&folder.join("none.csv")), Err(Error::Io { .. })));
+}
+
+#[test]
+fn fingerprints_must_be_one_a_sample() {
+    let data = data();
+    let index = data.open();
+    let prints = fingerprints(&index);
+    let path = data.join("split.csv");
+    let refused = write_manifest(&path, &index, &made(&index), &prints[1..]);
+    assert!(matches!(refused, Err(Error::FingerprintCount { expected: 10, found: 9 })));
+    assert!(!path.exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn others_may_read_what_is_written() {
+    use std::os::unix::fs::PermissionsExt;
+    let data = data();
+    let index = data.open();
+    let (ours, plain) = (data.join("split.csv"), data.join("plain"));
+    write_manifest(&ours, &index, &made(&index), &fingerprints(&index)).unwrap();
+    fs::write(&plain, b"").unwrap();
+    let mode = |path| fs::metadata(path).unwrap().permissions().mode();
+    assert_eq!(mode(ours), mode(plain));
+}

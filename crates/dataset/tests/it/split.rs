@@ -1,0 +1,248 @@
+use std::collections::BTreeSet;
+
+use malaria_dataset::{Error, Index, Protocol, Split, SplitConfig, Subset, split};
+
+use crate::support::{Folder, like_the_nih, made_up};
+
+const BY_PATIENT: SplitConfig = SplitConfig {
+    protocol: Protocol::Patient,
+    stratified: false,
+    test_fraction: 0.2,
+    validation_fraction: 0.1,
+    seed: 42,
+};
+
+fn sizes(split: &Split) -> [usize; 3] {
+    Subset::ALL.map(|subset| split.subset(subset).len())
+}
+
+fn parasitized(index: &Index, side: &[usize]) -> usize {
+    side.iter().filter(|&&i| index.samples[i].class == 0).count()
+}
+
+#[test]
+fn the_whole_set_is_cut_as_in_the_tutorial() {
+    let index = made_up(&[(1, 13_779, 13_779)]);
+    let split = split(&index, &SplitConfig::default()).unwrap();
+    assert_eq!(sizes(&split), [19_842, 2_204, 5_512]);
+    let all: BTreeSet<usize> = Subset::ALL.iter().flat_map(|&subset| split.subset(subset)).copied().collect();
+    assert_eq!(all.len(), 27_558);
+    assert!(Subset::ALL.iter().all(|&subset| split.subset(subset).is_sorted()));
+    // Shuffled: neither side is of one class, nor exactly half and half.
+    let share = parasitized(&index, &split.test);
+    assert!((2_600..2_900).contains(&share) && share != 2_756, "{share}");
+}
+
+#[test]
+fn fractions_are_cut_to_whole_cells() {
+    for (cells, test_fraction, validation_fraction, expected) in [
+        (11, 0.2, 0.1, [8, 0, 3]),
+        (25, 0.2, 0.1, [18, 2, 5]),
+        (10, 0.9, 0.5, [1, 0, 9]),
+        (40, 0.9, 0.5, [2, 2, 36]),
+        (100, 0.25, 0.3, [53, 22, 25]),
+    ] {
+        let index = made_up(&[(1, cells / 2, cells - cells / 2)]);
+        let config = SplitConfig { test_fraction, validation_fraction, ..SplitConfig::default() };
+        match split(&index, &config) {
+            Ok(split) => assert_eq!(sizes(&split), expected, "{cells} cells"),
+            Err(Error::EmptySide { subset, .. }) => {
+                assert_eq!((subset, expected[1]), (Subset::Validation, 0), "{cells} cells");
+            }
+            Err(other) => panic!("{cells} cells: {other}"),
+        }
+    }
+}
+
+#[test]
+fn stratified_keeps_the_sizes_and_evens_the_classes() {
+    let index = made_up(&[(1, 300, 701)]);
+    let plain = split(&index, &SplitConfig::default()).unwrap();
+    let even = split(&index, &SplitConfig { stratified: true, ..SplitConfig::default() }).unwrap();
+    assert_eq!(sizes(&plain), [720, 80, 201]);
+    assert_eq!(sizes(&even), [720, 80, 201]);
+    assert_eq!(
+        Subset::ALL.map(|subset| parasitized(&index, even.subset(subset))),
+        [216, 24, 60],
+        "three tenths of each side, by largest remainder"
+    );
+    assert_ne!(parasitized(&index, &plain.test), 60);
+}
+
+#[test]
+fn the_seed_and_the_paths_alone_decide() {
+    let files = ["a/C1_1.png", "a/C2_2.png", "a/C3_3.png", "a/C4_4.png", "a/C5_5.png", "a/C6_6.png"];
+    let more = ["b/C1_1.png", "b/C2_2.png", "b/C3_3.png", "b/C4_4.png", "b/C5_5.png", "b/C6_6.png"];
+    let forwards = Folder::with(&[files, more].concat());
+    let mut reversed = [files, more].concat();
+    reversed.reverse();
+    let backwards = Folder::with(&reversed);
+    let coarse = SplitConfig { test_fraction: 0.3, validation_fraction: 0.3, ..SplitConfig::default() };
+    for config in [
+        coarse,
+        SplitConfig { stratified: true, ..coarse },
+        SplitConfig { protocol: Protocol::Patient, ..coarse },
+    ] {
+        let first = split(&forwards.open(), &config).unwrap();
+        assert_eq!(first, split(&backwards.open(), &config).unwrap());
+        let other = (0..5).map(|seed| split(&forwards.open(), &SplitConfig { seed, ..config }).unwrap());
+        assert!(other.into_iter().any(|other| other.test != first.test), "the seed has a say");
+    }
+}
+
+/// Recorded from this program: a change here means that splits of runs on disk can no longer be made again.
+#[test]
+fn golden_splits() {
+    let index = made_up(&[(1, 2, 2), (2, 1, 3), (3, 0, 3), (4, 4, 2), (5, 3, 1), (6, 1, 2)]);
+    let coarse =
+        SplitConfig { test_fraction: 0.25, validation_fraction: 0.25, seed: 7, ..SplitConfig::default() };
+    let sides = |config: &SplitConfig| {
+        let split = split(&index, config).unwrap();
+        [split.train, split.validation, split.test]
+    };
+    assert_eq!(sides(&coarse), GOLDEN_RANDOM);
+    assert_eq!(sides(&SplitConfig { stratified: true, ..coarse }), GOLDEN_STRATIFIED);
+    assert_eq!(sides(&SplitConfig { protocol: Protocol::Patient, ..coarse }), GOLDEN_PATIENT);
+}
+
+const GOLDEN_RANDOM: [&[usize]; 3] =
+    [&[0, 1, 4, 6, 7, 8, 9, 13, 14, 15, 16, 19, 21, 23], &[2, 12, 18, 22], &[3, 5, 10, 11, 17, 20]];
+const GOLDEN_STRATIFIED: [&[usize]; 3] =
+    [&[1, 2, 5, 6, 9, 10, 11, 14, 16, 17, 18, 19, 20, 21], &[0, 7, 12, 22], &[3, 4, 8, 13, 15, 23]];
+const GOLDEN_PATIENT: [&[usize]; 3] =
+    [&[2, 3, 4, 5, 6, 10, 13, 14, 15, 19, 20, 22, 23], &[0, 1, 11, 12], &[7, 8, 9, 16, 17, 18, 21]];
+
+#[test]
+fn patients_stay_whole_and_sides_come_close_to_their_shares() {
+    let index = like_the_nih();
+    let share = index.class_counts()[0] as f64 / index.samples.len() as f64;
+    let mut tests = BTreeSet::new();
+    for seed in 0..10 {
+        let split = split(&index, &SplitConfig { seed, ..BY_PATIENT }).unwrap();
+        let leakage = split.leakage(&index);
+        assert_eq!((leakage.shared_patients.len(), leakage.patients), (0, 150));
+        assert_eq!(sizes(&split).iter().sum::<usize>(), index.samples.len());
+        for (subset, asked) in Subset::ALL.into_iter().zip([0.72, 0.08, 0.2]) {
+            let side = split.subset(subset);
+            let size = side.len() as f64 / index.samples.len() as f64;
+            assert!((size - asked).abs() < 0.01, "seed {seed}: {subset} holds {size} of the cells");
+            let positive = parasitized(&index, side) as f64 / side.len() as f64;
+            assert!((positive - share).abs() < 0.015, "seed {seed}: {positive} of {subset}, {share} of all");
+        }
+        tests.insert(split.test);
+    }
+    assert_eq!(tests.len(), 10, "each seed deals otherwise");
+}
+
+#[test]
+fn three_patients_are_enough_and_two_are_not() {
+    let index = made_up(&[(1, 5, 5), (2, 50, 50), (3, 5, 5)]);
+    assert_eq!(sizes(&split(&index, &BY_PATIENT).unwrap()), [100, 10, 10]);
+    let index = made_up(&[(1, 5, 5), (2, 50, 50)]);
+    assert!(matches!(split(&index, &BY_PATIENT), Err(Error::TooFewPatients { found: 2, needed: 3 })));
+}
+
+#[test]
+fn a_name_without_a_patient_is_refused_by_patient_only() {
+    let mut index = like_the_nih();
+    index.samples[70].patient = None;
+    let message = split(&index, &BY_PATIENT).unwrap_err().to_string();
+    assert!(message.contains(&index.samples[70].path) && message.contains("C33P1thinF"), "{message}");
+    let leakage = split(&index, &SplitConfig::default()).unwrap().leakage(&index);
+    assert_eq!(leakage.cells_without_patient, 1);
+}
+
+#[test]
+fn leakage_counts_patients_and_test_cells() {
+    let index = made_up(&[(2, 1, 1), (10, 2, 2), (9, 1, 2)]);
+    let of = |patient: &str| -> Vec<usize> {
+        (0..index.samples.len()).filter(|&i| index.samples[i].patient.as_deref() == Some(patient)).collect()
+    };
+    let (two, nine, ten) = (of("C2"), of("C9"), of("C10"));
+    let mut split = Split {
+        config: SplitConfig::default(),
+        train: [&two[..1], &nine[2..], &ten[..1]].concat(),
+        validation: nine[..2].to_vec(),
+        test: [&two[1..], &ten[1..]].concat(),
+    };
+    let leakage = split.leakage(&index);
+    assert_eq!(leakage.shared_patients, ["C2", "C9", "C10"]);
+    assert_eq!((leakage.patients, leakage.shared_test_cells, leakage.cells_without_patient), (3, 1 + 3, 0));
+    split.check(&index).unwrap();
+    split.config.protocol = Protocol::Patient;
+    assert!(matches!(split.check(&index), Err(Error::SharedPatients { patients }) if patients.len() == 3));
+}
+
+#[test]
+fn check_refuses_splits_that_do_not_fit() {
+    let index = made_up(&[(1, 3, 3)]);
+    let split = |train: &[usize], validation: &[usize], test: &[usize]| Split {
+        config: SplitConfig::default(),
+        train: train.to_vec(),
+        validation: validation.to_vec(),
+        test: test.to_vec(),
+    };
+    split(&[0, 3], &[1], &[2]).check(&index).unwrap();
+    let refusal = |split: Split| split.check(&index).unwrap_err();
+    assert!(matches!(refusal(split(&[], &[1], &[2])), Error::EmptySide { subset: Subset::Train, .. }));
+    assert!(matches!(
+        refusal(split(&[0, 3], &[], &[2])),
+        Error::EmptySide { subset: Subset::Validation, .. }
+    ));
+    assert!(matches!(refusal(split(&[0, 3], &[1], &[])), Error::EmptySide { subset: Subset::Test, .. }));
+    assert!(matches!(refusal(split(&[0, 3], &[1], &[6])), Error::OutOfRange { position: 6, .. }));
+    assert!(matches!(
+        refusal(split(&[0, 3], &[1], &[3])),
+        Error::OnTwoSides { first: Subset::Train, second: Subset::Test, .. }
+    ));
+    assert!(matches!(refusal(split(&[0, 3, 3], &[1], &[2])), Error::OnTwoSides { .. }));
+    assert!(
+        matches!(refusal(split(&[0, 1], &[3], &[2])), Error::UntrainedClass { class } if class == "Uninfected")
+    );
+}
+
+#[test]
+fn fractions_must_leave_something_on_each_side() {
+    for bad in [0.0, 1.0, -0.1, 1.5, f64::NAN, f64::INFINITY] {
+        let config = SplitConfig { test_fraction: bad, ..SplitConfig::default() };
+        assert!(matches!(config.check(), Err(Error::BadFraction { field: "test_fraction", .. })), "{bad}");
+        let config = SplitConfig { validation_fraction: bad, ..SplitConfig::default() };
+        assert!(
+            matches!(config.check(), Err(Error::BadFraction { field: "validation_fraction", .. })),
+            "{bad}"
+        );
+        assert!(split(&like_the_nih(), &config).is_err());
+    }
+}
+
+#[test]
+fn a_tree_is_split_as_given() {
+    let folder = Folder::with(&[
+        "training/a/C1_1.png",
+        "training/b/C1_2.png",
+        "validation/a/C1_3.png",
+        "validation/b/C2_4.png",
+        "testing/a/C3_5.png",
+        "testing/b/C3_6.png",
+    ]);
+    let index = folder.open();
+    let given = SplitConfig { protocol: Protocol::Given, ..SplitConfig::default() };
+    let found = split(&index, &given).unwrap();
+    assert_eq!((&*found.test, &*found.train, &*found.validation), (&[0, 1][..], &[2, 3][..], &[4, 5][..]));
+    assert_eq!(found.leakage(&index).shared_patients, ["C1"]);
+    assert!(matches!(split(&like_the_nih(), &given), Err(Error::NotASplitTree { .. })));
+}
+
+#[test]
+fn settings_read_back_and_unknown_ones_are_refused() {
+    let config = SplitConfig { protocol: Protocol::Patient, seed: u64::MAX, ..SplitConfig::default() };
+    let text = serde_json::to_string(&config).unwrap();
+    assert!(text.contains(r#""protocol":"patient""#), "{text}");
+    assert_eq!(serde_json::from_str::<SplitConfig>(&text).unwrap(), config);
+    assert_eq!(serde_json::from_str::<SplitConfig>("{}").unwrap(), SplitConfig::default());
+    assert!(serde_json::from_str::<SplitConfig>(r#"{"sed": 1}"#).is_err());
+    for protocol in Protocol::ALL {
+        assert_eq!(protocol.to_string().parse::<Protocol>().unwrap(), protocol);
+    }
+    assert!("Patient".parse::<Protocol>().unwrap_err().to_string().contains("random, patient, given"));
+}

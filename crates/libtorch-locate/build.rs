@@ -1,0 +1,39 @@
+//! Stops the build with one clear message where libtorch is missing, incomplete or of another version.
+//!
+//! Only with the feature `check`, which every crate that computes turns on through `malaria-libtorch`: `xtask`, which
+//! fetches libtorch, has to be built without one.
+
+#![allow(dead_code, unreachable_pub, reason = "the library's modules, compiled into its build script")]
+
+#[path = "src/error.rs"]
+mod error;
+#[path = "src/found.rs"]
+mod found;
+#[path = "src/marker.rs"]
+mod marker;
+#[path = "src/python.rs"]
+mod python;
+
+fn main() {
+    println!("cargo::rerun-if-changed=src");
+    println!("cargo::rerun-if-changed=build.rs");
+    if std::env::var_os("CARGO_FEATURE_CHECK").is_none() {
+        return;
+    }
+    for variable in found::VARIABLES {
+        println!("cargo::rerun-if-env-changed={variable}");
+    }
+    match found::locate(&found::Settings::from_env()) {
+        Ok(libtorch) => {
+            for path in libtorch.watched {
+                println!("cargo::rerun-if-changed={}", path.display());
+            }
+        }
+        // cargo prints each such line as `error: …`, and stops when the script ends.
+        Err(error) => {
+            for line in error.to_string().lines() {
+                println!("cargo::error={line}");
+            }
+        }
+    }
+}

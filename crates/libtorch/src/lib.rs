@@ -1,0 +1,23 @@
+//! Links libtorch and chooses the device that tensors live on.
+//!
+//! Ground floor: every crate that computes with tensors depends on this one, and so finds libtorch when it is built and
+//! when it is run. The build script does the work; the functions here answer `--device` and `--threads`.
+//!
+//! ```
+//! use malaria_libtorch::{DeviceChoice, describe};
+//!
+//! let choice: DeviceChoice = "auto".parse()?;
+//! let device = choice.resolve()?;
+//! assert!(!describe(device).is_empty());
+//!
+//! let sum = tch::Tensor::from_slice(&[1.0_f32, 2.0]).to_device(device).sum(tch::Kind::Float);
+//! assert_eq!(sum.double_value(&[]), 3.0);
+//! # Ok::<(), malaria_libtorch::Error>(())
+//! ```
+
+mod device;
+mod error;
+
+pub use device::{DeviceChoice, describe, set_threads, threads};
+pub use error::Error;
+pub use malaria_libtorch_locate::LIBTORCH_VERSION;

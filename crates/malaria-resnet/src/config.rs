@@ -1,0 +1,143 @@
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
+
+use malaria_dataset::{Protocol, ResizePolicy, SplitConfig};
+use malaria_libtorch::DeviceChoice;
+use malaria_model::ResNetConfig;
+use malaria_train::TrainConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Recipe, Result, files};
+
+/// Version of the layout of `config.json`.
+const FORMAT_VERSION: u32 = 1;
+
+/// How a picture on disk becomes the model's input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageConfig {
+    /// Side in pixels.
+    pub pixels: u32,
+    /// How a picture is brought to that size.
+    pub resize: ResizePolicy,
+}
+
+/// Every setting of an experiment; `config.json` in a run directory, and what `--config` reads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExperimentConfig {
+    /// Version of this layout.
+    pub format_version: u32,
+    /// The recipe that the settings started from.
+    pub recipe: Recipe,
+    /// Folder of cell images; `None` stands for drawn cells, which say nothing about malaria.
+    pub data: Option<PathBuf>,
+    /// The class that sensitivity, PPV and every curve are about.
+    pub positive: String,
+    /// Leave out images that cannot be read, and say which, instead of stopping.
+    pub skip_corrupt: bool,
+    /// Where tensors live.
+    pub device: DeviceChoice,
+    /// CPU threads; `None` for one a core.
+    pub threads: Option<NonZeroUsize>,
+    /// Run directory whose weights training starts from, instead of random ones.
+    pub init: Option<PathBuf>,
+    /// Who learns and who is tested.
+    pub split: SplitConfig,
+    /// How pictures are read.
+    pub image: ImageConfig,
+    /// The network.
+    pub model: ResNetConfig,
+    /// How it learns.
+    pub train: TrainConfig,
+}
+
+impl ExperimentConfig {
+    /// The settings of `recipe` with its own number of epochs.
+    pub fn new(recipe: Recipe, protocol: Protocol, seed: u64) -> Self {
+        Self {
+            format_version: FORMAT_VERSION,
+            recipe,
+            data: None,
+            positive: "Parasitized".to_owned(),
+            skip_corrupt: false,
+            device: DeviceChoice::Auto,
+            threads: None,
+            init: None,
+            split: SplitConfig { protocol, seed, ..SplitConfig::default() },
+            image: recipe.image(),
+            model: ResNetConfig::tutorial(),
+            train: recipe.training(seed),
+        }
+    }
+
+    /// Reads a `config.json`.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Json`], and what [`ExperimentConfig::check`] finds.
+    pub fn read(path: &Path) -> Result<Self> {
+        let config: Self = files::read_json(path, "the settings of a run")?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Takes over the training settings of `recipe`; the seed, the data and the split stay.
+    pub fn set_recipe(&mut self, recipe: Recipe) {
+        self.recipe = recipe;
+        self.image = recipe.image();
+        self.train = recipe.training(self.train.seed);
+    }
+
+    /// Sets the seed of the split, the starting weights, the order of cells and the augmentation.
+    pub fn set_seed(&mut self, seed: u64) {
+        self.split.seed = seed;
+        self.train.seed = seed;
+    }
+
+    /// Sets the number of epochs; the epochs at which the image size changes and the warm-up keep their share.
+    pub fn set_epochs(&mut self, epochs: u64) {
+        let share = epochs as f64 / self.train.epochs as f64;
+        for size in &mut self.train.image_sizes {
+            size.from_epoch = 1 + ((size.from_epoch - 1) as f64 * share).round() as u64;
+        }
+        // Where two sizes fall on one epoch, or one beyond the last, the later size wins: the run ends at full size.
+        let last = self.train.image_sizes.len() - 1;
+        self.train.image_sizes[last].from_epoch = self.train.image_sizes[last].from_epoch.min(epochs);
+        let starts: Vec<u64> = self.train.image_sizes.iter().map(|size| size.from_epoch).collect();
+        let mut position = 0;
+        self.train.image_sizes.retain(|size| {
+            position += 1;
+            starts.get(position).is_none_or(|&next| size.from_epoch < next)
+        });
+        let warmup = self.train.schedule.warmup_epochs * share;
+        let whole = self.train.schedule.per == malaria_train::Per::Epoch;
+        self.train.schedule.warmup_epochs = if whole { warmup.round() } else { warmup };
+        self.train.epochs = epochs;
+    }
+
+    /// Refuses settings that no run could honour, before any compute.
+    ///
+    /// # Errors
+    /// [`Error::Config`] and the other crates' own, each naming the field.
+    pub fn check(&self) -> Result<()> {
+        let config = |field, expected: String, found: String| Err(Error::Config { field, expected, found });
+        if self.format_version != FORMAT_VERSION {
+            return config("format_version", FORMAT_VERSION.to_string(), self.format_version.to_string());
+        }
+        self.split.check()?;
+        self.model.check()?;
+        self.train.check()?;
+        let pixels = i64::from(self.image.pixels);
+        if self.model.input_size != pixels {
+            let expected = format!("image.pixels, which is {pixels}");
+            return config("model.input_size", expected, self.model.input_size.to_string());
+        }
+        if self.train.final_image_size() != pixels {
+            let expected = format!("a last size of image.pixels, which is {pixels}");
+            return config("train.image_sizes", expected, self.train.final_image_size().to_string());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+use std::path::{Path, PathBuf};
+
+/// What can go wrong between a data folder and a run directory.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting that no run could honour.
+    #[error("setting `{field}`: expected {expected}, found {found}")]
+    Config {
+        /// The field's name as it stands in `config.json`.
+        field: &'static str,
+        /// What would be accepted.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
+    /// A JSON file that does not read as what it should be.
+    #[error("{}: not {expected}: {reason}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What it should hold.
+        expected: &'static str,
+        /// Where and why it does not.
+        reason: String,
+    },
+    /// A CSV file that does not read as what it should be.
+    #[error("{}: not {expected}: {reason}", path.display())]
+    Csv {
+        /// The file.
+        path: PathBuf,
+        /// What it should hold.
+        expected: &'static str,
+        /// Where and why it does not.
+        reason: String,
+    },
+    /// A run directory in the wrong state for what is asked.
+    #[error("run directory {}: {reason}", path.display())]
+    RunDir {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// No run directory was given and no pretrained one was found.
+    #[error(
+        "no model given and no pretrained one found (looked in {}): give --run RUN_DIR, or set MALARIA_RUN to a run directory",
+        looked_in.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+    )]
+    NoModel {
+        /// Where it was looked for.
+        looked_in: Vec<PathBuf>,
+    },
+    /// Classes of a folder that are not the model's.
+    #[error("{}: the folder's classes are {found:?}, the model knows {expected:?}", path.display())]
+    Classes {
+        /// The data folder.
+        path: PathBuf,
+        /// The model's classes.
+        expected: Vec<String>,
+        /// The folder's.
+        found: Vec<String>,
+    },
+    /// None of a folder's cells are in the subset asked for.
+    #[error(
+        "{}: none of its cells is in this run's test set; use --subset all to judge the model on all of them",
+        path.display()
+    )]
+    NoTestCell {
+        /// The data folder.
+        path: PathBuf,
+    },
+    /// A file that cannot be read or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// `read`, `write`, …
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// From the data set.
+    #[error(transparent)]
+    Dataset(#[from] malaria_dataset::Error),
+    /// From libtorch or the choice of its device.
+    #[error(transparent)]
+    Device(#[from] malaria_libtorch::Error),
+    /// From the model or its weights file.
+    #[error(transparent)]
+    Model(#[from] malaria_model::Error),
+    /// From training.
+    #[error(transparent)]
+    Train(#[from] malaria_train::Error),
+    /// From the figures.
+    #[error(transparent)]
+    Metrics(#[from] malaria_metrics::Error),
+    /// From the plots.
+    #[error(transparent)]
+    Report(#[from] malaria_report::Error),
+}
+
+/// Result of this crate's functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// Wraps a system error with what was being done, and to which path.
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+}

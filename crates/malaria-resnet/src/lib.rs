@@ -1,0 +1,48 @@
+//! Train, judge and use a malaria cell classifier: the one crate to depend on.
+//!
+//! Stands on top of the others and re-exports them under [`dataset`], [`augment`], [`model`], [`training`], [`figures`],
+//! [`plots`] and [`libtorch`]. Its own part is the whole experiment: [`train`] takes an [`ExperimentConfig`] to a
+//! finished run directory, [`resume`] goes on with one that was cut off, [`evaluate`] judges it on a labelled folder,
+//! and [`predict`] uses it on any picture. It prints nothing; what happens reaches the caller through [`Progress`].
+//!
+//! Class `Parasitized` is the positive one, unless the settings name another.
+//!
+//! ```
+//! use malaria_resnet::{ExperimentConfig, Recipe, dataset::Protocol};
+//!
+//! let mut config = ExperimentConfig::new(Recipe::Tutorial, Protocol::Patient, 0);
+//! config.set_epochs(50);
+//! config.check()?;
+//! assert_eq!(config.train.schedule.rate_at(0, 100, 50), 0.1);
+//! # Ok::<(), malaria_resnet::Error>(())
+//! ```
+
+mod classifier;
+mod config;
+mod data;
+mod error;
+mod experiment;
+mod files;
+mod judge;
+mod metrics;
+mod predictions;
+mod recipe;
+mod run_dir;
+
+pub use classifier::{Classifier, default_run};
+pub use config::{ExperimentConfig, ImageConfig};
+pub use data::{DataSummary, SubsetSummary, default_data, default_protocol};
+pub use error::{Error, Result};
+pub use experiment::{Context, Listener, Progress, RunSummary, plot_history, resume, train};
+pub use judge::{EvaluateOptions, EvaluationReport, Judged, Prediction, evaluate, predict};
+pub use metrics::Metrics;
+pub use recipe::Recipe;
+pub use run_dir::{RunDir, RunLock};
+
+pub use malaria_augment as augment;
+pub use malaria_dataset as dataset;
+pub use malaria_libtorch as libtorch;
+pub use malaria_metrics as figures;
+pub use malaria_model as model;
+pub use malaria_report as plots;
+pub use malaria_train as training;

@@ -1,0 +1,69 @@
+use malaria_dataset::{Protocol, Split};
+use malaria_metrics::Summary;
+use malaria_train::{EpochRecord, Kept};
+use serde::{Deserialize, Serialize};
+
+use crate::{ExperimentConfig, Recipe};
+
+/// `metrics.json`: the test figures of a run, and how they came about.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// Version of this layout.
+    pub format_version: u32,
+    /// The command that made the run.
+    pub command: String,
+    /// This library's version.
+    pub version: String,
+    /// How cells were divided. With `random`, cells of one patient stand on both sides, and the figures are
+    /// optimistic.
+    pub protocol: Protocol,
+    /// The recipe that the settings started from.
+    pub recipe: Recipe,
+    /// Whether the cells are drawn ones, on which a figure says nothing about malaria.
+    pub drawn_cells: bool,
+    /// Seed of the split and the training.
+    pub seed: u64,
+    /// Epochs trained.
+    pub epochs: usize,
+    /// The epoch whose weights were kept and tested, and its validation figures.
+    pub kept: Kept,
+    /// Cells learned from.
+    pub n_train: usize,
+    /// Cells that the epoch was chosen on.
+    pub n_validation: usize,
+    /// Cells tested on.
+    pub n_test: usize,
+    /// Time spent training and validating.
+    pub wall_seconds: f64,
+    /// The figures on the test set.
+    #[serde(flatten)]
+    pub test: Summary,
+}
+
+impl Metrics {
+    pub(crate) fn new(
+        config: &ExperimentConfig,
+        split: &Split,
+        command: &str,
+        kept: Kept,
+        history: &[EpochRecord],
+        test: Summary,
+    ) -> Self {
+        Self {
+            format_version: 1,
+            command: command.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            protocol: split.config.protocol,
+            recipe: config.recipe,
+            drawn_cells: config.data.is_none(),
+            seed: config.train.seed,
+            epochs: history.len(),
+            kept,
+            n_train: split.train.len(),
+            n_validation: split.validation.len(),
+            n_test: split.test.len(),
+            wall_seconds: history.iter().map(|record| record.seconds).sum(),
+            test,
+        }
+    }
+}

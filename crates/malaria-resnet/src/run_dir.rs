@@ -1,0 +1,117 @@
+use std::{
+    fs::{self, File, TryLockError},
+    path::{Path, PathBuf},
+};
+
+use crate::{Error, ExperimentConfig, Result};
+
+/// The folder of one run. Whatever is in it was written whole or not at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunDir {
+    path: PathBuf,
+}
+
+/// Held by the one process that may write to a run directory; given back when dropped, or when the process ends.
+#[derive(Debug)]
+pub struct RunLock {
+    _file: File,
+}
+
+impl RunDir {
+    /// Makes the folder and takes its lock.
+    ///
+    /// # Errors
+    /// [`Error::RunDir`] when it holds a run already, or is in use; [`Error::Io`] when it cannot be made.
+    pub fn create(path: &Path) -> Result<(Self, RunLock)> {
+        fs::create_dir_all(path).map_err(Error::io("make the run directory", path))?;
+        let run = Self { path: path.to_owned() };
+        let lock = run.lock()?;
+        if run.config_path().exists() {
+            let reason = "it holds a run already: go on with that one by --resume, or choose another --out";
+            return Err(run.error(reason));
+        }
+        Ok((run, lock))
+    }
+
+    /// Opens the folder of a run that has been started.
+    ///
+    /// # Errors
+    /// [`Error::RunDir`] when there is no such folder, or no `config.json` in it.
+    pub fn open(path: &Path) -> Result<Self> {
+        let run = Self { path: path.to_owned() };
+        if !path.is_dir() {
+            return Err(run.error("there is no such folder"));
+        }
+        if !run.config_path().is_file() {
+            return Err(run.error("it holds no config.json, so it is not a run directory"));
+        }
+        Ok(run)
+    }
+
+    /// Takes the folder for this process alone.
+    ///
+    /// # Errors
+    /// [`Error::RunDir`] when another process has it.
+    pub fn lock(&self) -> Result<RunLock> {
+        let path = self.path.join("run.lock");
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(Error::io("open", &path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(RunLock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(self.error("another process is training in it")),
+            Err(TryLockError::Error(source)) => Err(Error::io("lock", &path)(source)),
+        }
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The run's settings.
+    ///
+    /// # Errors
+    /// As [`ExperimentConfig::read`].
+    pub fn config(&self) -> Result<ExperimentConfig> {
+        ExperimentConfig::read(&self.config_path())
+    }
+
+    /// `config.json`: every setting.
+    pub fn config_path(&self) -> PathBuf {
+        self.path.join("config.json")
+    }
+
+    /// `split.csv`: every cell, its class, patient, subset and fingerprint.
+    pub fn split_path(&self) -> PathBuf {
+        self.path.join("split.csv")
+    }
+
+    /// `history.csv`: figures by epoch.
+    pub fn history_path(&self) -> PathBuf {
+        self.path.join("history.csv")
+    }
+
+    /// `weights.safetensors`: the kept weights, with the classes and the way pictures are read.
+    pub fn weights_path(&self) -> PathBuf {
+        self.path.join("weights.safetensors")
+    }
+
+    /// `predictions.csv`: what the model says of every test cell.
+    pub fn predictions_path(&self) -> PathBuf {
+        self.path.join("predictions.csv")
+    }
+
+    /// `metrics.json`: the test figures and how they came about.
+    pub fn metrics_path(&self) -> PathBuf {
+        self.path.join("metrics.json")
+    }
+
+    /// `plot.png`: loss and accuracy by epoch.
+    pub fn plot_path(&self) -> PathBuf {
+        self.path.join("plot.png")
+    }
+
+    pub(crate) fn error(&self, reason: &str) -> Error {
+        Error::RunDir { path: self.path.clone(), reason: reason.to_owned() }
+    }
+}

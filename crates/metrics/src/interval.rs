@@ -1,0 +1,73 @@
+use std::f64::consts::{FRAC_1_SQRT_2, PI};
+
+use serde::{Deserialize, Serialize};
+
+use crate::check;
+use crate::error::{Error, Result};
+
+/// A confidence interval of a proportion, both ends fractions.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+/// Wilson's score interval, without continuity correction, of the proportion `successes / trials` at the level
+/// `confidence` (0.95, say). `None` without a trial.
+///
+/// It takes the trials to be independent. Cells of one patient are not: for a figure over many cells of few
+/// patients it is too narrow.
+///
+/// ```
+/// let interval = malaria_metrics::wilson_interval(8, 10, 0.95)?.unwrap();
+/// assert!((interval.low - 0.4902).abs() < 1e-4 && (interval.high - 0.9433).abs() < 1e-4);
+/// # Ok::<(), malaria_metrics::Error>(())
+/// ```
+///
+/// Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", Journal of the
+/// American Statistical Association 22 (1927).
+///
+/// # Errors
+/// More successes than trials, or a confidence outside `[0, 1]`.
+pub fn wilson_interval(successes: u64, trials: u64, confidence: f64) -> Result<Option<Interval>> {
+    check::fraction(|| "confidence".into(), confidence)?;
+    if successes > trials {
+        return Err(Error::TooManySuccesses { successes, trials });
+    }
+    if trials == 0 {
+        return Ok(None);
+    }
+    if confidence == 1.0 {
+        return Ok(Some(Interval { low: 0.0, high: 1.0 }));
+    }
+    let z = normal_deviate(confidence);
+    let n = trials as f64;
+    let share = successes as f64 / n;
+    let scale = 1.0 + z * z / n;
+    let centre = (share + z * z / (2.0 * n)) / scale;
+    let half_width = z * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt() / scale;
+    // The formula gives exactly 0 and 1 at the ends; rounding does not.
+    Ok(Some(Interval {
+        low: if successes == 0 { 0.0 } else { (centre - half_width).max(0.0) },
+        high: if successes == trials { 1.0 } else { (centre + half_width).min(1.0) },
+    }))
+}
+
+/// The z for which a standard normal variable lies within -z and z with probability `confidence`, in `[0, 1)`.
+fn normal_deviate(confidence: f64) -> f64 {
+    let outside = 1.0 - confidence;
+    let mut z = 0.0;
+    // Newton's method from below: the tail is falling and convex, so that each step comes closer without ever
+    // passing the root, until rounding stops it.
+    loop {
+        let excess = libm::erfc(z * FRAC_1_SQRT_2) - outside;
+        let slope = (2.0 / PI).sqrt() * (-z * z / 2.0).exp();
+        let next = z + excess / slope;
+        if next <= z {
+            return z;
+        }
+        z = next;
+    }
+}

@@ -1,0 +1,51 @@
+//! Figures for binary and multi-class classifiers: what a reviewer of a diagnostic test asks for, from counts and
+//! probabilities in plain slices.
+//!
+//! This crate stands on the ground of the workspace: it depends on no other crate of it, and what trains, evaluates
+//! or reports calls it. It reads no files, prints nothing and knows nothing of tensors.
+//!
+//! Every figure agrees with scikit-learn's to 1e-12, and [`classification_report`] to the character. The one
+//! deliberate difference: a figure that is undefined is `None`, never 0 or 0.5 (see
+//! [`ConfusionMatrix::mcc`], [`ConfusionMatrix::balanced_accuracy`] and [`pr_curve`]). Input that cannot be right
+//! (NaN, probabilities outside `[0, 1]`, lengths that differ, classes that do not exist) is an [`Error`].
+//!
+//! ```
+//! use malaria_metrics::{classification_report, evaluate};
+//!
+//! let classes = ["Parasitized".to_owned(), "Uninfected".to_owned()];
+//! let truth = [0, 0, 1, 1];
+//! // [N, C], row by row.
+//! let probabilities = [0.9, 0.1, 0.4, 0.6, 0.2, 0.8, 0.3, 0.7];
+//! let summary = evaluate(&truth, &probabilities, &classes, 0)?;
+//! assert_eq!(summary.accuracy, 0.75);
+//! assert_eq!(summary.auc, Some(1.0));
+//!
+//! let report = classification_report(&summary.confusion, &classes, None)?;
+//! assert!(report.contains(" Parasitized       1.00      0.50      0.67         2"));
+//! # Ok::<(), malaria_metrics::Error>(())
+//! ```
+
+mod calibration;
+mod check;
+mod confusion;
+mod curves;
+mod error;
+mod interval;
+mod numpy;
+mod proper;
+mod rank;
+mod report;
+mod scores;
+mod summary;
+mod threshold;
+
+pub use calibration::{CalibrationBin, calibration_curve, expected_calibration_error};
+pub use confusion::ConfusionMatrix;
+pub use curves::{PrCurve, PrPoint, RocCurve, RocPoint, pr_curve, roc_curve};
+pub use error::{Error, Result};
+pub use interval::{Interval, wilson_interval};
+pub use proper::{brier_score, log_loss};
+pub use report::classification_report;
+pub use scores::{Average, AverageScores, BinaryCounts, ClassScores};
+pub use summary::{AtThreshold, Summary, evaluate, evaluate_at, one_vs_rest};
+pub use threshold::{OperatingPoint, Target, choose_threshold};

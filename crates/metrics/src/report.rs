@@ -1,0 +1,92 @@
+use crate::check;
+use crate::confusion::ConfusionMatrix;
+use crate::error::{Error, Result};
+use crate::scores::Average;
+
+const HEADERS: [&str; 4] = ["precision", "recall", "f1-score", "support"];
+const LONGEST_AVERAGE: &str = "weighted avg";
+
+/// Precision, recall and F1 by class as text, character for character what scikit-learn prints for
+/// `classification_report(y_true, y_pred, labels=labels, target_names=names, digits=2, zero_division=nan)`.
+///
+/// `names` has one name a class of `matrix`. `labels` are the classes to report on, in that order; `None` means
+/// all. If they leave out a class that occurs, a `micro avg` line takes the place of `accuracy`. Undefined
+/// figures print as `nan`.
+///
+/// ```
+/// use malaria_metrics::{ConfusionMatrix, classification_report};
+///
+/// let matrix = ConfusionMatrix::from_rows(&[vec![90, 10], vec![5, 95]])?;
+/// let report = classification_report(&matrix, &["Parasitized", "Uninfected"], None)?;
+/// assert_eq!(report.lines().nth(2), Some(" Parasitized       0.95      0.90      0.92       100"));
+/// assert_eq!(report.lines().nth(5), Some("    accuracy                           0.93       200"));
+/// # Ok::<(), malaria_metrics::Error>(())
+/// ```
+///
+/// # Errors
+/// A matrix without samples, another number of names than classes, or labels that are none, repeated or out of
+/// range.
+pub fn classification_report<S: AsRef<str>>(
+    matrix: &ConfusionMatrix,
+    names: &[S],
+    labels: Option<&[usize]>,
+) -> Result<String> {
+    check::length("class names", matrix.classes(), names.len())?;
+    if matrix.total() == 0 {
+        return Err(Error::Empty);
+    }
+    let all = Vec::from_iter(0..matrix.classes());
+    let labels = labels.unwrap_or(&all);
+    check_labels(labels, matrix.classes())?;
+
+    let name_width = labels.iter().map(|&label| names[label].as_ref().chars().count()).max().unwrap_or(0);
+    let width = name_width.max(LONGEST_AVERAGE.len());
+    let row = |heading: &str, cells: [String; 4]| {
+        let [precision, recall, f1, support] = cells;
+        format!("{heading:>width$}  {precision:>9} {recall:>9} {f1:>9} {support:>9}\n")
+    };
+
+    // scikit-learn counts in floats where not one prediction is right, and so prints "3.0".
+    let count = |count: u64| if matrix.correct() == 0 { format!("{count}.0") } else { count.to_string() };
+
+    let mut report = row("", HEADERS.map(String::from)) + "\n";
+    let scores = matrix.class_scores();
+    for &label in labels {
+        let class = scores[label];
+        let cells = [fixed(class.precision), fixed(class.recall), fixed(class.f1), count(class.support)];
+        report += &row(names[label].as_ref(), cells);
+    }
+    report.push('\n');
+
+    let support = count(labels.iter().map(|&label| scores[label].support).sum());
+    for (average, heading) in
+        [(Average::Micro, "micro avg"), (Average::Macro, "macro avg"), (Average::Weighted, LONGEST_AVERAGE)]
+    {
+        let scores = matrix.average_scores_of(labels, average);
+        report += &if average == Average::Micro && covers_all(matrix, labels) {
+            row("accuracy", [String::new(), String::new(), fixed(scores.f1), support.clone()])
+        } else {
+            row(heading, [fixed(scores.precision), fixed(scores.recall), fixed(scores.f1), support.clone()])
+        };
+    }
+    Ok(report)
+}
+
+/// Whether every class that occurs, as truth or as prediction, is among `labels`: micro averages are then all
+/// equal to the accuracy.
+fn covers_all(matrix: &ConfusionMatrix, labels: &[usize]) -> bool {
+    let occurring = matrix.true_counts().into_iter().zip(matrix.predicted_counts());
+    occurring.enumerate().all(|(class, (truth, predicted))| truth + predicted == 0 || labels.contains(&class))
+}
+
+fn check_labels(labels: &[usize], classes: usize) -> Result<()> {
+    let repeated = labels.iter().enumerate().any(|(i, label)| labels[..i].contains(label));
+    if labels.is_empty() || repeated {
+        return Err(Error::InvalidLabels { labels: labels.to_vec() });
+    }
+    labels.iter().try_for_each(|&label| check::class(|| "labels".into(), label, classes))
+}
+
+fn fixed(value: Option<f64>) -> String {
+    value.map_or_else(|| "nan".into(), |value| format!("{value:.2}"))
+}

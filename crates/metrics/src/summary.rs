@@ -1,0 +1,180 @@
+use serde::{Deserialize, Serialize};
+
+use crate::check;
+use crate::confusion::ConfusionMatrix;
+use crate::curves::{pr_curve, roc_curve};
+use crate::error::Result;
+use crate::proper::{brier_score, log_loss};
+use crate::scores::BinaryCounts;
+
+/// The figures of one set of predictions, ready for JSON. All are fractions, except `n`, `mcc` and `log_loss`; an
+/// undefined one is `None`, in JSON `null`.
+///
+/// Predictions are by the highest probability; figures at a chosen threshold stand under `at_threshold`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Summary {
+    /// Number of samples.
+    pub n: usize,
+    /// Class names, in the order of the classes' indices.
+    pub classes: Vec<String>,
+    /// Name of the class that sensitivity, specificity, PPV, NPV, F1, AUC and average precision count as
+    /// positive; all others are negative.
+    pub positive_class: String,
+    /// Share of samples whose most probable class is the true one.
+    pub accuracy: f64,
+    /// Share of the positive samples called positive.
+    pub sensitivity: Option<f64>,
+    /// Share of the negative samples called negative.
+    pub specificity: Option<f64>,
+    /// Area under the ROC curve.
+    pub auc: Option<f64>,
+    /// Share of positive calls that are right.
+    pub ppv: Option<f64>,
+    /// Share of negative calls that are right.
+    pub npv: Option<f64>,
+    /// F1 of the positive class.
+    pub f1: Option<f64>,
+    /// Matthews correlation coefficient over all classes, from -1 to 1.
+    pub mcc: Option<f64>,
+    /// Mean recall over all classes.
+    pub balanced_accuracy: Option<f64>,
+    /// Average precision: the precision-recall curve as one figure.
+    pub average_precision: Option<f64>,
+    /// Cross-entropy over all classes, in nats.
+    pub log_loss: f64,
+    /// Brier score, as [`brier_score`] has it.
+    pub brier: f64,
+    /// Counts by true class (rows) and predicted class (columns), in the order of `classes`.
+    pub confusion: ConfusionMatrix,
+    /// The figures of the positive class against all others at a chosen threshold, where there is one; put what
+    /// [`evaluate_at`] gives here.
+    pub at_threshold: Option<AtThreshold>,
+}
+
+/// The figures of the positive class against all others, a sample being called positive when the probability
+/// of that class is at least the threshold. All are fractions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct AtThreshold {
+    /// The threshold, a probability.
+    pub threshold: f64,
+    /// Share of samples called right.
+    pub accuracy: f64,
+    /// Share of the positive samples called positive.
+    pub sensitivity: Option<f64>,
+    /// Share of the negative samples called negative.
+    pub specificity: Option<f64>,
+    /// Share of positive calls that are right.
+    pub ppv: Option<f64>,
+    /// Share of negative calls that are right.
+    pub npv: Option<f64>,
+}
+
+/// Computes every figure of a [`Summary`].
+///
+/// `truth` `[N]` holds the true classes, `probabilities` `[N, C]` row by row the probability of each class, and
+/// `classes` `[C]` the class names; `positive` is the index of the positive class. A sample is called by its
+/// highest probability, on a tie by the first of the tied classes, as `numpy.argmax` has it.
+///
+/// ```
+/// use malaria_metrics::evaluate;
+///
+/// let classes = ["Parasitized".to_owned(), "Uninfected".to_owned()];
+/// let summary = evaluate(&[0, 0, 1], &[0.9, 0.1, 0.4, 0.6, 0.2, 0.8], &classes, 0)?;
+/// assert_eq!(summary.positive_class, "Parasitized");
+/// assert_eq!((summary.sensitivity, summary.specificity, summary.auc), (Some(0.5), Some(1.0), Some(1.0)));
+/// # Ok::<(), malaria_metrics::Error>(())
+/// ```
+///
+/// # Errors
+/// No samples, fewer than 2 classes, lengths that do not fit, a class out of range, a probability that is NaN
+/// or outside `[0, 1]`, or a sample whose probabilities do not sum to 1 within 0.01.
+pub fn evaluate(
+    truth: &[usize],
+    probabilities: &[f64],
+    classes: &[String],
+    positive: usize,
+) -> Result<Summary> {
+    let (is_positive, scores) = one_vs_rest(truth, probabilities, classes.len(), positive)?;
+    let predicted = Vec::from_iter(probabilities.chunks_exact(classes.len()).map(argmax));
+    let confusion = ConfusionMatrix::from_labels(truth, &predicted, classes.len())?;
+    let counts = confusion.one_vs_rest(positive)?;
+    Ok(Summary {
+        n: truth.len(),
+        classes: classes.to_vec(),
+        positive_class: classes[positive].clone(),
+        accuracy: confusion.correct() as f64 / truth.len() as f64,
+        sensitivity: counts.sensitivity(),
+        specificity: counts.specificity(),
+        auc: roc_curve(&is_positive, &scores)?.map(|curve| curve.auc),
+        ppv: counts.ppv(),
+        npv: counts.npv(),
+        f1: counts.f1(),
+        mcc: confusion.mcc(),
+        balanced_accuracy: confusion.balanced_accuracy(),
+        average_precision: pr_curve(&is_positive, &scores)?.map(|curve| curve.average_precision),
+        log_loss: log_loss(truth, probabilities, classes.len())?,
+        brier: brier_score(truth, probabilities, classes.len())?,
+        confusion,
+        at_threshold: None,
+    })
+}
+
+/// Computes the figures at a chosen threshold, in `[0, 1]`; the other arguments are those of [`evaluate`].
+///
+/// ```
+/// # use malaria_metrics::{evaluate, evaluate_at};
+/// # let classes = ["Parasitized".to_owned(), "Uninfected".to_owned()];
+/// # let (truth, probabilities) = ([0, 0, 1], [0.9, 0.1, 0.4, 0.6, 0.2, 0.8]);
+/// let mut summary = evaluate(&truth, &probabilities, &classes, 0)?;
+/// summary.at_threshold = Some(evaluate_at(&truth, &probabilities, &classes, 0, 0.3)?);
+/// assert_eq!(summary.at_threshold.unwrap().sensitivity, Some(1.0));
+/// # Ok::<(), malaria_metrics::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`evaluate`], and a threshold that is NaN or outside `[0, 1]`.
+pub fn evaluate_at(
+    truth: &[usize],
+    probabilities: &[f64],
+    classes: &[String],
+    positive: usize,
+    threshold: f64,
+) -> Result<AtThreshold> {
+    let (is_positive, scores) = one_vs_rest(truth, probabilities, classes.len(), positive)?;
+    let counts = BinaryCounts::at_threshold(&is_positive, &scores, threshold)?;
+    Ok(AtThreshold {
+        threshold,
+        accuracy: (counts.true_positives + counts.true_negatives) as f64 / truth.len() as f64,
+        sensitivity: counts.sensitivity(),
+        specificity: counts.specificity(),
+        ppv: counts.ppv(),
+        npv: counts.npv(),
+    })
+}
+
+/// The class `positive` against all others: whether each sample is of it, and its probability of being so, both
+/// `[N]`. That is what curves, calibration and thresholds take.
+///
+/// `truth` `[N]` holds the true classes and `probabilities` `[N, classes]` row by row the probability of each.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn one_vs_rest(
+    truth: &[usize],
+    probabilities: &[f64],
+    classes: usize,
+    positive: usize,
+) -> Result<(Vec<bool>, Vec<f64>)> {
+    check::probabilities(truth, probabilities, classes)?;
+    check::class(|| "positive class".into(), positive, classes)?;
+    let is_positive = truth.iter().map(|&class| class == positive).collect();
+    let scores = probabilities.iter().skip(positive).step_by(classes).copied().collect();
+    Ok((is_positive, scores))
+}
+
+/// Position of the largest value, the first of equals.
+fn argmax(row: &[f64]) -> usize {
+    (1..row.len()).fold(0, |best, column| if row[column] > row[best] { column } else { best })
+}

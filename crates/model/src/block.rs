@@ -1,0 +1,243 @@
+//! The layers a network is made of, and the builder that names and creates their tensors.
+
+use tch::{Device, Kind, Tensor};
+
+use crate::config::ResNetConfig;
+use crate::error::Result;
+use crate::resnet::{Parameter, Role};
+
+/// Where a tensor stands in the network: all that is needed to draw its first values or to find it in a file.
+pub(crate) struct Slot {
+    pub(crate) name: String,
+    pub(crate) shape: Vec<i64>,
+    pub(crate) kind: SlotKind,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum SlotKind {
+    /// A trainable tensor and its place among the trainable ones.
+    Trainable {
+        role: Role,
+        order: u64,
+    },
+    RunningMean,
+    RunningVar,
+}
+
+/// Creates the tensors in their fixed order through `source`, which draws or reads a CPU float32 tensor for
+/// each slot, and keeps the lists of them.
+pub(crate) struct Builder<'a> {
+    pub(crate) config: &'a ResNetConfig,
+    pub(crate) device: Device,
+    pub(crate) source: &'a mut dyn FnMut(&Slot) -> Result<Tensor>,
+    pub(crate) parameters: Vec<Parameter>,
+    pub(crate) buffers: Vec<(String, Tensor)>,
+}
+
+impl Builder<'_> {
+    fn create(&mut self, name: String, shape: &[i64], kind: SlotKind) -> Result<(String, Tensor)> {
+        let slot = Slot { name, shape: shape.to_vec(), kind };
+        let tensor = (self.source)(&slot)?;
+        let placed = tensor.f_to_device(self.device).map_err(|source| crate::Error::Torch {
+            action: format!("place tensor `{}` on {:?}", slot.name, self.device),
+            source,
+        })?;
+        Ok((slot.name, placed))
+    }
+
+    fn parameter(&mut self, name: String, shape: &[i64], role: Role) -> Result<Tensor> {
+        let order = self.parameters.len() as u64;
+        let (name, tensor) = self.create(name, shape, SlotKind::Trainable { role, order })?;
+        let tensor = if shape.len() == 4 { channels_last(&tensor) } else { tensor };
+        let tensor = tensor.set_requires_grad(true);
+        self.parameters.push(Parameter { name, tensor: tensor.shallow_clone(), role });
+        Ok(tensor)
+    }
+
+    fn buffer(&mut self, name: String, shape: &[i64], kind: SlotKind) -> Result<Tensor> {
+        let (name, tensor) = self.create(name, shape, kind)?;
+        self.buffers.push((name, tensor.shallow_clone()));
+        Ok(tensor)
+    }
+
+    pub(crate) fn norm(&mut self, name: &str, channels: i64) -> Result<Norm> {
+        let shape = [channels];
+        Ok(Norm {
+            scale: self.parameter(format!("{name}.weight"), &shape, Role::Scale)?,
+            shift: self.parameter(format!("{name}.bias"), &shape, Role::Shift)?,
+            mean: self.buffer(format!("{name}.running_mean"), &shape, SlotKind::RunningMean)?,
+            var: self.buffer(format!("{name}.running_var"), &shape, SlotKind::RunningVar)?,
+            eps: self.config.bn_eps,
+            momentum: self.config.bn_momentum,
+        })
+    }
+
+    /// A bias-free convolution whose kernel is `[out, in, side, side]`.
+    pub(crate) fn conv(&mut self, name: &str, shape: [i64; 3], stride: i64, role: Role) -> Result<Conv> {
+        let [output, input, side] = shape;
+        let kernel = self.parameter(format!("{name}.weight"), &[output, input, side, side], role)?;
+        Ok(Conv { kernel, stride })
+    }
+
+    pub(crate) fn dense(&mut self, name: &str, output: i64, input: i64) -> Result<Dense> {
+        Ok(Dense {
+            kernel: self.parameter(format!("{name}.weight"), &[output, input], Role::DenseKernel)?,
+            bias: self.parameter(format!("{name}.bias"), &[output], Role::DenseBias)?,
+        })
+    }
+
+    /// The residual module `name`; the `first` of its stage projects its shortcut and carries the stride.
+    pub(crate) fn residual(
+        &mut self,
+        name: &str,
+        input: i64,
+        output: i64,
+        first: Option<i64>,
+    ) -> Result<Residual> {
+        let inner = output / 4;
+        let role = Role::ResidualKernel;
+        let stride = first.unwrap_or(1);
+        Ok(Residual {
+            norm1: self.norm(&format!("{name}.norm1"), input)?,
+            conv1: self.conv(&format!("{name}.conv1"), [inner, input, 1], 1, role)?,
+            norm2: self.norm(&format!("{name}.norm2"), inner)?,
+            conv2: self.conv(&format!("{name}.conv2"), [inner, inner, 3], stride, role)?,
+            norm3: self.norm(&format!("{name}.norm3"), inner)?,
+            conv3: self.conv(&format!("{name}.conv3"), [output, inner, 1], 1, role)?,
+            shortcut: match first {
+                Some(stride) => {
+                    Some(self.conv(&format!("{name}.shortcut"), [output, input, 1], stride, role)?)
+                }
+                None => None,
+            },
+        })
+    }
+}
+
+/// Batch normalisation over `[N, C, H, W]`.
+pub(crate) struct Norm {
+    scale: Tensor,
+    shift: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    eps: f64,
+    momentum: f64,
+}
+
+impl Norm {
+    /// In training: normalises by the batch's statistics and moves the running ones towards them, the
+    /// variance by its unbiased estimate. Otherwise normalises by the running statistics.
+    pub(crate) fn forward(&self, x: &Tensor, train: bool) -> Tensor {
+        x.batch_norm(
+            Some(&self.scale),
+            Some(&self.shift),
+            Some(&self.mean),
+            Some(&self.var),
+            train,
+            self.momentum,
+            self.eps,
+            true,
+        )
+    }
+
+    pub(crate) fn relu(&self, x: &Tensor, train: bool) -> Tensor {
+        // In place: libtorch's batch norm keeps its input for the backward pass, not its output.
+        self.forward(x, train).relu_()
+    }
+}
+
+/// A bias-free convolution with Keras's "same" padding.
+pub(crate) struct Conv {
+    kernel: Tensor,
+    stride: i64,
+}
+
+impl Conv {
+    /// `[N, in, H, W]` => `[N, out, ceil(H / stride), ceil(W / stride)]`.
+    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
+        let (_, _, side, _) = self.kernel.size4().unwrap_or_default();
+        let size = x.size();
+        let (top, bottom) = same_padding(size[2], side, self.stride);
+        let (left, right) = same_padding(size[3], side, self.stride);
+        let none: Option<&Tensor> = None;
+        let strides = [self.stride, self.stride];
+        if top == bottom && left == right {
+            return x.conv2d(&self.kernel, none, strides, [top, left], [1, 1], 1);
+        }
+        // libtorch pads from the last dimension inwards.
+        x.constant_pad_nd([left, right, top, bottom]).conv2d(&self.kernel, none, strides, [0, 0], [1, 1], 1)
+    }
+}
+
+/// Keras's "same" padding of one side of `size` pixels, (before, after): just enough for `ceil(size /
+/// stride)` outputs, the odd pixel after. So a stride of 2 pads an even size at the end alone, where
+/// libtorch's `padding=1` would shift the whole grid by one pixel.
+fn same_padding(size: i64, kernel: i64, stride: i64) -> (i64, i64) {
+    let outputs = (size + stride - 1) / stride;
+    let total = ((outputs - 1) * stride + kernel - size).max(0);
+    (total / 2, total - total / 2)
+}
+
+/// A dense layer.
+pub(crate) struct Dense {
+    kernel: Tensor,
+    bias: Tensor,
+}
+
+impl Dense {
+    /// `[N, in]` => `[N, out]`.
+    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
+        x.linear(&self.kernel, Some(&self.bias))
+    }
+}
+
+/// A pre-activation bottleneck.
+pub(crate) struct Residual {
+    norm1: Norm,
+    conv1: Conv,
+    norm2: Norm,
+    conv2: Conv,
+    norm3: Norm,
+    conv3: Conv,
+    shortcut: Option<Conv>,
+}
+
+impl Residual {
+    pub(crate) fn forward(&self, x: &Tensor, train: bool) -> Tensor {
+        let active = self.norm1.relu(x, train);
+        let inner = self.conv1.forward(&active);
+        let inner = self.conv2.forward(&self.norm2.relu(&inner, train));
+        let output = self.conv3.forward(&self.norm3.relu(&inner, train));
+        match &self.shortcut {
+            Some(projection) => output + projection.forward(&active),
+            None => output + x,
+        }
+    }
+}
+
+/// The same values with channels innermost in memory, where libtorch's CPU and tensor-core convolutions are
+/// fastest. A tensor already so is returned as it is.
+pub(crate) fn channels_last(x: &Tensor) -> Tensor {
+    // NCHW => NHWC in memory => NCHW seen through strides: tch has no memory-format argument.
+    x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
+}
+
+/// `[N, C, H, W]` => `[N, C]`, in float32 whatever the precision of the features.
+pub(crate) fn global_average(x: &Tensor) -> Tensor {
+    x.mean_dim([2, 3].as_slice(), false, Kind::Float)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::same_padding;
+
+    #[test]
+    fn padding_follows_the_formula_of_keras() {
+        assert_eq!(same_padding(64, 5, 1), (2, 2));
+        assert_eq!(same_padding(32, 3, 1), (1, 1));
+        assert_eq!(same_padding(32, 3, 2), (0, 1));
+        assert_eq!(same_padding(33, 3, 2), (1, 1));
+        assert_eq!(same_padding(32, 1, 2), (0, 0));
+        assert_eq!(same_padding(33, 1, 2), (0, 0));
+    }
+}

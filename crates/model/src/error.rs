@@ -1,0 +1,132 @@
+use std::path::PathBuf;
+
+/// What can go wrong when a model is described, built, saved or loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A field of [`ResNetConfig`](crate::ResNetConfig) is out of range.
+    #[error("model config: `{field}` must be {expected}, found {found}")]
+    Config {
+        /// The offending field.
+        field: &'static str,
+        /// What the field may hold.
+        expected: String,
+        /// What it holds.
+        found: String,
+    },
+
+    /// A state lacks a tensor that the model has.
+    #[error("tensor `{name}` is missing; the model expects it with shape {expected:?}")]
+    MissingTensor {
+        /// The tensor the model asks for.
+        name: String,
+        /// The shape the model gives it.
+        expected: Vec<i64>,
+    },
+
+    /// A state holds a tensor that the model does not have.
+    #[error(
+        "tensor `{name}` does not belong to this model; check that its config is the one it was trained with"
+    )]
+    UnexpectedTensor {
+        /// The tensor the model does not know.
+        name: String,
+    },
+
+    /// A state holds two tensors of one name.
+    #[error("tensor `{name}` is given twice")]
+    DuplicateTensor {
+        /// The repeated name.
+        name: String,
+    },
+
+    /// A tensor has another shape than the model's.
+    #[error("tensor `{name}`: expected shape {expected:?}, found {found:?}")]
+    Shape {
+        /// The tensor's name.
+        name: String,
+        /// The model's shape.
+        expected: Vec<i64>,
+        /// The shape given.
+        found: Vec<i64>,
+    },
+
+    /// A tensor is not float32.
+    #[error("tensor `{name}`: expected float32 elements, found {found}")]
+    ElementType {
+        /// The tensor's name.
+        name: String,
+        /// The element type given.
+        found: String,
+    },
+
+    /// A tensor holds NaN or an infinity: the training that made it diverged.
+    #[error(
+        "tensor `{name}` holds NaN or infinite values; such weights predict nothing, use an earlier checkpoint"
+    )]
+    NonFinite {
+        /// The tensor's name.
+        name: String,
+    },
+
+    /// The bytes are not a whole safetensors file.
+    #[error("not a whole safetensors file ({reason}); it is truncated or of another kind")]
+    NotSafetensors {
+        /// What the safetensors reader stumbled over.
+        reason: String,
+    },
+
+    /// A safetensors file without our description in its metadata.
+    #[error("a safetensors file, but not one of this project's: expected {expected}, found {found}")]
+    Foreign {
+        /// What the file's metadata should hold.
+        expected: String,
+        /// What it holds.
+        found: String,
+    },
+
+    /// The file was written in a format this version does not read.
+    #[error("format version {found} is not supported: this version reads {expected}; update this program")]
+    FormatVersion {
+        /// The version this code reads and writes.
+        expected: u32,
+        /// The version in the file.
+        found: u64,
+    },
+
+    /// The operating system refused to read or write.
+    #[error("cannot {action}: {source}")]
+    Io {
+        /// What was attempted.
+        action: &'static str,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+
+    /// A weights file could not be saved or loaded.
+    #[error("weights file {}: {problem}", path.display())]
+    WeightsFile {
+        /// The weights file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: Box<Error>,
+    },
+
+    /// libtorch refused an operation, such as placing a tensor on an absent device.
+    #[error("libtorch could not {action}: {source}")]
+    Torch {
+        /// What was attempted.
+        action: String,
+        /// libtorch's answer.
+        source: tch::TchError,
+    },
+}
+
+/// The result of this crate's fallible functions.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    pub(crate) fn in_file(self, path: &std::path::Path) -> Self {
+        Error::WeightsFile { path: path.to_owned(), problem: Box::new(self) }
+    }
+}

@@ -1,0 +1,316 @@
+use std::collections::BTreeMap;
+
+use tch::{Device, Kind, Tensor, no_grad};
+
+use crate::block::{Builder, Conv, Dense, Norm, Residual, Slot, SlotKind, channels_last, global_average};
+use crate::config::ResNetConfig;
+use crate::error::{Error, Result};
+use crate::init::glorot_uniform;
+
+/// What a trainable tensor does. Optimizers decide by it which tensors decay, and how much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// The kernel of the 5x5 convolution on the image, `[out, in, 5, 5]`.
+    StemKernel,
+    /// A kernel inside a residual module, its shortcut's included, `[out, in, kh, kw]`.
+    ResidualKernel,
+    /// The kernel of the dense layer, `[classes, in]`.
+    DenseKernel,
+    /// The bias of the dense layer, `[classes]`.
+    DenseBias,
+    /// Gamma of a batch normalisation, `[channels]`.
+    Scale,
+    /// Beta of a batch normalisation, `[channels]`.
+    Shift,
+}
+
+/// A trainable tensor of a [`ResNet`].
+#[derive(Debug)]
+pub struct Parameter {
+    /// Its name in weights files, such as `stages.0.1.conv2.weight`.
+    pub name: String,
+    /// A handle on the model's own tensor: what is written to it in place, the model uses.
+    pub tensor: Tensor,
+    /// What it does.
+    pub role: Role,
+}
+
+/// The pre-activation bottleneck ResNet of the tutorial.
+///
+/// ```text
+/// [N, 3, S, S] in [0, 1]
+/// batch norm -> 5x5 conv -> batch norm -> ReLU -> 3x3 max-pool, stride 2     [N, 64, S/2, S/2]
+/// stage of 3 modules, stride 1                                               [N, 128, S/2, S/2]
+/// stage of 4 modules, stride 2                                               [N, 256, S/4, S/4]
+/// stage of 6 modules, stride 2                                               [N, 512, S/8, S/8]
+/// batch norm -> ReLU -> global average -> dense                              [N, classes]
+/// ```
+///
+/// A module of K filters is batch norm, ReLU, 1x1 convolution to K/4, batch norm, ReLU, 3x3 convolution (with
+/// the stride), batch norm, ReLU, 1x1 convolution to K. Its shortcut is the identity, or, in the first module of
+/// each stage, a strided 1x1 convolution of the first ReLU's output. Convolutions have no bias and Keras's
+/// "same" padding.
+///
+/// Kernels and feature maps lie channels-last in memory; shapes are libtorch's usual `[N, C, H, W]`.
+pub struct ResNet {
+    config: ResNetConfig,
+    device: Device,
+    input_norm: Norm,
+    stem_conv: Conv,
+    stem_norm: Norm,
+    modules: Vec<Residual>,
+    head_norm: Norm,
+    head_dense: Dense,
+    parameters: Vec<Parameter>,
+    buffers: Vec<(String, Tensor)>,
+}
+
+impl ResNet {
+    /// A fresh network on `device`, initialised as Keras does: kernels Glorot-uniform, batch normalisations
+    /// 1 and 0, bias 0.
+    ///
+    /// The values are a pure function of `config` and `seed`, the same on every device and platform.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a config that fails its check, [`Error::Torch`] for a device that is not there.
+    pub fn new(config: &ResNetConfig, seed: u64, device: Device) -> Result<Self> {
+        Self::build(config, device, &mut |slot| Ok(first_values(slot, seed)))
+    }
+
+    /// Builds the network with the CPU float32 tensors that `source` gives for each slot.
+    pub(crate) fn build(
+        config: &ResNetConfig,
+        device: Device,
+        source: &mut dyn FnMut(&Slot) -> Result<Tensor>,
+    ) -> Result<Self> {
+        config.check()?;
+        let mut builder = Builder { config, device, source, parameters: Vec::new(), buffers: Vec::new() };
+        let mut channels = config.filters[0];
+        let input_norm = builder.norm("input_norm", 3)?;
+        let stem_conv = builder.conv("stem.conv", [channels, 3, 5], 1, Role::StemKernel)?;
+        let stem_norm = builder.norm("stem.norm", channels)?;
+        let mut modules = Vec::new();
+        for (stage, (&count, &filters)) in config.stages.iter().zip(&config.filters[1..]).enumerate() {
+            for module in 0..count {
+                let first = (module == 0).then_some(if stage == 0 { 1 } else { 2 });
+                modules.push(builder.residual(
+                    &format!("stages.{stage}.{module}"),
+                    channels,
+                    filters,
+                    first,
+                )?);
+                channels = filters;
+            }
+        }
+        let head_norm = builder.norm("head.norm", channels)?;
+        let head_dense = builder.dense("head.dense", config.classes, channels)?;
+        let Builder { parameters, buffers, .. } = builder;
+        let config = config.clone();
+        Ok(Self {
+            config,
+            device,
+            input_norm,
+            stem_conv,
+            stem_norm,
+            modules,
+            head_norm,
+            head_dense,
+            parameters,
+            buffers,
+        })
+    }
+
+    /// The config the network was built from.
+    pub fn config(&self) -> &ResNetConfig {
+        &self.config
+    }
+
+    /// The device its tensors live on.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Logits `[N, classes]`, float32, of `images` `[N, 3, H, W]`, float32 in [0, 1], on the model's device.
+    ///
+    /// With `train`, batch normalisation uses the statistics of the batch and moves the running ones in
+    /// place; without, it uses the running ones, and an image's logits do not depend on the rest of the batch.
+    /// Softmax is left to the loss. Height and width may differ from the config's input size and from each
+    /// other, as long as every batch normalisation sees more than one value a channel in training.
+    ///
+    /// # Panics
+    /// When the images have another number of dimensions or channels, or live on another device.
+    pub fn forward(&self, images: &Tensor, train: bool) -> Tensor {
+        let x = self.input_norm.forward(&channels_last(images), train);
+        let x = self.stem_norm.relu(&self.stem_conv.forward(&x), train);
+        // The tutorial pads with zeros before it pools; libtorch's own padding is minus infinity. After a
+        // ReLU both give the same maxima: each window holds a real pixel, and none is below zero.
+        let x = x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
+        let x = self.modules.iter().fold(x, |x, module| module.forward(&x, train));
+        let features = global_average(&self.head_norm.relu(&x, train));
+        self.head_dense.forward(&features).to_kind(Kind::Float)
+    }
+
+    /// The trainable tensors in their fixed order, input to output.
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    /// The running means and variances of the batch normalisations by name, in their fixed order.
+    pub fn buffers(&self) -> &[(String, Tensor)] {
+        &self.buffers
+    }
+
+    /// A copy of every parameter, then every buffer, by name: what a weights file holds.
+    ///
+    /// The copies are detached, row-major, on the model's device, and further training does not touch them.
+    pub fn state(&self) -> Vec<(String, Tensor)> {
+        no_grad(|| {
+            self.tensors()
+                .map(|(name, tensor)| {
+                    let copy = Tensor::empty(tensor.size(), (tensor.kind(), tensor.device()));
+                    (name.to_owned(), copied_into(copy, tensor))
+                })
+                .collect()
+        })
+    }
+
+    /// Copies `state` into the model's tensors, in place: handles from [`parameters`](Self::parameters) stay valid.
+    ///
+    /// Tensors may come in any order and from any device. Nothing is written unless all of them fit.
+    ///
+    /// # Errors
+    /// [`Error::MissingTensor`], [`Error::UnexpectedTensor`], [`Error::DuplicateTensor`], [`Error::Shape`] or
+    /// [`Error::ElementType`] when names, shapes and float32 are not exactly the model's.
+    pub fn load_state(&self, state: &[(String, Tensor)]) -> Result<()> {
+        let mut given = BTreeMap::new();
+        for (name, tensor) in state {
+            if given.insert(name.as_str(), tensor).is_some() {
+                return Err(Error::DuplicateTensor { name: name.clone() });
+            }
+        }
+        let mut pairs = Vec::with_capacity(given.len());
+        for (name, own) in self.tensors() {
+            let tensor = given.remove(name).ok_or_else(|| missing(name, &own.size()))?;
+            check_shape(name, &own.size(), &tensor.size())?;
+            if tensor.kind() != Kind::Float {
+                return Err(Error::ElementType {
+                    name: name.to_owned(),
+                    found: format!("{:?}", tensor.kind()),
+                });
+            }
+            pairs.push((own, tensor));
+        }
+        if let Some(name) = given.into_keys().next() {
+            return Err(Error::UnexpectedTensor { name: name.to_owned() });
+        }
+        no_grad(|| {
+            for (own, tensor) in pairs {
+                let _ = copied_into(own.shallow_clone(), tensor);
+            }
+        });
+        Ok(())
+    }
+
+    /// The number of trainable values: 2,150,472 for the tutorial's network.
+    pub fn trainable_count(&self) -> i64 {
+        self.parameters.iter().map(|parameter| parameter.tensor.numel() as i64).sum()
+    }
+
+    fn tensors(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        let parameters = self.parameters.iter().map(|parameter| (parameter.name.as_str(), &parameter.tensor));
+        parameters.chain(self.buffers.iter().map(|(name, tensor)| (name.as_str(), tensor)))
+    }
+}
+
+impl std::fmt::Debug for ResNet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ResNet")
+            .field("config", &self.config)
+            .field("device", &self.device)
+            .finish_non_exhaustive()
+    }
+}
+
+fn copied_into(mut target: Tensor, source: &Tensor) -> Tensor {
+    target.copy_(source);
+    target
+}
+
+fn first_values(slot: &Slot, seed: u64) -> Tensor {
+    let shape = slot.shape.as_slice();
+    match slot.kind {
+        SlotKind::Trainable { role: Role::StemKernel | Role::ResidualKernel | Role::DenseKernel, order } => {
+            Tensor::from_slice(&glorot_uniform(shape, seed, order)).view(shape)
+        }
+        SlotKind::Trainable { role: Role::Scale, .. } | SlotKind::RunningVar => ones(shape),
+        SlotKind::Trainable { role: Role::Shift | Role::DenseBias, .. } | SlotKind::RunningMean => {
+            zeros(shape)
+        }
+    }
+}
+
+fn ones(shape: &[i64]) -> Tensor {
+    Tensor::ones(shape, (Kind::Float, Device::Cpu))
+}
+
+fn zeros(shape: &[i64]) -> Tensor {
+    Tensor::zeros(shape, (Kind::Float, Device::Cpu))
+}
+
+pub(crate) fn missing(name: &str, expected: &[i64]) -> Error {
+    Error::MissingTensor { name: name.to_owned(), expected: expected.to_vec() }
+}
+
+pub(crate) fn check_shape(name: &str, expected: &[i64], found: &[i64]) -> Result<()> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(Error::Shape { name: name.to_owned(), expected: expected.to_vec(), found: found.to_vec() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn assert_channels_last(what: &str, x: &Tensor) {
+        let (_, channels, height, width) = x.size4().unwrap();
+        assert!(channels > 1 && height > 1 && width > 1, "{what} would be ambiguous");
+        assert_eq!(x.stride(), [channels * height * width, 1, channels * width, channels], "{what}");
+    }
+
+    #[test]
+    fn feature_maps_and_kernels_stay_channels_last() {
+        let config = ResNetConfig { stages: vec![1, 2], filters: vec![4, 8, 12], ..ResNetConfig::tutorial() };
+        let model = ResNet::new(&config, 1, Device::Cpu).unwrap();
+        for train in [false, true] {
+            let x = channels_last(&Tensor::rand([2, 3, 24, 36], (Kind::Float, Device::Cpu)));
+            assert_channels_last("input", &x);
+            let x = model.input_norm.forward(&x, train);
+            assert_channels_last("input norm", &x);
+            let x = model.stem_norm.relu(&model.stem_conv.forward(&x), train);
+            assert_channels_last("stem", &x);
+            let mut x = x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
+            assert_channels_last("pool", &x);
+            for (index, module) in model.modules.iter().enumerate() {
+                x = module.forward(&x, train);
+                assert_channels_last(&format!("module {index}"), &x);
+            }
+        }
+        let gradients =
+            || model.parameters.iter().map(|parameter| (&parameter.name, parameter.tensor.grad()));
+        assert!(gradients().all(|(_, gradient)| !gradient.defined()));
+        model
+            .forward(&Tensor::rand([2, 3, 24, 36], (Kind::Float, Device::Cpu)), true)
+            .mean(Kind::Float)
+            .backward();
+        // The strides of a 1x1 kernel say nothing: either order is the same memory.
+        let spatial = |x: &Tensor| x.dim() == 4 && x.size()[3] > 1;
+        for (name, gradient) in gradients().filter(|(_, gradient)| spatial(gradient)) {
+            assert_channels_last(&format!("gradient of {name}"), &gradient);
+        }
+        let kernels = model.parameters.iter().filter(|parameter| spatial(&parameter.tensor));
+        for kernel in kernels.filter(|kernel| kernel.tensor.size()[1] > 1) {
+            assert_channels_last(&kernel.name, &kernel.tensor);
+        }
+    }
+}

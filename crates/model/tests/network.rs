@@ -1,0 +1,194 @@
+//! The network itself: its size, its initialisation, its names, its memory layout, its state.
+
+use malaria_model::{Error, ResNet, ResNetConfig, Role};
+use tch::{Device, Kind, Tensor};
+
+fn small() -> ResNetConfig {
+    ResNetConfig { stages: vec![1, 2], filters: vec![4, 8, 12], input_size: 16, ..ResNetConfig::tutorial() }
+}
+
+fn values(tensor: &Tensor) -> Vec<f32> {
+    Vec::try_from(tensor.flatten(0, -1)).unwrap()
+}
+
+/// A ramp of other slope in each image and channel, `[n, 3, height, width]`.
+fn ramps(n: i64, height: i64, width: i64) -> Tensor {
+    let count = n * 3 * height * width;
+    (Tensor::arange(count, (Kind::Float, Device::Cpu)) * 0.37).sin().abs().view([n, 3, height, width])
+}
+
+#[test]
+fn the_tutorial_network_has_its_size() {
+    let model = ResNet::new(&ResNetConfig::tutorial(), 1, Device::Cpu).unwrap();
+    assert_eq!(model.trainable_count(), 2_150_472);
+    let kernels = |role| model.parameters().iter().filter(|parameter| parameter.role == role).count();
+    // 13 modules of three convolutions, and a projection in each of the three stages.
+    assert_eq!(kernels(Role::ResidualKernel), 42);
+    assert_eq!((kernels(Role::StemKernel), kernels(Role::DenseKernel), kernels(Role::DenseBias)), (1, 1, 1));
+    assert_eq!((kernels(Role::Scale), kernels(Role::Shift)), (42, 42));
+    assert_eq!(model.buffers().len(), 84);
+    assert_eq!(model.forward(&ramps(2, 64, 64), false).size(), [2, 2]);
+}
+
+#[test]
+fn names_and_order_are_fixed() {
+    let model = ResNet::new(&small(), 1, Device::Cpu).unwrap();
+    let names: Vec<_> = model.parameters().iter().map(|parameter| parameter.name.as_str()).collect();
+    assert_eq!(
+        names[..6],
+        [
+            "input_norm.weight",
+            "input_norm.bias",
+            "stem.conv.weight",
+            "stem.norm.weight",
+            "stem.norm.bias",
+            "stages.0.0.norm1.weight",
+        ]
+    );
+    assert_eq!(
+        names[names.len() - 4..],
+        ["head.norm.weight", "head.norm.bias", "head.dense.weight", "head.dense.bias"]
+    );
+    assert!(names.contains(&"stages.1.0.shortcut.weight") && !names.contains(&"stages.1.1.shortcut.weight"));
+    let state: Vec<_> = model.state().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(state.len(), names.len() + model.buffers().len());
+    assert_eq!(state[..names.len()], names);
+    assert_eq!(state[names.len()..names.len() + 2], ["input_norm.running_mean", "input_norm.running_var"]);
+}
+
+#[test]
+fn starts_as_keras_does() {
+    let model = ResNet::new(&small(), 9, Device::Cpu).unwrap();
+    for parameter in model.parameters() {
+        let values = values(&parameter.tensor);
+        match parameter.role {
+            Role::Scale => assert!(values.iter().all(|&v| v == 1.0), "{}", parameter.name),
+            Role::Shift | Role::DenseBias => assert!(values.iter().all(|&v| v == 0.0), "{}", parameter.name),
+            _ => {
+                let shape = parameter.tensor.size();
+                let area: i64 = shape[2..].iter().product();
+                let limit = (6.0 / ((shape[0] + shape[1]) * area) as f32).sqrt();
+                let most = values.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
+                assert!(most <= limit && most > 0.4 * limit, "{}: {most} of {limit}", parameter.name);
+            }
+        }
+        assert!(parameter.tensor.requires_grad(), "{}", parameter.name);
+    }
+    for (name, tensor) in model.buffers() {
+        let expected = if name.ends_with("running_var") { 1.0 } else { 0.0 };
+        assert!(values(tensor).iter().all(|&v| v == expected), "{name}");
+        assert!(!tensor.requires_grad(), "{name}");
+    }
+}
+
+#[test]
+fn the_first_values_are_a_function_of_the_seed_alone() {
+    tch::manual_seed(1);
+    let one = ResNet::new(&small(), 5, Device::Cpu).unwrap();
+    tch::manual_seed(2);
+    let same = ResNet::new(&small(), 5, Device::Cpu).unwrap();
+    let other = ResNet::new(&small(), 6, Device::Cpu).unwrap();
+    let kernel = |model: &ResNet| values(&model.parameters()[2].tensor);
+    assert_eq!(kernel(&one), kernel(&same));
+    assert_ne!(kernel(&one), kernel(&other));
+    // Recorded once: a dependency whose stream changed would change every result that names its seed.
+    assert_eq!(kernel(&one)[..3], [-0.06185862, 0.18075873, -0.122209325]);
+}
+
+#[test]
+fn training_moves_the_statistics_and_evaluation_does_not() {
+    let model = ResNet::new(&small(), 1, Device::Cpu).unwrap();
+    let images = ramps(3, 16, 20);
+    let before = model.state();
+    let _ = model.forward(&images, false);
+    let buffers = |state: &[(String, Tensor)]| {
+        let moving = state.iter().filter(|(name, _)| name.contains("running"));
+        moving.map(|(_, tensor)| values(tensor)).collect::<Vec<_>>()
+    };
+    assert_eq!(buffers(&before), buffers(&model.state()));
+    let _ = model.forward(&images, true);
+    for (old, new) in buffers(&before).iter().zip(buffers(&model.state())) {
+        assert!(old.iter().zip(&new).all(|(old, new)| old != new && new.is_finite()));
+    }
+}
+
+#[test]
+fn an_image_is_judged_by_itself_in_evaluation() {
+    let model = ResNet::new(&small(), 1, Device::Cpu).unwrap();
+    let images = ramps(3, 16, 20);
+    let together = model.forward(&images, false);
+    let alone = model.forward(&images.narrow(0, 1, 1), false);
+    let apart = (together.get(1) - alone.get(0)).abs().max().double_value(&[]);
+    assert!(apart < 1e-5, "{apart}");
+    assert!((together.get(0) - together.get(1)).abs().max().double_value(&[]) > 1e-3);
+}
+
+#[test]
+fn other_sizes_and_memory_layouts_are_taken() {
+    let model = ResNet::new(&small(), 1, Device::Cpu).unwrap();
+    for (height, width) in [(16, 16), (31, 17), (64, 48), (1, 1)] {
+        let logits = model.forward(&ramps(2, height, width), false);
+        assert_eq!(logits.size(), [2, 2]);
+        assert!(logits.isfinite().all().int64_value(&[]) == 1);
+    }
+    let rows = ramps(2, 16, 20);
+    let channels_last = rows.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]);
+    let apart =
+        (model.forward(&rows, false) - model.forward(&channels_last, false)).abs().max().double_value(&[]);
+    assert!(apart < 1e-6, "{apart}");
+}
+
+#[test]
+fn a_snapshot_is_not_touched_by_training_and_loads_in_place() {
+    let model = ResNet::new(&small(), 1, Device::Cpu).unwrap();
+    let other = ResNet::new(&small(), 2, Device::Cpu).unwrap();
+    let snapshot = model.state();
+    let strides = model.parameters()[2].tensor.stride();
+    let images = ramps(2, 16, 16);
+    let before = values(&model.forward(&images, false));
+    model.load_state(&other.state()).unwrap();
+    assert_eq!(values(&model.forward(&images, false)), values(&other.forward(&images, false)));
+    assert_ne!(values(&model.forward(&images, false)), before);
+    model.load_state(&snapshot).unwrap();
+    assert_eq!(values(&model.forward(&images, false)), before);
+    assert_eq!(model.parameters()[2].tensor.stride(), strides);
+    assert!(model.parameters()[2].tensor.requires_grad());
+    assert!(snapshot.iter().all(|(_, tensor)| !tensor.requires_grad() && tensor.is_contiguous()));
+}
+
+#[test]
+fn a_state_that_does_not_fit_is_refused_whole() {
+    let model = ResNet::new(&small(), 1, Device::Cpu).unwrap();
+    let before: Vec<_> = model.state().iter().map(|(_, tensor)| values(tensor)).collect();
+    let good = || ResNet::new(&small(), 2, Device::Cpu).unwrap().state();
+    let refused = |state: &[(String, Tensor)]| model.load_state(state).unwrap_err();
+
+    let mut state = good();
+    let (name, _) = state.pop().unwrap();
+    assert!(matches!(refused(&state), Error::MissingTensor { name: n, .. } if n == name));
+    state.push((name.clone(), Tensor::zeros([13], (Kind::Float, Device::Cpu))));
+    let message = refused(&state).to_string();
+    assert_eq!(message, "tensor `head.norm.running_var`: expected shape [12], found [13]");
+    state.pop();
+    state.push((name.clone(), Tensor::zeros([12], (Kind::Double, Device::Cpu))));
+    assert!(matches!(refused(&state), Error::ElementType { name: n, .. } if n == name));
+    let mut state = good();
+    state.push(("optimizer.step".to_owned(), Tensor::from(1.0_f32)));
+    assert!(matches!(refused(&state), Error::UnexpectedTensor { name } if name == "optimizer.step"));
+    let mut state = good();
+    state.push((name.clone(), Tensor::ones([12], (Kind::Float, Device::Cpu))));
+    assert!(matches!(refused(&state), Error::DuplicateTensor { name: n } if n == name));
+
+    let after: Vec<_> = model.state().iter().map(|(_, tensor)| values(tensor)).collect();
+    assert_eq!(before, after);
+}
+
+#[test]
+fn a_config_out_of_range_and_an_absent_device_are_errors() {
+    let config = ResNetConfig { classes: 0, ..small() };
+    assert!(matches!(ResNet::new(&config, 1, Device::Cpu), Err(Error::Config { field: "classes", .. })));
+    if !tch::Cuda::is_available() {
+        let error = ResNet::new(&small(), 1, Device::Cuda(0)).unwrap_err();
+        assert!(error.to_string().contains("input_norm.weight"), "{error}");
+    }
+}

@@ -1,0 +1,31 @@
+//! Figures that show how a run went: curves by epoch, ROC curve, confusion matrix, each as PNG or SVG.
+//!
+//! This crate stands above [`malaria_metrics`], whose results it draws, and below the facade that calls it at the
+//! end of a run. It computes no figures of its own. It needs no fonts and no libraries of the system: letters come
+//! from a part of DejaVu Sans that is built in (Latin, Greek and Cyrillic). A figure is written to a temporary
+//! sibling, synced and renamed, so that there is never half of one.
+//!
+//! Colours are Okabe and Ito's, which colour-blind people tell apart; dashes say the same without colour.
+//!
+//! ```
+//! use malaria_report::{EpochPoint, history_plot};
+//!
+//! let history = [(1, 0.52, 0.83), (2, 0.21, 0.93)].map(|(epoch, loss, accuracy)| EpochPoint {
+//!     epoch,
+//!     train_loss: Some(loss),
+//!     train_accuracy: Some(accuracy),
+//!     ..EpochPoint::default()
+//! });
+//! # let folder = tempfile::tempdir()?;
+//! # let out = folder.path();
+//! history_plot(&history, "ResNet, random split", out.join("plot.svg"))?;
+//! assert!(std::fs::read_to_string(out.join("plot.svg"))?.contains("ResNet, random split"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod error;
+mod output;
+mod plots;
+
+pub use error::{Error, Result};
+pub use plots::{EpochPoint, confusion_plot, history_plot, roc_plot};

@@ -1,0 +1,143 @@
+//! Draws a figure's shapes with plotters and writes the picture.
+
+use std::path::Path;
+
+use image::codecs::png::PngEncoder;
+use image::{ExtendedColorType, ImageEncoder, RgbImage, imageops};
+use plotters::coord::Shift;
+use plotters::drawing::{DrawingArea, DrawingAreaErrorKind, IntoDrawingArea};
+use plotters::element::{Circle, DashedPathElement, PathElement, Rectangle, Text};
+use plotters::prelude::{BitMapBackend, DrawingBackend, SVGBackend};
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{Color, FontDesc, FontFamily, FontStyle, ShapeStyle, TextStyle};
+
+use super::figure::{Align, Figure, Label, Shape, WHITE};
+use super::font;
+use crate::error::{Error, Result};
+use crate::output::write_atomically;
+
+/// Shapes are drawn this many times larger: plotters takes whole pixels and smooths no edges. A PNG is then
+/// averaged down to size, an SVG is scaled by its view box.
+const OVERSAMPLING: u32 = 4;
+
+/// The built-in font by its own name; a viewer of an SVG without it takes one as wide, or any other.
+const FONT_FAMILY: FontFamily<'static> = FontFamily::Name("DejaVu Sans, Verdana, sans-serif");
+
+/// Whether a path asks for a PNG or an SVG.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Png,
+    Svg,
+}
+
+impl Format {
+    fn of(path: &Path) -> Result<Self> {
+        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        match extension.to_ascii_lowercase().as_str() {
+            "png" => Ok(Self::Png),
+            "svg" => Ok(Self::Svg),
+            _ => Err(Error::UnknownFormat { path: path.to_owned() }),
+        }
+    }
+}
+
+/// Draws `figure` and writes it to `path`, in the format that its extension names.
+pub(crate) fn save(figure: &Figure, path: &Path) -> Result<()> {
+    let bytes = match Format::of(path)? {
+        Format::Png => png(figure, path)?,
+        Format::Svg => svg(figure, path)?.into_bytes(),
+    };
+    write_atomically(path, &bytes)
+}
+
+fn png(figure: &Figure, path: &Path) -> Result<Vec<u8>> {
+    let size = (figure.width * OVERSAMPLING, figure.height * OVERSAMPLING);
+    let mut large = RgbImage::new(size.0, size.1);
+    {
+        let area = BitMapBackend::with_buffer(&mut large, size).into_drawing_area();
+        draw_shapes(&area, figure).and_then(|()| area.present()).map_err(draw_error(path))?;
+    }
+    // An exact mean of each OVERSAMPLING x OVERSAMPLING block.
+    let mut picture = imageops::thumbnail(&large, figure.width, figure.height);
+    figure.labels.iter().for_each(|label| font::draw(&mut picture, label));
+    let mut bytes = Vec::new();
+    PngEncoder::new(&mut bytes)
+        .write_image(&picture, figure.width, figure.height, ExtendedColorType::Rgb8)
+        .map_err(|source| Error::Encode { path: path.to_owned(), source })?;
+    Ok(bytes)
+}
+
+fn svg(figure: &Figure, path: &Path) -> Result<String> {
+    let (width, height) = (figure.width * OVERSAMPLING, figure.height * OVERSAMPLING);
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, (width, height)).into_drawing_area();
+        draw_shapes(&area, figure)
+            .and_then(|()| figure.labels.iter().try_for_each(|label| area.draw(&svg_text(label))))
+            .and_then(|()| area.present())
+            .map_err(draw_error(path))?;
+    }
+    // The view box keeps the drawing's size; the picture gets the figure's.
+    let drawn = format!(r#"<svg width="{width}" height="{height}""#);
+    let shown = format!(r#"<svg width="{}" height="{}""#, figure.width, figure.height);
+    Ok(svg.replacen(&drawn, &shown, 1))
+}
+
+fn draw_error<E: std::error::Error + Send + Sync>(
+    path: &Path,
+) -> impl FnOnce(DrawingAreaErrorKind<E>) -> Error {
+    |error| Error::Draw { path: path.to_owned(), reason: error.to_string() }
+}
+
+fn draw_shapes<DB: DrawingBackend>(
+    area: &DrawingArea<DB, Shift>,
+    figure: &Figure,
+) -> std::result::Result<(), DrawingAreaErrorKind<DB::ErrorType>> {
+    area.fill(&WHITE)?;
+    for shape in &figure.shapes {
+        match shape {
+            Shape::Line { points, width, dash, color } => {
+                let points = Vec::from_iter(points.iter().copied().map(pixel));
+                let stroke_width = pixels(*width).unsigned_abs();
+                let style = ShapeStyle { color: color.to_rgba(), filled: false, stroke_width };
+                match *dash {
+                    None => area.draw(&PathElement::new(points, style))?,
+                    Some((on, off)) => {
+                        area.draw(&DashedPathElement::new(points, pixels(on), pixels(off), style))?;
+                    }
+                }
+            }
+            Shape::Dot { centre, radius, color } => {
+                area.draw(&Circle::new(pixel(*centre), pixels(*radius), color.filled()))?;
+            }
+            Shape::Box { from, to, color } => {
+                area.draw(&Rectangle::new([pixel(*from), pixel(*to)], color.filled()))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn svg_text(Label { at: (x, baseline), text, look, align }: &Label) -> Text<'_, (i32, i32), &str> {
+    // plotters-svg makes an em of a size divided by 1.24, and puts the baseline 0.76 em below a text's top.
+    let em = look.size * f64::from(OVERSAMPLING);
+    let style = if look.bold { FontStyle::Bold } else { FontStyle::Normal };
+    let anchor = match align {
+        Align::Left => HPos::Left,
+        Align::Centre => HPos::Center,
+        Align::Right => HPos::Right,
+    };
+    let style = TextStyle::from(FontDesc::new(FONT_FAMILY, 1.24 * em, style))
+        .color(&look.color)
+        .pos(Pos::new(anchor, VPos::Top));
+    Text::new(text.as_str(), pixel((*x, baseline - 0.76 * look.size)), style)
+}
+
+/// A length of the figure in the pixels of the drawing.
+fn pixels(length: f64) -> i32 {
+    (length * f64::from(OVERSAMPLING)).round() as i32
+}
+
+fn pixel((x, y): (f64, f64)) -> (i32, i32) {
+    (pixels(x), pixels(y))
+}

@@ -1,0 +1,286 @@
+//! Figures are read back from their files: their size, their colours and where those are, their texts.
+
+use std::path::{Path, PathBuf};
+
+use image::{Rgb, RgbImage};
+use malaria_metrics::{ConfusionMatrix, roc_curve};
+use malaria_report::{EpochPoint, Error, confusion_plot, history_plot, roc_plot};
+
+const TRAIN: Rgb<u8> = Rgb([0, 114, 178]);
+const VALIDATION: Rgb<u8> = Rgb([213, 94, 0]);
+
+fn history(epochs: u32) -> Vec<EpochPoint> {
+    let point = |epoch| {
+        let progress = f64::from(epoch) / f64::from(epochs);
+        EpochPoint {
+            epoch,
+            train_loss: Some(0.7 - 0.5 * progress),
+            train_accuracy: Some(0.6 + 0.35 * progress),
+            validation_loss: Some(1.3 - 0.9 * progress),
+            validation_accuracy: Some(0.5 + 0.4 * progress),
+        }
+    };
+    (1..=epochs).map(point).collect()
+}
+
+fn matrix() -> ConfusionMatrix {
+    ConfusionMatrix::from_rows(&[vec![1000, 0], vec![400, 400]]).unwrap()
+}
+
+fn read(path: &Path) -> RgbImage {
+    image::open(path).unwrap().into_rgb8()
+}
+
+/// The places of one colour within the columns from `left` to `right`.
+fn places(picture: &RgbImage, color: Rgb<u8>, left: u32, right: u32) -> Vec<(u32, u32)> {
+    let pixels =
+        picture.enumerate_pixels().filter(|(x, _, pixel)| (left..right).contains(x) && **pixel == color);
+    pixels.map(|(x, y, _)| (x, y)).collect()
+}
+
+/// As `places`, below the legend and the headings, which use the curves' colours too.
+fn curve_places(picture: &RgbImage, color: Rgb<u8>, left: u32, right: u32) -> Vec<(u32, u32)> {
+    places(picture, color, left, right).into_iter().filter(|at| at.1 > 175).collect()
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+#[test]
+fn history_shows_both_curves_in_both_panels() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plot.png");
+    history_plot(&history(20), "ResNet, random split", &path).unwrap();
+    let picture = read(&path);
+    assert_eq!(picture.dimensions(), (1600, 800));
+    assert_eq!(files(folder.path()), [path]);
+
+    for (left, right, train_is_above) in [(120, 772, false), (900, 1552, true)] {
+        let curve = |color| curve_places(&picture, color, left, right);
+        let (train, validation) = (curve(TRAIN), curve(VALIDATION));
+        assert!(train.len() > 1000 && validation.len() > 800, "{} and {}", train.len(), validation.len());
+        let columns =
+            |curve: &[(u32, u32)]| curve.iter().map(|at| at.0).collect::<std::collections::BTreeSet<_>>();
+        assert!(
+            columns(&train).len() > columns(&validation).len() + 100,
+            "only the validation curve is dashed"
+        );
+        let mean =
+            |curve: &[(u32, u32)]| curve.iter().map(|at| f64::from(at.1)).sum::<f64>() / curve.len() as f64;
+        assert_eq!(mean(&train) < mean(&validation), train_is_above);
+        let first = train.iter().find(|at| at.0 < left + 20).unwrap();
+        let last = train.iter().find(|at| at.0 > right - 20).unwrap();
+        assert_eq!(last.1 < first.1, train_is_above, "loss falls and accuracy rises");
+    }
+}
+
+#[test]
+fn one_epoch_is_a_dot_at_its_value() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plot.png");
+    let point =
+        EpochPoint { epoch: 4, train_loss: Some(0.4), train_accuracy: Some(0.9), ..EpochPoint::default() };
+    history_plot(&[point], "One epoch", &path).unwrap();
+    let picture = read(&path);
+    // The panels reach from 686 up to 180: losses from 0 to 0.4, accuracies from 88 to 100 %.
+    assert_eq!(picture.get_pixel(446, 181), &TRAIN);
+    let accuracy = curve_places(&picture, TRAIN, 1216, 1236);
+    let middle = accuracy.iter().map(|at| f64::from(at.1)).sum::<f64>() / accuracy.len() as f64;
+    assert!((middle - (686.0 - 506.0 * 2.0 / 12.0)).abs() < 1.5, "{middle}");
+    // The legend alone.
+    assert!(places(&picture, VALIDATION, 0, 1600).iter().all(|at| at.1 < 80));
+}
+
+#[test]
+fn missing_values_leave_a_gap() {
+    let folder = tempfile::tempdir().unwrap();
+    let [whole, broken] = ["whole.png", "broken.png"].map(|name| folder.path().join(name));
+    let mut points = history(60);
+    history_plot(&points, "Whole", &whole).unwrap();
+    for point in &mut points[20..40] {
+        (point.train_loss, point.train_accuracy) = (None, Some(f64::NAN));
+    }
+    points[30].train_loss = Some(0.45);
+    history_plot(&points, "Broken", &broken).unwrap();
+    let (whole, broken) = (read(&whole), read(&broken));
+    for (left, right) in [(345, 435), (1130, 1220), (1230, 1330)] {
+        assert!(!curve_places(&whole, TRAIN, left, right).is_empty());
+        assert!(curve_places(&broken, TRAIN, left, right).is_empty(), "from {left} to {right}");
+    }
+    assert!(!curve_places(&broken, TRAIN, 440, 480).is_empty(), "a lone value is a dot");
+}
+
+#[test]
+fn odd_values_are_drawn_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plot.png");
+    let losses = [0.0, -1.0, 1e-300, 1e300, f64::INFINITY, f64::MAX];
+    let pairs = losses.into_iter().flat_map(|a| losses.map(|b| [a, b]));
+    for (index, [a, b]) in pairs.enumerate().step_by(7) {
+        let mut points = history(2);
+        (points[0].train_loss, points[1].train_loss) = (Some(a), Some(b));
+        (points[0].epoch, points[1].epoch) = (0, if index % 2 == 0 { u32::MAX } else { 0 });
+        history_plot(&points, "", &path).unwrap();
+    }
+    history_plot(&[EpochPoint::default()], "nothing\nrecorded", path.with_extension("svg")).unwrap();
+    let svg = std::fs::read_to_string(path.with_extension("svg")).unwrap();
+    assert_eq!(svg.matches("no values recorded").count(), 2);
+    assert!(svg.contains("nothing recorded"));
+}
+
+#[test]
+fn svg_says_the_same_in_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plot.SVG");
+    history_plot(&history(20), "ResNet <&> \"patients\"", &path).unwrap();
+    let svg = std::fs::read_to_string(path).unwrap();
+    assert!(svg.starts_with(r#"<svg width="1600" height="800" viewBox="0 0 6400 3200""#), "{}", &svg[..100]);
+    for text in [
+        "ResNet &lt;&amp;&gt;",
+        "Cross-entropy loss",
+        "Accuracy",
+        "train",
+        "validation",
+        "epoch 20:",
+        "95.0 %",
+    ] {
+        assert!(svg.contains(text), "{text} is missing");
+    }
+    for ticks in ["2", "4", "20", "0.5", "100 %"] {
+        assert!(svg.lines().any(|line| line == ticks), "{ticks} is missing");
+    }
+    assert!(svg.contains("#0072B2") && svg.contains("#D55E00"));
+}
+
+#[test]
+fn long_titles_are_cut_before_the_legend() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plot.svg");
+    history_plot(&history(2), &"a long title ".repeat(30), &path).unwrap();
+    let svg = std::fs::read_to_string(&path).unwrap();
+    let title = svg.lines().find(|line| line.starts_with("a long title")).unwrap();
+    assert!(title.ends_with('…') && title.len() < 120, "{title}");
+}
+
+#[test]
+fn roc_curve_lies_above_chance_and_names_its_positive_class() {
+    let folder = tempfile::tempdir().unwrap();
+    let [png, svg] = ["roc.png", "roc.svg"].map(|name| folder.path().join(name));
+    let truth = [true, true, false, true, false, false];
+    let curve = roc_curve(&truth, &[0.9, 0.8, 0.7, 0.6, 0.4, 0.1]).unwrap().unwrap();
+    roc_plot(&curve, "Parasitized", "ResNet, test set", &png).unwrap();
+    roc_plot(&curve, "Parasitized", "ResNet, test set", &svg).unwrap();
+
+    let picture = read(&png);
+    assert_eq!(picture.dimensions(), (1000, 1100));
+    // From (0, 0) up to (0, 2/3), right to (1/3, 2/3), up to (1/3, 1), right to (1, 1).
+    for (x, y) in [(112, 800), (112, 500), (250, 436), (392, 300), (700, 156)] {
+        assert_eq!(picture.get_pixel(x, y), &TRAIN, "at {x}, {y}");
+    }
+    let svg = std::fs::read_to_string(svg).unwrap();
+    for text in
+        ["AUC 0.8889", "Sensitivity (positive class: Parasitized)", "1 − specificity", "ResNet, test set"]
+    {
+        assert!(svg.contains(text), "{text} is missing");
+    }
+}
+
+#[test]
+fn confusion_matrix_has_true_classes_as_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let [png, svg] = ["confusion.png", "confusion.svg"].map(|name| folder.path().join(name));
+    confusion_plot(&matrix(), &["Parasitized", "Uninfected"], "Test set", &png).unwrap();
+    confusion_plot(&matrix(), &["Parasitized", "Uninfected"], "Test set", &svg).unwrap();
+
+    let picture = read(&png);
+    let cell = |row: u32, column: u32| picture.get_pixel(200 + 280 * column, 200 + 200 * row).0;
+    assert_eq!(cell(0, 0), TRAIN.0);
+    assert_eq!(cell(0, 1), [245, 245, 245]);
+    assert_eq!(cell(1, 0), cell(1, 1));
+    assert_eq!(cell(1, 0), [123, 180, 212], "half way between the two");
+    let svg = std::fs::read_to_string(svg).unwrap();
+    for text in ["Predicted class", "True class", "Parasitized", "1000", "100.0 %", "50.0 %"] {
+        assert!(svg.lines().any(|line| line == text), "{text} is missing");
+    }
+}
+
+#[test]
+fn matrices_of_many_classes_and_none_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("confusion.svg");
+    let names =
+        Vec::from_iter((0..12).map(|class| format!("a class with quite a long name, number {class}")));
+    confusion_plot(&ConfusionMatrix::new(12).unwrap(), &names, "", &path).unwrap();
+    let svg = std::fs::read_to_string(path).unwrap();
+    assert_eq!(svg.lines().filter(|line| *line == "n/a").count(), 144, "shares of nothing");
+}
+
+#[test]
+fn refusals_leave_what_was_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plot.png");
+    std::fs::write(&path, "before").unwrap();
+
+    let error = history_plot(&[], "Empty", &path).unwrap_err();
+    assert!(matches!(&error, Error::EmptyHistory { path: named } if *named == path), "{error}");
+    let mut points = history(3);
+    points[1].validation_accuracy = Some(96.5);
+    let error = history_plot(&points, "Percent", &path).unwrap_err();
+    assert!(error.to_string().contains("plot.png: validation accuracy of epoch 2 is 96.5"), "{error}");
+    let error = confusion_plot(&matrix(), &["one"], "Names", &path).unwrap_err();
+    assert!(matches!(error, Error::ClassNames { expected: 2, found: 1, .. }), "{error}");
+    for name in ["plot", "plot.jpeg", ".png", "png"] {
+        let error = history_plot(&history(3), "Format", folder.path().join(name)).unwrap_err();
+        assert!(matches!(error, Error::UnknownFormat { .. }), "{name}: {error}");
+    }
+    assert_eq!(files(folder.path()), [path.as_path()]);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "before");
+
+    // A new file takes the old one's name; the old one is never written into.
+    let old = folder.path().join("old");
+    std::fs::hard_link(&path, &old).unwrap();
+    history_plot(&history(3), "Good", &path).unwrap();
+    assert_eq!(read(&path).dimensions(), (1600, 800));
+    assert_eq!(std::fs::read_to_string(old).unwrap(), "before");
+}
+
+#[test]
+fn unwritable_paths_are_named_and_left_clean() {
+    let folder = tempfile::tempdir().unwrap();
+    let occupied = folder.path().join("occupied.png");
+    std::fs::create_dir(&occupied).unwrap();
+    std::fs::write(occupied.join("file"), "").unwrap();
+    let file_as_folder = occupied.join("file").join("plot.png");
+    for path in [occupied.clone(), folder.path().join("missing").join("plot.svg"), file_as_folder] {
+        let error = history_plot(&history(2), "Unwritable", &path).unwrap_err();
+        assert!(matches!(&error, Error::Write { path: named, .. } if *named == path), "{error}");
+        assert!(error.to_string().starts_with(&path.display().to_string()), "{error}");
+    }
+    assert_eq!(files(folder.path()), [occupied.as_path()]);
+    assert_eq!(files(&occupied), [occupied.join("file")]);
+}
+
+#[test]
+fn the_same_figure_is_the_same_file() {
+    let folder = tempfile::tempdir().unwrap();
+    for extension in ["png", "svg"] {
+        let [first, second] =
+            ["first", "second"].map(|name| folder.path().join(name).with_extension(extension));
+        history_plot(&history(5), "Same", &first).unwrap();
+        history_plot(&history(5), "Same", &second).unwrap();
+        assert!(std::fs::read(first).unwrap() == std::fs::read(second).unwrap());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn figures_may_be_read_by_whom_the_umask_lets() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let [figure, plain] = ["plot.svg", "plain"].map(|name| folder.path().join(name));
+    history_plot(&history(2), "Mode", &figure).unwrap();
+    std::fs::write(&plain, "").unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&figure), mode(&plain));
+}

@@ -1,0 +1,227 @@
+//! Everything a run needs to go on, in one file that is either whole or refused.
+
+use std::{
+    collections::HashMap,
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use atomic_write_file::AtomicWriteFile;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tch::{Device, Kind, Tensor};
+
+use crate::{Error, trainer::Progress};
+
+const NEWEST: &str = "checkpoint.safetensors";
+const PREVIOUS: &str = "checkpoint.previous.safetensors";
+/// Key of the one metadata entry; one, since safetensors writes several in no fixed order.
+const HEADER: &str = "malaria-train-checkpoint";
+const FORMAT_VERSION: u32 = 1;
+
+/// Named tensors in a fixed order.
+pub(crate) type State = Vec<(String, Tensor)>;
+
+/// What a checkpoint holds.
+pub(crate) struct Snapshot {
+    pub(crate) progress: Progress,
+    pub(crate) model: State,
+    pub(crate) velocity: State,
+    /// Empty where weights are not averaged.
+    pub(crate) average: State,
+    /// Empty before the first epoch worth keeping.
+    pub(crate) kept: State,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    format_version: u32,
+    run: String,
+    sha256: String,
+    progress: Progress,
+}
+
+/// The checkpoints of one run: the newest, and the one before it in case the newest is damaged.
+///
+/// A checkpoint is a safetensors file. It carries the identity of its run, so that one of other settings or other data
+/// is refused, and a SHA-256 of all that is in it, so that a damaged one is.
+pub struct Checkpoints {
+    folder: PathBuf,
+    run: String,
+}
+
+impl Checkpoints {
+    /// The checkpoints in `folder` of the run that `run` identifies: any text that differs between runs which must not
+    /// go on from each other's checkpoints, such as a hash of settings and data.
+    pub fn new(folder: &Path, run: &str) -> Self {
+        Self { folder: folder.to_owned(), run: run.to_owned() }
+    }
+
+    /// The newest checkpoint's path, whether or not it exists yet.
+    pub fn path(&self) -> PathBuf {
+        self.folder.join(NEWEST)
+    }
+
+    /// Whether there is any checkpoint, sound or not.
+    pub fn exist(&self) -> bool {
+        [NEWEST, PREVIOUS].iter().any(|name| self.folder.join(name).exists())
+    }
+
+    /// Writes `snapshot` beside the newest checkpoint, syncs it, and only then moves the newest to the previous and
+    /// the new one into its place: at every moment one sound checkpoint stands under either name.
+    pub(crate) fn save(&self, snapshot: &Snapshot) -> Result<(), Error> {
+        let newest = self.path();
+        let bytes = encode(snapshot, &self.run).map_err(|reason| damaged(&newest, reason))?;
+        let mut file = AtomicWriteFile::open(&newest).map_err(io("write", &newest))?;
+        file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(io("write", &newest))?;
+        if newest.exists() {
+            fs::rename(&newest, self.folder.join(PREVIOUS)).map_err(io("replace", &newest))?;
+        }
+        file.commit().map_err(io("write", &newest))
+    }
+
+    /// The newest sound checkpoint, its tensors on the CPU, and why a newer one was passed over, if one was.
+    pub(crate) fn load(&self) -> Result<(Snapshot, Vec<String>), Error> {
+        let mut reasons = Vec::new();
+        for name in [NEWEST, PREVIOUS] {
+            let path = self.folder.join(name);
+            let read = match fs::read(&path) {
+                Ok(bytes) => decode(&bytes, &self.run).map_err(|reason| damaged(&path, reason)),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => Err(io("read", &path)(error)),
+            };
+            match read {
+                Ok(snapshot) => return Ok((snapshot, reasons)),
+                Err(error) => reasons.push(error.to_string()),
+            }
+        }
+        if reasons.is_empty() {
+            reasons.push(format!("there is neither {NEWEST} nor {PREVIOUS}"));
+        }
+        Err(Error::NoCheckpoint { folder: self.folder.clone(), reasons })
+    }
+}
+
+fn damaged(path: &Path, reason: String) -> Error {
+    Error::Checkpoint { path: path.to_owned(), reason }
+}
+
+fn io(action: &'static str, path: &Path) -> impl Fn(std::io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Io { action, path: path.clone(), source }
+}
+
+/// One flat tensor of the file: name, shape, float32 values as little-endian bytes.
+type Entry = (String, Vec<usize>, Vec<u8>);
+
+fn encode(snapshot: &Snapshot, run: &str) -> Result<Vec<u8>, String> {
+    let mut entries: Vec<Entry> = Vec::new();
+    for (part, state) in [
+        ("model", &snapshot.model),
+        ("velocity", &snapshot.velocity),
+        ("average", &snapshot.average),
+        ("kept", &snapshot.kept),
+    ] {
+        for (position, (name, tensor)) in state.iter().enumerate() {
+            // The position keeps the order, which the file format does not.
+            let name = format!("{part}/{position:04}/{name}");
+            let shape = tensor.size().iter().map(|&side| side as usize).collect();
+            entries.push((name, shape, float_bytes(tensor)?));
+        }
+    }
+    let progress = serde_json::to_string(&snapshot.progress).map_err(|error| error.to_string())?;
+    let sha256 = digest(run, &progress, entries.iter().map(|(n, s, b)| (n.as_str(), s.as_slice(), b.as_slice())));
+    let header =
+        Header { format_version: FORMAT_VERSION, run: run.to_owned(), sha256, progress: snapshot.progress.clone() };
+    let header = serde_json::to_string(&header).map_err(|error| error.to_string())?;
+    let views: Result<Vec<_>, _> = entries
+        .iter()
+        .map(|(name, shape, bytes)| TensorView::new(Dtype::F32, shape.clone(), bytes).map(|view| (name, view)))
+        .collect();
+    let views = views.map_err(|error| error.to_string())?;
+    safetensors::serialize(views, Some(HashMap::from([(HEADER.to_owned(), header)])))
+        .map_err(|error| error.to_string())
+}
+
+fn decode(bytes: &[u8], run: &str) -> Result<Snapshot, String> {
+    let not_one = |error: safetensors::SafeTensorError| format!("damaged, or not a checkpoint ({error})");
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(not_one)?;
+    let tensors = SafeTensors::deserialize(bytes).map_err(not_one)?;
+    let header = metadata.metadata().as_ref().and_then(|metadata| metadata.get(HEADER));
+    let header = header.ok_or("a safetensors file, but not a checkpoint of this program")?;
+    let header: Header = serde_json::from_str(header).map_err(|error| format!("damaged header: {error}"))?;
+    if header.format_version != FORMAT_VERSION {
+        return Err(format!("format version {FORMAT_VERSION} expected, {} found", header.format_version));
+    }
+    if header.run != run {
+        return Err("it belongs to a run with other settings or other data".to_owned());
+    }
+    let mut names = tensors.names();
+    names.sort_unstable();
+    let mut entries = Vec::with_capacity(names.len());
+    for name in names {
+        entries.push((name, tensors.tensor(name).map_err(not_one)?));
+    }
+    let progress = serde_json::to_string(&header.progress).map_err(|error| error.to_string())?;
+    // In the order of `encode`: parts as they were written, each part in its own order.
+    let mut parts = HashMap::from([("model", State::new()), ("velocity", State::new())]);
+    let found = {
+        let in_order = ["model", "velocity", "average", "kept"].into_iter().flat_map(|part| {
+            entries.iter().filter(move |(name, _)| name.split('/').next() == Some(part))
+        });
+        digest(run, &progress, in_order.map(|(name, view)| (*name, view.shape(), view.data())))
+    };
+    if found != header.sha256 {
+        return Err("damaged: its content does not match its SHA-256".to_owned());
+    }
+    for (name, view) in &entries {
+        let mut fields = name.splitn(3, '/');
+        if let (Some(part), Some(_), Some(name)) = (fields.next(), fields.next(), fields.next()) {
+            let shape: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
+            let tensor = Tensor::f_from_data_size(view.data(), &shape, Kind::Float)
+                .map_err(|error| error.to_string())?;
+            parts.entry(part).or_default().push((name.to_owned(), tensor));
+        }
+    }
+    let mut take = |part| parts.remove(part).unwrap_or_default();
+    Ok(Snapshot {
+        progress: header.progress,
+        model: take("model"),
+        velocity: take("velocity"),
+        average: take("average"),
+        kept: take("kept"),
+    })
+}
+
+/// SHA-256, in hexadecimal, of the run's identity, its progress and every tensor's name, shape and values.
+fn digest<'a>(
+    run: &str,
+    progress: &str,
+    entries: impl Iterator<Item = (&'a str, &'a [usize], &'a [u8])>,
+) -> String {
+    let mut hash = Sha256::new();
+    // Each field is preceded by its length, so that no two different contents read as the same bytes.
+    let mut field = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    field(run.as_bytes());
+    field(progress.as_bytes());
+    for (name, shape, bytes) in entries {
+        field(name.as_bytes());
+        for &side in shape {
+            field(&(side as u64).to_le_bytes());
+        }
+        field(bytes);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn float_bytes(tensor: &Tensor) -> Result<Vec<u8>, String> {
+    let flat = tensor.f_detach().and_then(|t| t.f_to_device(Device::Cpu)).and_then(|t| t.f_flatten(0, -1));
+    let values: Vec<f32> = flat.and_then(Vec::try_from).map_err(|error| error.to_string())?;
+    Ok(values.iter().flat_map(|value| value.to_le_bytes()).collect())
+}

@@ -1,0 +1,147 @@
+use malaria_augment::AugmentConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Schedule, SgdConfig};
+
+/// Which epoch's weights a run keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Keep {
+    /// The epoch with the lowest validation loss, among those at the last image size; ties go to the earlier one.
+    BestLoss,
+    /// The epoch with the highest validation accuracy, among those at the last image size; ties go to the lower loss.
+    BestAccuracy,
+    /// The last epoch, as the tutorial does.
+    Last,
+}
+
+/// Arithmetic of the convolutions and of the dense layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// float32 everywhere.
+    Float32,
+    /// bfloat16 on CUDA, float32 on the CPU, where bfloat16 is slower.
+    Bfloat16OnCuda,
+}
+
+/// From which epoch on images of which size are trained on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageSize {
+    /// First epoch of this size, counted from 1.
+    pub from_epoch: u64,
+    /// Side in pixels.
+    pub pixels: i64,
+}
+
+/// Every setting of a training; with the same data, the same starting weights, the same processor and number of
+/// threads, the same settings give the same weights, bit for bit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Passes over the training set, >= 1.
+    pub epochs: u64,
+    /// Cells a step, >= 1. The last batch of an epoch takes what is left.
+    pub batch_size: usize,
+    /// Learning rates.
+    pub schedule: Schedule,
+    /// The optimizer.
+    pub sgd: SgdConfig,
+    /// Share of the target spread evenly over the classes, in [0, 1): Szegedy et al., arXiv:1512.00567.
+    pub label_smoothing: f64,
+    /// How training cells are varied.
+    pub augment: AugmentConfig,
+    /// Image size by epoch, the first from epoch 1 on, in ascending order of epochs. The last one is the size that the
+    /// model is made for.
+    pub image_sizes: Vec<ImageSize>,
+    /// Decay of an exponential moving average of the weights, in (0, 1); with it, validation and the kept weights are
+    /// the average's. At step `t` (from 0) the decay is `min(decay, (1 + t) / (10 + t))`, so that the average forgets
+    /// the start.
+    pub average_decay: Option<f64>,
+    /// Epochs at the last image size without a better validation figure after which the run ends; >= 1.
+    pub early_stopping: Option<u64>,
+    /// Which epoch's weights are kept.
+    pub keep: Keep,
+    /// Arithmetic.
+    pub precision: Precision,
+    /// Seed of the order of cells and of augmentation.
+    pub seed: u64,
+}
+
+impl TrainConfig {
+    /// The tutorial's recipe over `epochs` epochs (20 in its text, 50 in the run that it reports): SGD at 0.1, batches
+    /// of 32, linear decay, its augmentation, the last epoch's weights.
+    pub fn tutorial(epochs: u64, seed: u64) -> Self {
+        Self {
+            epochs,
+            batch_size: 32,
+            schedule: Schedule::tutorial(0.1),
+            sgd: SgdConfig::tutorial(),
+            label_smoothing: 0.0,
+            augment: AugmentConfig::tutorial(),
+            image_sizes: vec![ImageSize { from_epoch: 1, pixels: 64 }],
+            average_decay: None,
+            early_stopping: None,
+            keep: Keep::Last,
+            precision: Precision::Float32,
+            seed,
+        }
+    }
+
+    /// Refuses settings that no run could honour, before any compute.
+    ///
+    /// # Errors
+    /// [`Error::Config`] names the field; the augmentation's own error is passed on.
+    pub fn check(&self) -> Result<(), Error> {
+        let config = |field, expected: &str, found: String| {
+            Err(Error::Config { field, expected: expected.to_owned(), found })
+        };
+        if self.epochs == 0 {
+            return config("epochs", "at least 1", "0".to_owned());
+        }
+        if self.batch_size == 0 {
+            return config("batch_size", "at least 1", "0".to_owned());
+        }
+        if !(0.0..1.0).contains(&self.label_smoothing) {
+            return config("label_smoothing", "at least 0 and below 1", self.label_smoothing.to_string());
+        }
+        if let Some(decay) = self.average_decay.filter(|decay| !(*decay > 0.0 && *decay < 1.0)) {
+            return config("average_decay", "above 0 and below 1, or null", decay.to_string());
+        }
+        if self.early_stopping == Some(0) {
+            return config("early_stopping", "at least 1, or null", "0".to_owned());
+        }
+        if self.early_stopping.is_some() && self.keep == Keep::Last {
+            let expected = "`best-loss` or `best-accuracy`, since early stopping waits for a better epoch";
+            return config("keep", expected, "last".to_owned());
+        }
+        if self.image_sizes.first().is_none_or(|first| first.from_epoch != 1) {
+            return config("image_sizes", "a first size with `from_epoch` 1", format!("{:?}", self.image_sizes));
+        }
+        if !self.image_sizes.is_sorted_by(|a, b| a.from_epoch < b.from_epoch) {
+            return config("image_sizes", "ascending `from_epoch`", format!("{:?}", self.image_sizes));
+        }
+        if let Some(size) = self.image_sizes.iter().find(|size| size.from_epoch > self.epochs) {
+            let expected = format!("every `from_epoch` within the run's {} epochs", self.epochs);
+            return config("image_sizes", &expected, size.from_epoch.to_string());
+        }
+        if let Some(size) = self.image_sizes.iter().find(|size| size.pixels < 8) {
+            return config("image_sizes", "at least 8 pixels a side", size.pixels.to_string());
+        }
+        self.schedule.check(self.epochs)?;
+        self.sgd.check()?;
+        Ok(self.augment.check()?)
+    }
+
+    /// Image size of `epoch` (from 0), in pixels a side.
+    pub(crate) fn image_size(&self, epoch: u64) -> i64 {
+        let reached = self.image_sizes.iter().rev().find(|size| size.from_epoch <= epoch + 1);
+        reached.map_or_else(|| self.final_image_size(), |size| size.pixels)
+    }
+
+    /// Image size of the last epochs, in pixels a side: what the trained model is meant for.
+    pub fn final_image_size(&self) -> i64 {
+        self.image_sizes.last().map_or(64, |size| size.pixels)
+    }
+}

@@ -1,0 +1,93 @@
+use std::path::PathBuf;
+
+/// What can go wrong while training.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting that no run could honour.
+    #[error("training setting `{field}`: expected {expected}, found {found}")]
+    Config {
+        /// The field's name as it stands in `config.json`.
+        field: &'static str,
+        /// What would be accepted.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
+    /// A subset without cells.
+    #[error("the {subset} set is empty: nothing to {purpose}")]
+    EmptySubset {
+        /// `training` or `validation`.
+        subset: &'static str,
+        /// What it was wanted for.
+        purpose: &'static str,
+    },
+    /// Pixels, labels or indices that do not fit each other.
+    #[error("cells: expected {expected}, found {found}")]
+    Cells {
+        /// What would be accepted.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
+    /// The loss became infinite or not a number.
+    #[error(
+        "the loss became {loss} in epoch {epoch}, batch {batch} of {batches} (learning rate {learning_rate}): \
+         lower the learning rate or the batch size; the last checkpoint is untouched"
+    )]
+    NonFiniteLoss {
+        /// Epoch, counted from 1.
+        epoch: u64,
+        /// Batch in that epoch, counted from 1.
+        batch: u64,
+        /// Batches in an epoch.
+        batches: u64,
+        /// Learning rate of that batch.
+        learning_rate: f64,
+        /// The value seen.
+        loss: f64,
+    },
+    /// The validation loss became infinite or not a number.
+    #[error("the validation loss became {loss} after epoch {epoch}: lower the learning rate")]
+    NonFiniteValidation {
+        /// Epoch, counted from 1.
+        epoch: u64,
+        /// The value seen.
+        loss: f64,
+    },
+    /// A checkpoint that cannot be used.
+    #[error("checkpoint {}: {reason}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No checkpoint in the folder could be used.
+    #[error("no usable checkpoint in {}: {}", folder.display(), reasons.join("; "))]
+    NoCheckpoint {
+        /// The run directory.
+        folder: PathBuf,
+        /// One reason a candidate.
+        reasons: Vec<String>,
+    },
+    /// A file that cannot be read or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// `read`, `write`, …
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The model crate's error.
+    #[error(transparent)]
+    Model(#[from] malaria_model::Error),
+    /// The augmentation crate's error.
+    #[error(transparent)]
+    Augment(#[from] malaria_augment::Error),
+    /// libtorch's own error, such as no memory left on the device.
+    #[error("libtorch: {0}")]
+    Torch(#[from] tch::TchError),
+}

@@ -1,0 +1,36 @@
+//! Training loop, learning-rate schedules, optimizer and checkpoints.
+//!
+//! Stands above `malaria-dataset` (decoded cells), `malaria-augment` and `malaria-model`; the facade `malaria-resnet`
+//! drives it. A training is a [`Trainer`] made of a [`TrainConfig`] and a model; [`Trainer::run`] takes it to its end,
+//! tells a listener what happens ([`Event`]) and writes [`Checkpoints`] from which it goes on exactly: the order of
+//! cells and their augmentation are functions of (seed, epoch, cell), never of what ran before.
+//!
+//! ```
+//! use malaria_train::{Per, Schedule, Shape};
+//!
+//! // The tutorial's schedule, 50 epochs of 10 batches: linear from 0.1 to 0, one step an epoch.
+//! let schedule = Schedule::tutorial(0.1);
+//! assert_eq!(schedule.rate_at(0, 10, 50), 0.1);
+//! assert_eq!(schedule.rate_at(9, 10, 50), 0.1);
+//! assert!((schedule.rate_at(250, 10, 50) - 0.05).abs() < 1e-12);
+//! ```
+
+mod checkpoint;
+mod config;
+mod epoch;
+mod error;
+mod events;
+mod loader;
+mod optim;
+mod schedule;
+mod trainer;
+
+pub use checkpoint::Checkpoints;
+pub use config::{ImageSize, Keep, Precision, TrainConfig};
+pub use epoch::{Evaluation, evaluate};
+pub use error::Error;
+pub use events::{EpochRecord, Event};
+pub use loader::{CellTensors, epoch_order, resize};
+pub use optim::{L2, Sgd, SgdConfig};
+pub use schedule::{Per, Schedule, Shape};
+pub use trainer::{Kept, Outcome, Subsets, Trainer};

@@ -1,0 +1,171 @@
+//! Learning rates as pure functions of the step.
+
+use std::f64::consts::PI;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// How the learning rate moves from its start to its end.
+///
+/// `t` runs from 0 (the first position after the warm-up) to 1 (the end of the last epoch), which no position reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Shape {
+    /// `rate`, always.
+    Constant,
+    /// `rate * (1 - t)^power`; with power 1, the tutorial's linear decay to 0.
+    Polynomial {
+        /// Exponent, > 0.
+        power: f64,
+    },
+    /// `rate * factor^floor(e / every_epochs)`, as PyTorch's `StepLR`; `e` counts epochs after the warm-up.
+    Step {
+        /// Epochs between two drops, >= 1.
+        every_epochs: u64,
+        /// What each drop multiplies by, in (0, 1].
+        factor: f64,
+    },
+    /// `end + (rate - end) * (1 + cos(pi t)) / 2` with `end = rate * final_fraction`, as PyTorch's `CosineAnnealingLR`.
+    Cosine {
+        /// Share of the rate left at the end, in [0, 1].
+        final_fraction: f64,
+    },
+    /// Up from `rate / start_divisor` to `rate` and down to `rate / (start_divisor * final_divisor)`, both by half a
+    /// cosine: PyTorch's `OneCycleLR`, after Smith and Topin, "Super-Convergence", arXiv:1708.07120.
+    OneCycle {
+        /// Share of the positions spent going up, in (0, 1).
+        rise: f64,
+        /// The start's divisor, >= 1.
+        start_divisor: f64,
+        /// The end's further divisor, >= 1.
+        final_divisor: f64,
+    },
+}
+
+/// How often the rate changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Per {
+    /// Once an epoch: every batch of it has the rate of the epoch's start.
+    Epoch,
+    /// Every batch.
+    Step,
+}
+
+/// A learning-rate schedule: [`Schedule::rate_at`] is a function of its arguments alone.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Schedule {
+    /// The initial rate, or the peak one of a one-cycle; > 0.
+    pub rate: f64,
+    /// How it moves.
+    pub shape: Shape,
+    /// How often it moves.
+    pub per: Per,
+    /// Epochs of linear warm-up in front of the shape, which then runs over the remaining ones; >= 0, below the run's
+    /// epochs, a whole number when the rate moves once an epoch. Position `i` of `w` has `rate * (i + 1) / (w + 1)`,
+    /// where `rate` is the shape's first value.
+    #[serde(default)]
+    pub warmup_epochs: f64,
+}
+
+impl Schedule {
+    /// The tutorial's: linear from `rate` to 0, once an epoch: `lr(e) = rate * (1 - e / epochs)`.
+    pub fn tutorial(rate: f64) -> Self {
+        Self { rate, shape: Shape::Polynomial { power: 1.0 }, per: Per::Epoch, warmup_epochs: 0.0 }
+    }
+
+    /// Refuses settings that give no sensible rate in a run of `epochs`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] names the field.
+    pub fn check(&self, epochs: u64) -> Result<(), Error> {
+        let config = |field, expected: &str, found: f64| {
+            Err(Error::Config { field, expected: expected.to_owned(), found: found.to_string() })
+        };
+        if !(self.rate.is_finite() && self.rate > 0.0) {
+            return config("schedule.rate", "a finite number above 0", self.rate);
+        }
+        if !(self.warmup_epochs >= 0.0 && self.warmup_epochs < epochs as f64) {
+            let expected = format!("at least 0 and below the run's {epochs} epochs");
+            return config("schedule.warmup_epochs", &expected, self.warmup_epochs);
+        }
+        if self.per == Per::Epoch && self.warmup_epochs.fract() != 0.0 {
+            return config("schedule.warmup_epochs", "a whole number, since `per` is `epoch`", self.warmup_epochs);
+        }
+        match self.shape {
+            Shape::Polynomial { power } if !(power.is_finite() && power > 0.0) => {
+                config("schedule.shape.power", "a finite number above 0", power)
+            }
+            Shape::Step { every_epochs: 0, .. } => {
+                config("schedule.shape.every_epochs", "at least 1", 0.0)
+            }
+            Shape::Step { factor, .. } if !(factor > 0.0 && factor <= 1.0) => {
+                config("schedule.shape.factor", "above 0 and at most 1", factor)
+            }
+            Shape::Cosine { final_fraction } if !(0.0..=1.0).contains(&final_fraction) => {
+                config("schedule.shape.final_fraction", "from 0 to 1", final_fraction)
+            }
+            Shape::OneCycle { rise, .. } if !(rise > 0.0 && rise < 1.0) => {
+                config("schedule.shape.rise", "above 0 and below 1", rise)
+            }
+            Shape::OneCycle { start_divisor, .. } if !(start_divisor.is_finite() && start_divisor >= 1.0) => {
+                config("schedule.shape.start_divisor", "a finite number, at least 1", start_divisor)
+            }
+            Shape::OneCycle { final_divisor, .. } if !(final_divisor.is_finite() && final_divisor >= 1.0) => {
+                config("schedule.shape.final_divisor", "a finite number, at least 1", final_divisor)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The learning rate of batch `step` (from 0, over the whole run) in a run of `epochs` epochs of
+    /// `steps_per_epoch` batches.
+    pub fn rate_at(&self, step: u64, steps_per_epoch: u64, epochs: u64) -> f64 {
+        let epoch = step / steps_per_epoch;
+        // Positions are epochs or steps, whichever the rate moves by.
+        let (position, positions_per_epoch) = match self.per {
+            Per::Epoch => (epoch, 1),
+            Per::Step => (step, steps_per_epoch),
+        };
+        let warmup = (self.warmup_epochs * positions_per_epoch as f64).round() as u64;
+        let length = (epochs * positions_per_epoch).saturating_sub(warmup).max(1);
+        if position < warmup {
+            let target = self.shape_at(0, length, positions_per_epoch);
+            return target * (position + 1) as f64 / (warmup + 1) as f64;
+        }
+        self.shape_at(position - warmup, length, positions_per_epoch)
+    }
+
+    fn shape_at(&self, position: u64, length: u64, positions_per_epoch: u64) -> f64 {
+        let t = position as f64 / length as f64;
+        match self.shape {
+            Shape::Constant => self.rate,
+            Shape::Polynomial { power } => self.rate * (1.0 - t).max(0.0).powf(power),
+            Shape::Step { every_epochs, factor } => {
+                let drops = position / positions_per_epoch / every_epochs;
+                self.rate * factor.powf(drops as f64)
+            }
+            Shape::Cosine { final_fraction } => half_cosine(self.rate, self.rate * final_fraction, t),
+            Shape::OneCycle { rise, start_divisor, final_divisor } => {
+                let start = self.rate / start_divisor;
+                let end = start / final_divisor;
+                // PyTorch's corner: the peak stands on position rise * length - 1, the end on the last position.
+                let peak = rise * length as f64 - 1.0;
+                let last = length as f64 - 1.0;
+                let position = position as f64;
+                if position <= peak {
+                    half_cosine(start, self.rate, position / peak.max(f64::MIN_POSITIVE))
+                } else {
+                    half_cosine(self.rate, end, ((position - peak) / (last - peak)).min(1.0))
+                }
+            }
+        }
+    }
+}
+
+/// From `start` at `t = 0` to `end` at `t = 1` along half a cosine.
+fn half_cosine(start: f64, end: f64, t: f64) -> f64 {
+    end + (start - end) * (1.0 + (PI * t).cos()) / 2.0
+}

@@ -1,0 +1,361 @@
+//! The training itself: epochs of batches, validation, averaging, keeping and going on.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Instant,
+};
+
+use malaria_augment::{Draw, apply, draw};
+use malaria_model::ResNet;
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Reduction, Tensor};
+
+use crate::{
+    CellTensors, Checkpoints, EpochRecord, Error, Event, Keep, Sgd, TrainConfig,
+    checkpoint::{Snapshot, State},
+    epoch::{Sums, evaluate},
+    epoch_order, resize,
+};
+
+/// Cells a batch when nothing is learned.
+const EVALUATION_BATCH: usize = 128;
+
+/// How a call of [`Trainer::run`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All epochs are done.
+    Finished,
+    /// Early stopping ended it.
+    StoppedEarly,
+    /// The caller asked it to stop; it can go on from its checkpoint.
+    Interrupted,
+}
+
+/// The kept epoch and its validation figures.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kept {
+    /// Counted from 1.
+    pub epoch: u64,
+    /// Mean cross-entropy on the validation set, in nats.
+    pub validation_loss: f64,
+    /// Accuracy on the validation set, a fraction.
+    pub validation_accuracy: f64,
+}
+
+/// Where a run stands, apart from its tensors.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Progress {
+    /// Epochs done.
+    epochs_done: u64,
+    /// Batches done of the epoch under way.
+    batches_done: u64,
+    /// Sums over those batches.
+    sums: Sums,
+    /// Time spent on the epoch under way.
+    seconds: f64,
+    history: Vec<EpochRecord>,
+    kept: Option<Kept>,
+    /// Epochs at the last image size since the best validation figure.
+    epochs_without_gain: u64,
+    stopped_early: bool,
+}
+
+/// The subsets a training reads: indices into its cells.
+#[derive(Clone, Copy, Debug)]
+pub struct Subsets<'a> {
+    /// What is learned from.
+    pub train: &'a [usize],
+    /// What the epoch, and nothing else, is chosen on.
+    pub validation: &'a [usize],
+}
+
+/// One step's place in the run.
+#[derive(Clone, Copy)]
+struct Step {
+    /// From 0.
+    epoch: u64,
+    /// From 0, over the whole run.
+    number: u64,
+    image_size: i64,
+    rate: f64,
+}
+
+/// A model in training.
+pub struct Trainer {
+    config: TrainConfig,
+    model: ResNet,
+    optimizer: Sgd,
+    /// The averaged weights, where the settings ask for them.
+    average: Option<ResNet>,
+    /// The kept weights.
+    kept: State,
+    progress: Progress,
+}
+
+impl Trainer {
+    /// Starts from `model`'s weights.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for settings out of range.
+    pub fn new(config: TrainConfig, model: ResNet) -> Result<Self, Error> {
+        config.check()?;
+        let optimizer = Sgd::new(config.sgd, &model)?;
+        let average = config.average_decay.map(|_| twin(&model)).transpose()?;
+        Ok(Self { config, model, optimizer, average, kept: State::new(), progress: Progress::default() })
+    }
+
+    /// Takes up the newest sound checkpoint; gives why a newer one was passed over, if one was.
+    ///
+    /// # Errors
+    /// [`Error::NoCheckpoint`] when none can be used.
+    pub fn resume(&mut self, checkpoints: &Checkpoints) -> Result<Vec<String>, Error> {
+        let (snapshot, passed_over) = checkpoints.load()?;
+        self.model.load_state(&snapshot.model)?;
+        self.optimizer.load_state(&snapshot.velocity)?;
+        if let Some(average) = &self.average {
+            average.load_state(&snapshot.average)?;
+        }
+        self.kept = snapshot.kept;
+        self.progress = snapshot.progress;
+        Ok(passed_over)
+    }
+
+    /// Figures of the epochs done.
+    pub fn history(&self) -> &[EpochRecord] {
+        &self.progress.history
+    }
+
+    /// The kept epoch, once there is one.
+    pub fn kept(&self) -> Option<Kept> {
+        self.progress.kept
+    }
+
+    /// The model with the kept weights; with the newest ones before there are any.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when the device has no room for them.
+    pub fn into_model(self) -> Result<ResNet, Error> {
+        if !self.kept.is_empty() {
+            self.model.load_state(&self.kept)?;
+        }
+        Ok(self.model)
+    }
+
+    /// Trains until the last epoch, early stopping, or `stop`, which is looked at after every batch. A checkpoint is
+    /// written after every epoch and on `stop`.
+    ///
+    /// # Errors
+    /// [`Error::EmptySubset`], [`Error::NonFiniteLoss`], [`Error::NonFiniteValidation`], [`Error::Io`] when a
+    /// checkpoint cannot be written (the one before it stays), [`Error::Torch`].
+    pub fn run(
+        &mut self,
+        cells: &CellTensors,
+        subsets: Subsets<'_>,
+        checkpoints: &Checkpoints,
+        stop: &AtomicBool,
+        listener: &mut dyn FnMut(&Event),
+    ) -> Result<Outcome, Error> {
+        if subsets.train.is_empty() {
+            return Err(Error::EmptySubset { subset: "training", purpose: "learn from" });
+        }
+        if subsets.validation.is_empty() {
+            return Err(Error::EmptySubset { subset: "validation", purpose: "choose the epoch on" });
+        }
+        while self.progress.epochs_done < self.config.epochs && !self.progress.stopped_early {
+            let started = Instant::now();
+            let whole = self.train_epoch(cells, subsets.train, stop, listener)?;
+            if whole {
+                self.close_epoch(cells, subsets.validation, started, listener)?;
+            } else {
+                self.progress.seconds += started.elapsed().as_secs_f64();
+            }
+            checkpoints.save(&self.snapshot())?;
+            listener(&Event::CheckpointWritten { path: checkpoints.path() });
+            let done = self.progress.epochs_done == self.config.epochs || self.progress.stopped_early;
+            if stop.load(Ordering::Relaxed) && !done {
+                return Ok(Outcome::Interrupted);
+            }
+        }
+        Ok(if self.progress.stopped_early { Outcome::StoppedEarly } else { Outcome::Finished })
+    }
+
+    /// Trains on what is left of the epoch under way; false when `stop` cut it short.
+    fn train_epoch(
+        &mut self,
+        cells: &CellTensors,
+        train: &[usize],
+        stop: &AtomicBool,
+        listener: &mut dyn FnMut(&Event),
+    ) -> Result<bool, Error> {
+        let started = Instant::now();
+        let epoch = self.progress.epochs_done;
+        let image_size = self.config.image_size(epoch);
+        let order = epoch_order(train, self.config.seed, epoch);
+        let batches = train.len().div_ceil(self.config.batch_size) as u64;
+        let rate = |batch| self.config.schedule.rate_at(epoch * batches + batch, batches, self.config.epochs);
+        let rates: Vec<f64> = (0..batches).map(rate).collect();
+        let first = self.progress.batches_done;
+        listener(&Event::EpochStarted {
+            epoch: epoch + 1,
+            epochs: self.config.epochs,
+            batch: first,
+            batches,
+            image_size,
+            learning_rate: rates[0],
+        });
+        let cells_before = self.progress.sums.cells;
+        for (batch, indices) in (0..).zip(order.chunks(self.config.batch_size)).skip(first as usize) {
+            let step = Step { epoch, number: epoch * batches + batch, image_size, rate: rates[batch as usize] };
+            let loss = self.train_batch(cells, indices, step)?;
+            if !loss.is_finite() {
+                let (epoch, batch, learning_rate) = (epoch + 1, batch + 1, rates[batch as usize]);
+                return Err(Error::NonFiniteLoss { epoch, batch, batches, learning_rate, loss });
+            }
+            self.progress.batches_done += 1;
+            let sums = &self.progress.sums;
+            listener(&Event::Batch {
+                epoch: epoch + 1,
+                batch: batch + 1,
+                batches,
+                loss: sums.mean_loss(),
+                accuracy: sums.accuracy(),
+                images_per_second: (sums.cells - cells_before) as f64 / started.elapsed().as_secs_f64(),
+            });
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+        Ok(self.progress.batches_done == batches)
+    }
+
+    /// One step on the cells at `indices`; gives their mean cross-entropy.
+    fn train_batch(&mut self, cells: &CellTensors, indices: &[usize], step: Step) -> Result<f64, Error> {
+        let config = &self.config;
+        let (images, labels) = cells.batch(indices)?;
+        let draws: Vec<Draw> =
+            indices.iter().map(|&index| draw(&config.augment, config.seed, step.epoch, index as u64)).collect();
+        let images = resize(apply(&images, &draws)?, step.image_size)?;
+        let logits = self.model.forward(&images, true);
+        let log_probabilities = logits.f_log_softmax(1, Kind::Float)?;
+        let mean_loss = tch::no_grad(|| self.progress.sums.add(&log_probabilities, &labels))?;
+        if mean_loss.is_finite() {
+            let loss = cross_entropy(&log_probabilities, &labels, config.label_smoothing)?;
+            self.optimizer.step(&loss, step.rate)?;
+            self.update_average(step.number)?;
+        }
+        Ok(mean_loss)
+    }
+
+    /// Moves the averaged weights and running statistics towards those after `step` (from 0).
+    fn update_average(&mut self, step: u64) -> Result<(), Error> {
+        let (Some(average), Some(decay)) = (&self.average, self.config.average_decay) else { return Ok(()) };
+        let decay = decay.min((1 + step) as f64 / (10 + step) as f64);
+        tch::no_grad(|| {
+            for (averaged, newest) in tensors(average).zip(tensors(&self.model)) {
+                let _ = averaged.shallow_clone().f_lerp_(newest, 1.0 - decay)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Validates, keeps the weights if they are to be kept, and turns the page.
+    fn close_epoch(
+        &mut self,
+        cells: &CellTensors,
+        validation: &[usize],
+        started: Instant,
+        listener: &mut dyn FnMut(&Event),
+    ) -> Result<(), Error> {
+        let index = self.progress.epochs_done;
+        let epoch = index + 1;
+        listener(&Event::ValidationStarted { epoch, cells: validation.len() });
+        let image_size = self.config.image_size(index);
+        let model = self.average.as_ref().unwrap_or(&self.model);
+        let seen = evaluate(model, cells, validation, image_size, EVALUATION_BATCH, &mut |_| {})?;
+        if !seen.loss.is_finite() {
+            return Err(Error::NonFiniteValidation { epoch, loss: seen.loss });
+        }
+        let candidate = Kept { epoch, validation_loss: seen.loss, validation_accuracy: seen.accuracy };
+        // Figures at another image size cannot be compared with those at the last one.
+        let comparable = image_size == self.config.final_image_size();
+        let gain = comparable && self.progress.kept.is_none_or(|kept| self.config.keep.prefers(&candidate, &kept));
+        if gain {
+            self.progress.kept = Some(candidate);
+            self.kept = model.state();
+        }
+        if comparable {
+            self.progress.epochs_without_gain = if gain { 0 } else { self.progress.epochs_without_gain + 1 };
+        }
+        let patience = self.config.early_stopping;
+        self.progress.stopped_early = patience.is_some_and(|most| self.progress.epochs_without_gain >= most);
+
+        let batches = self.progress.batches_done;
+        let record = EpochRecord {
+            epoch,
+            learning_rate: self.config.schedule.rate_at(index * batches, batches, self.config.epochs),
+            image_size,
+            train_loss: self.progress.sums.mean_loss(),
+            train_accuracy: self.progress.sums.accuracy(),
+            validation_loss: seen.loss,
+            validation_accuracy: seen.accuracy,
+            seconds: self.progress.seconds + started.elapsed().as_secs_f64(),
+        };
+        self.progress.history.push(record.clone());
+        self.progress.epochs_done = epoch;
+        self.progress.batches_done = 0;
+        self.progress.sums = Sums::default();
+        self.progress.seconds = 0.0;
+        listener(&Event::EpochEnded { record, kept: gain });
+        Ok(())
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            progress: self.progress.clone(),
+            model: self.model.state(),
+            velocity: self.optimizer.state(),
+            average: self.average.as_ref().map(ResNet::state).unwrap_or_default(),
+            kept: self.kept.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect(),
+        }
+    }
+}
+
+impl Keep {
+    /// Whether `new`, the later of the two, is to be kept instead of `old`.
+    fn prefers(self, new: &Kept, old: &Kept) -> bool {
+        match self {
+            Keep::Last => true,
+            Keep::BestLoss => new.validation_loss < old.validation_loss,
+            Keep::BestAccuracy => {
+                (new.validation_accuracy, -new.validation_loss) > (old.validation_accuracy, -old.validation_loss)
+            }
+        }
+    }
+}
+
+/// A second model with the same weights.
+fn twin(model: &ResNet) -> Result<ResNet, Error> {
+    let twin = ResNet::new(model.config(), 0, model.device())?;
+    twin.load_state(&model.state())?;
+    Ok(twin)
+}
+
+/// Parameters, then running statistics: the model's own tensors.
+fn tensors(model: &ResNet) -> impl Iterator<Item = &Tensor> {
+    let parameters = model.parameters().iter().map(|parameter| &parameter.tensor);
+    parameters.chain(model.buffers().iter().map(|(_, tensor)| tensor))
+}
+
+/// Mean cross-entropy of log-probabilities `[N, classes]` against labels `[N]`, of whose weight `smoothing` is spread
+/// evenly over the classes.
+fn cross_entropy(log_probabilities: &Tensor, labels: &Tensor, smoothing: f64) -> Result<Tensor, Error> {
+    let none: Option<&Tensor> = None;
+    let hard = log_probabilities.f_nll_loss(labels, none, Reduction::Mean, -100)?;
+    if smoothing == 0.0 {
+        return Ok(hard);
+    }
+    let even = -log_probabilities.f_mean(Kind::Float)?;
+    Ok(hard.f_mul_scalar(1.0 - smoothing)?.f_add(&even.f_mul_scalar(smoothing)?)?)
+}

@@ -1,0 +1,124 @@
+//! Schedules against PyTorch's (`fixtures/generate_schedules.py`), and by hand.
+
+use std::collections::BTreeMap;
+
+use malaria_train::{Error, Per, Schedule, Shape};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Fixture {
+    rate: f64,
+    epochs: u64,
+    steps_per_epoch: u64,
+    cases: BTreeMap<String, Vec<f64>>,
+}
+
+const ONE_CYCLE: Shape = Shape::OneCycle { rise: 0.25, start_divisor: 10.0, final_divisor: 100.0 };
+
+#[test]
+fn every_shape_follows_pytorch() {
+    let fixture: Fixture = serde_json::from_str(include_str!("fixtures/schedules.json")).unwrap();
+    assert_eq!(fixture.cases.len(), 6);
+    for (name, expected) in &fixture.cases {
+        let shape = match name.as_str() {
+            "cosine_by_step" => Shape::Cosine { final_fraction: 0.05 },
+            "cosine_by_epoch" => Shape::Cosine { final_fraction: 0.0 },
+            "polynomial_by_step" => Shape::Polynomial { power: 2.5 },
+            "polynomial_by_epoch" => Shape::Polynomial { power: 1.0 },
+            "step_by_epoch" => Shape::Step { every_epochs: 2, factor: 0.3 },
+            "one_cycle_by_step" => ONE_CYCLE,
+            other => panic!("no such schedule: {other}"),
+        };
+        let per = if name.ends_with("by_step") { Per::Step } else { Per::Epoch };
+        let schedule = Schedule { rate: fixture.rate, shape, per, warmup_epochs: 0.0 };
+        schedule.check(fixture.epochs).unwrap();
+        for (position, &expected) in expected.iter().enumerate() {
+            let stride = if per == Per::Step { 1 } else { fixture.steps_per_epoch };
+            let step = position as u64 * stride;
+            let found = schedule.rate_at(step, fixture.steps_per_epoch, fixture.epochs);
+            // PyTorch multiplies from step to step, we compute each afresh: rounding differs in the last digits.
+            assert!((found - expected).abs() < 1e-12, "{name} at {position}: {found}, PyTorch {expected}");
+            // By epoch, the last batch has the rate of the first.
+            let last = schedule.rate_at(step + stride - 1, fixture.steps_per_epoch, fixture.epochs);
+            assert_eq!(found, last, "{name} at {position}");
+        }
+    }
+}
+
+#[test]
+fn the_tutorials_is_linear_to_zero_by_epoch() {
+    let schedule = Schedule::tutorial(0.1);
+    let rates: Vec<f64> = (0..4).map(|epoch| schedule.rate_at(epoch * 3 + 2, 3, 4)).collect();
+    for (found, expected) in rates.iter().zip([0.1, 0.075, 0.05, 0.025]) {
+        assert!((found - expected).abs() < 1e-15);
+    }
+}
+
+#[test]
+fn a_constant_is_constant_and_a_warm_up_rises_to_it() {
+    let schedule = Schedule { rate: 0.4, shape: Shape::Constant, per: Per::Step, warmup_epochs: 1.5 };
+    // 1.5 epochs of 2 steps: three steps of warm-up, then the rate.
+    let rates: Vec<f64> = (0..8).map(|step| schedule.rate_at(step, 2, 4)).collect();
+    let expected = [0.1, 0.2, 0.3, 0.4, 0.4, 0.4, 0.4, 0.4];
+    for (found, expected) in rates.iter().zip(expected) {
+        assert!((found - expected).abs() < 1e-15, "{rates:?}");
+    }
+}
+
+#[test]
+fn a_shape_runs_over_what_the_warm_up_leaves() {
+    let cosine = Shape::Cosine { final_fraction: 0.0 };
+    let warm = Schedule { rate: 0.2, shape: cosine, per: Per::Epoch, warmup_epochs: 2.0 };
+    let plain = Schedule { warmup_epochs: 0.0, ..warm };
+    for epoch in 0..5 {
+        assert_eq!(warm.rate_at((epoch + 2) * 3, 3, 7), plain.rate_at(epoch * 3, 3, 5));
+    }
+    assert!(warm.rate_at(0, 3, 7) < warm.rate_at(3, 3, 7) && warm.rate_at(3, 3, 7) < 0.2);
+}
+
+#[test]
+fn rates_stay_between_zero_and_the_peak() {
+    let shapes = [
+        Shape::Constant,
+        Shape::Polynomial { power: 0.3 },
+        Shape::Step { every_epochs: 1, factor: 0.5 },
+        Shape::Cosine { final_fraction: 0.1 },
+        ONE_CYCLE,
+    ];
+    for (shape, per) in shapes.into_iter().flat_map(|shape| [(shape, Per::Epoch), (shape, Per::Step)]) {
+        for (epochs, steps, warmup_epochs) in [(1, 1, 0.0), (2, 1, 1.0), (3, 5, 0.0), (9, 4, 2.0)] {
+            let schedule = Schedule { rate: 0.3, shape, per, warmup_epochs };
+            for step in 0..epochs * steps {
+                let rate = schedule.rate_at(step, steps, epochs);
+                // A cosine of 0 brings its own last digit.
+                assert!(rate > 0.0 && rate <= 0.3 + 1e-15, "{schedule:?} at {step} of {epochs}x{steps}: {rate}");
+            }
+        }
+    }
+}
+
+#[test]
+fn settings_out_of_range_are_refused_by_name() {
+    let good = Schedule { rate: 0.1, shape: Shape::Constant, per: Per::Epoch, warmup_epochs: 0.0 };
+    let bad = [
+        (Schedule { rate: 0.0, ..good }, "schedule.rate"),
+        (Schedule { rate: f64::NAN, ..good }, "schedule.rate"),
+        (Schedule { warmup_epochs: 3.0, ..good }, "schedule.warmup_epochs"),
+        (Schedule { warmup_epochs: 0.5, ..good }, "schedule.warmup_epochs"),
+        (Schedule { shape: Shape::Polynomial { power: 0.0 }, ..good }, "schedule.shape.power"),
+        (Schedule { shape: Shape::Step { every_epochs: 0, factor: 0.1 }, ..good }, "schedule.shape.every_epochs"),
+        (Schedule { shape: Shape::Step { every_epochs: 1, factor: 1.1 }, ..good }, "schedule.shape.factor"),
+        (Schedule { shape: Shape::Cosine { final_fraction: -0.1 }, ..good }, "schedule.shape.final_fraction"),
+        (
+            Schedule { shape: Shape::OneCycle { rise: 1.0, start_divisor: 1.0, final_divisor: 1.0 }, ..good },
+            "schedule.shape.rise",
+        ),
+    ];
+    good.check(3).unwrap();
+    for (schedule, name) in bad {
+        match schedule.check(3) {
+            Err(Error::Config { field, .. }) => assert_eq!(field, name),
+            other => panic!("{schedule:?}: {other:?}"),
+        }
+    }
+}

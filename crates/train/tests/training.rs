@@ -1,0 +1,315 @@
+//! The training loop on a network and a set of pictures small enough for a second: what it learns, how it stops, goes
+//! on, and what it refuses.
+
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use malaria_augment::AugmentConfig;
+use malaria_dataset::Cells;
+use malaria_model::{ResNet, ResNetConfig};
+use malaria_train::{
+    CellTensors, Checkpoints, Error, Event, ImageSize, Keep, L2, Outcome, Per, Precision, Schedule, SgdConfig, Shape,
+    Subsets, TrainConfig, Trainer,
+};
+use tch::{Device, Tensor};
+
+/// Side of the pictures.
+const SIZE: usize = 16;
+const TRAIN: usize = 24;
+const ALL: usize = 36;
+
+/// Pictures of two classes: a bright bar that lies, or stands, on a noisy ground.
+fn cells() -> CellTensors {
+    let classes: Vec<usize> = (0..ALL).map(|i| i % 2).collect();
+    let mut pixels = Vec::with_capacity(ALL * SIZE * SIZE * 3);
+    for (i, &class) in classes.iter().enumerate() {
+        for y in 0..SIZE {
+            for x in 0..SIZE {
+                let across = if class == 0 { y } else { x };
+                let noise = (i * 31 + y * 17 + x * 7) * 2_654_435_761 % 60;
+                let bar = if across.abs_diff(5 + i % 6) < 2 { 150 } else { 20 };
+                pixels.extend([bar + noise as u8, bar, 40]);
+            }
+        }
+    }
+    CellTensors::new(&Cells::from_pixels(SIZE as u32, pixels).unwrap(), &classes, Device::Cpu).unwrap()
+}
+
+fn subsets() -> (Vec<usize>, Vec<usize>) {
+    ((0..TRAIN).collect(), (TRAIN..ALL).collect())
+}
+
+fn model() -> ResNet {
+    let config = ResNetConfig {
+        stages: vec![1, 1],
+        filters: vec![8, 16, 16],
+        input_size: SIZE as i64,
+        ..ResNetConfig::tutorial()
+    };
+    ResNet::new(&config, 3, Device::Cpu).unwrap()
+}
+
+/// Everything on: averaging, Nesterov, smoothing, augmentation, a rate that moves by step, a change of image size.
+fn config() -> TrainConfig {
+    TrainConfig {
+        epochs: 5,
+        batch_size: 5,
+        schedule: Schedule {
+            rate: 0.1,
+            shape: Shape::OneCycle { rise: 0.3, start_divisor: 10.0, final_divisor: 10.0 },
+            per: Per::Step,
+            warmup_epochs: 0.0,
+        },
+        sgd: SgdConfig { momentum: 0.9, nesterov: true, l2: L2 { stem_and_dense: 1e-4, residual: 1e-4 } },
+        label_smoothing: 0.1,
+        augment: AugmentConfig { horizontal_flip: true, brightness: 0.2, ..AugmentConfig::none() },
+        image_sizes: vec![ImageSize { from_epoch: 1, pixels: 8 }, ImageSize { from_epoch: 3, pixels: SIZE as i64 }],
+        average_decay: Some(0.8),
+        early_stopping: None,
+        keep: Keep::BestLoss,
+        precision: Precision::Float32,
+        seed: 7,
+    }
+}
+
+fn run(trainer: &mut Trainer, folder: &Path, stop: &AtomicBool, listener: &mut dyn FnMut(&Event)) -> Result<Outcome, Error> {
+    let (train, validation) = subsets();
+    let subsets = Subsets { train: &train, validation: &validation };
+    trainer.run(&cells(), subsets, &Checkpoints::new(folder, "a run"), stop, listener)
+}
+
+/// The weights after an undisturbed run.
+fn undisturbed(config: &TrainConfig) -> Vec<(String, Tensor)> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut trainer = Trainer::new(config.clone(), model()).unwrap();
+    let outcome = run(&mut trainer, folder.path(), &AtomicBool::new(false), &mut |_| {}).unwrap();
+    assert_eq!(outcome, Outcome::Finished);
+    trainer.into_model().unwrap().state()
+}
+
+#[track_caller]
+fn assert_same(a: &[(String, Tensor)], b: &[(String, Tensor)]) {
+    assert_eq!(a.len(), b.len());
+    for ((name, a), (_, b)) in a.iter().zip(b) {
+        assert_eq!(a, b, "{name} differs");
+    }
+}
+
+#[test]
+fn it_learns_what_it_is_shown_and_what_it_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut trainer = Trainer::new(TrainConfig { epochs: 8, ..config() }, model()).unwrap();
+    run(&mut trainer, folder.path(), &AtomicBool::new(false), &mut |_| {}).unwrap();
+    let last = trainer.history().last().unwrap().clone();
+    assert!(last.train_accuracy > 0.95 && last.validation_accuracy > 0.9, "{last:?}");
+    assert!(last.validation_loss < trainer.history()[0].validation_loss);
+    // The kept model is one that has learned: its figures are those of its epoch.
+    let kept = trainer.kept().unwrap();
+    let (_, validation) = subsets();
+    let model = trainer.into_model().unwrap();
+    let seen = malaria_train::evaluate(&model, &cells(), &validation, SIZE as i64, 7, &mut |_| {}).unwrap();
+    assert!((seen.loss - kept.validation_loss).abs() < 1e-6);
+    assert_eq!(seen.accuracy, kept.validation_accuracy);
+}
+
+#[test]
+fn the_same_settings_give_the_same_weights_and_another_seed_others() {
+    assert_same(&undisturbed(&config()), &undisturbed(&config()));
+    let other = undisturbed(&TrainConfig { seed: 8, ..config() });
+    assert!(undisturbed(&config()).iter().zip(&other).any(|((_, a), (_, b))| a != b));
+}
+
+#[test]
+fn a_run_stopped_after_any_batch_goes_on_to_the_same_weights() {
+    let expected = undisturbed(&config());
+    // 24 cells in batches of 5: five batches an epoch. Batch 3 is inside the first epoch, 5 its edge, 12 inside the
+    // third, where the image size has changed.
+    for stop_after in [3, 5, 12] {
+        let folder = tempfile::tempdir().unwrap();
+        let stop = AtomicBool::new(false);
+        let mut batches = 0;
+        let mut first = Trainer::new(config(), model()).unwrap();
+        let outcome = run(&mut first, folder.path(), &stop, &mut |event| {
+            if let Event::Batch { .. } = event {
+                batches += 1;
+                stop.store(batches == stop_after, Ordering::Relaxed);
+            }
+        });
+        assert_eq!(outcome.unwrap(), Outcome::Interrupted);
+        assert_eq!(batches, stop_after, "no batch after the one that was stopped at");
+
+        let mut second = Trainer::new(config(), model()).unwrap();
+        assert!(second.resume(&Checkpoints::new(folder.path(), "a run")).unwrap().is_empty());
+        let outcome = run(&mut second, folder.path(), &AtomicBool::new(false), &mut |_| {}).unwrap();
+        assert_eq!(outcome, Outcome::Finished);
+        assert_eq!(second.history().len(), 5);
+        assert!(second.history().iter().map(|record| record.epoch).eq(1..=5));
+        assert_same(&expected, &second.into_model().unwrap().state());
+    }
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over_for_the_one_before_it() {
+    let expected = undisturbed(&config());
+    let folder = tempfile::tempdir().unwrap();
+    let stop = AtomicBool::new(false);
+    let mut trainer = Trainer::new(config(), model()).unwrap();
+    run(&mut trainer, folder.path(), &stop, &mut |event| {
+        stop.fetch_or(matches!(event, Event::EpochEnded { record, .. } if record.epoch == 4), Ordering::Relaxed);
+    })
+    .unwrap();
+    let checkpoints = Checkpoints::new(folder.path(), "a run");
+    let newest = fs::read(checkpoints.path()).unwrap();
+
+    let flipped = |position: usize| {
+        let mut bytes = newest.clone();
+        bytes[position] ^= 1;
+        bytes
+    };
+    let header = u64::from_le_bytes(newest[..8].try_into().unwrap()) as usize;
+    let digit = header / 2 + newest[header / 2..].iter().position(u8::is_ascii_digit).unwrap();
+    let damaged = [
+        newest[..newest.len() / 2].to_vec(),
+        newest[..20].to_vec(),
+        Vec::new(),
+        flipped(newest.len() - 3),
+        flipped(header + 8 + 4),
+        flipped(digit),
+        b"\x89PNG\r\n\x1a\n, say".to_vec(),
+    ];
+    for bytes in damaged {
+        fs::write(checkpoints.path(), &bytes).unwrap();
+        let mut resumed = Trainer::new(config(), model()).unwrap();
+        let passed_over = resumed.resume(&checkpoints).unwrap();
+        assert!(passed_over[0].contains("checkpoint.safetensors"), "{passed_over:?}");
+        assert_eq!(resumed.history().len(), 3, "the one before it is an epoch older");
+    }
+    let mut resumed = Trainer::new(config(), model()).unwrap();
+    resumed.resume(&checkpoints).unwrap();
+    run(&mut resumed, folder.path(), &AtomicBool::new(false), &mut |_| {}).unwrap();
+    assert_same(&expected, &resumed.into_model().unwrap().state());
+}
+
+#[test]
+fn a_checkpoint_of_another_run_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut trainer = Trainer::new(TrainConfig { epochs: 3, ..config() }, model()).unwrap();
+    run(&mut trainer, folder.path(), &AtomicBool::new(false), &mut |_| {}).unwrap();
+    let mut other = Trainer::new(config(), model()).unwrap();
+    let error = other.resume(&Checkpoints::new(folder.path(), "another run")).unwrap_err();
+    assert!(error.to_string().contains("other settings or other data"), "{error}");
+    let error = other.resume(&Checkpoints::new(&folder.path().join("nowhere"), "a run")).unwrap_err();
+    assert!(error.to_string().contains("neither"), "{error}");
+}
+
+#[test]
+fn a_loss_that_is_no_number_stops_the_run_by_epoch_and_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut wild = config();
+    wild.schedule = Schedule { rate: 1e30, shape: Shape::Constant, per: Per::Step, warmup_epochs: 0.0 };
+    let error = run(&mut Trainer::new(wild, model()).unwrap(), folder.path(), &AtomicBool::new(false), &mut |_| {});
+    match error.unwrap_err() {
+        Error::NonFiniteLoss { epoch: 1, batch, batches: 5, loss, .. } => {
+            assert!(batch >= 2 && !loss.is_finite());
+        }
+        other => panic!("{other}"),
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "and leaves nothing half-made");
+}
+
+#[test]
+fn early_stopping_counts_epochs_at_the_last_size_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    // At rate 1e-12 nothing moves: the first epoch at full size stays the best, give or take its last digits.
+    let mut idle = TrainConfig { epochs: 12, early_stopping: Some(2), average_decay: None, ..config() };
+    idle.schedule = Schedule { rate: 1e-12, shape: Shape::Constant, per: Per::Epoch, warmup_epochs: 0.0 };
+    idle.keep = Keep::BestAccuracy;
+    let mut trainer = Trainer::new(idle, model()).unwrap();
+    let mut kept = Vec::new();
+    let outcome = run(&mut trainer, folder.path(), &AtomicBool::new(false), &mut |event| {
+        if let Event::EpochEnded { kept: true, record } = event {
+            kept.push(record.epoch);
+        }
+    });
+    assert_eq!(outcome.unwrap(), Outcome::StoppedEarly);
+    assert_eq!(kept[0], 3, "epochs 1 and 2 are at half size");
+    assert_eq!(trainer.history().len() as u64, kept.last().unwrap() + 2);
+}
+
+#[test]
+fn the_last_epoch_is_kept_where_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut trainer = Trainer::new(TrainConfig { keep: Keep::Last, ..config() }, model()).unwrap();
+    run(&mut trainer, folder.path(), &AtomicBool::new(false), &mut |_| {}).unwrap();
+    assert_eq!(trainer.kept().unwrap().epoch, 5);
+}
+
+#[test]
+fn batches_are_bytes_over_255_in_channels_last_order() {
+    let pixels: Vec<u8> = (0..2 * 2 * 2 * 3).map(|i| i * 10).collect();
+    let cells = Cells::from_pixels(2, pixels.clone()).unwrap();
+    let cells = CellTensors::new(&cells, &[1, 0], Device::Cpu).unwrap();
+    let (images, labels) = cells.batch(&[1, 0, 1]).unwrap();
+    assert_eq!(images.size(), [3, 3, 2, 2]);
+    assert_eq!(images.stride(), [12, 1, 6, 3], "channels innermost in memory");
+    assert_eq!(Vec::<i64>::try_from(labels).unwrap(), [0, 1, 0]);
+    // Green of the second cell's upper right pixel: cell 1, row 0, column 1, channel 1.
+    let expected = f64::from(pixels[12 + 3 + 1]) / 255.0;
+    assert!((images.double_value(&[0, 1, 0, 1]) - expected).abs() < 1e-7);
+    assert!(cells.batch(&[2]).unwrap_err().to_string().contains("indices below 2"));
+    assert!(CellTensors::new(&Cells::from_pixels(2, pixels).unwrap(), &[0], Device::Cpu).is_err());
+}
+
+#[test]
+fn every_epoch_has_its_own_order_of_the_same_cells() {
+    let cells: Vec<usize> = (100..164).collect();
+    let first = malaria_train::epoch_order(&cells, 1, 0);
+    assert_eq!(first, malaria_train::epoch_order(&cells, 1, 0));
+    assert_ne!(first, malaria_train::epoch_order(&cells, 1, 1));
+    assert_ne!(first, malaria_train::epoch_order(&cells, 2, 0));
+    assert_ne!(first, cells);
+    let mut sorted = first;
+    sorted.sort_unstable();
+    assert_eq!(sorted, cells);
+}
+
+#[test]
+fn settings_out_of_range_are_refused_by_name() {
+    type Break = fn(&mut TrainConfig);
+    let cases: [(&str, Break); 10] = [
+        ("epochs", |c| c.epochs = 0),
+        ("batch_size", |c| c.batch_size = 0),
+        ("label_smoothing", |c| c.label_smoothing = 1.0),
+        ("average_decay", |c| c.average_decay = Some(1.0)),
+        ("early_stopping", |c| c.early_stopping = Some(0)),
+        ("keep", |c| (c.early_stopping, c.keep) = (Some(1), Keep::Last)),
+        ("image_sizes", |c| c.image_sizes.clear()),
+        ("image_sizes", |c| c.image_sizes[1].from_epoch = 6),
+        ("sgd.momentum", |c| c.sgd.momentum = 1.0),
+        ("sgd.l2.residual", |c| c.sgd.l2.residual = -1.0),
+    ];
+    for (name, broken) in cases {
+        let mut config = config();
+        broken(&mut config);
+        match config.check() {
+            Err(Error::Config { field, .. }) => assert_eq!(field, name),
+            other => panic!("{name}: {other:?}"),
+        }
+        assert!(Trainer::new(config, model()).is_err());
+    }
+}
+
+#[test]
+fn an_empty_subset_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = Checkpoints::new(folder.path(), "a run");
+    for (train, validation, name) in [(&[][..], &[1][..], "training"), (&[1], &[], "validation")] {
+        let subsets = Subsets { train, validation };
+        let mut trainer = Trainer::new(config(), model()).unwrap();
+        let error = trainer.run(&cells(), subsets, &checkpoints, &AtomicBool::new(false), &mut |_| {});
+        assert!(error.unwrap_err().to_string().contains(name));
+    }
+}

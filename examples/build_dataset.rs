@@ -1,0 +1,66 @@
+//! Divides a folder of cells into training, validation and testing trees, as the tutorial's first step does.
+
+// A program, unlike a library, prints.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+use malaria_resnet::dataset::{Index, Link, Protocol, SplitConfig, Subset, build_tree, split};
+
+/// Divide a folder of cell images into training, validation and testing trees.
+///
+/// The originals stay where they are and nothing is ever deleted; running it again with the same settings adds what is
+/// missing and leaves the rest.
+#[derive(Parser)]
+#[command(version, after_help = "Then: train_malaria --data OUT --recipe tutorial")]
+struct Args {
+    /// Folder of class folders
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Where to put the trees
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// How a file gets there
+    #[arg(long, value_enum, default_value = "copy")]
+    link: LinkArg,
+    /// Seed of the shuffle
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// random cells (the tutorial's), or whole patients
+    #[arg(long, value_name = "random|patient", default_value = "random")]
+    split: Protocol,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LinkArg {
+    Copy,
+    Hard,
+    Symlink,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let link = match args.link {
+        LinkArg::Copy => Link::Copy,
+        LinkArg::Hard => Link::Hard,
+        LinkArg::Symlink => Link::Symlink,
+    };
+    let index = Index::open(&args.data)?;
+    let config = SplitConfig { protocol: args.split, seed: args.seed, ..SplitConfig::default() };
+    let split = split(&index, &config)?;
+    let report = build_tree(&index, &split, &args.out, link)?;
+    for subset in Subset::ALL {
+        println!("{:>10}: {} images", subset.folder(), split.subset(subset).len());
+    }
+    let shared = split.leakage(&index).shared_patients.len();
+    if shared > 0 {
+        println!("{shared} patients have cells in more than one tree: figures will be better than on new patients");
+    }
+    if index.ignored > 0 {
+        println!("warning: {} files are not images and were left out", index.ignored);
+    }
+    println!("{} images written, {} there already, in {}", report.written, report.kept, args.out.display());
+    Ok(())
+}

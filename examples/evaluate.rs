@@ -1,0 +1,83 @@
+//! Judges a trained model on a folder of labelled cells.
+
+// A program, unlike a library, prints.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+use malaria_resnet::{EvaluateOptions, Judged, default_run, evaluate, libtorch::DeviceChoice};
+use support::{console::{Console, Style}, words};
+
+/// Judge a trained model on a folder of labelled cells.
+#[derive(Parser)]
+#[command(version, after_help = "Research software, not a medical device.")]
+struct Args {
+    /// Run directory of the model [default: MALARIA_RUN, or the pretrained model]
+    #[arg(long, value_name = "RUN_DIR")]
+    run: Option<PathBuf>,
+    /// Folder of class folders
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Judge on the run's own test cells, or on all [default: test where the folder is the run's own, else all]
+    #[arg(long, value_enum)]
+    subset: Option<SubsetArg>,
+    /// Write the figures here as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write what the model says of each cell here
+    #[arg(long, value_name = "FILE.csv")]
+    predictions: Option<PathBuf>,
+    /// Where tensors live: auto, cpu, cuda or cuda:I
+    #[arg(long, default_value = "auto")]
+    device: DeviceChoice,
+    /// Leave out images that cannot be read, and say which, instead of stopping
+    #[arg(long)]
+    skip_corrupt: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum SubsetArg {
+    Test,
+    All,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let console = Console::new(Style::Auto);
+    let run = args.run.clone().map_or_else(default_run, Ok)?;
+    let options = EvaluateOptions {
+        run: &run,
+        data: &args.data,
+        judged: args.subset.map(|subset| match subset {
+            SubsetArg::Test => Judged::Test,
+            SubsetArg::All => Judged::All,
+        }),
+        device: args.device.resolve()?,
+        skip_corrupt: args.skip_corrupt,
+        predictions: args.predictions.as_deref(),
+    };
+    let report = evaluate(options, &|progress| console.show(progress))?;
+    for image in &report.skipped {
+        console.say(&format!("warning: left out {image}"));
+    }
+    let which = if report.judged == Judged::Test { "the run's test cells" } else { "all cells" };
+    println!("{} of {}: {} ({which})\nmodel: {}", report.figures.n, args.data.display(), report.figures.n, run.display());
+    if report.judged == Judged::Test {
+        println!("{}", words::protocol_note(report.protocol));
+    }
+    if report.seen_in_training > 0 {
+        let seen = report.seen_in_training;
+        console.say(&format!("warning: the model was trained on {seen} of these cells, so the figures are too good"));
+    }
+    println!("\n{}\nResearch software, not a medical device.", words::figures(&report.figures)?);
+    if let Some(path) = &args.json {
+        report.write(path)?;
+    }
+    args.json.iter().chain(&args.predictions).for_each(|file| println!("written: {}", file.display()));
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! Classifies pictures of cells.
+
+// A program, unlike a library, prints.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use anyhow::Result;
+use clap::Parser;
+use malaria_resnet::{Classifier, Prediction, default_run, libtorch::DeviceChoice, predict};
+use support::{console::{Console, Style}, words::percent};
+
+/// Classify pictures of single cells: files, or folders with everything below them.
+#[derive(Parser)]
+#[command(version, after_help = "Research software, not a medical device.")]
+struct Args {
+    /// Run directory of the model [default: MALARIA_RUN, or the pretrained model]
+    #[arg(long, value_name = "RUN_DIR")]
+    run: Option<PathBuf>,
+    /// Pictures, or folders of them
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Print a JSON array instead of a table
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// Print CSV instead of a table
+    #[arg(long)]
+    csv: bool,
+    /// Where tensors live: auto, cpu, cuda or cuda:I
+    #[arg(long, default_value = "auto")]
+    device: DeviceChoice,
+}
+
+fn main() -> Result<ExitCode> {
+    let args = Args::parse();
+    let console = Console::new(Style::Auto);
+    let run = args.run.clone().map_or_else(default_run, Ok)?;
+    let classifier = Classifier::load(&run, args.device.resolve()?)?;
+    let predictions = predict(&classifier, &args.paths, &|progress| console.show(progress))?;
+    match print(&args, &classifier, &predictions) {
+        // Whoever read us has seen enough.
+        Err(error) if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => {}
+        result => result?,
+    }
+    let unreadable = predictions.iter().filter(|prediction| prediction.error.is_some()).count();
+    if unreadable > 0 {
+        console.say(&format!("{unreadable} of {} pictures could not be read", predictions.len()));
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(args: &Args, classifier: &Classifier, predictions: &[Prediction]) -> Result<()> {
+    let mut out = io::stdout().lock();
+    if args.json {
+        serde_json::to_writer_pretty(&mut out, predictions)?;
+        writeln!(out)?;
+    } else if args.csv {
+        let mut writer = csv::Writer::from_writer(out);
+        predictions.iter().try_for_each(|prediction| writer.serialize(prediction))?;
+        writer.flush()?;
+    } else {
+        let positive = &classifier.classes[classifier.positive];
+        writeln!(out, "{:<12} {:>10}  picture", "class", format!("p({positive})"))?;
+        for Prediction { path, class, probability, error } in predictions {
+            let (class, path) = (class.as_deref().unwrap_or("unreadable"), path.display());
+            let reason = error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+            writeln!(out, "{class:<12} {:>10}  {path}{reason}", percent(*probability))?;
+        }
+        writeln!(out, "\nResearch software, not a medical device.")?;
+    }
+    Ok(())
+}

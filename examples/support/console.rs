@@ -1,0 +1,161 @@
+//! Progress on the terminal: bars where somebody looks, plain lines in a log, JSON lines for a program.
+
+use std::{
+    io::{IsTerminal, stderr},
+    sync::Mutex,
+    time::Duration,
+};
+
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
+use malaria_resnet::{DataSummary, Progress, training::Event};
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Style {
+    /// Bars on a terminal, plain lines elsewhere.
+    Auto,
+    /// Plain lines.
+    Plain,
+    /// One JSON object a line on standard output: every event of the training.
+    Json,
+}
+
+/// Shows what a run tells.
+pub(crate) struct Console {
+    style: Style,
+    bar: Mutex<ProgressBar>,
+}
+
+impl Console {
+    /// A console that writes to standard error, so that results alone go to standard output.
+    pub(crate) fn new(style: Style) -> Self {
+        let style = if style == Style::Auto && !stderr().is_terminal() { Style::Plain } else { style };
+        Self { style, bar: Mutex::new(ProgressBar::hidden()) }
+    }
+
+    /// Shows one piece of news; to be passed to the library as its listener.
+    pub(crate) fn show(&self, progress: Progress<'_>) {
+        match progress {
+            Progress::Drawing { done, total } => self.count("drawing cells", done, total),
+            Progress::Decoding { done, total } => self.count("reading images", done, total),
+            Progress::Testing { done, total } => self.count("testing", done, total),
+            Progress::Data(data) => self.data(data),
+            Progress::Model { device, parameters, epochs_done } => {
+                self.say(&format!("network: {parameters} parameters on {device}"));
+                if epochs_done > 0 {
+                    self.say(&format!("going on after epoch {epochs_done}"));
+                }
+            }
+            Progress::Training(event) => self.training(event),
+            _ => {}
+        }
+    }
+
+    /// One line that stays.
+    pub(crate) fn say(&self, line: &str) {
+        match self.bar.lock() {
+            Ok(bar) if self.style == Style::Auto && !bar.is_finished() => bar.suspend(|| eprintln!("{line}")),
+            _ => eprintln!("{line}"),
+        }
+    }
+
+    fn count(&self, what: &'static str, done: usize, total: usize) {
+        let Ok(mut bar) = self.bar.lock() else { return };
+        if self.style == Style::Auto {
+            if bar.message() != what || bar.is_finished() {
+                *bar = ProgressBar::new(total as u64).with_style(style("{msg} {wide_bar} {pos}/{len}")).with_message(what);
+            }
+            bar.set_position(bar.position().max(done as u64));
+        }
+        if done == total {
+            bar.finish_and_clear();
+            if self.style == Style::Plain {
+                eprintln!("{what}: {total}");
+            }
+        }
+    }
+
+    fn data(&self, data: &DataSummary) {
+        self.say(&format!("data: {}, {} split", data.folder.display(), data.protocol));
+        for subset in &data.subsets {
+            let cells: Vec<String> =
+                data.classes.iter().zip(&subset.cells).map(|(class, cells)| format!("{cells} {class}")).collect();
+            self.say(&format!("  {:<10} {} of {} patients", subset.subset.to_string(), cells.join(", "), subset.patients));
+        }
+        if data.shared_patients > 0 {
+            self.say(&format!(
+                "  {} patients have cells in more than one of these sets: figures are better than on new patients",
+                data.shared_patients
+            ));
+        }
+        if data.duplicates_across > 0 {
+            self.say(&format!("  warning: {} pictures stand in more than one set, byte for byte", data.duplicates_across));
+        }
+        if data.ignored > 0 {
+            self.say(&format!("  warning: {} files are not images and were left out", data.ignored));
+        }
+        if !data.skipped.is_empty() {
+            self.say(&format!("  warning: {} images cannot be read and were left out:", data.skipped.len()));
+            data.skipped.iter().for_each(|image| self.say(&format!("    {image}")));
+        }
+    }
+
+    fn training(&self, event: &Event) {
+        if self.style == Style::Json {
+            if let Ok(line) = serde_json::to_string(event) {
+                println!("{line}");
+            }
+            return;
+        }
+        match event {
+            Event::EpochStarted { epoch, epochs, batch, batches, image_size, .. } if self.style == Style::Auto => {
+                let template = format!("epoch {epoch}/{epochs} ({image_size} px) {{wide_bar}} {{pos}}/{{len}} {{msg}}, {{eta}} left");
+                let bar = ProgressBar::new(*batches).with_style(style(&template)).with_position(*batch);
+                bar.enable_steady_tick(Duration::from_secs(1));
+                self.replace(bar);
+            }
+            Event::Batch { batch, loss, accuracy, images_per_second, .. } => {
+                if let Ok(bar) = self.bar.lock() {
+                    bar.set_position(*batch);
+                    bar.set_message(format!(
+                        "loss {loss:.3}, accuracy {:.1} %, {images_per_second:.0} images/s",
+                        100.0 * accuracy
+                    ));
+                }
+            }
+            Event::ValidationStarted { cells, .. } if self.style == Style::Auto => {
+                let bar = ProgressBar::new_spinner().with_style(style("{spinner} {msg}"));
+                bar.set_message(format!("validating on {cells} cells"));
+                bar.enable_steady_tick(Duration::from_millis(200));
+                self.replace(bar);
+            }
+            Event::EpochEnded { record, kept } => {
+                self.replace(ProgressBar::hidden());
+                self.say(&format!(
+                    "epoch {:>3}: train loss {:.4}, accuracy {:.2} %; validation loss {:.4}, accuracy {:.2} %; {:.0} s{}",
+                    record.epoch,
+                    record.train_loss,
+                    100.0 * record.train_accuracy,
+                    record.validation_loss,
+                    100.0 * record.validation_accuracy,
+                    record.seconds,
+                    if *kept { " (kept)" } else { "" },
+                ));
+            }
+            Event::CheckpointPassedOver { reason } => self.say(&format!("warning: {reason}; using the one before it")),
+            _ => {}
+        }
+    }
+
+    fn replace(&self, bar: ProgressBar) {
+        if let Ok(mut current) = self.bar.lock() {
+            current.finish_and_clear();
+            *current = bar;
+        }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}

@@ -1,0 +1,34 @@
+//! What the example programs share: how they show progress, stop on Ctrl-C and word their results.
+
+// Each example uses its own part of this module.
+#![allow(dead_code)]
+
+pub(crate) mod console;
+pub(crate) mod words;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// True once Ctrl-C or SIGTERM has asked the program to stop; a second one ends it at once.
+pub(crate) static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Lets Ctrl-C and SIGTERM finish the batch under way instead of killing the program.
+pub(crate) fn stop_on_signal() -> anyhow::Result<()> {
+    ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("\nstopping after this batch; once more to stop at once");
+    })?;
+    Ok(())
+}
+
+/// The command line as it was given, quoted so that a shell reads it back.
+pub(crate) fn command() -> String {
+    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    let plain = |c: char| c.is_alphanumeric() || "-_./:=,+@%".contains(c);
+    let quoted = words.map(|word| match word.chars().all(plain) && !word.is_empty() {
+        true => word,
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}

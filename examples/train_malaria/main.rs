@@ -1,0 +1,75 @@
+//! Trains a malaria cell classifier and judges it on its test set: `train_malaria --help` tells how.
+
+// A program, unlike a library, prints.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod args;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Result;
+use args::Args;
+use clap::Parser;
+use malaria_resnet::{Context, ExperimentConfig, dataset::DownloadConfig, plot_history, resume, train, training::Outcome};
+use support::{STOP, command, console::Console, stop_on_signal, words};
+
+fn main() -> Result<ExitCode> {
+    let args = Args::parse();
+    let console = Console::new(args.progress);
+    stop_on_signal()?;
+    let command = command();
+    let listener = |progress: malaria_resnet::Progress<'_>| console.show(progress);
+    let context = Context { command: &command, stop: &STOP, listener: &listener };
+
+    let summary = match &args.resume {
+        Some(run) => resume(run, context)?,
+        None => {
+            let config = args.settings(download(&args, &console)?)?;
+            if config.data.is_none() {
+                console.say(
+                    "no cells given, so drawn ones are used: figures on them say nothing about malaria. \
+                     For the real ones: --download, or --data DIR",
+                );
+            }
+            train(&config, &args.out.clone().unwrap_or_else(|| free_run_dir(&config)), context)?
+        }
+    };
+    if let (Some(path), false) = (&args.plot, summary.files.is_empty()) {
+        plot_history(&summary.run, path)?;
+    }
+    let run = summary.run.path().display();
+    if summary.outcome == Outcome::Interrupted {
+        console.say(&format!("stopped and saved; go on with: train_malaria --resume {run}"));
+        return Ok(ExitCode::from(130));
+    }
+    if let Some(metrics) = &summary.metrics {
+        println!("\nTest set, {} cells, {} recipe, epoch {} kept", metrics.n_test, metrics.recipe, metrics.kept.epoch);
+        println!("{}\n\n{}", words::protocol_note(metrics.protocol), words::figures(&metrics.test)?);
+        if metrics.drawn_cells {
+            println!("These cells are drawn: the figures say nothing about malaria.");
+        }
+    }
+    println!("Research software, not a medical device.\n\nwritten:");
+    summary.files.iter().chain(&args.plot).for_each(|file| println!("  {}", file.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Fetches NLM's data set where that is asked for, and gives its folder.
+fn download(args: &Args, console: &Console) -> Result<Option<PathBuf>> {
+    if !args.download {
+        return Ok(None);
+    }
+    let folder = malaria_resnet::dataset::download(&DownloadConfig::default(), ".".as_ref(), &mut |progress| {
+        console.download(progress);
+    })?;
+    Ok(Some(folder))
+}
+
+/// `runs/RECIPE-SPLIT-seedN`, or the first of `-2`, `-3`, … that is not there yet.
+fn free_run_dir(config: &ExperimentConfig) -> PathBuf {
+    let name = format!("runs/{}-{}-seed{}", config.recipe, config.split.protocol, config.train.seed);
+    let numbered = (2..).map(|number| PathBuf::from(format!("{name}-{number}")));
+    std::iter::once(PathBuf::from(&name)).chain(numbered).find(|path| !path.exists()).unwrap_or(name.into())
+}

@@ -1,0 +1,87 @@
+//! The command line of `cargo xtask`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use xtask::{Outcome, Variant, Wish, become_cargo, forget_builds, is_own, setup};
+
+/// Sets up libtorch and calls cargo. Afterwards plain `cargo run`, `cargo test` and `cargo bench` work too.
+#[derive(Debug, Parser)]
+#[command(
+    bin_name = "cargo xtask",
+    after_help = "A LIBTORCH or LIBTORCH_USE_PYTORCH of your own in the environment is used instead, and only checked."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Fetch libtorch 2.13.0 with pip and unpack it into `.libtorch`; nothing is done where it is there already
+    Setup {
+        /// With CUDA, for NVIDIA GPUs: 2.5 GB to fetch, 3.7 GB on disk. Works on machines without a GPU too
+        #[arg(long)]
+        cuda: bool,
+        /// For the CPU alone, replacing one with CUDA; the default where there is none yet
+        #[arg(long, conflicts_with = "cuda")]
+        cpu: bool,
+    },
+    /// Train a model: `cargo run --release --example train_malaria -- ARGS`, after set-up
+    Train {
+        /// Arguments of train_malaria, after `--`: try `cargo xtask train -- --help`
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
+    /// Run every test: `cargo test --workspace -- ARGS`, after set-up
+    Test {
+        /// Arguments of the test programs, after `--`, such as part of a test's name
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
+    /// Run the benchmarks: `cargo bench -p malaria-resnet -- ARGS`, after set-up
+    Bench {
+        /// Arguments of the benchmarks, after `--`, such as part of a benchmark's name
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
+}
+
+fn main() -> Result<ExitCode> {
+    let task = Arguments::parse().task;
+    let root = workspace();
+    let variable = |name: &str| std::env::var_os(name);
+    let wish = match task {
+        Task::Setup { cuda: true, .. } => Wish::Exactly(Variant::Cuda),
+        Task::Setup { cpu: true, .. } => Wish::Exactly(Variant::Cpu),
+        _ => Wish::Any,
+    };
+    let outcome = setup(&root, wish, variable)?;
+    if outcome == Outcome::Installed {
+        forget_builds(&root)?;
+    }
+    let (command, args): (&[&str], _) = match task {
+        Task::Setup { .. } => {
+            if outcome == Outcome::AlreadyThere {
+                println!("libtorch is set up already: nothing to do.");
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        Task::Train { args } => {
+            (&["run", "--release", "-p", "malaria-resnet", "--example", "train_malaria"], args)
+        }
+        Task::Test { args } => (&["test", "--workspace"], args),
+        Task::Bench { args } => (&["bench", "-p", "malaria-resnet"], args),
+    };
+    let separator = (!args.is_empty()).then(|| "--".to_owned());
+    let command = command.iter().map(|&word| word.to_owned());
+    become_cargo(&root, is_own(&root, variable), command.chain(separator).chain(args))
+}
+
+/// The workspace that this program was built in; cargo says where it is now.
+fn workspace() -> PathBuf {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&package).parent().map_or_else(PathBuf::new, Path::to_path_buf)
+}
