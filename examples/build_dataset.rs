@@ -56,7 +56,9 @@ fn main() -> Result<()> {
     }
     let shared = split.leakage(&index).shared_patients.len();
     if shared > 0 {
-        println!("{shared} patients have cells in more than one tree: figures will be better than on new patients");
+        println!(
+            "{shared} patients have cells in more than one tree: figures will be better than on new patients"
+        );
     }
     if index.ignored > 0 {
         println!("warning: {} files are not images and were left out", index.ignored);

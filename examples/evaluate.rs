@@ -11,7 +11,10 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use malaria_resnet::{EvaluateOptions, Judged, default_run, evaluate, libtorch::DeviceChoice};
-use support::{console::{Console, Style}, words};
+use support::{
+    console::{Console, Style},
+    words,
+};
 
 /// Judge a trained model on a folder of labelled cells.
 #[derive(Parser)]
@@ -66,13 +69,21 @@ fn main() -> Result<()> {
         console.say(&format!("warning: left out {image}"));
     }
     let which = if report.judged == Judged::Test { "the run's test cells" } else { "all cells" };
-    println!("{} of {}: {} ({which})\nmodel: {}", report.figures.n, args.data.display(), report.figures.n, run.display());
+    println!(
+        "{} of {}: {} ({which})\nmodel: {}",
+        report.figures.n,
+        args.data.display(),
+        report.figures.n,
+        run.display()
+    );
     if report.judged == Judged::Test {
         println!("{}", words::protocol_note(report.protocol));
     }
     if report.seen_in_training > 0 {
         let seen = report.seen_in_training;
-        console.say(&format!("warning: the model was trained on {seen} of these cells, so the figures are too good"));
+        console.say(&format!(
+            "warning: the model was trained on {seen} of these cells, so the figures are too good"
+        ));
     }
     println!("\n{}\nResearch software, not a medical device.", words::figures(&report.figures)?);
     if let Some(path) = &args.json {

@@ -15,7 +15,10 @@ use std::{
 use anyhow::Result;
 use clap::Parser;
 use malaria_resnet::{Classifier, Prediction, default_run, libtorch::DeviceChoice, predict};
-use support::{console::{Console, Style}, words::percent};
+use support::{
+    console::{Console, Style},
+    words::percent,
+};
 
 /// Classify pictures of single cells: files, or folders with everything below them.
 #[derive(Parser)]
@@ -46,7 +49,8 @@ fn main() -> Result<ExitCode> {
     let predictions = predict(&classifier, &args.paths, &|progress| console.show(progress))?;
     match print(&args, &classifier, &predictions) {
         // Whoever read us has seen enough.
-        Err(error) if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => {}
+        Err(error)
+            if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => {}
         result => result?,
     }
     let unreadable = predictions.iter().filter(|prediction| prediction.error.is_some()).count();

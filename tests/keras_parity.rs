@@ -36,7 +36,9 @@ fn errors(file: &str, rates: impl Fn(usize, f64) -> f64, l2_scale: f64) -> [f64;
     let number = |pointer: &str| header.pointer(pointer).and_then(Value::as_f64).unwrap();
     let config: ResNetConfig = serde_json::from_value(header["config"].clone()).unwrap();
     let model = ResNet::new(&config, 0, Device::Cpu).unwrap();
-    let start = tensors.iter().filter_map(|(key, t)| Some((key.strip_prefix("init.")?.to_owned(), t.shallow_clone())));
+    let start = tensors
+        .iter()
+        .filter_map(|(key, t)| Some((key.strip_prefix("init.")?.to_owned(), t.shallow_clone())));
     model.load_state(&start.collect::<Vec<_>>()).unwrap();
     let l2 = L2 {
         stem_and_dense: l2_scale * number("/weight_decay/stem_and_dense") / 2.0,
@@ -67,7 +69,10 @@ fn the_first_step_follows_pytorch() {
     // From rest both rules are one; the second step is at another rate, where they part.
     let [first, second] = errors("pytorch.safetensors", |_, rate| rate, 1.0);
     assert!(first < TOLERANCE, "{first}");
-    assert!(second > 100.0 * TOLERANCE, "Keras's velocity carries the old rate, PyTorch's does not: {second}");
+    assert!(
+        second > 100.0 * TOLERANCE,
+        "Keras's velocity carries the old rate, PyTorch's does not: {second}"
+    );
 }
 
 #[test]

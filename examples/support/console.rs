@@ -64,7 +64,9 @@ impl Console {
         let Ok(mut bar) = self.bar.lock() else { return };
         if self.style == Style::Auto {
             if bar.message() != what || bar.is_finished() {
-                *bar = ProgressBar::new(total as u64).with_style(style("{msg} {wide_bar} {pos}/{len}")).with_message(what);
+                *bar = ProgressBar::new(total as u64)
+                    .with_style(style("{msg} {wide_bar} {pos}/{len}"))
+                    .with_message(what);
             }
             bar.set_position(bar.position().max(done as u64));
         }
@@ -79,9 +81,18 @@ impl Console {
     fn data(&self, data: &DataSummary) {
         self.say(&format!("data: {}, {} split", data.folder.display(), data.protocol));
         for subset in &data.subsets {
-            let cells: Vec<String> =
-                data.classes.iter().zip(&subset.cells).map(|(class, cells)| format!("{cells} {class}")).collect();
-            self.say(&format!("  {:<10} {} of {} patients", subset.subset.to_string(), cells.join(", "), subset.patients));
+            let cells: Vec<String> = data
+                .classes
+                .iter()
+                .zip(&subset.cells)
+                .map(|(class, cells)| format!("{cells} {class}"))
+                .collect();
+            self.say(&format!(
+                "  {:<10} {} of {} patients",
+                subset.subset.to_string(),
+                cells.join(", "),
+                subset.patients
+            ));
         }
         if data.shared_patients > 0 {
             self.say(&format!(
@@ -90,7 +101,10 @@ impl Console {
             ));
         }
         if data.duplicates_across > 0 {
-            self.say(&format!("  warning: {} pictures stand in more than one set, byte for byte", data.duplicates_across));
+            self.say(&format!(
+                "  warning: {} pictures stand in more than one set, byte for byte",
+                data.duplicates_across
+            ));
         }
         if data.ignored > 0 {
             self.say(&format!("  warning: {} files are not images and were left out", data.ignored));
@@ -109,19 +123,28 @@ impl Console {
             return;
         }
         match event {
-            Event::EpochStarted { epoch, epochs, batch, batches, image_size, .. } if self.style == Style::Auto => {
-                let template = format!("epoch {epoch}/{epochs} ({image_size} px) {{wide_bar}} {{pos}}/{{len}} {{msg}}, {{eta}} left");
+            Event::EpochStarted { epoch, epochs, batch, batches, image_size, .. }
+                if self.style == Style::Auto =>
+            {
+                let template = format!(
+                    "epoch {epoch}/{epochs} ({image_size} px) {{wide_bar}} {{pos}}/{{len}} {{msg}}, {{eta}} left"
+                );
                 let bar = ProgressBar::new(*batches).with_style(style(&template)).with_position(*batch);
                 bar.enable_steady_tick(Duration::from_secs(1));
                 self.replace(bar);
             }
-            Event::Batch { batch, loss, accuracy, images_per_second, .. } => {
-                if let Ok(bar) = self.bar.lock() {
-                    bar.set_position(*batch);
-                    bar.set_message(format!(
-                        "loss {loss:.3}, accuracy {:.1} %, {images_per_second:.0} images/s",
-                        100.0 * accuracy
-                    ));
+            Event::Batch { epoch, batch, batches, loss, accuracy, images_per_second } => {
+                let figures = format!(
+                    "loss {loss:.3}, accuracy {:.1} %, {images_per_second:.0} images/s",
+                    100.0 * accuracy
+                );
+                if self.style == Style::Auto {
+                    if let Ok(bar) = self.bar.lock() {
+                        bar.set_position(*batch);
+                        bar.set_message(figures);
+                    }
+                } else if batch * 5 / batches > (batch - 1) * 5 / batches && batch < batches {
+                    self.say(&format!("epoch {epoch:>3}: batch {batch} of {batches}, {figures}"));
                 }
             }
             Event::ValidationStarted { cells, .. } if self.style == Style::Auto => {
@@ -143,7 +166,9 @@ impl Console {
                     if *kept { " (kept)" } else { "" },
                 ));
             }
-            Event::CheckpointPassedOver { reason } => self.say(&format!("warning: {reason}; using the one before it")),
+            Event::CheckpointPassedOver { reason } => {
+                self.say(&format!("warning: {reason}; using the one before it"))
+            }
             _ => {}
         }
     }

@@ -8,7 +8,9 @@ use malaria_resnet::{
 /// What a figure under this protocol may be taken for.
 pub(crate) fn protocol_note(protocol: Protocol) -> &'static str {
     match protocol {
-        Protocol::Random => "random split: cells of one patient are on both sides, so the figures are optimistic",
+        Protocol::Random => {
+            "random split: cells of one patient are on both sides, so the figures are optimistic"
+        }
         Protocol::Patient => "patient split: no patient is on two sides",
         Protocol::Given => "split as given by the folder's training, validation and testing trees",
     }

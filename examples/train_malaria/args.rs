@@ -4,7 +4,8 @@ use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::Parser;
 use malaria_resnet::{
-    ExperimentConfig, Recipe, Result, dataset::Protocol, default_data, default_protocol, libtorch::DeviceChoice,
+    ExperimentConfig, Recipe, Result, dataset::Protocol, default_data, default_protocol,
+    libtorch::DeviceChoice,
 };
 
 use crate::support::console::Style;
@@ -15,14 +16,17 @@ use crate::support::console::Style;
 /// training, validation and testing made by build_dataset. Without --data, MALARIA_DATA and a folder cell_images here
 /// are looked for; without those, cells are drawn, whose figures say nothing about malaria.
 #[derive(Parser)]
-#[command(version, after_help = "\
+#[command(
+    version,
+    after_help = "\
 Examples:
   train_malaria --data cell_images                      the quick recipe, random split
   train_malaria --data cell_images --split patient      nobody is on two sides of the split
   train_malaria --data dataset --recipe tutorial --epochs 50 --plot plot.png
   train_malaria --resume runs/fast-random-seed0         go on with a run that was cut off
 
-Research software, not a medical device.")]
+Research software, not a medical device."
+)]
 pub(crate) struct Args {
     /// Folder of cell images
     #[arg(long, value_name = "DIR")]

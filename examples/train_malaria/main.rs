@@ -12,7 +12,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Result;
 use args::Args;
 use clap::Parser;
-use malaria_resnet::{Context, ExperimentConfig, dataset::DownloadConfig, plot_history, resume, train, training::Outcome};
+use malaria_resnet::{Context, ExperimentConfig, plot_history, resume, train, training::Outcome};
 use support::{STOP, command, console::Console, stop_on_signal, words};
 
 fn main() -> Result<ExitCode> {
@@ -26,7 +26,7 @@ fn main() -> Result<ExitCode> {
     let summary = match &args.resume {
         Some(run) => resume(run, context)?,
         None => {
-            let config = args.settings(download(&args, &console)?)?;
+            let config = args.settings(None)?;
             if config.data.is_none() {
                 console.say(
                     "no cells given, so drawn ones are used: figures on them say nothing about malaria. \
@@ -45,7 +45,10 @@ fn main() -> Result<ExitCode> {
         return Ok(ExitCode::from(130));
     }
     if let Some(metrics) = &summary.metrics {
-        println!("\nTest set, {} cells, {} recipe, epoch {} kept", metrics.n_test, metrics.recipe, metrics.kept.epoch);
+        println!(
+            "\nTest set, {} cells, {} recipe, epoch {} kept",
+            metrics.n_test, metrics.recipe, metrics.kept.epoch
+        );
         println!("{}\n\n{}", words::protocol_note(metrics.protocol), words::figures(&metrics.test)?);
         if metrics.drawn_cells {
             println!("These cells are drawn: the figures say nothing about malaria.");
@@ -54,17 +57,6 @@ fn main() -> Result<ExitCode> {
     println!("Research software, not a medical device.\n\nwritten:");
     summary.files.iter().chain(&args.plot).for_each(|file| println!("  {}", file.display()));
     Ok(ExitCode::SUCCESS)
-}
-
-/// Fetches NLM's data set where that is asked for, and gives its folder.
-fn download(args: &Args, console: &Console) -> Result<Option<PathBuf>> {
-    if !args.download {
-        return Ok(None);
-    }
-    let folder = malaria_resnet::dataset::download(&DownloadConfig::default(), ".".as_ref(), &mut |progress| {
-        console.download(progress);
-    })?;
-    Ok(Some(folder))
 }
 
 /// `runs/RECIPE-SPLIT-seedN`, or the first of `-2`, `-3`, … that is not there yet.

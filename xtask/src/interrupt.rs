@@ -28,20 +28,29 @@ pub(crate) fn check() -> Result<()> {
     Ok(())
 }
 
-/// Waits for `child` to end, and ends it once a signal has come.
+/// Waits for `child`, the head of a process group of its own, to end; ends it once a signal has come.
 pub(crate) fn wait(child: &mut Child) -> Result<ExitStatus> {
     loop {
         if let Some(status) = child.try_wait().context("cannot wait for pip")? {
-            // Ctrl-C in a terminal reaches pip as well, which may be the first to end.
-            check()?;
             return Ok(status);
         }
         if let Err(interrupted) = check() {
-            // It may have ended by itself, which is as good.
-            let _ = child.kill();
+            end(child);
             child.wait().context("cannot wait for pip")?;
             return Err(interrupted);
         }
         sleep(Duration::from_millis(20));
     }
+}
+
+/// Ends `child`, and what it has started: Python may be a script that starts the real one.
+fn end(child: &mut Child) {
+    // It may have ended by itself, which is as good.
+    #[cfg(unix)]
+    let _ = rustix::process::kill_process_group(
+        rustix::process::Pid::from_child(child),
+        rustix::process::Signal::TERM,
+    );
+    #[cfg(not(unix))]
+    let _ = child.kill();
 }

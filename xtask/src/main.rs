@@ -22,7 +22,7 @@ struct Arguments {
 enum Task {
     /// Fetch libtorch 2.13.0 with pip and unpack it into `.libtorch`; nothing is done where it is there already
     Setup {
-        /// With CUDA, for NVIDIA GPUs: 2.5 GB to fetch, 3.7 GB on disk. Works on machines without a GPU too
+        /// With CUDA, for NVIDIA GPUs: 2.5 GB to fetch, 3.9 GB on disk. Works on machines without a GPU too
         #[arg(long)]
         cuda: bool,
         /// For the CPU alone, replacing one with CUDA; the default where there is none yet
@@ -49,8 +49,15 @@ enum Task {
     },
 }
 
-fn main() -> Result<ExitCode> {
-    let task = Arguments::parse().task;
+fn main() -> ExitCode {
+    run(Arguments::parse().task).unwrap_or_else(|error| {
+        // One message, whatever RUST_BACKTRACE says.
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(task: Task) -> Result<ExitCode> {
     let root = workspace();
     let variable = |name: &str| std::env::var_os(name);
     let wish = match task {

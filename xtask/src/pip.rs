@@ -13,6 +13,8 @@ use crate::plan::Wheel;
 #[derive(Clone, Debug)]
 pub struct Pip {
     interpreter: &'static str,
+    /// The first number of its release: 24 for 24.2.
+    major: u32,
 }
 
 impl Pip {
@@ -31,7 +33,11 @@ impl Pip {
                  system's package, such as python3-pip), or set LIBTORCH to a libtorch of your own",
                 last_line(&String::from_utf8_lossy(&output.stderr)).unwrap_or("it gives no reason")
             );
-            return Ok(Self { interpreter });
+            // `pip 24.2 from /usr/lib/…`
+            let stdout = String::from_utf8_lossy(&output.stdout);
+            let release = stdout.split_whitespace().nth(1).and_then(|release| release.split('.').next());
+            let major = release.and_then(|major| major.parse().ok()).unwrap_or(u32::MAX);
+            return Ok(Self { interpreter, major });
         }
         bail!(
             "libtorch is fetched with pip, and there is no `python3` on the PATH: install Python 3 with pip, or set \
@@ -72,6 +78,8 @@ impl Pip {
         if !std::io::stdout().is_terminal() {
             command.args(["--progress-bar", "off"]);
         }
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut child = command.spawn().with_context(|| format!("cannot start {}", self.interpreter))?;
         let stderr = child.stderr.take().context("pip's standard error is a pipe")?;
         // Warnings, as of a network that fails and is tried again, are shown as they come.
@@ -86,7 +94,7 @@ impl Pip {
         let status = interrupt::wait(&mut child)?;
         let lines = reader.join().unwrap_or_default();
         if !status.success() {
-            return Err(explain(wheel, &lines));
+            return Err(explain(wheel, self.major, &lines));
         }
         let path = folder.join(&wheel.file);
         ensure!(
@@ -99,9 +107,10 @@ impl Pip {
 }
 
 /// One message for a pip that has failed, from what it wrote.
-fn explain(wheel: &Wheel, lines: &[String]) -> anyhow::Error {
+fn explain(wheel: &Wheel, pip_major: u32, lines: &[String]) -> anyhow::Error {
     let said = |needles: &[&str]| lines.iter().any(|line| needles.iter().any(|needle| line.contains(needle)));
-    let hint = if said(&["no such option", "unknown option", "unrecognized arguments"]) {
+    // Before release 19, pip measured a wheel's demands by the Python it ran in.
+    let hint = if pip_major < 19 || said(&["no such option", "unknown option", "unrecognized arguments"]) {
         "this pip is too old: `python3 -m pip install --upgrade pip`"
     } else if said(&["No space left", "Errno 28"]) {
         "the disk is full"
@@ -145,12 +154,13 @@ mod tests {
             ),
             ("WARNING: Retrying after SSLError(CERTIFICATE_VERIFY_FAILED)", "PIP_CERT"),
         ] {
-            let message = explain(&plan.wheels[0], &["first".to_owned(), line.to_owned()]).to_string();
+            let message = explain(&plan.wheels[0], 24, &["first".to_owned(), line.to_owned()]).to_string();
             assert!(
                 message.contains("torch 2.13.0") && message.contains(line) && message.contains(helps),
                 "{message}"
             );
         }
-        assert!(explain(&plan.wheels[0], &[]).to_string().contains("gives no reason"));
+        assert!(explain(&plan.wheels[0], 24, &[]).to_string().contains("gives no reason"));
+        assert!(explain(&plan.wheels[0], 18, &[]).to_string().contains("too old"));
     }
 }

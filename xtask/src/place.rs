@@ -10,8 +10,8 @@ use malaria_libtorch_locate::Marker;
 
 use crate::plan::Plan;
 
-/// The folder `.libtorch`, with its siblings: `.libtorch.partial` being filled, `.libtorch.old` being replaced, and
-/// `.libtorch.lock`, which whoever touches the others holds.
+/// The folder `.libtorch`, with its siblings: `.libtorch.partial-` and a process id being filled, `.libtorch.old` being
+/// replaced, and `.libtorch.lock`, which whoever touches the others holds.
 #[derive(Clone, Debug)]
 pub struct Place {
     folder: PathBuf,
@@ -57,7 +57,7 @@ impl Place {
             }
             Err(TryLockError::Error(error)) => return Err(error).with_context(cannot),
         }
-        remove(&self.sibling("partial"))?;
+        self.remove_partials()?;
         // Cut off between the two renames of `Held::replace`: what was there before is still whole.
         let old = self.sibling("old");
         if old.exists() && !self.folder.exists() {
@@ -65,6 +65,20 @@ impl Place {
         }
         remove(&old)?;
         Ok(Held { place: self, _lock: lock })
+    }
+
+    /// Whoever holds the lock is alone, so any that there are were left behind.
+    fn remove_partials(&self) -> Result<()> {
+        let parent = self.folder.parent().unwrap_or(Path::new("."));
+        let prefix = self.sibling("partial-");
+        let prefix = prefix.file_name().unwrap_or_default().as_encoded_bytes();
+        for entry in fs::read_dir(parent).with_context(|| format!("cannot list {}", parent.display()))? {
+            let entry = entry.with_context(|| format!("cannot list {}", parent.display()))?;
+            if entry.file_name().as_encoded_bytes().starts_with(prefix) {
+                remove(&entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     fn sibling(&self, ending: &str) -> PathBuf {
@@ -100,7 +114,8 @@ impl Held<'_> {
     /// # Errors
     /// Where it cannot be made.
     pub fn begin(&self) -> Result<Partial> {
-        let path = self.place.sibling("partial");
+        // Not the same name every time: a pip that outlived its set-up may still be writing to the old one.
+        let path = self.place.sibling(&format!("partial-{}", std::process::id()));
         fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Partial { path: Some(path) })
     }

@@ -82,8 +82,8 @@ impl Plan {
     pub fn new(os: &str, arch: &str, variant: Variant) -> Result<Self> {
         let own = format!("set LIBTORCH to the folder of a libtorch {LIBTORCH_VERSION} of your own instead");
         let (pins, unpacked): (&[Pin], [u64; 2]) = match (os, arch) {
-            ("linux", "x86_64") => (LINUX_X86_64, [486_000_000, 3_700_000_000]),
-            ("linux", "aarch64") => (LINUX_AARCH64, [370_000_000, 3_700_000_000]),
+            ("linux", "x86_64") => (LINUX_X86_64, [510_000_000, 3_900_000_000]),
+            ("linux", "aarch64") => (LINUX_AARCH64, [365_000_000, 3_900_000_000]),
             ("macos", "aarch64") if variant == Variant::Cuda => {
                 bail!("there is no CUDA on macOS: run `cargo xtask setup` without `--cuda`")
             }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::decode::BadImage;
+use crate::download::DownloadProblem;
 use crate::manifest::Changes;
 use crate::names::Subset;
 
@@ -307,6 +308,46 @@ pub enum Error {
         /// All of these images.
         conflicts: Vec<PathBuf>,
     },
+    /// A setting out of its range.
+    #[error("{field} is {found}; expected {expected}")]
+    BadSetting {
+        /// Name of the setting.
+        field: &'static str,
+        /// Its value.
+        found: String,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// A download that another process is at.
+    #[error("`{}` is being written by another process; wait for it to end", path.display())]
+    DownloadBusy {
+        /// The part of the archive that is there.
+        path: PathBuf,
+    },
+    /// A folder with the name of the downloaded one, but other contents.
+    #[error("`{}` holds {found} images; expected {expected}; move the folder around it away to download it again", path.display())]
+    DownloadIncomplete {
+        /// The class folder.
+        path: PathBuf,
+        /// Number of images expected.
+        expected: usize,
+        /// Number of images found.
+        found: usize,
+    },
+    /// Cells that no address gave.
+    #[error("cannot download `{}`: {}; what has come in is kept for the next try", path.display(), addresses(failures))]
+    DownloadFailed {
+        /// The folder that was to be made.
+        path: PathBuf,
+        /// Each address with what was wrong there in the end.
+        failures: Vec<(String, DownloadProblem)>,
+    },
+    /// Something where a new folder was to be made.
+    #[error("`{}` is there already and is not an empty folder; nothing in it was touched; remove it or give another name", path.display())]
+    Occupied {
+        /// The folder that was to be made.
+        path: PathBuf,
+    },
 }
 
 /// How many paths a message lists before it only counts.
@@ -324,6 +365,11 @@ fn listing<T: AsRef<str>>(items: &[T]) -> String {
 
 fn reasons(bad: &[BadImage]) -> Vec<String> {
     bad.iter().map(|bad| format!("{} {}", bad.path.display(), bad.reason)).collect()
+}
+
+fn addresses(failures: &[(String, DownloadProblem)]) -> String {
+    let text: Vec<String> = failures.iter().map(|(url, problem)| format!("{url}: {problem}")).collect();
+    text.join("; ")
 }
 
 fn displayed(paths: &[PathBuf]) -> Vec<String> {

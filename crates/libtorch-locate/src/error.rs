@@ -13,6 +13,11 @@ use crate::found::LIBTORCH_VERSION;
 pub enum Error {
     /// Neither `LIBTORCH`, nor `LIBTORCH_USE_PYTORCH`, nor a libtorch in `/usr/lib`.
     NotConfigured,
+    /// `LIBTORCH` is a relative path, which every build script would take from another folder.
+    Relative {
+        /// The path.
+        path: PathBuf,
+    },
     /// The folder that `LIBTORCH` names does not exist.
     NoFolder {
         /// The folder.
@@ -62,6 +67,11 @@ impl fmt::Display for Error {
                 f,
                 "no libtorch is configured: set LIBTORCH to the `.libtorch` folder that `cargo xtask setup` makes in \
                  malaria-resnet, or to the folder of your own libtorch {LIBTORCH_VERSION}"
+            ),
+            Self::Relative { path } => write!(
+                f,
+                "LIBTORCH is `{}`, which does not begin at the root folder: give the whole path",
+                path.display()
             ),
             Self::NoFolder { path } => write!(
                 f,

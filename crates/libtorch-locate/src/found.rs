@@ -94,6 +94,9 @@ pub fn locate(settings: &Settings) -> Result<Libtorch, Error> {
     } else {
         return Err(Error::NotConfigured);
     };
+    if root.is_relative() {
+        return Err(Error::Relative { path: root });
+    }
     if !root.is_dir() {
         return Err(Error::NoFolder { path: root });
     }

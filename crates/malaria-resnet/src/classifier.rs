@@ -36,17 +36,23 @@ impl Classifier {
         let run = RunDir::open(run)?;
         let path = run.weights_path();
         if !path.is_file() {
-            return Err(run.error("it has no weights.safetensors yet: let the run end, by --resume if it was cut off"));
+            return Err(run
+                .error("it has no weights.safetensors yet: let the run end, by --resume if it was cut off"));
         }
         let (model, metadata) = malaria_model::load_weights(&path, device)?;
         let classes: Vec<String> = field(&path, &metadata, "classes")?;
         let positive: String = field(&path, &metadata, "positive")?;
         let position = classes.iter().position(|class| *class == positive);
-        let positive = position.filter(|_| classes.len() as i64 == model.config().classes).ok_or_else(|| Error::Json {
-            path: path.clone(),
-            expected: "the description of a classifier",
-            reason: format!("classes {classes:?} and positive class `{positive}` do not fit the network"),
-        })?;
+        let positive =
+            position.filter(|_| classes.len() as i64 == model.config().classes).ok_or_else(|| {
+                Error::Json {
+                    path: path.clone(),
+                    expected: "the description of a classifier",
+                    reason: format!(
+                        "classes {classes:?} and positive class `{positive}` do not fit the network"
+                    ),
+                }
+            })?;
         let image = field(&path, &metadata, "image")?;
         Ok(Self { model, classes, positive, image })
     }
@@ -85,7 +91,12 @@ fn field<T: DeserializeOwned>(path: &Path, metadata: &BTreeMap<String, String>, 
     serde_json::from_str(text).map_err(|error| bad(format!("`{name}`: {error}")))
 }
 
-fn put(metadata: &mut BTreeMap<String, String>, path: &Path, name: &str, value: &impl Serialize) -> Result<()> {
+fn put(
+    metadata: &mut BTreeMap<String, String>,
+    path: &Path,
+    name: &str,
+    value: &impl Serialize,
+) -> Result<()> {
     let text = serde_json::to_string(value).map_err(|error| Error::Json {
         path: path.to_owned(),
         expected: "the description of a classifier",
@@ -108,5 +119,9 @@ pub fn default_run() -> Result<PathBuf> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let roots = [PathBuf::from(".")].into_iter().chain(executable.ancestors().skip(1).map(PathBuf::from));
     let looked_in: Vec<PathBuf> = roots.chain([workspace]).map(|root| root.join("data/pretrained")).collect();
-    looked_in.iter().find(|path| path.join("config.json").is_file()).cloned().ok_or(Error::NoModel { looked_in })
+    looked_in
+        .iter()
+        .find(|path| path.join("config.json").is_file())
+        .cloned()
+        .ok_or(Error::NoModel { looked_in })
 }

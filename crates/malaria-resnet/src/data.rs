@@ -1,14 +1,14 @@
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
 };
 
 use malaria_dataset::{
-    BadImage, CorruptPolicy, Index, Loaded, Protocol, Split, Subset, load,
+    BadImage, CorruptPolicy, Index, Loaded, Protocol, Split, Subset, SyntheticConfig, load, write_synthetic,
 };
 use serde::Serialize;
 
-use crate::{ExperimentConfig, Progress, Result, experiment::Listener};
+use crate::{Error, ExperimentConfig, Progress, Result, experiment::Listener};
 
 /// Who is in one subset.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -61,16 +61,13 @@ pub fn default_protocol(data: Option<&Path>) -> Protocol {
 
 /// The folder of drawn cells beside the run directories, drawn at the first call.
 pub(crate) fn drawn_cells(beside: &Path, listener: Listener<'_>) -> Result<PathBuf> {
-    #[cfg(any())] {
     let config = SyntheticConfig::default();
     let folder = beside.join(format!("drawn-cells-{}-seed{}", config.cells, config.seed));
     if !folder.is_dir() {
+        fs::create_dir_all(beside).map_err(Error::io("make the folder", beside))?;
         write_synthetic(&folder, &config, &|done| listener(Progress::Drawing { done, total: config.cells }))?;
     }
-    return Ok(folder);
-    }
-    let _ = (beside, listener);
-    Ok(PathBuf::new()) // TEMPORARY-STUB
+    Ok(folder)
 }
 
 /// Indexes and decodes the cells of `folder` as `config` says.
@@ -97,7 +94,8 @@ pub(crate) fn summarise(loaded: &Loaded, split: &Split, drawn: bool) -> DataSumm
     let subsets = [Subset::Train, Subset::Validation, Subset::Test].map(|subset| {
         let indices = split.subset(subset);
         let mut cells = vec![0; index.classes.len()];
-        let mut patients: Vec<_> = indices.iter().filter_map(|&i| index.samples[i].patient.as_ref()).collect();
+        let mut patients: Vec<_> =
+            indices.iter().filter_map(|&i| index.samples[i].patient.as_ref()).collect();
         patients.sort_unstable();
         patients.dedup();
         for &i in indices {

@@ -93,25 +93,26 @@ pub struct Context<'a> {
 /// Every crate's own; the run directory then holds what was finished before.
 pub fn train(config: &ExperimentConfig, out: &Path, context: Context<'_>) -> Result<RunSummary> {
     config.check()?;
+    RunDir::refuse_taken(out)?;
     let device = config.device.resolve()?;
     set_threads(config);
     let init = config.init.as_deref().map(|run| Classifier::load(run, device)).transpose()?;
-    let (run, _lock) = RunDir::create(out)?;
-    let folder = match &config.data {
-        Some(folder) => folder.clone(),
-        None => drawn_cells(out.parent().unwrap_or(Path::new("")), context.listener)?,
-    };
+    let folder = data_folder(config, out, context.listener)?;
     let loaded = decode(config, &folder, context.listener)?;
     let split = malaria_dataset::split(&loaded.index, &config.split)?;
     let model = match init {
         Some(init) => fitting(init, config, &loaded, &folder)?,
         None => ResNet::new(&config.model, config.train.seed, device)?,
     };
+    let positive = positive(config, &loaded)?;
+    // Only now, so that what is refused leaves no folder behind.
+    let (run, _lock) = RunDir::create(out)?;
     write_manifest(&run.split_path(), &loaded.index, &split, &loaded.fingerprints)?;
-    let config = ExperimentConfig { data: config.data.as_ref().map(|folder| absolute(folder)), ..config.clone() };
+    let config =
+        ExperimentConfig { data: config.data.as_ref().map(|folder| absolute(folder)), ..config.clone() };
     // Last, since a folder with settings in it counts as a run.
     files::write_json(&run.config_path(), &config)?;
-    Session { config, run, loaded, split, context }.run(model, false)
+    Session { config, run, loaded, split, positive, context }.run(model, false)
 }
 
 /// Goes on with the run in `run` from its newest sound checkpoint, or from its start where it has none.
@@ -124,17 +125,36 @@ pub fn resume(run: &Path, context: Context<'_>) -> Result<RunSummary> {
     let config = run.config()?;
     let device = config.device.resolve()?;
     set_threads(&config);
-    let folder = match &config.data {
-        Some(folder) => folder.clone(),
-        None => drawn_cells(run.path().parent().unwrap_or(Path::new("")), context.listener)?,
-    };
+    let folder = data_folder(&config, run.path(), context.listener)?;
     let loaded = decode(&config, &folder, context.listener)?;
-    let split = malaria_dataset::read_manifest(&run.split_path())?.resolve(&loaded.index, &loaded.fingerprints)?;
+    let manifest = malaria_dataset::read_manifest(&run.split_path())?;
+    // The rows say who is on which side, the settings how that came about.
+    let split = Split { config: config.split, ..manifest.resolve(&loaded.index, &loaded.fingerprints)? };
+    split.check(&loaded.index)?;
+    let positive = positive(&config, &loaded)?;
     let model = match &config.init {
         Some(init) => fitting(Classifier::load(init, device)?, &config, &loaded, &folder)?,
         None => ResNet::new(&config.model, config.train.seed, device)?,
     };
-    Session { config, run, loaded, split, context }.run(model, true)
+    Session { config, run, loaded, split, positive, context }.run(model, true)
+}
+
+/// The folder that the settings name, or else the drawn cells beside the run directory `run`.
+fn data_folder(config: &ExperimentConfig, run: &Path, listener: Listener<'_>) -> Result<PathBuf> {
+    match &config.data {
+        Some(folder) => Ok(folder.clone()),
+        None => drawn_cells(absolute(run).parent().unwrap_or(Path::new("")), listener),
+    }
+}
+
+/// Index of the positive class among the folder's.
+fn positive(config: &ExperimentConfig, loaded: &Loaded) -> Result<usize> {
+    let classes = &loaded.index.classes;
+    classes.iter().position(|class| *class == config.positive).ok_or_else(|| Error::Config {
+        field: "positive",
+        expected: format!("one of the classes {classes:?}; name it by --positive"),
+        found: format!("`{}`", config.positive),
+    })
 }
 
 fn set_threads(config: &ExperimentConfig) {
@@ -157,7 +177,8 @@ fn fitting(init: Classifier, config: &ExperimentConfig, loaded: &Loaded, folder:
 }
 
 fn absolute(path: &Path) -> PathBuf {
-    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+    // A path that is not there yet has no canonical form.
+    fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
 }
 
 /// A run whose data is in memory and whose folder is ours.
@@ -166,13 +187,14 @@ struct Session<'a> {
     run: RunDir,
     loaded: Loaded,
     split: Split,
+    /// Index of the positive class.
+    positive: usize,
     context: Context<'a>,
 }
 
 impl Session<'_> {
     fn run(self, model: ResNet, resumed: bool) -> Result<RunSummary> {
         let Context { stop, listener, .. } = self.context;
-        let positive = self.positive()?;
         let device = model.device();
         listener(Progress::Data(&summarise(&self.loaded, &self.split, self.config.data.is_none())));
         let parameters = model.trainable_count();
@@ -208,7 +230,12 @@ impl Session<'_> {
 
         let kept = trainer.kept();
         let classes = self.loaded.index.classes.clone();
-        let classifier = Classifier { model: trainer.into_model()?, classes, positive, image: self.config.image };
+        let classifier = Classifier {
+            model: trainer.into_model()?,
+            classes,
+            positive: self.positive,
+            image: self.config.image,
+        };
         let mut files = vec![self.run.config_path(), self.run.split_path(), checkpoints.path()];
         if !history.is_empty() {
             self.write_history(&history)?;
@@ -218,13 +245,10 @@ impl Session<'_> {
             Some(kept) if outcome != Outcome::Interrupted => {
                 classifier.save(&self.run.weights_path())?;
                 let summary = self.test(&classifier, &cells)?;
-                let metrics = Metrics::new(&self.config, &self.split, self.context.command, kept, &history, summary);
+                let metrics =
+                    Metrics::new(&self.config, &self.split, self.context.command, kept, &history, summary);
                 files::write_json(&self.run.metrics_path(), &metrics)?;
-                files.extend([
-                    self.run.weights_path(),
-                    self.run.predictions_path(),
-                    self.run.metrics_path(),
-                ]);
+                files.extend([self.run.weights_path(), self.run.predictions_path(), self.run.metrics_path()]);
                 Some(metrics)
             }
             _ => None,
@@ -234,16 +258,6 @@ impl Session<'_> {
 }
 
 impl Session<'_> {
-    /// Index of the positive class among the folder's.
-    fn positive(&self) -> Result<usize> {
-        let classes = &self.loaded.index.classes;
-        classes.iter().position(|class| *class == self.config.positive).ok_or_else(|| Error::Config {
-            field: "positive",
-            expected: format!("one of the classes {classes:?}; name it by --positive"),
-            found: format!("`{}`", self.config.positive),
-        })
-    }
-
     /// A hash of everything that decides which weights come out: a checkpoint of other settings or other data must not
     /// be gone on from. Device, threads and the place of the data folder may change.
     fn identity(&self) -> Result<String> {
@@ -266,9 +280,17 @@ impl Session<'_> {
         let test = &self.split.test;
         let total = test.len();
         let listener = self.context.listener;
-        let seen = classifier.evaluate(cells, test, &mut |done| listener(Progress::Testing { done, total }))?;
+        let seen =
+            classifier.evaluate(cells, test, &mut |done| listener(Progress::Testing { done, total }))?;
         let index = &self.loaded.index;
-        write_predictions(&self.run.predictions_path(), classifier, index, test, Some(Subset::Test), &seen.probabilities)?;
+        write_predictions(
+            &self.run.predictions_path(),
+            classifier,
+            index,
+            test,
+            Some(Subset::Test),
+            &seen.probabilities,
+        )?;
         let truth: Vec<usize> = test.iter().map(|&i| index.samples[i].class).collect();
         let summary =
             malaria_metrics::evaluate(&truth, &seen.probabilities, &classifier.classes, classifier.positive)?;

@@ -14,7 +14,8 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    let mut text = serde_json::to_string_pretty(value).map_err(|error| json(path, "writable as JSON", &error))?;
+    let mut text =
+        serde_json::to_string_pretty(value).map_err(|error| json(path, "writable as JSON", &error))?;
     text.push('\n');
     write(path, text.as_bytes())
 }

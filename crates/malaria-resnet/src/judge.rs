@@ -12,7 +12,10 @@ use serde::Serialize;
 use tch::Device;
 
 use crate::{
-    Classifier, Error, ImageConfig, Progress, Result, RunDir, data::{decode_index, reason}, experiment::Listener, files,
+    Classifier, Error, ImageConfig, Progress, Result, RunDir,
+    data::{decode_index, reason},
+    experiment::Listener,
+    files,
     predictions::{most_probable, write_predictions},
 };
 
@@ -98,13 +101,15 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
     let labels: Vec<usize> = samples.iter().map(|sample| sample.class).collect();
     let cells = CellTensors::new(&loaded.cells, &labels, options.device)?;
     let total = chosen.len();
-    let said = classifier.evaluate(&cells, &chosen, &mut |done| listener(Progress::Testing { done, total }))?;
+    let said =
+        classifier.evaluate(&cells, &chosen, &mut |done| listener(Progress::Testing { done, total }))?;
     if let Some(path) = options.predictions {
         let subset = (judged == Judged::Test).then_some(Subset::Test);
         write_predictions(path, &classifier, &loaded.index, &chosen, subset, &said.probabilities)?;
     }
     let truth: Vec<usize> = chosen.iter().map(|&i| labels[i]).collect();
-    let figures = malaria_metrics::evaluate(&truth, &said.probabilities, &classifier.classes, classifier.positive)?;
+    let figures =
+        malaria_metrics::evaluate(&truth, &said.probabilities, &classifier.classes, classifier.positive)?;
     Ok(EvaluationReport {
         run: options.run.to_owned(),
         data: options.data.to_owned(),
@@ -148,7 +153,11 @@ const CHUNK: usize = 1024;
 ///
 /// # Errors
 /// [`Error::Dataset`] when a path does not exist or holds no image; [`Error::Train`] when libtorch fails.
-pub fn predict(classifier: &Classifier, paths: &[PathBuf], listener: Listener<'_>) -> Result<Vec<Prediction>> {
+pub fn predict(
+    classifier: &Classifier,
+    paths: &[PathBuf],
+    listener: Listener<'_>,
+) -> Result<Vec<Prediction>> {
     let files = list_images(paths)?;
     let mut predictions = Vec::with_capacity(files.len());
     for chunk in files.chunks(CHUNK) {

@@ -26,11 +26,21 @@ impl RunDir {
         fs::create_dir_all(path).map_err(Error::io("make the run directory", path))?;
         let run = Self { path: path.to_owned() };
         let lock = run.lock()?;
+        Self::refuse_taken(path)?;
+        Ok((run, lock))
+    }
+
+    /// Refuses a folder that holds a run already.
+    ///
+    /// # Errors
+    /// [`Error::RunDir`] then.
+    pub(crate) fn refuse_taken(path: &Path) -> Result<()> {
+        let run = Self { path: path.to_owned() };
         if run.config_path().exists() {
             let reason = "it holds a run already: go on with that one by --resume, or choose another --out";
             return Err(run.error(reason));
         }
-        Ok((run, lock))
+        Ok(())
     }
 
     /// Opens the folder of a run that has been started.

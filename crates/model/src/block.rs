@@ -155,17 +155,19 @@ pub(crate) struct Conv {
 impl Conv {
     /// `[N, in, H, W]` => `[N, out, ceil(H / stride), ceil(W / stride)]`.
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
-        let (_, _, side, _) = self.kernel.size4().unwrap_or_default();
+        // In the features' precision, float32 or less; the kernel itself stays float32, and so does its gradient.
+        let kernel = self.kernel.to_kind(x.kind());
+        let (_, _, side, _) = kernel.size4().unwrap_or_default();
         let size = x.size();
         let (top, bottom) = same_padding(size[2], side, self.stride);
         let (left, right) = same_padding(size[3], side, self.stride);
         let none: Option<&Tensor> = None;
         let strides = [self.stride, self.stride];
         if top == bottom && left == right {
-            return x.conv2d(&self.kernel, none, strides, [top, left], [1, 1], 1);
+            return x.conv2d(&kernel, none, strides, [top, left], [1, 1], 1);
         }
         // libtorch pads from the last dimension inwards.
-        x.constant_pad_nd([left, right, top, bottom]).conv2d(&self.kernel, none, strides, [0, 0], [1, 1], 1)
+        x.constant_pad_nd([left, right, top, bottom]).conv2d(&kernel, none, strides, [0, 0], [1, 1], 1)
     }
 }
 

@@ -130,7 +130,10 @@ impl ResNet {
         self.device
     }
 
-    /// Logits `[N, classes]`, float32, of `images` `[N, 3, H, W]`, float32 in [0, 1], on the model's device.
+    /// Logits `[N, classes]`, float32, of `images` `[N, 3, H, W]` in [0, 1], on the model's device.
+    ///
+    /// Images are float32; or bfloat16, and then convolutions run in that, while weights, their gradients, batch
+    /// statistics and the dense layer stay float32.
     ///
     /// With `train`, batch normalisation uses the statistics of the batch and moves the running ones in
     /// place; without, it uses the running ones, and an image's logits do not depend on the rest of the batch.

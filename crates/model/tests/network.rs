@@ -192,3 +192,28 @@ fn a_config_out_of_range_and_an_absent_device_are_errors() {
         assert!(error.to_string().contains("input_norm.weight"), "{error}");
     }
 }
+
+#[test]
+fn bfloat16_images_run_in_bfloat16_and_leave_weights_and_gradients_in_float32() {
+    let config = ResNetConfig { stages: vec![1, 1], filters: vec![8, 16, 16], ..ResNetConfig::tutorial() };
+    let model = ResNet::new(&config, 5, Device::Cpu).unwrap();
+    let images = Tensor::rand([6, 3, 32, 32], (Kind::Float, Device::Cpu));
+    let exact = model.forward(&images, false);
+    let rough = model.forward(&images.to_kind(Kind::BFloat16), false);
+    assert_eq!(rough.kind(), Kind::Float);
+    let error = (&exact - &rough).abs().max().double_value(&[]);
+    // bfloat16 keeps 8 bits, so logits of order 1 move in the third digit: less would mean that it ran in float32.
+    assert!(error > 1e-5 && error < 0.05, "{error}");
+
+    model.forward(&images.to_kind(Kind::BFloat16), true).square().mean(Kind::Float).backward();
+    for parameter in model.parameters() {
+        let gradient = parameter.tensor.grad();
+        assert_eq!(
+            (parameter.tensor.kind(), gradient.kind()),
+            (Kind::Float, Kind::Float),
+            "{}",
+            parameter.name
+        );
+        assert!(gradient.isfinite().all().int64_value(&[]) == 1, "{}", parameter.name);
+    }
+}

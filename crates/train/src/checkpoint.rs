@@ -133,13 +133,20 @@ fn encode(snapshot: &Snapshot, run: &str) -> Result<Vec<u8>, String> {
         }
     }
     let progress = serde_json::to_string(&snapshot.progress).map_err(|error| error.to_string())?;
-    let sha256 = digest(run, &progress, entries.iter().map(|(n, s, b)| (n.as_str(), s.as_slice(), b.as_slice())));
-    let header =
-        Header { format_version: FORMAT_VERSION, run: run.to_owned(), sha256, progress: snapshot.progress.clone() };
+    let sha256 =
+        digest(run, &progress, entries.iter().map(|(n, s, b)| (n.as_str(), s.as_slice(), b.as_slice())));
+    let header = Header {
+        format_version: FORMAT_VERSION,
+        run: run.to_owned(),
+        sha256,
+        progress: snapshot.progress.clone(),
+    };
     let header = serde_json::to_string(&header).map_err(|error| error.to_string())?;
     let views: Result<Vec<_>, _> = entries
         .iter()
-        .map(|(name, shape, bytes)| TensorView::new(Dtype::F32, shape.clone(), bytes).map(|view| (name, view)))
+        .map(|(name, shape, bytes)| {
+            TensorView::new(Dtype::F32, shape.clone(), bytes).map(|view| (name, view))
+        })
         .collect();
     let views = views.map_err(|error| error.to_string())?;
     safetensors::serialize(views, Some(HashMap::from([(HEADER.to_owned(), header)])))
@@ -169,9 +176,9 @@ fn decode(bytes: &[u8], run: &str) -> Result<Snapshot, String> {
     // In the order of `encode`: parts as they were written, each part in its own order.
     let mut parts = HashMap::from([("model", State::new()), ("velocity", State::new())]);
     let found = {
-        let in_order = ["model", "velocity", "average", "kept"].into_iter().flat_map(|part| {
-            entries.iter().filter(move |(name, _)| name.split('/').next() == Some(part))
-        });
+        let in_order = ["model", "velocity", "average", "kept"]
+            .into_iter()
+            .flat_map(|part| entries.iter().filter(move |(name, _)| name.split('/').next() == Some(part)));
         digest(run, &progress, in_order.map(|(name, view)| (*name, view.shape(), view.data())))
     };
     if found != header.sha256 {

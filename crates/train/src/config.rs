@@ -1,5 +1,6 @@
 use malaria_augment::AugmentConfig;
 use serde::{Deserialize, Serialize};
+use tch::{Device, Kind};
 
 use crate::{Error, Schedule, SgdConfig};
 
@@ -15,7 +16,7 @@ pub enum Keep {
     Last,
 }
 
-/// Arithmetic of the convolutions and of the dense layer.
+/// Arithmetic of the convolutions; everything else is float32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {
@@ -23,6 +24,16 @@ pub enum Precision {
     Float32,
     /// bfloat16 on CUDA, float32 on the CPU, where bfloat16 is slower.
     Bfloat16OnCuda,
+}
+
+impl Precision {
+    /// What images are trained on in, on `device`.
+    pub(crate) fn of(self, device: Device) -> Kind {
+        match self {
+            Precision::Bfloat16OnCuda if device.is_cuda() => Kind::BFloat16,
+            _ => Kind::Float,
+        }
+    }
 }
 
 /// From which epoch on images of which size are trained on.
@@ -117,7 +128,11 @@ impl TrainConfig {
             return config("keep", expected, "last".to_owned());
         }
         if self.image_sizes.first().is_none_or(|first| first.from_epoch != 1) {
-            return config("image_sizes", "a first size with `from_epoch` 1", format!("{:?}", self.image_sizes));
+            return config(
+                "image_sizes",
+                "a first size with `from_epoch` 1",
+                format!("{:?}", self.image_sizes),
+            );
         }
         if !self.image_sizes.is_sorted_by(|a, b| a.from_epoch < b.from_epoch) {
             return config("image_sizes", "ascending `from_epoch`", format!("{:?}", self.image_sizes));

@@ -92,15 +92,17 @@ impl Schedule {
             return config("schedule.warmup_epochs", &expected, self.warmup_epochs);
         }
         if self.per == Per::Epoch && self.warmup_epochs.fract() != 0.0 {
-            return config("schedule.warmup_epochs", "a whole number, since `per` is `epoch`", self.warmup_epochs);
+            return config(
+                "schedule.warmup_epochs",
+                "a whole number, since `per` is `epoch`",
+                self.warmup_epochs,
+            );
         }
         match self.shape {
             Shape::Polynomial { power } if !(power.is_finite() && power > 0.0) => {
                 config("schedule.shape.power", "a finite number above 0", power)
             }
-            Shape::Step { every_epochs: 0, .. } => {
-                config("schedule.shape.every_epochs", "at least 1", 0.0)
-            }
+            Shape::Step { every_epochs: 0, .. } => config("schedule.shape.every_epochs", "at least 1", 0.0),
             Shape::Step { factor, .. } if !(factor > 0.0 && factor <= 1.0) => {
                 config("schedule.shape.factor", "above 0 and at most 1", factor)
             }

@@ -207,7 +207,8 @@ impl Trainer {
         });
         let cells_before = self.progress.sums.cells;
         for (batch, indices) in (0..).zip(order.chunks(self.config.batch_size)).skip(first as usize) {
-            let step = Step { epoch, number: epoch * batches + batch, image_size, rate: rates[batch as usize] };
+            let step =
+                Step { epoch, number: epoch * batches + batch, image_size, rate: rates[batch as usize] };
             let loss = self.train_batch(cells, indices, step)?;
             if !loss.is_finite() {
                 let (epoch, batch, learning_rate) = (epoch + 1, batch + 1, rates[batch as usize]);
@@ -234,9 +235,12 @@ impl Trainer {
     fn train_batch(&mut self, cells: &CellTensors, indices: &[usize], step: Step) -> Result<f64, Error> {
         let config = &self.config;
         let (images, labels) = cells.batch(indices)?;
-        let draws: Vec<Draw> =
-            indices.iter().map(|&index| draw(&config.augment, config.seed, step.epoch, index as u64)).collect();
+        let draws: Vec<Draw> = indices
+            .iter()
+            .map(|&index| draw(&config.augment, config.seed, step.epoch, index as u64))
+            .collect();
         let images = resize(apply(&images, &draws)?, step.image_size)?;
+        let images = images.f_to_kind(config.precision.of(self.model.device()))?;
         let logits = self.model.forward(&images, true);
         let log_probabilities = logits.f_log_softmax(1, Kind::Float)?;
         let mean_loss = tch::no_grad(|| self.progress.sums.add(&log_probabilities, &labels))?;
@@ -280,7 +284,8 @@ impl Trainer {
         let candidate = Kept { epoch, validation_loss: seen.loss, validation_accuracy: seen.accuracy };
         // Figures at another image size cannot be compared with those at the last one.
         let comparable = image_size == self.config.final_image_size();
-        let gain = comparable && self.progress.kept.is_none_or(|kept| self.config.keep.prefers(&candidate, &kept));
+        let gain =
+            comparable && self.progress.kept.is_none_or(|kept| self.config.keep.prefers(&candidate, &kept));
         if gain {
             self.progress.kept = Some(candidate);
             self.kept = model.state();
@@ -329,7 +334,8 @@ impl Keep {
             Keep::Last => true,
             Keep::BestLoss => new.validation_loss < old.validation_loss,
             Keep::BestAccuracy => {
-                (new.validation_accuracy, -new.validation_loss) > (old.validation_accuracy, -old.validation_loss)
+                (new.validation_accuracy, -new.validation_loss)
+                    > (old.validation_accuracy, -old.validation_loss)
             }
         }
     }

@@ -91,7 +91,10 @@ fn rates_stay_between_zero_and_the_peak() {
             for step in 0..epochs * steps {
                 let rate = schedule.rate_at(step, steps, epochs);
                 // A cosine of 0 brings its own last digit.
-                assert!(rate > 0.0 && rate <= 0.3 + 1e-15, "{schedule:?} at {step} of {epochs}x{steps}: {rate}");
+                assert!(
+                    rate > 0.0 && rate <= 0.3 + 1e-15,
+                    "{schedule:?} at {step} of {epochs}x{steps}: {rate}"
+                );
             }
         }
     }
@@ -106,7 +109,10 @@ fn settings_out_of_range_are_refused_by_name() {
         (Schedule { warmup_epochs: 3.0, ..good }, "schedule.warmup_epochs"),
         (Schedule { warmup_epochs: 0.5, ..good }, "schedule.warmup_epochs"),
         (Schedule { shape: Shape::Polynomial { power: 0.0 }, ..good }, "schedule.shape.power"),
-        (Schedule { shape: Shape::Step { every_epochs: 0, factor: 0.1 }, ..good }, "schedule.shape.every_epochs"),
+        (
+            Schedule { shape: Shape::Step { every_epochs: 0, factor: 0.1 }, ..good },
+            "schedule.shape.every_epochs",
+        ),
         (Schedule { shape: Shape::Step { every_epochs: 1, factor: 1.1 }, ..good }, "schedule.shape.factor"),
         (Schedule { shape: Shape::Cosine { final_fraction: -0.1 }, ..good }, "schedule.shape.final_fraction"),
         (

@@ -11,8 +11,8 @@ use malaria_augment::AugmentConfig;
 use malaria_dataset::Cells;
 use malaria_model::{ResNet, ResNetConfig};
 use malaria_train::{
-    CellTensors, Checkpoints, Error, Event, ImageSize, Keep, L2, Outcome, Per, Precision, Schedule, SgdConfig, Shape,
-    Subsets, TrainConfig, Trainer,
+    CellTensors, Checkpoints, Error, Event, ImageSize, Keep, L2, Outcome, Per, Precision, Schedule,
+    SgdConfig, Shape, Subsets, TrainConfig, Trainer,
 };
 use tch::{Device, Tensor};
 
@@ -66,7 +66,10 @@ fn config() -> TrainConfig {
         sgd: SgdConfig { momentum: 0.9, nesterov: true, l2: L2 { stem_and_dense: 1e-4, residual: 1e-4 } },
         label_smoothing: 0.1,
         augment: AugmentConfig { horizontal_flip: true, brightness: 0.2, ..AugmentConfig::none() },
-        image_sizes: vec![ImageSize { from_epoch: 1, pixels: 8 }, ImageSize { from_epoch: 3, pixels: SIZE as i64 }],
+        image_sizes: vec![
+            ImageSize { from_epoch: 1, pixels: 8 },
+            ImageSize { from_epoch: 3, pixels: SIZE as i64 },
+        ],
         average_decay: Some(0.8),
         early_stopping: None,
         keep: Keep::BestLoss,
@@ -75,7 +78,12 @@ fn config() -> TrainConfig {
     }
 }
 
-fn run(trainer: &mut Trainer, folder: &Path, stop: &AtomicBool, listener: &mut dyn FnMut(&Event)) -> Result<Outcome, Error> {
+fn run(
+    trainer: &mut Trainer,
+    folder: &Path,
+    stop: &AtomicBool,
+    listener: &mut dyn FnMut(&Event),
+) -> Result<Outcome, Error> {
     let (train, validation) = subsets();
     let subsets = Subsets { train: &train, validation: &validation };
     trainer.run(&cells(), subsets, &Checkpoints::new(folder, "a run"), stop, listener)
@@ -158,7 +166,10 @@ fn a_damaged_checkpoint_is_passed_over_for_the_one_before_it() {
     let stop = AtomicBool::new(false);
     let mut trainer = Trainer::new(config(), model()).unwrap();
     run(&mut trainer, folder.path(), &stop, &mut |event| {
-        stop.fetch_or(matches!(event, Event::EpochEnded { record, .. } if record.epoch == 4), Ordering::Relaxed);
+        stop.fetch_or(
+            matches!(event, Event::EpochEnded { record, .. } if record.epoch == 4),
+            Ordering::Relaxed,
+        );
     })
     .unwrap();
     let checkpoints = Checkpoints::new(folder.path(), "a run");
@@ -210,7 +221,8 @@ fn a_loss_that_is_no_number_stops_the_run_by_epoch_and_batch() {
     let folder = tempfile::tempdir().unwrap();
     let mut wild = config();
     wild.schedule = Schedule { rate: 1e30, shape: Shape::Constant, per: Per::Step, warmup_epochs: 0.0 };
-    let error = run(&mut Trainer::new(wild, model()).unwrap(), folder.path(), &AtomicBool::new(false), &mut |_| {});
+    let error =
+        run(&mut Trainer::new(wild, model()).unwrap(), folder.path(), &AtomicBool::new(false), &mut |_| {});
     match error.unwrap_err() {
         Error::NonFiniteLoss { epoch: 1, batch, batches: 5, loss, .. } => {
             assert!(batch >= 2 && !loss.is_finite());

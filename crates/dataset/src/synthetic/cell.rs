@@ -20,7 +20,8 @@ const STAINS: [Colour; 7] = [
     [150.0, 140.0, 196.0],
 ];
 /// Stains of parasites, platelets and debris alike; a patient's is a mix of two.
-const INKS: [Colour; 4] = [[150.0, 22.0, 118.0], [108.0, 32.0, 142.0], [88.0, 44.0, 128.0], [168.0, 36.0, 96.0]];
+const INKS: [Colour; 4] =
+    [[150.0, 22.0, 118.0], [108.0, 32.0, 142.0], [88.0, 44.0, 128.0], [168.0, 36.0, 96.0]];
 /// What vacuoles, halos and the middle of a cell fade to.
 const PALE: Colour = [236.0, 226.0, 218.0];
 
@@ -84,14 +85,15 @@ pub(super) fn draw(draws: &mut Draws, patient: &Patient, infected: bool) -> RgbI
     for (column, row, pixel) in image.enumerate_pixels_mut() {
         let place = [left + column as i32, top + row as i32];
         let point = place.map(|at| at as f32);
-        let inside = body.inside(point);
+        let from_edge = body.outline.distance(point);
+        let inside = body.inside(point, from_edge);
         if inside == 0.0 {
             continue;
         }
-        let mut colour = body.colour(point);
+        let mut colour = body.colour(point, from_edge);
         for mark in &marks {
             if let Some([dark, pale]) = mark.at(place) {
-                colour = [0, 1, 2].map(|i| mix(mix(colour[i], ink[i], dark), PALE[i], 0.8 * pale));
+                colour = [0, 1, 2].map(|i| mix(mix(colour[i], ink[i], dark), PALE[i], 0.75 * pale));
             }
         }
         let grain = 2.5 * speckle(place[0], place[1], body.noise ^ 1);
@@ -146,16 +148,15 @@ impl Body {
     }
 
     /// How much of a pixel the cell covers.
-    fn inside(&self, point: Vector) -> f32 {
-        let own = self.outline.distance(point);
+    fn inside(&self, point: Vector, from_edge: f32) -> f32 {
         let distance = match self.neighbour {
-            Some((middle, radius)) => own.max(radius - length(minus(point, middle))),
-            None => own,
+            Some((middle, radius)) => from_edge.max(radius - length(minus(point, middle))),
+            None => from_edge,
         };
         cover(distance, 1.5)
     }
 
-    fn colour(&self, point: Vector) -> Colour {
+    fn colour(&self, point: Vector, from_edge: f32) -> Colour {
         let (middle, radius, strength) = self.pallor;
         let from_middle = length(minus(point, middle));
         let mut pale = strength * hill(from_middle / radius);
@@ -164,8 +165,7 @@ impl Body {
         }
         let fine = noise(point, 7.0, self.noise);
         let coarse = noise(point, 26.0, self.noise ^ 2);
-        let from_edge = -self.outline.distance(point);
-        let rim = self.rim * hill((from_edge / 9.0).clamp(0.0, 1.0));
+        let rim = self.rim * hill((-from_edge / 9.0).clamp(0.0, 1.0));
         let light = 1.0 + self.texture * (0.5 * fine + coarse) + rim;
         [0, 1, 2].map(|i| mix(self.stain[i], PALE[i], pale) * light)
     }
@@ -187,16 +187,20 @@ fn draw_marks(draws: &mut Draws, body: &Body, infected: bool) -> Vec<Mark> {
     let count = draws.choose(MARKS[usize::from(infected)]);
     (0..count)
         .map(|i| {
-            let size = draws.between(0.26, 0.4);
+            let size = draws.between(0.25, 0.38);
             let place = draws.in_disc();
             let reach = (0.95 - size) * body.outline.reach(unit(place));
             let plan = Plan {
                 centre: place.map(|part| part * reach),
                 radius: size * body.outline.reach([1.0, 0.0]),
-                strength: draws.between(0.65, 1.0),
+                strength: draws.between(0.6, 1.0),
             };
             // The first mark of an infected cell is the parasite; what joins it is mostly debris.
-            if infected && (i == 0 || draws.chance(0.6)) { parasite(draws, &plan) } else { debris(draws, &plan) }
+            if infected && (i == 0 || draws.chance(0.5)) {
+                parasite(draws, &plan)
+            } else {
+                debris(draws, &plan)
+            }
         })
         .collect()
 }

@@ -30,7 +30,7 @@ pub(super) struct Mark {
 /// Ink of a mark of radius 1 and strength 1: the area it would fill, were it all at full darkness.
 const INK: f32 = 1.0;
 /// The paleness beside the ink (the vacuole of a ring, the halo about a speck), an area like [`INK`].
-const PALENESS: f32 = 0.8;
+const PALENESS: f32 = 0.65;
 /// Darkness of the body of a mark, beside a core at 1, before both are scaled.
 const BODY: f32 = 0.7;
 /// Pixels over which the edges of a mark fade.
@@ -159,11 +159,7 @@ fn pair(draws: &mut Draws, radius: f32) -> Shape {
     let places = [scaled(way, -0.45 * radius), scaled(way, 0.45 * radius)];
     Box::new(move |point| {
         let [one, other] = [0, 1].map(|i| spots[i].distance(minus(point, places[i])));
-        Parts {
-            body: one.min(other),
-            core: one + 0.2 * radius,
-            pale: one.min(other) - 0.2 * radius,
-        }
+        Parts { body: one.min(other), core: one + 0.2 * radius, pale: one.min(other) - 0.2 * radius }
     })
 }
 
@@ -173,11 +169,7 @@ fn streak(draws: &mut Draws, radius: f32) -> Shape {
     let end = scaled(draws.direction(), radius * draws.between(0.7, 0.95));
     Box::new(move |point| {
         let from_edge = line(point, end, [-end[0], -end[1]], thickness);
-        Parts {
-            body: from_edge,
-            core: from_edge + 0.3 * thickness,
-            pale: from_edge - 0.22 * radius,
-        }
+        Parts { body: from_edge, core: from_edge + 0.3 * thickness, pale: from_edge - 0.22 * radius }
     })
 }
 
@@ -192,11 +184,7 @@ fn bow(draws: &mut Draws, radius: f32) -> Shape {
     let circle = scaled(middle, -0.8 * bend);
     Box::new(move |point| {
         let from_edge = arc(minus(point, circle), bend, middle, half, thickness);
-        Parts {
-            body: from_edge,
-            core: from_edge + 0.3 * thickness,
-            pale: from_edge - 0.22 * radius,
-        }
+        Parts { body: from_edge, core: from_edge + 0.3 * thickness, pale: from_edge - 0.22 * radius }
     })
 }
 

@@ -47,11 +47,8 @@ impl Blob {
 pub(super) fn line(point: Vector, a: Vector, b: Vector, thickness: f32) -> f32 {
     let [along, to] = [minus(b, a), minus(point, a)];
     let squared = along[0] * along[0] + along[1] * along[1];
-    let share = if squared > 0.0 {
-        ((to[0] * along[0] + to[1] * along[1]) / squared).clamp(0.0, 1.0)
-    } else {
-        0.0
-    };
+    let share =
+        if squared > 0.0 { ((to[0] * along[0] + to[1] * along[1]) / squared).clamp(0.0, 1.0) } else { 0.0 };
     length([to[0] - share * along[0], to[1] - share * along[1]]) - thickness / 2.0
 }
 

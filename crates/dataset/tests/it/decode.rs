@@ -92,6 +92,21 @@ fn corrupt_files_never_panic() {
     assert!(reason(&corrupt).contains("cannot be decoded as Png"), "{}", reason(&corrupt));
 }
 
+/// A JPEG whose coded pixels make no sense from the middle on, but which ends as it should.
+#[test]
+fn a_jpeg_is_not_filled_up_with_grey() {
+    let path = fixtures().join("images/baseline.jpg");
+    let mut contents = fs::read(&path).unwrap();
+    let coded = contents.windows(2).position(|pair| pair == [0xFF, 0xDA]).unwrap() + 14;
+    let middle = coded + (contents.len() - coded) / 2;
+    let end = contents.len() - 2;
+    for pair in contents[middle..end].chunks_exact_mut(2) {
+        // Sixteen ones are no code of any table.
+        pair.copy_from_slice(&[0xFF, 0x00]);
+    }
+    assert!(reason(&contents).contains("cannot be decoded as Jpeg"));
+}
+
 #[test]
 fn what_is_no_image_is_named() {
     assert_eq!(reason(b""), "is empty (0 bytes)");

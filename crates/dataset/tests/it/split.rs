@@ -138,6 +138,10 @@ fn patients_stay_whole_and_sides_come_close_to_their_shares() {
 fn three_patients_are_enough_and_two_are_not() {
     let index = made_up(&[(1, 5, 5), (2, 50, 50), (3, 5, 5)]);
     assert_eq!(sizes(&split(&index, &BY_PATIENT).unwrap()), [100, 10, 10]);
+    // A side that is due less than half a patient still gets one.
+    let index = made_up(&[(1, 5, 5), (2, 5, 5), (3, 5, 5), (4, 5, 5), (5, 5, 5)]);
+    let little = SplitConfig { test_fraction: 0.02, validation_fraction: 0.02, ..BY_PATIENT };
+    assert_eq!(sizes(&split(&index, &little).unwrap()), [30, 10, 10]);
     let index = made_up(&[(1, 5, 5), (2, 50, 50)]);
     assert!(matches!(split(&index, &BY_PATIENT), Err(Error::TooFewPatients { found: 2, needed: 3 })));
 }

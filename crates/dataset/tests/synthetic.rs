@@ -1,0 +1,275 @@
+//! The drawn data set: the same on every machine, in the manner of the NIH's, and closed to trivial models.
+
+mod logistic;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use image::RgbImage;
+use malaria_dataset::{
+    DrawnCell, Error, Index, ResizePolicy, SyntheticConfig, draw_cell, resize, write_synthetic,
+};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+
+use logistic::{accuracy, fit, standardise};
+
+const SMALL: SyntheticConfig =
+    SyntheticConfig { cells: 24, patients: 4, infected_share_of_patients: 0.75, seed: 7 };
+
+fn hash(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Paths below a folder with the hashes of the files.
+fn contents(folder: &Path) -> BTreeMap<String, String> {
+    let mut files = BTreeMap::new();
+    for class in fs::read_dir(folder).unwrap() {
+        let class = class.unwrap();
+        for file in fs::read_dir(class.path()).unwrap() {
+            let file = file.unwrap();
+            let name = format!("{}/{}", class.file_name().display(), file.file_name().display());
+            files.insert(name, hash(&fs::read(file.path()).unwrap()));
+        }
+    }
+    files
+}
+
+fn names_in(folder: &Path) -> Vec<String> {
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn one_cell_is_what_it_always_was() {
+    let golden = |cell: usize| {
+        let cell = draw_cell(&SyntheticConfig::default(), cell).unwrap();
+        (cell.image.dimensions(), cell.parasitized, cell.file_name, hash(cell.image.as_raw()))
+    };
+    let infected = "636481d8ff9a856fba0e5ea53cd6aca8db5f0e9acdf62ec929dbbc5c2a64ea1a".to_owned();
+    assert_eq!(
+        golden(6),
+        ((140, 115), true, "C6P6ThinF_IMG_20150106_133505_cell_7.png".to_owned(), infected)
+    );
+    let healthy = "830ac0bb555508f406532176bc39eb91bd20b814a72d705ec341ae3d3e279b79".to_owned();
+    assert_eq!(golden(1), ((163, 153), false, "C1NThinF_IMG_20150101_080000_cell_2.png".to_owned(), healthy));
+}
+
+#[test]
+fn files_are_the_same_for_the_same_seed_whatever_the_number_of_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, threads: usize, config: &SyntheticConfig| {
+        let out = folder.path().join(name);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| write_synthetic(&out, config, &|_| {})).unwrap();
+        contents(&out)
+    };
+    let one = write("one", 1, &SMALL);
+    assert_eq!(one.len(), 24);
+    assert_eq!(one, write("four", 4, &SMALL));
+    let other: BTreeSet<String> =
+        write("other", 2, &SyntheticConfig { seed: 8, ..SMALL }).into_values().collect();
+    assert!(one.values().all(|hash| !other.contains(hash)));
+}
+
+#[test]
+fn a_cell_does_not_depend_on_how_many_are_drawn() {
+    let more = SyntheticConfig { cells: 1000, ..SMALL };
+    assert_eq!(draw_cell(&SMALL, 9).unwrap(), draw_cell(&more, 9).unwrap());
+    assert_ne!(draw_cell(&SMALL, 9).unwrap().image, draw_cell(&SMALL, 11).unwrap().image);
+}
+
+#[test]
+fn the_folder_is_one_of_the_nihs_kind() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("deep").join("cells");
+    let (calls, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    write_synthetic(&out, &SMALL, &|done| {
+        calls.fetch_add(1, Ordering::Relaxed);
+        most.fetch_max(done, Ordering::Relaxed);
+    })
+    .unwrap();
+    assert_eq!((calls.into_inner(), most.into_inner()), (24, 24));
+    assert_eq!(names_in(&folder.path().join("deep")), ["cells"], "no temporary folder is left");
+
+    let index = Index::open(&out).unwrap();
+    assert_eq!(index.classes, ["Parasitized", "Uninfected"]);
+    assert_eq!((index.samples.len(), index.ignored), (24, 0));
+    let mut patients: BTreeMap<(usize, String), usize> = BTreeMap::new();
+    for sample in &index.samples {
+        *patients.entry((sample.class, sample.patient.clone().unwrap())).or_default() += 1;
+    }
+    // Three of four are infected, each with as many uninfected cells as the healthy one.
+    let expected = [
+        ((0, "C2".to_owned()), 4),
+        ((0, "C3".to_owned()), 4),
+        ((0, "C4".to_owned()), 4),
+        ((1, "C1".to_owned()), 3),
+        ((1, "C2".to_owned()), 3),
+        ((1, "C3".to_owned()), 3),
+        ((1, "C4".to_owned()), 3),
+    ];
+    assert_eq!(patients, BTreeMap::from(expected));
+
+    let number = 8;
+    let cell = draw_cell(&SMALL, number).unwrap();
+    assert_eq!(cell.file_name, "C3P3ThinF_IMG_20150103_101426_cell_9.png");
+    let read = image::open(out.join("Parasitized").join(&cell.file_name)).unwrap();
+    assert_eq!(read.to_rgb8(), cell.image);
+    let healthy = draw_cell(&SMALL, 1).unwrap();
+    assert_eq!((healthy.patient.as_str(), healthy.parasitized), ("C1", false));
+    assert_eq!(healthy.file_name, "C1NThinF_IMG_20150101_080000_cell_2.png");
+}
+
+#[test]
+fn cells_have_the_size_of_real_ones_and_fill_their_picture() {
+    let config = SyntheticConfig { cells: 60, ..SyntheticConfig::default() };
+    let mut square = 0;
+    for number in 0..config.cells {
+        let image = draw_cell(&config, number).unwrap().image;
+        let (width, height) = image.dimensions();
+        assert!((90..=210).contains(&width) && (90..=210).contains(&height), "{number}: {width} x {height}");
+        square += usize::from(width == height);
+        let lit = |pixel: &image::Rgb<u8>| pixel.0 != [0, 0, 0];
+        for (x, y) in [(0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1)] {
+            assert!(!lit(image.get_pixel(x, y)), "{number}: the corner {x}, {y} is black");
+        }
+        let share = image.pixels().filter(|pixel| lit(pixel)).count() as f64 / f64::from(width * height);
+        assert!((0.45..0.9).contains(&share), "{number}: the cell covers {share:.2} of its picture");
+    }
+    assert!(square < 12, "{square} of 60 are square");
+}
+
+#[test]
+fn what_stands_in_the_way_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let full = folder.path().join("full");
+    fs::create_dir(&full).unwrap();
+    fs::write(full.join("notes.txt"), "mine").unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "mine").unwrap();
+    for out in [&full, &file] {
+        let error = write_synthetic(out, &SMALL, &|_| {}).unwrap_err();
+        assert!(matches!(&error, Error::Occupied { path } if path == out), "{error}");
+    }
+    assert_eq!(fs::read_to_string(full.join("notes.txt")).unwrap(), "mine");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
+    assert_eq!(names_in(folder.path()).len(), 2);
+
+    let empty = folder.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    write_synthetic(&empty, &SMALL, &|_| {}).unwrap();
+    assert_eq!(contents(&empty).len(), 24);
+}
+
+#[test]
+fn nothing_is_left_of_a_set_that_was_not_finished() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("cells");
+    let drawn = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        write_synthetic(&out, &SMALL, &|done| assert!(done < 12, "stopped half-way"))
+    }));
+    assert!(drawn.is_err());
+    assert_eq!(names_in(folder.path()), [""; 0]);
+}
+
+#[test]
+fn settings_out_of_range_are_refused_by_name() {
+    let bad = [
+        ("cells", SyntheticConfig { cells: 1, ..SMALL }),
+        ("cells", SyntheticConfig { cells: usize::MAX, ..SMALL }),
+        ("patients", SyntheticConfig { patients: 0, ..SMALL }),
+        ("patients", SyntheticConfig { patients: usize::MAX, ..SMALL }),
+        ("infected_share_of_patients", SyntheticConfig { infected_share_of_patients: 0.0, ..SMALL }),
+        ("infected_share_of_patients", SyntheticConfig { infected_share_of_patients: 1.01, ..SMALL }),
+        ("infected_share_of_patients", SyntheticConfig { infected_share_of_patients: f64::NAN, ..SMALL }),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    for (name, config) in bad {
+        let is_named = |error: &Error| matches!(error, Error::BadSetting { field, .. } if *field == name);
+        assert!(is_named(&config.check().unwrap_err()), "{config:?}");
+        assert!(is_named(&draw_cell(&config, 0).unwrap_err()), "{config:?}");
+        assert!(
+            is_named(&write_synthetic(&folder.path().join("out"), &config, &|_| {}).unwrap_err()),
+            "{config:?}"
+        );
+    }
+    assert!(matches!(draw_cell(&SMALL, 24).unwrap_err(), Error::BadSetting { field: "cell", .. }));
+    assert_eq!(names_in(folder.path()), [""; 0]);
+}
+
+/// What a trivial model may look at.
+#[derive(Clone, Copy, Debug)]
+enum Features {
+    MeanColour,
+    Thumbnail,
+}
+
+impl Features {
+    fn of(self, image: &RgbImage) -> Vec<f64> {
+        match self {
+            Self::MeanColour => (0..3)
+                .map(|c| {
+                    image.pixels().map(|pixel| f64::from(pixel[c])).sum::<f64>() / f64::from(image.width())
+                })
+                .map(|sum| sum / f64::from(image.height()))
+                .collect(),
+            Self::Thumbnail => {
+                resize(image, 8, ResizePolicy::Stretch).iter().map(|&value| f64::from(value)).collect()
+            }
+        }
+    }
+}
+
+/// The best test accuracy of logistic regression over several strengths of regularisation.
+fn best_accuracy(cells: &[DrawnCell], is_test: &[bool], features: Features) -> f64 {
+    let rows: Vec<Vec<f64>> = cells.par_iter().map(|cell| features.of(&cell.image)).collect();
+    let side = |test: bool| -> (Vec<Vec<f64>>, Vec<bool>) {
+        let chosen = || (0..cells.len()).filter(|&i| is_test[i] == test);
+        (chosen().map(|i| rows[i].clone()).collect(), chosen().map(|i| cells[i].parasitized).collect())
+    };
+    let ((mut train, train_labels), (mut test, test_labels)) = (side(false), side(true));
+    standardise(&mut train, &mut test);
+    [1.0, 100.0]
+        .map(|l2| accuracy(&fit(&train, &train_labels, l2), &test, &test_labels))
+        .into_iter()
+        .fold(0.0, f64::max)
+}
+
+/// A fifth of the cells in any order, and all cells of a fifth of the patients.
+fn splits(cells: &[DrawnCell]) -> [(&'static str, Vec<bool>); 2] {
+    let mut is_test: Vec<bool> = (0..cells.len()).map(|i| i % 5 == 0).collect();
+    is_test.shuffle(&mut ChaCha8Rng::seed_from_u64(1));
+    let by_patient =
+        cells.iter().map(|cell| cell.patient[1..].parse::<usize>().unwrap().is_multiple_of(5)).collect();
+    [("random", is_test), ("patient", by_patient)]
+}
+
+#[test]
+fn trivial_models_learn_next_to_nothing() {
+    let config = SyntheticConfig { cells: 1600, ..SyntheticConfig::default() };
+    let mut cells: Vec<DrawnCell> =
+        (0..config.cells).into_par_iter().map(|number| draw_cell(&config, number).unwrap()).collect();
+    for features in [Features::MeanColour, Features::Thumbnail] {
+        for (split, is_test) in splits(&cells) {
+            let reached = best_accuracy(&cells, &is_test, features);
+            assert!(reached <= 0.65, "{features:?}, {split} split: {reached:.3}");
+        }
+    }
+    // The same cells with a trivial sign of their class, to see that the same models would learn one.
+    for cell in cells.iter_mut().filter(|cell| cell.parasitized) {
+        for pixel in cell.image.pixels_mut() {
+            pixel[1] /= 4;
+        }
+    }
+    for features in [Features::MeanColour, Features::Thumbnail] {
+        for (split, is_test) in splits(&cells) {
+            let reached = best_accuracy(&cells, &is_test, features);
+            assert!(reached > 0.95, "{features:?}, {split} split, with a sign: {reached:.3}");
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! The programs as their users call them.
+
+mod support;
+
+use std::{collections::BTreeMap, fs, path::Path, process::Command};
+
+use malaria_resnet::Metrics;
+use serde_json::Value;
+use support::{CELLS, Workbench, fail, program, succeed};
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+fn rows(path: &Path) -> Vec<BTreeMap<String, String>> {
+    csv::Reader::from_path(path).unwrap().deserialize().collect::<Result<_, _>>().unwrap()
+}
+
+#[test]
+fn training_leaves_a_run_directory_that_evaluate_and_predict_agree_with() {
+    let bench = Workbench::new();
+    let said = succeed(bench.train("run").args(["--plot", "figure.svg"]));
+    assert!(said.contains("patient split: no patient is on two sides"), "{said}");
+    assert!(said.contains("Research software, not a medical device"), "{said}");
+    let run = bench.path("run");
+    for file in [
+        "config.json",
+        "split.csv",
+        "history.csv",
+        "checkpoint.safetensors",
+        "weights.safetensors",
+        "predictions.csv",
+        "metrics.json",
+        "plot.png",
+    ] {
+        assert!(fs::metadata(run.join(file)).unwrap().len() > 100, "{file}");
+        assert!(said.contains(&format!("run/{file}")), "the summary leaves out {file}:\n{said}");
+    }
+    assert!(fs::read_to_string(bench.path("figure.svg")).unwrap().contains("<svg"));
+    assert_eq!(fs::read(run.join("plot.png")).unwrap()[..4], *b"\x89PNG");
+
+    // Nobody on two sides; the test set is tested on, once each, and figures are those of the predictions.
+    let split = rows(&run.join("split.csv"));
+    assert_eq!(split.len(), CELLS);
+    let mut sides: BTreeMap<&str, &str> = BTreeMap::new();
+    for row in &split {
+        assert_eq!(sides.entry(&row["patient"]).or_insert(&row["subset"]), &row["subset"], "{row:?}");
+    }
+    let predictions = rows(&run.join("predictions.csv"));
+    let tested: Vec<&str> =
+        split.iter().filter(|row| row["subset"] == "test").map(|row| row["path"].as_str()).collect();
+    assert!(predictions.iter().map(|row| row["path"].as_str()).eq(tested.iter().copied()));
+    let metrics: Metrics = serde_json::from_value(json(&run.join("metrics.json"))).unwrap();
+    assert_eq!(metrics.n_test, predictions.len());
+    let right = predictions.iter().filter(|row| row["class"] == row["predicted"]).count();
+    assert!((metrics.test.accuracy - right as f64 / predictions.len() as f64).abs() < 1e-12);
+    assert!(metrics.test.accuracy > 0.9, "a dark spot should be learned: {}", metrics.test.accuracy);
+    assert_eq!(metrics.test.positive_class, "Parasitized");
+
+    // `evaluate` gives the same figures from the weights on disk, from any folder.
+    let (figures, cells) = (bench.path("figures.json"), bench.path("cells.csv"));
+    let mut evaluate = program("evaluate");
+    evaluate.current_dir("/").arg("--run").arg(&run).arg("--data").arg(bench.path("cells"));
+    let said = succeed(evaluate.arg("--json").arg(&figures).arg("--predictions").arg(&cells));
+    assert!(said.contains("the run's test cells"), "{said}");
+    let again = json(&figures);
+    for (name, value) in [
+        ("accuracy", Some(metrics.test.accuracy)),
+        ("sensitivity", metrics.test.sensitivity),
+        ("specificity", metrics.test.specificity),
+        ("auc", metrics.test.auc),
+    ] {
+        assert_eq!(again[name].as_f64(), value, "{name}");
+    }
+    assert_eq!(rows(&cells), predictions);
+
+    // On all cells it warns of those that were learned from.
+    let mut evaluate = program("evaluate");
+    evaluate.arg("--run").arg(&run).arg("--data").arg(bench.path("cells")).args(["--subset", "all"]);
+    let output = evaluate.output().unwrap();
+    let warning = format!("trained on {} of these cells", CELLS - metrics.n_test);
+    assert!(support::errors(&output).contains(&warning), "{}", support::errors(&output));
+
+    // `predict` says the same of a single picture, in all three forms.
+    let picture = bench.path("cells").join(&predictions[0]["path"]);
+    let probability: f64 = predictions[0]["probability_Parasitized"].parse().unwrap();
+    let mut predict = program("predict");
+    predict.env("MALARIA_RUN", &run).arg(&picture).arg("--json");
+    let said: Value = serde_json::from_str(&succeed(&mut predict)).unwrap();
+    // A batch of another size may add in another order.
+    assert!((said[0]["probability"].as_f64().unwrap() - probability).abs() < 1e-5);
+    assert_eq!(said[0]["class"], predictions[0]["predicted"].as_str());
+    let table = succeed(program("predict").arg("--run").arg(&run).arg(bench.path("cells/Uninfected")));
+    assert_eq!(table.lines().filter(|line| line.contains("Uninfected/C")).count(), CELLS / 2, "{table}");
+    let table = succeed(program("predict").arg("--run").arg(&run).arg(&picture).arg("--csv"));
+    assert!(table.starts_with("path,class,probability,error\n") && table.lines().count() == 2, "{table}");
+}
+
+#[test]
+fn build_dataset_makes_trees_that_train_as_they_are() {
+    let bench = Workbench::new();
+    let mut build = program("build_dataset");
+    build.current_dir(bench.folder.path()).args(["--data", "cells", "--out", "trees", "--seed", "3"]);
+    let said = succeed(&mut build);
+    // 96 cells: int(96 * 0.8) = 76 for training, of which int(76 * 0.1) = 7 for validation.
+    for line in
+        ["training: 69 images", "validation: 7 images", "testing: 20 images", "96 images written, 0 there"]
+    {
+        assert!(said.contains(line), "{said}");
+    }
+    assert!(succeed(&mut build).contains("0 images written, 96 there already"));
+
+    let mut train = program("train_malaria");
+    train.current_dir(bench.folder.path()).args(["--data", "trees", "--out", "run", "--config", "tiny.json"]);
+    let said = succeed(train.args(["--split", "given", "--epochs", "2"]));
+    assert!(said.contains("split as given by the folder"), "{said}");
+    assert_eq!(json(&bench.path("run/metrics.json"))["n_train"], 69);
+    let said = succeed(program("evaluate").current_dir(bench.folder.path()).args([
+        "--run",
+        "run",
+        "--data",
+        "trees/testing",
+    ]));
+    assert!(said.starts_with("20 of trees/testing"), "{said}");
+}
+
+#[test]
+fn a_run_goes_on_after_ctrl_c_and_ends_with_the_same_weights() {
+    let bench = Workbench::new();
+    succeed(&mut bench.train("whole"));
+    let expected = fs::read(bench.path("whole/weights.safetensors")).unwrap();
+
+    // Ask it to stop as soon as it says that the second epoch is under way.
+    use std::io::BufRead;
+    let mut child =
+        bench.train("cut").args(["--progress", "json"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+    let second = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains(r#""batch","epoch":2"#)));
+    assert!(second.is_some(), "no event of epoch 2");
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    lines.for_each(drop);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(!bench.path("cut/weights.safetensors").exists());
+    let said =
+        fail(program("evaluate").args(["--data", "cells", "--run", "cut"]).current_dir(bench.folder.path()));
+    assert!(said.contains("--resume"), "{said}");
+
+    succeed(program("train_malaria").current_dir(bench.folder.path()).args(["--resume", "cut"]));
+    assert!(fs::read(bench.path("cut/weights.safetensors")).unwrap() == expected, "the weights differ");
+    let history = rows(&bench.path("cut/history.csv"));
+    assert!(history.iter().map(|row| row["epoch"].as_str()).eq(["1", "2", "3", "4", "5", "6"]));
+}
+
+#[test]
+fn fine_tuning_starts_from_the_weights_it_is_given() {
+    let bench = Workbench::new();
+    succeed(&mut bench.train("first"));
+    let before = json(&bench.path("first/metrics.json"))["kept"]["validation_loss"].as_f64().unwrap();
+    succeed(bench.train("second").args(["--init", "first", "--epochs", "1", "--lr", "1e-9"]));
+    let after = json(&bench.path("second/metrics.json"))["kept"]["validation_loss"].as_f64().unwrap();
+    // At a rate of nothing the network stays what it was, but for its running statistics.
+    assert!((after - before).abs() < 0.2 * before + 0.05, "{before} before, {after} after");
+}
+
+#[test]
+fn classes_of_any_name_need_their_positive_one_named() {
+    let bench = Workbench::new();
+    fs::rename(bench.path("cells/Parasitized"), bench.path("cells/sick")).unwrap();
+    fs::rename(bench.path("cells/Uninfected"), bench.path("cells/healthy")).unwrap();
+    let said = fail(&mut bench.train("run"));
+    assert!(said.contains("--positive") && said.contains("healthy") && said.contains("sick"), "{said}");
+    let said = succeed(bench.train("run").args(["--positive", "sick", "--epochs", "1"]));
+    assert!(said.contains("for sick: sensitivity"), "{said}");
+}
+
+#[test]
+fn errors_say_what_to_do() {
+    let bench = Workbench::new();
+    let here = bench.folder.path();
+    let train = || {
+        let mut command = program("train_malaria");
+        command.current_dir(here);
+        command
+    };
+    let refuse = |command: &mut Command, words: &[&str]| {
+        let said = fail(command);
+        assert!(words.iter().all(|word| said.contains(word)), "{command:?}: {said}");
+    };
+    refuse(train().args(["--data", "nowhere"]), &["nowhere"]);
+    refuse(train().args(["--data", "cells", "--config", "missing.json"]), &["missing.json"]);
+    refuse(train().args(["--resume", "cells"]), &["cells", "not a run directory"]);
+    refuse(train().args(["--data", "cells", "--recipe", "slow"]), &["slow", "fast, tutorial or best"]);
+    refuse(train().args(["--data", "cells", "--device", "cuda:99"]), &["cuda"]);
+    refuse(bench.train("run").args(["--batch-size", "0"]), &["batch_size", "at least 1"]);
+    refuse(program("predict").current_dir(here).args(["--run", "cells", "cells"]), &["not a run directory"]);
+    refuse(
+        program("predict").current_dir(here).arg("a.png").env("MALARIA_RUN", "x"),
+        &["x", "no such folder"],
+    );
+    assert!(
+        !bench.path("run").exists() && !bench.path("runs").exists(),
+        "what is refused leaves no run behind"
+    );
+
+    // A setting that nobody knows is named, with its line.
+    let text = fs::read_to_string(bench.path("tiny.json")).unwrap().replacen("\"epochs\"", "\"epoch\"", 1);
+    fs::write(bench.path("typo.json"), text).unwrap();
+    let said = fail(train().args(["--data", "cells", "--config", "typo.json"]));
+    assert!(said.contains("typo.json") && said.contains("epoch"), "{said}");
+}
+
+#[test]
+fn a_corrupt_image_stops_a_run_or_is_left_out_by_name() {
+    let bench = Workbench::new();
+    let bad = bench.path("cells/Uninfected/C1P0ThinF_IMG_20150101_cell_9.png");
+    fs::write(&bad, b"\x89PNG\r\n\x1a\n and no more").unwrap();
+    fs::write(bench.path("cells/Uninfected/Thumbs.db"), b"not an image").unwrap();
+    let said = fail(&mut bench.train("run"));
+    assert!(said.contains("cell_9.png"), "{said}");
+
+    let output = bench.train("run").args(["--skip-corrupt", "--epochs", "1"]).output().unwrap();
+    let said = support::errors(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("1 images cannot be read") && said.contains("cell_9.png"), "{said}");
+    assert!(said.contains("1 files are not images"), "{said}");
+    assert_eq!(rows(&bench.path("run/split.csv")).len(), CELLS);
+
+    // `predict` classifies the others, shows the reason, and fails.
+    let output =
+        program("predict").arg("--run").arg(bench.path("run")).arg(bad.parent().unwrap()).output().unwrap();
+    assert!(!output.status.success());
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(
+        table.matches("Uninfected/C").count(),
+        CELLS / 2 + 2,
+        "each once, the bad one with its path again: {table}"
+    );
+    assert!(table.contains("unreadable"), "{table}");
+}
+
+#[test]
+fn a_damaged_weights_file_is_a_clear_error() {
+    let bench = Workbench::new();
+    succeed(bench.train("run").args(["--epochs", "1"]));
+    let weights = bench.path("run/weights.safetensors");
+    let whole = fs::read(&weights).unwrap();
+    for bytes in [&whole[..whole.len() / 2], b"\x89PNG\r\n\x1a\n", b""] {
+        fs::write(&weights, bytes).unwrap();
+        let said = fail(program("predict").arg("--run").arg(bench.path("run")).arg(bench.path("cells")));
+        assert!(said.contains("weights.safetensors"), "{said}");
+    }
+}
+
+#[test]
+fn a_run_directory_belongs_to_one_run() {
+    let bench = Workbench::new();
+    succeed(bench.train("run").args(["--epochs", "1"]));
+    let said = fail(&mut bench.train("run"));
+    assert!(said.contains("--resume") && said.contains("--out"), "{said}");
+    // Changed data are noticed when the run goes on.
+    let cell = fs::read_dir(bench.path("cells/Uninfected")).unwrap().next().unwrap().unwrap().path();
+    fs::remove_file(&cell).unwrap();
+    let said = fail(program("train_malaria").current_dir(bench.folder.path()).args(["--resume", "run"]));
+    assert!(said.contains(cell.file_name().unwrap().to_str().unwrap()), "{said}");
+}

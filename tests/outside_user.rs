@@ -1,0 +1,92 @@
+//! A crate outside the workspace, made by following the README to the letter, builds and runs; so does its program
+//! without cargo, in another folder, with an empty environment.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::{env, fs};
+
+/// The crate is kept in `tests/outside_user`; the README shows the same files.
+const FILES: [&str; 4] = ["Cargo.toml", ".cargo/config.toml", "build.rs", "src/main.rs"];
+
+/// What stands for the clone in the README.
+const PLACEHOLDER: &str = "/path/to/malaria-resnet";
+
+#[test]
+fn a_crate_that_follows_the_readme_builds_and_runs_anywhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    for name in FILES {
+        let text = fs::read_to_string(root.join("tests/outside_user").join(name)).unwrap();
+        assert!(readme.contains(&format!("\n{text}```")), "README.md does not show tests/outside_user/{name}:\n{text}");
+        let path = outside.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text.replace(PLACEHOLDER, root.to_str().unwrap())).unwrap();
+    }
+
+    // Not to the letter, and only to be quick: the versions and settings that everything here is already built with.
+    fs::copy(root.join("Cargo.lock"), outside.path().join("Cargo.lock")).unwrap();
+    let profiles = outside.path().join("profiles.toml");
+    fs::write(&profiles, profiles_of(&fs::read_to_string(root.join("Cargo.toml")).unwrap())).unwrap();
+    let (target, profile) = target_and_profile();
+
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["run", "--offline", "--profile", &profile, "--config"]).arg(&profiles);
+    forget_this_cargo(&mut cargo, root);
+    cargo.env("CARGO_TARGET_DIR", &target).current_dir(outside.path());
+    let under_cargo = succeed(&mut cargo);
+    assert!(under_cargo.starts_with("[5, 2] from 2150472 parameters on the "), "{under_cargo}");
+
+    let folder = if profile == "dev" { "debug" } else { &profile };
+    let program = target.join(folder).join("outside-user");
+    let alone = succeed(Command::new(program).env_clear().current_dir("/"));
+    assert_eq!(alone, under_cargo);
+}
+
+/// The `[profile…]` tables of a manifest, which cargo also reads from a configuration file.
+fn profiles_of(manifest: &str) -> String {
+    let mut inside = false;
+    let mut tables = String::new();
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            inside = line.starts_with("[profile");
+        }
+        if inside {
+            tables.push_str(line);
+            tables.push('\n');
+        }
+    }
+    tables
+}
+
+/// Where this test lies tells both: `target/debug/deps/outside_user-…`.
+fn target_and_profile() -> (PathBuf, String) {
+    let test = env::current_exe().unwrap();
+    let folder = test.ancestors().nth(2).unwrap();
+    let profile = match folder.file_name().unwrap().to_str().unwrap() {
+        "debug" => "dev",
+        other => other,
+    };
+    (folder.parent().unwrap().to_owned(), profile.to_owned())
+}
+
+/// Takes back what the cargo that started this test has added to the environment.
+fn forget_this_cargo(command: &mut Command, root: &Path) {
+    for (name, _) in env::vars_os() {
+        let name = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"].iter().any(|of| name.starts_with(of)) {
+            command.env_remove(&*name);
+        }
+    }
+    command.env_remove("LD_LIBRARY_PATH").env_remove("DYLD_FALLBACK_LIBRARY_PATH");
+    // A libtorch of the user's own stays: it wins outside as well.
+    if env::var_os("LIBTORCH").is_some_and(|libtorch| Path::new(&libtorch) == root.join(".libtorch")) {
+        command.env_remove("LIBTORCH");
+    }
+}
+
+fn succeed(command: &mut Command) -> String {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    assert!(status.success(), "{command:?}\n{}", String::from_utf8_lossy(&stderr));
+    String::from_utf8(stdout).unwrap()
+}

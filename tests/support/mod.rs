@@ -1,0 +1,136 @@
+//! What the whole-program tests share: pictures to learn from, a network that learns them in seconds, and the programs.
+
+// Each test program uses its own part.
+#![allow(dead_code)]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use image::{Rgb, RgbImage};
+use malaria_resnet::{
+    ExperimentConfig, ImageConfig, Recipe,
+    dataset::{Protocol, ResizePolicy},
+    model::ResNetConfig,
+    training::ImageSize,
+};
+
+/// Patients, each with three cells of either class.
+pub(crate) const PATIENTS: usize = 16;
+/// Cells in all.
+pub(crate) const CELLS: usize = PATIENTS * 6;
+
+/// Draws `Parasitized` and `Uninfected` into `folder`: discs with and without a dark spot, named as NIH names them.
+pub(crate) fn draw_cells(folder: &Path) {
+    for class in ["Parasitized", "Uninfected"] {
+        fs::create_dir_all(folder.join(class)).unwrap();
+    }
+    for patient in 0..PATIENTS {
+        for cell in 0..6 {
+            let infected = cell < 3;
+            let side = 20 + 2 * (patient % 3) as u32;
+            let picture = RgbImage::from_fn(side + 4, side, |x, y| {
+                let (dx, dy) = (f64::from(x) - f64::from(side) / 2.0, f64::from(y) - f64::from(side) / 2.0);
+                let spot = f64::hypot(dx - 2.0 + cell as f64, dy) < 4.0;
+                let pink = 190 + (patient * 3) as u8;
+                match f64::hypot(dx, dy) < f64::from(side) / 2.2 {
+                    true if spot && infected => Rgb([90, 30, 120]),
+                    true => Rgb([pink, 150, 160]),
+                    false => Rgb([0, 0, 0]),
+                }
+            });
+            let class = if infected { "Parasitized" } else { "Uninfected" };
+            let name = format!("C{}P{patient}ThinF_IMG_20150101_cell_{cell}.png", patient + 1);
+            picture.save(folder.join(class).join(name)).unwrap();
+        }
+    }
+}
+
+/// Settings that learn those cells in a few seconds, with averaging and a change of image size on, as a file.
+pub(crate) fn tiny_config(file: &Path) {
+    let mut config = ExperimentConfig::new(Recipe::Fast, Protocol::Patient, 1);
+    config.image = ImageConfig { pixels: 16, resize: ResizePolicy::Stretch };
+    config.model = ResNetConfig {
+        stages: vec![1, 1],
+        filters: vec![8, 16, 16],
+        input_size: 16,
+        ..ResNetConfig::tutorial()
+    };
+    config.train.epochs = 6;
+    config.train.batch_size = 8;
+    config.train.image_sizes =
+        vec![ImageSize { from_epoch: 1, pixels: 8 }, ImageSize { from_epoch: 3, pixels: 16 }];
+    config.train.average_decay = Some(0.8);
+    fs::write(file, serde_json::to_string(&config).unwrap()).unwrap();
+}
+
+/// One of the example programs, as cargo built it beside this test.
+pub(crate) fn program(name: &str) -> Command {
+    let test = std::env::current_exe().unwrap();
+    let path = test.parent().unwrap().with_file_name("examples").join(name);
+    assert!(
+        path.exists(),
+        "{} is not built: run `cargo test`, or `cargo build --examples` first",
+        path.display()
+    );
+    let mut command = Command::new(path);
+    command.env_remove("MALARIA_DATA").env_remove("MALARIA_RUN");
+    command
+}
+
+/// Runs a program that has to succeed, and gives its standard output.
+#[track_caller]
+pub(crate) fn succeed(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?} failed:\n{}", errors(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs a program that has to fail, and gives what it says of it.
+#[track_caller]
+pub(crate) fn fail(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(!output.status.success(), "{command:?} should have failed");
+    let said = errors(&output);
+    assert!(!said.contains("panicked"), "{command:?} panicked:\n{said}");
+    said
+}
+
+pub(crate) fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A folder with cells, settings and a finished run, made by the program itself.
+pub(crate) struct Workbench {
+    pub(crate) folder: tempfile::TempDir,
+}
+
+impl Workbench {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        draw_cells(&folder.path().join("cells"));
+        tiny_config(&folder.path().join("tiny.json"));
+        Self { folder }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// `train_malaria` on the drawn cells with the tiny settings, on one thread, into `run`.
+    pub(crate) fn train(&self, run: &str) -> Command {
+        let mut command = program("train_malaria");
+        command.current_dir(self.folder.path()).args([
+            "--config",
+            "tiny.json",
+            "--data",
+            "cells",
+            "--threads",
+            "2",
+        ]);
+        command.args(["--device", "cpu", "--out", run]);
+        command
+    }
+}

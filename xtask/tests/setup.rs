@@ -1,0 +1,254 @@
+//! Set-up from end to end in an empty workspace, with small wheels and a `python3` that only pretends to be one.
+//!
+//! Each case is a process of its own, this test program started again: what `python3` is, and whether the user has a
+//! libtorch of their own, is a matter of the environment; and a process can be killed.
+
+#![cfg(target_os = "linux")]
+
+mod world;
+
+use std::time::Duration;
+
+use world::World;
+
+const HEADER: &str = "include/torch/csrc/api/include/torch/torch.h";
+
+#[test]
+fn only_what_is_wanted_is_unpacked_and_the_folder_passes_the_check_of_the_build() {
+    let world = World::new();
+    let output = world.setup(&[]);
+    assert!(output.ok, "{}", output.text);
+    for (path, expected) in [
+        (HEADER, "// torch"),
+        ("lib/libtorch_cpu.so", "cpu library"),
+        ("lib/libc10.so", "c10 library"),
+        ("lib/libcudart.so.13", "cudart library"),
+        ("lib/libtorch.so", "INPUT(libtorch_cpu.so libc10.so)\n"),
+        ("build-version", "2.13.0+cpu\n"),
+    ] {
+        assert_eq!(world.read(path).as_deref(), Some(expected), "{path}");
+    }
+    for path in ["lib/libtorch_cuda.so", "lib/libtorch_python.so", "wheels", "lib/libcheckpoint.so"] {
+        assert_eq!(world.read(path), None, "{path}");
+    }
+    assert_eq!(world.leftovers(), Vec::<String>::new());
+    assert!(output.text.contains("torch 2.13.0") && output.text.contains("to fetch"), "{}", output.text);
+
+    let settings =
+        malaria_libtorch_locate::Settings { libtorch: Some(world.libtorch()), ..Default::default() };
+    let found = malaria_libtorch_locate::locate(&settings).unwrap();
+    assert!(!found.has_cuda && found.version == "2.13.0");
+}
+
+#[test]
+fn a_second_run_does_nothing_and_needs_no_python() {
+    let world = World::new();
+    assert!(world.setup(&[]).ok);
+    world.remove_python();
+    let again = world.setup(&[]);
+    assert!(again.ok && again.text.contains("outcome AlreadyThere"), "{}", again.text);
+    assert_eq!(world.downloads(), 2);
+}
+
+#[test]
+fn damage_is_seen_and_made_good() {
+    let world = World::new();
+    assert!(world.setup(&[]).ok);
+    world.write("lib/libc10.so", "cut");
+    let again = world.setup(&[]);
+    assert!(again.ok && again.text.contains("outcome Installed"), "{}", again.text);
+    assert_eq!(world.read("lib/libc10.so").as_deref(), Some("c10 library"));
+}
+
+#[test]
+fn other_pins_than_those_it_was_made_of_replace_it() {
+    let world = World::new();
+    assert!(world.setup(&[]).ok);
+    let newer = world.setup(&[("FAKE_RELEASE", "2")]);
+    assert!(newer.ok && newer.text.contains("outcome Installed"), "{}", newer.text);
+    assert_eq!(world.read("lib/libtorch_cpu.so").as_deref(), Some("cpu library, release 2"));
+}
+
+#[test]
+fn cuda_and_cpu_take_each_others_place_but_only_on_demand() {
+    let world = World::new();
+    assert!(world.setup(&[("WISH", "cuda")]).ok);
+    assert_eq!(world.read("lib/libtorch_cuda.so").as_deref(), Some("cuda library"));
+    assert_eq!(world.read("lib/libtorch.so").as_deref(), Some("the wheel's own"));
+    assert_eq!(world.read("lib/libcheckpoint.so").as_deref(), Some("another"));
+    assert_eq!(world.read("lib/libtorch_python.so"), None);
+    assert_eq!(world.read("build-version").as_deref(), Some("2.13.0+cu130\n"));
+
+    let any = world.setup(&[]);
+    assert!(any.text.contains("outcome AlreadyThere"), "{}", any.text);
+    let cpu = world.setup(&[("WISH", "cpu")]);
+    assert!(cpu.text.contains("outcome Installed"), "{}", cpu.text);
+    assert_eq!(world.read("lib/libtorch_cuda.so"), None);
+    assert_eq!(world.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn a_wheel_with_another_hash_or_size_is_refused() {
+    for (mode, names) in [("altered", "SHA-256"), ("longer", "bytes instead of")] {
+        let world = World::new();
+        let output = world.setup(&[("FAKE_MODE", mode)]);
+        assert!(!output.ok && output.text.contains(names), "{}", output.text);
+        assert!(
+            output.text.contains("torch-2.13.0-cp311-cp311-manylinux_2_28_x86_64.whl"),
+            "{}",
+            output.text
+        );
+        assert!(!world.libtorch().exists());
+        assert_eq!(world.leftovers(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_failure_of_pip_is_one_message_and_the_old_libtorch_stays() {
+    let world = World::new();
+    assert!(world.setup(&[]).ok);
+    let output = world.setup(&[("WISH", "cuda"), ("FAKE_MODE", "fail")]);
+    assert!(!output.ok, "{}", output.text);
+    assert!(output.text.contains("pip could not fetch torch 2.13.0: ERROR: No matching"), "{}", output.text);
+    assert_eq!(world.read("lib/libtorch_cpu.so").as_deref(), Some("cpu library"));
+    assert_eq!(world.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn no_python_and_no_pip_are_told_apart() {
+    let world = World::new();
+    let no_pip = world.setup(&[("FAKE_MODE", "no-pip")]);
+    assert!(!no_pip.ok && no_pip.text.contains("No module named pip"), "{}", no_pip.text);
+    assert!(no_pip.text.contains("ensurepip"), "{}", no_pip.text);
+    world.remove_python();
+    let no_python = world.setup(&[]);
+    assert!(!no_python.ok && no_python.text.contains("there is no `python3`"), "{}", no_python.text);
+}
+
+#[test]
+fn too_little_disk_space_is_seen_before_anything_is_fetched() {
+    let world = World::new();
+    let output = world.setup(&[("FAKE_UNPACKED", "1000000000000000")]);
+    assert!(!output.ok && output.text.contains("free disk space"), "{}", output.text);
+    assert_eq!(world.downloads(), 0);
+}
+
+#[test]
+fn a_killed_setup_leaves_nothing_that_looks_whole_and_the_next_one_clears_up() {
+    let world = World::new();
+    let mut child = world.spawn(&[("FAKE_MODE", "hang")]);
+    world.wait_for("hanging");
+    assert_eq!(world.leftovers().len(), 1, "it works in a folder beside the real one");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!world.libtorch().exists());
+
+    let output = world.setup(&[]);
+    assert!(output.ok && output.text.contains("outcome Installed"), "{}", output.text);
+    assert_eq!(world.read("lib/libtorch_cpu.so").as_deref(), Some("cpu library"));
+    assert_eq!(world.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn a_setup_that_is_told_to_end_clears_up_itself() {
+    let world = World::new();
+    let child = world.spawn(&[("FAKE_MODE", "hang")]);
+    world.wait_for("hanging");
+    world.terminate(&child);
+    let output = World::output(child);
+    assert!(!output.ok && output.text.contains("interrupted"), "{}", output.text);
+    assert!(!world.libtorch().exists());
+    assert_eq!(world.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn a_setup_cut_off_between_its_renames_is_undone() {
+    let world = World::new();
+    assert!(world.setup(&[]).ok);
+    std::fs::rename(world.libtorch(), world.libtorch().with_file_name(".libtorch.old")).unwrap();
+    let output = world.setup(&[]);
+    assert!(output.ok && output.text.contains("outcome AlreadyThere"), "{}", output.text);
+    assert_eq!(world.read("lib/libtorch_cpu.so").as_deref(), Some("cpu library"));
+    assert_eq!(world.downloads(), 2);
+}
+
+#[test]
+fn two_at_once_fetch_once() {
+    let world = World::new();
+    let first = world.spawn(&[("FAKE_MODE", "slow")]);
+    world.wait_for("slow");
+    let second = world.spawn(&[]);
+    let (first, second) = (World::output(first), World::output(second));
+    assert!(first.ok && first.text.contains("outcome Installed"), "{}", first.text);
+    assert!(second.ok && second.text.contains("outcome AlreadyThere"), "{}", second.text);
+    assert!(second.text.contains("Another set-up is running"), "{}", second.text);
+    assert_eq!(world.downloads(), 2);
+}
+
+#[test]
+fn a_libtorch_of_the_users_own_is_checked_and_left_alone() {
+    let theirs = World::new();
+    assert!(theirs.setup(&[]).ok);
+    let folder = theirs.libtorch();
+    let own = [("LIBTORCH", folder.to_str().unwrap())];
+
+    let world = World::new();
+    world.remove_python();
+    let used = world.setup(&own);
+    assert!(
+        used.ok && used.text.contains("outcome Own") && used.text.contains("LIBTORCH is set"),
+        "{}",
+        used.text
+    );
+    assert!(!world.libtorch().exists());
+
+    let with_cuda = world.setup(&[own[0], ("WISH", "cuda")]);
+    assert!(!with_cuda.ok && with_cuda.text.contains("it has no CUDA"), "{}", with_cuda.text);
+
+    theirs.write("build-version", "2.5.1+cu124\n");
+    let other_release = world.setup(&own);
+    assert!(!other_release.ok, "{}", other_release.text);
+    assert!(other_release.text.contains("2.13.0 is needed") && other_release.text.contains("2.5.1"));
+
+    theirs.write("build-version", "2.13.0\n");
+    std::fs::remove_file(folder.join("lib/libc10.so")).unwrap();
+    let incomplete = world.setup(&own);
+    assert!(!incomplete.ok && incomplete.text.contains("libc10.so is missing"), "{}", incomplete.text);
+}
+
+#[test]
+fn the_workspaces_own_libtorch_in_the_environment_is_not_taken_for_the_users() {
+    let world = World::new();
+    let folder = world.libtorch();
+    let output = world.setup(&[("LIBTORCH", folder.to_str().unwrap())]);
+    assert!(output.ok && output.text.contains("outcome Installed"), "{}", output.text);
+}
+
+#[test]
+fn the_pytorch_of_the_users_python_is_checked_too() {
+    let theirs = World::new();
+    assert!(theirs.setup(&[]).ok);
+    let folder = theirs.libtorch();
+    let world = World::new();
+    let python = [("LIBTORCH_USE_PYTORCH", "1"), ("FAKE_TORCH", folder.to_str().unwrap())];
+    for (version, ok, says) in [
+        ("2.13.0+cu130", true, "outcome Own"),
+        ("2.4.0", false, "2.4.0"),
+        ("", false, "No package metadata was found for torch"),
+    ] {
+        let output = world.setup(&[python[0], python[1], ("FAKE_TORCH_VERSION", version)]);
+        assert!(output.ok == ok && output.text.contains(says), "{}", output.text);
+    }
+    assert!(!world.libtorch().exists());
+}
+
+/// Not a test: what the tests above start as a process of its own.
+#[test]
+fn child() {
+    if std::env::var_os("XTASK_CHILD").is_some() {
+        world::run_setup_as_told();
+    }
+}
+
+/// How long to wait for a child to get somewhere, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
