@@ -18,7 +18,10 @@ fn a_crate_that_follows_the_readme_builds_and_runs_anywhere() {
     let outside = tempfile::tempdir().unwrap();
     for name in FILES {
         let text = fs::read_to_string(root.join("tests/outside_user").join(name)).unwrap();
-        assert!(readme.contains(&format!("\n{text}```")), "README.md does not show tests/outside_user/{name}:\n{text}");
+        assert!(
+            readme.contains(&format!("\n{text}```")),
+            "README.md does not show tests/outside_user/{name}:\n{text}"
+        );
         let path = outside.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text.replace(PLACEHOLDER, root.to_str().unwrap())).unwrap();
@@ -74,7 +77,10 @@ fn target_and_profile() -> (PathBuf, String) {
 fn forget_this_cargo(command: &mut Command, root: &Path) {
     for (name, _) in env::vars_os() {
         let name = name.to_string_lossy();
-        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"].iter().any(|of| name.starts_with(of)) {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"]
+            .iter()
+            .any(|of| name.starts_with(of))
+        {
             command.env_remove(&*name);
         }
     }

@@ -8,7 +8,7 @@ use std::{
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
-use malaria_resnet::{DataSummary, Progress, training::Event};
+use malaria_resnet::{DataSummary, Progress, dataset::DownloadProgress, training::Event};
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -57,6 +57,26 @@ impl Console {
         match self.bar.lock() {
             Ok(bar) if self.style == Style::Auto && !bar.is_finished() => bar.suspend(|| eprintln!("{line}")),
             _ => eprintln!("{line}"),
+        }
+    }
+
+    /// Shows how a download goes.
+    pub(crate) fn download(&self, progress: DownloadProgress) {
+        match progress {
+            DownloadProgress::Connecting { url, have: 0 } => self.say(&format!("fetching {url}")),
+            DownloadProgress::Connecting { url, have } => {
+                self.say(&format!("fetching {url}, {} MB of it here already", have / 1_000_000));
+            }
+            DownloadProgress::Receiving { received, total: Some(total) } => {
+                self.count("fetching (kB)", (received / 1000) as usize, (total / 1000) as usize);
+            }
+            DownloadProgress::Retrying { problem, wait } => {
+                self.say(&format!("{problem}; trying again in {} s", wait.as_secs()));
+            }
+            DownloadProgress::GivingUp { url, problem } => self.say(&format!("giving up {url}: {problem}")),
+            DownloadProgress::Verifying => self.say("checking size and hash"),
+            DownloadProgress::Unpacking { done, total } => self.count("unpacking", done, total),
+            _ => {}
         }
     }
 

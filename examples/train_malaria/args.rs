@@ -34,6 +34,9 @@ pub(crate) struct Args {
     /// Fetch NLM's data set (27,558 cells, about 350 MB) into ./cell_images first, if it is not there
     #[arg(long, conflicts_with = "data")]
     pub(crate) download: bool,
+    /// Fetch it from here instead; several are tried in turn
+    #[arg(long, value_name = "URL", requires = "download")]
+    pub(crate) url: Vec<String>,
     /// Run directory to make [default: runs/RECIPE-SPLIT-seedN, numbered if it is there]
     #[arg(long, value_name = "RUN_DIR")]
     pub(crate) out: Option<PathBuf>,

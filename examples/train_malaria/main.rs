@@ -12,7 +12,12 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Result;
 use args::Args;
 use clap::Parser;
-use malaria_resnet::{Context, ExperimentConfig, plot_history, resume, train, training::Outcome};
+use malaria_resnet::{
+    Context, ExperimentConfig,
+    dataset::{self, DownloadConfig},
+    plot_history, resume, train,
+    training::Outcome,
+};
 use support::{STOP, command, console::Console, stop_on_signal, words};
 
 fn main() -> Result<ExitCode> {
@@ -26,7 +31,7 @@ fn main() -> Result<ExitCode> {
     let summary = match &args.resume {
         Some(run) => resume(run, context)?,
         None => {
-            let config = args.settings(None)?;
+            let config = args.settings(download(&args, &console)?)?;
             if config.data.is_none() {
                 console.say(
                     "no cells given, so drawn ones are used: figures on them say nothing about malaria. \
@@ -57,6 +62,19 @@ fn main() -> Result<ExitCode> {
     println!("Research software, not a medical device.\n\nwritten:");
     summary.files.iter().chain(&args.plot).for_each(|file| println!("  {}", file.display()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Fetches NLM's data set where that is asked for, and gives its folder.
+fn download(args: &Args, console: &Console) -> Result<Option<PathBuf>> {
+    if !args.download {
+        return Ok(None);
+    }
+    let mut config = DownloadConfig::default();
+    if !args.url.is_empty() {
+        config.urls.clone_from(&args.url);
+    }
+    let folder = dataset::download(&config, ".".as_ref(), &mut |progress| console.download(progress))?;
+    Ok(Some(folder))
 }
 
 /// `runs/RECIPE-SPLIT-seedN`, or the first of `-2`, `-3`, … that is not there yet.

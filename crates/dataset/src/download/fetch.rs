@@ -7,7 +7,7 @@ use ureq::http::header::{CONTENT_RANGE, ETAG, HeaderMap, HeaderName, IF_RANGE, L
 use ureq::http::{Response, Uri};
 
 use super::part::{Part, Source};
-use super::{DownloadConfig, DownloadProblem, Failure, Progress};
+use super::{DownloadConfig, DownloadProblem, DownloadProgress, Failure};
 
 /// Bytes read at once.
 const CHUNK: usize = 1 << 16;
@@ -41,11 +41,11 @@ pub(super) fn fetch(
     agent: &Agent,
     url: &str,
     part: &mut Part,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut dyn FnMut(DownloadProgress),
 ) -> Result<(), Failure> {
     let resume = resume_headers(config, url, part);
     let have = if resume.is_empty() { 0 } else { part.len() };
-    progress(Progress::Connecting { url: url.to_owned(), have });
+    progress(DownloadProgress::Connecting { url: url.to_owned(), have });
     let mut request = agent.get(url);
     for (name, value) in resume {
         request = request.header(name, value);
@@ -97,7 +97,7 @@ fn begin(
     url: &str,
     response: Response<ureq::Body>,
     part: &mut Part,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut dyn FnMut(DownloadProgress),
 ) -> Result<(), Failure> {
     let total = response.body().content_length();
     let validator = validator(response.headers());
@@ -132,7 +132,7 @@ fn receive(
     mut body: impl Read,
     total: Option<u64>,
     part: &mut Part,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut dyn FnMut(DownloadProgress),
 ) -> Result<(), Failure> {
     let mut chunk = vec![0; CHUNK];
     loop {
@@ -140,7 +140,7 @@ fn receive(
             Ok(0) => return Ok(()),
             Ok(read) => {
                 part.append(&chunk[..read])?;
-                progress(Progress::Receiving { received: part.len(), total });
+                progress(DownloadProgress::Receiving { received: part.len(), total });
                 // A server that tells no size could go on for ever.
                 if part.len() > config.most_bytes {
                     part.clear()?;

@@ -29,7 +29,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// What a download is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Progress {
+pub enum DownloadProgress {
     /// A request is sent.
     Connecting {
         /// Where to.
@@ -105,7 +105,7 @@ impl From<DownloadProblem> for Failure {
 pub fn download(
     config: &DownloadConfig,
     out_dir: &Path,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut dyn FnMut(DownloadProgress),
 ) -> Result<PathBuf> {
     config.check()?;
     let target = out_dir.join(FOLDER);
@@ -133,7 +133,7 @@ pub fn download(
                 return Err(error);
             }
             Err(Failure::There { problem, .. }) => {
-                progress(Progress::GivingUp { url: url.clone(), problem: problem.to_string() });
+                progress(DownloadProgress::GivingUp { url: url.clone(), problem: problem.to_string() });
                 failures.push((url.clone(), problem));
             }
         }
@@ -148,7 +148,7 @@ fn from_url(
     url: &str,
     part: &mut Part,
     target: &Path,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut dyn FnMut(DownloadProgress),
 ) -> Result<(), Failure> {
     let agent = agent(config, url);
     let mut retries = 0;
@@ -167,7 +167,7 @@ fn from_url(
             return Err(Failure::There { problem, lasting });
         }
         let wait = config.first_wait.saturating_mul(1 << retries.min(16)).min(LONGEST_WAIT);
-        progress(Progress::Retrying { problem: problem.to_string(), wait });
+        progress(DownloadProgress::Retrying { problem: problem.to_string(), wait });
         std::thread::sleep(wait);
         retries += 1;
     }
@@ -179,12 +179,12 @@ fn attempt(
     url: &str,
     part: &mut Part,
     target: &Path,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut dyn FnMut(DownloadProgress),
 ) -> Result<(), Failure> {
     if !part.is_whole(config.expected_bytes) {
         fetch(config, agent, url, part, progress)?;
     }
-    progress(Progress::Verifying);
+    progress(DownloadProgress::Verifying);
     let checked = part
         .verify(config)
         .and_then(|()| create_folder_whole(target, |folder| unpack(part.file(), config, folder, progress)));

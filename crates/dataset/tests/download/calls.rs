@@ -1,0 +1,93 @@
+//! Calls beside and after one another, and calls that lead nowhere.
+
+use std::fs;
+use std::time::Duration;
+
+use malaria_dataset::{DownloadConfig, DownloadProgress, Error, Index, download};
+
+use crate::server::{Answer, Server};
+use crate::support::{Out, archive, config};
+
+#[test]
+fn a_folder_with_other_contents_is_not_taken_for_a_download_and_not_touched() {
+    let archive = archive();
+    let server = Server::start(&archive, &[Answer::Good]);
+    let out = Out::new();
+    out.download(&config(&[&server], &archive)).unwrap();
+    let lost = out.path().join("cell_images/Uninfected/C1_thinF_IMG_1_cell_1.png");
+    fs::remove_file(&lost).unwrap();
+    match out.download(&config(&[&server], &archive)).unwrap_err() {
+        Error::DownloadIncomplete { path, expected: 3, found: 2 } => {
+            assert_eq!(path, out.path().join("cell_images/Uninfected"));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(out.names(), ["cell_images"]);
+    assert_eq!(Index::open(&out.path().join("cell_images")).unwrap().samples.len(), 5);
+    assert_eq!(server.starts(), [0]);
+}
+
+#[test]
+fn two_downloads_to_one_folder_do_not_mix() {
+    let archive = archive();
+    let server = Server::start(&archive, &[Answer::Good]);
+    let out = Out::new();
+    let config = config(&[&server], &archive);
+    let mut second = None;
+    download(&config, out.path(), &mut |event| {
+        if event == DownloadProgress::Verifying {
+            second = Some(out.download(&config));
+        }
+    })
+    .unwrap();
+    assert!(matches!(second, Some(Err(Error::DownloadBusy { .. }))), "{second:?}");
+    out.assert_done();
+}
+
+#[test]
+fn a_stop_while_unpacking_leaves_nothing_that_looks_finished() {
+    let archive = archive();
+    let server = Server::start(&archive, &[Answer::Good]);
+    let out = Out::new();
+    let config = config(&[&server], &archive);
+    let stopped = std::panic::catch_unwind(|| {
+        download(&config, out.path(), &mut |event| {
+            assert_ne!(event, DownloadProgress::Unpacking { done: 3, total: 6 }, "stopped half-way");
+        })
+    });
+    assert!(stopped.is_err());
+    out.assert_part(&archive, archive.len());
+    out.download(&config).unwrap();
+    out.assert_done();
+    assert_eq!(server.starts(), [0]);
+}
+
+#[test]
+fn settings_out_of_range_are_refused_by_name() {
+    let good = DownloadConfig::default();
+    good.check().unwrap();
+    let none = Duration::ZERO;
+    let web = |url: &str| vec![url.to_owned()];
+    let bad = [
+        ("urls", DownloadConfig { urls: Vec::new(), ..good.clone() }),
+        ("urls", DownloadConfig { urls: web("ftp://example.org/a.zip"), ..good.clone() }),
+        ("urls", DownloadConfig { urls: web("/home/me/cell_images.zip"), ..good.clone() }),
+        ("urls", DownloadConfig { urls: web(""), ..good.clone() }),
+        ("expected_sha256", DownloadConfig { expected_sha256: Some("0a94".to_owned()), ..good.clone() }),
+        ("expected_bytes", DownloadConfig { expected_bytes: Some(0), ..good.clone() }),
+        ("images_per_class", DownloadConfig { images_per_class: 0, ..good.clone() }),
+        ("most_bytes", DownloadConfig { most_bytes: 0, ..good.clone() }),
+        ("most_bytes", DownloadConfig { most_bytes: 353_452_850, ..good.clone() }),
+        ("most_entries", DownloadConfig { most_entries: 0, ..good.clone() }),
+        ("connect_timeout", DownloadConfig { connect_timeout: none, ..good.clone() }),
+        ("stall_timeout", DownloadConfig { stall_timeout: none, ..good }),
+    ];
+    let out = Out::new();
+    for (name, config) in bad {
+        match out.download(&config).unwrap_err() {
+            Error::BadSetting { field, .. } => assert_eq!(field, name, "{config:?}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    out.assert_empty();
+}
