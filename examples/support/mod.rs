@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(crate) static STOP: AtomicBool = AtomicBool::new(false);
 
 /// Lets Ctrl-C and SIGTERM finish the batch under way instead of killing the program.
+#[allow(clippy::exit, reason = "whoever asks twice does not want to wait")]
 pub(crate) fn stop_on_signal() -> anyhow::Result<()> {
     ctrlc::set_handler(|| {
         if STOP.swap(true, Ordering::Relaxed) {
