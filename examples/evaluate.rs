@@ -69,13 +69,7 @@ fn main() -> Result<()> {
         console.say(&format!("warning: left out {image}"));
     }
     let which = if report.judged == Judged::Test { "the run's test cells" } else { "all cells" };
-    println!(
-        "{} of {}: {} ({which})\nmodel: {}",
-        report.figures.n,
-        args.data.display(),
-        report.figures.n,
-        run.display()
-    );
+    println!("{} cells of {} ({which})\nmodel: {}", report.figures.n, args.data.display(), run.display());
     if report.judged == Judged::Test {
         println!("{}", words::protocol_note(report.protocol));
     }

@@ -121,7 +121,7 @@ fn build_dataset_makes_trees_that_train_as_they_are() {
         "--data",
         "trees/testing",
     ]));
-    assert!(said.starts_with("20 of trees/testing"), "{said}");
+    assert!(said.starts_with("20 cells of trees/testing"), "{said}");
 }
 
 #[test]

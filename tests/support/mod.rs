@@ -128,7 +128,7 @@ impl Workbench {
             "--data",
             "cells",
             "--threads",
-            "2",
+            "1",
         ]);
         command.args(["--device", "cpu", "--out", run]);
         command
