@@ -51,7 +51,7 @@ pub(crate) struct Args {
     /// build_dataset as it is [default: given for such a tree, else random]
     #[arg(long, value_name = "random|patient|given")]
     pub(crate) split: Option<Protocol>,
-    /// Passes over the training set [default: the recipe's]
+    /// Passes over the training set [default: the recipe's; on drawn cells at least 12]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) epochs: Option<u64>,
     /// Cells a step [default: the recipe's]
@@ -114,6 +114,8 @@ impl Args {
         }
         if let Some(epochs) = self.epochs {
             config.set_epochs(epochs);
+        } else if config.data.is_none() && self.config.is_none() {
+            config.suit_drawn_cells();
         }
         config.train.batch_size = self.batch_size.unwrap_or(config.train.batch_size);
         config.train.schedule.rate = self.lr.unwrap_or(config.train.schedule.rate);

@@ -153,7 +153,7 @@ fn what_stands_in_the_way_is_left_alone() {
     let file = folder.path().join("file");
     fs::write(&file, "mine").unwrap();
     for out in [&full, &file] {
-        let error = write_synthetic(out, &SMALL, &|_| {}).unwrap_err();
+        let error = write_synthetic(out, &SMALL, &|_| panic!("drawn for nothing")).unwrap_err();
         assert!(matches!(&error, Error::Occupied { path } if path == out), "{error}");
     }
     assert_eq!(fs::read_to_string(full.join("notes.txt")).unwrap(), "mine");

@@ -14,6 +14,9 @@ use crate::{Error, Recipe, Result, files};
 /// Version of the layout of `config.json`.
 const FORMAT_VERSION: u32 = 1;
 
+/// Fewest passes over the drawn cells. The quick recipe was seen to understand them in the fifth.
+const DRAWN_EPOCHS: u64 = 12;
+
 /// How a picture on disk becomes the model's input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -115,6 +118,12 @@ impl ExperimentConfig {
         let whole = self.train.schedule.per == malaria_train::Per::Epoch;
         self.train.schedule.warmup_epochs = if whole { warmup.round() } else { warmup };
         self.train.epochs = epochs;
+    }
+
+    /// Makes the passes over drawn cells as many as they take: there are only some two thousand of them, and a recipe
+    /// for ten times as many would end before it has learned anything.
+    pub fn suit_drawn_cells(&mut self) {
+        self.set_epochs(self.train.epochs.max(DRAWN_EPOCHS));
     }
 
     /// Refuses settings that no run could honour, before any compute.

@@ -46,7 +46,7 @@ impl Recipe {
 fn quick(epochs: u64, full_size_from: u64, seed: u64) -> TrainConfig {
     TrainConfig {
         epochs,
-        batch_size: 64,
+        batch_size: 32,
         schedule: Schedule {
             rate: 0.1,
             shape: Shape::OneCycle { rise: 0.25, start_divisor: 10.0, final_divisor: 100.0 },
