@@ -150,3 +150,53 @@ impl ExperimentConfig {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn starts(recipe: Recipe, epochs: u64) -> Vec<(u64, i64)> {
+        let mut config = ExperimentConfig::new(recipe, Protocol::Random, 0);
+        config.set_epochs(epochs);
+        config.check().unwrap();
+        assert_eq!(config.train.epochs, epochs);
+        config.train.image_sizes.iter().map(|size| (size.from_epoch, size.pixels)).collect()
+    }
+
+    #[test]
+    fn image_sizes_keep_their_share_and_every_run_ends_at_the_full_one() {
+        assert_eq!(starts(Recipe::Fast, 6), [(1, 32), (5, 64)]);
+        assert_eq!(starts(Recipe::Fast, 12), [(1, 32), (9, 64)]);
+        assert_eq!(starts(Recipe::Fast, 2), [(1, 32), (2, 64)]);
+        assert_eq!(starts(Recipe::Fast, 1), [(1, 64)]);
+        assert_eq!(starts(Recipe::Tutorial, 50), [(1, 64)]);
+    }
+
+    #[test]
+    fn drawn_cells_get_more_passes_but_never_fewer() {
+        let mut config = ExperimentConfig::new(Recipe::Fast, Protocol::Random, 0);
+        config.suit_drawn_cells();
+        assert_eq!(config.train.epochs, DRAWN_EPOCHS);
+        let mut config = ExperimentConfig::new(Recipe::Tutorial, Protocol::Random, 0);
+        config.suit_drawn_cells();
+        assert_eq!(config.train.epochs, 20);
+    }
+
+    #[test]
+    fn settings_that_do_not_fit_each_other_are_refused_by_name() {
+        type Break = fn(&mut ExperimentConfig);
+        let cases: [(&str, Break); 3] = [
+            ("format_version", |config| config.format_version = 2),
+            ("model.input_size", |config| config.model.input_size = 32),
+            ("train.image_sizes", |config| config.train.image_sizes[1].pixels = 48),
+        ];
+        for (name, broken) in cases {
+            let mut config = ExperimentConfig::new(Recipe::Fast, Protocol::Random, 0);
+            broken(&mut config);
+            match config.check() {
+                Err(Error::Config { field, .. }) => assert_eq!(field, name),
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+    }
+}
