@@ -3,7 +3,10 @@
 // A program, unlike a library, prints.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-use std::path::PathBuf;
+#[path = "support/mod.rs"]
+mod support;
+
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
@@ -40,8 +43,11 @@ enum LinkArg {
     Symlink,
 }
 
-fn main() -> Result<()> {
-    let args = Args::parse();
+fn main() -> ExitCode {
+    support::exit_code(run(&Args::parse()))
+}
+
+fn run(args: &Args) -> Result<ExitCode> {
     let link = match args.link {
         LinkArg::Copy => Link::Copy,
         LinkArg::Hard => Link::Hard,
@@ -64,5 +70,5 @@ fn main() -> Result<()> {
         println!("warning: {} files are not images and were left out", index.ignored);
     }
     println!("{} images written, {} there already, in {}", report.written, report.kept, args.out.display());
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }

@@ -6,7 +6,7 @@
 #[path = "support/mod.rs"]
 mod support;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
@@ -49,8 +49,11 @@ enum SubsetArg {
     All,
 }
 
-fn main() -> Result<()> {
-    let args = Args::parse();
+fn main() -> ExitCode {
+    support::exit_code(run(&Args::parse()))
+}
+
+fn run(args: &Args) -> Result<ExitCode> {
     let console = Console::new(Style::Auto);
     let run = args.run.clone().map_or_else(default_run, Ok)?;
     let options = EvaluateOptions {
@@ -84,5 +87,5 @@ fn main() -> Result<()> {
         report.write(path)?;
     }
     args.json.iter().chain(&args.predictions).for_each(|file| println!("written: {}", file.display()));
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }

@@ -41,13 +41,16 @@ struct Args {
     device: DeviceChoice,
 }
 
-fn main() -> Result<ExitCode> {
-    let args = Args::parse();
+fn main() -> ExitCode {
+    support::exit_code(run(&Args::parse()))
+}
+
+fn run(args: &Args) -> Result<ExitCode> {
     let console = Console::new(Style::Auto);
     let run = args.run.clone().map_or_else(default_run, Ok)?;
     let classifier = Classifier::load(&run, args.device.resolve()?)?;
     let predictions = predict(&classifier, &args.paths, &|progress| console.show(progress))?;
-    match print(&args, &classifier, &predictions) {
+    match print(args, &classifier, &predictions) {
         // Whoever read us has seen enough.
         Err(error)
             if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => {}

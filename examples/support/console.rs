@@ -47,6 +47,7 @@ impl Console {
                     self.say(&format!("going on after epoch {epochs_done}"));
                 }
             }
+            Progress::Fold { fold, path } => self.say(&format!("{fold}, in {}", path.display())),
             Progress::Training(event) => self.training(event),
             _ => {}
         }

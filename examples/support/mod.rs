@@ -4,9 +4,13 @@
 #![allow(dead_code)]
 
 pub(crate) mod console;
+pub(crate) mod settings;
 pub(crate) mod words;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 /// True once Ctrl-C or SIGTERM has asked the program to stop; a second one ends it at once.
 pub(crate) static STOP: AtomicBool = AtomicBool::new(false);
@@ -21,6 +25,14 @@ pub(crate) fn stop_on_signal() -> anyhow::Result<()> {
         eprintln!("\nstopping after this batch; once more to stop at once");
     })?;
     Ok(())
+}
+
+/// What the program ends with: an error in one line, whatever RUST_BACKTRACE says.
+pub(crate) fn exit_code(result: anyhow::Result<ExitCode>) -> ExitCode {
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
 }
 
 /// The command line as it was given, quoted so that a shell reads it back.

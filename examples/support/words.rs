@@ -1,9 +1,14 @@
 //! Results in words.
 
 use malaria_resnet::{
+    CrossMetrics, Spread,
     dataset::Protocol,
-    figures::{Summary, classification_report},
+    figures::{Interval, Summary, classification_report},
 };
+
+/// Said where no cells are given.
+pub(crate) const DRAWN: &str = "no cells given, so drawn ones are used: figures on them say nothing about malaria. \
+                                For the real ones: train_malaria --download, or --data DIR";
 
 /// What a figure under this protocol may be taken for.
 pub(crate) fn protocol_note(protocol: Protocol) -> &'static str {
@@ -28,6 +33,56 @@ pub(crate) fn figures(summary: &Summary) -> anyhow::Result<String> {
         percent(summary.sensitivity),
         percent(summary.specificity),
     ))
+}
+
+/// The figures of all cells together with their intervals, and those of each fold.
+pub(crate) fn cross_validation(metrics: &CrossMetrics) -> anyhow::Result<String> {
+    let CrossMetrics { pooled, intervals, folds, .. } = metrics;
+    let mut text = format!(
+        "{} folds, {} recipe, {} cells, each judged by the model that has not learned from it\n{}\n\n{}\n",
+        folds.len(),
+        metrics.recipe,
+        metrics.n_test,
+        protocol_note(metrics.protocol),
+        figures(pooled)?
+    );
+    let rows = [
+        ("accuracy", Some(pooled.accuracy), intervals.accuracy, Some(metrics.accuracy_over_folds)),
+        ("sensitivity", pooled.sensitivity, intervals.sensitivity, metrics.sensitivity_over_folds),
+        ("specificity", pooled.specificity, intervals.specificity, metrics.specificity_over_folds),
+        ("AUC", pooled.auc, intervals.auc, metrics.auc_over_folds),
+    ];
+    text += &format!(
+        "{:<12} {:>8}  {:>19}  mean over folds\n",
+        "",
+        "pooled",
+        format!("{:.0} % interval", 100.0 * intervals.bootstrap.confidence)
+    );
+    for (name, value, interval, spread) in rows {
+        let interval = interval.map_or("n/a".to_owned(), |Interval { low, high }| {
+            format!("{} to {}", percent(Some(low)), percent(Some(high)))
+        });
+        let spread = spread.map_or("n/a".to_owned(), |Spread { mean, deviation }| {
+            format!("{} ± {}", percent(Some(mean)), percent(Some(deviation)))
+        });
+        text += &format!("{name:<12} {:>8}  {interval:>19}  {spread}\n", percent(value));
+    }
+    text += &format!("intervals by drawing {} patients anew\n\n", intervals.clusters);
+    for fold in folds {
+        text += &format!(
+            "fold {}: {} cells, accuracy {}, sensitivity {}, specificity {}, AUC {}\n",
+            fold.fold,
+            fold.n_test,
+            percent(Some(fold.accuracy)),
+            percent(fold.sensitivity),
+            percent(fold.specificity),
+            percent(fold.auc),
+        );
+    }
+    if metrics.drawn_cells {
+        text += "These cells are drawn: the figures say nothing about malaria.\n";
+    }
+    Ok(text)
 }
 
 /// A fraction as a percentage, `n/a` where it is undefined.

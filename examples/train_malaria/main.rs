@@ -20,8 +20,11 @@ use malaria_resnet::{
 };
 use support::{STOP, command, console::Console, stop_on_signal, words};
 
-fn main() -> Result<ExitCode> {
-    let args = Args::parse();
+fn main() -> ExitCode {
+    support::exit_code(run(&mut Args::parse()))
+}
+
+fn run(args: &mut Args) -> Result<ExitCode> {
     let console = Console::new(args.progress);
     stop_on_signal()?;
     let command = command();
@@ -31,12 +34,12 @@ fn main() -> Result<ExitCode> {
     let summary = match &args.resume {
         Some(run) => resume(run, context)?,
         None => {
-            let config = args.settings(download(&args, &console)?)?;
+            if let Some(folder) = download(args, &console)? {
+                args.settings.data = Some(folder);
+            }
+            let config = args.settings.experiment(args.split)?;
             if config.data.is_none() {
-                console.say(
-                    "no cells given, so drawn ones are used: figures on them say nothing about malaria. \
-                     For the real ones: --download, or --data DIR",
-                );
+                console.say(words::DRAWN);
             }
             train(&config, &args.out.clone().unwrap_or_else(|| free_run_dir(&config)), context)?
         }

@@ -141,6 +141,14 @@ pub enum Error {
         /// Why not.
         reason: &'static str,
     },
+    /// A fold that there is not.
+    #[error("there is no fold {number} of {of}: expected a number from 1 to {of}")]
+    BadFold {
+        /// The fold asked for.
+        number: usize,
+        /// Number of folds.
+        of: usize,
+    },
     /// A file name that tells no patient, where patients have to be kept together.
     #[error("the name of `{}` tells no patient; a split by patient expects names that begin with C and the patient's number, such as `C33P1thinF_IMG_20150619_114756a_cell_179.png`; else use the random split", path.display())]
     NoPatient {

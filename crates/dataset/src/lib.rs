@@ -27,7 +27,6 @@
 //! # }
 //! ```
 
-mod atomic;
 mod build_tree;
 mod cells;
 mod decode;
@@ -54,5 +53,5 @@ pub use index::{Index, Sample, list_images};
 pub use manifest::{Changes, Entry, Manifest, read_manifest, write_manifest};
 pub use names::Subset;
 pub use resize::{ResizePolicy, resize};
-pub use split::{Leakage, Protocol, Split, SplitConfig, k_fold, split};
+pub use split::{Fold, Leakage, Protocol, Split, SplitConfig, k_fold, split};
 pub use synthetic::{DrawnCell, SyntheticConfig, draw_cell, write_synthetic};

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::atomic::write_atomically;
 use crate::error::{Error, Result};
 use crate::fingerprint::{Fingerprint, sha256_from_hex};
 use crate::index::Index;
@@ -72,21 +71,20 @@ pub struct Changes {
 pub fn write_manifest(path: &Path, index: &Index, split: &Split, fingerprints: &[Fingerprint]) -> Result<()> {
     same_length(index, fingerprints)?;
     let sides = split.sides(index.samples.len());
-    write_atomically(path, |file| {
-        let mut csv = csv::Writer::from_writer(file);
-        for ((sample, fingerprint), subset) in index.samples.iter().zip(fingerprints).zip(sides) {
-            let row = Row {
-                path: sample.path.clone(),
-                class: index.classes[sample.class].clone(),
-                patient: sample.patient.clone(),
-                subset,
-                bytes: fingerprint.bytes,
-                sha256: fingerprint.hex(),
-            };
-            csv.serialize(row).map_err(|error| Error::io("write", path)(error.into()))?;
-        }
-        csv.flush().map_err(Error::io("write", path))
-    })
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    for ((sample, fingerprint), subset) in index.samples.iter().zip(fingerprints).zip(sides) {
+        let row = Row {
+            path: sample.path.clone(),
+            class: index.classes[sample.class].clone(),
+            patient: sample.patient.clone(),
+            subset,
+            bytes: fingerprint.bytes,
+            sha256: fingerprint.hex(),
+        };
+        csv.serialize(row).map_err(|error| Error::io("write", path)(error.into()))?;
+    }
+    let bytes = csv.into_inner().map_err(|error| Error::io("write", path)(error.into_error()))?;
+    malaria_files::write(path, &bytes).map_err(Error::io("write", path))
 }
 
 /// Reads what [`write_manifest`] wrote.

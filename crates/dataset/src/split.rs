@@ -58,6 +58,22 @@ impl FromStr for Protocol {
     }
 }
 
+/// One fold of a cross-validation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fold {
+    /// Which, from 1 to `of`.
+    pub number: usize,
+    /// How many there are.
+    pub of: usize,
+}
+
+impl fmt::Display for Fold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "fold {} of {}", self.number, self.of)
+    }
+}
+
 /// Settings of a split. The defaults are the tutorial's.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -67,12 +83,14 @@ pub struct SplitConfig {
     /// Whether each side of a random split gets the same share of every class. Default: false, as in the tutorial.
     /// A patient split always balances classes, as far as whole patients allow.
     pub stratified: bool,
-    /// Share of all cells for the test side, above 0 and below 1. Default: 0.2. k-fold takes 1/k instead.
+    /// Share of all cells for the test side, above 0 and below 1. Default: 0.2. A fold takes `1 / of` instead.
     pub test_fraction: f64,
     /// Share for validation of the cells that are not for test, above 0 and below 1. Default: 0.1.
     pub validation_fraction: f64,
     /// Seed of the shuffle. Default: 42.
     pub seed: u64,
+    /// The fold of a cross-validation whose test side this split's is to be. Default: none, one split by itself.
+    pub fold: Option<Fold>,
 }
 
 impl Default for SplitConfig {
@@ -83,6 +101,7 @@ impl Default for SplitConfig {
             test_fraction: 0.2,
             validation_fraction: 0.1,
             seed: 42,
+            fold: None,
         }
     }
 }
@@ -91,7 +110,7 @@ impl SplitConfig {
     /// Refuses what cannot be asked of any data.
     ///
     /// # Errors
-    /// Where a fraction is not above 0 and below 1.
+    /// Where a fraction is not above 0 and below 1, or the fold is not one of at least 2.
     pub fn check(&self) -> Result<()> {
         for (field, value) in
             [("test_fraction", self.test_fraction), ("validation_fraction", self.validation_fraction)]
@@ -99,6 +118,14 @@ impl SplitConfig {
             // NaN is in no range.
             if !(value > 0.0 && value < 1.0) {
                 return Err(Error::BadFraction { field, value });
+            }
+        }
+        if let Some(Fold { number, of }) = self.fold {
+            if of < 2 {
+                return Err(Error::BadFolds { folds: of, reason: "at least 2 are needed" });
+            }
+            if !(1..=of).contains(&number) {
+                return Err(Error::BadFold { number, of });
             }
         }
         Ok(())
@@ -142,6 +169,8 @@ pub struct Leakage {
 /// * [`Protocol::Patient`]: whole patients, dealt so that every side comes close to its share of every class.
 /// * [`Protocol::Given`], as the folders stand: see [`Split::given`].
 ///
+/// With a [`Fold`], the result is that one of [`k_fold`]'s.
+///
 /// Of a `training/validation/testing` folder, the first two deal the cells of all three trees anew.
 ///
 /// The result depends on the sorted paths and the settings alone: it is the same on every platform.
@@ -151,6 +180,9 @@ pub struct Leakage {
 /// fewer than three patients.
 pub fn split(index: &Index, config: &SplitConfig) -> Result<Split> {
     config.check()?;
+    if let Some(Fold { number, of }) = config.fold {
+        return Ok(k_fold(index, config, of)?.swap_remove(number - 1));
+    }
     let [train, validation, test] = match config.protocol {
         Protocol::Random => partition::random(index, config),
         Protocol::Patient => partition::by_patient(index, config)?,
@@ -164,7 +196,7 @@ pub fn split(index: &Index, config: &SplitConfig) -> Result<Split> {
 /// `folds` splits in which every sample is in the test side exactly once.
 ///
 /// Of what is not for test, [`SplitConfig::validation_fraction`] is for validation; `test_fraction` is not used, and
-/// stands as `1 / folds` in the results. Under [`Protocol::Patient`] whole patients are dealt to the folds.
+/// stands as `1 / folds` in the results, as does which [`Fold`] each is. Under [`Protocol::Patient`] whole patients are dealt to the folds.
 ///
 /// # Errors
 /// As [`split`]; where `folds` is below 2 or above the number of samples (of patients, under `Patient`; there each
@@ -184,10 +216,11 @@ pub fn k_fold(index: &Index, config: &SplitConfig, folds: usize) -> Result<Vec<S
             });
         }
     };
-    let config = SplitConfig { test_fraction: 1.0 / folds as f64, ..*config };
-    sides
-        .into_iter()
-        .map(|[train, validation, test]| {
+    (1..)
+        .zip(sides)
+        .map(|(number, [train, validation, test])| {
+            let fold = Some(Fold { number, of: folds });
+            let config = SplitConfig { test_fraction: 1.0 / folds as f64, fold, ..*config };
             let split = Split { config, train, validation, test };
             split.check(index)?;
             Ok(split)

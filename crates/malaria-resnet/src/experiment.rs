@@ -6,7 +6,7 @@ use std::{
     sync::atomic::AtomicBool,
 };
 
-use malaria_dataset::{Loaded, Split, Subset, write_manifest};
+use malaria_dataset::{Fold, Loaded, Split, Subset, write_manifest};
 use malaria_metrics::Summary;
 use malaria_model::ResNet;
 use malaria_report::{EpochPoint, history_plot};
@@ -51,6 +51,13 @@ pub enum Progress<'a> {
     },
     /// Training goes on.
     Training(&'a Event),
+    /// A fold of a cross-validation begins, or goes on.
+    Fold {
+        /// Which.
+        fold: Fold,
+        /// Its run directory.
+        path: &'a Path,
+    },
     /// The test set is being read.
     Testing {
         /// Cells seen.

@@ -1,16 +1,13 @@
 //! Whole files or none: every write goes to a temporary sibling, is synced and renamed into place.
 
-use std::{fs, io::Write, path::Path};
+use std::{fs, path::Path};
 
-use atomic_write_file::AtomicWriteFile;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{Error, Result};
 
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = AtomicWriteFile::open(path).map_err(Error::io("write", path))?;
-    file.write_all(bytes).map_err(Error::io("write", path))?;
-    file.commit().map_err(Error::io("write", path))
+    malaria_files::write(path, bytes).map_err(Error::io("write", path))
 }
 
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {

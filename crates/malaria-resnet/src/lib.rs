@@ -2,8 +2,8 @@
 //!
 //! Stands on top of the others and re-exports them under [`dataset`], [`augment`], [`model`], [`training`], [`figures`],
 //! [`plots`] and [`libtorch`]. Its own part is the whole experiment: [`train`] takes an [`ExperimentConfig`] to a
-//! finished run directory, [`resume`] goes on with one that was cut off, [`evaluate`] judges it on a labelled folder,
-//! and [`predict`] uses it on any picture. It prints nothing; what happens reaches the caller through [`Progress`].
+//! finished run directory, [`resume`] goes on with one that was cut off, [`cross_validate`] makes k of them,
+//! [`evaluate`] judges one on a labelled folder, and [`predict`] uses it on any picture. It prints nothing; what happens reaches the caller through [`Progress`].
 //!
 //! Class `Parasitized` is the positive one, unless the settings name another.
 //!
@@ -19,6 +19,7 @@
 
 mod classifier;
 mod config;
+mod cross_validate;
 mod data;
 mod error;
 mod experiment;
@@ -31,6 +32,7 @@ mod run_dir;
 
 pub use classifier::{Classifier, default_run};
 pub use config::{ExperimentConfig, ImageConfig};
+pub use cross_validate::{CrossMetrics, CrossSummary, FoldFigures, Spread, cross_validate, fold_dir};
 pub use data::{DataSummary, SubsetSummary, default_data, default_protocol};
 pub use error::{Error, Result};
 pub use experiment::{Context, Listener, Progress, RunSummary, plot_history, resume, train};

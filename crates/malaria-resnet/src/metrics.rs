@@ -1,7 +1,8 @@
-use malaria_dataset::{Protocol, Split};
+use malaria_dataset::{Fold, Protocol, Split};
 use malaria_metrics::Summary;
 use malaria_train::{EpochRecord, Kept};
 use serde::{Deserialize, Serialize};
+use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 
 use crate::{ExperimentConfig, Recipe};
 
@@ -23,6 +24,8 @@ pub struct Metrics {
     pub drawn_cells: bool,
     /// Seed of the split and the training.
     pub seed: u64,
+    /// The fold of a cross-validation that this run is, where it is one.
+    pub fold: Option<Fold>,
     /// Epochs trained.
     pub epochs: usize,
     /// The epoch whose weights were kept and tested, and its validation figures.
@@ -35,6 +38,10 @@ pub struct Metrics {
     pub n_test: usize,
     /// Time spent training and validating.
     pub wall_seconds: f64,
+    /// Processor time of the same, all cores together.
+    pub cpu_seconds: f64,
+    /// The machine: processor, cores, memory.
+    pub machine: String,
     /// The figures on the test set.
     #[serde(flatten)]
     pub test: Summary,
@@ -57,13 +64,28 @@ impl Metrics {
             recipe: config.recipe,
             drawn_cells: config.data.is_none(),
             seed: config.train.seed,
+            fold: split.config.fold,
             epochs: history.len(),
             kept,
             n_train: split.train.len(),
             n_validation: split.validation.len(),
             n_test: split.test.len(),
             wall_seconds: history.iter().map(|record| record.seconds).sum(),
+            cpu_seconds: history.iter().map(|record| record.cpu_seconds).sum(),
+            machine: machine(),
             test,
         }
     }
+}
+
+/// The processor, its logical cores and the memory of this machine, in words.
+pub(crate) fn machine() -> String {
+    let system = System::new_with_specifics(
+        RefreshKind::nothing()
+            .with_cpu(CpuRefreshKind::nothing())
+            .with_memory(MemoryRefreshKind::nothing().with_ram()),
+    );
+    let processor = system.cpus().first().map_or("unknown processor", |cpu| cpu.brand().trim());
+    let gigabytes = system.total_memory() as f64 / f64::from(1 << 30);
+    format!("{processor}, {} cores, {gigabytes:.0} GiB", system.cpus().len())
 }

@@ -4,6 +4,9 @@ use malaria_dataset::{Index, Subset};
 
 use crate::{Classifier, Error, Result, files};
 
+/// Columns before the probabilities of a run's predictions.
+const COLUMNS: [&str; 5] = ["path", "class", "patient", "subset", "predicted"];
+
 /// Writes one row a cell: `path,class,patient,subset,predicted`, then `probability_<class>` for every class.
 ///
 /// `indices` are the cells' places in `index`, and `probabilities` `[indices, classes]` what the model says of them.
@@ -16,23 +19,96 @@ pub(crate) fn write_predictions(
     subset: Option<Subset>,
     probabilities: &[f64],
 ) -> Result<()> {
-    let failed = |error: csv::Error| Error::io("write", path)(std::io::Error::other(error));
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let header = ["path", "class", "patient", "subset", "predicted"].map(str::to_owned);
-    let columns = classifier.classes.iter().map(|class| format!("probability_{class}"));
-    writer.write_record(header.into_iter().chain(columns)).map_err(failed)?;
-    for (&i, row) in indices.iter().zip(probabilities.chunks(classifier.classes.len())) {
+    let subset = subset.map(|subset| subset.to_string()).unwrap_or_default();
+    let rows = indices.iter().zip(probabilities.chunks(classifier.classes.len())).map(|(&i, row)| {
         let sample = &index.samples[i];
         let fields = [
             sample.path.clone(),
             index.classes[sample.class].clone(),
             sample.patient.clone().unwrap_or_default(),
-            subset.map(|subset| subset.to_string()).unwrap_or_default(),
+            subset.clone(),
             classifier.classes[most_probable(row)].clone(),
         ];
+        (fields, row)
+    });
+    write_table(path, COLUMNS, &classifier.classes, rows)
+}
+
+/// What the model that has not learned from a cell says of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct OutOfFold {
+    pub(crate) path: String,
+    pub(crate) class: String,
+    /// Empty where it is not known.
+    pub(crate) patient: String,
+    pub(crate) fold: usize,
+    pub(crate) predicted: String,
+    /// One a class.
+    pub(crate) probabilities: Vec<f64>,
+}
+
+/// Writes one row a cell: `path,class,patient,fold,predicted`, then `probability_<class>` for every class.
+pub(crate) fn write_out_of_fold(path: &Path, classes: &[String], rows: &[OutOfFold]) -> Result<()> {
+    let rows = rows.iter().map(|row| {
+        let OutOfFold { path, class, patient, fold, predicted, probabilities } = row.clone();
+        ([path, class, patient, fold.to_string(), predicted], probabilities)
+    });
+    write_table(path, ["path", "class", "patient", "fold", "predicted"], classes, rows)
+}
+
+/// Reads what [`write_predictions`] wrote for a run whose classes are `classes`, as the rows of `fold`.
+pub(crate) fn read_predictions(path: &Path, classes: &[String], fold: usize) -> Result<Vec<OutOfFold>> {
+    let expected = "the predictions of a run";
+    let bad = |reason: String| Error::Csv { path: path.to_owned(), expected, reason };
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    let mut reader = csv::Reader::from_reader(bytes.as_slice());
+    let header: Vec<String> = header(COLUMNS, classes).collect();
+    let found = reader.headers().map_err(|error| bad(error.to_string()))?;
+    if found != header {
+        let found: Vec<&str> = found.iter().collect();
+        return Err(bad(format!("expected the columns {}, found {}", header.join(","), found.join(","))));
+    }
+    let rows = reader.records().map(|record| {
+        let record = record.map_err(|error| bad(error.to_string()))?;
+        let line = record.position().map_or(0, csv::Position::line);
+        let number = |text: &str| {
+            let number = text.parse::<f64>().ok().filter(|value| (0.0..=1.0).contains(value));
+            number.ok_or_else(|| bad(format!("line {line}: expected a probability, found `{text}`")))
+        };
+        let class = record[1].to_owned();
+        if !classes.contains(&class) {
+            return Err(bad(format!("line {line}: `{class}` is not one of the classes {classes:?}")));
+        }
+        Ok(OutOfFold {
+            path: record[0].to_owned(),
+            class,
+            patient: record[2].to_owned(),
+            fold,
+            predicted: record[4].to_owned(),
+            probabilities: record.iter().skip(COLUMNS.len()).map(number).collect::<Result<_>>()?,
+        })
+    });
+    rows.collect()
+}
+
+fn header<'a>(columns: [&'a str; 5], classes: &'a [String]) -> impl Iterator<Item = String> {
+    let probabilities = classes.iter().map(|class| format!("probability_{class}"));
+    columns.into_iter().map(str::to_owned).chain(probabilities)
+}
+
+fn write_table<P: AsRef<[f64]>>(
+    path: &Path,
+    columns: [&str; 5],
+    classes: &[String],
+    rows: impl IntoIterator<Item = ([String; 5], P)>,
+) -> Result<()> {
+    let failed = |error: csv::Error| Error::io("write", path)(std::io::Error::other(error));
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(header(columns, classes)).map_err(failed)?;
+    for (fields, probabilities) in rows {
         // The shortest decimal that reads back as the same number: a reader's figures are ours exactly.
-        let row = row.iter().map(f64::to_string);
-        writer.write_record(fields.into_iter().chain(row)).map_err(failed)?;
+        let probabilities = probabilities.as_ref().iter().map(f64::to_string);
+        writer.write_record(fields.into_iter().chain(probabilities)).map_err(failed)?;
     }
     files::write(path, &writer.into_inner().map_err(|error| Error::io("write", path)(error.into_error()))?)
 }

@@ -67,7 +67,11 @@ impl RunDir {
         let file = File::options().create(true).truncate(false).write(true).open(&path);
         let file = file.map_err(Error::io("open", &path))?;
         match file.try_lock() {
-            Ok(()) => Ok(RunLock { _file: file }),
+            Ok(()) => {
+                // Whoever was killed here while writing is gone: the lock was free.
+                malaria_files::sweep(&self.path).map_err(Error::io("clear up", &self.path))?;
+                Ok(RunLock { _file: file })
+            }
             Err(TryLockError::WouldBlock) => Err(self.error("another process is training in it")),
             Err(TryLockError::Error(source)) => Err(Error::io("lock", &path)(source)),
         }

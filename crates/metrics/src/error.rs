@@ -81,6 +81,10 @@ pub enum Error {
     #[error("bins: expected at least 1, found 0")]
     NoBins,
 
+    /// A bootstrap without a draw.
+    #[error("resamples: expected at least 1, found 0")]
+    NoResamples,
+
     /// More successes than trials.
     #[error("successes: expected at most {trials}, the number of trials, found {successes}")]
     TooManySuccesses {

@@ -25,6 +25,7 @@
 //! # Ok::<(), malaria_metrics::Error>(())
 //! ```
 
+mod bootstrap;
 mod calibration;
 mod check;
 mod confusion;
@@ -39,6 +40,7 @@ mod scores;
 mod summary;
 mod threshold;
 
+pub use bootstrap::{Bootstrap, Intervals, cluster_bootstrap, intervals};
 pub use calibration::{CalibrationBin, calibration_curve, expected_calibration_error};
 pub use confusion::ConfusionMatrix;
 pub use curves::{PrCurve, PrPoint, RocCurve, RocPoint, pr_curve, roc_curve};

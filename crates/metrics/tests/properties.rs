@@ -1,8 +1,8 @@
 //! Figures against their definitions, computed the slow way on random predictions.
 
 use malaria_metrics::{
-    ConfusionMatrix, Error, OperatingPoint, Summary, Target, choose_threshold, evaluate, evaluate_at,
-    pr_curve, roc_curve, wilson_interval,
+    Bootstrap, ConfusionMatrix, Error, OperatingPoint, Summary, Target, choose_threshold, cluster_bootstrap,
+    evaluate, evaluate_at, intervals, pr_curve, roc_curve, wilson_interval,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -255,4 +255,91 @@ fn summary_survives_json_and_names_its_fields() {
 fn negative_zero_ties_with_zero() {
     let roc = roc_curve(&[true, false, true, false], &[0.0, -0.0, -0.0, 0.0]).unwrap().unwrap();
     assert_eq!((roc.auc, roc.points.len()), (0.5, 2));
+}
+
+#[test]
+fn clusters_are_drawn_whole_and_as_many_as_there_are() {
+    let clusters = ["a", "b", "a", "c", "b", "a"];
+    let settings = Bootstrap { resamples: 500, ..Bootstrap::default() };
+    let draws = std::sync::Mutex::new(Vec::new());
+    let [interval] = cluster_bootstrap(&clusters, &settings, |drawn| {
+        let count = |of: &str| drawn.iter().filter(|&&i| clusters[i] == of).count();
+        let (a, b, c) = (count("a"), count("b"), count("c"));
+        assert!(a % 3 == 0 && b % 2 == 0 && a / 3 + b / 2 + c == 3, "{drawn:?}");
+        draws.lock().unwrap().push(drawn.to_vec());
+        [Some(a as f64 / 3.0)]
+    })
+    .unwrap();
+    // Three draws of three: how often one cluster comes is binomial, 0 to 3.
+    let interval = interval.unwrap();
+    assert_eq!((interval.low, interval.high), (0.0, 3.0));
+    let mut draws = draws.into_inner().unwrap();
+    draws.sort();
+    draws.dedup();
+    assert_eq!(draws.len(), 27, "all ways to draw three of three");
+}
+
+#[test]
+fn the_bootstrap_of_a_mean_is_as_wide_as_its_standard_error() {
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let values: Vec<f64> = (0..200).map(|_| rng.random::<f64>()).collect();
+    let own: Vec<usize> = (0..values.len()).collect();
+    let mean = |drawn: &[usize]| [Some(drawn.iter().map(|&i| values[i]).sum::<f64>() / drawn.len() as f64)];
+    let settings = Bootstrap { resamples: 4_000, ..Bootstrap::default() };
+    let [interval] = cluster_bootstrap(&own, &settings, mean).unwrap();
+    let interval = interval.unwrap();
+    let [centre] = mean(&own);
+    let centre = centre.unwrap();
+    let variance = values.iter().map(|value| (value - centre).powi(2)).sum::<f64>() / 200.0;
+    let half = 1.959_964 * (variance / 200.0).sqrt();
+    // A 2.5 % quantile of 4,000 draws is itself known to about 4 % of the half width.
+    assert!((centre - interval.low - half).abs() < 0.15 * half, "{interval:?}, {centre} ± {half}");
+    assert!((interval.high - centre - half).abs() < 0.15 * half, "{interval:?}, {centre} ± {half}");
+    assert_eq!(cluster_bootstrap(&own, &settings, mean).unwrap(), [Some(interval)], "the seed decides");
+    let other = Bootstrap { seed: 1, ..settings };
+    assert_ne!(cluster_bootstrap(&own, &other, mean).unwrap(), [Some(interval)]);
+}
+
+#[test]
+fn what_is_mostly_undefined_has_no_interval() {
+    let settings = Bootstrap { resamples: 100, ..Bootstrap::default() };
+    let own: Vec<usize> = (0..50).collect();
+    let said = cluster_bootstrap(&own, &settings, |_| [None, Some(1.0)]).unwrap();
+    assert_eq!(said, [None, Some(malaria_metrics::Interval { low: 1.0, high: 1.0 })]);
+    assert_eq!(cluster_bootstrap(&[7; 50], &settings, |_| [Some(1.0)]).unwrap(), [None]);
+    let none = Bootstrap { resamples: 0, ..settings };
+    assert_eq!(cluster_bootstrap(&own, &none, |_| [Some(1.0)]), Err(Error::NoResamples));
+    assert_eq!(cluster_bootstrap::<u8, 1>(&[], &settings, |_| [Some(1.0)]), Err(Error::Empty));
+    let beyond = Bootstrap { confidence: 1.5, ..settings };
+    assert!(matches!(cluster_bootstrap(&own, &beyond, |_| [Some(1.0)]), Err(Error::OutOfRange { .. })));
+}
+
+#[test]
+fn intervals_are_of_the_figures_of_a_summary() {
+    let mut rng = ChaCha8Rng::seed_from_u64(8);
+    let classes = ["positive".to_owned(), "negative".to_owned()];
+    let truth: Vec<usize> = (0..120).map(|i| i % 2).collect();
+    let probabilities: Vec<f64> = truth
+        .iter()
+        .flat_map(|&class| {
+            let p = (0.7 * rng.random::<f64>() + if class == 0 { 0.3 } else { 0.0 }).min(1.0);
+            [p, 1.0 - p]
+        })
+        .collect();
+    let patients: Vec<usize> = (0..120).map(|i| i / 6).collect();
+    let summary = evaluate(&truth, &probabilities, &classes, 0).unwrap();
+    let seen = intervals(&truth, &probabilities, &classes, 0, &patients, &Bootstrap::default()).unwrap();
+    assert_eq!(seen.clusters, 20);
+    for (interval, value) in [
+        (seen.accuracy, Some(summary.accuracy)),
+        (seen.sensitivity, summary.sensitivity),
+        (seen.specificity, summary.specificity),
+        (seen.auc, summary.auc),
+    ] {
+        let (interval, value) = (interval.unwrap(), value.unwrap());
+        assert!(interval.low < value && value < interval.high, "{value} outside {interval:?}");
+        assert!(interval.high - interval.low < 0.3, "{interval:?}");
+    }
+    let short = intervals(&truth, &probabilities, &classes, 0, &patients[..7], &Bootstrap::default());
+    assert!(matches!(short, Err(Error::LengthMismatch { what: "clusters", .. })));
 }

@@ -1,7 +1,6 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, View, serialize};
@@ -127,18 +126,7 @@ impl View for Bytes {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let io = |action| move |source| Error::Io { action, source };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    // A temporary file is private by default; what it becomes should follow the user's umask.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file =
-        builder.prefix(".weights-").tempfile_in(folder).map_err(io("create a temporary file beside it"))?;
-    file.write_all(bytes).map_err(io("write"))?;
-    file.as_file().sync_all().map_err(io("sync"))?;
-    file.persist(path).map_err(|error| io("rename its temporary file")(error.error))?;
-    Ok(())
+    malaria_files::write(path, bytes).map_err(|source| Error::Io { action: "write", source })
 }
 
 fn decode(bytes: &[u8], device: Device) -> Result<(ResNet, BTreeMap<String, String>)> {

@@ -24,7 +24,6 @@
 //! ```
 
 mod error;
-mod output;
 mod plots;
 
 pub use error::{Error, Result};

@@ -7,7 +7,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use atomic_write_file::AtomicWriteFile;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -75,12 +74,12 @@ impl Checkpoints {
     pub(crate) fn save(&self, snapshot: &Snapshot) -> Result<(), Error> {
         let newest = self.path();
         let bytes = encode(snapshot, &self.run).map_err(|reason| damaged(&newest, reason))?;
-        let mut file = AtomicWriteFile::open(&newest).map_err(io("write", &newest))?;
-        file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(io("write", &newest))?;
+        let mut file = malaria_files::beside(&newest).map_err(io("write", &newest))?;
+        file.write_all(&bytes).and_then(|()| file.as_file().sync_all()).map_err(io("write", &newest))?;
         if newest.exists() {
             fs::rename(&newest, self.folder.join(PREVIOUS)).map_err(io("replace", &newest))?;
         }
-        file.commit().map_err(io("write", &newest))
+        malaria_files::put(file, &newest).map_err(io("write", &newest))
     }
 
     /// The newest sound checkpoint, its tensors on the CPU, and why a newer one was passed over, if one was.

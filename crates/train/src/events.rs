@@ -23,6 +23,8 @@ pub struct EpochRecord {
     pub validation_accuracy: f64,
     /// Wall-clock time of the epoch with its validation.
     pub seconds: f64,
+    /// Processor time of the epoch with its validation, all cores together.
+    pub cpu_seconds: f64,
 }
 
 /// What a training tells its listener, in the order in which it happens.

@@ -5,6 +5,7 @@ use std::{
     time::Instant,
 };
 
+use cpu_time::ProcessTime;
 use malaria_augment::{Draw, apply, draw};
 use malaria_model::ResNet;
 use serde::{Deserialize, Serialize};
@@ -53,13 +54,45 @@ pub(crate) struct Progress {
     batches_done: u64,
     /// Sums over those batches.
     sums: Sums,
-    /// Time spent on the epoch under way.
-    seconds: f64,
+    /// Spent on the epoch under way before the run was last stopped.
+    spent: Spent,
     history: Vec<EpochRecord>,
     kept: Option<Kept>,
     /// Epochs at the last image size since the best validation figure.
     epochs_without_gain: u64,
     stopped_early: bool,
+}
+
+/// Time spent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Spent {
+    /// By the clock on the wall.
+    seconds: f64,
+    /// By all cores together.
+    cpu_seconds: f64,
+}
+
+impl Spent {
+    /// With what went by since `clock` was started.
+    fn and(self, clock: &Clock) -> Self {
+        Self {
+            seconds: self.seconds + clock.wall.elapsed().as_secs_f64(),
+            cpu_seconds: self.cpu_seconds + clock.cpu.elapsed().as_secs_f64(),
+        }
+    }
+}
+
+/// A moment, by both clocks.
+struct Clock {
+    wall: Instant,
+    cpu: ProcessTime,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self { wall: Instant::now(), cpu: ProcessTime::now() }
+    }
 }
 
 /// The subsets a training reads: indices into its cells.
@@ -164,12 +197,12 @@ impl Trainer {
             return Err(Error::EmptySubset { subset: "validation", purpose: "choose the epoch on" });
         }
         while self.progress.epochs_done < self.config.epochs && !self.progress.stopped_early {
-            let started = Instant::now();
+            let clock = Clock::start();
             let whole = self.train_epoch(cells, subsets.train, stop, listener)?;
             if whole {
-                self.close_epoch(cells, subsets.validation, started, listener)?;
+                self.close_epoch(cells, subsets.validation, &clock, listener)?;
             } else {
-                self.progress.seconds += started.elapsed().as_secs_f64();
+                self.progress.spent = self.progress.spent.and(&clock);
             }
             checkpoints.save(&self.snapshot())?;
             listener(&Event::CheckpointWritten { path: checkpoints.path() });
@@ -269,7 +302,7 @@ impl Trainer {
         &mut self,
         cells: &CellTensors,
         validation: &[usize],
-        started: Instant,
+        clock: &Clock,
         listener: &mut dyn FnMut(&Event),
     ) -> Result<(), Error> {
         let index = self.progress.epochs_done;
@@ -297,6 +330,7 @@ impl Trainer {
         self.progress.stopped_early = patience.is_some_and(|most| self.progress.epochs_without_gain >= most);
 
         let batches = self.progress.batches_done;
+        let Spent { seconds, cpu_seconds } = self.progress.spent.and(clock);
         let record = EpochRecord {
             epoch,
             learning_rate: self.config.schedule.rate_at(index * batches, batches, self.config.epochs),
@@ -305,13 +339,14 @@ impl Trainer {
             train_accuracy: self.progress.sums.accuracy(),
             validation_loss: seen.loss,
             validation_accuracy: seen.accuracy,
-            seconds: self.progress.seconds + started.elapsed().as_secs_f64(),
+            seconds,
+            cpu_seconds,
         };
         self.progress.history.push(record.clone());
         self.progress.epochs_done = epoch;
         self.progress.batches_done = 0;
         self.progress.sums = Sums::default();
-        self.progress.seconds = 0.0;
+        self.progress.spent = Spent::default();
         listener(&Event::EpochEnded { record, kept: gain });
         Ok(())
     }

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::{DownloadConfig, DownloadProblem, Failure};
-use crate::atomic::write_atomically;
 use crate::error::{Error, Result};
 
 /// Where the bytes of a part come from.
@@ -91,9 +90,8 @@ impl Part {
     /// Throws the bytes away and notes where the next ones come from.
     pub(super) fn begin(&mut self, source: Source) -> Result<()> {
         self.clear()?;
-        write_atomically(&self.note, |file| {
-            file.write_all(write_note(&source).as_bytes()).map_err(Error::io("write", &self.note))
-        })?;
+        let note = write_note(&source);
+        malaria_files::write(&self.note, note.as_bytes()).map_err(Error::io("write", &self.note))?;
         self.source = Some(source);
         Ok(())
     }

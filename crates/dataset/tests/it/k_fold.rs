@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use malaria_dataset::{Error, Protocol, SplitConfig, k_fold};
+use malaria_dataset::{Error, Fold, Protocol, SplitConfig, k_fold, split};
 
 use crate::support::{like_the_nih, made_up};
 
@@ -10,6 +10,7 @@ const BY_PATIENT: SplitConfig = SplitConfig {
     test_fraction: 0.2,
     validation_fraction: 0.1,
     seed: 3,
+    fold: None,
 };
 
 #[test]
@@ -74,4 +75,26 @@ fn impossible_folds_are_refused() {
     // Two folds of three patients leave one fold with a single patient to train on and to validate by.
     let index = made_up(&[(1, 5, 5), (2, 5, 5), (3, 5, 5)]);
     assert!(matches!(k_fold(&index, &BY_PATIENT, 2), Err(Error::TooFewPatients { found: 1, needed: 2 })));
+}
+
+#[test]
+fn a_fold_by_itself_is_the_one_among_all() {
+    let index = like_the_nih();
+    for config in [BY_PATIENT, SplitConfig::default()] {
+        let folds = k_fold(&index, &config, 5).unwrap();
+        for (number, expected) in (1..).zip(&folds) {
+            let fold = Some(Fold { number, of: 5 });
+            assert_eq!(expected.config.fold, fold);
+            assert_eq!(&split(&index, &SplitConfig { fold, ..config }).unwrap(), expected);
+        }
+    }
+    for number in [0, 6] {
+        let config = SplitConfig { fold: Some(Fold { number, of: 5 }), ..BY_PATIENT };
+        assert!(matches!(split(&index, &config), Err(Error::BadFold { of: 5, .. })));
+    }
+    let config = SplitConfig { fold: Some(Fold { number: 1, of: 1 }), ..BY_PATIENT };
+    assert!(matches!(split(&index, &config), Err(Error::BadFolds { folds: 1, .. })));
+    let given =
+        SplitConfig { protocol: Protocol::Given, fold: Some(Fold { number: 1, of: 5 }), ..BY_PATIENT };
+    assert!(matches!(split(&index, &given), Err(Error::BadFolds { .. })));
 }

@@ -10,6 +10,7 @@ const BY_PATIENT: SplitConfig = SplitConfig {
     test_fraction: 0.2,
     validation_fraction: 0.1,
     seed: 42,
+    fold: None,
 };
 
 fn sizes(split: &Split) -> [usize; 3] {

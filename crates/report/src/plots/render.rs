@@ -14,7 +14,6 @@ use plotters::style::{Color, FontDesc, FontFamily, FontStyle, ShapeStyle, TextSt
 use super::figure::{Align, Figure, Label, Shape, WHITE};
 use super::font;
 use crate::error::{Error, Result};
-use crate::output::write_atomically;
 
 /// Shapes are drawn this many times larger: plotters takes whole pixels and smooths no edges. A PNG is then
 /// averaged down to size, an SVG is scaled by its view box.
@@ -47,7 +46,7 @@ pub(crate) fn save(figure: &Figure, path: &Path) -> Result<()> {
         Format::Png => png(figure, path)?,
         Format::Svg => svg(figure, path)?.into_bytes(),
     };
-    write_atomically(path, &bytes)
+    malaria_files::write(path, &bytes).map_err(|source| Error::Write { path: path.to_owned(), source })
 }
 
 fn png(figure: &Figure, path: &Path) -> Result<Vec<u8>> {

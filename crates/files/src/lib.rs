@@ -1,0 +1,83 @@
+//! Files that are whole or not there: what is written goes to a temporary sibling, is synced, and renamed.
+//!
+//! Stands on the ground of the workspace; every crate that writes a file calls it. Errors are the system's: the caller
+//! knows what the file was for.
+//!
+//! ```
+//! # let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("figures.json");
+//! malaria_files::write(&path, b"{}")?;
+//! assert_eq!(std::fs::read(&path)?, b"{}");
+//! # Ok::<(), std::io::Error>(())
+//! ```
+
+use std::{
+    ffi::OsString,
+    fs,
+    io::{self, Write},
+    path::Path,
+};
+
+pub use tempfile::NamedTempFile;
+
+/// What stands between a file's name and the random end of its temporary sibling's.
+const MARK: &str = ".writing-";
+
+/// Makes `bytes` the contents of `path`. Whoever reads meanwhile, and whatever goes wrong, finds the old contents or the
+/// new ones.
+///
+/// # Errors
+/// The system's; an older file of that name then stays as it is.
+pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = beside(path)?;
+    file.write_all(bytes)?;
+    put(file, path)
+}
+
+/// An empty temporary file in the folder of `path`, hidden, named after it, and removed unless it is [`put`] somewhere.
+///
+/// # Errors
+/// The system's, as when there is no such folder.
+pub fn beside(path: &Path) -> io::Result<NamedTempFile> {
+    let mut prefix = OsString::from(".");
+    prefix.push(path.file_name().unwrap_or_default());
+    prefix.push(MARK);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix);
+    // A temporary file is its owner's alone; what it becomes should follow the umask, as any new file does.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder_of(path))
+}
+
+/// Syncs `file` and gives it the name `path`, replacing what was there.
+///
+/// # Errors
+/// The system's; `file` is then removed.
+pub fn put(file: NamedTempFile, path: &Path) -> io::Result<()> {
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    // The name itself lasts only when the folder is synced too, which not every system allows.
+    if cfg!(unix) { fs::File::open(folder_of(path))?.sync_all() } else { Ok(()) }
+}
+
+/// Removes from `folder` the temporary files of processes that were killed while they wrote. Those of one that is still
+/// at work are not told from them: the caller has to know that there is none.
+///
+/// # Errors
+/// The system's, as when the folder cannot be listed.
+pub fn sweep(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with('.') && name.contains(MARK) && entry.file_type()?.is_file() {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}

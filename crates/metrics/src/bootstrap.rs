@@ -1,0 +1,168 @@
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::interval::Interval;
+use crate::{check, summary::evaluate};
+
+/// Settings of a bootstrap.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bootstrap {
+    /// How many times the clusters are drawn anew, at least 1. Default: 2,000.
+    pub resamples: usize,
+    /// Level of the intervals, in `[0, 1]`. Default: 0.95.
+    pub confidence: f64,
+    /// Seed of the draws. Default: 0.
+    pub seed: u64,
+}
+
+impl Default for Bootstrap {
+    fn default() -> Self {
+        Self { resamples: 2_000, confidence: 0.95, seed: 0 }
+    }
+}
+
+/// Percentile intervals of several figures at once, by drawing whole clusters with replacement.
+///
+/// `clusters` `[N]` tells of each sample which cluster it is of: its patient, since cells of one patient resemble each
+/// other and are fewer facts than they are cells. `figures` computes `K` figures from the positions of the samples that
+/// were drawn; it is called from several threads. A resample in which a figure is undefined does not count for that
+/// figure; its interval is `None` when it is undefined in more than half of them, or when there is only one cluster.
+///
+/// The draws are a function of the seed and the order in which clusters first appear, not of the number of threads.
+///
+/// Source: A. C. Davison and D. V. Hinkley, "Bootstrap Methods and their Application" (1997), chapter 3.8.
+///
+/// ```
+/// use malaria_metrics::{Bootstrap, cluster_bootstrap};
+///
+/// let correct = [1.0, 1.0, 0.0, 1.0, 0.0, 0.0];
+/// let patients = ["C1", "C1", "C2", "C3", "C3", "C4"];
+/// let [accuracy] = cluster_bootstrap(&patients, &Bootstrap::default(), |drawn| {
+///     [Some(drawn.iter().map(|&i| correct[i]).sum::<f64>() / drawn.len() as f64)]
+/// })?;
+/// let accuracy = accuracy.unwrap();
+/// assert!(accuracy.low < 0.5 && accuracy.high > 0.5);
+/// # Ok::<(), malaria_metrics::Error>(())
+/// ```
+///
+/// # Errors
+/// No samples, no resamples, or a confidence outside `[0, 1]`.
+pub fn cluster_bootstrap<C, const K: usize>(
+    clusters: &[C],
+    settings: &Bootstrap,
+    figures: impl Fn(&[usize]) -> [Option<f64>; K] + Sync,
+) -> Result<[Option<Interval>; K]>
+where
+    C: Eq + std::hash::Hash,
+{
+    check::fraction(|| "confidence".into(), settings.confidence)?;
+    if settings.resamples == 0 {
+        return Err(Error::NoResamples);
+    }
+    check::not_empty(clusters)?;
+    let members = members(clusters);
+    if members.len() < 2 {
+        return Ok([None; K]);
+    }
+    let seen: Vec<[Option<f64>; K]> = (0..settings.resamples as u64)
+        .into_par_iter()
+        .map(|resample| {
+            let mut rng = ChaCha8Rng::seed_from_u64(settings.seed);
+            rng.set_stream(resample);
+            let drawn = (0..members.len()).flat_map(|_| &members[rng.random_range(0..members.len())]);
+            figures(&drawn.copied().collect::<Vec<_>>())
+        })
+        .collect();
+    Ok(std::array::from_fn(|figure| {
+        let mut values: Vec<f64> = seen.iter().filter_map(|figures| figures[figure]).collect();
+        values.sort_unstable_by(f64::total_cmp);
+        let tail = (1.0 - settings.confidence) / 2.0;
+        (2 * values.len() >= settings.resamples)
+            .then(|| Interval { low: quantile(&values, tail), high: quantile(&values, 1.0 - tail) })
+    }))
+}
+
+/// Positions of the samples of each cluster, clusters in the order of their first sample.
+fn members<C: Eq + std::hash::Hash>(clusters: &[C]) -> Vec<Vec<usize>> {
+    let mut place = std::collections::HashMap::new();
+    let mut members: Vec<Vec<usize>> = Vec::new();
+    for (sample, cluster) in clusters.iter().enumerate() {
+        let place = *place.entry(cluster).or_insert_with(|| {
+            members.push(Vec::new());
+            members.len() - 1
+        });
+        members[place].push(sample);
+    }
+    members
+}
+
+/// The quantile of `sorted`, not empty, by linear interpolation: NumPy's default.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let place = share * (sorted.len() - 1) as f64;
+    let below = sorted[place.floor() as usize];
+    let above = sorted[place.ceil() as usize];
+    below + (above - below) * place.fract()
+}
+
+/// Intervals of the headline figures of a [`Summary`](crate::Summary), from a bootstrap over clusters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Intervals {
+    /// Number of clusters (patients) that were drawn from.
+    pub clusters: usize,
+    /// How they were drawn.
+    pub bootstrap: Bootstrap,
+    /// Of the accuracy.
+    pub accuracy: Option<Interval>,
+    /// Of the sensitivity.
+    pub sensitivity: Option<Interval>,
+    /// Of the specificity.
+    pub specificity: Option<Interval>,
+    /// Of the area under the ROC curve.
+    pub auc: Option<Interval>,
+}
+
+/// Intervals of what [`evaluate`] computes from the same `truth` `[N]` and `probabilities` `[N, classes]`, by
+/// [`cluster_bootstrap`] over `clusters` `[N]`.
+///
+/// # Errors
+/// As [`evaluate`] and [`cluster_bootstrap`]; `clusters` that are not one a sample.
+pub fn intervals<C: Eq + std::hash::Hash>(
+    truth: &[usize],
+    probabilities: &[f64],
+    classes: &[String],
+    positive: usize,
+    clusters: &[C],
+    settings: &Bootstrap,
+) -> Result<Intervals> {
+    evaluate(truth, probabilities, classes, positive)?;
+    check::length("clusters", truth.len(), clusters.len())?;
+    let [accuracy, sensitivity, specificity, auc] = cluster_bootstrap(clusters, settings, |drawn| {
+        let truth: Vec<usize> = drawn.iter().map(|&i| truth[i]).collect();
+        let rows = drawn.iter().flat_map(|&i| &probabilities[i * classes.len()..(i + 1) * classes.len()]);
+        let rows: Vec<f64> = rows.copied().collect();
+        // Input was looked at above, and drawing from it makes nothing new.
+        evaluate(&truth, &rows, classes, positive).map_or([None; 4], |summary| {
+            [Some(summary.accuracy), summary.sensitivity, summary.specificity, summary.auc]
+        })
+    })?;
+    let clusters = members(clusters).len();
+    Ok(Intervals { clusters, bootstrap: *settings, accuracy, sensitivity, specificity, auc })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quantile;
+
+    #[test]
+    fn quantiles_are_those_of_numpy() {
+        // numpy.quantile([1, 2, 4, 8], [0, 0.1, 0.5, 0.9, 1])
+        for (share, expected) in [(0.0, 1.0), (0.1, 1.3), (0.5, 3.0), (0.9, 6.8), (1.0, 8.0)] {
+            assert!((quantile(&[1.0, 2.0, 4.0, 8.0], share) - expected).abs() < 1e-12, "{share}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Cross-validates a recipe: every cell is judged by a model that has learned nothing from it.
+
+// A program, unlike a library, prints.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Result;
+use clap::Parser;
+use malaria_resnet::{Context, cross_validate, dataset::Protocol};
+use support::{STOP, command, console::Console, console::Style, settings::Settings, stop_on_signal, words};
+
+/// Cross-validate: train K models, each tested on the K-th part of the cells that it has not learned from.
+///
+/// Each fold is a run directory in DIR. A fold that is finished is left alone and one that was cut off goes on, so the
+/// same command can be given again at any time. With --fold, one fold is run by itself: on several machines, say, whose
+/// folds are then copied into one DIR, where the command without --fold puts their figures together.
+#[derive(Parser)]
+#[command(version, after_help = "Research software, not a medical device.")]
+struct Args {
+    #[command(flatten)]
+    settings: Settings,
+    /// Number of folds
+    #[arg(long, value_name = "K", default_value_t = 5, value_parser = clap::value_parser!(u32).range(2..))]
+    folds: u32,
+    /// Run this fold alone, from 1 to K
+    #[arg(long, value_name = "I", value_parser = clap::value_parser!(u32).range(1..))]
+    fold: Option<u32>,
+    /// Whether whole patients or single cells are dealt to the folds
+    #[arg(long, value_name = "patient|random", default_value = "patient")]
+    split: Protocol,
+    /// Folder for the folds and their figures together
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// How progress is shown
+    #[arg(long, value_enum, default_value = "auto")]
+    progress: Style,
+}
+
+fn main() -> ExitCode {
+    support::exit_code(run(&Args::parse()))
+}
+
+fn run(args: &Args) -> Result<ExitCode> {
+    let console = Console::new(args.progress);
+    stop_on_signal()?;
+    let command = command();
+    let listener = |progress: malaria_resnet::Progress<'_>| console.show(progress);
+    let context = Context { command: &command, stop: &STOP, listener: &listener };
+    let config = args.settings.experiment(Some(args.split))?;
+    if config.data.is_none() {
+        console.say(words::DRAWN);
+    }
+    let only = args.fold.map(|fold| fold as usize);
+    let summary = cross_validate(&config, args.folds as usize, only, &args.out, context)?;
+    if summary.interrupted {
+        console.say("stopped and saved; give the same command again to go on");
+        return Ok(ExitCode::from(130));
+    }
+    match &summary.metrics {
+        Some(metrics) => println!("\n{}", words::cross_validation(metrics)?),
+        None => println!("\nfolds still to be run: {:?}", summary.missing),
+    }
+    println!("Research software, not a medical device.\n\nwritten:");
+    summary.files.iter().for_each(|file| println!("  {}", file.display()));
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,89 @@
+//! The flags that settle how a model is trained, for the programs that train.
+
+use std::{num::NonZeroUsize, path::PathBuf};
+
+use malaria_resnet::{
+    ExperimentConfig, Recipe, Result, dataset::Protocol, default_data, default_protocol,
+    libtorch::DeviceChoice,
+};
+
+/// Flags laid over the settings of a recipe or a file.
+#[derive(clap::Args)]
+pub(crate) struct Settings {
+    /// Folder of cell images
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Training recipe: fast, tutorial or best [default: fast]
+    #[arg(long)]
+    pub(crate) recipe: Option<Recipe>,
+    /// Passes over the training set [default: the recipe's; on drawn cells at least 12]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) epochs: Option<u64>,
+    /// Cells a step [default: the recipe's]
+    #[arg(long, value_name = "N")]
+    pub(crate) batch_size: Option<usize>,
+    /// Learning rate: the first, or the peak of a one-cycle [default: the recipe's]
+    #[arg(long, value_name = "X")]
+    pub(crate) lr: Option<f64>,
+    /// Seed of the split, the starting weights, the order and the augmentation [default: 0]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Where tensors live: auto, cpu, cuda or cuda:I; asking for cuda where there is none is an error [default: auto]
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) device: Option<DeviceChoice>,
+    /// CPU threads [default: one a core]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+    /// Settings to start from: any run's config.json; the other flags win over it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Start from the weights of this run: fine-tuning on cells of your own
+    #[arg(long, value_name = "RUN_DIR")]
+    pub(crate) init: Option<PathBuf>,
+    /// The positive class, the one that sensitivity is about [default: Parasitized]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) positive: Option<String>,
+    /// Leave out images that cannot be read, and say which, instead of stopping
+    #[arg(long)]
+    pub(crate) skip_corrupt: bool,
+}
+
+impl Settings {
+    /// Those of --config or of the recipe, with every flag laid over them, and cells divided by `protocol`. `None` leaves
+    /// that to the file or, without one, to what the folder looks like.
+    pub(crate) fn experiment(&self, protocol: Option<Protocol>) -> Result<ExperimentConfig> {
+        let mut config = match &self.config {
+            Some(file) => ExperimentConfig::read(file)?,
+            None => ExperimentConfig::new(self.recipe.unwrap_or(Recipe::Fast), Protocol::Random, 0),
+        };
+        if let (Some(recipe), Some(_)) = (self.recipe, &self.config) {
+            config.set_recipe(recipe);
+        }
+        if let Some(data) = &self.data {
+            config.data = Some(data.clone());
+        } else if self.config.is_none() {
+            config.data = default_data();
+        }
+        match protocol {
+            Some(protocol) => config.split.protocol = protocol,
+            None if self.config.is_none() => config.split.protocol = default_protocol(config.data.as_deref()),
+            None => {}
+        }
+        if let Some(seed) = self.seed {
+            config.set_seed(seed);
+        }
+        if let Some(epochs) = self.epochs {
+            config.set_epochs(epochs);
+        } else if config.data.is_none() && self.config.is_none() {
+            config.suit_drawn_cells();
+        }
+        config.train.batch_size = self.batch_size.unwrap_or(config.train.batch_size);
+        config.train.schedule.rate = self.lr.unwrap_or(config.train.schedule.rate);
+        config.device = self.device.unwrap_or(config.device);
+        config.threads = self.threads.or(config.threads);
+        config.init = self.init.clone().or(config.init);
+        config.positive = self.positive.clone().unwrap_or(config.positive);
+        config.skip_corrupt |= self.skip_corrupt;
+        Ok(config)
+    }
+}

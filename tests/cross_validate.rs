@@ -1,0 +1,120 @@
+//! Cross-validation as its users run it: fold by fold, cut off, spread out, put together.
+
+mod support;
+
+use std::{collections::BTreeMap, fs, path::Path, process::Command};
+
+use malaria_resnet::CrossMetrics;
+use support::{CELLS, PATIENTS, Workbench, fail, program, succeed};
+
+fn cross_validate(bench: &Workbench, out: &str) -> Command {
+    let mut command = program("cross_validate");
+    command.current_dir(bench.folder.path()).args([
+        "--data",
+        "cells",
+        "--config",
+        "tiny.json",
+        "--epochs",
+        "2",
+    ]);
+    command.args(["--folds", "3", "--threads", "1", "--device", "cpu", "--out", out]);
+    command
+}
+
+fn rows(path: &Path) -> Vec<BTreeMap<String, String>> {
+    csv::Reader::from_path(path).unwrap().deserialize().collect::<Result<_, _>>().unwrap()
+}
+
+#[test]
+fn folds_run_apart_come_to_what_they_come_to_together() {
+    let bench = Workbench::new();
+    let said = succeed(&mut cross_validate(&bench, "together"));
+    for words in [
+        "patient split: no patient is on two sides",
+        "not a medical device",
+        "fold 3: ",
+        "intervals by drawing 16 patients",
+    ] {
+        assert!(said.contains(words), "{words}:\n{said}");
+    }
+
+    // On two machines: one runs fold 2, the other 1 and 3; the first then has them all.
+    let said = succeed(cross_validate(&bench, "here").args(["--fold", "2"]));
+    assert!(said.contains("folds still to be run: [1, 3]"), "{said}");
+    assert!(!bench.path("here/metrics.json").exists());
+    for fold in ["1", "3"] {
+        succeed(cross_validate(&bench, "there").args(["--fold", fold]));
+        let name = format!("fold-{fold}");
+        fs::rename(bench.path("there").join(&name), bench.path("here").join(&name)).unwrap();
+    }
+    let weights = |out: &str| fs::read(bench.path(out).join("fold-2/weights.safetensors")).unwrap();
+    assert!(weights("here") == weights("together"), "the weights of fold 2 differ");
+    let before = fs::metadata(bench.path("here/fold-2/weights.safetensors")).unwrap().modified().unwrap();
+    succeed(&mut cross_validate(&bench, "here"));
+    let after = fs::metadata(bench.path("here/fold-2/weights.safetensors")).unwrap().modified().unwrap();
+    assert_eq!(before, after, "a finished fold was run again");
+    let read = |name: &str| fs::read(bench.path(name)).unwrap();
+    assert!(read("here/predictions.csv") == read("together/predictions.csv"), "the predictions differ");
+
+    // Every cell stands once, under the fold whose test set its patient is in.
+    let metrics: CrossMetrics = serde_json::from_slice(&read("together/metrics.json")).unwrap();
+    let pooled = rows(&bench.path("together/predictions.csv"));
+    assert_eq!((pooled.len(), metrics.n_test), (CELLS, CELLS));
+    let mut fold_of: BTreeMap<&str, &str> = BTreeMap::new();
+    for row in &pooled {
+        assert_eq!(fold_of.entry(&row["patient"]).or_insert(&row["fold"]), &row["fold"]);
+    }
+    assert_eq!(fold_of.len(), PATIENTS);
+    for (number, fold) in (1..).zip(&metrics.folds) {
+        let own = rows(&bench.path(&format!("together/fold-{number}/predictions.csv")));
+        let theirs = pooled.iter().filter(|row| row["fold"] == number.to_string());
+        assert!(own.iter().map(|row| &row["path"]).eq(theirs.map(|row| &row["path"])));
+        assert_eq!(fold.n_test, own.len());
+    }
+
+    // The pooled figures are those of the rows, and their intervals hold them.
+    let right = pooled.iter().filter(|row| row["class"] == row["predicted"]).count() as f64 / CELLS as f64;
+    assert!((metrics.pooled.accuracy - right).abs() < 1e-12);
+    let interval = metrics.intervals.accuracy.unwrap();
+    assert!(interval.low <= right && right <= interval.high && interval.low < interval.high, "{interval:?}");
+    assert_eq!(metrics.intervals.clusters, PATIENTS);
+    let mean = metrics.folds.iter().map(|fold| fold.accuracy).sum::<f64>() / 3.0;
+    assert!((metrics.accuracy_over_folds.mean - mean).abs() < 1e-12);
+}
+
+#[test]
+fn folds_that_do_not_belong_together_are_refused() {
+    let bench = Workbench::new();
+    succeed(cross_validate(&bench, "out").args(["--fold", "1"]));
+    let said = fail(cross_validate(&bench, "out").args(["--seed", "9"]));
+    assert!(said.contains("fold-1") && said.contains("other settings (`split`"), "{said}");
+    let said = fail(cross_validate(&bench, "out").args(["--lr", "0.01"]));
+    assert!(said.contains("other settings (`train`"), "{said}");
+    let said = fail(cross_validate(&bench, "out").args(["--fold", "4"]));
+    assert!(said.contains("no fold 4 of 3"), "{said}");
+    let said = fail(cross_validate(&bench, "new").args(["--split", "given"]));
+    assert!(said.contains("use random or patient") && !bench.path("new/fold-1").exists(), "{said}");
+
+    // Other cells behind one fold.
+    succeed(cross_validate(&bench, "out").args(["--fold", "2"]));
+    let cells = bench.path("cells/Uninfected");
+    fs::copy(
+        cells.join("C1P0ThinF_IMG_20150101_cell_3.png"),
+        cells.join("C1P0ThinF_IMG_20150101_cell_9.png"),
+    )
+    .unwrap();
+    let said = fail(&mut cross_validate(&bench, "out"));
+    assert!(said.contains("other cells than that of") && !bench.path("out/metrics.json").exists(), "{said}");
+
+    // Predictions that are not those of the fold's test set.
+    let bench = Workbench::new();
+    succeed(&mut cross_validate(&bench, "out"));
+    let path = bench.path("out/fold-2/predictions.csv");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.lines().take(5).map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    let said = fail(&mut cross_validate(&bench, "out"));
+    assert!(said.contains("fold-2") && said.contains("not of the test cells"), "{said}");
+    fs::write(&path, text.replace("0.", "1.")).unwrap();
+    let said = fail(&mut cross_validate(&bench, "out"));
+    assert!(said.contains("expected a probability"), "{said}");
+}
