@@ -10,7 +10,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::Parser;
-use malaria_resnet::{Context, cross_validate, dataset::Protocol};
+use malaria_resnet::{Context, CrossOptions, cross_validate, dataset::Protocol};
 use support::{STOP, command, console::Console, console::Style, settings::Settings, stop_on_signal, words};
 
 /// Cross-validate: train K models, each tested on the K-th part of the cells that it has not learned from.
@@ -32,6 +32,10 @@ struct Args {
     /// Whether whole patients or single cells are dealt to the folds
     #[arg(long, value_name = "patient|random", default_value = "patient")]
     split: Protocol,
+    /// After all folds, train one more model, on every cell, in DIR/final: the one to use. Its metrics.json holds the
+    /// figures of the folds, since no cell is left to judge it by
+    #[arg(long = "final", conflicts_with = "fold")]
+    final_model: bool,
     /// Folder for the folds and their figures together
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -54,8 +58,13 @@ fn run(args: &Args) -> Result<ExitCode> {
     if config.data.is_none() {
         console.say(words::DRAWN);
     }
-    let only = args.fold.map(|fold| fold as usize);
-    let summary = cross_validate(&config, args.folds as usize, only, &args.out, context)?;
+    let options = CrossOptions {
+        folds: args.folds as usize,
+        only: args.fold.map(|fold| fold as usize),
+        final_model: args.final_model,
+        out: &args.out,
+    };
+    let summary = cross_validate(&config, options, context)?;
     if summary.interrupted {
         console.say("stopped and saved; give the same command again to go on");
         return Ok(ExitCode::from(130));

@@ -4,7 +4,7 @@ mod support;
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
-use malaria_resnet::CrossMetrics;
+use malaria_resnet::{CrossMetrics, FiguresOf};
 use support::{CELLS, PATIENTS, Workbench, fail, program, succeed};
 
 fn cross_validate(bench: &Workbench, out: &str) -> Command {
@@ -72,12 +72,28 @@ fn folds_run_apart_come_to_what_they_come_to_together() {
         assert_eq!(fold.n_test, own.len());
     }
 
+    // On request a last model learns from every cell, and carries the figures of the folds.
+    succeed(cross_validate(&bench, "together").arg("--final"));
+    assert!(rows(&bench.path("together/final/split.csv")).iter().all(|row| row["subset"] == "train"));
+    assert!(read("together/final/metrics.json") == read("together/metrics.json"));
+    assert!(read("together/final/weights.safetensors") != weights("together"));
+    let history = rows(&bench.path("together/final/history.csv"));
+    assert!(history.len() == 2 && history.iter().all(|row| row["validation_loss"].is_empty()), "{history:?}");
+    let said = succeed(program("evaluate").current_dir(bench.folder.path()).args([
+        "--run",
+        "together/final",
+        "--data",
+        "cells",
+    ]));
+    assert!(said.starts_with("96 cells of cells (all cells)"), "{said}");
+
     // The pooled figures are those of the rows, and their intervals hold them.
     let right = pooled.iter().filter(|row| row["class"] == row["predicted"]).count() as f64 / CELLS as f64;
     assert!((metrics.pooled.accuracy - right).abs() < 1e-12);
     let interval = metrics.intervals.accuracy.unwrap();
     assert!(interval.low <= right && right <= interval.high && interval.low < interval.high, "{interval:?}");
-    assert_eq!(metrics.intervals.clusters, PATIENTS);
+    assert_eq!((metrics.intervals.clusters, metrics.figures_of), (PATIENTS, FiguresOf::CrossValidation));
+    assert!(metrics.at_published_specificity.is_none_or(|point| point.specificity >= 0.972));
     let mean = metrics.folds.iter().map(|fold| fold.accuracy).sum::<f64>() / 3.0;
     assert!((metrics.accuracy_over_folds.mean - mean).abs() < 1e-12);
 }

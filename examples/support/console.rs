@@ -48,6 +48,9 @@ impl Console {
                 }
             }
             Progress::Fold { fold, path } => self.say(&format!("{fold}, in {}", path.display())),
+            Progress::FinalModel { path } => {
+                self.say(&format!("the model that learns from every cell, in {}", path.display()));
+            }
             Progress::Training(event) => self.training(event),
             _ => {}
         }
@@ -176,13 +179,17 @@ impl Console {
             }
             Event::EpochEnded { record, kept } => {
                 self.replace(ProgressBar::hidden());
+                let validation = match (record.validation_loss, record.validation_accuracy) {
+                    (Some(loss), Some(accuracy)) => {
+                        format!(" validation loss {loss:.4}, accuracy {:.2} %;", 100.0 * accuracy)
+                    }
+                    _ => String::new(),
+                };
                 self.say(&format!(
-                    "epoch {:>3}: train loss {:.4}, accuracy {:.2} %; validation loss {:.4}, accuracy {:.2} %; {:.0} s{}",
+                    "epoch {:>3}: train loss {:.4}, accuracy {:.2} %;{validation} {:.0} s{}",
                     record.epoch,
                     record.train_loss,
                     100.0 * record.train_accuracy,
-                    record.validation_loss,
-                    100.0 * record.validation_accuracy,
                     record.seconds,
                     if *kept { " (kept)" } else { "" },
                 ));

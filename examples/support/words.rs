@@ -18,6 +18,7 @@ pub(crate) fn protocol_note(protocol: Protocol) -> &'static str {
         }
         Protocol::Patient => "patient split: no patient is on two sides",
         Protocol::Given => "split as given by the folder's training, validation and testing trees",
+        Protocol::All => "learned from every cell: none was left to judge by",
     }
 }
 

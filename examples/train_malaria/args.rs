@@ -28,8 +28,9 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) settings: Settings,
     /// Who is tested: random cells, or patients of whom nothing was learned from; `given` takes a tree made by
-    /// build_dataset as it is [default: given for such a tree, else random]
-    #[arg(long, value_name = "random|patient|given")]
+    /// build_dataset as it is, and `all` learns from every cell and tests on none [default: given for such a tree, else
+    /// random]
+    #[arg(long, value_name = "random|patient|given|all")]
     pub(crate) split: Option<Protocol>,
     /// Fetch NLM's data set (27,558 cells, about 350 MB) into ./cell_images first, if it is not there
     #[arg(long, conflicts_with = "data")]

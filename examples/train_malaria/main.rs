@@ -14,7 +14,7 @@ use args::Args;
 use clap::Parser;
 use malaria_resnet::{
     Context, ExperimentConfig,
-    dataset::{self, DownloadConfig},
+    dataset::{self, DownloadConfig, Protocol},
     plot_history, resume, train,
     training::Outcome,
 };
@@ -61,6 +61,9 @@ fn run(args: &mut Args) -> Result<ExitCode> {
         if metrics.drawn_cells {
             println!("These cells are drawn: the figures say nothing about malaria.");
         }
+    }
+    if summary.metrics.is_none() {
+        println!("\n{}", words::protocol_note(Protocol::All));
     }
     println!("Research software, not a medical device.\n\nwritten:");
     summary.files.iter().chain(&args.plot).for_each(|file| println!("  {}", file.display()));

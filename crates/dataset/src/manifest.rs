@@ -130,7 +130,8 @@ pub fn read_manifest(path: &Path) -> Result<Manifest> {
 impl Manifest {
     /// The split that was written, for the same data folder: the same positions on each side.
     ///
-    /// Its settings are not in the file: they stand as [`Protocol::Given`], with defaults. `fingerprints` are those
+    /// Its settings are not in the file: they stand as [`Protocol::Given`], or [`Protocol::All`] where every file is on
+    /// the train side, with defaults. `fingerprints` are those
     /// of `index.samples`, in their order.
     ///
     /// # Errors
@@ -147,7 +148,9 @@ impl Manifest {
         }
         let position: HashMap<&str, usize> =
             index.samples.iter().enumerate().map(|(i, sample)| (sample.path.as_str(), i)).collect();
-        let config = SplitConfig { protocol: Protocol::Given, ..SplitConfig::default() };
+        let all = self.entries.iter().all(|entry| entry.subset == Some(Subset::Train));
+        let protocol = if all { Protocol::All } else { Protocol::Given };
+        let config = SplitConfig { protocol, ..SplitConfig::default() };
         let mut split = Split { config, train: Vec::new(), validation: Vec::new(), test: Vec::new() };
         for entry in &self.entries {
             if let (Some(subset), Some(&i)) = (entry.subset, position.get(entry.path.as_str())) {

@@ -22,19 +22,23 @@ pub enum Protocol {
     Patient,
     /// As found: the trees of a `training/validation/testing` folder, or the rows of a manifest.
     Given,
+    /// Every cell is learned from and none is left to judge by: for the model that goes into use once others have been
+    /// judged.
+    All,
 }
 
 impl Protocol {
-    /// All three.
-    pub const ALL: [Self; 3] = [Self::Random, Self::Patient, Self::Given];
+    /// All four.
+    pub const ALL: [Self; 4] = [Self::Random, Self::Patient, Self::Given, Self::All];
 
-    /// Its name in settings: `random`, `patient` or `given`.
+    /// Its name in settings: `random`, `patient`, `given` or `all`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Random => "random",
             Self::Patient => "patient",
             Self::Given => "given",
+            Self::All => "all",
         }
     }
 }
@@ -168,6 +172,7 @@ pub struct Leakage {
 ///   same sizes are shared out among the classes by largest remainder.
 /// * [`Protocol::Patient`]: whole patients, dealt so that every side comes close to its share of every class.
 /// * [`Protocol::Given`], as the folders stand: see [`Split::given`].
+/// * [`Protocol::All`]: every sample to train on; the other two sides are empty.
 ///
 /// With a [`Fold`], the result is that one of [`k_fold`]'s.
 ///
@@ -187,6 +192,7 @@ pub fn split(index: &Index, config: &SplitConfig) -> Result<Split> {
         Protocol::Random => partition::random(index, config),
         Protocol::Patient => partition::by_patient(index, config)?,
         Protocol::Given => return Split::given(index),
+        Protocol::All => [(0..index.samples.len()).collect(), Vec::new(), Vec::new()],
     };
     let split = Split { config: *config, train, validation, test };
     split.check(index)?;
@@ -200,7 +206,8 @@ pub fn split(index: &Index, config: &SplitConfig) -> Result<Split> {
 ///
 /// # Errors
 /// As [`split`]; where `folds` is below 2 or above the number of samples (of patients, under `Patient`; there each
-/// fold needs two patients besides its test side); under [`Protocol::Given`], whose test side is fixed.
+/// fold needs two patients besides its test side); under [`Protocol::Given`] and [`Protocol::All`], whose test
+/// side is fixed.
 pub fn k_fold(index: &Index, config: &SplitConfig, folds: usize) -> Result<Vec<Split>> {
     config.check()?;
     if folds < 2 {
@@ -209,10 +216,10 @@ pub fn k_fold(index: &Index, config: &SplitConfig, folds: usize) -> Result<Vec<S
     let sides = match config.protocol {
         Protocol::Random => partition::random_folds(index, config, folds),
         Protocol::Patient => partition::patient_folds(index, config, folds)?,
-        Protocol::Given => {
+        Protocol::Given | Protocol::All => {
             return Err(Error::BadFolds {
                 folds,
-                reason: "a given split has one test side; use random or patient",
+                reason: "`given` has one test side and `all` has none; use random or patient",
             });
         }
     };
@@ -306,13 +313,14 @@ impl Split {
     /// Refuses a split that must not be used with `index`.
     ///
     /// # Errors
-    /// Where a side is empty, a position is out of range or stands twice, or the train side lacks a class; under
+    /// Where a side is empty (under [`Protocol::All`] only the train side is looked at), a position is out of range or stands twice, or the train side lacks a class; under
     /// [`Protocol::Patient`], also where a sample's name tells no patient, or a patient is on two sides.
     pub fn check(&self, index: &Index) -> Result<()> {
         let mut seen: Vec<Option<Subset>> = vec![None; index.samples.len()];
         let mut trained = vec![false; index.classes.len()];
         for subset in Subset::ALL {
-            if self.subset(subset).is_empty() {
+            let may_be_empty = self.config.protocol == Protocol::All && subset != Subset::Train;
+            if self.subset(subset).is_empty() && !may_be_empty {
                 return Err(Error::EmptySide { subset, samples: index.samples.len() });
             }
             for &i in self.subset(subset) {

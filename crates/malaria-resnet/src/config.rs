@@ -6,7 +6,7 @@ use std::{
 use malaria_dataset::{Protocol, ResizePolicy, SplitConfig};
 use malaria_libtorch::DeviceChoice;
 use malaria_model::ResNetConfig;
-use malaria_train::TrainConfig;
+use malaria_train::{Keep, TrainConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Recipe, Result, files};
@@ -138,6 +138,14 @@ impl ExperimentConfig {
         self.split.check()?;
         self.model.check()?;
         self.train.check()?;
+        if self.split.protocol == Protocol::All
+            && (self.train.keep != Keep::Last || self.train.early_stopping.is_some())
+        {
+            let expected =
+                "a recipe that keeps the last epoch, since under `all` no cell is left to choose by"
+                    .to_owned();
+            return config("train.keep", expected, "one chosen by validation".to_owned());
+        }
         let pixels = i64::from(self.image.pixels);
         if self.model.input_size != pixels {
             let expected = format!("image.pixels, which is {pixels}");
@@ -185,7 +193,11 @@ mod tests {
     #[test]
     fn settings_that_do_not_fit_each_other_are_refused_by_name() {
         type Break = fn(&mut ExperimentConfig);
-        let cases: [(&str, Break); 3] = [
+        let cases: [(&str, Break); 4] = [
+            ("train.keep", |config| {
+                config.split.protocol = Protocol::All;
+                config.train.keep = Keep::BestLoss;
+            }),
             ("format_version", |config| config.format_version = 2),
             ("model.input_size", |config| config.model.input_size = 32),
             ("train.image_sizes", |config| config.train.image_sizes[1].pixels = 48),

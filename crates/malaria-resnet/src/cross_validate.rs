@@ -3,16 +3,18 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::atomic::Ordering,
 };
 
-use malaria_dataset::{Entry, Fold, Manifest, Protocol, Subset, read_manifest};
-use malaria_metrics::{Bootstrap, Intervals, Summary, intervals};
+use malaria_dataset::{Entry, Fold, Manifest, Protocol, SplitConfig, Subset, read_manifest};
+use malaria_metrics::{
+    Bootstrap, Intervals, OperatingPoint, Summary, Target, choose_threshold, intervals, one_vs_rest,
+};
+use malaria_train::Outcome;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Context, ExperimentConfig, Metrics, Progress, Recipe, Result, RunDir, files,
-    metrics::machine,
+    metrics::{FiguresOf, machine},
     predictions::{OutOfFold, read_predictions, write_out_of_fold},
     resume, train,
 };
@@ -52,6 +54,8 @@ pub struct FoldFigures {
 pub struct CrossMetrics {
     /// Version of this layout.
     pub format_version: u32,
+    /// Which cells the figures are of.
+    pub figures_of: FiguresOf,
     /// The command that put the folds together.
     pub command: String,
     /// This library's version.
@@ -88,6 +92,9 @@ pub struct CrossMetrics {
     /// Intervals of the pooled figures, by drawing patients anew (cells, where no patients are known). They hold
     /// for new cells under these models; that other models would have been trained on other patients is not in them.
     pub intervals: Intervals,
+    /// The threshold on the pooled ROC curve that gives the specificity of Rajaraman et al. 2018, 97.2 %, to be compared
+    /// with their sensitivity of 94.7 %; `None` where no threshold does. It is read off the very cells it is reported on.
+    pub at_published_specificity: Option<OperatingPoint>,
     /// The pooled figures: over all cells as if one model had judged them.
     #[serde(flatten)]
     pub pooled: Summary,
@@ -100,10 +107,26 @@ pub struct CrossSummary {
     pub missing: Vec<usize>,
     /// Whether the call ended because it was asked to stop.
     pub interrupted: bool,
+    /// The model that has learned from every cell, where it was asked for and is trained.
+    pub final_model: Option<RunDir>,
     /// The figures together, once no fold is missing.
     pub metrics: Option<CrossMetrics>,
     /// What was written.
     pub files: Vec<PathBuf>,
+}
+
+/// What to cross-validate, and where.
+#[derive(Clone, Copy, Debug)]
+pub struct CrossOptions<'a> {
+    /// Number of folds, at least 2.
+    pub folds: usize,
+    /// Run this fold alone, from 1 to `folds`.
+    pub only: Option<usize>,
+    /// Once all folds are there, train one more model on every cell, in `final`: the one to use, of which the figures
+    /// of the folds tell what to expect. It is judged on nothing itself.
+    pub final_model: bool,
+    /// Folder for the folds and their figures together.
+    pub out: &'a Path,
 }
 
 /// Where fold `number` (from 1) of the cross-validation in `out` is run.
@@ -111,10 +134,9 @@ pub fn fold_dir(out: &Path, number: usize) -> PathBuf {
     out.join(format!("fold-{number}"))
 }
 
-/// Cross-validates `config` in `folds` folds, each a run directory of its own in `out`: all of them, or the one `only`
-/// (from 1). A fold that is finished is left as it is; one that was cut off goes on. When all are there, their figures
-/// are put together in `out`: `metrics.json`, and `predictions.csv` with what is said of each cell by the model that did
-/// not learn from it.
+/// Cross-validates `config`, each fold a run directory of its own. A fold that is finished is left as it is; one that was
+/// cut off goes on. When all are there, their figures are put together: `metrics.json`, and `predictions.csv` with what
+/// is said of each cell by the model that did not learn from it.
 ///
 /// Folds may be run on several machines with the same data, and their directories brought together in one `out`.
 ///
@@ -122,37 +144,31 @@ pub fn fold_dir(out: &Path, number: usize) -> PathBuf {
 /// As [`train`]; [`Error::RunDir`] for a fold that was run with other settings or on other cells than the rest.
 pub fn cross_validate(
     config: &ExperimentConfig,
-    folds: usize,
-    only: Option<usize>,
-    out: &Path,
+    options: CrossOptions<'_>,
     context: Context<'_>,
 ) -> Result<CrossSummary> {
+    let CrossOptions { folds, only, final_model, out } = options;
     let of_fold = |number| {
         let mut config = config.clone();
         config.split.fold = Some(Fold { number, of: folds });
         config
     };
     of_fold(only.unwrap_or(1)).check()?;
-    let mut summary =
-        CrossSummary { missing: Vec::new(), interrupted: false, metrics: None, files: Vec::new() };
+    let mut summary = CrossSummary {
+        missing: Vec::new(),
+        interrupted: false,
+        final_model: None,
+        metrics: None,
+        files: Vec::new(),
+    };
     for number in (1..=folds).filter(|&number| only.is_none_or(|only| only == number)) {
         let (config, path) = (of_fold(number), fold_dir(out, number));
         let fold = Fold { number, of: folds };
-        let metrics = match RunDir::open(&path) {
-            Ok(run) => {
-                refuse_other_settings(&run, &config)?;
-                if run.metrics_path().is_file() {
-                    continue;
-                }
-                (context.listener)(Progress::Fold { fold, path: &path });
-                resume(&path, context)?.metrics
-            }
-            Err(_) => {
-                (context.listener)(Progress::Fold { fold, path: &path });
-                train(&config, &path, context)?.metrics
-            }
-        };
-        if metrics.is_none() || context.stop.load(Ordering::Relaxed) {
+        if started(&path, &config)?.is_some_and(|run| run.metrics_path().is_file()) {
+            continue;
+        }
+        (context.listener)(Progress::Fold { fold, path: &path });
+        if train_or_resume(&config, &path, context)?.is_none() {
             summary.interrupted = true;
             break;
         }
@@ -163,10 +179,54 @@ pub fn cross_validate(
     summary.missing = (1..=folds).filter(|&number| !finished(number)).collect();
     if summary.missing.is_empty() && !summary.interrupted {
         let (metrics, files) = merge(&of_fold, folds, out, context.command)?;
-        summary.metrics = Some(metrics);
         summary.files.extend(files);
+        if final_model {
+            let mut config = config.clone();
+            config.split = SplitConfig { protocol: Protocol::All, fold: None, ..config.split };
+            summary.final_model = train_final(&config, &out.join("final"), &metrics, context)?;
+            summary.interrupted = summary.final_model.is_none();
+            summary.files.extend(summary.final_model.iter().map(|run| run.path().to_owned()));
+        }
+        summary.metrics = Some(metrics);
     }
     Ok(summary)
+}
+
+/// The run in `path`, if one was started there; it has to be of the same settings.
+fn started(path: &Path, config: &ExperimentConfig) -> Result<Option<RunDir>> {
+    let Ok(run) = RunDir::open(path) else { return Ok(None) };
+    refuse_other_settings(&run, config)?;
+    Ok(Some(run))
+}
+
+/// Takes the run in `path` to its end; `None` where it was asked to stop before.
+fn train_or_resume(config: &ExperimentConfig, path: &Path, context: Context<'_>) -> Result<Option<RunDir>> {
+    let summary = match started(path, config)? {
+        Some(_) => resume(path, context)?,
+        None => train(config, path, context)?,
+    };
+    Ok((summary.outcome != Outcome::Interrupted).then_some(summary.run))
+}
+
+/// Trains on every cell. The figures of the folds are the best guess at what such a model is worth, and stand in its
+/// run directory as what they are.
+fn train_final(
+    config: &ExperimentConfig,
+    path: &Path,
+    metrics: &CrossMetrics,
+    context: Context<'_>,
+) -> Result<Option<RunDir>> {
+    let trained = match started(path, config)? {
+        Some(run) if run.weights_path().is_file() => Some(run),
+        _ => {
+            (context.listener)(Progress::FinalModel { path });
+            train_or_resume(config, path, context)?
+        }
+    };
+    if let Some(run) = &trained {
+        files::write_json(&run.metrics_path(), metrics)?;
+    }
+    Ok(trained)
 }
 
 /// Refuses to mix runs that differ in anything that decides which weights come out.
@@ -248,6 +308,7 @@ fn merge(
     let total = |time: fn(&Metrics) -> f64| finished.iter().map(|fold| time(&fold.metrics)).sum();
     let metrics = CrossMetrics {
         format_version: 1,
+        figures_of: FiguresOf::CrossValidation,
         command: command.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         machine: machine(),
@@ -265,6 +326,7 @@ fn merge(
         auc_over_folds: over(|fold| fold.auc),
         folds: figures,
         intervals,
+        at_published_specificity: published(&truth, &probabilities, classes.len(), positive)?,
         pooled,
     };
     let written = [out.join("predictions.csv"), out.join("metrics.json")];
@@ -309,6 +371,22 @@ fn every_cell_once(finished: &[Finished]) -> Result<Vec<OutOfFold>> {
         })
     };
     all.iter().map(row).collect()
+}
+
+fn published(
+    truth: &[usize],
+    probabilities: &[f64],
+    classes: usize,
+    positive: usize,
+) -> Result<Option<OperatingPoint>> {
+    let (is_positive, scores) = one_vs_rest(truth, probabilities, classes, positive)?;
+    match choose_threshold(&is_positive, &scores, Target::Specificity(0.972)) {
+        Ok(point) => Ok(Some(point)),
+        Err(malaria_metrics::Error::ClassAbsent { .. } | malaria_metrics::Error::TargetOutOfReach { .. }) => {
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn spread(values: &[f64]) -> Spread {

@@ -58,6 +58,11 @@ pub enum Progress<'a> {
         /// Its run directory.
         path: &'a Path,
     },
+    /// After the folds of a cross-validation, the model that learns from every cell begins, or goes on.
+    FinalModel {
+        /// Its run directory.
+        path: &'a Path,
+    },
     /// The test set is being read.
     Testing {
         /// Cells seen.
@@ -77,7 +82,7 @@ pub struct RunSummary {
     pub run: RunDir,
     /// Finished, stopped early, or interrupted.
     pub outcome: Outcome,
-    /// The test figures; none for an interrupted run.
+    /// The test figures; none for an interrupted run, or one that was left no cell to test on.
     pub metrics: Option<Metrics>,
     /// What was written.
     pub files: Vec<PathBuf>,
@@ -249,6 +254,11 @@ impl Session<'_> {
             files.extend([self.run.history_path(), self.run.plot_path()]);
         }
         let metrics = match kept {
+            Some(_) if outcome != Outcome::Interrupted && self.split.test.is_empty() => {
+                classifier.save(&self.run.weights_path())?;
+                files.push(self.run.weights_path());
+                None
+            }
             Some(kept) if outcome != Outcome::Interrupted => {
                 classifier.save(&self.run.weights_path())?;
                 let summary = self.test(&classifier, &cells)?;
@@ -326,7 +336,7 @@ fn point(record: &EpochRecord) -> EpochPoint {
         epoch: u32::try_from(record.epoch).unwrap_or(u32::MAX),
         train_loss: Some(record.train_loss),
         train_accuracy: Some(record.train_accuracy),
-        validation_loss: Some(record.validation_loss),
-        validation_accuracy: Some(record.validation_accuracy),
+        validation_loss: record.validation_loss,
+        validation_accuracy: record.validation_accuracy,
     }
 }

@@ -87,7 +87,8 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
     let loaded = decode_index(index, classifier.image, corrupt, listener)?;
     let subsets = manifest.match_index(&loaded.index, &loaded.fingerprints)?;
     let own = manifest.resolve(&loaded.index, &loaded.fingerprints).is_ok();
-    let judged = options.judged.unwrap_or(if own { Judged::Test } else { Judged::All });
+    let tested = own && subsets.contains(&Some(Subset::Test));
+    let judged = options.judged.unwrap_or(if tested { Judged::Test } else { Judged::All });
     let chosen: Vec<usize> = (0..loaded.cells.len())
         .filter(|&i| judged == Judged::All || subsets[i] == Some(Subset::Test))
         .collect();

@@ -32,12 +32,14 @@ mod run_dir;
 
 pub use classifier::{Classifier, default_run};
 pub use config::{ExperimentConfig, ImageConfig};
-pub use cross_validate::{CrossMetrics, CrossSummary, FoldFigures, Spread, cross_validate, fold_dir};
+pub use cross_validate::{
+    CrossMetrics, CrossOptions, CrossSummary, FoldFigures, Spread, cross_validate, fold_dir,
+};
 pub use data::{DataSummary, SubsetSummary, default_data, default_protocol};
 pub use error::{Error, Result};
 pub use experiment::{Context, Listener, Progress, RunSummary, plot_history, resume, train};
 pub use judge::{EvaluateOptions, EvaluationReport, Judged, Prediction, evaluate, predict};
-pub use metrics::Metrics;
+pub use metrics::{FiguresOf, Metrics};
 pub use recipe::Recipe;
 pub use run_dir::{RunDir, RunLock};
 

@@ -6,11 +6,23 @@ use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 
 use crate::{ExperimentConfig, Recipe};
 
+/// Which cells figures are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FiguresOf {
+    /// The run's own test set.
+    TestSet,
+    /// Every cell, each judged by a model of the same settings that has not learned from it.
+    CrossValidation,
+}
+
 /// `metrics.json`: the test figures of a run, and how they came about.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
     /// Version of this layout.
     pub format_version: u32,
+    /// Which cells the figures are of.
+    pub figures_of: FiguresOf,
     /// The command that made the run.
     pub command: String,
     /// This library's version.
@@ -58,6 +70,7 @@ impl Metrics {
     ) -> Self {
         Self {
             format_version: 1,
+            figures_of: FiguresOf::TestSet,
             command: command.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             protocol: split.config.protocol,

@@ -67,7 +67,7 @@ fn quick(epochs: u64, full_size_from: u64, seed: u64) -> TrainConfig {
         ],
         average_decay: Some(0.99),
         early_stopping: None,
-        keep: Keep::BestLoss,
+        keep: Keep::Last,
         precision: Precision::Bfloat16OnCuda,
         seed,
     }

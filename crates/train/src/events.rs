@@ -17,10 +17,10 @@ pub struct EpochRecord {
     pub train_loss: f64,
     /// As `train_loss`.
     pub train_accuracy: f64,
-    /// Over the validation set, after the epoch, on the averaged weights where there are any.
-    pub validation_loss: f64,
+    /// Over the validation set, after the epoch, on the averaged weights where there are any; `None` without such a set.
+    pub validation_loss: Option<f64>,
     /// As `validation_loss`.
-    pub validation_accuracy: f64,
+    pub validation_accuracy: Option<f64>,
     /// Wall-clock time of the epoch with its validation.
     pub seconds: f64,
     /// Processor time of the epoch with its validation, all cores together.

@@ -38,10 +38,10 @@ pub enum Outcome {
 pub struct Kept {
     /// Counted from 1.
     pub epoch: u64,
-    /// Mean cross-entropy on the validation set, in nats.
-    pub validation_loss: f64,
-    /// Accuracy on the validation set, a fraction.
-    pub validation_accuracy: f64,
+    /// Mean cross-entropy on the validation set, in nats; `None` without such a set.
+    pub validation_loss: Option<f64>,
+    /// Accuracy on the validation set, a fraction; `None` without such a set.
+    pub validation_accuracy: Option<f64>,
 }
 
 /// Where a run stands, apart from its tensors.
@@ -100,7 +100,7 @@ impl Clock {
 pub struct Subsets<'a> {
     /// What is learned from.
     pub train: &'a [usize],
-    /// What the epoch, and nothing else, is chosen on.
+    /// What the epoch, and nothing else, is chosen on. May be empty where the last epoch is kept, come what may.
     pub validation: &'a [usize],
 }
 
@@ -180,7 +180,7 @@ impl Trainer {
     /// written after every epoch and on `stop`.
     ///
     /// # Errors
-    /// [`Error::EmptySubset`], [`Error::NonFiniteLoss`], [`Error::NonFiniteValidation`], [`Error::Io`] when a
+    /// [`Error::EmptySubset`] (of a validation set only where epochs are chosen by it), [`Error::NonFiniteLoss`], [`Error::NonFiniteValidation`], [`Error::Io`] when a
     /// checkpoint cannot be written (the one before it stays), [`Error::Torch`].
     pub fn run(
         &mut self,
@@ -193,7 +193,8 @@ impl Trainer {
         if subsets.train.is_empty() {
             return Err(Error::EmptySubset { subset: "training", purpose: "learn from" });
         }
-        if subsets.validation.is_empty() {
+        let chosen = self.config.keep != Keep::Last || self.config.early_stopping.is_some();
+        if subsets.validation.is_empty() && chosen {
             return Err(Error::EmptySubset { subset: "validation", purpose: "choose the epoch on" });
         }
         while self.progress.epochs_done < self.config.epochs && !self.progress.stopped_early {
@@ -307,14 +308,18 @@ impl Trainer {
     ) -> Result<(), Error> {
         let index = self.progress.epochs_done;
         let epoch = index + 1;
-        listener(&Event::ValidationStarted { epoch, cells: validation.len() });
         let image_size = self.config.image_size(index);
         let model = self.average.as_ref().unwrap_or(&self.model);
-        let seen = evaluate(model, cells, validation, image_size, EVALUATION_BATCH, &mut |_| {})?;
-        if !seen.loss.is_finite() {
-            return Err(Error::NonFiniteValidation { epoch, loss: seen.loss });
+        let mut candidate = Kept { epoch, validation_loss: None, validation_accuracy: None };
+        if !validation.is_empty() {
+            listener(&Event::ValidationStarted { epoch, cells: validation.len() });
+            let seen = evaluate(model, cells, validation, image_size, EVALUATION_BATCH, &mut |_| {})?;
+            if !seen.loss.is_finite() {
+                return Err(Error::NonFiniteValidation { epoch, loss: seen.loss });
+            }
+            candidate.validation_loss = Some(seen.loss);
+            candidate.validation_accuracy = Some(seen.accuracy);
         }
-        let candidate = Kept { epoch, validation_loss: seen.loss, validation_accuracy: seen.accuracy };
         // Figures at another image size cannot be compared with those at the last one.
         let comparable = image_size == self.config.final_image_size();
         let gain =
@@ -337,8 +342,8 @@ impl Trainer {
             image_size,
             train_loss: self.progress.sums.mean_loss(),
             train_accuracy: self.progress.sums.accuracy(),
-            validation_loss: seen.loss,
-            validation_accuracy: seen.accuracy,
+            validation_loss: candidate.validation_loss,
+            validation_accuracy: candidate.validation_accuracy,
             seconds,
             cpu_seconds,
         };
@@ -365,13 +370,11 @@ impl Trainer {
 impl Keep {
     /// Whether `new`, the later of the two, is to be kept instead of `old`.
     fn prefers(self, new: &Kept, old: &Kept) -> bool {
+        let gain = |kept: &Kept| kept.validation_loss.map(|loss| -loss);
         match self {
             Keep::Last => true,
-            Keep::BestLoss => new.validation_loss < old.validation_loss,
-            Keep::BestAccuracy => {
-                (new.validation_accuracy, -new.validation_loss)
-                    > (old.validation_accuracy, -old.validation_loss)
-            }
+            Keep::BestLoss => gain(new) > gain(old),
+            Keep::BestAccuracy => (new.validation_accuracy, gain(new)) > (old.validation_accuracy, gain(old)),
         }
     }
 }

@@ -71,6 +71,18 @@ fn a_split_reads_back() {
 }
 
 #[test]
+fn a_split_that_learns_from_all_reads_back() {
+    let (data, out) = (data(), Folder::new());
+    let index = data.open();
+    let prints = fingerprints(&index);
+    let written = split(&index, &SplitConfig { protocol: Protocol::All, ..SplitConfig::default() }).unwrap();
+    let path = out.join("split.csv");
+    write_manifest(&path, &index, &written, &prints).unwrap();
+    let resolved = read_manifest(&path).unwrap().resolve(&index, &prints).unwrap();
+    assert_eq!(resolved, written);
+}
+
+#[test]
 fn samples_on_no_side_are_written_too() {
     let (data, out) = (data(), Folder::new());
     let index = data.open();

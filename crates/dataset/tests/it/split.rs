@@ -239,6 +239,20 @@ fn a_tree_is_split_as_given() {
 }
 
 #[test]
+fn all_leaves_nothing_to_judge_by_and_nothing_out() {
+    let index = made_up(&[(1, 5, 3), (2, 4, 6)]);
+    let all = SplitConfig { protocol: Protocol::All, ..SplitConfig::default() };
+    let found = split(&index, &all).unwrap();
+    assert_eq!(found.train, (0..18).collect::<Vec<_>>());
+    assert!(found.validation.is_empty() && found.test.is_empty());
+    // What is legal there is so nowhere else.
+    let random = Split { config: SplitConfig::default(), ..found.clone() };
+    assert!(matches!(random.check(&index), Err(Error::EmptySide { subset: Subset::Validation, .. })));
+    let nothing = Split { train: Vec::new(), ..found };
+    assert!(matches!(nothing.check(&index), Err(Error::EmptySide { subset: Subset::Train, .. })));
+}
+
+#[test]
 fn settings_read_back_and_unknown_ones_are_refused() {
     let config = SplitConfig { protocol: Protocol::Patient, seed: u64::MAX, ..SplitConfig::default() };
     let text = serde_json::to_string(&config).unwrap();
