@@ -8,12 +8,13 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use malaria_resnet::{
-    libtorch::{DeviceChoice, describe},
+    libtorch::{DeviceChoice, describe, keep_freed_memory},
     model::{ResNet, ResNetConfig},
 };
 use tch::{Device, Kind, Tensor};
 
 fn forward(criterion: &mut Criterion) {
+    keep_freed_memory();
     let device = DeviceChoice::Auto.resolve().expect("there is always a CPU");
     let model = ResNet::new(&ResNetConfig::tutorial(), 0, device).expect("the tutorial's network is sound");
     let mut group = criterion.benchmark_group(format!("forward on {}", describe(device)));

@@ -10,7 +10,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::Parser;
-use malaria_resnet::{Context, CrossOptions, cross_validate, dataset::Protocol};
+use malaria_resnet::{Context, CrossOptions, cross_validate, dataset::Protocol, libtorch::keep_freed_memory};
 use support::{STOP, command, console::Console, console::Style, settings::Settings, stop_on_signal, words};
 
 /// Cross-validate: train K models, each tested on the K-th part of the cells that it has not learned from.
@@ -45,6 +45,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
+    keep_freed_memory();
     support::exit_code(run(&Args::parse()))
 }
 

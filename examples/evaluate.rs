@@ -10,7 +10,10 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
-use malaria_resnet::{EvaluateOptions, Judged, default_run, evaluate, libtorch::DeviceChoice};
+use malaria_resnet::{
+    EvaluateOptions, Judged, default_run, evaluate,
+    libtorch::{DeviceChoice, keep_freed_memory},
+};
 use support::{
     console::{Console, Style},
     words,
@@ -50,6 +53,7 @@ enum SubsetArg {
 }
 
 fn main() -> ExitCode {
+    keep_freed_memory();
     support::exit_code(run(&Args::parse()))
 }
 

@@ -14,7 +14,11 @@ use std::{
 
 use anyhow::Result;
 use clap::Parser;
-use malaria_resnet::{Classifier, Prediction, default_run, libtorch::DeviceChoice, predict};
+use malaria_resnet::{
+    Classifier, Prediction, default_run,
+    libtorch::{DeviceChoice, keep_freed_memory},
+    predict,
+};
 use support::{
     console::{Console, Style},
     words::percent,
@@ -42,6 +46,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
+    keep_freed_memory();
     support::exit_code(run(&Args::parse()))
 }
 

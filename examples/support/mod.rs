@@ -27,10 +27,11 @@ pub(crate) fn stop_on_signal() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the program ends with: an error in one line, whatever RUST_BACKTRACE says.
+/// What the program ends with: an error in one line, whatever RUST_BACKTRACE says. The library's errors name their
+/// causes themselves.
 pub(crate) fn exit_code(result: anyhow::Result<ExitCode>) -> ExitCode {
     result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        eprintln!("error: {error}");
         ExitCode::FAILURE
     })
 }

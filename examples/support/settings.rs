@@ -16,7 +16,7 @@ pub(crate) struct Settings {
     /// Training recipe: fast, tutorial or best [default: fast]
     #[arg(long)]
     pub(crate) recipe: Option<Recipe>,
-    /// Passes over the training set [default: the recipe's; on drawn cells at least 12]
+    /// Passes over the training set [default: the recipe's; fast on drawn cells: 12]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) epochs: Option<u64>,
     /// Cells a step [default: the recipe's]

@@ -7,20 +7,25 @@ mod args;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use args::Args;
 use clap::Parser;
 use malaria_resnet::{
-    Context, ExperimentConfig,
+    Context, Error, ExperimentConfig,
     dataset::{self, DownloadConfig, Protocol},
+    libtorch::keep_freed_memory,
     plot_history, resume, train,
-    training::Outcome,
+    training::{self, Outcome},
 };
 use support::{STOP, command, console::Console, stop_on_signal, words};
 
 fn main() -> ExitCode {
+    keep_freed_memory();
     support::exit_code(run(&mut Args::parse()))
 }
 
@@ -32,7 +37,7 @@ fn run(args: &mut Args) -> Result<ExitCode> {
     let context = Context { command: &command, stop: &STOP, listener: &listener };
 
     let summary = match &args.resume {
-        Some(run) => resume(run, context)?,
+        Some(run) => resume(run, context).map_err(|error| going_on(error, run))?,
         None => {
             if let Some(folder) = download(args, &console)? {
                 args.settings.data = Some(folder);
@@ -41,7 +46,8 @@ fn run(args: &mut Args) -> Result<ExitCode> {
             if config.data.is_none() {
                 console.say(words::DRAWN);
             }
-            train(&config, &args.out.clone().unwrap_or_else(|| free_run_dir(&config)), context)?
+            let out = args.out.clone().unwrap_or_else(|| free_run_dir(&config));
+            train(&config, &out, context).map_err(|error| going_on(error, &out))?
         }
     };
     if let (Some(path), false) = (&args.plot, summary.files.is_empty()) {
@@ -68,6 +74,22 @@ fn run(args: &mut Args) -> Result<ExitCode> {
     println!("Research software, not a medical device.\n\nwritten:");
     summary.files.iter().chain(&args.plot).for_each(|file| println!("  {}", file.display()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Adds to an error that broke off the run in `run` how to go on with it.
+fn going_on(error: Error, run: &Path) -> anyhow::Error {
+    // A run that diverged would do so again.
+    let hopeless = matches!(
+        error,
+        Error::RunDir { .. }
+            | Error::Train(
+                training::Error::NonFiniteLoss { .. } | training::Error::NonFiniteValidation { .. }
+            )
+    );
+    if hopeless || !run.join("config.json").is_file() {
+        return error.into();
+    }
+    anyhow!("{error}\nonce that is mended, go on with: train_malaria --resume {}", run.display())
 }
 
 /// Fetches NLM's data set where that is asked for, and gives its folder.

@@ -30,7 +30,8 @@ const MARK: &str = ".writing-";
 /// The system's; an older file of that name then stays as it is.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = beside(path)?;
-    file.write_all(bytes)?;
+    // On the file itself: tempfile's own errors speak of the temporary name, which tells nobody anything.
+    file.as_file_mut().write_all(bytes)?;
     put(file, path)
 }
 
@@ -56,7 +57,7 @@ pub fn beside(path: &Path) -> io::Result<NamedTempFile> {
 /// The system's; `file` is then removed.
 pub fn put(file: NamedTempFile, path: &Path) -> io::Result<()> {
     file.as_file().sync_all()?;
-    file.persist(path)?;
+    file.persist(path).map_err(|failed| failed.error)?;
     // The name itself lasts only when the folder is synced too, which not every system allows.
     if cfg!(unix) { fs::File::open(folder_of(path))?.sync_all() } else { Ok(()) }
 }

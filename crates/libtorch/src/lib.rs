@@ -17,7 +17,9 @@
 
 mod device;
 mod error;
+mod memory;
 
 pub use device::{DeviceChoice, describe, set_threads, threads};
 pub use error::Error;
 pub use malaria_libtorch_locate::LIBTORCH_VERSION;
+pub use memory::keep_freed_memory;

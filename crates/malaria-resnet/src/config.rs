@@ -14,8 +14,10 @@ use crate::{Error, Recipe, Result, files};
 /// Version of the layout of `config.json`.
 const FORMAT_VERSION: u32 = 1;
 
-/// Fewest passes over the drawn cells. The quick recipe was seen to understand them in the fifth.
+/// Passes of the quick recipe over the drawn cells, and the first of them at full size. It was seen to understand them in
+/// the fifth.
 const DRAWN_EPOCHS: u64 = 12;
+const DRAWN_FULL_SIZE_FROM: u64 = 9;
 
 /// How a picture on disk becomes the model's input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,10 +122,15 @@ impl ExperimentConfig {
         self.train.epochs = epochs;
     }
 
-    /// Makes the passes over drawn cells as many as they take: there are only some two thousand of them, and a recipe
-    /// for ten times as many would end before it has learned anything.
+    /// Suits the quick recipe to the drawn cells: there are only some two thousand of them, so that it takes more passes
+    /// to understand them, and most can be at the small size. Other recipes are left as they are.
     pub fn suit_drawn_cells(&mut self) {
-        self.set_epochs(self.train.epochs.max(DRAWN_EPOCHS));
+        if self.recipe == Recipe::Fast {
+            self.set_epochs(DRAWN_EPOCHS);
+            for size in self.train.image_sizes.iter_mut().skip(1) {
+                size.from_epoch = DRAWN_FULL_SIZE_FROM;
+            }
+        }
     }
 
     /// Refuses settings that no run could honour, before any compute.
@@ -173,18 +180,20 @@ mod tests {
 
     #[test]
     fn image_sizes_keep_their_share_and_every_run_ends_at_the_full_one() {
-        assert_eq!(starts(Recipe::Fast, 6), [(1, 32), (5, 64)]);
-        assert_eq!(starts(Recipe::Fast, 12), [(1, 32), (9, 64)]);
+        assert_eq!(starts(Recipe::Fast, 14), [(1, 32), (5, 64)]);
+        assert_eq!(starts(Recipe::Fast, 28), [(1, 32), (9, 64)]);
         assert_eq!(starts(Recipe::Fast, 2), [(1, 32), (2, 64)]);
         assert_eq!(starts(Recipe::Fast, 1), [(1, 64)]);
         assert_eq!(starts(Recipe::Tutorial, 50), [(1, 64)]);
     }
 
     #[test]
-    fn drawn_cells_get_more_passes_but_never_fewer() {
+    fn drawn_cells_change_the_quick_recipe_alone() {
         let mut config = ExperimentConfig::new(Recipe::Fast, Protocol::Random, 0);
         config.suit_drawn_cells();
-        assert_eq!(config.train.epochs, DRAWN_EPOCHS);
+        config.check().unwrap();
+        assert_eq!(config.train.epochs, 12);
+        assert_eq!(config.train.image_sizes.last().unwrap().from_epoch, 9);
         let mut config = ExperimentConfig::new(Recipe::Tutorial, Protocol::Random, 0);
         config.suit_drawn_cells();
         assert_eq!(config.train.epochs, 20);

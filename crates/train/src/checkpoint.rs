@@ -75,7 +75,8 @@ impl Checkpoints {
         let newest = self.path();
         let bytes = encode(snapshot, &self.run).map_err(|reason| damaged(&newest, reason))?;
         let mut file = malaria_files::beside(&newest).map_err(io("write", &newest))?;
-        file.write_all(&bytes).and_then(|()| file.as_file().sync_all()).map_err(io("write", &newest))?;
+        let write = |file: &mut fs::File| file.write_all(&bytes).and_then(|()| file.sync_all());
+        write(file.as_file_mut()).map_err(io("write", &newest))?;
         if newest.exists() {
             fs::rename(&newest, self.folder.join(PREVIOUS)).map_err(io("replace", &newest))?;
         }
