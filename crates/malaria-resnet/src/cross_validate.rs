@@ -141,7 +141,7 @@ pub fn fold_dir(out: &Path, number: usize) -> PathBuf {
 /// Folds may be run on several machines with the same data, and their directories brought together in one `out`.
 ///
 /// # Errors
-/// As [`train`]; [`Error::RunDir`] for a fold that was run with other settings or on other cells than the rest.
+/// As [`train`]; [`Error::RunDir`](crate::Error::RunDir) for a fold that was run with other settings or on other cells than the rest.
 pub fn cross_validate(
     config: &ExperimentConfig,
     options: CrossOptions<'_>,
