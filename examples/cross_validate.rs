@@ -11,6 +11,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Result;
 use clap::Parser;
 use malaria_resnet::{Context, CrossOptions, cross_validate, dataset::Protocol, libtorch::keep_freed_memory};
+use serde_json::json;
 use support::{STOP, command, console::Console, console::Style, settings::Settings, stop_on_signal, words};
 
 /// Cross-validate: train K models, each tested on the K-th part of the cells that it has not learned from.
@@ -70,11 +71,13 @@ fn run(args: &Args) -> Result<ExitCode> {
         console.say("stopped and saved; give the same command again to go on");
         return Ok(ExitCode::from(130));
     }
-    match &summary.metrics {
-        Some(metrics) => println!("\n{}", words::cross_validation(metrics)?),
-        None => println!("\nfolds still to be run: {:?}", summary.missing),
-    }
-    println!("Research software, not a medical device.\n\nwritten:");
-    summary.files.iter().for_each(|file| println!("  {}", file.display()));
+    let mut text = match &summary.metrics {
+        Some(metrics) => format!("\n{}\n", words::cross_validation(metrics)?),
+        None => format!("\nfolds still to be run: {:?}\n", summary.missing),
+    };
+    text += "Research software, not a medical device.\n\nwritten:";
+    summary.files.iter().for_each(|file| text += &format!("\n  {}", file.display()));
+    let event = json!({ "event": "finished", "missing": summary.missing, "metrics": summary.metrics });
+    console.result(&text, &event);
     Ok(ExitCode::SUCCESS)
 }

@@ -59,6 +59,9 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<ExitCode> {
     let console = Console::new(Style::Auto);
+    for path in args.json.iter().chain(&args.predictions) {
+        support::check_folder_of(path)?;
+    }
     let run = args.run.clone().map_or_else(default_run, Ok)?;
     let options = EvaluateOptions {
         run: &run,

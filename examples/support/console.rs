@@ -1,7 +1,7 @@
 //! Progress on the terminal: bars where somebody looks, plain lines in a log, JSON lines for a program.
 
 use std::{
-    io::{IsTerminal, stderr},
+    io::{IsTerminal, Write, stderr, stdout},
     sync::Mutex,
     time::Duration,
 };
@@ -9,6 +9,8 @@ use std::{
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use malaria_resnet::{DataSummary, Progress, dataset::DownloadProgress, training::Event};
+use serde::Serialize;
+use serde_json::json;
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -17,7 +19,7 @@ pub(crate) enum Style {
     Auto,
     /// Plain lines.
     Plain,
-    /// One JSON object a line on standard output: every event of the training.
+    /// One JSON object a line on standard output: every event of the training, the beginning of each fold, the result.
     Json,
 }
 
@@ -47,8 +49,16 @@ impl Console {
                     self.say(&format!("going on after epoch {epochs_done}"));
                 }
             }
-            Progress::Fold { fold, path } => self.say(&format!("{fold}, in {}", path.display())),
+            Progress::Fold { fold, path } => {
+                if self.style == Style::Json {
+                    print_json(&json!({ "event": "fold", "fold": fold.number, "of": fold.of, "path": path }));
+                }
+                self.say(&format!("{fold}, in {}", path.display()));
+            }
             Progress::FinalModel { path } => {
+                if self.style == Style::Json {
+                    print_json(&json!({ "event": "final-model", "path": path }));
+                }
                 self.say(&format!("the model that learns from every cell, in {}", path.display()));
             }
             Progress::Training(event) => self.training(event),
@@ -61,6 +71,17 @@ impl Console {
         match self.bar.lock() {
             Ok(bar) if self.style == Style::Auto && !bar.is_finished() => bar.suspend(|| eprintln!("{line}")),
             _ => eprintln!("{line}"),
+        }
+    }
+
+    /// Gives the result, on standard output; where that is for a program, `event` goes there and the words to standard
+    /// error. A reader that has gone away loses it, and nothing else is lost.
+    pub(crate) fn result<T: Serialize>(&self, words: &str, event: &T) {
+        if self.style == Style::Json {
+            eprintln!("{words}");
+            print_json(event);
+        } else {
+            let _ = writeln!(stdout(), "{words}");
         }
     }
 
@@ -103,7 +124,8 @@ impl Console {
     }
 
     fn data(&self, data: &DataSummary) {
-        self.say(&format!("data: {}, {} split", data.folder.display(), data.protocol));
+        let fold = data.fold.map(|fold| format!(", {fold}")).unwrap_or_default();
+        self.say(&format!("data: {}, {} split{fold}", data.folder.display(), data.protocol));
         for subset in &data.subsets {
             let cells: Vec<String> = data
                 .classes
@@ -124,6 +146,12 @@ impl Console {
                 data.shared_patients
             ));
         }
+        if data.test_cells_seen_by_init > 0 {
+            self.say(&format!(
+                "  warning: the weights of --init have learned from {} of the test cells: figures will be too good",
+                data.test_cells_seen_by_init
+            ));
+        }
         if data.duplicates_across > 0 {
             self.say(&format!(
                 "  warning: {} pictures stand in more than one set, byte for byte",
@@ -141,10 +169,7 @@ impl Console {
 
     fn training(&self, event: &Event) {
         if self.style == Style::Json {
-            if let Ok(line) = serde_json::to_string(event) {
-                println!("{line}");
-            }
-            return;
+            return print_json(event);
         }
         match event {
             Event::EpochStarted { epoch, epochs, batch, batches, image_size, .. }
@@ -211,4 +236,11 @@ impl Console {
 
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// A reader that has gone away does not end a training.
+fn print_json(value: &impl Serialize) {
+    if let Ok(line) = serde_json::to_string(value) {
+        let _ = writeln!(stdout(), "{line}");
+    }
 }

@@ -8,6 +8,7 @@ pub(crate) mod settings;
 pub(crate) mod words;
 
 use std::{
+    path::Path,
     process::ExitCode,
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -24,6 +25,19 @@ pub(crate) fn stop_on_signal() -> anyhow::Result<()> {
         }
         eprintln!("\nstopping after this batch; once more to stop at once");
     })?;
+    Ok(())
+}
+
+/// Refuses a path to be written to later whose folder is not there, before hours of work.
+pub(crate) fn check_folder_of(path: &Path) -> anyhow::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        anyhow::bail!(
+            "{}: there is no folder {} to write it to: make it first",
+            path.display(),
+            folder.display()
+        );
+    }
     Ok(())
 }
 

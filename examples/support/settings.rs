@@ -65,7 +65,11 @@ impl Settings {
             config.data = default_data();
         }
         match protocol {
-            Some(protocol) => config.split.protocol = protocol,
+            Some(protocol) => {
+                config.split.protocol = protocol;
+                // The file may be that of a fold.
+                config.split.fold = None;
+            }
             None if self.config.is_none() => config.split.protocol = default_protocol(config.data.as_deref()),
             None => {}
         }

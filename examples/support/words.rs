@@ -1,7 +1,7 @@
 //! Results in words.
 
 use malaria_resnet::{
-    CrossMetrics, Spread,
+    CrossMetrics, Metrics, Spread,
     dataset::Protocol,
     figures::{Interval, Summary, classification_report},
 };
@@ -29,11 +29,27 @@ pub(crate) fn figures(summary: &Summary) -> anyhow::Result<String> {
     Ok(format!(
         "{report}\n{table}\naccuracy {}, AUC {}; for {}: sensitivity {}, specificity {}\n",
         percent(Some(summary.accuracy)),
-        summary.auc.map_or("n/a".to_owned(), |auc| format!("{auc:.4}")),
+        area(summary.auc),
         summary.positive_class,
         percent(summary.sensitivity),
         percent(summary.specificity),
     ))
+}
+
+/// What a run's test set came to.
+pub(crate) fn test_set(metrics: &Metrics) -> anyhow::Result<String> {
+    let mut text = format!(
+        "\nTest set, {} cells, {} recipe, epoch {} kept\n{}\n\n{}\n",
+        metrics.n_test,
+        metrics.recipe,
+        metrics.kept.epoch,
+        protocol_note(metrics.protocol),
+        figures(&metrics.test)?
+    );
+    if metrics.drawn_cells {
+        text += "These cells are drawn: the figures say nothing about malaria.\n";
+    }
+    Ok(text)
 }
 
 /// The figures of all cells together with their intervals, and those of each fold.
@@ -48,27 +64,43 @@ pub(crate) fn cross_validation(metrics: &CrossMetrics) -> anyhow::Result<String>
         figures(pooled)?
     );
     let rows = [
-        ("accuracy", Some(pooled.accuracy), intervals.accuracy, Some(metrics.accuracy_over_folds)),
-        ("sensitivity", pooled.sensitivity, intervals.sensitivity, metrics.sensitivity_over_folds),
-        ("specificity", pooled.specificity, intervals.specificity, metrics.specificity_over_folds),
-        ("AUC", pooled.auc, intervals.auc, metrics.auc_over_folds),
+        (
+            "accuracy",
+            Some(pooled.accuracy),
+            intervals.accuracy,
+            Some(metrics.accuracy_over_folds),
+            percent as Format,
+        ),
+        ("sensitivity", pooled.sensitivity, intervals.sensitivity, metrics.sensitivity_over_folds, percent),
+        ("specificity", pooled.specificity, intervals.specificity, metrics.specificity_over_folds, percent),
+        ("AUC", pooled.auc, intervals.auc, metrics.auc_over_folds, area),
     ];
-    text += &format!(
-        "{:<12} {:>8}  {:>19}  mean over folds\n",
-        "",
-        "pooled",
-        format!("{:.0} % interval", 100.0 * intervals.bootstrap.confidence)
-    );
-    for (name, value, interval, spread) in rows {
+    let level = format!("{:.0} % interval", 100.0 * intervals.bootstrap.confidence);
+    text += &format!("{:<12} {:>8}  {level:>19}  mean and SD over folds\n", "", "pooled");
+    for (name, value, interval, spread, show) in rows {
         let interval = interval.map_or("n/a".to_owned(), |Interval { low, high }| {
-            format!("{} to {}", percent(Some(low)), percent(Some(high)))
+            format!("{} to {}", show(Some(low)), show(Some(high)))
         });
         let spread = spread.map_or("n/a".to_owned(), |Spread { mean, deviation }| {
-            format!("{} ± {}", percent(Some(mean)), percent(Some(deviation)))
+            format!("{}, {}", show(Some(mean)), show(Some(deviation)))
         });
-        text += &format!("{name:<12} {:>8}  {interval:>19}  {spread}\n", percent(value));
+        text += &format!("{name:<12} {:>8}  {interval:>19}  {spread}\n", show(value));
     }
-    text += &format!("intervals by drawing {} patients anew\n\n", intervals.clusters);
+    text += &format!("intervals: bootstrap over {} patients", metrics.patients);
+    if metrics.cells_without_patient > 0 {
+        text += &format!(
+            " and {} cells of unknown patient, each taken for itself, which makes them too narrow",
+            metrics.cells_without_patient
+        );
+    }
+    text += "\n\n";
+    if let Some(point) = metrics.at_published_specificity {
+        text += &format!(
+            "sensitivity {} at specificity {} on the pooled ROC curve (Rajaraman et al. 2018: 94.70 % at 97.20 %)\n\n",
+            percent(Some(point.sensitivity)),
+            percent(Some(point.specificity)),
+        );
+    }
     for fold in folds {
         text += &format!(
             "fold {}: {} cells, accuracy {}, sensitivity {}, specificity {}, AUC {}\n",
@@ -77,13 +109,21 @@ pub(crate) fn cross_validation(metrics: &CrossMetrics) -> anyhow::Result<String>
             percent(Some(fold.accuracy)),
             percent(fold.sensitivity),
             percent(fold.specificity),
-            percent(fold.auc),
+            area(fold.auc),
         );
     }
     if metrics.drawn_cells {
         text += "These cells are drawn: the figures say nothing about malaria.\n";
     }
     Ok(text)
+}
+
+/// How a figure is written.
+type Format = fn(Option<f64>) -> String;
+
+/// An area under a curve, `n/a` where it is undefined.
+pub(crate) fn area(area: Option<f64>) -> String {
+    area.map_or("n/a".to_owned(), |area| format!("{area:.4}"))
 }
 
 /// A fraction as a percentage, `n/a` where it is undefined.

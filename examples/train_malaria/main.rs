@@ -19,9 +19,12 @@ use malaria_resnet::{
     Context, Error, ExperimentConfig,
     dataset::{self, DownloadConfig, Protocol},
     libtorch::keep_freed_memory,
-    plot_history, resume, train,
+    plot_history,
+    plots::check_figure_path,
+    resume, train,
     training::{self, Outcome},
 };
+use serde_json::json;
 use support::{STOP, command, console::Console, stop_on_signal, words};
 
 fn main() -> ExitCode {
@@ -31,6 +34,10 @@ fn main() -> ExitCode {
 
 fn run(args: &mut Args) -> Result<ExitCode> {
     let console = Console::new(args.progress);
+    if let Some(path) = &args.plot {
+        check_figure_path(path)?;
+        support::check_folder_of(path)?;
+    }
     stop_on_signal()?;
     let command = command();
     let listener = |progress: malaria_resnet::Progress<'_>| console.show(progress);
@@ -50,29 +57,22 @@ fn run(args: &mut Args) -> Result<ExitCode> {
             train(&config, &out, context).map_err(|error| going_on(error, &out))?
         }
     };
-    if let (Some(path), false) = (&args.plot, summary.files.is_empty()) {
-        plot_history(&summary.run, path)?;
-    }
     let run = summary.run.path().display();
     if summary.outcome == Outcome::Interrupted {
         console.say(&format!("stopped and saved; go on with: train_malaria --resume {run}"));
         return Ok(ExitCode::from(130));
     }
-    if let Some(metrics) = &summary.metrics {
-        println!(
-            "\nTest set, {} cells, {} recipe, epoch {} kept",
-            metrics.n_test, metrics.recipe, metrics.kept.epoch
-        );
-        println!("{}\n\n{}", words::protocol_note(metrics.protocol), words::figures(&metrics.test)?);
-        if metrics.drawn_cells {
-            println!("These cells are drawn: the figures say nothing about malaria.");
-        }
+    let mut text = match &summary.metrics {
+        Some(metrics) => words::test_set(metrics)?,
+        None => format!("\n{}\n", words::protocol_note(Protocol::All)),
+    };
+    if let Some(path) = &args.plot {
+        plot_history(&summary.run, path)?;
     }
-    if summary.metrics.is_none() {
-        println!("\n{}", words::protocol_note(Protocol::All));
-    }
-    println!("Research software, not a medical device.\n\nwritten:");
-    summary.files.iter().chain(&args.plot).for_each(|file| println!("  {}", file.display()));
+    text += "Research software, not a medical device.\n\nwritten:";
+    summary.files.iter().chain(&args.plot).for_each(|file| text += &format!("\n  {}", file.display()));
+    console
+        .result(&text, &json!({ "event": "finished", "metrics": summary.metrics, "files": summary.files }));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -131,6 +131,9 @@ impl SplitConfig {
             if !(1..=of).contains(&number) {
                 return Err(Error::BadFold { number, of });
             }
+            if matches!(self.protocol, Protocol::Given | Protocol::All) {
+                return Err(cannot_fold(of));
+            }
         }
         Ok(())
     }
@@ -216,12 +219,7 @@ pub fn k_fold(index: &Index, config: &SplitConfig, folds: usize) -> Result<Vec<S
     let sides = match config.protocol {
         Protocol::Random => partition::random_folds(index, config, folds),
         Protocol::Patient => partition::patient_folds(index, config, folds)?,
-        Protocol::Given | Protocol::All => {
-            return Err(Error::BadFolds {
-                folds,
-                reason: "`given` has one test side and `all` has none; use random or patient",
-            });
-        }
+        Protocol::Given | Protocol::All => return Err(cannot_fold(folds)),
     };
     (1..)
         .zip(sides)
@@ -233,6 +231,10 @@ pub fn k_fold(index: &Index, config: &SplitConfig, folds: usize) -> Result<Vec<S
             Ok(split)
         })
         .collect()
+}
+
+fn cannot_fold(folds: usize) -> Error {
+    Error::BadFolds { folds, reason: "`given` has one test side and `all` has none; use random or patient" }
 }
 
 impl Split {

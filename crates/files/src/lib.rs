@@ -1,6 +1,6 @@
 //! Files that are whole or not there: what is written goes to a temporary sibling, is synced, and renamed.
 //!
-//! Stands on the ground of the workspace; every crate that writes a file calls it. Errors are the system's: the caller
+//! Stands on the ground of the workspace. Errors are the system's: the caller
 //! knows what the file was for.
 //!
 //! ```
@@ -26,9 +26,16 @@ const MARK: &str = ".writing-";
 /// Makes `bytes` the contents of `path`. Whoever reads meanwhile, and whatever goes wrong, finds the old contents or the
 /// new ones.
 ///
+/// What is there and is not a regular file, such as `/dev/stdout`, is written to as it is. A link stays a link: what it
+/// points to is replaced.
+///
 /// # Errors
 /// The system's; an older file of that name then stays as it is.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        return fs::File::options().write(true).open(path)?.write_all(bytes);
+    }
     let mut file = beside(path)?;
     // On the file itself: tempfile's own errors speak of the temporary name, which tells nobody anything.
     file.as_file_mut().write_all(bytes)?;
@@ -41,7 +48,9 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// The system's, as when there is no such folder.
 pub fn beside(path: &Path) -> io::Result<NamedTempFile> {
     let mut prefix = OsString::from(".");
-    prefix.push(path.file_name().unwrap_or_default());
+    // A part of the name: the whole of a long one would leave no room for the mark.
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    prefix.push(name.chars().take(50).collect::<String>());
     prefix.push(MARK);
     let mut builder = tempfile::Builder::new();
     builder.prefix(&prefix);
@@ -58,8 +67,12 @@ pub fn beside(path: &Path) -> io::Result<NamedTempFile> {
 pub fn put(file: NamedTempFile, path: &Path) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path).map_err(|failed| failed.error)?;
-    // The name itself lasts only when the folder is synced too, which not every system allows.
-    if cfg!(unix) { fs::File::open(folder_of(path))?.sync_all() } else { Ok(()) }
+    // The name itself lasts when the folder is synced too, which not every system allows. The file is in its place and
+    // whole either way.
+    if cfg!(unix) {
+        let _ = fs::File::open(folder_of(path)).and_then(|folder| folder.sync_all());
+    }
+    Ok(())
 }
 
 /// Removes from `folder` the temporary files of processes that were killed while they wrote. Those of one that is still

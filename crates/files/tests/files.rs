@@ -53,6 +53,32 @@ fn a_failure_leaves_the_folder_as_it_was() {
 
 #[cfg(unix)]
 #[test]
+fn what_is_not_a_regular_file_stays_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, link) = (folder.path().join("a.csv"), folder.path().join("link"));
+    write(&path, b"old").unwrap();
+    std::os::unix::fs::symlink("a.csv", &link).unwrap();
+    write(&link, b"new").unwrap();
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(fs::read(&path).unwrap(), b"new");
+
+    let null = folder.path().join("null");
+    std::os::unix::fs::symlink("/dev/null", &null).unwrap();
+    write(&null, b"nothing").unwrap();
+    assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    assert_eq!(names(folder.path()), ["a.csv", "link", "null"]);
+}
+
+#[test]
+fn the_longest_name_that_a_file_may_have_can_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("n".repeat(255));
+    write(&path, b"x").unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"x");
+}
+
+#[cfg(unix)]
+#[test]
 fn a_file_is_readable_to_those_that_new_files_are_readable_to() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();

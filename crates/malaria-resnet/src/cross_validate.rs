@@ -3,20 +3,23 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::atomic::Ordering,
 };
 
-use malaria_dataset::{Entry, Fold, Manifest, Protocol, SplitConfig, Subset, read_manifest};
+use malaria_dataset::{Entry, Fold, Loaded, Manifest, Protocol, SplitConfig, Subset, read_manifest};
 use malaria_metrics::{
     Bootstrap, Intervals, OperatingPoint, Summary, Target, choose_threshold, intervals, one_vs_rest,
 };
 use malaria_train::Outcome;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{
-    Context, ExperimentConfig, Metrics, Progress, Recipe, Result, RunDir, files,
+    Context, Error, ExperimentConfig, Metrics, Progress, Recipe, Result, RunDir,
+    experiment::{absolute, begin, go_on, load_cells, seen_by_init},
+    files,
     metrics::{FiguresOf, machine},
     predictions::{OutOfFold, read_predictions, write_out_of_fold},
-    resume, train,
 };
 
 /// Mean and deviation of a figure over the folds.
@@ -89,11 +92,16 @@ pub struct CrossMetrics {
     pub specificity_over_folds: Option<Spread>,
     /// Over the folds; `None` where a fold has one class only.
     pub auc_over_folds: Option<Spread>,
+    /// Patients tested on.
+    pub patients: usize,
+    /// Cells whose name tells no patient. The intervals take each for a patient of its own, which makes them too narrow.
+    pub cells_without_patient: usize,
     /// Intervals of the pooled figures, by drawing patients anew (cells, where no patients are known). They hold
     /// for new cells under these models; that other models would have been trained on other patients is not in them.
     pub intervals: Intervals,
-    /// The threshold on the pooled ROC curve that gives the specificity of Rajaraman et al. 2018, 97.2 %, to be compared
-    /// with their sensitivity of 94.7 %; `None` where no threshold does. It is read off the very cells it is reported on.
+    /// The place on the pooled ROC curve with the specificity of Rajaraman et al. 2018, 97.2 %, to be compared with their
+    /// sensitivity of 94.7 %. It is read off the very cells it is reported on, which flatters it a little. Only for real
+    /// cells by patient, and where the positive class is Parasitized; `None` also where no threshold gives it.
     pub at_published_specificity: Option<OperatingPoint>,
     /// The pooled figures: over all cells as if one model had judged them.
     #[serde(flatten)]
@@ -101,7 +109,7 @@ pub struct CrossMetrics {
 }
 
 /// What a call of [`cross_validate`] came to.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct CrossSummary {
     /// Folds that are not finished yet: more are to be run, here or on another machine.
     pub missing: Vec<usize>,
@@ -141,7 +149,8 @@ pub fn fold_dir(out: &Path, number: usize) -> PathBuf {
 /// Folds may be run on several machines with the same data, and their directories brought together in one `out`.
 ///
 /// # Errors
-/// As [`train`]; [`Error::RunDir`](crate::Error::RunDir) for a fold that was run with other settings or on other cells than the rest.
+/// As [`train`](crate::train); [`Error::RunDir`] and [`Error::Dataset`] for a fold that was run with other settings or on
+/// other cells than the rest; [`Error::Config`] where `init` has learned from the cells.
 pub fn cross_validate(
     config: &ExperimentConfig,
     options: CrossOptions<'_>,
@@ -154,99 +163,144 @@ pub fn cross_validate(
         config
     };
     of_fold(only.unwrap_or(1)).check()?;
-    let mut summary = CrossSummary {
-        missing: Vec::new(),
-        interrupted: false,
-        final_model: None,
-        metrics: None,
-        files: Vec::new(),
-    };
-    for number in (1..=folds).filter(|&number| only.is_none_or(|only| only == number)) {
-        let (config, path) = (of_fold(number), fold_dir(out, number));
-        let fold = Fold { number, of: folds };
-        if started(&path, &config)?.is_some_and(|run| run.metrics_path().is_file()) {
-            continue;
-        }
-        (context.listener)(Progress::Fold { fold, path: &path });
-        if train_or_resume(&config, &path, context)?.is_none() {
-            summary.interrupted = true;
-            break;
-        }
-        summary.files.push(path);
+    let mut runs: Vec<Planned> = (1..=folds)
+        .map(|number| Planned { config: of_fold(number), path: fold_dir(out, number), fold: Some(number) })
+        .filter(|run| only.is_none_or(|only| run.fold == Some(only)))
+        .collect();
+    if final_model {
+        let mut config = config.clone();
+        config.split = SplitConfig { protocol: Protocol::All, fold: None, ..config.split };
+        config.check()?;
+        runs.push(Planned { config, path: out.join("final"), fold: None });
     }
-    let finished =
-        |number| RunDir::open(&fold_dir(out, number)).is_ok_and(|run| run.metrics_path().is_file());
-    summary.missing = (1..=folds).filter(|&number| !finished(number)).collect();
-    if summary.missing.is_empty() && !summary.interrupted {
-        let (metrics, files) = merge(&of_fold, folds, out, context.command)?;
-        summary.files.extend(files);
-        if final_model {
-            let mut config = config.clone();
-            config.split = SplitConfig { protocol: Protocol::All, fold: None, ..config.split };
-            summary.final_model = train_final(&config, &out.join("final"), &metrics, context)?;
-            summary.interrupted = summary.final_model.is_none();
-            summary.files.extend(summary.final_model.iter().map(|run| run.path().to_owned()));
+    runs.iter().try_for_each(Planned::refuse_other_settings)?;
+
+    let mut summary = CrossSummary::default();
+    if runs.iter().any(|run| !run.is_finished()) {
+        config.device.resolve()?;
+        // All runs lie in `out`, so that drawn cells are the same for all.
+        let loaded = load_cells(config, &fold_dir(out, 1), context.listener)?;
+        refuse_seen(config, &loaded)?;
+        // Whatever is there already has to be of these cells, before anything is trained to stand beside it.
+        for number in 1..=folds {
+            refuse_other_cells(&fold_dir(out, number), &loaded)?;
         }
+        refuse_other_cells(&out.join("final"), &loaded)?;
+        for run in runs.iter().filter(|run| !run.is_finished()) {
+            summary.interrupted =
+                context.stop.load(Ordering::Relaxed) || !run.train(&loaded, folds, context)?;
+            if summary.interrupted {
+                return Ok(summary);
+            }
+            summary.files.push(run.path.clone());
+        }
+    }
+    let is_missing = |&number: &usize| !is_finished_fold(&fold_dir(out, number));
+    summary.missing = (1..=folds).filter(is_missing).collect();
+    if summary.missing.is_empty() {
+        let (metrics, files) = merge(&of_fold, folds, out, context.command)?;
+        if final_model {
+            let run = RunDir::open(&out.join("final"))?;
+            let _lock = run.lock()?;
+            let cells =
+                |path: &Path| read_manifest(&path.join("split.csv")).map(|manifest| cells_of(&manifest));
+            if cells(run.path())? != cells(&fold_dir(out, 1))? {
+                return Err(run.error("it has learned from other cells than the folds: choose another --out"));
+            }
+            // The figures of the folds are the best guess at what this model is worth, and stand here as what they are.
+            files::write_json(&run.metrics_path(), &metrics)?;
+            summary.final_model = Some(run);
+        }
+        summary.files.extend(files);
         summary.metrics = Some(metrics);
     }
     Ok(summary)
 }
 
-/// The run in `path`, if one was started there; it has to be of the same settings.
-fn started(path: &Path, config: &ExperimentConfig) -> Result<Option<RunDir>> {
-    let Ok(run) = RunDir::open(path) else { return Ok(None) };
-    refuse_other_settings(&run, config)?;
-    Ok(Some(run))
+/// A run of the cross-validation.
+struct Planned {
+    config: ExperimentConfig,
+    path: PathBuf,
+    /// Which fold it is; `None` for the model that learns from every cell.
+    fold: Option<usize>,
 }
 
-/// Takes the run in `path` to its end; `None` where it was asked to stop before.
-fn train_or_resume(config: &ExperimentConfig, path: &Path, context: Context<'_>) -> Result<Option<RunDir>> {
-    let summary = match started(path, config)? {
-        Some(_) => resume(path, context)?,
-        None => train(config, path, context)?,
-    };
-    Ok((summary.outcome != Outcome::Interrupted).then_some(summary.run))
-}
-
-/// Trains on every cell. The figures of the folds are the best guess at what such a model is worth, and stand in its
-/// run directory as what they are.
-fn train_final(
-    config: &ExperimentConfig,
-    path: &Path,
-    metrics: &CrossMetrics,
-    context: Context<'_>,
-) -> Result<Option<RunDir>> {
-    let trained = match started(path, config)? {
-        Some(run) if run.weights_path().is_file() => Some(run),
-        _ => {
-            (context.listener)(Progress::FinalModel { path });
-            train_or_resume(config, path, context)?
+impl Planned {
+    fn is_finished(&self) -> bool {
+        match self.fold {
+            Some(_) => is_finished_fold(&self.path),
+            None => RunDir::open(&self.path).is_ok_and(|run| run.weights_path().is_file()),
         }
-    };
-    if let Some(run) = &trained {
-        files::write_json(&run.metrics_path(), metrics)?;
     }
-    Ok(trained)
+
+    /// Refuses to mix runs that differ in anything that decides which weights come out.
+    fn refuse_other_settings(&self) -> Result<()> {
+        let Ok(run) = RunDir::open(&self.path) else { return Ok(()) };
+        let settings = |config: &ExperimentConfig| {
+            let ExperimentConfig { split, image, model, train, init, positive, data, .. } = config;
+            let init = init.as_deref().map(absolute);
+            serde_json::json!({ "split": split, "image": image, "model": model, "train": train, "init": init,
+                "positive": positive, "drawn_cells": data.is_none() })
+        };
+        match difference("", &settings(&self.config), &settings(&run.config()?)) {
+            None => Ok(()),
+            Some((field, expected, found)) => Err(run.error(&format!(
+                "it was run with other settings: `{field}` is {found} in its config.json, and {expected} now; give the \
+                 same settings, or choose another --out"
+            ))),
+        }
+    }
+
+    /// Takes the run to its end, on `loaded` and the device of now; false where it was asked to stop before.
+    fn train(&self, loaded: &Loaded, folds: usize, context: Context<'_>) -> Result<bool> {
+        let path = &self.path;
+        (context.listener)(match self.fold {
+            Some(number) => Progress::Fold { fold: Fold { number, of: folds }, path },
+            None => Progress::FinalModel { path },
+        });
+        let summary = match RunDir::open(path) {
+            Ok(run) => {
+                let lock = run.lock()?;
+                go_on(self.config.clone(), run, lock, loaded, context)?
+            }
+            Err(_) => begin(&self.config, path, loaded, context)?,
+        };
+        Ok(summary.outcome != Outcome::Interrupted)
+    }
 }
 
-/// Refuses to mix runs that differ in anything that decides which weights come out.
-fn refuse_other_settings(run: &RunDir, config: &ExperimentConfig) -> Result<()> {
-    let found = run.config()?;
-    let differing = [
-        ("split", found.split != config.split),
-        ("image", found.image != config.image),
-        ("model", found.model != config.model),
-        ("train", found.train != config.train),
-        ("init", found.init != config.init),
-        ("positive", found.positive != config.positive),
-        ("data", found.data.is_none() != config.data.is_none()),
-    ];
-    match differing.into_iter().find(|(_, differs)| *differs) {
-        None => Ok(()),
-        Some((field, _)) => Err(run.error(&format!(
-            "this fold was run with other settings (`{field}` of its config.json): give the same ones, or choose \
-             another --out"
-        ))),
+fn is_finished_fold(path: &Path) -> bool {
+    RunDir::open(path).is_ok_and(|run| run.metrics_path().is_file())
+}
+
+/// The first place where two JSON values differ: its path, and what stands there in each.
+fn difference<'a>(path: &str, a: &'a Value, b: &'a Value) -> Option<(String, &'a Value, &'a Value)> {
+    match (a, b) {
+        (Value::Object(a), Value::Object(b)) => a.iter().find_map(|(name, value)| {
+            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            difference(&path, value, b.get(name).unwrap_or(&Value::Null))
+        }),
+        _ => (a != b).then(|| (path.to_owned(), a, b)),
+    }
+}
+
+/// Refuses a run in `path`, if there is one, that is of other cells than `loaded`.
+fn refuse_other_cells(path: &Path, loaded: &Loaded) -> Result<()> {
+    let Ok(run) = RunDir::open(path) else { return Ok(()) };
+    read_manifest(&run.split_path())?.resolve(&loaded.index, &loaded.fingerprints)?;
+    Ok(())
+}
+
+/// Refuses to start from weights that know any of the cells: each of them is a test cell of some fold.
+fn refuse_seen(config: &ExperimentConfig, loaded: &Loaded) -> Result<()> {
+    let all: Vec<usize> = (0..loaded.index.samples.len()).collect();
+    match seen_by_init(config, loaded, &all)? {
+        0 => Ok(()),
+        seen => Err(Error::Config {
+            field: "init",
+            expected: "weights that have learned from none of the cells, since each is tested on".to_owned(),
+            found: format!("weights that have learned from {seen} of them"),
+        }),
     }
 }
 
@@ -266,8 +320,9 @@ fn merge(
 ) -> Result<(CrossMetrics, Vec<PathBuf>)> {
     let mut finished = Vec::with_capacity(folds);
     for number in 1..=folds {
-        let run = RunDir::open(&fold_dir(out, number))?;
-        refuse_other_settings(&run, &of_fold(number))?;
+        let planned = Planned { config: of_fold(number), path: fold_dir(out, number), fold: Some(number) };
+        planned.refuse_other_settings()?;
+        let run = RunDir::open(&planned.path)?;
         let metrics: Metrics = files::read_json(&run.metrics_path(), "the figures of a run")?;
         let manifest = read_manifest(&run.split_path())?;
         let predictions = read_predictions(&run.predictions_path(), &metrics.test.classes, number)?;
@@ -277,11 +332,15 @@ fn merge(
 
     let config = of_fold(1);
     let classes = &finished[0].metrics.test.classes;
-    let position = |name: &String| classes.iter().position(|class| class == name).unwrap_or_default();
-    let truth: Vec<usize> = rows.iter().map(|row| position(&row.class)).collect();
+    let position = |name: &String| {
+        let found = classes.iter().position(|class| class == name);
+        found.ok_or_else(|| finished[0].run.error(&format!("`{name}` is not one of its classes {classes:?}")))
+    };
+    let truth = rows.iter().map(|row| position(&row.class)).collect::<Result<Vec<usize>>>()?;
     let probabilities: Vec<f64> = rows.iter().flat_map(|row| row.probabilities.iter().copied()).collect();
-    let positive = position(&config.positive);
+    let positive = position(&config.positive)?;
     let pooled = malaria_metrics::evaluate(&truth, &probabilities, classes, positive)?;
+    let nameless = rows.iter().filter(|row| row.patient.is_empty()).count();
     // Cells of an unknown patient each stand for themselves.
     let patients: Vec<&str> = rows
         .iter()
@@ -305,6 +364,9 @@ fn merge(
     let over = |figure: fn(&FoldFigures) -> Option<f64>| -> Option<Spread> {
         figures.iter().map(figure).collect::<Option<Vec<f64>>>().map(|values| spread(&values))
     };
+    let comparable = config.split.protocol == Protocol::Patient
+        && config.data.is_some()
+        && config.positive == "Parasitized";
     let total = |time: fn(&Metrics) -> f64| finished.iter().map(|fold| time(&fold.metrics)).sum();
     let metrics = CrossMetrics {
         format_version: 1,
@@ -318,6 +380,8 @@ fn merge(
         seed: config.train.seed,
         epochs: config.train.epochs,
         n_test: rows.len(),
+        patients: intervals.clusters - nameless,
+        cells_without_patient: nameless,
         wall_seconds: total(|metrics| metrics.wall_seconds),
         cpu_seconds: total(|metrics| metrics.cpu_seconds),
         accuracy_over_folds: spread(&figures.iter().map(|fold| fold.accuracy).collect::<Vec<_>>()),
@@ -326,7 +390,11 @@ fn merge(
         auc_over_folds: over(|fold| fold.auc),
         folds: figures,
         intervals,
-        at_published_specificity: published(&truth, &probabilities, classes.len(), positive)?,
+        at_published_specificity: if comparable {
+            published(&truth, &probabilities, classes.len(), positive)?
+        } else {
+            None
+        },
         pooled,
     };
     let written = [out.join("predictions.csv"), out.join("metrics.json")];
@@ -335,29 +403,37 @@ fn merge(
     Ok((metrics, written.into()))
 }
 
+/// The files of a manifest, whatever side they are on.
+fn cells_of(manifest: &Manifest) -> Vec<Entry> {
+    manifest.entries.iter().cloned().map(|entry| Entry { subset: None, ..entry }).collect()
+}
+
 /// The rows of all folds in the order of the data folder, if they are of the same cells and each cell was tested once.
 fn every_cell_once(finished: &[Finished]) -> Result<Vec<OutOfFold>> {
-    let cells = |manifest: &Manifest| -> Vec<Entry> {
-        manifest.entries.iter().cloned().map(|entry| Entry { subset: None, ..entry }).collect()
-    };
-    let all = cells(&finished[0].manifest);
+    let all = cells_of(&finished[0].manifest);
     let mut row_of: BTreeMap<&str, &OutOfFold> = BTreeMap::new();
     for Finished { run, metrics, manifest, predictions } in finished {
-        if cells(manifest) != all {
+        if cells_of(manifest) != all {
             let first = finished[0].run.path().display();
             return Err(run.error(&format!(
                 "its split.csv is of other cells than that of {first}: folds can only be put together when all were \
-                 run on the same data"
+                 run on the same data; remove the one that is wrong and run it again"
             )));
         }
         if metrics.test.classes != finished[0].metrics.test.classes {
-            return Err(run.error("its classes are not those of the other folds"));
+            let (expected, found) = (finished[0].metrics.test.classes.clone(), metrics.test.classes.clone());
+            return Err(Error::Classes { path: run.path().to_owned(), expected, found });
         }
         let tested = manifest.entries.iter().filter(|entry| entry.subset == Some(Subset::Test));
         let tested: Vec<&str> = tested.map(|entry| entry.path.as_str()).collect();
         let said: Vec<&str> = predictions.iter().map(|row| row.path.as_str()).collect();
         if tested != said {
-            return Err(run.error("its predictions.csv is not of the test cells in its split.csv"));
+            return Err(run.error(&format!(
+                "its predictions.csv is of {} cells that are not the {} test cells in its split.csv: remove the fold \
+                 and run it again",
+                said.len(),
+                tested.len()
+            )));
         }
         for row in predictions {
             if row_of.insert(&row.path, row).is_some() {

@@ -4,7 +4,8 @@ use std::{
 };
 
 use malaria_dataset::{
-    BadImage, CorruptPolicy, Index, Loaded, Protocol, Split, Subset, SyntheticConfig, load, write_synthetic,
+    BadImage, CorruptPolicy, Fold, Index, Loaded, Protocol, Split, Subset, SyntheticConfig, load,
+    write_synthetic,
 };
 use serde::Serialize;
 
@@ -38,6 +39,10 @@ pub struct DataSummary {
     pub shared_patients: usize,
     /// Groups of files with the same bytes on different sides of the split.
     pub duplicates_across: usize,
+    /// The fold of a cross-validation that this is, where it is one.
+    pub fold: Option<Fold>,
+    /// Test cells that the weights of `--init` have learned from: figures on them are too good.
+    pub test_cells_seen_by_init: usize,
     /// Files that are not images.
     pub ignored: usize,
     /// Images left out since they cannot be read: path and reason.
@@ -89,7 +94,7 @@ pub(crate) fn decode_index(
 }
 
 /// Counts what a run is told of its data.
-pub(crate) fn summarise(loaded: &Loaded, split: &Split, drawn: bool) -> DataSummary {
+pub(crate) fn summarise(loaded: &Loaded, split: &Split, drawn: bool, seen_by_init: usize) -> DataSummary {
     let index = &loaded.index;
     let subsets = [Subset::Train, Subset::Validation, Subset::Test].map(|subset| {
         let indices = split.subset(subset);
@@ -112,6 +117,8 @@ pub(crate) fn summarise(loaded: &Loaded, split: &Split, drawn: bool) -> DataSumm
         subsets: subsets.into(),
         shared_patients: split.leakage(index).shared_patients.len(),
         duplicates_across: duplicates.iter().filter(|group| group.across_sides).count(),
+        fold: split.config.fold,
+        test_cells_seen_by_init: seen_by_init,
         ignored: index.ignored,
         skipped: loaded.skipped.iter().map(reason).collect(),
     }

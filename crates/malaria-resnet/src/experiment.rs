@@ -14,7 +14,7 @@ use malaria_train::{CellTensors, Checkpoints, EpochRecord, Event, Outcome, Subse
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Classifier, DataSummary, Error, ExperimentConfig, Metrics, Result, RunDir,
+    Classifier, DataSummary, Error, ExperimentConfig, Metrics, Result, RunDir, RunLock,
     data::{decode, drawn_cells, summarise},
     files,
     predictions::write_predictions,
@@ -106,25 +106,10 @@ pub struct Context<'a> {
 pub fn train(config: &ExperimentConfig, out: &Path, context: Context<'_>) -> Result<RunSummary> {
     config.check()?;
     RunDir::refuse_taken(out)?;
-    let device = config.device.resolve()?;
-    set_threads(config);
-    let init = config.init.as_deref().map(|run| Classifier::load(run, device)).transpose()?;
-    let folder = data_folder(config, out, context.listener)?;
-    let loaded = decode(config, &folder, context.listener)?;
-    let split = malaria_dataset::split(&loaded.index, &config.split)?;
-    let model = match init {
-        Some(init) => fitting(init, config, &loaded, &folder)?,
-        None => ResNet::new(&config.model, config.train.seed, device)?,
-    };
-    let positive = positive(config, &loaded)?;
-    // Only now, so that what is refused leaves no folder behind.
-    let (run, _lock) = RunDir::create(out)?;
-    write_manifest(&run.split_path(), &loaded.index, &split, &loaded.fingerprints)?;
-    let config =
-        ExperimentConfig { data: config.data.as_ref().map(|folder| absolute(folder)), ..config.clone() };
-    // Last, since a folder with settings in it counts as a run.
-    files::write_json(&run.config_path(), &config)?;
-    Session { config, run, loaded, split, positive, context }.run(model, false)
+    // An absent device is to be known before pictures are read.
+    config.device.resolve()?;
+    let loaded = load_cells(config, out, context.listener)?;
+    begin(config, out, &loaded, context)
 }
 
 /// Goes on with the run in `run` from its newest sound checkpoint, or from its start where it has none.
@@ -133,30 +118,61 @@ pub fn train(config: &ExperimentConfig, out: &Path, context: Context<'_>) -> Res
 /// As [`train`], and [`Error::Dataset`] when the data folder is not what it was.
 pub fn resume(run: &Path, context: Context<'_>) -> Result<RunSummary> {
     let run = RunDir::open(run)?;
-    let _lock = run.lock()?;
+    let lock = run.lock()?;
     let config = run.config()?;
-    let device = config.device.resolve()?;
+    config.device.resolve()?;
+    let loaded = load_cells(&config, run.path(), context.listener)?;
+    go_on(config, run, lock, &loaded, context)
+}
+
+/// [`train`] on cells that are in memory already.
+pub(crate) fn begin(
+    config: &ExperimentConfig,
+    out: &Path,
+    loaded: &Loaded,
+    context: Context<'_>,
+) -> Result<RunSummary> {
+    let mut config = config.clone();
+    config.data = config.data.as_deref().map(absolute);
+    config.init = config.init.as_deref().map(absolute);
     set_threads(&config);
-    let folder = data_folder(&config, run.path(), context.listener)?;
-    let loaded = decode(&config, &folder, context.listener)?;
+    let split = malaria_dataset::split(&loaded.index, &config.split)?;
+    let model = first_model(&config, loaded)?;
+    let positive = positive(&config, loaded)?;
+    // Only now, so that what is refused leaves no folder behind.
+    let (run, _lock) = RunDir::create(out)?;
+    write_manifest(&run.split_path(), &loaded.index, &split, &loaded.fingerprints)?;
+    // Last, since a folder with settings in it counts as a run.
+    files::write_json(&run.config_path(), &config)?;
+    Session { config, run, loaded, split, positive, context }.run(model, false)
+}
+
+/// [`resume`] on cells that are in memory already, with settings that may name another device, other threads or another
+/// place of the data.
+pub(crate) fn go_on(
+    config: ExperimentConfig,
+    run: RunDir,
+    _lock: RunLock,
+    loaded: &Loaded,
+    context: Context<'_>,
+) -> Result<RunSummary> {
+    set_threads(&config);
     let manifest = malaria_dataset::read_manifest(&run.split_path())?;
     // The rows say who is on which side, the settings how that came about.
     let split = Split { config: config.split, ..manifest.resolve(&loaded.index, &loaded.fingerprints)? };
     split.check(&loaded.index)?;
-    let positive = positive(&config, &loaded)?;
-    let model = match &config.init {
-        Some(init) => fitting(Classifier::load(init, device)?, &config, &loaded, &folder)?,
-        None => ResNet::new(&config.model, config.train.seed, device)?,
-    };
+    let positive = positive(&config, loaded)?;
+    let model = first_model(&config, loaded)?;
     Session { config, run, loaded, split, positive, context }.run(model, true)
 }
 
-/// The folder that the settings name, or else the drawn cells beside the run directory `run`.
-fn data_folder(config: &ExperimentConfig, run: &Path, listener: Listener<'_>) -> Result<PathBuf> {
-    match &config.data {
-        Some(folder) => Ok(folder.clone()),
-        None => drawn_cells(absolute(run).parent().unwrap_or(Path::new("")), listener),
-    }
+/// Reads the cells that the settings name, or else the drawn cells beside the run directory `run`.
+pub(crate) fn load_cells(config: &ExperimentConfig, run: &Path, listener: Listener<'_>) -> Result<Loaded> {
+    let folder = match &config.data {
+        Some(folder) => folder.clone(),
+        None => drawn_cells(absolute(run).parent().unwrap_or(Path::new("")), listener)?,
+    };
+    decode(config, &folder, listener)
 }
 
 /// Index of the positive class among the folder's.
@@ -175,11 +191,16 @@ fn set_threads(config: &ExperimentConfig) {
     }
 }
 
-/// The network of `init`, if it can learn this run's classes.
-fn fitting(init: Classifier, config: &ExperimentConfig, loaded: &Loaded, folder: &Path) -> Result<ResNet> {
+/// The network that training starts from: that of `--init`, if it can learn this run's classes, or a new one.
+fn first_model(config: &ExperimentConfig, loaded: &Loaded) -> Result<ResNet> {
+    let device = config.device.resolve()?;
+    let Some(init) = &config.init else {
+        return Ok(ResNet::new(&config.model, config.train.seed, device)?);
+    };
+    let init = Classifier::load(init, device)?;
     if init.classes != loaded.index.classes {
         let (expected, found) = (init.classes, loaded.index.classes.clone());
-        return Err(Error::Classes { path: folder.to_owned(), expected, found });
+        return Err(Error::Classes { path: loaded.index.root.clone(), expected, found });
     }
     if *init.model.config() != config.model {
         let expected = format!("the network of --init, {:?}", init.model.config());
@@ -188,7 +209,16 @@ fn fitting(init: Classifier, config: &ExperimentConfig, loaded: &Loaded, folder:
     Ok(init.model)
 }
 
-fn absolute(path: &Path) -> PathBuf {
+/// How many of the cells at `indices` the weights of `--init` have learned from, or were chosen by.
+pub(crate) fn seen_by_init(config: &ExperimentConfig, loaded: &Loaded, indices: &[usize]) -> Result<usize> {
+    let Some(init) = &config.init else { return Ok(0) };
+    let manifest = malaria_dataset::read_manifest(&RunDir::open(init)?.split_path())?;
+    let subsets = manifest.match_index(&loaded.index, &loaded.fingerprints)?;
+    let seen = |&&i: &&usize| matches!(subsets[i], Some(Subset::Train | Subset::Validation));
+    Ok(indices.iter().filter(seen).count())
+}
+
+pub(crate) fn absolute(path: &Path) -> PathBuf {
     // A path that is not there yet has no canonical form.
     fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
 }
@@ -197,7 +227,7 @@ fn absolute(path: &Path) -> PathBuf {
 struct Session<'a> {
     config: ExperimentConfig,
     run: RunDir,
-    loaded: Loaded,
+    loaded: &'a Loaded,
     split: Split,
     /// Index of the positive class.
     positive: usize,
@@ -208,7 +238,9 @@ impl Session<'_> {
     fn run(self, model: ResNet, resumed: bool) -> Result<RunSummary> {
         let Context { stop, listener, .. } = self.context;
         let device = model.device();
-        listener(Progress::Data(&summarise(&self.loaded, &self.split, self.config.data.is_none())));
+        let seen_by_init = seen_by_init(&self.config, self.loaded, &self.split.test)?;
+        let drawn = self.config.data.is_none();
+        listener(Progress::Data(&summarise(self.loaded, &self.split, drawn, seen_by_init)));
         let parameters = model.trainable_count();
 
         let mut trainer = Trainer::new(self.config.train.clone(), model)?;
@@ -262,8 +294,10 @@ impl Session<'_> {
             Some(kept) if outcome != Outcome::Interrupted => {
                 classifier.save(&self.run.weights_path())?;
                 let summary = self.test(&classifier, &cells)?;
-                let metrics =
-                    Metrics::new(&self.config, &self.split, self.context.command, kept, &history, summary);
+                let metrics = Metrics {
+                    test_cells_seen_by_init: seen_by_init,
+                    ..Metrics::new(&self.config, &self.split, self.context.command, kept, &history, summary)
+                };
                 files::write_json(&self.run.metrics_path(), &metrics)?;
                 files.extend([self.run.weights_path(), self.run.predictions_path(), self.run.metrics_path()]);
                 Some(metrics)

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use malaria_dataset::{Fold, Protocol, Split};
 use malaria_metrics::Summary;
 use malaria_train::{EpochRecord, Kept};
@@ -38,6 +40,10 @@ pub struct Metrics {
     pub seed: u64,
     /// The fold of a cross-validation that this run is, where it is one.
     pub fold: Option<Fold>,
+    /// The run whose weights training started from, if not from random ones.
+    pub init: Option<PathBuf>,
+    /// Test cells that those weights had learned from, or were chosen by: the figures are too good if there are any.
+    pub test_cells_seen_by_init: usize,
     /// Epochs trained.
     pub epochs: usize,
     /// The epoch whose weights were kept and tested, and its validation figures.
@@ -78,6 +84,8 @@ impl Metrics {
             drawn_cells: config.data.is_none(),
             seed: config.train.seed,
             fold: split.config.fold,
+            init: config.init.clone(),
+            test_cells_seen_by_init: 0,
             epochs: history.len(),
             kept,
             n_train: split.train.len(),

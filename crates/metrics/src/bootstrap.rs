@@ -29,12 +29,15 @@ impl Default for Bootstrap {
 ///
 /// `clusters` `[N]` tells of each sample which cluster it is of: its patient, since cells of one patient resemble each
 /// other and are fewer facts than they are cells. `figures` computes `K` figures from the positions of the samples that
-/// were drawn; it is called from several threads. A resample in which a figure is undefined does not count for that
+/// were drawn; it is called from several threads. A resample in which a figure is undefined, or not finite, does not count for that
 /// figure; its interval is `None` when it is undefined in more than half of them, or when there is only one cluster.
+///
+/// With few clusters (below some thirty) such intervals are too narrow, and where every resample gives the same, as when
+/// all is right, they shrink to a point: then [`wilson_interval`](crate::wilson_interval) over clusters says more.
 ///
 /// The draws are a function of the seed and the order in which clusters first appear, not of the number of threads.
 ///
-/// Source: A. C. Davison and D. V. Hinkley, "Bootstrap Methods and their Application" (1997), chapter 3.8.
+/// Source: A. C. Davison and D. V. Hinkley, "Bootstrap Methods and their Application" (1997), section 3.8.
 ///
 /// ```
 /// use malaria_metrics::{Bootstrap, cluster_bootstrap};
@@ -78,7 +81,8 @@ where
         })
         .collect();
     Ok(std::array::from_fn(|figure| {
-        let mut values: Vec<f64> = seen.iter().filter_map(|figures| figures[figure]).collect();
+        let defined = seen.iter().filter_map(|figures| figures[figure]).filter(|value| value.is_finite());
+        let mut values: Vec<f64> = defined.collect();
         values.sort_unstable_by(f64::total_cmp);
         let tail = (1.0 - settings.confidence) / 2.0;
         (2 * values.len() >= settings.resamples)

@@ -316,29 +316,39 @@ fn what_is_mostly_undefined_has_no_interval() {
 
 #[test]
 fn intervals_are_of_the_figures_of_a_summary() {
-    let mut rng = ChaCha8Rng::seed_from_u64(8);
+    // 60 patients with six cells that are all called alike: sensitivity 0.9, specificity 0.6, so that none of the
+    // figures passes for another.
     let classes = ["positive".to_owned(), "negative".to_owned()];
-    let truth: Vec<usize> = (0..120).map(|i| i % 2).collect();
-    let probabilities: Vec<f64> = truth
+    let patients: Vec<usize> = (0..360).map(|cell| cell / 6).collect();
+    let truth: Vec<usize> = patients.iter().map(|patient| patient % 2).collect();
+    let right = |patient: usize| {
+        if patient.is_multiple_of(2) { !patient.is_multiple_of(20) } else { patient % 10 < 6 }
+    };
+    let probabilities: Vec<f64> = patients
         .iter()
-        .flat_map(|&class| {
-            let p = (0.7 * rng.random::<f64>() + if class == 0 { 0.3 } else { 0.0 }).min(1.0);
+        .flat_map(|&patient| {
+            let p = if patient.is_multiple_of(2) == right(patient) { 0.8 } else { 0.2 };
             [p, 1.0 - p]
         })
         .collect();
-    let patients: Vec<usize> = (0..120).map(|i| i / 6).collect();
     let summary = evaluate(&truth, &probabilities, &classes, 0).unwrap();
-    let seen = intervals(&truth, &probabilities, &classes, 0, &patients, &Bootstrap::default()).unwrap();
-    assert_eq!(seen.clusters, 20);
-    for (interval, value) in [
-        (seen.accuracy, Some(summary.accuracy)),
-        (seen.sensitivity, summary.sensitivity),
-        (seen.specificity, summary.specificity),
-        (seen.auc, summary.auc),
+    assert_eq!((summary.sensitivity, summary.specificity), (Some(0.9), Some(0.6)));
+    let by_patient =
+        intervals(&truth, &probabilities, &classes, 0, &patients, &Bootstrap::default()).unwrap();
+    let cells: Vec<usize> = (0..360).collect();
+    let by_cell = intervals(&truth, &probabilities, &classes, 0, &cells, &Bootstrap::default()).unwrap();
+    assert_eq!((by_patient.clusters, by_cell.clusters), (60, 360));
+    for (clustered, single, value) in [
+        (by_patient.accuracy, by_cell.accuracy, Some(0.75)),
+        (by_patient.sensitivity, by_cell.sensitivity, Some(0.9)),
+        (by_patient.specificity, by_cell.specificity, Some(0.6)),
+        (by_patient.auc, by_cell.auc, Some(0.75)),
     ] {
-        let (interval, value) = (interval.unwrap(), value.unwrap());
-        assert!(interval.low < value && value < interval.high, "{value} outside {interval:?}");
-        assert!(interval.high - interval.low < 0.3, "{interval:?}");
+        let (clustered, single, value) = (clustered.unwrap(), single.unwrap(), value.unwrap());
+        assert!(clustered.low < value && value < clustered.high, "{value} outside {clustered:?}");
+        // Six alike are one fact: as wide as for a sixth of the cells, which is the root of six.
+        let wider = (clustered.high - clustered.low) / (single.high - single.low);
+        assert!((1.9..3.0).contains(&wider), "{wider} times as wide");
     }
     let short = intervals(&truth, &probabilities, &classes, 0, &patients[..7], &Bootstrap::default());
     assert!(matches!(short, Err(Error::LengthMismatch { what: "clusters", .. })));

@@ -27,4 +27,4 @@ mod error;
 mod plots;
 
 pub use error::{Error, Result};
-pub use plots::{EpochPoint, confusion_plot, history_plot, roc_plot};
+pub use plots::{EpochPoint, check_figure_path, confusion_plot, history_plot, roc_plot};

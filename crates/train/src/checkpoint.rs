@@ -16,6 +16,7 @@ use crate::{Error, trainer::Progress};
 
 const NEWEST: &str = "checkpoint.safetensors";
 const PREVIOUS: &str = "checkpoint.previous.safetensors";
+const DAMAGED: &str = "checkpoint.damaged.safetensors";
 /// Key of the one metadata entry; one, since safetensors writes several in no fixed order.
 const HEADER: &str = "malaria-train-checkpoint";
 const FORMAT_VERSION: u32 = 1;
@@ -84,6 +85,8 @@ impl Checkpoints {
     }
 
     /// The newest sound checkpoint, its tensors on the CPU, and why a newer one was passed over, if one was.
+    ///
+    /// One that was passed over is put aside: the next save must not move it over the sound one.
     pub(crate) fn load(&self) -> Result<(Snapshot, Vec<String>), Error> {
         let mut reasons = Vec::new();
         for name in [NEWEST, PREVIOUS] {
@@ -94,7 +97,13 @@ impl Checkpoints {
                 Err(error) => Err(io("read", &path)(error)),
             };
             match read {
-                Ok(snapshot) => return Ok((snapshot, reasons)),
+                Ok(snapshot) => {
+                    if !reasons.is_empty() {
+                        let newest = self.path();
+                        fs::rename(&newest, self.folder.join(DAMAGED)).map_err(io("put aside", &newest))?;
+                    }
+                    return Ok((snapshot, reasons));
+                }
                 Err(error) => reasons.push(error.to_string()),
             }
         }

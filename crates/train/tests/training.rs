@@ -197,6 +197,9 @@ fn a_damaged_checkpoint_is_passed_over_for_the_one_before_it() {
         let passed_over = resumed.resume(&checkpoints).unwrap();
         assert!(passed_over[0].contains("checkpoint.safetensors"), "{passed_over:?}");
         assert_eq!(resumed.history().len(), 3, "the one before it is an epoch older");
+        // Out of the way, so that the next save does not move it over the sound one.
+        assert!(!checkpoints.path().exists());
+        assert_eq!(fs::read(folder.path().join("checkpoint.damaged.safetensors")).unwrap(), bytes);
     }
     let mut resumed = Trainer::new(config(), model()).unwrap();
     resumed.resume(&checkpoints).unwrap();

@@ -11,4 +11,5 @@ mod roc;
 
 pub use confusion::confusion_plot;
 pub use history::{EpochPoint, history_plot};
+pub use render::check_figure_path;
 pub use roc::roc_plot;

@@ -40,6 +40,14 @@ impl Format {
     }
 }
 
+/// Refuses a path whose extension names no format that figures are written in: before the work that leads to one.
+///
+/// # Errors
+/// [`Error::UnknownFormat`] for anything but `.png` and `.svg`, in any case.
+pub fn check_figure_path(path: &Path) -> Result<()> {
+    Format::of(path).map(|_| ())
+}
+
 /// Draws `figure` and writes it to `path`, in the format that its extension names.
 pub(crate) fn save(figure: &Figure, path: &Path) -> Result<()> {
     let bytes = match Format::of(path)? {
