@@ -18,7 +18,8 @@ use support::{STOP, command, console::Console, console::Style, settings::Setting
 ///
 /// Each fold is a run directory in DIR. A fold that is finished is left alone and one that was cut off goes on, so the
 /// same command can be given again at any time. With --fold, one fold is run by itself: on several machines, say, whose
-/// folds are then copied into one DIR, where the command without --fold puts their figures together.
+/// folds are then copied into one DIR, where the command without --fold puts their figures together. Without --data,
+/// MALARIA_DATA and a folder cell_images here are looked for; without those, cells are drawn.
 #[derive(Parser)]
 #[command(version, after_help = "Research software, not a medical device.")]
 struct Args {
