@@ -13,6 +13,7 @@ use clap::{Parser, ValueEnum};
 use malaria_resnet::{
     EvaluateOptions, Judged, default_run, evaluate,
     libtorch::{DeviceChoice, keep_freed_memory},
+    protocol_note,
 };
 use support::{
     console::{Console, Style},
@@ -38,9 +39,15 @@ struct Args {
     /// Write what the model says of each cell here
     #[arg(long, value_name = "FILE.csv")]
     predictions: Option<PathBuf>,
+    /// Write the figures here as a page to look at, which holds the worst mistakes as pictures
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
     /// Where tensors live: auto, cpu, cuda or cuda:I
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
+    /// Show each cell in four mirror images and take the mean of the probabilities: four times the work
+    #[arg(long)]
+    flips: bool,
     /// Leave out images that cannot be read, and say which, instead of stopping
     #[arg(long)]
     skip_corrupt: bool,
@@ -59,7 +66,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<ExitCode> {
     let console = Console::new(Style::Auto);
-    for path in args.json.iter().chain(&args.predictions) {
+    for path in args.json.iter().chain(&args.predictions).chain(&args.report) {
         support::check_folder_of(path)?;
     }
     let run = args.run.clone().map_or_else(default_run, Ok)?;
@@ -71,8 +78,11 @@ fn run(args: &Args) -> Result<ExitCode> {
             SubsetArg::All => Judged::All,
         }),
         device: args.device.resolve()?,
+        flips: args.flips,
         skip_corrupt: args.skip_corrupt,
         predictions: args.predictions.as_deref(),
+        report: args.report.as_deref(),
+        command: &support::command(),
     };
     let report = evaluate(options, &|progress| console.show(progress))?;
     for image in &report.skipped {
@@ -81,7 +91,7 @@ fn run(args: &Args) -> Result<ExitCode> {
     let which = if report.judged == Judged::Test { "the run's test cells" } else { "all cells" };
     println!("{} cells of {} ({which})\nmodel: {}", report.figures.n, args.data.display(), run.display());
     if report.judged == Judged::Test {
-        println!("{}", words::protocol_note(report.protocol));
+        println!("{}", protocol_note(report.protocol));
     }
     if report.seen_in_training > 0 {
         let seen = report.seen_in_training;
@@ -89,10 +99,15 @@ fn run(args: &Args) -> Result<ExitCode> {
             "warning: the model was trained on {seen} of these cells, so the figures are too good"
         ));
     }
-    println!("\n{}\nResearch software, not a medical device.", words::figures(&report.figures)?);
+    if report.flips {
+        println!("each cell in four mirror images, the mean of the probabilities");
+    }
+    let figures = words::figures(&report.figures, report.threshold.as_ref())?;
+    println!("\n{figures}\nResearch software, not a medical device.");
     if let Some(path) = &args.json {
         report.write(path)?;
     }
-    args.json.iter().chain(&args.predictions).for_each(|file| println!("written: {}", file.display()));
+    let files = args.json.iter().chain(&args.predictions).chain(&args.report);
+    files.for_each(|file| println!("written: {}", file.display()));
     Ok(ExitCode::SUCCESS)
 }

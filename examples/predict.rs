@@ -17,7 +17,7 @@ use clap::Parser;
 use malaria_resnet::{
     Classifier, Prediction, default_run,
     libtorch::{DeviceChoice, keep_freed_memory},
-    predict,
+    predict, threshold_note,
 };
 use support::{
     console::{Console, Style},
@@ -40,6 +40,9 @@ struct Args {
     /// Print CSV instead of a table
     #[arg(long)]
     csv: bool,
+    /// Show each cell in four mirror images and take the mean of the probabilities: four times the work
+    #[arg(long)]
+    flips: bool,
     /// Where tensors live: auto, cpu, cuda or cuda:I
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
@@ -53,7 +56,8 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<ExitCode> {
     let console = Console::new(Style::Auto);
     let run = args.run.clone().map_or_else(default_run, Ok)?;
-    let classifier = Classifier::load(&run, args.device.resolve()?)?;
+    let mut classifier = Classifier::load(&run, args.device.resolve()?)?;
+    classifier.flips = args.flips;
     let predictions = predict(&classifier, &args.paths, &|progress| console.show(progress))?;
     match print(args, &classifier, &predictions) {
         // Whoever read us has seen enough.
@@ -81,12 +85,17 @@ fn print(args: &Args, classifier: &Classifier, predictions: &[Prediction]) -> Re
     } else {
         let positive = &classifier.classes[classifier.positive];
         writeln!(out, "{:<12} {:>10}  picture", "class", format!("p({positive})"))?;
-        for Prediction { path, class, probability, error } in predictions {
+        for Prediction { path, class, probability, warning, error } in predictions {
             let (class, path) = (class.as_deref().unwrap_or("unreadable"), path.display());
             let reason = error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
-            writeln!(out, "{class:<12} {:>10}  {path}{reason}", percent(*probability))?;
+            let warning = warning.as_ref().map(|warning| format!("  [{warning}]")).unwrap_or_default();
+            writeln!(out, "{class:<12} {:>10}  {path}{warning}{reason}", percent(*probability))?;
         }
-        writeln!(out, "\nResearch software, not a medical device.")?;
+        writeln!(out)?;
+        if let Some(threshold) = &classifier.threshold {
+            writeln!(out, "{}", threshold_note(positive, threshold))?;
+        }
+        writeln!(out, "Research software, not a medical device.")?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ mod support;
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
-use malaria_resnet::Metrics;
+use malaria_resnet::{ChosenOn, Metrics, figures::Target};
 use serde_json::Value;
 use support::{CELLS, Workbench, fail, program, succeed};
 
@@ -32,6 +32,8 @@ fn training_leaves_a_run_directory_that_evaluate_and_predict_agree_with() {
         "predictions.csv",
         "metrics.json",
         "plot.png",
+        "report.html",
+        "model_card.md",
     ] {
         assert!(fs::metadata(run.join(file)).unwrap().len() > 100, "{file}");
         assert!(said.contains(&format!("run/{file}")), "the summary leaves out {file}:\n{said}");
@@ -89,11 +91,129 @@ fn training_leaves_a_run_directory_that_evaluate_and_predict_agree_with() {
     let said: Value = serde_json::from_str(&succeed(&mut predict)).unwrap();
     // A batch of another size may add in another order.
     assert!((said[0]["probability"].as_f64().unwrap() - probability).abs() < 1e-5);
-    assert_eq!(said[0]["class"], predictions[0]["predicted"].as_str());
+    // What it is called is decided by the threshold that the run chose on its validation set.
+    let threshold = metrics.threshold.unwrap().point.threshold;
+    let called = if probability >= threshold { "Parasitized" } else { "Uninfected" };
+    assert_eq!(said[0]["class"], called);
     let table = succeed(program("predict").arg("--run").arg(&run).arg(bench.path("cells/Uninfected")));
     assert_eq!(table.lines().filter(|line| line.contains("Uninfected/C")).count(), CELLS / 2, "{table}");
     let table = succeed(program("predict").arg("--run").arg(&run).arg(&picture).arg("--csv"));
-    assert!(table.starts_with("path,class,probability,error\n") && table.lines().count() == 2, "{table}");
+    assert!(
+        table.starts_with("path,class,probability,warning,error\n") && table.lines().count() == 2,
+        "{table}"
+    );
+}
+
+#[test]
+fn the_threshold_is_chosen_on_validation_and_used_by_evaluate_and_predict() {
+    let bench = Workbench::new();
+    // A threshold that is not the most probable class's: few enough false alarms to be told apart from it.
+    let said = succeed(bench.train("run").args(["--epochs", "2", "--target-sensitivity", "1"]));
+    assert!(said.contains("chosen for a sensitivity of 100.00 % on the validation set"), "{said}");
+    let metrics: Metrics = serde_json::from_value(json(&bench.path("run/metrics.json"))).unwrap();
+    let threshold = metrics.threshold.unwrap();
+    assert_eq!(threshold.target, Target::Sensitivity(1.0));
+    assert_eq!(threshold.chosen_on, ChosenOn::Validation);
+    assert_eq!(threshold.point.sensitivity, 1.0);
+
+    // The lowest probability of a positive validation cell: no lower one is needed, no higher one reaches them all.
+    let validation: Vec<_> =
+        rows(&bench.path("run/split.csv")).into_iter().filter(|row| row["subset"] == "validation").collect();
+    let mut predict = program("predict");
+    predict.current_dir(bench.path("cells")).arg("--run").arg(bench.path("run")).arg("--json");
+    let infected = validation.iter().filter(|row| row["class"] == "Parasitized").map(|row| &row["path"]);
+    let said: Value = serde_json::from_str(&succeed(predict.args(infected))).unwrap();
+    let said = said.as_array().unwrap();
+    let lowest = said.iter().map(|cell| cell["probability"].as_f64().unwrap()).fold(f64::INFINITY, f64::min);
+    // A batch of another size may add in another order.
+    assert!((threshold.point.threshold - lowest).abs() < 1e-5, "{threshold:?}, {lowest}");
+
+    // The figures at it are those of the predictions, and `evaluate` gives them again.
+    let predictions = rows(&bench.path("run/predictions.csv"));
+    let positive = |row: &BTreeMap<String, String>| {
+        row["probability_Parasitized"].parse::<f64>().unwrap() >= threshold.point.threshold
+    };
+    let right = predictions.iter().filter(|row| positive(row) == (row["class"] == "Parasitized")).count();
+    let at = metrics.test.at_threshold.unwrap();
+    assert!((at.accuracy - right as f64 / predictions.len() as f64).abs() < 1e-12);
+    let mut evaluate = program("evaluate");
+    evaluate.current_dir(bench.folder.path()).args([
+        "--run",
+        "run",
+        "--data",
+        "cells",
+        "--json",
+        "again.json",
+    ]);
+    succeed(&mut evaluate);
+    assert_eq!(json(&bench.path("again.json"))["at_threshold"], serde_json::to_value(&at).unwrap());
+
+    let said = fail(bench.train("other").args(["--target-specificity", "97"]));
+    assert!(said.contains("threshold") && said.contains("from 0 to 1"), "{said}");
+}
+
+#[test]
+fn flips_and_calibration_change_probabilities_and_say_so() {
+    let bench = Workbench::new();
+    succeed(bench.train("plain").args(["--epochs", "2"]));
+    succeed(bench.train("calibrated").args(["--epochs", "2", "--calibrate"]));
+    let metrics: Metrics = serde_json::from_value(json(&bench.path("calibrated/metrics.json"))).unwrap();
+    let temperature = metrics.temperature.unwrap();
+    let logit = |run: &str| -> Vec<f64> {
+        let rows = rows(&bench.path(run).join("predictions.csv"));
+        let p = rows.iter().map(|row| row["probability_Parasitized"].parse::<f64>().unwrap());
+        p.map(|p| (p / (1.0 - p)).ln()).collect()
+    };
+    assert!((temperature - 1.0).abs() > 1e-3, "{temperature}");
+    for (plain, calibrated) in logit("plain").iter().zip(logit("calibrated")) {
+        assert!((plain / temperature - calibrated).abs() < 1e-6, "{plain} {calibrated} {temperature}");
+    }
+
+    let evaluate = |out: &str, flips: &[&str]| {
+        let mut evaluate = program("evaluate");
+        evaluate.current_dir(bench.folder.path()).args(["--run", "plain", "--data", "cells", "--json", out]);
+        evaluate.args(["--report", "page.html"]).args(flips);
+        succeed(&mut evaluate);
+        json(&bench.path(out))
+    };
+    let (plain, flipped) = (evaluate("plain.json", &[]), evaluate("flipped.json", &["--flips"]));
+    assert_eq!((&plain["flips"], &flipped["flips"]), (&Value::Bool(false), &Value::Bool(true)));
+    assert_ne!(plain["log_loss"], flipped["log_loss"]);
+    let page = fs::read_to_string(bench.path("page.html")).unwrap();
+    assert!(page.contains("four mirror images") && page.contains("evaluate --run plain"), "{page}");
+}
+
+#[test]
+fn cells_can_be_left_out_of_training_but_not_of_the_test() {
+    let bench = Workbench::new();
+    succeed(bench.train("all").args(["--epochs", "1"]));
+    let split = rows(&bench.path("all/split.csv"));
+    // One cell of each side.
+    let named = ["train", "validation", "test"]
+        .map(|side| split.iter().find(|row| row["subset"] == side).map(|row| row["path"].clone()).unwrap());
+    fs::write(
+        bench.path("doubtful.csv"),
+        format!("path,why\n{}\n", named.each_ref().map(|path| format!("{path},?")).join("\n")),
+    )
+    .unwrap();
+    let said = succeed(bench.train("fewer").args(["--epochs", "1", "--leave-out", "doubtful.csv"]));
+    assert!(said.contains("1 cell was left out of the training set"), "{said}");
+    let fewer = rows(&bench.path("fewer/split.csv"));
+    for (before, after) in split.iter().zip(&fewer) {
+        let expected = if before["path"] == named[0] { "" } else { &before["subset"] };
+        assert_eq!(after["subset"], expected, "{}", before["path"]);
+    }
+    let metrics: Metrics = serde_json::from_value(json(&bench.path("fewer/metrics.json"))).unwrap();
+    assert_eq!(metrics.n_left_out, 1);
+    // It goes on as it began.
+    succeed(program("train_malaria").current_dir(bench.folder.path()).args(["--resume", "fewer"]));
+
+    fs::write(bench.path("doubtful.csv"), "path\nParasitized/nobody.png\n").unwrap();
+    let said = fail(bench.train("wrong").args(["--leave-out", "doubtful.csv"]));
+    assert!(
+        said.contains("nobody.png") && said.contains("leave_out") && !bench.path("wrong").exists(),
+        "{said}"
+    );
 }
 
 #[test]

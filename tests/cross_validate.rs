@@ -10,7 +10,7 @@ use std::{
     process::Command,
 };
 
-use malaria_resnet::{CrossMetrics, FiguresOf};
+use malaria_resnet::{ChosenOn, Classifier, CrossMetrics, FiguresOf};
 use support::{CELLS, PATIENTS, Workbench, fail, program, succeed};
 
 fn cross_validate(bench: &Workbench, out: &str) -> Command {
@@ -78,10 +78,29 @@ fn folds_run_apart_come_to_what_they_come_to_together() {
         assert_eq!(fold.n_test, own.len());
     }
 
+    // Labels that the models contradict, the worst first; the page says how many.
+    let audit = rows(&bench.path("together/label_audit.csv"));
+    let of_label: Vec<f64> = audit.iter().map(|row| row["probability_of_label"].parse().unwrap()).collect();
+    assert!(of_label.is_sorted() && audit.iter().all(|row| row["class"] != row["suggested"]));
+    let header = "path,class,patient,fold,suggested,probability_of_label\n";
+    assert!(read("together/label_audit.csv").starts_with(header.as_bytes()));
+    let page = String::from_utf8(read("together/report.html")).unwrap();
+    assert!(page.contains(&format!("{} of {CELLS} labels are contradicted", audit.len())));
+    // The threshold is chosen on all of them, and the roll-up by patient is there.
+    assert_eq!(metrics.threshold.map(|threshold| threshold.chosen_on), Some(ChosenOn::OutOfFold));
+    assert!(metrics.assessment.roll_up.is_some() && metrics.assessment.n_patients == PATIENTS);
+
     // On request a last model learns from every cell, and carries the figures of the folds.
     succeed(cross_validate(&bench, "together").arg("--final"));
     assert!(rows(&bench.path("together/final/split.csv")).iter().all(|row| row["subset"] == "train"));
     assert!(read("together/final/metrics.json") == read("together/metrics.json"));
+    let last = Classifier::load(&bench.path("together/final"), tch::Device::Cpu).unwrap();
+    assert_eq!(last.threshold, metrics.threshold);
+    let card = String::from_utf8(read("together/final/model_card.md")).unwrap();
+    assert!(
+        card.contains("cross-validated: 96 cells of 16 patients") && card.contains("not a medical device"),
+        "{card}"
+    );
     assert!(read("together/final/weights.safetensors") != weights("together"));
     let history = rows(&bench.path("together/final/history.csv"));
     assert!(history.len() == 2 && history.iter().all(|row| row["validation_loss"].is_empty()), "{history:?}");
@@ -96,9 +115,12 @@ fn folds_run_apart_come_to_what_they_come_to_together() {
     // The pooled figures are those of the rows, and their intervals hold them.
     let right = pooled.iter().filter(|row| row["class"] == row["predicted"]).count() as f64 / CELLS as f64;
     assert!((metrics.pooled.accuracy - right).abs() < 1e-12);
-    let interval = metrics.intervals.accuracy.unwrap();
+    let interval = metrics.assessment.intervals.accuracy.unwrap();
     assert!(interval.low <= right && right <= interval.high, "{interval:?}");
-    assert_eq!((metrics.intervals.clusters, metrics.figures_of), (PATIENTS, FiguresOf::CrossValidation));
+    assert_eq!(
+        (metrics.assessment.intervals.clusters, metrics.figures_of),
+        (PATIENTS, FiguresOf::CrossValidation)
+    );
     assert!(metrics.at_published_specificity.is_none_or(|point| point.specificity >= 0.972));
     let mean = metrics.folds.iter().map(|fold| fold.accuracy).sum::<f64>() / 3.0;
     assert!((metrics.accuracy_over_folds.mean - mean).abs() < 1e-12);

@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, path::PathBuf};
 
 use malaria_resnet::{
-    ExperimentConfig, Recipe, Result, dataset::Protocol, default_data, default_protocol,
+    ExperimentConfig, Recipe, Result, dataset::Protocol, default_data, default_protocol, figures::Target,
     libtorch::DeviceChoice,
 };
 
@@ -43,6 +43,18 @@ pub(crate) struct Settings {
     /// The positive class, the one that sensitivity is about [default: Parasitized]
     #[arg(long, value_name = "NAME")]
     pub(crate) positive: Option<String>,
+    /// Call a cell positive from the probability on that gives this sensitivity, a fraction, on the validation set
+    #[arg(long, value_name = "SHARE", conflicts_with = "target_specificity")]
+    pub(crate) target_sensitivity: Option<f64>,
+    /// As --target-sensitivity, but for this specificity [default: 0.972]
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) target_specificity: Option<f64>,
+    /// Leave the cells in the column `path` of this CSV out of the training set: label_audit.csv of a cross-validation, say
+    #[arg(long, value_name = "FILE.csv")]
+    pub(crate) leave_out: Option<PathBuf>,
+    /// Calibrate probabilities on the validation set, by temperature scaling
+    #[arg(long)]
+    pub(crate) calibrate: bool,
     /// Leave out images that cannot be read, and say which, instead of stopping
     #[arg(long)]
     pub(crate) skip_corrupt: bool,
@@ -87,6 +99,11 @@ impl Settings {
         config.threads = self.threads.or(config.threads);
         config.init = self.init.clone().or(config.init);
         config.positive = self.positive.clone().unwrap_or(config.positive);
+        let sensitivity = self.target_sensitivity.map(Target::Sensitivity);
+        let target = sensitivity.or(self.target_specificity.map(Target::Specificity));
+        config.threshold = target.unwrap_or(config.threshold);
+        config.leave_out = self.leave_out.clone().or(config.leave_out);
+        config.calibrate |= self.calibrate;
         config.skip_corrupt |= self.skip_corrupt;
         Ok(config)
     }

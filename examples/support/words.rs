@@ -1,39 +1,38 @@
 //! Results in words.
 
 use malaria_resnet::{
-    CrossMetrics, Metrics, Spread,
-    dataset::Protocol,
+    CrossMetrics, Metrics, Spread, Threshold,
     figures::{Interval, Summary, classification_report},
+    protocol_note, threshold_note,
 };
 
 /// Said where no cells are given.
 pub(crate) const DRAWN: &str = "no cells given, so drawn ones are used: figures on them say nothing about malaria. \
                                 For the real ones: train_malaria --download, or --data DIR";
 
-/// What a figure under this protocol may be taken for.
-pub(crate) fn protocol_note(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Random => {
-            "random split: cells of one patient are on both sides, so the figures are optimistic"
-        }
-        Protocol::Patient => "patient split: no patient is on two sides",
-        Protocol::Given => "split as given by the folder's training, validation and testing trees",
-        Protocol::All => "learned from every cell: none was left to judge by",
-    }
-}
-
-/// The classification report, the confusion matrix, and the figures of the positive class.
-pub(crate) fn figures(summary: &Summary) -> anyhow::Result<String> {
+/// The classification report, the confusion matrix, and the figures of the positive class, by the most probable class and
+/// at the threshold.
+pub(crate) fn figures(summary: &Summary, threshold: Option<&Threshold>) -> anyhow::Result<String> {
     let report = classification_report(&summary.confusion, &summary.classes, None)?;
     let table = summary.confusion.to_table(&summary.classes)?;
-    Ok(format!(
+    let mut text = format!(
         "{report}\n{table}\naccuracy {}, AUC {}; for {}: sensitivity {}, specificity {}\n",
         percent(Some(summary.accuracy)),
         area(summary.auc),
         summary.positive_class,
         percent(summary.sensitivity),
         percent(summary.specificity),
-    ))
+    );
+    if let (Some(at), Some(threshold)) = (&summary.at_threshold, threshold) {
+        text += &format!(
+            "{}:\naccuracy {}, sensitivity {}, specificity {}\n",
+            threshold_note(&summary.positive_class, threshold),
+            percent(Some(at.accuracy)),
+            percent(at.sensitivity),
+            percent(at.specificity),
+        );
+    }
+    Ok(text)
 }
 
 /// What a run's test set came to.
@@ -44,8 +43,13 @@ pub(crate) fn test_set(metrics: &Metrics) -> anyhow::Result<String> {
         metrics.recipe,
         metrics.kept.epoch,
         protocol_note(metrics.protocol),
-        figures(&metrics.test)?
+        figures(&metrics.test, metrics.threshold.as_ref())?
     );
+    match metrics.n_left_out {
+        0 => {}
+        1 => text += "1 cell was left out of the training set on request.\n",
+        several => text += &format!("{several} cells were left out of the training set on request.\n"),
+    }
     if metrics.drawn_cells {
         text += "These cells are drawn: the figures say nothing about malaria.\n";
     }
@@ -54,14 +58,15 @@ pub(crate) fn test_set(metrics: &Metrics) -> anyhow::Result<String> {
 
 /// The figures of all cells together with their intervals, and those of each fold.
 pub(crate) fn cross_validation(metrics: &CrossMetrics) -> anyhow::Result<String> {
-    let CrossMetrics { pooled, intervals, folds, .. } = metrics;
+    let CrossMetrics { pooled, assessment, folds, .. } = metrics;
+    let intervals = &assessment.intervals;
     let mut text = format!(
         "{} folds, {} recipe, {} cells, each judged by the model that has not learned from it\n{}\n\n{}\n",
         folds.len(),
         metrics.recipe,
         metrics.n_test,
         protocol_note(metrics.protocol),
-        figures(pooled)?
+        figures(pooled, metrics.threshold.as_ref())?
     );
     let rows = [
         (
@@ -86,11 +91,11 @@ pub(crate) fn cross_validation(metrics: &CrossMetrics) -> anyhow::Result<String>
         });
         text += &format!("{name:<12} {:>8}  {interval:>19}  {spread}\n", show(value));
     }
-    text += &format!("intervals: bootstrap over {} patients", metrics.patients);
-    if metrics.cells_without_patient > 0 {
+    text += &format!("intervals: bootstrap over {} patients", assessment.n_patients);
+    if assessment.cells_without_patient > 0 {
         text += &format!(
             " and {} cells of unknown patient, each taken for itself, which makes them too narrow",
-            metrics.cells_without_patient
+            assessment.cells_without_patient
         );
     }
     text += "\n\n";

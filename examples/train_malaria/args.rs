@@ -43,7 +43,8 @@ pub(crate) struct Args {
     pub(crate) out: Option<PathBuf>,
     /// Go on with the run in this directory; its own settings hold
     #[arg(long, value_name = "RUN_DIR", conflicts_with_all = ["data", "download", "out", "recipe", "split", "epochs",
-        "batch_size", "lr", "seed", "device", "threads", "config", "init", "positive", "skip_corrupt"])]
+        "batch_size", "lr", "seed", "device", "threads", "config", "init", "positive", "target_sensitivity",
+        "target_specificity", "leave_out", "calibrate", "skip_corrupt"])]
     pub(crate) resume: Option<PathBuf>,
     /// Write the figure of loss and accuracy by epoch here too (.png or .svg)
     #[arg(long, value_name = "PATH")]

@@ -21,7 +21,7 @@ use malaria_resnet::{
     libtorch::keep_freed_memory,
     plot_history,
     plots::check_figure_path,
-    resume, train,
+    protocol_note, resume, train,
     training::{self, Outcome},
 };
 use serde_json::json;
@@ -64,7 +64,7 @@ fn run(args: &mut Args) -> Result<ExitCode> {
     }
     let mut text = match &summary.metrics {
         Some(metrics) => words::test_set(metrics)?,
-        None => format!("\n{}\n", words::protocol_note(Protocol::All)),
+        None => format!("\n{}\n", protocol_note(Protocol::All)),
     };
     if let Some(path) = &args.plot {
         plot_history(&summary.run, path)?;

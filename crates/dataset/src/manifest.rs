@@ -1,14 +1,14 @@
 //! A split on disk: one row a file, so that the same split can be had again, or be told from another.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::fingerprint::{Fingerprint, sha256_from_hex};
-use crate::index::Index;
-use crate::names::Subset;
+use crate::index::{Index, Sample};
+use crate::names::{Subset, nih_name};
 use crate::split::{Protocol, Split, SplitConfig};
 
 /// One row of a manifest, as its columns stand.
@@ -130,8 +130,8 @@ pub fn read_manifest(path: &Path) -> Result<Manifest> {
 impl Manifest {
     /// The split that was written, for the same data folder: the same positions on each side.
     ///
-    /// Its settings are not in the file: they stand as [`Protocol::Given`], or [`Protocol::All`] where every file is on
-    /// the train side, with defaults. `fingerprints` are those
+    /// Its settings are not in the file: they stand as [`Protocol::Given`], or [`Protocol::All`] where no file is on
+    /// another side than train, with defaults. `fingerprints` are those
     /// of `index.samples`, in their order.
     ///
     /// # Errors
@@ -148,7 +148,7 @@ impl Manifest {
         }
         let position: HashMap<&str, usize> =
             index.samples.iter().enumerate().map(|(i, sample)| (sample.path.as_str(), i)).collect();
-        let all = self.entries.iter().all(|entry| entry.subset == Some(Subset::Train));
+        let all = self.entries.iter().all(|entry| matches!(entry.subset, None | Some(Subset::Train)));
         let protocol = if all { Protocol::All } else { Protocol::Given };
         let config = SplitConfig { protocol, ..SplitConfig::default() };
         let mut split = Split { config, train: Vec::new(), validation: Vec::new(), test: Vec::new() };
@@ -186,9 +186,10 @@ impl Manifest {
 
     /// For each sample of any folder, the side that its contents were on; `None` where they were on none.
     ///
-    /// Contents are compared, not names, so that a copy of a cell that was trained on is known in another folder and
-    /// under another name. Contents that were on several sides count for the one that a test should worry about most:
-    /// the side of the very path, if it is among them, else train before validation before test.
+    /// Contents are compared first, so that a copy of a cell that was trained on is known in another folder and under
+    /// another name. A cell of the NIH's set is known by class and file name too, whatever its extension: the same cells
+    /// are passed around in several formats and sizes. What was on several sides counts for the one that a test should
+    /// worry about most: the side of the very path, if it is among them, else train before validation before test.
     ///
     /// # Errors
     /// Where `fingerprints` are not one a sample.
@@ -196,17 +197,36 @@ impl Manifest {
         same_length(index, fingerprints)?;
         let mut side_of: HashMap<&Fingerprint, Subset> = HashMap::new();
         let mut side_at: HashMap<(&str, &Fingerprint), Subset> = HashMap::new();
+        let mut side_named: HashMap<(&str, &str), Subset> = HashMap::new();
         for entry in &self.entries {
             if let Some(subset) = entry.subset {
                 side_at.insert((&entry.path, &entry.fingerprint), subset);
                 let side = side_of.entry(&entry.fingerprint).or_insert(subset);
                 *side = subset.min(*side);
+                if let Some(name) = nih_name(&entry.path) {
+                    let side = side_named.entry((entry.class.as_str(), name)).or_insert(subset);
+                    *side = subset.min(*side);
+                }
             }
         }
-        let side = |(sample, fingerprint): (&crate::Sample, &Fingerprint)| {
-            side_at.get(&(sample.path.as_str(), fingerprint)).or_else(|| side_of.get(fingerprint)).copied()
+        let named = |sample: &Sample| {
+            let class = index.classes[sample.class].as_str();
+            nih_name(&sample.path).and_then(|name| side_named.get(&(class, name)).copied())
+        };
+        let side = |(sample, fingerprint): (&Sample, &Fingerprint)| {
+            let at = side_at.get(&(sample.path.as_str(), fingerprint));
+            at.or_else(|| side_of.get(fingerprint)).copied().or_else(|| named(sample))
         };
         Ok(index.samples.iter().zip(fingerprints).map(side).collect())
+    }
+
+    /// Whether any of the samples of `index` at `indices` is of a patient with cells on the train or validation side.
+    /// Patients are told by their names, which say something only among cells of one collection.
+    pub fn shares_patients(&self, index: &Index, indices: &[usize]) -> bool {
+        let learned = |entry: &&Entry| matches!(entry.subset, Some(Subset::Train | Subset::Validation));
+        let known: HashSet<&str> =
+            self.entries.iter().filter(learned).filter_map(|entry| entry.patient.as_deref()).collect();
+        indices.iter().any(|&i| index.samples[i].patient.as_deref().is_some_and(|name| known.contains(name)))
     }
 }
 

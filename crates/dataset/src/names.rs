@@ -96,6 +96,13 @@ pub(crate) fn patient_of(file_name: &str) -> Option<String> {
     (end > 0).then(|| format!("C{}", &digits[..end]))
 }
 
+/// The file name without its extension, if it is one of the NIH's: it then holds patient, slide, time and number of the
+/// cell, and no other cell of its class has it.
+pub(crate) fn nih_name(path: &str) -> Option<&str> {
+    let name = Path::new(path).file_stem()?.to_str()?;
+    (patient_of(name).is_some() && name.contains("_IMG_") && name.contains("_cell_")).then_some(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

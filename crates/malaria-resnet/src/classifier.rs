@@ -4,12 +4,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use image::RgbImage;
+use malaria_dataset::{Cells, InputRange};
+use malaria_metrics::apply_temperature;
 use malaria_model::ResNet;
-use malaria_train::{CellTensors, Evaluation, evaluate};
+use malaria_train::{CellTensors, Viewing, evaluate};
 use serde::{Serialize, de::DeserializeOwned};
-use tch::Device;
+use tch::{Device, Kind};
 
-use crate::{Error, ImageConfig, Result, RunDir};
+use crate::{Error, ImageConfig, Result, RunDir, Threshold, predictions::most_probable};
 
 /// Cells a batch.
 const BATCH: usize = 128;
@@ -24,6 +27,16 @@ pub struct Classifier {
     pub positive: usize,
     /// How a picture becomes the network's input.
     pub image: ImageConfig,
+    /// From which probability on a cell is called positive; `None` where it is called by its most probable class.
+    pub threshold: Option<Threshold>,
+    /// What the training cells look like, so that other pictures can be told from them.
+    pub input: Option<InputRange>,
+    /// What logits are divided by before the softmax, so that probabilities are those of the validation set; `None` where that
+    /// was not asked for.
+    pub temperature: Option<f64>,
+    /// Show each cell in four mirror images and take the mean of the probabilities: four times the work. Not stored with
+    /// the model, and off when it is loaded.
+    pub flips: bool,
 }
 
 impl Classifier {
@@ -40,21 +53,36 @@ impl Classifier {
                 .error("it has no weights.safetensors yet: let the run end, by --resume if it was cut off"));
         }
         let (model, metadata) = malaria_model::load_weights(&path, device)?;
-        let classes: Vec<String> = field(&path, &metadata, "classes")?;
-        let positive: String = field(&path, &metadata, "positive")?;
+        Self::described(model, &metadata, &path)
+    }
+
+    /// Puts a network and what its file says of it together; `path` is that file's.
+    pub(crate) fn described(model: ResNet, metadata: &BTreeMap<String, String>, path: &Path) -> Result<Self> {
+        let classes: Vec<String> = field(path, metadata, "classes")?;
+        let positive: String = field(path, metadata, "positive")?;
         let position = classes.iter().position(|class| *class == positive);
         let positive =
             position.filter(|_| classes.len() as i64 == model.config().classes).ok_or_else(|| {
                 Error::Json {
-                    path: path.clone(),
+                    path: path.to_owned(),
                     expected: "the description of a classifier",
                     reason: format!(
                         "classes {classes:?} and positive class `{positive}` do not fit the network"
                     ),
                 }
             })?;
-        let image = field(&path, &metadata, "image")?;
-        Ok(Self { model, classes, positive, image })
+        let image = field(path, metadata, "image")?;
+        let temperature = optional(path, metadata, "temperature")?;
+        if let Some(found) = temperature.filter(|&found: &f64| !(found > 0.0 && found.is_finite())) {
+            return Err(Error::Json {
+                path: path.to_owned(),
+                expected: "the description of a classifier",
+                reason: format!("temperature {found} is not a positive number"),
+            });
+        }
+        let threshold = optional(path, metadata, "threshold")?;
+        let input = optional(path, metadata, "input")?;
+        Ok(Self { model, classes, positive, image, input, threshold, temperature, flips: false })
     }
 
     /// Writes the weights and their description.
@@ -66,21 +94,62 @@ impl Classifier {
         put(&mut metadata, path, "classes", &self.classes)?;
         put(&mut metadata, path, "positive", &self.classes[self.positive])?;
         put(&mut metadata, path, "image", &self.image)?;
+        put(&mut metadata, path, "input", &self.input)?;
+        put(&mut metadata, path, "threshold", &self.threshold)?;
+        put(&mut metadata, path, "temperature", &self.temperature)?;
         Ok(malaria_model::save_weights(path, &self.model, &metadata)?)
     }
 
-    /// What the network says of the `cells` at `indices`: softmax probabilities `[indices, classes]`, and cross-entropy
-    /// and accuracy against their labels. `progress` hears the number of cells done.
+    /// What the network says of the `cells` at `indices`: the probability of each class, `[indices, classes]` row by row.
+    /// `progress` hears the number of cells done.
     ///
     /// # Errors
     /// [`Error::Train`] when there are no indices, or one is out of range.
-    pub fn evaluate(
+    pub fn probabilities(
         &self,
         cells: &CellTensors,
         indices: &[usize],
         progress: &mut dyn FnMut(usize),
-    ) -> Result<Evaluation> {
-        Ok(evaluate(&self.model, cells, indices, i64::from(self.image.pixels), BATCH, progress)?)
+    ) -> Result<Vec<f64>> {
+        let image_size = i64::from(self.image.pixels);
+        let viewing = Viewing { image_size, batch_size: BATCH, flips: self.flips };
+        let said = evaluate(&self.model, cells, indices, viewing, progress)?.probabilities;
+        match self.temperature {
+            None => Ok(said),
+            Some(temperature) => Ok(apply_temperature(&said, self.classes.len(), temperature)?),
+        }
+    }
+
+    /// What in a `cell` of `image.pixels` a side speaks for `class` rather than the others: values row by row, and how many a
+    /// row. Positive ones speak for it; their mean is what the class's logit has over the mean of the others, but for biases.
+    ///
+    /// # Errors
+    /// [`Error::Train`] when libtorch fails.
+    pub(crate) fn evidence(&self, cell: &RgbImage, class: usize) -> Result<(Vec<f32>, usize)> {
+        let cells = Cells::from_pixels(self.image.pixels, cell.as_raw().clone())?;
+        let (images, _) = CellTensors::new(&cells, &[0], self.model.device())?.batch(&[0])?;
+        // [1, classes, H, W]
+        let maps = self.model.activation_maps(&images);
+        let others = (self.classes.len() - 1) as f64;
+        let own = maps.select(1, class as i64);
+        let rest = (maps.sum_dim_intlist([1].as_slice(), false, Kind::Float) - &own) / others;
+        let map = own - rest;
+        let columns = map.size()[2] as usize;
+        let values =
+            map.f_flatten(0, -1).and_then(Vec::<f32>::try_from).map_err(malaria_train::Error::from)?;
+        Ok((values, columns))
+    }
+
+    /// What a cell with these `probabilities`, one a class, is called: the positive class from the threshold on, else the
+    /// most probable of the others; where there is no threshold, the most probable of all. An index into `classes`.
+    pub fn call(&self, probabilities: &[f64]) -> usize {
+        let Some(Threshold { point, .. }) = self.threshold else { return most_probable(probabilities) };
+        if probabilities[self.positive] >= point.threshold {
+            return self.positive;
+        }
+        let mut others = probabilities.to_vec();
+        others[self.positive] = f64::NEG_INFINITY;
+        most_probable(&others)
     }
 }
 
@@ -89,6 +158,15 @@ fn field<T: DeserializeOwned>(path: &Path, metadata: &BTreeMap<String, String>, 
     let bad = |reason: String| Error::Json { path: path.to_owned(), expected, reason };
     let text = metadata.get(name).ok_or_else(|| bad(format!("`{name}` is missing from its metadata")))?;
     serde_json::from_str(text).map_err(|error| bad(format!("`{name}`: {error}")))
+}
+
+/// As [`field`], but `None` where the file is older than the field.
+fn optional<T: DeserializeOwned>(
+    path: &Path,
+    metadata: &BTreeMap<String, String>,
+    name: &str,
+) -> Result<Option<T>> {
+    if metadata.contains_key(name) { field(path, metadata, name) } else { Ok(None) }
 }
 
 fn put(

@@ -5,11 +5,12 @@ use std::{
 
 use malaria_dataset::{Protocol, ResizePolicy, SplitConfig};
 use malaria_libtorch::DeviceChoice;
+use malaria_metrics::Target;
 use malaria_model::ResNetConfig;
 use malaria_train::{Keep, TrainConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Recipe, Result, files};
+use crate::{Error, Recipe, Result, files, threshold::PUBLISHED_SPECIFICITY};
 
 /// Version of the layout of `config.json`.
 const FORMAT_VERSION: u32 = 1;
@@ -57,6 +58,21 @@ pub struct ExperimentConfig {
     pub model: ResNetConfig,
     /// How it learns.
     pub train: TrainConfig,
+    /// CSV with a column `path`: cells to leave out of the training set, such as those whose labels are in doubt.
+    #[serde(default)]
+    pub leave_out: Option<PathBuf>,
+    /// Whether probabilities are calibrated on the validation set, by temperature scaling.
+    #[serde(default)]
+    pub calibrate: bool,
+    /// What the threshold for calling a cell positive has to reach on the validation set. Unless told otherwise, a
+    /// specificity of 97.2 %, that of Rajaraman et al. 2018: most cells even of the sick are uninfected, so false alarms
+    /// decide how few infected cells can be told from none.
+    #[serde(default = "default_target")]
+    pub threshold: Target,
+}
+
+fn default_target() -> Target {
+    Target::Specificity(PUBLISHED_SPECIFICITY)
 }
 
 impl ExperimentConfig {
@@ -75,6 +91,9 @@ impl ExperimentConfig {
             image: recipe.image(),
             model: ResNetConfig::tutorial(),
             train: recipe.training(seed),
+            leave_out: None,
+            calibrate: false,
+            threshold: default_target(),
         }
     }
 
@@ -152,6 +171,10 @@ impl ExperimentConfig {
                 "`last`, since under the split `all` no cell is left to choose an epoch by".to_owned();
             return config("train.keep", expected, format!("{:?}", self.train.keep));
         }
+        let (Target::Sensitivity(share) | Target::Specificity(share)) = self.threshold;
+        if !(0.0..=1.0).contains(&share) {
+            return config("threshold", "a fraction from 0 to 1".to_owned(), share.to_string());
+        }
         let pixels = i64::from(self.image.pixels);
         if self.model.input_size != pixels {
             let expected = format!("image.pixels, which is {pixels}");
@@ -201,7 +224,8 @@ mod tests {
     #[test]
     fn settings_that_do_not_fit_each_other_are_refused_by_name() {
         type Break = fn(&mut ExperimentConfig);
-        let cases: [(&str, Break); 4] = [
+        let cases: [(&str, Break); 5] = [
+            ("threshold", |config| config.threshold = Target::Sensitivity(95.0)),
             ("train.keep", |config| {
                 config.split.protocol = Protocol::All;
                 config.train.keep = Keep::BestLoss;

@@ -1,23 +1,24 @@
 //! From settings to a finished run directory.
 
 use std::{
+    collections::HashSet,
     fs,
     path::{Path, PathBuf},
     sync::atomic::AtomicBool,
 };
 
-use malaria_dataset::{Fold, Loaded, Split, Subset, write_manifest};
-use malaria_metrics::Summary;
+use malaria_dataset::{Fold, Index, Loaded, Split, Subset, write_manifest};
 use malaria_model::ResNet;
 use malaria_report::{EpochPoint, history_plot};
-use malaria_train::{CellTensors, Checkpoints, EpochRecord, Event, Outcome, Subsets, Trainer};
-use sha2::{Digest, Sha256};
+use malaria_train::{EpochRecord, Event, Outcome};
+use serde::Deserialize;
 
 use crate::{
     Classifier, DataSummary, Error, ExperimentConfig, Metrics, Result, RunDir, RunLock,
-    data::{decode, drawn_cells, summarise},
+    data::{decode, drawn_cells},
     files,
-    predictions::write_predictions,
+    report::epoch_point,
+    session::Session,
 };
 
 /// What a run tells its listener.
@@ -135,8 +136,12 @@ pub(crate) fn begin(
     let mut config = config.clone();
     config.data = config.data.as_deref().map(absolute);
     config.init = config.init.as_deref().map(absolute);
+    config.leave_out = config.leave_out.as_deref().map(absolute);
     set_threads(&config);
-    let split = malaria_dataset::split(&loaded.index, &config.split)?;
+    let mut split = malaria_dataset::split(&loaded.index, &config.split)?;
+    if let Some(list) = &config.leave_out {
+        leave_out(&mut split, &loaded.index, list)?;
+    }
     let model = first_model(&config, loaded)?;
     let positive = positive(&config, loaded)?;
     // Only now, so that what is refused leaves no folder behind.
@@ -164,6 +169,27 @@ pub(crate) fn go_on(
     let positive = positive(&config, loaded)?;
     let model = first_model(&config, loaded)?;
     Session { config, run, loaded, split, positive, context }.run(model, true)
+}
+
+/// Takes the cells that the CSV `list` names out of the training set. They stay where a model is judged: a test set without
+/// its hard cases would flatter.
+fn leave_out(split: &mut Split, index: &Index, list: &Path) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Row {
+        path: String,
+    }
+    let rows: Vec<Row> = files::read_csv(list, "a list of cells with a column `path`")?;
+    let named: HashSet<&str> = rows.iter().map(|row| row.path.as_str()).collect();
+    let known: HashSet<&str> = index.samples.iter().map(|sample| sample.path.as_str()).collect();
+    if let Some(unknown) = rows.iter().find(|row| !known.contains(row.path.as_str())) {
+        return Err(Error::Config {
+            field: "leave_out",
+            expected: format!("paths of cells below {}", index.root.display()),
+            found: format!("`{}` in {}", unknown.path, list.display()),
+        });
+    }
+    split.train.retain(|&i| !named.contains(index.samples[i].path.as_str()));
+    Ok(split.check(index)?)
 }
 
 /// Reads the cells that the settings name, or else the drawn cells beside the run directory `run`.
@@ -223,132 +249,6 @@ pub(crate) fn absolute(path: &Path) -> PathBuf {
     fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
 }
 
-/// A run whose data is in memory and whose folder is ours.
-struct Session<'a> {
-    config: ExperimentConfig,
-    run: RunDir,
-    loaded: &'a Loaded,
-    split: Split,
-    /// Index of the positive class.
-    positive: usize,
-    context: Context<'a>,
-}
-
-impl Session<'_> {
-    fn run(self, model: ResNet, resumed: bool) -> Result<RunSummary> {
-        let Context { stop, listener, .. } = self.context;
-        let device = model.device();
-        let seen_by_init = seen_by_init(&self.config, self.loaded, &self.split.test)?;
-        let drawn = self.config.data.is_none();
-        listener(Progress::Data(&summarise(self.loaded, &self.split, drawn, seen_by_init)));
-        let parameters = model.trainable_count();
-
-        let mut trainer = Trainer::new(self.config.train.clone(), model)?;
-        let checkpoints = Checkpoints::new(self.run.path(), &self.identity()?);
-        let mut passed_over = Vec::new();
-        if resumed && checkpoints.exist() {
-            passed_over = trainer.resume(&checkpoints)?;
-        }
-        let mut history = trainer.history().to_vec();
-        let device_name = malaria_libtorch::describe(device);
-        listener(Progress::Model { device: &device_name, parameters, epochs_done: history.len() });
-        for reason in passed_over {
-            listener(Progress::Training(&Event::CheckpointPassedOver { reason }));
-        }
-        let labels: Vec<usize> = self.loaded.index.samples.iter().map(|sample| sample.class).collect();
-        let cells = CellTensors::new(&self.loaded.cells, &labels, device)?;
-        let subsets = Subsets { train: &self.split.train, validation: &self.split.validation };
-
-        // The listener cannot fail; what goes wrong in it is looked at after the call.
-        let mut written = Ok(());
-        let outcome = trainer.run(&cells, subsets, &checkpoints, stop, &mut |event| {
-            if let Event::EpochEnded { record, .. } = event {
-                history.push(record.clone());
-                if written.is_ok() {
-                    written = self.write_history(&history);
-                }
-            }
-            listener(Progress::Training(event));
-        })?;
-        written?;
-
-        let kept = trainer.kept();
-        let classes = self.loaded.index.classes.clone();
-        let classifier = Classifier {
-            model: trainer.into_model()?,
-            classes,
-            positive: self.positive,
-            image: self.config.image,
-        };
-        let mut files = vec![self.run.config_path(), self.run.split_path(), checkpoints.path()];
-        if !history.is_empty() {
-            self.write_history(&history)?;
-            files.extend([self.run.history_path(), self.run.plot_path()]);
-        }
-        let metrics = match kept {
-            Some(_) if outcome != Outcome::Interrupted && self.split.test.is_empty() => {
-                classifier.save(&self.run.weights_path())?;
-                files.push(self.run.weights_path());
-                None
-            }
-            Some(kept) if outcome != Outcome::Interrupted => {
-                classifier.save(&self.run.weights_path())?;
-                let summary = self.test(&classifier, &cells)?;
-                let metrics = Metrics {
-                    test_cells_seen_by_init: seen_by_init,
-                    ..Metrics::new(&self.config, &self.split, self.context.command, kept, &history, summary)
-                };
-                files::write_json(&self.run.metrics_path(), &metrics)?;
-                files.extend([self.run.weights_path(), self.run.predictions_path(), self.run.metrics_path()]);
-                Some(metrics)
-            }
-            _ => None,
-        };
-        Ok(RunSummary { run: self.run, outcome, metrics, files })
-    }
-}
-
-impl Session<'_> {
-    /// A hash of everything that decides which weights come out: a checkpoint of other settings or other data must not
-    /// be gone on from. Device, threads and the place of the data folder may change.
-    fn identity(&self) -> Result<String> {
-        let ExperimentConfig { split, image, model, train, init, .. } = &self.config;
-        let settings = serde_json::to_vec(&(split, image, model, train, init));
-        let settings = settings.map_err(|error| self.run.error(&error.to_string()))?;
-        let path = self.run.split_path();
-        let cells = fs::read(&path).map_err(Error::io("read", &path))?;
-        let hash = Sha256::new().chain_update(settings).chain_update(cells).finalize();
-        Ok(hash.iter().map(|byte| format!("{byte:02x}")).collect())
-    }
-
-    fn write_history(&self, history: &[EpochRecord]) -> Result<()> {
-        files::write_csv(&self.run.history_path(), history)?;
-        plot(history, &self.config, &self.run.plot_path())
-    }
-
-    /// The one look at the test set.
-    fn test(&self, classifier: &Classifier, cells: &CellTensors) -> Result<Summary> {
-        let test = &self.split.test;
-        let total = test.len();
-        let listener = self.context.listener;
-        let seen =
-            classifier.evaluate(cells, test, &mut |done| listener(Progress::Testing { done, total }))?;
-        let index = &self.loaded.index;
-        write_predictions(
-            &self.run.predictions_path(),
-            classifier,
-            index,
-            test,
-            Some(Subset::Test),
-            &seen.probabilities,
-        )?;
-        let truth: Vec<usize> = test.iter().map(|&i| index.samples[i].class).collect();
-        let summary =
-            malaria_metrics::evaluate(&truth, &seen.probabilities, &classifier.classes, classifier.positive)?;
-        Ok(summary)
-    }
-}
-
 /// Draws loss and accuracy by epoch of the run in `run` to `path`, a `.png` or `.svg`.
 ///
 /// # Errors
@@ -359,18 +259,11 @@ pub fn plot_history(run: &RunDir, path: &Path) -> Result<()> {
     plot(&history, &run.config()?, path)
 }
 
-fn plot(history: &[EpochRecord], config: &ExperimentConfig, path: &Path) -> Result<()> {
-    let points: Vec<EpochPoint> = history.iter().map(point).collect();
-    let title = format!("{} recipe, {} split", config.recipe, config.split.protocol);
-    Ok(history_plot(&points, &title, path)?)
+pub(crate) fn plot(history: &[EpochRecord], config: &ExperimentConfig, path: &Path) -> Result<()> {
+    let points: Vec<EpochPoint> = history.iter().map(epoch_point).collect();
+    Ok(history_plot(&points, &title(config))?.save(path)?)
 }
 
-fn point(record: &EpochRecord) -> EpochPoint {
-    EpochPoint {
-        epoch: u32::try_from(record.epoch).unwrap_or(u32::MAX),
-        train_loss: Some(record.train_loss),
-        train_accuracy: Some(record.train_accuracy),
-        validation_loss: record.validation_loss,
-        validation_accuracy: record.validation_accuracy,
-    }
+pub(crate) fn title(config: &ExperimentConfig) -> String {
+    format!("{} recipe, {} split", config.recipe, config.split.protocol)
 }

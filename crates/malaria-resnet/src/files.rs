@@ -33,6 +33,17 @@ pub(crate) fn write_csv<T: Serialize>(path: &Path, rows: impl IntoIterator<Item 
     write(path, &bytes)
 }
 
+/// Writes records as CSV, the first of them its header.
+pub(crate) fn write_records(path: &Path, records: impl IntoIterator<Item = Vec<String>>) -> Result<()> {
+    let failed = |error: csv::Error| Error::io("write", path)(std::io::Error::other(error));
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for record in records {
+        writer.write_record(record).map_err(failed)?;
+    }
+    let bytes = writer.into_inner().map_err(|error| Error::io("write", path)(error.into_error()))?;
+    write(path, &bytes)
+}
+
 pub(crate) fn read_csv<T: DeserializeOwned>(path: &Path, expected: &'static str) -> Result<Vec<T>> {
     let bytes = fs::read(path).map_err(Error::io("read", path))?;
     let rows: Result<Vec<T>, csv::Error> = csv::Reader::from_reader(bytes.as_slice()).deserialize().collect();

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use image::RgbImage;
 use malaria_dataset::{
-    Cells, CorruptPolicy, Index, Protocol, Subset, list_images, read_image, read_manifest, resize,
+    Cells, CorruptPolicy, Index, InputRange, Loaded, Protocol, Subset, Traits, list_images, read_image,
+    read_manifest, resize,
 };
 use malaria_metrics::Summary;
 use malaria_train::CellTensors;
@@ -12,11 +14,15 @@ use serde::Serialize;
 use tch::Device;
 
 use crate::{
-    Classifier, Error, ImageConfig, Progress, Result, RunDir,
+    Assessment, Classifier, Error, ImageConfig, Progress, Result, RunDir, Threshold,
     data::{decode_index, reason},
     experiment::Listener,
     files,
-    predictions::{most_probable, write_predictions},
+    metrics::machine,
+    pictures::{MISTAKES_SHOWN, mistake, picture, worst_mistakes},
+    predictions::write_predictions,
+    report::{Report, protocol_note},
+    threshold::{Labelled, Said},
 };
 
 /// Which cells of a folder a model is judged on.
@@ -40,10 +46,16 @@ pub struct EvaluateOptions<'a> {
     pub judged: Option<Judged>,
     /// Where tensors live.
     pub device: Device,
+    /// Show each cell in four mirror images and take the mean of the probabilities.
+    pub flips: bool,
     /// Leave out images that cannot be read.
     pub skip_corrupt: bool,
     /// Where to write what the model says of each cell.
     pub predictions: Option<&'a Path>,
+    /// Where to write the page of figures.
+    pub report: Option<&'a Path>,
+    /// The command that asked for it, for the record.
+    pub command: &'a str,
 }
 
 /// A model's figures on a labelled folder, as `evaluate --json` writes them.
@@ -62,9 +74,16 @@ pub struct EvaluationReport {
     pub seen_in_training: usize,
     /// Images left out since they cannot be read: path and reason.
     pub skipped: Vec<String>,
+    /// Whether each cell was shown in four mirror images.
+    pub flips: bool,
+    /// From which probability on a cell is called positive, where that was chosen: the figures `at_threshold`.
+    pub threshold: Option<Threshold>,
     /// The figures.
     #[serde(flatten)]
     pub figures: Summary,
+    /// How sure they are, and what they mean for patients.
+    #[serde(flatten)]
+    pub assessment: Assessment,
 }
 
 /// Judges the model of a run on a labelled folder.
@@ -76,7 +95,8 @@ pub struct EvaluationReport {
 /// asked for and not there; the other crates' own.
 pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<EvaluationReport> {
     let run = RunDir::open(options.run)?;
-    let classifier = Classifier::load(options.run, options.device)?;
+    let mut classifier = Classifier::load(options.run, options.device)?;
+    classifier.flips = options.flips;
     let index = Index::open(options.data)?;
     if index.classes != classifier.classes {
         let (expected, found) = (classifier.classes, index.classes);
@@ -103,26 +123,100 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
     let cells = CellTensors::new(&loaded.cells, &labels, options.device)?;
     let total = chosen.len();
     let said =
-        classifier.evaluate(&cells, &chosen, &mut |done| listener(Progress::Testing { done, total }))?;
+        classifier.probabilities(&cells, &chosen, &mut |done| listener(Progress::Testing { done, total }))?;
     if let Some(path) = options.predictions {
         let subset = (judged == Judged::Test).then_some(Subset::Test);
-        write_predictions(path, &classifier, &loaded.index, &chosen, subset, &said.probabilities)?;
+        write_predictions(path, &classifier, &loaded.index, &chosen, subset, &said)?;
     }
-    let truth: Vec<usize> = chosen.iter().map(|&i| labels[i]).collect();
-    let figures =
-        malaria_metrics::evaluate(&truth, &said.probabilities, &classifier.classes, classifier.positive)?;
-    Ok(EvaluationReport {
+    let labelled = Labelled::new(&loaded.index, &chosen);
+    let said = Said::new(&classifier, &labelled, &said);
+    // Names of patients may be those of others elsewhere; then too little is said rather than too much.
+    let new_patients = !manifest.shares_patients(&loaded.index, &chosen);
+    let assessment = said.assess(classifier.threshold, new_patients)?;
+    let figures = said.figures(classifier.threshold)?;
+    let report = EvaluationReport {
         run: options.run.to_owned(),
         data: options.data.to_owned(),
         judged,
         protocol: run.config()?.split.protocol,
         seen_in_training,
         skipped: loaded.skipped.iter().map(reason).collect(),
+        flips: options.flips,
+        threshold: classifier.threshold,
         figures,
-    })
+        assessment,
+    };
+    if let Some(path) = options.report {
+        report.page(&classifier, said, &loaded, &chosen, options.command)?.write_page(path)?;
+    }
+    Ok(report)
 }
 
 impl EvaluationReport {
+    /// The page of these figures.
+    fn page<'a>(
+        &'a self,
+        classifier: &Classifier,
+        said: Said<'a>,
+        loaded: &Loaded,
+        chosen: &[usize],
+        command: &str,
+    ) -> Result<Report<'a>> {
+        let worst = worst_mistakes(said).into_iter().take(MISTAKES_SHOWN);
+        let mistakes = worst.map(|i| {
+            let row = &said.probabilities[i * said.classes.len()..(i + 1) * said.classes.len()];
+            let path = &loaded.index.samples[chosen[i]].path;
+            mistake(classifier, picture(&loaded.cells, chosen[i]), path, said.truth[i], row)
+        });
+        let mut summary = vec![match self.judged {
+            Judged::Test => format!(
+                "The run's own test set: {} cells of {} patients. Protocol: {}.",
+                self.figures.n,
+                self.assessment.n_patients,
+                protocol_note(self.protocol)
+            ),
+            Judged::All => {
+                format!(
+                    "All {} cells of the folder, of {} patients.",
+                    self.figures.n, self.assessment.n_patients
+                )
+            }
+        }];
+        if self.seen_in_training > 0 {
+            let seen = self.seen_in_training;
+            summary.push(format!(
+                "The model has learned from {seen} of these cells, so the figures are too good."
+            ));
+        }
+        if self.flips {
+            summary.push(
+                "Each cell was shown in four mirror images, and the mean of the probabilities taken."
+                    .to_owned(),
+            );
+        }
+        let row = |name: &str, value: String| [name.to_owned(), value];
+        Ok(Report {
+            title: format!("{} on {}", self.run.display(), self.data.display()),
+            summary,
+            said,
+            figures: &self.figures,
+            assessment: &self.assessment,
+            threshold: self.threshold,
+            history: &[],
+            mistakes: mistakes.collect::<Result<_>>()?,
+            augmentation: Vec::new(),
+            more: Vec::new(),
+            made: vec![
+                row("malaria-resnet", env!("CARGO_PKG_VERSION").to_owned()),
+                row("Model", self.run.display().to_string()),
+                row("Cells", self.data.display().to_string()),
+                row("Images left out", self.skipped.len().to_string()),
+                row("Machine", machine()),
+            ],
+            command: command.to_owned(),
+        })
+    }
+
     /// Writes the report as JSON.
     ///
     /// # Errors
@@ -137,10 +231,13 @@ impl EvaluationReport {
 pub struct Prediction {
     /// The picture.
     pub path: PathBuf,
-    /// The most probable class; none when the picture could not be read.
+    /// What it is called: [`Classifier::call`]; none when the picture could not be read.
     pub class: Option<String>,
     /// Probability of the positive class, in [0, 1]; none when the picture could not be read.
     pub probability: Option<f64>,
+    /// In what the picture is unlike those that the model has learned from, so that the probability says little; none when
+    /// it is like them.
+    pub warning: Option<String>,
     /// Why the picture could not be read; none when it could.
     pub error: Option<String>,
 }
@@ -170,29 +267,45 @@ pub fn predict(
 
 fn predict_chunk(classifier: &Classifier, files: &[PathBuf]) -> Result<Vec<Prediction>> {
     let ImageConfig { pixels, resize: policy } = classifier.image;
+    // The network must not be shared by threads; this may.
+    let input = classifier.input;
     let read: Vec<_> = files
         .par_iter()
-        .map(|path| read_image(path).map(|(picture, _)| resize(&picture, pixels, policy).into_raw()))
+        .map(|path| {
+            read_image(path).map(|(picture, _)| {
+                let cell = resize(&picture, pixels, policy);
+                (warning(input, &cell, picture.dimensions()), cell.into_raw())
+            })
+        })
         .collect();
     let readable = read.iter().flatten().count();
-    let cells = Cells::from_pixels(pixels, read.iter().flatten().flatten().copied().collect())?;
+    let bytes = read.iter().flatten().flat_map(|(_, bytes)| bytes).copied().collect();
+    let cells = Cells::from_pixels(pixels, bytes)?;
     let mut said = Vec::new();
     if readable > 0 {
         let device = classifier.model.device();
         // Nothing is known of these cells: the labels only fill the place that figures would need.
         let tensors = CellTensors::new(&cells, &vec![0; readable], device)?;
         let all: Vec<usize> = (0..readable).collect();
-        said = classifier.evaluate(&tensors, &all, &mut |_| {})?.probabilities;
+        said = classifier.probabilities(&tensors, &all, &mut |_| {})?;
     }
     let mut rows = said.chunks(classifier.classes.len());
     let predictions = files.iter().zip(read).map(|(path, read)| {
         let row = read.as_ref().ok().and_then(|_| rows.next());
         Prediction {
             path: path.clone(),
-            class: row.map(|row| classifier.classes[most_probable(row)].clone()),
+            class: row.map(|row| classifier.classes[classifier.call(row)].clone()),
             probability: row.map(|row| row[classifier.positive]),
+            warning: read.as_ref().ok().and_then(|(warning, _)| warning.clone()),
             error: read.err().map(|error| error.to_string()),
         }
     });
     Ok(predictions.collect())
+}
+
+/// In what `cell`, which came in pixels of `size`, is unlike the training cells.
+fn warning(input: Option<InputRange>, cell: &RgbImage, size: (u32, u32)) -> Option<String> {
+    let warnings = input?.warnings(&Traits::of(cell), size);
+    let words: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    (!words.is_empty()).then(|| words.join("; "))
 }

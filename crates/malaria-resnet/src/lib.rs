@@ -17,6 +17,7 @@
 //! # Ok::<(), malaria_resnet::Error>(())
 //! ```
 
+mod assessment;
 mod classifier;
 mod config;
 mod cross_validate;
@@ -26,10 +27,16 @@ mod experiment;
 mod files;
 mod judge;
 mod metrics;
+mod model_card;
+mod pictures;
 mod predictions;
 mod recipe;
+mod report;
 mod run_dir;
+mod session;
+mod threshold;
 
+pub use assessment::{Assessment, AtPrevalence, CellIntervals, DetectionLimit, Resampled, RollUp};
 pub use classifier::{Classifier, default_run};
 pub use config::{ExperimentConfig, ImageConfig};
 pub use cross_validate::{
@@ -41,7 +48,9 @@ pub use experiment::{Context, Listener, Progress, RunSummary, plot_history, resu
 pub use judge::{EvaluateOptions, EvaluationReport, Judged, Prediction, evaluate, predict};
 pub use metrics::{FiguresOf, Metrics};
 pub use recipe::Recipe;
+pub use report::{protocol_note, threshold_note};
 pub use run_dir::{RunDir, RunLock};
+pub use threshold::{ChosenOn, Threshold};
 
 pub use malaria_augment as augment;
 pub use malaria_dataset as dataset;

@@ -6,7 +6,7 @@ use malaria_train::{EpochRecord, Kept};
 use serde::{Deserialize, Serialize};
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 
-use crate::{ExperimentConfig, Recipe};
+use crate::{Assessment, ExperimentConfig, Recipe, Threshold};
 
 /// Which cells figures are of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +48,9 @@ pub struct Metrics {
     pub epochs: usize,
     /// The epoch whose weights were kept and tested, and its validation figures.
     pub kept: Kept,
+    /// Cells that were to be learned from and were left out on request.
+    #[serde(default)]
+    pub n_left_out: usize,
     /// Cells learned from.
     pub n_train: usize,
     /// Cells that the epoch was chosen on.
@@ -60,9 +63,16 @@ pub struct Metrics {
     pub cpu_seconds: f64,
     /// The machine: processor, cores, memory.
     pub machine: String,
+    /// What logits are divided by to calibrate probabilities, where that was asked for.
+    pub temperature: Option<f64>,
+    /// From which probability on a cell is called positive; `None` where no threshold reached what the settings ask for.
+    pub threshold: Option<Threshold>,
     /// The figures on the test set.
     #[serde(flatten)]
     pub test: Summary,
+    /// How sure they are, and what they mean for patients.
+    #[serde(flatten)]
+    pub assessment: Assessment,
 }
 
 impl Metrics {
@@ -72,7 +82,7 @@ impl Metrics {
         command: &str,
         kept: Kept,
         history: &[EpochRecord],
-        test: Summary,
+        (test, assessment): (Summary, Assessment),
     ) -> Self {
         Self {
             format_version: 1,
@@ -88,14 +98,34 @@ impl Metrics {
             test_cells_seen_by_init: 0,
             epochs: history.len(),
             kept,
+            n_left_out: 0,
             n_train: split.train.len(),
             n_validation: split.validation.len(),
             n_test: split.test.len(),
             wall_seconds: history.iter().map(|record| record.seconds).sum(),
             cpu_seconds: history.iter().map(|record| record.cpu_seconds).sum(),
             machine: machine(),
+            temperature: None,
+            threshold: None,
             test,
+            assessment,
         }
+    }
+}
+
+impl Metrics {
+    /// What the run was made by: name and value.
+    pub(crate) fn made(&self) -> Vec<[String; 2]> {
+        let row = |name: &str, value: String| [name.to_owned(), value];
+        vec![
+            row("malaria-resnet", self.version.clone()),
+            row("Recipe", self.recipe.to_string()),
+            row("Seed", self.seed.to_string()),
+            row("Epochs", format!("{}, of which epoch {} was kept", self.epochs, self.kept.epoch)),
+            row("Time for training and validating", format!("{:.0} s", self.wall_seconds)),
+            row("Processor time of the same", format!("{:.0} s", self.cpu_seconds)),
+            row("Machine", self.machine.clone()),
+        ]
     }
 }
 

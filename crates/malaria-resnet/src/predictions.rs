@@ -102,15 +102,12 @@ fn write_table<P: AsRef<[f64]>>(
     classes: &[String],
     rows: impl IntoIterator<Item = ([String; 5], P)>,
 ) -> Result<()> {
-    let failed = |error: csv::Error| Error::io("write", path)(std::io::Error::other(error));
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(header(columns, classes)).map_err(failed)?;
-    for (fields, probabilities) in rows {
+    let rows = rows.into_iter().map(|(fields, probabilities)| {
         // The shortest decimal that reads back as the same number: a reader's figures are ours exactly.
         let probabilities = probabilities.as_ref().iter().map(f64::to_string);
-        writer.write_record(fields.into_iter().chain(probabilities)).map_err(failed)?;
-    }
-    files::write(path, &writer.into_inner().map_err(|error| Error::io("write", path)(error.into_error()))?)
+        fields.into_iter().chain(probabilities).collect()
+    });
+    files::write_records(path, std::iter::once(header(columns, classes).collect()).chain(rows))
 }
 
 /// Index of the highest probability; the first of equals, as in scikit-learn.

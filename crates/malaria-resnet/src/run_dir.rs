@@ -125,6 +125,16 @@ impl RunDir {
         self.path.join("plot.png")
     }
 
+    /// `report.html`: the figures to look at.
+    pub fn report_path(&self) -> PathBuf {
+        self.path.join("report.html")
+    }
+
+    /// `model_card.md`: what a user of the model has to know.
+    pub fn model_card_path(&self) -> PathBuf {
+        self.path.join("model_card.md")
+    }
+
     pub(crate) fn error(&self, reason: &str) -> Error {
         Error::RunDir { path: self.path.clone(), reason: reason.to_owned() }
     }

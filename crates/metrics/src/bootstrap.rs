@@ -4,8 +4,9 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::interval::Interval;
-use crate::{check, summary::evaluate};
+use crate::interval::{Interval, normal_quantile, normal_share};
+use crate::rank::Ranked;
+use crate::{check, summary::argmax, summary::one_vs_rest};
 
 /// Settings of a bootstrap.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -25,7 +26,8 @@ impl Default for Bootstrap {
     }
 }
 
-/// Percentile intervals of several figures at once, by drawing whole clusters with replacement.
+/// Intervals of several figures at once, by drawing whole clusters with replacement: bias-corrected and accelerated (BCa)
+/// ones, which shares near 0 and 1 need.
 ///
 /// `clusters` `[N]` tells of each sample which cluster it is of: its patient, since cells of one patient resemble each
 /// other and are fewer facts than they are cells. `figures` computes `K` figures from the positions of the samples that
@@ -37,7 +39,8 @@ impl Default for Bootstrap {
 ///
 /// The draws are a function of the seed and the order in which clusters first appear, not of the number of threads.
 ///
-/// Source: A. C. Davison and D. V. Hinkley, "Bootstrap Methods and their Application" (1997), section 3.8.
+/// Sources: B. Efron, "Better bootstrap confidence intervals", Journal of the American Statistical Association 82 (1987);
+/// A. C. Davison and D. V. Hinkley, "Bootstrap Methods and their Application" (1997), section 3.8.
 ///
 /// ```
 /// use malaria_metrics::{Bootstrap, cluster_bootstrap};
@@ -80,14 +83,42 @@ where
             figures(&drawn.copied().collect::<Vec<_>>())
         })
         .collect();
+    let without: Vec<[Option<f64>; K]> = (0..members.len())
+        .into_par_iter()
+        .map(|left_out| {
+            let others = members.iter().enumerate().filter(|(cluster, _)| *cluster != left_out);
+            figures(&others.flat_map(|(_, cluster)| cluster).copied().collect::<Vec<_>>())
+        })
+        .collect();
+    let estimate = figures(&(0..clusters.len()).collect::<Vec<_>>());
     Ok(std::array::from_fn(|figure| {
-        let defined = seen.iter().filter_map(|figures| figures[figure]).filter(|value| value.is_finite());
-        let mut values: Vec<f64> = defined.collect();
+        let finite = |all: &[[Option<f64>; K]]| -> Vec<f64> {
+            all.iter().filter_map(|figures| figures[figure]).filter(|value| value.is_finite()).collect()
+        };
+        let mut values = finite(&seen);
         values.sort_unstable_by(f64::total_cmp);
-        let tail = (1.0 - settings.confidence) / 2.0;
-        (2 * values.len() >= settings.resamples)
-            .then(|| Interval { low: quantile(&values, tail), high: quantile(&values, 1.0 - tail) })
+        let estimate = estimate[figure].filter(|_| 2 * values.len() >= settings.resamples)?;
+        Some(accelerated(&values, estimate, &finite(&without), settings.confidence))
     }))
+}
+
+/// The bias-corrected and accelerated interval from the `values` of the resamples, sorted and not empty, the `estimate`, and
+/// what that is `without` each cluster. Where the resamples say nothing of bias, as when all lie on one side, it is the percentile
+/// interval.
+fn accelerated(values: &[f64], estimate: f64, without: &[f64], confidence: f64) -> Interval {
+    let below = values.partition_point(|&value| value < estimate);
+    let not_above = values.partition_point(|&value| value <= estimate);
+    let bias = normal_quantile((below + not_above) as f64 / (2 * values.len()) as f64);
+    let mean = without.iter().sum::<f64>() / without.len() as f64;
+    let moment = |power| without.iter().map(|value| (mean - value).powi(power)).sum::<f64>();
+    let acceleration = moment(3) / (6.0 * moment(2).powf(1.5));
+    let tail = (1.0 - confidence) / 2.0;
+    let level = |share: f64| {
+        let shifted = bias + normal_quantile(share);
+        let level = normal_share(bias + shifted / (1.0 - acceleration * shifted));
+        if level.is_nan() { share } else { level }
+    };
+    Interval { low: quantile(values, level(tail)), high: quantile(values, level(1.0 - tail)) }
 }
 
 /// Positions of the samples of each cluster, clusters in the order of their first sample.
@@ -130,29 +161,38 @@ pub struct Intervals {
     pub auc: Option<Interval>,
 }
 
-/// Intervals of what [`evaluate`] computes from the same `truth` `[N]` and `probabilities` `[N, classes]`, by
+/// Intervals of what [`evaluate`](crate::evaluate) computes from the same `truth` `[N]` and `probabilities` `[N, classes]`, by
 /// [`cluster_bootstrap`] over `clusters` `[N]`.
 ///
 /// # Errors
-/// As [`evaluate`] and [`cluster_bootstrap`]; `clusters` that are not one a sample.
+/// As [`evaluate`](crate::evaluate) and [`cluster_bootstrap`]; `clusters` that are not one a sample.
 pub fn intervals<C: Eq + std::hash::Hash>(
     truth: &[usize],
     probabilities: &[f64],
-    classes: &[String],
+    classes: usize,
     positive: usize,
     clusters: &[C],
     settings: &Bootstrap,
 ) -> Result<Intervals> {
-    evaluate(truth, probabilities, classes, positive)?;
+    let (is_positive, scores) = one_vs_rest(truth, probabilities, classes, positive)?;
     check::length("clusters", truth.len(), clusters.len())?;
+    let called: Vec<usize> = probabilities.chunks_exact(classes).map(argmax).collect();
+    let ranked = Ranked::new(&scores);
     let [accuracy, sensitivity, specificity, auc] = cluster_bootstrap(clusters, settings, |drawn| {
-        let truth: Vec<usize> = drawn.iter().map(|&i| truth[i]).collect();
-        let rows = drawn.iter().flat_map(|&i| &probabilities[i * classes.len()..(i + 1) * classes.len()]);
-        let rows: Vec<f64> = rows.copied().collect();
-        // Input was looked at above, and drawing from it makes nothing new.
-        evaluate(&truth, &rows, classes, positive).map_or([None; 4], |summary| {
-            [Some(summary.accuracy), summary.sensitivity, summary.specificity, summary.auc]
-        })
+        let mut copies = vec![0_u64; truth.len()];
+        drawn.iter().for_each(|&sample| copies[sample] += 1);
+        let count = |which: &dyn Fn(usize) -> bool| -> u64 {
+            (0..copies.len()).filter(|&i| which(i)).map(|i| copies[i]).sum()
+        };
+        let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
+        let positives = count(&|i| is_positive[i]);
+        let negatives = drawn.len() as u64 - positives;
+        [
+            share(count(&|i| called[i] == truth[i]), drawn.len() as u64),
+            share(count(&|i| is_positive[i] && called[i] == positive), positives),
+            share(count(&|i| !is_positive[i] && called[i] != positive), negatives),
+            ranked.auc(&is_positive, &copies),
+        ]
     })?;
     let clusters = members(clusters).len();
     Ok(Intervals { clusters, bootstrap: *settings, accuracy, sensitivity, specificity, auc })
@@ -160,7 +200,9 @@ pub fn intervals<C: Eq + std::hash::Hash>(
 
 #[cfg(test)]
 mod tests {
-    use super::quantile;
+    use serde::Deserialize;
+
+    use super::{accelerated, quantile};
 
     #[test]
     fn quantiles_are_those_of_numpy() {
@@ -168,5 +210,32 @@ mod tests {
         for (share, expected) in [(0.0, 1.0), (0.1, 1.3), (0.5, 3.0), (0.9, 6.8), (1.0, 8.0)] {
             assert!((quantile(&[1.0, 2.0, 4.0, 8.0], share) - expected).abs() < 1e-12, "{share}");
         }
+    }
+
+    #[test]
+    fn accelerated_intervals_are_those_of_the_formula() {
+        #[derive(Deserialize)]
+        struct Case {
+            values: Vec<f64>,
+            estimate: f64,
+            without: Vec<f64>,
+            confidence: f64,
+            interval: [f64; 2],
+        }
+        #[derive(Deserialize)]
+        struct Cases {
+            accelerated: Vec<Case>,
+        }
+        let text = include_str!("../tests/fixtures/diagnostics.json");
+        let cases: Cases = serde_json::from_str(text).unwrap();
+        assert!(cases.accelerated.len() > 5);
+        for Case { values, estimate, without, confidence, interval } in cases.accelerated {
+            let ours = accelerated(&values, estimate, &without, confidence);
+            assert!((ours.low - interval[0]).abs() < 1e-12, "{ours:?}, expected {interval:?}");
+            assert!((ours.high - interval[1]).abs() < 1e-12, "{ours:?}, expected {interval:?}");
+        }
+        // All resamples on one side of the estimate: no bias can be told from that.
+        let one_sided = accelerated(&[0.1, 0.2, 0.3], 0.4, &[0.4, 0.3], 0.5);
+        assert_eq!((one_sided.low, one_sided.high), (0.15000000000000002, 0.25));
     }
 }

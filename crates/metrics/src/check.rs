@@ -50,3 +50,7 @@ pub(crate) fn probabilities(truth: &[usize], probabilities: &[f64], classes: usi
     }
     Ok(())
 }
+
+pub(crate) fn temperature(value: f64) -> Result<()> {
+    if value > 0.0 && value.is_finite() { Ok(()) } else { Err(Error::Temperature { value }) }
+}

@@ -85,6 +85,25 @@ pub enum Error {
     #[error("resamples: expected at least 1, found 0")]
     NoResamples,
 
+    /// A temperature that no logits can be divided by.
+    #[error("temperature: expected a positive, finite number, found {value}")]
+    Temperature {
+        /// What was given.
+        value: f64,
+    },
+
+    /// Calls of cells that say nothing about a patient.
+    #[error(
+        "expected a false positive rate below the sensitivity of {sensitivity}, found {false_positive_rate}: such calls \
+         say nothing about a patient"
+    )]
+    SaysNothing {
+        /// Share of uninfected cells called positive.
+        false_positive_rate: f64,
+        /// Share of infected cells called positive.
+        sensitivity: f64,
+    },
+
     /// More successes than trials.
     #[error("successes: expected at most {trials}, the number of trials, found {successes}")]
     TooManySuccesses {

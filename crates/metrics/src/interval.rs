@@ -55,8 +55,20 @@ pub fn wilson_interval(successes: u64, trials: u64, confidence: f64) -> Result<O
     }))
 }
 
+/// The z below which a standard normal variable lies with probability `share`, in `[0, 1]`; infinite at its ends.
+pub(crate) fn normal_quantile(share: f64) -> f64 {
+    let distance = (2.0 * share - 1.0).abs();
+    let z = if distance < 1.0 { normal_deviate(distance) } else { f64::INFINITY };
+    z.copysign(share - 0.5)
+}
+
+/// The probability that a standard normal variable lies below `z`.
+pub(crate) fn normal_share(z: f64) -> f64 {
+    libm::erfc(-z * FRAC_1_SQRT_2) / 2.0
+}
+
 /// The z for which a standard normal variable lies within -z and z with probability `confidence`, in `[0, 1)`.
-fn normal_deviate(confidence: f64) -> f64 {
+pub(crate) fn normal_deviate(confidence: f64) -> f64 {
     let outside = 1.0 - confidence;
     let mut z = 0.0;
     // Newton's method from below: the tail is falling and convex, so that each step comes closer without ever

@@ -25,29 +25,41 @@
 //! # Ok::<(), malaria_metrics::Error>(())
 //! ```
 
+mod beta_binomial;
 mod bootstrap;
 mod calibration;
 mod check;
 mod confusion;
 mod curves;
+mod delong;
 mod error;
 mod interval;
+mod label_audit;
 mod numpy;
+mod patients;
 mod proper;
 mod rank;
 mod report;
 mod scores;
 mod summary;
+mod temperature;
 mod threshold;
 
 pub use bootstrap::{Bootstrap, Intervals, cluster_bootstrap, intervals};
 pub use calibration::{CalibrationBin, calibration_curve, expected_calibration_error};
 pub use confusion::ConfusionMatrix;
 pub use curves::{PrCurve, PrPoint, RocCurve, RocPoint, pr_curve, roc_curve};
+pub use delong::delong_interval;
 pub use error::{Error, Result};
 pub use interval::{Interval, wilson_interval};
+pub use label_audit::{Contradiction, label_audit};
+pub use patients::{
+    Called, Calls, PatientCall, PatientCells, PatientFigures, PatientResult, PatientRule, by_patient,
+    intra_patient_correlation, patient_figures, resampled_patient_figures,
+};
 pub use proper::{brier_score, log_loss};
 pub use report::classification_report;
 pub use scores::{Average, AverageScores, BinaryCounts, ClassScores};
 pub use summary::{AtThreshold, Summary, evaluate, evaluate_at, one_vs_rest};
+pub use temperature::{apply_temperature, fit_temperature};
 pub use threshold::{OperatingPoint, Target, choose_threshold};

@@ -34,3 +34,44 @@ pub(crate) fn cuts(truth: &[bool], scores: &[f64]) -> Result<Cuts> {
     }
     Ok(Cuts { cuts, positives, negatives })
 }
+
+/// The values from the lowest up.
+pub(crate) fn sorted(values: &[f64]) -> Vec<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    sorted
+}
+
+/// Samples in the order of their scores, for areas over many draws from them.
+pub(crate) struct Ranked {
+    /// Positions of the samples, scores rising; samples of one score are one group.
+    groups: Vec<Vec<usize>>,
+}
+
+impl Ranked {
+    pub(crate) fn new(scores: &[f64]) -> Self {
+        let mut order: Vec<usize> = (0..scores.len()).collect();
+        order.sort_unstable_by(|&a, &b| scores[a].total_cmp(&scores[b]));
+        Self { groups: order.chunk_by(|&a, &b| scores[a] == scores[b]).map(<[usize]>::to_vec).collect() }
+    }
+
+    /// The area under the ROC curve of the samples, each counted as often as `copies` says; `None` if those are of one
+    /// class.
+    pub(crate) fn auc(&self, is_positive: &[bool], copies: &[u64]) -> Option<f64> {
+        let (mut positives, mut negatives) = (0, 0);
+        let mut doubled_area: u128 = 0;
+        for group in &self.groups {
+            let (mut tied_positives, mut tied_negatives) = (0, 0);
+            for &sample in group {
+                *(if is_positive[sample] { &mut tied_positives } else { &mut tied_negatives }) +=
+                    copies[sample];
+            }
+            // Each positive sample beats the negatives below it, and half of those beside it.
+            doubled_area += u128::from(tied_positives) * u128::from(2 * negatives + tied_negatives);
+            positives += tied_positives;
+            negatives += tied_negatives;
+        }
+        let pairs = u128::from(positives) * u128::from(negatives);
+        (pairs > 0).then(|| doubled_area as f64 / (2 * pairs) as f64)
+    }
+}

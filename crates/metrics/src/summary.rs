@@ -175,6 +175,6 @@ pub fn one_vs_rest(
 }
 
 /// Position of the largest value, the first of equals.
-fn argmax(row: &[f64]) -> usize {
+pub(crate) fn argmax(row: &[f64]) -> usize {
     (1..row.len()).fold(0, |best, column| if row[column] > row[best] { column } else { best })
 }

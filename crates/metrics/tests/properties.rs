@@ -261,22 +261,30 @@ fn negative_zero_ties_with_zero() {
 fn clusters_are_drawn_whole_and_as_many_as_there_are() {
     let clusters = ["a", "b", "a", "c", "b", "a"];
     let settings = Bootstrap { resamples: 500, ..Bootstrap::default() };
-    let draws = std::sync::Mutex::new(Vec::new());
+    let seen = std::sync::Mutex::new([const { Vec::new() }; 2]);
     let [interval] = cluster_bootstrap(&clusters, &settings, |drawn| {
         let count = |of: &str| drawn.iter().filter(|&&i| clusters[i] == of).count();
         let (a, b, c) = (count("a"), count("b"), count("c"));
-        assert!(a % 3 == 0 && b % 2 == 0 && a / 3 + b / 2 + c == 3, "{drawn:?}");
-        draws.lock().unwrap().push(drawn.to_vec());
+        assert!(a % 3 == 0 && b % 2 == 0, "{drawn:?}");
+        // Three clusters are drawn of three; or else one is left out of them, to see what it does to the figure.
+        let left_out = match a / 3 + b / 2 + c {
+            3 => 0,
+            2 if a / 3 < 2 && b / 2 < 2 && c < 2 => 1,
+            _ => panic!("{drawn:?}"),
+        };
+        seen.lock().unwrap()[left_out].push(drawn.to_vec());
         [Some(a as f64 / 3.0)]
     })
     .unwrap();
-    // Three draws of three: how often one cluster comes is binomial, 0 to 3.
     let interval = interval.unwrap();
-    assert_eq!((interval.low, interval.high), (0.0, 3.0));
-    let mut draws = draws.into_inner().unwrap();
-    draws.sort();
-    draws.dedup();
-    assert_eq!(draws.len(), 27, "all ways to draw three of three");
+    assert!(0.0 <= interval.low && interval.low < 1.0 && 1.0 < interval.high && interval.high <= 3.0);
+    let [mut drawn, mut left_out] = seen.into_inner().unwrap();
+    drawn.retain(|draw| *draw != [0, 1, 2, 3, 4, 5]);
+    drawn.sort();
+    drawn.dedup();
+    assert_eq!(drawn.len(), 27, "all ways to draw three of three, besides the samples as they are");
+    left_out.sort();
+    assert_eq!(left_out, [vec![0, 2, 5, 1, 4], vec![0, 2, 5, 3], vec![1, 4, 3]]);
 }
 
 #[test]
@@ -333,10 +341,9 @@ fn intervals_are_of_the_figures_of_a_summary() {
         .collect();
     let summary = evaluate(&truth, &probabilities, &classes, 0).unwrap();
     assert_eq!((summary.sensitivity, summary.specificity), (Some(0.9), Some(0.6)));
-    let by_patient =
-        intervals(&truth, &probabilities, &classes, 0, &patients, &Bootstrap::default()).unwrap();
+    let by_patient = intervals(&truth, &probabilities, 2, 0, &patients, &Bootstrap::default()).unwrap();
     let cells: Vec<usize> = (0..360).collect();
-    let by_cell = intervals(&truth, &probabilities, &classes, 0, &cells, &Bootstrap::default()).unwrap();
+    let by_cell = intervals(&truth, &probabilities, 2, 0, &cells, &Bootstrap::default()).unwrap();
     assert_eq!((by_patient.clusters, by_cell.clusters), (60, 360));
     for (clustered, single, value) in [
         (by_patient.accuracy, by_cell.accuracy, Some(0.75)),
@@ -350,6 +357,31 @@ fn intervals_are_of_the_figures_of_a_summary() {
         let wider = (clustered.high - clustered.low) / (single.high - single.low);
         assert!((1.9..3.0).contains(&wider), "{wider} times as wide");
     }
-    let short = intervals(&truth, &probabilities, &classes, 0, &patients[..7], &Bootstrap::default());
+    let short = intervals(&truth, &probabilities, 2, 0, &patients[..7], &Bootstrap::default());
     assert!(matches!(short, Err(Error::LengthMismatch { what: "clusters", .. })));
+}
+
+#[test]
+fn intervals_are_those_of_the_whole_evaluation_of_every_draw() {
+    // Few distinct scores, so that many are tied; three classes; some draws hold no positive sample.
+    let classes = ["a", "b", "c"].map(str::to_owned);
+    let truth: Vec<usize> = (0..60).map(|i| if i < 8 { 1 } else { 2 * (i % 2) }).collect();
+    let probabilities: Vec<f64> = (0..60)
+        .flat_map(|i| {
+            let (b, rest) = ([0.1, 0.2, 0.2, 0.5, 0.7][(i * 7 + truth[i]) % 5], [0.25, 0.6][i % 2]);
+            [(1.0 - b) * rest, b, (1.0 - b) * (1.0 - rest)]
+        })
+        .collect();
+    let patients: Vec<usize> = (0..60).map(|i| i / 4).collect();
+    let settings = Bootstrap { resamples: 300, ..Bootstrap::default() };
+    let found = intervals(&truth, &probabilities, 3, 1, &patients, &settings).unwrap();
+    let expected = cluster_bootstrap(&patients, &settings, |drawn| {
+        let truth: Vec<usize> = drawn.iter().map(|&i| truth[i]).collect();
+        let rows: Vec<f64> = drawn.iter().flat_map(|&i| probabilities[3 * i..3 * i + 3].to_vec()).collect();
+        let summary = evaluate(&truth, &rows, &classes, 1).unwrap();
+        [Some(summary.accuracy), summary.sensitivity, summary.specificity, summary.auc]
+    })
+    .unwrap();
+    assert_eq!([found.accuracy, found.sensitivity, found.specificity, found.auc], expected);
+    assert!(expected.iter().all(|interval| interval.is_some_and(|interval| interval.low < interval.high)));
 }

@@ -191,6 +191,12 @@ impl Dense {
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
         x.linear(&self.kernel, Some(&self.bias))
     }
+
+    /// `[N, in, H, W]` => `[N, out, H, W]`, without the bias.
+    pub(crate) fn at_each_place(&self, x: &Tensor) -> Tensor {
+        let kernel = self.kernel.unsqueeze(-1).unsqueeze(-1).to_kind(x.kind());
+        x.conv2d(&kernel, None::<Tensor>, [1, 1], [0, 0], [1, 1], 1)
+    }
 }
 
 /// A pre-activation bottleneck.

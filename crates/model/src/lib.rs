@@ -3,7 +3,7 @@
 //! Place in the flow: a ground crate, beside dataset, augment and metrics. It takes batches of images
 //! `[N, 3, H, W]`, float32 in [0, 1], and gives logits `[N, classes]`. Training, evaluation and export stand above it
 //! and reach the weights through [`ResNet::parameters`] and [`ResNet::state`], or through the file of
-//! [`save_weights`] and [`load_weights`].
+//! [`save_weights`], [`load_weights`] and [`decode_weights`].
 //!
 //! ```
 //! use malaria_model::{ResNet, ResNetConfig};
@@ -29,4 +29,4 @@ mod weights;
 pub use config::ResNetConfig;
 pub use error::{Error, Result};
 pub use resnet::{Parameter, ResNet, Role};
-pub use weights::{WEIGHTS_FORMAT, load_weights, save_state, save_weights};
+pub use weights::{WEIGHTS_FORMAT, decode_weights, load_weights, save_state, save_weights};

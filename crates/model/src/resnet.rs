@@ -143,14 +143,32 @@ impl ResNet {
     /// # Panics
     /// When the images have another number of dimensions or channels, or live on another device.
     pub fn forward(&self, images: &Tensor, train: bool) -> Tensor {
+        let features = global_average(&self.features(images, train));
+        self.head_dense.forward(&features).to_kind(Kind::Float)
+    }
+
+    /// Where in the images each class is seen: `[N, classes, H/8, W/8]` (with the three stages of the tutorial), float32.
+    ///
+    /// A logit of [`forward`](Self::forward) without `train` is the mean of its class's map, plus the bias of the dense layer.
+    /// For a network that ends so, this is what Grad-CAM computes as well, before that cuts off what speaks against the class.
+    ///
+    /// Source: B. Zhou et al., "Learning deep features for discriminative localization", CVPR 2016.
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward).
+    pub fn activation_maps(&self, images: &Tensor) -> Tensor {
+        no_grad(|| self.head_dense.at_each_place(&self.features(images, false)).to_kind(Kind::Float))
+    }
+
+    /// What the global average is taken of: `[N, C, H/8, W/8]`.
+    fn features(&self, images: &Tensor, train: bool) -> Tensor {
         let x = self.input_norm.forward(&channels_last(images), train);
         let x = self.stem_norm.relu(&self.stem_conv.forward(&x), train);
         // The tutorial pads with zeros before it pools; libtorch's own padding is minus infinity. After a
         // ReLU both give the same maxima: each window holds a real pixel, and none is below zero.
         let x = x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
         let x = self.modules.iter().fold(x, |x, module| module.forward(&x, train));
-        let features = global_average(&self.head_norm.relu(&x, train));
-        self.head_dense.forward(&features).to_kind(Kind::Float)
+        self.head_norm.relu(&x, train)
     }
 
     /// The trainable tensors in their fixed order, input to output.

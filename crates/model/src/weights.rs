@@ -67,8 +67,38 @@ pub fn save_state(
 pub fn load_weights(path: &Path, device: Device) -> Result<(ResNet, BTreeMap<String, String>)> {
     fs::read(path)
         .map_err(|source| Error::Io { action: "read", source })
-        .and_then(|bytes| decode(&bytes, device))
+        .and_then(|bytes| decode_weights(&bytes, device))
         .map_err(|error| error.in_file(path))
+}
+
+/// [`load_weights`] for a file that is in memory already: weights carried inside a program.
+///
+/// # Errors
+/// Those of [`load_weights`], without a path around them.
+pub fn decode_weights(bytes: &[u8], device: Device) -> Result<(ResNet, BTreeMap<String, String>)> {
+    let broken = |error: safetensors::SafeTensorError| Error::NotSafetensors { reason: error.to_string() };
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(broken)?;
+    let Header { config, metadata, .. } =
+        read_header(metadata.metadata().as_ref().and_then(|map| map.get(KEY)))?;
+    let file = SafeTensors::deserialize(bytes).map_err(broken)?;
+
+    let mut left: BTreeMap<_, _> = file.iter().collect();
+    let model = ResNet::build(&config, device, &mut |slot| {
+        let view = left.remove(slot.name.as_str()).ok_or_else(|| missing(&slot.name, &slot.shape))?;
+        let shape: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
+        check_shape(&slot.name, &slot.shape, &shape)?;
+        if view.dtype() != Dtype::F32 {
+            return Err(Error::ElementType { name: slot.name.clone(), found: view.dtype().to_string() });
+        }
+        let values: Vec<f32> =
+            view.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+        check_finite(&slot.name, &values)?;
+        Ok(Tensor::from_slice(&values).view(slot.shape.as_slice()))
+    })?;
+    match left.into_keys().next() {
+        Some(name) => Err(Error::UnexpectedTensor { name: name.to_owned() }),
+        None => Ok((model, metadata)),
+    }
 }
 
 fn encode(
@@ -127,32 +157,6 @@ impl View for Bytes {
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     malaria_files::write(path, bytes).map_err(|source| Error::Io { action: "write", source })
-}
-
-fn decode(bytes: &[u8], device: Device) -> Result<(ResNet, BTreeMap<String, String>)> {
-    let broken = |error: safetensors::SafeTensorError| Error::NotSafetensors { reason: error.to_string() };
-    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(broken)?;
-    let Header { config, metadata, .. } =
-        read_header(metadata.metadata().as_ref().and_then(|map| map.get(KEY)))?;
-    let file = SafeTensors::deserialize(bytes).map_err(broken)?;
-
-    let mut left: BTreeMap<_, _> = file.iter().collect();
-    let model = ResNet::build(&config, device, &mut |slot| {
-        let view = left.remove(slot.name.as_str()).ok_or_else(|| missing(&slot.name, &slot.shape))?;
-        let shape: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
-        check_shape(&slot.name, &slot.shape, &shape)?;
-        if view.dtype() != Dtype::F32 {
-            return Err(Error::ElementType { name: slot.name.clone(), found: view.dtype().to_string() });
-        }
-        let values: Vec<f32> =
-            view.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
-        check_finite(&slot.name, &values)?;
-        Ok(Tensor::from_slice(&values).view(slot.shape.as_slice()))
-    })?;
-    match left.into_keys().next() {
-        Some(name) => Err(Error::UnexpectedTensor { name: name.to_owned() }),
-        None => Ok((model, metadata)),
-    }
 }
 
 fn read_header(json: Option<&String>) -> Result<Header> {

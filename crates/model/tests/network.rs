@@ -218,3 +218,27 @@ fn bfloat16_images_run_in_bfloat16_and_leave_weights_and_gradients_in_float32() 
         assert!(gradient.isfinite().all().int64_value(&[]) == 1, "{}", parameter.name);
     }
 }
+
+#[test]
+fn a_logit_is_the_mean_of_its_activation_map() {
+    let model = ResNet::new(&small(), 5, Device::Cpu).unwrap();
+    let bias = &model.parameters().iter().find(|parameter| parameter.role == Role::DenseBias).unwrap().tensor;
+    tch::no_grad(|| {
+        bias.shallow_clone().copy_(&Tensor::from_slice(&[0.5_f32, -0.25]));
+    });
+    // Not square, so that rows and columns cannot change places unseen.
+    let images = ramps(3, 16, 32);
+    let maps = model.activation_maps(&images);
+    assert_eq!(maps.size(), [3, 2, 4, 8]);
+    assert!(!maps.requires_grad());
+    let logits = maps.mean_dim([2, 3].as_slice(), false, Kind::Float) + bias.detach();
+    let expected = model.forward(&images, false).detach();
+    assert!(f64::try_from((logits - &expected).abs().max()).unwrap() < 1e-5);
+    // Where the picture is changed, the map changes most.
+    let corner = images.copy();
+    let _ = corner.narrow(2, 0, 3).narrow(3, 29, 3).fill_(0.0);
+    let change =
+        (model.activation_maps(&corner) - maps).abs().sum_dim_intlist([0, 1].as_slice(), false, Kind::Float);
+    let strongest = i64::try_from(change.argmax(None, false)).unwrap();
+    assert_eq!(strongest, 7, "the upper right of 4 x 8");
+}

@@ -12,17 +12,12 @@ pub enum Error {
     },
 
     /// There is no epoch to draw.
-    #[error("{}: the training history is empty, expected at least one epoch", path.display())]
-    EmptyHistory {
-        /// The figure that was asked for.
-        path: PathBuf,
-    },
+    #[error("the training history is empty, expected at least one epoch")]
+    EmptyHistory,
 
     /// An accuracy that is no fraction.
-    #[error("{}: {series} of epoch {epoch} is {value}, expected a fraction from 0 to 1", path.display())]
+    #[error("{series} of epoch {epoch} is {value}, expected a fraction from 0 to 1")]
     InvalidAccuracy {
-        /// The figure that was asked for.
-        path: PathBuf,
         /// `train accuracy` or `validation accuracy`.
         series: &'static str,
         /// The epoch.
@@ -32,10 +27,8 @@ pub enum Error {
     },
 
     /// Another number of class names than classes.
-    #[error("{}: expected {expected} class names, one for each row of the matrix, found {found}", path.display())]
+    #[error("expected {expected} class names, one for each row of the confusion matrix, found {found}")]
     ClassNames {
-        /// The figure that was asked for.
-        path: PathBuf,
         /// The number of classes.
         expected: usize,
         /// The number of names.
@@ -43,19 +36,15 @@ pub enum Error {
     },
 
     /// The drawing library failed.
-    #[error("{}: the figure could not be drawn: {reason}", path.display())]
+    #[error("a figure could not be drawn: {reason}")]
     Draw {
-        /// The figure that was asked for.
-        path: PathBuf,
         /// What the library said.
         reason: String,
     },
 
     /// The picture could not be encoded.
-    #[error("{}: the picture could not be encoded", path.display())]
+    #[error("a picture could not be encoded as PNG")]
     Encode {
-        /// The figure that was asked for.
-        path: PathBuf,
         /// What the encoder said.
         source: image::ImageError,
     },

@@ -1,4 +1,4 @@
-//! Figures that show how a run went: curves by epoch, ROC curve, confusion matrix, each as PNG or SVG.
+//! Figures that show how a run went, each as PNG or SVG, and the page of HTML that they stand on.
 //!
 //! This crate stands above [`malaria_metrics`], whose results it draws, and below the facade that calls it at the
 //! end of a run. It computes no figures of its own. It needs no fonts and no libraries of the system: letters come
@@ -18,13 +18,20 @@
 //! });
 //! # let folder = tempfile::tempdir()?;
 //! # let out = folder.path();
-//! history_plot(&history, "ResNet, random split", out.join("plot.svg"))?;
+//! history_plot(&history, "ResNet, random split")?.save(out.join("plot.svg"))?;
 //! assert!(std::fs::read_to_string(out.join("plot.svg"))?.contains("ResNet, random split"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod error;
+mod overlay;
+mod page;
 mod plots;
 
 pub use error::{Error, Result};
-pub use plots::{EpochPoint, check_figure_path, confusion_plot, history_plot, roc_plot};
+pub use overlay::heat_overlay;
+pub use page::{Block, Page, Picture, Section, Tile};
+pub use plots::{
+    EpochPoint, PatientAccuracy, Plot, calibration_plot, check_figure_path, confusion_plot, history_plot,
+    patients_plot, pr_plot, roc_plot,
+};

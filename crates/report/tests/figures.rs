@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use image::{Rgb, RgbImage};
-use malaria_metrics::{ConfusionMatrix, roc_curve};
-use malaria_report::{EpochPoint, Error, confusion_plot, history_plot, roc_plot};
+use malaria_metrics::{ConfusionMatrix, calibration_curve, pr_curve, roc_curve};
+use malaria_report::{
+    EpochPoint, Error, PatientAccuracy, calibration_plot, confusion_plot, history_plot, patients_plot,
+    pr_plot, roc_plot,
+};
 
 const TRAIN: Rgb<u8> = Rgb([0, 114, 178]);
 const VALIDATION: Rgb<u8> = Rgb([213, 94, 0]);
@@ -51,7 +54,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 fn history_shows_both_curves_in_both_panels() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("plot.png");
-    history_plot(&history(20), "ResNet, random split", &path).unwrap();
+    history_plot(&history(20), "ResNet, random split").unwrap().save(&path).unwrap();
     let picture = read(&path);
     assert_eq!(picture.dimensions(), (1600, 800));
     assert_eq!(files(folder.path()), [path]);
@@ -81,7 +84,7 @@ fn one_epoch_is_a_dot_at_its_value() {
     let path = folder.path().join("plot.png");
     let point =
         EpochPoint { epoch: 4, train_loss: Some(0.4), train_accuracy: Some(0.9), ..EpochPoint::default() };
-    history_plot(&[point], "One epoch", &path).unwrap();
+    history_plot(&[point], "One epoch").unwrap().save(&path).unwrap();
     let picture = read(&path);
     // The panels reach from 686 up to 180: losses from 0 to 0.4, accuracies from 88 to 100 %.
     assert_eq!(picture.get_pixel(446, 181), &TRAIN);
@@ -97,12 +100,12 @@ fn missing_values_leave_a_gap() {
     let folder = tempfile::tempdir().unwrap();
     let [whole, broken] = ["whole.png", "broken.png"].map(|name| folder.path().join(name));
     let mut points = history(60);
-    history_plot(&points, "Whole", &whole).unwrap();
+    history_plot(&points, "Whole").unwrap().save(&whole).unwrap();
     for point in &mut points[20..40] {
         (point.train_loss, point.train_accuracy) = (None, Some(f64::NAN));
     }
     points[30].train_loss = Some(0.45);
-    history_plot(&points, "Broken", &broken).unwrap();
+    history_plot(&points, "Broken").unwrap().save(&broken).unwrap();
     let (whole, broken) = (read(&whole), read(&broken));
     for (left, right) in [(345, 435), (1130, 1220), (1230, 1330)] {
         assert!(!curve_places(&whole, TRAIN, left, right).is_empty());
@@ -121,9 +124,12 @@ fn odd_values_are_drawn_too() {
         let mut points = history(2);
         (points[0].train_loss, points[1].train_loss) = (Some(a), Some(b));
         (points[0].epoch, points[1].epoch) = (0, if index % 2 == 0 { u32::MAX } else { 0 });
-        history_plot(&points, "", &path).unwrap();
+        history_plot(&points, "").unwrap().save(&path).unwrap();
     }
-    history_plot(&[EpochPoint::default()], "nothing\nrecorded", path.with_extension("svg")).unwrap();
+    history_plot(&[EpochPoint::default()], "nothing\nrecorded")
+        .unwrap()
+        .save(path.with_extension("svg"))
+        .unwrap();
     let svg = std::fs::read_to_string(path.with_extension("svg")).unwrap();
     assert_eq!(svg.matches("no values recorded").count(), 2);
     assert!(svg.contains("nothing recorded"));
@@ -133,7 +139,7 @@ fn odd_values_are_drawn_too() {
 fn svg_says_the_same_in_text() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("plot.SVG");
-    history_plot(&history(20), "ResNet <&> \"patients\"", &path).unwrap();
+    history_plot(&history(20), "ResNet <&> \"patients\"").unwrap().save(&path).unwrap();
     let svg = std::fs::read_to_string(path).unwrap();
     assert!(svg.starts_with(r#"<svg width="1600" height="800" viewBox="0 0 6400 3200""#), "{}", &svg[..100]);
     for text in [
@@ -157,7 +163,7 @@ fn svg_says_the_same_in_text() {
 fn long_titles_are_cut_before_the_legend() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("plot.svg");
-    history_plot(&history(2), &"a long title ".repeat(30), &path).unwrap();
+    history_plot(&history(2), &"a long title ".repeat(30)).unwrap().save(&path).unwrap();
     let svg = std::fs::read_to_string(&path).unwrap();
     let title = svg.lines().find(|line| line.starts_with("a long title")).unwrap();
     assert!(title.ends_with('…') && title.len() < 120, "{title}");
@@ -169,8 +175,8 @@ fn roc_curve_lies_above_chance_and_names_its_positive_class() {
     let [png, svg] = ["roc.png", "roc.svg"].map(|name| folder.path().join(name));
     let truth = [true, true, false, true, false, false];
     let curve = roc_curve(&truth, &[0.9, 0.8, 0.7, 0.6, 0.4, 0.1]).unwrap().unwrap();
-    roc_plot(&curve, "Parasitized", "ResNet, test set", &png).unwrap();
-    roc_plot(&curve, "Parasitized", "ResNet, test set", &svg).unwrap();
+    roc_plot(&curve, "Parasitized", None, "ResNet, test set").save(&png).unwrap();
+    roc_plot(&curve, "Parasitized", None, "ResNet, test set").save(&svg).unwrap();
 
     let picture = read(&png);
     assert_eq!(picture.dimensions(), (1000, 1100));
@@ -186,12 +192,93 @@ fn roc_curve_lies_above_chance_and_names_its_positive_class() {
     }
 }
 
+/// Scores of three positives and three negatives, one of each on the wrong side.
+const TRUTH: [bool; 6] = [true, true, false, true, false, false];
+const SCORES: [f64; 6] = [0.9, 0.8, 0.7, 0.6, 0.4, 0.1];
+
+#[test]
+fn the_threshold_is_a_dot_where_its_calls_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("curve.png");
+    // From 0.65 on three samples are called positive, two of them rightly: sensitivity, precision 2/3, specificity 2/3.
+    let roc = roc_curve(&TRUTH, &SCORES).unwrap().unwrap();
+    roc_plot(&roc, "Parasitized", Some(0.65), "").save(&path).unwrap();
+    assert_eq!(read(&path).get_pixel(392, 436), &VALIDATION);
+    roc_plot(&roc, "Parasitized", None, "").save(&path).unwrap();
+    assert_ne!(read(&path).get_pixel(388, 440), &VALIDATION);
+    // Above every score nothing is called positive, below every one everything.
+    for (threshold, at) in [(0.95, (112, 996)), (0.05, (952, 156))] {
+        roc_plot(&roc, "Parasitized", Some(threshold), "").save(&path).unwrap();
+        assert_eq!(read(&path).get_pixel(at.0, at.1), &VALIDATION, "{threshold}");
+    }
+    let pr = pr_curve(&TRUTH, &SCORES).unwrap().unwrap();
+    pr_plot(&pr, "Parasitized", Some(0.65), "").save(&path).unwrap();
+    assert_eq!(read(&path).get_pixel(672, 436), &VALIDATION);
+    let svg = pr_plot(&pr, "Parasitized", Some(0.65), "Test set").svg().unwrap();
+    for text in ["average precision 0.9167", "Recall (sensitivity)", "dot: the threshold, 65.0 %", "Test set"]
+    {
+        assert!(svg.contains(text), "{text} is missing");
+    }
+}
+
+#[test]
+fn calibration_dots_lie_at_probability_and_share() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("calibration.png");
+    // One bin: mean probability 0.5, half of the samples positive. Then two: 0.2 of which none, and 0.8 of which all is.
+    let bins = calibration_curve(&[false, true], &[0.2, 0.8], 1).unwrap();
+    calibration_plot(&bins, 0.0, "Parasitized", "").save(&path).unwrap();
+    assert_eq!(read(&path).get_pixel(532, 576), &TRAIN);
+    let bins = calibration_curve(&[false, true], &[0.2, 0.8], 2).unwrap();
+    let plot = calibration_plot(&bins, 0.2, "Parasitized", "Test set");
+    plot.save(&path).unwrap();
+    assert_eq!(read(&path).get_pixel(280, 996), &TRAIN);
+    assert_eq!(read(&path).get_pixel(784, 156), &TRAIN);
+    assert!(plot.svg().unwrap().contains("calibration error 20.00 %"));
+}
+
+#[test]
+fn patients_stand_in_the_order_of_their_accuracy() {
+    let patient = |name: &str, cells, right, infected| PatientAccuracy {
+        patient: name.to_owned(),
+        cells,
+        right,
+        infected,
+    };
+    let patients = [
+        patient("C7", 10, 10, false),
+        patient("C2", 10, 5, true),
+        patient("C3", 0, 0, true),
+        patient("C9", 5, 4, true),
+    ];
+    let plot = patients_plot(&patients, "By patient");
+    let svg = plot.svg().unwrap();
+    let place = |text: &str| svg.find(text).unwrap_or_else(|| panic!("{text} is missing"));
+    assert!(place("C2 (5 of 10)") < place("C9 (4 of 5)") && place("C9 (4 of 5)") < place("C7 (10 of 10)"));
+    assert!(!svg.contains("C3 (") && svg.contains("all cells together: 76.0 %"), "{svg}");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("patients.png");
+    plot.save(&path).unwrap();
+    let picture = read(&path);
+    // Below the legend: two infected patients, and a healthy one at the right end, at 100 %.
+    let below =
+        |color| places(&picture, color, 0, 1600).into_iter().filter(|at| at.1 > 100).collect::<Vec<_>>();
+    let (infected, healthy) = (below(VALIDATION), below(TRAIN));
+    assert!(infected.len() > 200 && healthy.len() > 200, "{} {}", infected.len(), healthy.len());
+    let mean = |places: &[(u32, u32)], axis: fn(&(u32, u32)) -> u32| {
+        places.iter().map(|place| f64::from(axis(place))).sum::<f64>() / places.len() as f64
+    };
+    assert!(mean(&healthy, |at| at.0) > mean(&infected, |at| at.0));
+    assert!(mean(&healthy, |at| at.1) < mean(&infected, |at| at.1));
+    patients_plot(&[], "Nobody").svg().unwrap();
+}
+
 #[test]
 fn confusion_matrix_has_true_classes_as_rows() {
     let folder = tempfile::tempdir().unwrap();
     let [png, svg] = ["confusion.png", "confusion.svg"].map(|name| folder.path().join(name));
-    confusion_plot(&matrix(), &["Parasitized", "Uninfected"], "Test set", &png).unwrap();
-    confusion_plot(&matrix(), &["Parasitized", "Uninfected"], "Test set", &svg).unwrap();
+    confusion_plot(&matrix(), &["Parasitized", "Uninfected"], "Test set").unwrap().save(&png).unwrap();
+    confusion_plot(&matrix(), &["Parasitized", "Uninfected"], "Test set").unwrap().save(&svg).unwrap();
 
     let picture = read(&png);
     let cell = |row: u32, column: u32| picture.get_pixel(200 + 280 * column, 200 + 200 * row).0;
@@ -211,7 +298,7 @@ fn matrices_of_many_classes_and_none_counted() {
     let path = folder.path().join("confusion.svg");
     let names =
         Vec::from_iter((0..12).map(|class| format!("a class with quite a long name, number {class}")));
-    confusion_plot(&ConfusionMatrix::new(12).unwrap(), &names, "", &path).unwrap();
+    confusion_plot(&ConfusionMatrix::new(12).unwrap(), &names, "").unwrap().save(&path).unwrap();
     let svg = std::fs::read_to_string(path).unwrap();
     assert_eq!(svg.lines().filter(|line| *line == "n/a").count(), 144, "shares of nothing");
 }
@@ -222,16 +309,15 @@ fn refusals_leave_what_was_there() {
     let path = folder.path().join("plot.png");
     std::fs::write(&path, "before").unwrap();
 
-    let error = history_plot(&[], "Empty", &path).unwrap_err();
-    assert!(matches!(&error, Error::EmptyHistory { path: named } if *named == path), "{error}");
+    assert!(matches!(history_plot(&[], "Empty"), Err(Error::EmptyHistory)));
     let mut points = history(3);
     points[1].validation_accuracy = Some(96.5);
-    let error = history_plot(&points, "Percent", &path).unwrap_err();
-    assert!(error.to_string().contains("plot.png: validation accuracy of epoch 2 is 96.5"), "{error}");
-    let error = confusion_plot(&matrix(), &["one"], "Names", &path).unwrap_err();
+    let error = history_plot(&points, "Percent").unwrap_err();
+    assert!(error.to_string().contains("validation accuracy of epoch 2 is 96.5"), "{error}");
+    let error = confusion_plot(&matrix(), &["one"], "Names").unwrap_err();
     assert!(matches!(error, Error::ClassNames { expected: 2, found: 1, .. }), "{error}");
     for name in ["plot", "plot.jpeg", ".png", "png"] {
-        let error = history_plot(&history(3), "Format", folder.path().join(name)).unwrap_err();
+        let error = history_plot(&history(3), "Format").unwrap().save(folder.path().join(name)).unwrap_err();
         assert!(matches!(error, Error::UnknownFormat { .. }), "{name}: {error}");
     }
     assert_eq!(files(folder.path()), [path.as_path()]);
@@ -240,7 +326,7 @@ fn refusals_leave_what_was_there() {
     // A new file takes the old one's name; the old one is never written into.
     let old = folder.path().join("old");
     std::fs::hard_link(&path, &old).unwrap();
-    history_plot(&history(3), "Good", &path).unwrap();
+    history_plot(&history(3), "Good").unwrap().save(&path).unwrap();
     assert_eq!(read(&path).dimensions(), (1600, 800));
     assert_eq!(std::fs::read_to_string(old).unwrap(), "before");
 }
@@ -253,7 +339,7 @@ fn unwritable_paths_are_named_and_left_clean() {
     std::fs::write(occupied.join("file"), "").unwrap();
     let file_as_folder = occupied.join("file").join("plot.png");
     for path in [occupied.clone(), folder.path().join("missing").join("plot.svg"), file_as_folder] {
-        let error = history_plot(&history(2), "Unwritable", &path).unwrap_err();
+        let error = history_plot(&history(2), "Unwritable").unwrap().save(&path).unwrap_err();
         assert!(matches!(&error, Error::Write { path: named, .. } if *named == path), "{error}");
         assert!(error.to_string().starts_with(&path.display().to_string()), "{error}");
     }
@@ -267,8 +353,8 @@ fn the_same_figure_is_the_same_file() {
     for extension in ["png", "svg"] {
         let [first, second] =
             ["first", "second"].map(|name| folder.path().join(name).with_extension(extension));
-        history_plot(&history(5), "Same", &first).unwrap();
-        history_plot(&history(5), "Same", &second).unwrap();
+        history_plot(&history(5), "Same").unwrap().save(&first).unwrap();
+        history_plot(&history(5), "Same").unwrap().save(&second).unwrap();
         assert!(std::fs::read(first).unwrap() == std::fs::read(second).unwrap());
     }
 }
@@ -279,7 +365,7 @@ fn figures_may_be_read_by_whom_the_umask_lets() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let [figure, plain] = ["plot.svg", "plain"].map(|name| folder.path().join(name));
-    history_plot(&history(2), "Mode", &figure).unwrap();
+    history_plot(&history(2), "Mode").unwrap().save(&figure).unwrap();
     std::fs::write(&plain, "").unwrap();
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&figure), mode(&plain));

@@ -53,8 +53,20 @@ pub struct Evaluation {
     pub accuracy: f64,
 }
 
-/// Shows the cells at `indices` to `model`, `batch_size` at a time, at `image_size` px a side, and calls `progress`
-/// with the number of cells seen after each batch. BatchNorm uses its running statistics; nothing is changed.
+/// How cells are shown to a model that only looks at them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Viewing {
+    /// Side of the model's input in pixels.
+    pub image_size: i64,
+    /// Cells a batch, at least 1.
+    pub batch_size: usize,
+    /// Show each cell four times, as it is and mirrored left to right, top to bottom and both, and take the mean of the
+    /// four probabilities. A red blood cell has no right way up.
+    pub flips: bool,
+}
+
+/// Shows the cells at `indices` to `model`, and calls `progress` with the number of cells seen after each batch.
+/// BatchNorm uses its running statistics; nothing is changed.
 ///
 /// # Errors
 /// [`Error::EmptySubset`] without indices; [`Error::Cells`] for one out of range or a `batch_size` of 0.
@@ -62,10 +74,10 @@ pub fn evaluate(
     model: &ResNet,
     cells: &CellTensors,
     indices: &[usize],
-    image_size: i64,
-    batch_size: usize,
+    viewing: Viewing,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Evaluation, Error> {
+    let Viewing { image_size, batch_size, flips } = viewing;
     if indices.is_empty() {
         return Err(Error::EmptySubset { subset: "evaluation", purpose: "evaluate on" });
     }
@@ -77,9 +89,7 @@ pub fn evaluate(
     tch::no_grad(|| {
         for batch in indices.chunks(batch_size) {
             let (images, labels) = cells.batch(batch)?;
-            let logits = model.forward(&resize(images, image_size)?, false);
-            // Probabilities in double precision, so that those near 1 do not all round to it.
-            let log_probabilities = logits.f_to_kind(Kind::Double)?.f_log_softmax(1, Kind::Double)?;
+            let log_probabilities = log_probabilities(model, &resize(images, image_size)?, flips)?;
             sums.add(&log_probabilities, &labels)?;
             let rows = log_probabilities.f_exp()?.f_flatten(0, -1)?;
             probabilities.extend(Vec::<f64>::try_from(rows)?);
@@ -87,4 +97,21 @@ pub fn evaluate(
         }
         Ok(Evaluation { probabilities, loss: sums.mean_loss(), accuracy: sums.accuracy() })
     })
+}
+
+/// Axes to mirror `[N, 3, H, W]` along: not at all, left to right, top to bottom, and both.
+const FLIPS: [&[i64]; 4] = [&[], &[3], &[2], &[2, 3]];
+
+/// What `model` says of `images` `[N, 3, H, W]`, `[N, classes]`.
+fn log_probabilities(model: &ResNet, images: &Tensor, flips: bool) -> Result<Tensor, Error> {
+    // Double precision, so that probabilities near 1 do not all round to it.
+    let look = |images: &Tensor| {
+        model.forward(images, false).f_to_kind(Kind::Double)?.f_log_softmax(1, Kind::Double)
+    };
+    if !flips {
+        return Ok(look(images)?);
+    }
+    let views = FLIPS.into_iter().map(|axes| look(&images.f_flip(axes)?)).collect::<Result<Vec<_>, _>>()?;
+    // The logarithm of the mean of the probabilities.
+    Ok(Tensor::f_stack(&views, 0)?.f_logsumexp([0], false)?.f_sub_scalar((FLIPS.len() as f64).ln())?)
 }

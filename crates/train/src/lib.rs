@@ -27,7 +27,7 @@ mod trainer;
 
 pub use checkpoint::Checkpoints;
 pub use config::{ImageSize, Keep, Precision, TrainConfig};
-pub use epoch::{Evaluation, evaluate};
+pub use epoch::{Evaluation, Viewing, evaluate};
 pub use error::Error;
 pub use events::{EpochRecord, Event};
 pub use loader::{CellTensors, epoch_order, resize};

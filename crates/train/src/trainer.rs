@@ -14,7 +14,7 @@ use tch::{Kind, Reduction, Tensor};
 use crate::{
     CellTensors, Checkpoints, EpochRecord, Error, Event, Keep, Sgd, TrainConfig,
     checkpoint::{Snapshot, State},
-    epoch::{Sums, evaluate},
+    epoch::{Sums, Viewing, evaluate},
     epoch_order, resize,
 };
 
@@ -313,7 +313,8 @@ impl Trainer {
         let mut candidate = Kept { epoch, validation_loss: None, validation_accuracy: None };
         if !validation.is_empty() {
             listener(&Event::ValidationStarted { epoch, cells: validation.len() });
-            let seen = evaluate(model, cells, validation, image_size, EVALUATION_BATCH, &mut |_| {})?;
+            let viewing = Viewing { image_size, batch_size: EVALUATION_BATCH, flips: false };
+            let seen = evaluate(model, cells, validation, viewing, &mut |_| {})?;
             if !seen.loss.is_finite() {
                 return Err(Error::NonFiniteValidation { epoch, loss: seen.loss });
             }

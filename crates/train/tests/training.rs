@@ -12,7 +12,7 @@ use malaria_dataset::Cells;
 use malaria_model::{ResNet, ResNetConfig};
 use malaria_train::{
     CellTensors, Checkpoints, Error, Event, ImageSize, Keep, L2, Outcome, Per, Precision, Schedule,
-    SgdConfig, Shape, Subsets, TrainConfig, Trainer,
+    SgdConfig, Shape, Subsets, TrainConfig, Trainer, Viewing,
 };
 use tch::{Device, Tensor};
 
@@ -23,11 +23,18 @@ const ALL: usize = 36;
 
 /// Pictures of two classes: a bright bar that lies, or stands, on a noisy ground.
 fn cells() -> CellTensors {
+    mirrored(false, false)
+}
+
+/// Those pictures, mirrored left to right, or top to bottom.
+fn mirrored(horizontally: bool, vertically: bool) -> CellTensors {
+    let place = |i: usize, mirror: bool| if mirror { SIZE - 1 - i } else { i };
     let classes: Vec<usize> = (0..ALL).map(|i| i % 2).collect();
     let mut pixels = Vec::with_capacity(ALL * SIZE * SIZE * 3);
     for (i, &class) in classes.iter().enumerate() {
         for y in 0..SIZE {
             for x in 0..SIZE {
+                let (x, y) = (place(x, horizontally), place(y, vertically));
                 let across = if class == 0 { y } else { x };
                 let noise = (i * 31 + y * 17 + x * 7) * 2_654_435_761 % 60;
                 let bar = if across.abs_diff(5 + i % 6) < 2 { 150 } else { 20 };
@@ -118,9 +125,35 @@ fn it_learns_what_it_is_shown_and_what_it_is_not() {
     let kept = trainer.kept().unwrap();
     let (_, validation) = subsets();
     let model = trainer.into_model().unwrap();
-    let seen = malaria_train::evaluate(&model, &cells(), &validation, SIZE as i64, 7, &mut |_| {}).unwrap();
+    let viewing = Viewing { image_size: SIZE as i64, batch_size: 7, flips: false };
+    let seen = malaria_train::evaluate(&model, &cells(), &validation, viewing, &mut |_| {}).unwrap();
     assert!((seen.loss - kept.validation_loss.unwrap()).abs() < 1e-6);
     assert_eq!(Some(seen.accuracy), kept.validation_accuracy);
+}
+
+#[test]
+fn flips_take_the_mean_of_what_is_said_of_four_mirrored_pictures() {
+    let model = model();
+    let (_, validation) = subsets();
+    let look = |cells: &CellTensors, flips| {
+        let viewing = Viewing { image_size: SIZE as i64, batch_size: 5, flips };
+        malaria_train::evaluate(&model, cells, &validation, viewing, &mut |_| {}).unwrap()
+    };
+    let sides = [(false, false), (true, false), (false, true), (true, true)];
+    let views = sides.map(|(horizontally, vertically)| look(&mirrored(horizontally, vertically), false));
+    let together = look(&cells(), true);
+    let mut largest = 0.0_f64;
+    for (i, &mean) in together.probabilities.iter().enumerate() {
+        let each = views.each_ref().map(|view| view.probabilities[i]);
+        largest = largest.max((each[0] - each[1]).abs());
+        // Float32 arithmetic in the network.
+        assert!((mean - each.iter().sum::<f64>() / 4.0).abs() < 1e-6, "{mean} of {each:?}");
+    }
+    assert!(largest > 1e-4, "the views say the same, so that nothing was tested: {largest}");
+    let own: Vec<f64> =
+        validation.iter().zip(together.probabilities.chunks(2)).map(|(&i, row)| row[i % 2]).collect();
+    let loss = -own.iter().map(|p| p.ln()).sum::<f64>() / own.len() as f64;
+    assert!((together.loss - loss).abs() < 1e-9, "{} against {loss}", together.loss);
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod build_tree;
 mod cells;
 mod decode;
 mod index;
+mod input;
 mod k_fold;
 mod manifest;
 mod resize;

@@ -183,6 +183,39 @@ fn of_several_sides_the_most_worrying_is_told_but_a_file_in_its_place_keeps_its_
 }
 
 #[test]
+fn a_cell_of_the_nih_is_known_by_its_name_in_another_format() {
+    const CELL: &str = "C33P1thinF_IMG_20150619_114756a_cell_179";
+    let data = Folder::new();
+    data.write(&format!("Parasitized/{CELL}.webp"), b"small");
+    data.write("Parasitized/C1.webp", b"named by its owner");
+    data.write("Uninfected/C6NThinF_IMG_20150609_122108_cell_1.webp", b"tested");
+    let index = data.open();
+    let split =
+        Split { config: SplitConfig::default(), train: vec![0, 1], validation: vec![], test: vec![2] };
+    let path = data.join("split.csv");
+    write_manifest(&path, &index, &split, &fingerprints(&index)).unwrap();
+    let manifest = read_manifest(&path).unwrap();
+
+    let original = Folder::new();
+    original.write("Parasitized/C1.png", b"another of that name");
+    original.write(&format!("Parasitized/nested/{CELL}.png"), b"as it was published");
+    original.write(&format!("Uninfected/{CELL}.png"), b"of the other class");
+    original.write("Uninfected/C6NThinF_IMG_20150609_122108_cell_1.PNG", b"as it was published, too");
+    let index = original.open();
+    let paths: Vec<&str> = index.samples.iter().map(|sample| sample.path.as_str()).collect();
+    let sides = manifest.match_index(&index, &fingerprints(&index)).unwrap();
+    assert_eq!(paths.len(), 4);
+    for (path, side) in paths.iter().zip(sides) {
+        let expected = match *path {
+            _ if path.starts_with("Parasitized/nested") => Some(Subset::Train),
+            _ if path.ends_with("cell_1.PNG") => Some(Subset::Test),
+            _ => None,
+        };
+        assert_eq!(side, expected, "{path}");
+    }
+}
+
+#[test]
 fn equal_files_are_found_within_and_across_sides() {
     let data = Folder::with(&["a/1.png", "a/2.png", "a/3.png", "a/4.png", "b/1.png", "b/2.png", "b/3.png"]);
     data.write("a/2.png", b"twice on one side");

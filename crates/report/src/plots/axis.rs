@@ -38,6 +38,11 @@ impl Axis {
         Self { low: low - margin, high: high + margin, logarithmic: false, ticks }
     }
 
+    /// Places 1 to `count` in an order, with room at both ends.
+    pub(crate) fn ranks(count: u32) -> Self {
+        Self::epochs(1, count.max(1))
+    }
+
     /// Losses, from 0 unless they are negative.
     pub(crate) fn loss(values: &[f64]) -> Self {
         let (low, high) = span(values).unwrap_or((0.0, 1.0));

@@ -1,11 +1,8 @@
-use std::path::Path;
-
 use malaria_metrics::ConfusionMatrix;
 use plotters::style::RGBColor;
 
-use super::figure::{Align, BLUE, Figure, INK, Look, MUTED, WHITE};
+use super::figure::{Align, BLUE, Figure, INK, Look, MUTED, Plot, WHITE};
 use super::panel::{AXIS_LABEL, HEADING};
-use super::render;
 use crate::error::{Error, Result};
 
 const MARGIN: f64 = 48.0;
@@ -17,29 +14,18 @@ const NARROWEST_FIGURE: f64 = 720.0;
 const SMALLEST_NAME: f64 = 14.0;
 const NAME: Look = Look::plain(20.0, INK);
 
-/// Draws a confusion matrix, true classes as rows, and writes it to `path`, as PNG or SVG by its extension. Each
-/// cell holds its count and its share of the row, and is the darker the larger that share.
+/// Draws a confusion matrix, true classes as rows. Each cell holds its count and its share of the row, and is the darker
+/// the larger that share.
 ///
 /// `classes` has one name a class.
 ///
 /// # Errors
-/// Another number of names than classes, an extension that is neither `.png` nor `.svg`, or a path that cannot be
-/// written to; what was there before then stays.
-pub fn confusion_plot<S: AsRef<str>>(
-    matrix: &ConfusionMatrix,
-    classes: &[S],
-    title: &str,
-    path: impl AsRef<Path>,
-) -> Result<()> {
-    let path = path.as_ref();
+/// Another number of names than classes.
+pub fn confusion_plot<S: AsRef<str>>(matrix: &ConfusionMatrix, classes: &[S], title: &str) -> Result<Plot> {
     if classes.len() != matrix.classes() {
-        return Err(Error::ClassNames {
-            path: path.to_owned(),
-            expected: matrix.classes(),
-            found: classes.len(),
-        });
+        return Err(Error::ClassNames { expected: matrix.classes(), found: classes.len() });
     }
-    render::save(&figure(matrix, &Vec::from_iter(classes.iter().map(AsRef::as_ref)), title), path)
+    Ok(Plot(figure(matrix, &Vec::from_iter(classes.iter().map(AsRef::as_ref)), title)))
 }
 
 fn figure(matrix: &ConfusionMatrix, names: &[&str], title: &str) -> Figure {

@@ -79,6 +79,10 @@ impl Look {
     }
 }
 
+/// A figure, ready to be written.
+#[derive(Debug, Clone)]
+pub struct Plot(pub(crate) Figure);
+
 /// A picture of `width` x `height` pixels on white.
 #[derive(Debug, Clone)]
 pub(crate) struct Figure {

@@ -1,9 +1,6 @@
-use std::path::Path;
-
 use super::axis::Axis;
-use super::figure::{Align, BLUE, Figure, INK, Look, MUTED, VERMILION};
+use super::figure::{Align, BLUE, Figure, INK, Look, MUTED, Plot, VERMILION};
 use super::panel::{HEADING, Panel, Stroke, TICK_LABEL};
-use super::render;
 use crate::error::{Error, Result};
 
 const WIDTH: u32 = 1600;
@@ -47,35 +44,28 @@ fn drawable(value: Option<f64>) -> Option<f64> {
 }
 
 /// Draws loss and accuracy by epoch, of the training and the validation set, side by side in one figure of
-/// 1600 x 800 pixels, and writes it to `path`, as PNG or SVG by its extension.
+/// 1600 x 800 pixels.
 ///
 /// `history` is in the order of its epochs. `title` should name the model and the protocol. The accuracy axis ends
 /// at 100 %; losses that span more than a factor of 25 get a logarithmic axis, which its heading says.
 ///
 /// # Errors
-/// An empty history, an accuracy outside `[0, 1]`, an extension that is neither `.png` nor `.svg`, or a path that
-/// cannot be written to; what was there before then stays.
-pub fn history_plot(history: &[EpochPoint], title: &str, path: impl AsRef<Path>) -> Result<()> {
-    let path = path.as_ref();
-    check(history, path)?;
-    render::save(&figure(history, title), path)
+/// An empty history, or an accuracy outside `[0, 1]`.
+pub fn history_plot(history: &[EpochPoint], title: &str) -> Result<Plot> {
+    check(history)?;
+    Ok(Plot(figure(history, title)))
 }
 
-fn check(history: &[EpochPoint], path: &Path) -> Result<()> {
+fn check(history: &[EpochPoint]) -> Result<()> {
     if history.is_empty() {
-        return Err(Error::EmptyHistory { path: path.to_owned() });
+        return Err(Error::EmptyHistory);
     }
     for point in history {
         for (series, value) in
             [("train accuracy", point.train_accuracy), ("validation accuracy", point.validation_accuracy)]
         {
             if let Some(value) = drawable(value).filter(|value| !(0.0..=1.0).contains(value)) {
-                return Err(Error::InvalidAccuracy {
-                    path: path.to_owned(),
-                    series,
-                    epoch: point.epoch,
-                    value,
-                });
+                return Err(Error::InvalidAccuracy { series, epoch: point.epoch, value });
             }
         }
     }

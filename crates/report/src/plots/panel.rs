@@ -31,7 +31,8 @@ pub(crate) struct Panel {
 }
 
 impl Panel {
-    fn place(&self, (x, y): (f64, f64)) -> (f64, f64) {
+    /// Where a point lies, in pixels of the figure.
+    pub(crate) fn place(&self, (x, y): (f64, f64)) -> (f64, f64) {
         let across = self.left + self.x.place(x) * (self.right - self.left);
         let down = self.bottom - self.y.place(y) * (self.bottom - self.top);
         (across, down)
@@ -58,6 +59,11 @@ impl Panel {
     /// What the y axis shows, above the panel.
     pub(crate) fn heading(&self, figure: &mut Figure, text: &str) {
         figure.text((self.left, self.top - 24.0), text, HEADING, Align::Left);
+    }
+
+    /// A dot at a point.
+    pub(crate) fn dot(&self, figure: &mut Figure, at: (f64, f64), radius: f64, color: RGBColor) {
+        figure.dot(self.place(at), radius, color);
     }
 
     /// A curve, broken where a value is missing; `dots` at every point, and at lone points in any case.

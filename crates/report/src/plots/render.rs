@@ -11,7 +11,7 @@ use plotters::prelude::{BitMapBackend, DrawingBackend, SVGBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontDesc, FontFamily, FontStyle, ShapeStyle, TextStyle};
 
-use super::figure::{Align, Figure, Label, Shape, WHITE};
+use super::figure::{Align, Figure, Label, Plot, Shape, WHITE};
 use super::font;
 use crate::error::{Error, Result};
 
@@ -48,21 +48,36 @@ pub fn check_figure_path(path: &Path) -> Result<()> {
     Format::of(path).map(|_| ())
 }
 
-/// Draws `figure` and writes it to `path`, in the format that its extension names.
-pub(crate) fn save(figure: &Figure, path: &Path) -> Result<()> {
-    let bytes = match Format::of(path)? {
-        Format::Png => png(figure, path)?,
-        Format::Svg => svg(figure, path)?.into_bytes(),
-    };
-    malaria_files::write(path, &bytes).map_err(|source| Error::Write { path: path.to_owned(), source })
+impl Plot {
+    /// Writes the figure to `path`, as PNG or SVG by its extension.
+    ///
+    /// # Errors
+    /// An extension that is neither `.png` nor `.svg`, or a path that cannot be written to; what was there before then
+    /// stays.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let bytes = match Format::of(path)? {
+            Format::Png => png(&self.0)?,
+            Format::Svg => svg(&self.0)?.into_bytes(),
+        };
+        malaria_files::write(path, &bytes).map_err(|source| Error::Write { path: path.to_owned(), source })
+    }
+
+    /// The figure as the text of an SVG.
+    ///
+    /// # Errors
+    /// [`Error::Draw`] when the drawing library fails.
+    pub fn svg(&self) -> Result<String> {
+        svg(&self.0)
+    }
 }
 
-fn png(figure: &Figure, path: &Path) -> Result<Vec<u8>> {
+fn png(figure: &Figure) -> Result<Vec<u8>> {
     let size = (figure.width * OVERSAMPLING, figure.height * OVERSAMPLING);
     let mut large = RgbImage::new(size.0, size.1);
     {
         let area = BitMapBackend::with_buffer(&mut large, size).into_drawing_area();
-        draw_shapes(&area, figure).and_then(|()| area.present()).map_err(draw_error(path))?;
+        draw_shapes(&area, figure).and_then(|()| area.present()).map_err(draw_error)?;
     }
     // An exact mean of each OVERSAMPLING x OVERSAMPLING block.
     let mut picture = imageops::thumbnail(&large, figure.width, figure.height);
@@ -70,11 +85,11 @@ fn png(figure: &Figure, path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     PngEncoder::new(&mut bytes)
         .write_image(&picture, figure.width, figure.height, ExtendedColorType::Rgb8)
-        .map_err(|source| Error::Encode { path: path.to_owned(), source })?;
+        .map_err(|source| Error::Encode { source })?;
     Ok(bytes)
 }
 
-fn svg(figure: &Figure, path: &Path) -> Result<String> {
+fn svg(figure: &Figure) -> Result<String> {
     let (width, height) = (figure.width * OVERSAMPLING, figure.height * OVERSAMPLING);
     let mut svg = String::new();
     {
@@ -82,7 +97,7 @@ fn svg(figure: &Figure, path: &Path) -> Result<String> {
         draw_shapes(&area, figure)
             .and_then(|()| figure.labels.iter().try_for_each(|label| area.draw(&svg_text(label))))
             .and_then(|()| area.present())
-            .map_err(draw_error(path))?;
+            .map_err(draw_error)?;
     }
     // The view box keeps the drawing's size; the picture gets the figure's.
     let drawn = format!(r#"<svg width="{width}" height="{height}""#);
@@ -90,10 +105,8 @@ fn svg(figure: &Figure, path: &Path) -> Result<String> {
     Ok(svg.replacen(&drawn, &shown, 1))
 }
 
-fn draw_error<E: std::error::Error + Send + Sync>(
-    path: &Path,
-) -> impl FnOnce(DrawingAreaErrorKind<E>) -> Error {
-    |error| Error::Draw { path: path.to_owned(), reason: error.to_string() }
+fn draw_error<E: std::error::Error + Send + Sync>(error: DrawingAreaErrorKind<E>) -> Error {
+    Error::Draw { reason: error.to_string() }
 }
 
 fn draw_shapes<DB: DrawingBackend>(
@@ -104,7 +117,9 @@ fn draw_shapes<DB: DrawingBackend>(
     for shape in &figure.shapes {
         match shape {
             Shape::Line { points, width, dash, color } => {
-                let points = Vec::from_iter(points.iter().copied().map(pixel));
+                let mut points = Vec::from_iter(points.iter().copied().map(pixel));
+                // A curve over thousands of cells has many points in one pixel.
+                points.dedup();
                 let stroke_width = pixels(*width).unsigned_abs();
                 let style = ShapeStyle { color: color.to_rgba(), filled: false, stroke_width };
                 match *dash {

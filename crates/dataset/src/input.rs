@@ -1,0 +1,124 @@
+//! Whether a picture looks like those that a model has learned from, by a rule simple enough to explain.
+
+use std::fmt;
+
+use image::RgbImage;
+use serde::{Deserialize, Serialize};
+
+/// A pixel none of whose channels reaches this is black: the background of a cell that was cut out.
+const BLACK: u8 = 32;
+/// Training cells outside of a range, on either side of it. Two ranges make that at most four times as many warnings.
+const OUTSIDE: f64 = 0.001;
+/// Pictures with a shorter side than this, in pixels, hold too little of a cell.
+const SHORTEST_SIDE: u32 = 24;
+/// Pictures with a longer side than this, in pixels, are of more than a cell.
+const LONGEST_SIDE: u32 = 1024;
+/// A cell is not this many times as long as it is wide.
+const LONGEST_SHAPE: u32 = 3;
+
+/// What of a picture is compared with the training cells.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Traits {
+    /// Share of the outermost pixels that are black, in `[0, 1]`.
+    pub black_border: f64,
+    /// How steep details are: the mean size of the discrete Laplacian (four times a pixel's brightness, from 0 to 255, less
+    /// that of its four neighbours) inside the cell, where neither pixel nor neighbours are black. 0 where there is no such
+    /// pixel.
+    pub sharpness: f64,
+}
+
+impl Traits {
+    /// Those of `picture`, brought to the model's input size before.
+    #[must_use]
+    pub fn of(picture: &RgbImage) -> Self {
+        let (width, height) = picture.dimensions();
+        let black = |x: u32, y: u32| picture.get_pixel(x, y).0.iter().all(|&value| value < BLACK);
+        let brightness = |x: u32, y: u32| {
+            picture.get_pixel(x, y).0.iter().map(|&value| f64::from(value)).sum::<f64>() / 3.0
+        };
+        let (mut border, mut black_border, mut inside, mut laplacian) = (0_u32, 0_u32, 0_u32, 0.0);
+        for (x, y) in (0..height).flat_map(|y| (0..width).map(move |x| (x, y))) {
+            if x == 0 || y == 0 || x + 1 == width || y + 1 == height {
+                border += 1;
+                black_border += u32::from(black(x, y));
+                continue;
+            }
+            let neighbours = [(x - 1, y), (x + 1, y), (x, y - 1), (x, y + 1)];
+            if !black(x, y) && neighbours.iter().all(|&(x, y)| !black(x, y)) {
+                inside += 1;
+                let around: f64 = neighbours.iter().map(|&(x, y)| brightness(x, y)).sum();
+                laplacian += (4.0 * brightness(x, y) - around).abs();
+            }
+        }
+        let share = |sum: f64, count: u32| if count == 0 { 0.0 } else { sum / f64::from(count) };
+        Self { black_border: share(f64::from(black_border), border), sharpness: share(laplacian, inside) }
+    }
+}
+
+/// From which value to which nearly all training cells reach.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputRange {
+    /// Lowest and highest [`Traits::black_border`].
+    pub black_border: [f64; 2],
+    /// Lowest and highest [`Traits::sharpness`].
+    pub sharpness: [f64; 2],
+}
+
+/// In what a picture is unlike the training cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InputWarning {
+    /// Too small, too large or too long for a single cell.
+    Size,
+    /// Less black around the cell than around the training cells, or more.
+    Background,
+    /// Fewer details than in the training cells: out of focus, or enlarged.
+    Blurred,
+    /// More details than in the training cells: noise, or something else than a cell.
+    Noisy,
+}
+
+impl fmt::Display for InputWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Size => "not the size of a single cell",
+            Self::Background => "background unlike the training cells'",
+            Self::Blurred => "blurred",
+            Self::Noisy => "noisy",
+        })
+    }
+}
+
+impl InputRange {
+    /// The range of `traits`, all but one in a thousand at either end; `None` without any.
+    #[must_use]
+    pub fn of(traits: &[Traits]) -> Option<Self> {
+        let range = |value: fn(&Traits) -> f64| {
+            let mut values = Vec::from_iter(traits.iter().map(value));
+            values.sort_unstable_by(f64::total_cmp);
+            let last = values.len().checked_sub(1)?;
+            let cut = (OUTSIDE * values.len() as f64) as usize;
+            Some([values[cut], values[last - cut]])
+        };
+        Some(Self { black_border: range(|t| t.black_border)?, sharpness: range(|t| t.sharpness)? })
+    }
+
+    /// In what a picture of `traits` that came in `width` x `height` pixels is unlike the training cells; empty where it is
+    /// like them.
+    #[must_use]
+    pub fn warnings(&self, traits: &Traits, (width, height): (u32, u32)) -> Vec<InputWarning> {
+        let (shorter, longer) = (width.min(height), width.max(height));
+        let size = shorter < SHORTEST_SIDE || longer > LONGEST_SIDE || longer > LONGEST_SHAPE * shorter;
+        let inside = |[low, high]: [f64; 2], value: f64| (low..=high).contains(&value);
+        [
+            (InputWarning::Size, size),
+            (InputWarning::Background, !inside(self.black_border, traits.black_border)),
+            (InputWarning::Blurred, traits.sharpness < self.sharpness[0]),
+            (InputWarning::Noisy, traits.sharpness > self.sharpness[1]),
+        ]
+        .into_iter()
+        .filter_map(|(warning, given)| given.then_some(warning))
+        .collect()
+    }
+}

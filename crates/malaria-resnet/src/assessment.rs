@@ -1,0 +1,220 @@
+//! What a reviewer asks of the figures of a test set besides the figures: how sure they are, and what they mean for a patient.
+
+use malaria_metrics::{
+    BinaryCounts, Bootstrap, Interval, Intervals, PatientFigures, PatientRule, by_patient, delong_interval,
+    expected_calibration_error, intervals, intra_patient_correlation, one_vs_rest, patient_figures,
+    resampled_patient_figures, wilson_interval,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{Result, Threshold, threshold::Said};
+
+/// Shares of infected cells that predictive values are told at: data sets hold far more infected cells than smears do.
+const PREVALENCES: [f64; 3] = [0.001, 0.01, 0.05];
+/// Shares of infected cells that patients are resampled to.
+const PARASITAEMIAS: [f64; 4] = [0.001, 0.005, 0.01, 0.05];
+/// Cells that the WHO has counted of a smear at most before it is called negative by a count of cells.
+const CELLS_OF_A_SMEAR: u64 = 5_000;
+/// Counts of cells that detection limits are told at.
+const CELLS_COUNTED: [u64; 3] = [100, 1_000, CELLS_OF_A_SMEAR];
+/// Probability of being found that a detection limit asks for.
+const POWER: f64 = 0.95;
+/// Bins of the calibration curve.
+pub(crate) const CALIBRATION_BINS: usize = 10;
+/// How patients are called, besides what the threshold's cells tell.
+const CONFIDENCE: f64 = 0.95;
+const RELEVANT_SHARE: f64 = 0.05;
+
+/// How sure the figures of a [`Summary`](malaria_metrics::Summary) are, and what they come to for patients.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Assessment {
+    /// Patients judged.
+    pub n_patients: usize,
+    /// Cells whose name tells no patient. The intervals take each for a patient of its own, which makes them too narrow.
+    pub cells_without_patient: usize,
+    /// Intervals by drawing patients anew (cells, where no patients are known).
+    pub intervals: Intervals,
+    /// Intervals that take every cell for independent, as most publications do. Cells of one patient are not: these are
+    /// too narrow, and stand here to be compared.
+    pub intervals_over_cells: CellIntervals,
+    /// Expected calibration error of the positive class's probability over ten bins, a fraction.
+    pub calibration_error: f64,
+    /// Predictive values where few cells are infected, at the threshold if there is one.
+    pub at_prevalence: Vec<AtPrevalence>,
+    /// What the calls of cells come to for patients; `None` where no threshold was chosen, no patient is known, or cells of
+    /// the same patients were learned from.
+    pub roll_up: Option<RollUp>,
+}
+
+/// 95 % intervals over cells.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CellIntervals {
+    /// Wilson's, of the accuracy.
+    pub accuracy: Option<Interval>,
+    /// Wilson's, of the sensitivity.
+    pub sensitivity: Option<Interval>,
+    /// Wilson's, of the specificity.
+    pub specificity: Option<Interval>,
+    /// DeLong's, of the area under the ROC curve.
+    pub auc: Option<Interval>,
+}
+
+/// What a call of a cell is worth where this share of all cells is infected.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AtPrevalence {
+    /// Share of cells that are infected.
+    pub prevalence: f64,
+    /// Share of positive calls that are right.
+    pub ppv: Option<f64>,
+    /// Share of negative calls that are right.
+    pub npv: Option<f64>,
+}
+
+/// From calls of cells to calls of patients.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RollUp {
+    /// How patients are called. The rates are those of the cells that the threshold was chosen on.
+    pub rule: PatientRule,
+    /// Patients called by all of their cells, of which far more are infected than in a smear.
+    pub as_they_are: PatientFigures,
+    /// Patients called as if their smears had been counted, at several shares of infected cells.
+    pub resampled: Vec<Resampled>,
+    /// The least that can be found.
+    pub detection_limits: Vec<DetectionLimit>,
+}
+
+/// Calls of patients whose cells were drawn to a share of infected ones.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Resampled {
+    /// Share of the infected patients' cells that are infected.
+    pub infected_share: f64,
+    /// Cells drawn, a patient.
+    pub cells: u64,
+    /// What they are called.
+    #[serde(flatten)]
+    pub figures: PatientFigures,
+}
+
+/// The smallest share of infected cells that is found in 95 of 100 patients.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DetectionLimit {
+    /// Cells counted.
+    pub cells: u64,
+    /// The share; `None` where not even a patient of infected cells alone would be found so often.
+    pub infected_share: Option<f64>,
+}
+
+impl Threshold {
+    /// How patients are called from cells that this threshold was applied to.
+    pub fn patient_rule(&self) -> PatientRule {
+        PatientRule {
+            sensitivity: self.point.sensitivity,
+            false_positive_rate: 1.0 - self.point.specificity,
+            correlation: self.false_positive_correlation,
+            confidence: CONFIDENCE,
+            relevant_share: RELEVANT_SHARE,
+        }
+    }
+}
+
+/// A patient, or a cell that stands for itself since nobody knows whose it is.
+#[derive(PartialEq, Eq, Hash)]
+enum Cluster<'a> {
+    Patient(&'a str),
+    Cell(usize),
+}
+
+impl Said<'_> {
+    /// Everything about these cells that a [`Summary`](malaria_metrics::Summary) leaves open. `roll_up` where nothing was
+    /// learned from any of their patients.
+    pub(crate) fn assess(self, threshold: Option<Threshold>, roll_up: bool) -> Result<Assessment> {
+        let Said { truth, probabilities, classes, positive, patients } = self;
+        let (is_positive, scores) = one_vs_rest(truth, probabilities, classes.len(), positive)?;
+        let clusters: Vec<Cluster<'_>> = patients
+            .iter()
+            .enumerate()
+            .map(|(i, patient)| patient.map_or(Cluster::Cell(i), Cluster::Patient))
+            .collect();
+        let intervals =
+            intervals(truth, probabilities, classes.len(), positive, &clusters, &Bootstrap::default())?;
+        let cells_without_patient = patients.iter().filter(|patient| patient.is_none()).count();
+        let at_threshold = match threshold {
+            Some(Threshold { point, .. }) => {
+                BinaryCounts::at_threshold(&is_positive, &scores, point.threshold)?
+            }
+            None => self.figures(None)?.confusion.one_vs_rest(positive)?,
+        };
+        let at_prevalence = PREVALENCES.iter().map(|&prevalence| {
+            let (ppv, npv) = (at_threshold.ppv_at(prevalence)?, at_threshold.npv_at(prevalence)?);
+            Ok(AtPrevalence { prevalence, ppv, npv })
+        });
+        let rule =
+            threshold.as_ref().map(Threshold::patient_rule).filter(|rule| roll_up && rule.check().is_ok());
+        Ok(Assessment {
+            n_patients: intervals.clusters - cells_without_patient,
+            cells_without_patient,
+            intervals,
+            intervals_over_cells: self.over_cells(&is_positive, &scores)?,
+            calibration_error: expected_calibration_error(&is_positive, &scores, CALIBRATION_BINS)?,
+            at_prevalence: at_prevalence.collect::<Result<_>>()?,
+            roll_up: match (rule, threshold) {
+                (Some(rule), Some(threshold)) => self.roll_up(rule, threshold.point.threshold)?,
+                _ => None,
+            },
+        })
+    }
+
+    fn over_cells(self, is_positive: &[bool], scores: &[f64]) -> Result<CellIntervals> {
+        let confusion = self.figures(None)?.confusion;
+        let counts = confusion.one_vs_rest(self.positive)?;
+        let wilson = |part, whole| wilson_interval(part, whole, CONFIDENCE);
+        Ok(CellIntervals {
+            accuracy: wilson(confusion.correct(), confusion.total())?,
+            sensitivity: wilson(counts.true_positives, counts.positives())?,
+            specificity: wilson(counts.true_negatives, counts.negatives())?,
+            auc: delong_interval(is_positive, scores, CONFIDENCE)?,
+        })
+    }
+
+    /// Calls of the cells of known patients by `rule`; `None` where no patient is known.
+    fn roll_up(self, rule: PatientRule, threshold: f64) -> Result<Option<RollUp>> {
+        let patients = self.by_patient(threshold)?;
+        if patients.is_empty() {
+            return Ok(None);
+        }
+        let resampled = PARASITAEMIAS.iter().map(|&infected_share| {
+            let cells = CELLS_OF_A_SMEAR;
+            let figures = resampled_patient_figures(&rule, &patients, infected_share, cells, 0)?;
+            Ok(Resampled { infected_share, cells, figures })
+        });
+        let limits = CELLS_COUNTED
+            .iter()
+            .map(|&cells| Ok(DetectionLimit { cells, infected_share: rule.detection_limit(cells, POWER)? }));
+        Ok(Some(RollUp {
+            rule,
+            as_they_are: patient_figures(&rule, &patients)?,
+            resampled: resampled.collect::<Result<_>>()?,
+            detection_limits: limits.collect::<Result<_>>()?,
+        }))
+    }
+
+    /// The cells of known patients, called by `threshold`.
+    pub(crate) fn by_patient(self, threshold: f64) -> Result<Vec<malaria_metrics::PatientCells>> {
+        let (is_positive, scores) =
+            one_vs_rest(self.truth, self.probabilities, self.classes.len(), self.positive)?;
+        let known: Vec<(usize, &str)> =
+            self.patients.iter().enumerate().filter_map(|(i, patient)| Some((i, (*patient)?))).collect();
+        let names: Vec<&str> = known.iter().map(|&(_, name)| name).collect();
+        let infected: Vec<bool> = known.iter().map(|&(i, _)| is_positive[i]).collect();
+        let called: Vec<bool> = known.iter().map(|&(i, _)| scores[i] >= threshold).collect();
+        Ok(by_patient(&names, &infected, &called)?)
+    }
+
+    /// How alike the false alarms of one patient are, at `threshold`: 0 where no patient is known.
+    pub(crate) fn false_positive_correlation(self, threshold: f64) -> Result<f64> {
+        let patients = self.by_patient(threshold)?;
+        let uninfected: Vec<_> = patients.iter().map(|patient| patient.uninfected).collect();
+        // The rule wants it below 1, where a patient's cells would all be one.
+        Ok(intra_patient_correlation(&uninfected).min(0.999))
+    }
+}

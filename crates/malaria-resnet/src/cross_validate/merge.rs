@@ -1,0 +1,298 @@
+//! The folds of a cross-validation put together.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use malaria_dataset::{Entry, Manifest, Protocol, Subset, read_manifest};
+use malaria_metrics::{OperatingPoint, Summary, Target, label_audit};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Planned, fold_dir,
+    page::{labels_section, mistakes, report, suspect_pictures, write_label_audit},
+};
+use crate::{
+    Assessment, ChosenOn, Error, ExperimentConfig, Metrics, Recipe, Result, RunDir, Threshold, files,
+    metrics::{FiguresOf, machine},
+    predictions::{OutOfFold, read_predictions, write_out_of_fold},
+    threshold::{PUBLISHED_SPECIFICITY, Said},
+};
+
+/// Mean and deviation of a figure over the folds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// Mean over the folds.
+    pub mean: f64,
+    /// Standard deviation over the folds, with `k - 1` below the line.
+    pub deviation: f64,
+}
+
+/// The figures of one fold's test set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FoldFigures {
+    /// Which, from 1.
+    pub fold: usize,
+    /// Cells tested on.
+    pub n_test: usize,
+    /// The epoch whose weights were kept.
+    pub epoch: u64,
+    /// Time spent training and validating.
+    pub wall_seconds: f64,
+    /// Share of the cells called right.
+    pub accuracy: f64,
+    /// Share of the positive cells called positive.
+    pub sensitivity: Option<f64>,
+    /// Share of the negative cells called negative.
+    pub specificity: Option<f64>,
+    /// Area under the ROC curve.
+    pub auc: Option<f64>,
+}
+
+/// `metrics.json` of a cross-validation: the figures of every cell, each by the one model that has not learned from it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CrossMetrics {
+    /// Version of this layout.
+    pub format_version: u32,
+    /// Which cells the figures are of.
+    pub figures_of: FiguresOf,
+    /// The command that put the folds together.
+    pub command: String,
+    /// This library's version.
+    pub version: String,
+    /// The machine that put the folds together: processor, cores, memory.
+    pub machine: String,
+    /// How cells were divided. With `random`, cells of one patient stand on both sides, and the figures are
+    /// optimistic.
+    pub protocol: Protocol,
+    /// The recipe that the settings started from.
+    pub recipe: Recipe,
+    /// Whether the cells are drawn ones, on which a figure says nothing about malaria.
+    pub drawn_cells: bool,
+    /// Seed of the folds and the trainings.
+    pub seed: u64,
+    /// Epochs trained, a fold.
+    pub epochs: u64,
+    /// Cells tested on, over all folds: every cell once.
+    pub n_test: usize,
+    /// Time spent training and validating, over all folds.
+    pub wall_seconds: f64,
+    /// Processor time of the same.
+    pub cpu_seconds: f64,
+    /// The figures of each fold.
+    pub folds: Vec<FoldFigures>,
+    /// Over the folds.
+    pub accuracy_over_folds: Spread,
+    /// Over the folds; `None` where a fold has no positive cell.
+    pub sensitivity_over_folds: Option<Spread>,
+    /// Over the folds; `None` where a fold has no negative cell.
+    pub specificity_over_folds: Option<Spread>,
+    /// Over the folds; `None` where a fold has one class only.
+    pub auc_over_folds: Option<Spread>,
+    /// The place on the pooled ROC curve with the specificity of Rajaraman et al. 2018, 97.2 %, to be compared with their
+    /// sensitivity of 94.7 %. It is read off the very cells it is reported on, which flatters it a little. Only for real
+    /// cells by patient, and where the positive class is Parasitized; `None` also where no threshold gives it.
+    pub at_published_specificity: Option<OperatingPoint>,
+    /// The threshold that the settings ask for, chosen on what is said of every cell by the model that has not learned from
+    /// it; it is stored with the model that learns from every cell. `None` where no threshold reaches what is asked for.
+    /// The figures at it are of the very cells it was chosen on, one number fitted to all of them.
+    pub threshold: Option<Threshold>,
+    /// The pooled figures: over all cells as if one model had judged them.
+    #[serde(flatten)]
+    pub pooled: Summary,
+    /// How sure they are, and what they mean for patients. The intervals hold for new cells under these models; that other
+    /// models would have been trained on other patients is not in them.
+    #[serde(flatten)]
+    pub assessment: Assessment,
+}
+
+impl CrossMetrics {
+    /// What the models were made by: name and value.
+    pub(super) fn made(&self) -> Vec<[String; 2]> {
+        let row = |name: &str, value: String| [name.to_owned(), value];
+        vec![
+            row("malaria-resnet", self.version.clone()),
+            row("Recipe", self.recipe.to_string()),
+            row("Seed", self.seed.to_string()),
+            row("Epochs, a fold", self.epochs.to_string()),
+            row("Time for training and validating, all folds", format!("{:.0} s", self.wall_seconds)),
+            row("Processor time of the same", format!("{:.0} s", self.cpu_seconds)),
+            row("Machine that put the folds together", self.machine.clone()),
+        ]
+    }
+}
+
+/// A finished fold.
+struct Finished {
+    run: RunDir,
+    metrics: Metrics,
+    manifest: Manifest,
+    predictions: Vec<OutOfFold>,
+}
+
+pub(super) fn merge(
+    of_fold: &dyn Fn(usize) -> ExperimentConfig,
+    folds: usize,
+    out: &Path,
+    command: &str,
+) -> Result<(CrossMetrics, Vec<PathBuf>)> {
+    let mut finished = Vec::with_capacity(folds);
+    for number in 1..=folds {
+        let planned = Planned { config: of_fold(number), path: fold_dir(out, number), fold: Some(number) };
+        planned.refuse_other_settings()?;
+        let run = RunDir::open(&planned.path)?;
+        let metrics: Metrics = files::read_json(&run.metrics_path(), "the figures of a run")?;
+        let manifest = read_manifest(&run.split_path())?;
+        let predictions = read_predictions(&run.predictions_path(), &metrics.test.classes, number)?;
+        finished.push(Finished { run, metrics, manifest, predictions });
+    }
+    let rows = every_cell_once(&finished)?;
+
+    let config = of_fold(1);
+    let classes = &finished[0].metrics.test.classes;
+    let position = |name: &String| {
+        let found = classes.iter().position(|class| class == name);
+        found.ok_or_else(|| finished[0].run.error(&format!("`{name}` is not one of its classes {classes:?}")))
+    };
+    let truth = rows.iter().map(|row| position(&row.class)).collect::<Result<Vec<usize>>>()?;
+    let probabilities: Vec<f64> = rows.iter().flat_map(|row| row.probabilities.iter().copied()).collect();
+    let positive = position(&config.positive)?;
+    let patients: Vec<Option<&str>> =
+        rows.iter().map(|row| Some(row.patient.as_str()).filter(|patient| !patient.is_empty())).collect();
+    let said = Said { truth: &truth, probabilities: &probabilities, classes, positive, patients: &patients };
+    let threshold = said.threshold(config.threshold, ChosenOn::OutOfFold)?;
+    let pooled = said.figures(threshold)?;
+    let assessment = said.assess(threshold, config.split.protocol == Protocol::Patient)?;
+
+    let figures: Vec<FoldFigures> = (1..)
+        .zip(&finished)
+        .map(|(fold, Finished { metrics, .. })| FoldFigures {
+            fold,
+            n_test: metrics.n_test,
+            epoch: metrics.kept.epoch,
+            wall_seconds: metrics.wall_seconds,
+            accuracy: metrics.test.accuracy,
+            sensitivity: metrics.test.sensitivity,
+            specificity: metrics.test.specificity,
+            auc: metrics.test.auc,
+        })
+        .collect();
+    let over = |figure: fn(&FoldFigures) -> Option<f64>| -> Option<Spread> {
+        figures.iter().map(figure).collect::<Option<Vec<f64>>>().map(|values| spread(&values))
+    };
+    let comparable = config.split.protocol == Protocol::Patient
+        && config.data.is_some()
+        && config.positive == "Parasitized";
+    let total = |time: fn(&Metrics) -> f64| finished.iter().map(|fold| time(&fold.metrics)).sum();
+    let metrics = CrossMetrics {
+        format_version: 1,
+        figures_of: FiguresOf::CrossValidation,
+        command: command.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        machine: machine(),
+        protocol: config.split.protocol,
+        recipe: config.recipe,
+        drawn_cells: config.data.is_none(),
+        seed: config.train.seed,
+        epochs: config.train.epochs,
+        n_test: rows.len(),
+        wall_seconds: total(|metrics| metrics.wall_seconds),
+        cpu_seconds: total(|metrics| metrics.cpu_seconds),
+        accuracy_over_folds: spread(&figures.iter().map(|fold| fold.accuracy).collect::<Vec<_>>()),
+        sensitivity_over_folds: over(|fold| fold.sensitivity),
+        specificity_over_folds: over(|fold| fold.specificity),
+        auc_over_folds: over(|fold| fold.auc),
+        folds: figures,
+        at_published_specificity: if comparable {
+            said.operating_point(Target::Specificity(PUBLISHED_SPECIFICITY))?
+        } else {
+            None
+        },
+        threshold,
+        pooled,
+        assessment,
+    };
+    let written = [out.join("predictions.csv"), out.join("metrics.json")];
+    write_out_of_fold(&written[0], classes, &rows)?;
+    files::write_json(&written[1], &metrics)?;
+    let audit = out.join("label_audit.csv");
+    let suspects = label_audit(&truth, &probabilities, classes.len())?;
+    write_label_audit(&audit, classes, &rows, &suspects)?;
+    let pictures = mistakes(&config, out, &rows, said);
+    let mut report = report(&metrics, said, pictures);
+    let suspects: Vec<usize> = suspects.iter().map(|suspect| suspect.sample).collect();
+    report.more.push(labels_section(
+        &suspect_pictures(&config, &rows, &suspects),
+        suspects.len(),
+        rows.len(),
+    ));
+    let page = report.write(out)?;
+    let [predictions, figures] = written;
+    Ok((metrics, vec![predictions, figures, audit, page]))
+}
+
+/// The files of a manifest, whatever side they are on.
+pub(super) fn cells_of(manifest: &Manifest) -> Vec<Entry> {
+    manifest.entries.iter().cloned().map(|entry| Entry { subset: None, ..entry }).collect()
+}
+
+/// The rows of all folds in the order of the data folder, if they are of the same cells and each cell was tested once.
+fn every_cell_once(finished: &[Finished]) -> Result<Vec<OutOfFold>> {
+    let all = cells_of(&finished[0].manifest);
+    let mut row_of: BTreeMap<&str, &OutOfFold> = BTreeMap::new();
+    for Finished { run, metrics, manifest, predictions } in finished {
+        if cells_of(manifest) != all {
+            let first = finished[0].run.path().display();
+            return Err(run.error(&format!(
+                "its split.csv is of other cells than that of {first}: folds can only be put together when all were \
+                 run on the same data; remove the one that is wrong and run it again"
+            )));
+        }
+        if metrics.test.classes != finished[0].metrics.test.classes {
+            let (expected, found) = (finished[0].metrics.test.classes.clone(), metrics.test.classes.clone());
+            return Err(Error::Classes { path: run.path().to_owned(), expected, found });
+        }
+        let tested = manifest.entries.iter().filter(|entry| entry.subset == Some(Subset::Test));
+        let tested: Vec<&str> = tested.map(|entry| entry.path.as_str()).collect();
+        let said: Vec<&str> = predictions.iter().map(|row| row.path.as_str()).collect();
+        if tested != said {
+            return Err(run.error(&format!(
+                "its predictions.csv is of {} cells that are not the {} test cells in its split.csv: remove the fold \
+                 and run it again",
+                said.len(),
+                tested.len()
+            )));
+        }
+        for row in predictions {
+            if row_of.insert(&row.path, row).is_some() {
+                return Err(run.error(&format!("its test cell {} was tested by another fold too", row.path)));
+            }
+        }
+    }
+    let row = |entry: &Entry| {
+        row_of.get(entry.path.as_str()).map(|&row| row.clone()).ok_or_else(|| {
+            finished[0].run.error(&format!("no fold was tested on {}, which is in its split.csv", entry.path))
+        })
+    };
+    all.iter().map(row).collect()
+}
+
+fn spread(values: &[f64]) -> Spread {
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    Spread { mean, deviation: (squares / (count - 1.0)).sqrt() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::spread;
+
+    #[test]
+    fn the_deviation_is_that_of_a_sample() {
+        // statistics.stdev([0.94, 0.96, 0.98]) = 0.02
+        let spread = spread(&[0.94, 0.96, 0.98]);
+        assert!((spread.mean - 0.96).abs() < 1e-12 && (spread.deviation - 0.02).abs() < 1e-12);
+    }
+}

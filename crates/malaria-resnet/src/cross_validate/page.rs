@@ -1,0 +1,153 @@
+//! The folds together, to look at.
+
+use std::{collections::BTreeMap, path::Path};
+
+use malaria_dataset::{read_image, resize};
+use malaria_metrics::Contradiction;
+use malaria_report::{Block, Picture, Section};
+use tch::Device;
+
+use super::{CrossMetrics, Spread, fold_dir};
+use crate::{
+    Classifier, ExperimentConfig, Result, files,
+    pictures::{MISTAKES_SHOWN, mistake, worst_mistakes},
+    predictions::OutOfFold,
+    report::{Report, area, percent, protocol_note, table},
+    threshold::Said,
+};
+
+/// Writes the cells whose labels are in doubt, the most suspect first:
+/// `path,class,patient,fold,suggested,probability_of_label`.
+pub(super) fn write_label_audit(
+    path: &Path,
+    classes: &[String],
+    rows: &[OutOfFold],
+    suspects: &[Contradiction],
+) -> Result<()> {
+    let header = ["path", "class", "patient", "fold", "suggested", "probability_of_label"];
+    let rows = suspects.iter().map(|suspect| {
+        let OutOfFold { path, class, patient, fold, .. } = rows[suspect.sample].clone();
+        let (suggested, probability) = (classes[suspect.suggested].clone(), suspect.probability_of_label);
+        vec![path, class, patient, fold.to_string(), suggested, probability.to_string()]
+    });
+    files::write_records(path, std::iter::once(header.map(str::to_owned).into()).chain(rows))
+}
+
+/// Cells shown in the sheet of doubtful labels.
+const SUSPECTS_SHOWN: usize = 60;
+
+/// The first of the `suspects` as pictures; none where the pictures are not at hand any more.
+pub(super) fn suspect_pictures(
+    config: &ExperimentConfig,
+    rows: &[OutOfFold],
+    suspects: &[usize],
+) -> Vec<Picture> {
+    let Some(folder) = &config.data else { return Vec::new() };
+    let show = |&i: &usize| -> Result<Picture> {
+        let OutOfFold { path, class, .. } = &rows[i];
+        let (cell, _) = read_image(&folder.join(path))?;
+        let name = Path::new(path).file_name().map_or_else(|| path.into(), |name| name.to_string_lossy());
+        Ok(Picture {
+            images: vec![resize(&cell, config.image.pixels, config.image.resize)],
+            caption: vec![format!("labelled {class}"), name.into_owned()],
+        })
+    };
+    suspects.iter().take(SUSPECTS_SHOWN).map(show).collect::<Result<_>>().unwrap_or_default()
+}
+
+pub(super) fn labels_section(pictures: &[Picture], suspects: usize, cells: usize) -> Section {
+    let words = format!(
+        "{suspects} of {cells} labels are contradicted by models that had not learned from the cell (confident learning, \
+         Northcutt et al. 2021): label_audit.csv lists them, the most suspect first. A listed cell may be labelled rightly and \
+         be hard; none was left out. Below, the first {}.",
+        pictures.len()
+    );
+    let mut blocks = vec![Block::Text(words)];
+    if !pictures.is_empty() {
+        blocks.push(Block::Gallery(pictures.to_vec()));
+    }
+    Section { id: "labels", heading: "Labels to look at".to_owned(), blocks }
+}
+
+/// The report of the folds together.
+pub(super) fn report<'a>(metrics: &'a CrossMetrics, said: Said<'a>, mistakes: Vec<Picture>) -> Report<'a> {
+    let CrossMetrics { folds, recipe, protocol, .. } = metrics;
+    let mut summary = vec![
+        format!(
+            "Cross-validation: {} folds, {} cells of {} patients, each judged by the model that has not learned from it.",
+            folds.len(),
+            metrics.n_test,
+            metrics.assessment.n_patients
+        ),
+        format!("Protocol: {}.", protocol_note(*protocol)),
+    ];
+    if metrics.drawn_cells {
+        summary.push("These cells are drawn: the figures say nothing about malaria.".to_owned());
+    }
+    let mut rows: Vec<Vec<String>> = folds
+        .iter()
+        .map(|fold| {
+            let figures = [Some(fold.accuracy), fold.sensitivity, fold.specificity].map(percent);
+            let mut row = vec![fold.fold.to_string(), fold.n_test.to_string()];
+            row.extend(figures);
+            row.push(area(fold.auc));
+            row
+        })
+        .collect();
+    let spread = |show: fn(Option<f64>) -> String, spread: Option<Spread>| {
+        spread.map_or_else(
+            || "n/a".to_owned(),
+            |Spread { mean, deviation }| format!("{} ± {}", show(Some(mean)), show(Some(deviation))),
+        )
+    };
+    rows.push(vec![
+        "mean ± SD".to_owned(),
+        String::new(),
+        spread(percent, Some(metrics.accuracy_over_folds)),
+        spread(percent, metrics.sensitivity_over_folds),
+        spread(percent, metrics.specificity_over_folds),
+        spread(area, metrics.auc_over_folds),
+    ]);
+    let head = ["Fold", "Cells", "Accuracy", "Sensitivity", "Specificity", "AUC"];
+    Report {
+        title: format!("{recipe} recipe, {} folds, {protocol} split", folds.len()),
+        summary,
+        said,
+        figures: &metrics.pooled,
+        assessment: &metrics.assessment,
+        threshold: metrics.threshold,
+        history: &[],
+        mistakes,
+        augmentation: Vec::new(),
+        more: vec![Section {
+            id: "folds",
+            heading: "Folds".to_owned(),
+            blocks: vec![table(&head, rows.into_iter())],
+        }],
+        made: metrics.made(),
+        command: metrics.command.clone(),
+    }
+}
+
+/// The cells that were called wrong with the most certainty, by the models that called them; none where the pictures or the
+/// models are not at hand any more, as when folds come from other machines.
+pub(super) fn mistakes(
+    config: &ExperimentConfig,
+    out: &Path,
+    rows: &[OutOfFold],
+    said: Said<'_>,
+) -> Vec<Picture> {
+    let Some(folder) = &config.data else { return Vec::new() };
+    let mut models: BTreeMap<usize, Classifier> = BTreeMap::new();
+    let mut show = |i: usize| -> Result<Picture> {
+        let OutOfFold { path, fold, probabilities, .. } = &rows[i];
+        if !models.contains_key(fold) {
+            models.insert(*fold, Classifier::load(&fold_dir(out, *fold), Device::Cpu)?);
+        }
+        let (cell, _) = read_image(&folder.join(path))?;
+        let cell = resize(&cell, config.image.pixels, config.image.resize);
+        mistake(&models[fold], cell, path, said.truth[i], probabilities)
+    };
+    let worst = worst_mistakes(said).into_iter().take(MISTAKES_SHOWN);
+    worst.map(&mut show).collect::<Result<_>>().unwrap_or_default()
+}

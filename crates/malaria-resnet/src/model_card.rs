@@ -1,0 +1,157 @@
+//! `model_card.md`: what a reader of a paper or a user of the model has to know, as far as a run can tell.
+
+use malaria_metrics::Summary;
+
+use crate::{
+    Assessment, ExperimentConfig, Threshold, protocol_note,
+    report::{headlines, percent},
+    threshold_note,
+};
+
+/// What a card is written from.
+pub(crate) struct Card<'a> {
+    pub(crate) config: &'a ExperimentConfig,
+    pub(crate) figures: &'a Summary,
+    pub(crate) assessment: &'a Assessment,
+    pub(crate) threshold: Option<&'a Threshold>,
+    /// Which cells the figures are of, in words.
+    pub(crate) judged_on: String,
+    /// What was learned from, in words.
+    pub(crate) learned_from: String,
+    pub(crate) made: Vec<[String; 2]>,
+    pub(crate) command: &'a str,
+}
+
+/// What only a person can fill in.
+const OPEN: &str = "*to be filled in by a person*";
+
+impl Card<'_> {
+    /// The card as Markdown.
+    pub(crate) fn markdown(&self) -> String {
+        let Self { config, figures, assessment, judged_on, learned_from, command, .. } = self;
+        let positive = &figures.positive_class;
+        let drawn = config.data.is_none();
+        let mut card = format!(
+            "# Model card\n\n\
+             **Research software, not a medical device.** Nothing here may be used to diagnose or treat anybody.\n\n\
+             A pre-activation bottleneck ResNet that calls pictures of single cells {}, trained by the `{}` recipe of \
+             malaria-resnet.\n\n",
+            figures.classes.join(" or "),
+            config.recipe
+        );
+        if drawn {
+            card += "It has learned from drawn cells: it says nothing about malaria.\n\n";
+        }
+        card += &format!("## Figures\n\n{judged_on} Protocol: {}.\n\n", protocol_note(config.split.protocol));
+        card += "| | value | 95 % interval over patients |\n| --- | --- | --- |\n";
+        for row in headlines(figures, assessment) {
+            let (value, interval) = ((row.show)(row.value), row.interval(row.over_patients));
+            card += &format!("| {} | {value} | {interval} |\n", row.label);
+        }
+        card +=
+            &format!("\n{positive} is the positive class; a cell is called by its most probable class.\n");
+        if let (Some(at), Some(threshold)) = (&figures.at_threshold, self.threshold) {
+            card += &format!(
+                "At the threshold, {}: accuracy {}, sensitivity {}, specificity {}.\n",
+                threshold_note(positive, threshold),
+                percent(Some(at.accuracy)),
+                percent(at.sensitivity),
+                percent(at.specificity),
+            );
+        }
+        card += "\nWhat a call is worth where few cells are infected, as in a smear:\n\n\
+                 | infected cells | positive predictive value | negative predictive value |\n| --- | --- | --- |\n";
+        for at in &assessment.at_prevalence {
+            card += &format!(
+                "| {} | {} | {} |\n",
+                percent(Some(at.prevalence)),
+                percent(at.ppv),
+                percent(at.npv)
+            );
+        }
+        if let Some(roll_up) = &assessment.roll_up {
+            card += "\nThe least share of infected cells at which a patient is found in 95 of 100 cases:\n\n\
+                     | cells counted | infected cells |\n| --- | --- |\n";
+            for limit in &roll_up.detection_limits {
+                card += &format!("| {} | {} |\n", limit.cells, percent(limit.infected_share));
+            }
+        }
+        card += &format!(
+            "\n## Intended use and limits\n\n\
+             - For research on the classification of single, segmented red blood cells from Giemsa-stained thin smears.\n\
+             - It judges cells, not smears: finding and cutting out the cells is not part of it.\n\
+             - Half of the cells it was judged on are infected; in a smear few are, and most positive calls are then false (above).\n\
+             - Other microscopes, stains, cameras, species and patients than those it has learned from: {OPEN}\n\n\
+             ## Data\n\n{learned_from}\n\n\
+             Pictures are stretched to {pixels}x{pixels} px (`{}`), RGB in [0, 1].\n\n\
+             ## Checklist\n\n\
+             Items of STARD 2015 (S) and TRIPOD+AI 2024 (T) that a run can fill in, and those that it cannot.\n\n\
+             | item | content |\n| --- | --- |\n",
+            config.image.resize,
+            pixels = config.image.pixels,
+        );
+        let open = || OPEN.to_owned();
+        let weights =
+            "weights in weights.safetensors, every setting in config.json, each cell's side in split.csv";
+        let items: [(&str, String); 19] = [
+            ("Intended use and objectives (S3, S4; T3, T4)", open()),
+            ("Source of the data, setting, dates (S5, S8; T5)", format!("{learned_from} {OPEN}")),
+            ("Eligibility and recruitment of patients (S6, S7, S9; T6)", open()),
+            (
+                "Preparation of the data (T7)",
+                format!("stretched to {0}x{0} px (`{1}`)", config.image.pixels, config.image.resize),
+            ),
+            ("Index test and predictors (S10a; T9)", format!("this model on one picture; {weights}")),
+            (
+                "Reference standard, and who applied it (S10b, S11; T8)",
+                format!("the folder that a cell lies in; {OPEN}"),
+            ),
+            (
+                "Cut-off, and how it was chosen (S12a; T15)",
+                self.threshold.map_or_else(
+                    || "the most probable class".to_owned(),
+                    |threshold| threshold_note(positive, threshold),
+                ),
+            ),
+            ("Blinding of readers (S13)", open()),
+            (
+                "Methods for estimating accuracy (S14; T12)",
+                format!(
+                    "confusion matrix and ROC curve; 95 % intervals by a bootstrap over {} patients with {} resamples",
+                    assessment.n_patients, assessment.intervals.bootstrap.resamples
+                ),
+            ),
+            ("Indeterminate results (S15)", "a patient who is undecided counts as an error".to_owned()),
+            (
+                "Missing data (S16; T11)",
+                format!("{} cells judged are of no known patient", assessment.cells_without_patient),
+            ),
+            (
+                "Sample size (S18; T10)",
+                format!("{} cells judged, of {} patients; {OPEN}", figures.n, assessment.n_patients),
+            ),
+            ("Class imbalance (T13)", "classes as they are in the data; none weighted".to_owned()),
+            ("Training against evaluation (T16)", protocol_note(config.split.protocol).to_owned()),
+            ("Participants and their flow (S19-S22; T20)", open()),
+            (
+                "Cross tabulation and performance (S23, S24; T23)",
+                format!(
+                    "figures above; rows true, columns called, in the order {}: {:?}",
+                    figures.classes.join(", "),
+                    Vec::<Vec<u64>>::from(figures.confusion.clone())
+                ),
+            ),
+            ("Model (T21, T22)", format!("{:?}, `{}` recipe", config.model, config.recipe)),
+            ("Fairness, limits, use in practice (S25-S27; T14, T24-T27)", open()),
+            ("Ethics, registration, protocol, funding, involvement (S28-S30; T17-T19)", open()),
+        ];
+        for (item, content) in items {
+            card += &format!("| {item} | {} |\n", content.replace('|', "\\|"));
+        }
+        card += &format!("\n## How it was made\n\n```\n{command}\n```\n\n| | |\n| --- | --- |\n");
+        for [name, value] in &self.made {
+            card += &format!("| {name} | {} |\n", value.replace('|', "\\|"));
+        }
+        card
+    }
+}

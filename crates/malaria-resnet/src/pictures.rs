@@ -1,0 +1,92 @@
+//! Cells as pictures for a report: mistakes with what spoke for them, and what augmentation makes of cells.
+
+use std::path::Path;
+
+use image::RgbImage;
+use malaria_augment::{Draw, apply, draw};
+use malaria_dataset::Cells;
+use malaria_report::{Picture, heat_overlay};
+use malaria_train::{CellTensors, TrainConfig};
+use tch::{Kind, TchError, Tensor};
+
+use crate::{Classifier, Result, predictions::most_probable, report::percent, threshold::Said};
+
+/// Mistakes shown as pictures.
+pub(crate) const MISTAKES_SHOWN: usize = 24;
+
+/// Positions of the cells called wrong, the one of which its own class was thought least probable first.
+pub(crate) fn worst_mistakes(said: Said<'_>) -> Vec<usize> {
+    let rows: Vec<&[f64]> = said.probabilities.chunks_exact(said.classes.len()).collect();
+    let mut wrong: Vec<usize> =
+        (0..rows.len()).filter(|&i| most_probable(rows[i]) != said.truth[i]).collect();
+    wrong.sort_by(|&a, &b| rows[a][said.truth[a]].total_cmp(&rows[b][said.truth[b]]));
+    wrong
+}
+
+/// Cell `i` as a picture.
+pub(crate) fn picture(cells: &Cells, i: usize) -> RgbImage {
+    // As long as the bytes of a picture of that side.
+    RgbImage::from_raw(cells.size(), cells.size(), cells.cell(i).to_vec()).unwrap_or_default()
+}
+
+/// A mistake as a picture: the cell, and the same with what spoke for the call laid over it.
+pub(crate) fn mistake(
+    classifier: &Classifier,
+    cell: RgbImage,
+    file: &str,
+    class: usize,
+    row: &[f64],
+) -> Result<Picture> {
+    let called = most_probable(row);
+    let (map, columns) = classifier.evidence(&cell, called)?;
+    let overlay = heat_overlay(&cell, &map, columns);
+    let name = Path::new(file).file_name().map_or_else(|| file.into(), |name| name.to_string_lossy());
+    let classes = &classifier.classes;
+    Ok(Picture {
+        images: vec![cell, overlay],
+        caption: vec![
+            format!("called {} ({})", classes[called], percent(Some(row[called]))),
+            format!("labelled {}", classes[class]),
+            name.into_owned(),
+        ],
+    })
+}
+
+/// Training cells shown with what augmentation makes of them, and how many times each.
+const AUGMENTED_CELLS: usize = 6;
+const AUGMENTED_EPOCHS: u64 = 5;
+
+/// Some training cells, each with what augmentation makes of it in the first epochs.
+pub(crate) fn augmentation_sheet(
+    config: &TrainConfig,
+    cells: &CellTensors,
+    train: &[usize],
+) -> Result<Vec<Picture>> {
+    let step = (train.len() / AUGMENTED_CELLS).max(1);
+    let shown: Vec<usize> = train.iter().copied().step_by(step).take(AUGMENTED_CELLS).collect();
+    let (images, _) = cells.batch(&shown)?;
+    let mut sheets: Vec<Vec<RgbImage>> = pictures(&images)?.into_iter().map(|cell| vec![cell]).collect();
+    for epoch in 0..AUGMENTED_EPOCHS {
+        let draws: Vec<Draw> =
+            shown.iter().map(|&i| draw(&config.augment, config.seed, epoch, i as u64)).collect();
+        let augmented = apply(&images, &draws).map_err(malaria_train::Error::from)?;
+        for (sheet, picture) in sheets.iter_mut().zip(pictures(&augmented)?) {
+            sheet.push(picture);
+        }
+    }
+    Ok(sheets.into_iter().map(|images| Picture { images, caption: Vec::new() }).collect())
+}
+
+/// `[N, 3, H, W]` in [0, 1] as pictures.
+fn pictures(images: &Tensor) -> Result<Vec<RgbImage>> {
+    let read = || -> Result<Vec<u8>, TchError> {
+        let bytes = images.f_mul_scalar(255.0)?.f_round()?.f_to_kind(Kind::Uint8)?;
+        // NCHW => NHWC
+        Vec::<u8>::try_from(bytes.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_flatten(0, -1)?)
+    };
+    let bytes = read().map_err(malaria_train::Error::from)?;
+    let (height, width) = (images.size()[2] as u32, images.size()[3] as u32);
+    // Chunks of exactly one picture.
+    let picture = |bytes: &[u8]| RgbImage::from_raw(width, height, bytes.to_vec()).unwrap_or_default();
+    Ok(bytes.chunks_exact((3 * width * height) as usize).map(picture).collect())
+}

@@ -1,0 +1,276 @@
+//! One run from its first batch to its last file.
+
+use std::{fs, path::PathBuf};
+
+use malaria_dataset::{InputRange, Loaded, Split, Subset, Traits};
+use malaria_metrics::{apply_temperature, fit_temperature};
+use malaria_model::ResNet;
+use malaria_train::{CellTensors, Checkpoints, EpochRecord, Event, Outcome, Subsets, Trainer};
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    ChosenOn, Classifier, Context, DataSummary, Error, ExperimentConfig, Metrics, Progress, Result, RunDir,
+    RunSummary,
+    data::summarise,
+    experiment::{plot, seen_by_init, title},
+    files,
+    model_card::Card,
+    pictures::{MISTAKES_SHOWN, augmentation_sheet, mistake, picture, worst_mistakes},
+    predictions::write_predictions,
+    report::{Report, data_section, protocol_note},
+    threshold::{Labelled, Said},
+};
+
+/// A run whose data is in memory and whose folder is ours.
+pub(crate) struct Session<'a> {
+    pub(crate) config: ExperimentConfig,
+    pub(crate) run: RunDir,
+    pub(crate) loaded: &'a Loaded,
+    pub(crate) split: Split,
+    /// Index of the positive class.
+    pub(crate) positive: usize,
+    pub(crate) context: Context<'a>,
+}
+
+impl Session<'_> {
+    /// Trains `model`, or goes on where a checkpoint was left, and judges what comes of it.
+    pub(crate) fn run(self, model: ResNet, resumed: bool) -> Result<RunSummary> {
+        let Context { stop, listener, .. } = self.context;
+        let device = model.device();
+        let seen_by_init = seen_by_init(&self.config, self.loaded, &self.split.test)?;
+        let drawn = self.config.data.is_none();
+        let data = summarise(self.loaded, &self.split, drawn, seen_by_init);
+        listener(Progress::Data(&data));
+        let parameters = model.trainable_count();
+
+        let mut trainer = Trainer::new(self.config.train.clone(), model)?;
+        let checkpoints = Checkpoints::new(self.run.path(), &self.identity()?);
+        let mut passed_over = Vec::new();
+        if resumed && checkpoints.exist() {
+            passed_over = trainer.resume(&checkpoints)?;
+        }
+        let mut history = trainer.history().to_vec();
+        let device_name = malaria_libtorch::describe(device);
+        listener(Progress::Model { device: &device_name, parameters, epochs_done: history.len() });
+        for reason in passed_over {
+            listener(Progress::Training(&Event::CheckpointPassedOver { reason }));
+        }
+        let labels: Vec<usize> = self.loaded.index.samples.iter().map(|sample| sample.class).collect();
+        let cells = CellTensors::new(&self.loaded.cells, &labels, device)?;
+        let subsets = Subsets { train: &self.split.train, validation: &self.split.validation };
+
+        // The listener cannot fail; what goes wrong in it is looked at after the call.
+        let mut written = Ok(());
+        let outcome = trainer.run(&cells, subsets, &checkpoints, stop, &mut |event| {
+            if let Event::EpochEnded { record, .. } = event {
+                history.push(record.clone());
+                if written.is_ok() {
+                    written = self.write_history(&history);
+                }
+            }
+            listener(Progress::Training(event));
+        })?;
+        written?;
+
+        let kept = trainer.kept();
+        let classes = self.loaded.index.classes.clone();
+        let mut classifier = Classifier {
+            model: trainer.into_model()?,
+            classes,
+            positive: self.positive,
+            image: self.config.image,
+            input: None,
+            threshold: None,
+            temperature: None,
+            flips: false,
+        };
+        let mut files = vec![self.run.config_path(), self.run.split_path(), checkpoints.path()];
+        if !history.is_empty() {
+            self.write_history(&history)?;
+            files.extend([self.run.history_path(), self.run.plot_path()]);
+        }
+        let metrics = match kept {
+            Some(_) if outcome != Outcome::Interrupted && self.split.test.is_empty() => {
+                self.adjust(&mut classifier, &cells)?;
+                classifier.save(&self.run.weights_path())?;
+                files.push(self.run.weights_path());
+                None
+            }
+            Some(kept) if outcome != Outcome::Interrupted => {
+                self.adjust(&mut classifier, &cells)?;
+                classifier.save(&self.run.weights_path())?;
+                let seen = self.test(&classifier, &cells)?;
+                let sides = self.split.sides(self.loaded.index.samples.len());
+                let labelled = Labelled::new(&self.loaded.index, &self.split.test);
+                let said = Said::new(&classifier, &labelled, &seen);
+                // Under the random split, other cells of the same patients were learned from.
+                let assessment = said.assess(classifier.threshold, data.shared_patients == 0)?;
+                let tested = (said.figures(classifier.threshold)?, assessment);
+                let metrics = Metrics {
+                    test_cells_seen_by_init: seen_by_init,
+                    threshold: classifier.threshold,
+                    temperature: classifier.temperature,
+                    n_left_out: sides.iter().filter(|side| side.is_none()).count(),
+                    ..Metrics::new(&self.config, &self.split, self.context.command, kept, &history, tested)
+                };
+                files.extend([self.run.weights_path(), self.run.predictions_path(), self.run.metrics_path()]);
+                files.push(self.report(&classifier, said, &metrics, &history, &data, &cells)?);
+                files.push(self.model_card(&metrics, &data)?);
+                // Last: a run with figures is a finished one.
+                files::write_json(&self.run.metrics_path(), &metrics)?;
+                Some(metrics)
+            }
+            _ => None,
+        };
+        Ok(RunSummary { run: self.run, outcome, metrics, files })
+    }
+}
+
+impl Session<'_> {
+    /// A hash of everything that decides which weights come out: a checkpoint of other settings or other data must not
+    /// be gone on from. Device, threads and the place of the data folder may change.
+    fn identity(&self) -> Result<String> {
+        let ExperimentConfig { split, image, model, train, init, .. } = &self.config;
+        let settings = serde_json::to_vec(&(split, image, model, train, init));
+        let settings = settings.map_err(|error| self.run.error(&error.to_string()))?;
+        let path = self.run.split_path();
+        let cells = fs::read(&path).map_err(Error::io("read", &path))?;
+        let hash = Sha256::new().chain_update(settings).chain_update(cells).finalize();
+        Ok(hash.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    fn write_history(&self, history: &[EpochRecord]) -> Result<()> {
+        files::write_csv(&self.run.history_path(), history)?;
+        plot(history, &self.config, &self.run.plot_path())
+    }
+
+    /// Sets what the classifier is to know of its training cells, and by the validation set the temperature, if the settings
+    /// ask for one, and the threshold.
+    fn adjust(&self, classifier: &mut Classifier, cells: &CellTensors) -> Result<()> {
+        let pictures = &self.loaded.cells;
+        let traits: Vec<Traits> =
+            self.split.train.par_iter().map(|&i| Traits::of(&picture(pictures, i))).collect();
+        classifier.input = InputRange::of(&traits);
+        let validation = &self.split.validation;
+        if validation.is_empty() {
+            return Ok(());
+        }
+        let mut probabilities = classifier.probabilities(cells, validation, &mut |_| {})?;
+        let labelled = Labelled::new(&self.loaded.index, validation);
+        let classes = classifier.classes.len();
+        if self.config.calibrate {
+            classifier.temperature = fit_temperature(&labelled.truth, &probabilities, classes)?;
+            if let Some(temperature) = classifier.temperature {
+                probabilities = apply_temperature(&probabilities, classes, temperature)?;
+            }
+        }
+        let said = Said::new(classifier, &labelled, &probabilities);
+        classifier.threshold = said.threshold(self.config.threshold, ChosenOn::Validation)?;
+        Ok(())
+    }
+
+    /// The one look at the test set.
+    fn test(&self, classifier: &Classifier, cells: &CellTensors) -> Result<Vec<f64>> {
+        let test = &self.split.test;
+        let total = test.len();
+        let listener = self.context.listener;
+        let seen =
+            classifier.probabilities(cells, test, &mut |done| listener(Progress::Testing { done, total }))?;
+        let index = &self.loaded.index;
+        write_predictions(&self.run.predictions_path(), classifier, index, test, Some(Subset::Test), &seen)?;
+        Ok(seen)
+    }
+
+    /// Writes the model card; gives its path.
+    fn model_card(&self, metrics: &Metrics, data: &DataSummary) -> Result<PathBuf> {
+        let card = Card {
+            config: &self.config,
+            figures: &metrics.test,
+            assessment: &metrics.assessment,
+            threshold: metrics.threshold.as_ref(),
+            judged_on: format!(
+                "On the run's test set, {} cells of {} patients.",
+                metrics.n_test, metrics.assessment.n_patients
+            ),
+            learned_from: learned_from(data),
+            made: metrics.made(),
+            command: &metrics.command,
+        };
+        let path = self.run.model_card_path();
+        files::write(&path, card.markdown().as_bytes())?;
+        Ok(path)
+    }
+
+    /// Writes the report of the test set; gives its path.
+    fn report(
+        &self,
+        classifier: &Classifier,
+        said: Said<'_>,
+        metrics: &Metrics,
+        history: &[EpochRecord],
+        data: &DataSummary,
+        cells: &CellTensors,
+    ) -> Result<PathBuf> {
+        let Loaded { index, cells: pictures, .. } = self.loaded;
+        let worst = worst_mistakes(said).into_iter().take(MISTAKES_SHOWN);
+        let mistakes = worst.map(|i| {
+            let row = &said.probabilities[i * said.classes.len()..(i + 1) * said.classes.len()];
+            let sample = self.split.test[i];
+            mistake(classifier, picture(pictures, sample), &index.samples[sample].path, said.truth[i], row)
+        });
+        let report = Report {
+            title: title(&self.config),
+            summary: test_words(metrics),
+            said,
+            figures: &metrics.test,
+            assessment: &metrics.assessment,
+            threshold: metrics.threshold,
+            history,
+            mistakes: mistakes.collect::<Result<_>>()?,
+            augmentation: augmentation_sheet(&self.config.train, cells, &self.split.train)?,
+            more: vec![data_section(data)],
+            made: metrics.made(),
+            command: metrics.command.clone(),
+        };
+        report.write(self.run.path())
+    }
+}
+
+/// What a run has learned from, in words.
+fn learned_from(data: &DataSummary) -> String {
+    let cells = |subset: Subset| {
+        let found = data.subsets.iter().find(|summary| summary.subset == subset);
+        found.map_or((0, 0), |summary| (summary.cells.iter().sum(), summary.patients))
+    };
+    let ((train, patients), (validation, _)): ((usize, usize), (usize, usize)) =
+        (cells(Subset::Train), cells(Subset::Validation));
+    format!(
+        "It has learned from {train} cells of {patients} patients; {validation} more chose the epoch and the threshold. split.csv \
+         names every cell."
+    )
+}
+
+/// Who was tested by a run, and how.
+fn test_words(metrics: &Metrics) -> Vec<String> {
+    let mut words = vec![
+        format!(
+            "Test set: {} cells of {} patients; {} cells were learned from, and {} chose the epoch and the threshold.",
+            metrics.n_test, metrics.assessment.n_patients, metrics.n_train, metrics.n_validation
+        ),
+        format!("Protocol: {}.", protocol_note(metrics.protocol)),
+    ];
+    if metrics.drawn_cells {
+        words.push("These cells are drawn: the figures say nothing about malaria.".to_owned());
+    }
+    if metrics.n_left_out > 0 {
+        words.push(format!("{} cells were left out of the training set on request.", metrics.n_left_out));
+    }
+    if metrics.test_cells_seen_by_init > 0 {
+        words.push(format!(
+            "The weights that training started from had learned from {} of the test cells: the figures are too good.",
+            metrics.test_cells_seen_by_init
+        ));
+    }
+    words
+}

@@ -1,0 +1,110 @@
+use malaria_dataset::Index;
+use malaria_metrics::{OperatingPoint, Summary, Target, choose_threshold, evaluate_at, one_vs_rest};
+use serde::{Deserialize, Serialize};
+
+use crate::{Classifier, Result};
+
+/// Specificity of the published figure by patient (Rajaraman et al. 2018), at which sensitivities are compared.
+pub(crate) const PUBLISHED_SPECIFICITY: f64 = 0.972;
+
+/// From which probability of the positive class on a cell is called positive, and how that was chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Threshold {
+    /// What it had to reach.
+    pub target: Target,
+    /// The cells it was chosen on.
+    pub chosen_on: ChosenOn,
+    /// The threshold itself, and what it gives on those cells.
+    #[serde(flatten)]
+    pub point: OperatingPoint,
+    /// How alike the false alarms of one patient are on those cells, from 0 to 1: their intra-patient correlation, 0 where no
+    /// patient is known.
+    pub false_positive_correlation: f64,
+}
+
+/// Which cells a threshold was chosen on. None of them was learned from by the model that spoke of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChosenOn {
+    /// The run's validation set.
+    Validation,
+    /// Every cell, each judged by the model of a cross-validation that has not learned from it.
+    OutOfFold,
+}
+
+/// What is known of some cells of a data folder.
+pub(crate) struct Labelled<'a> {
+    /// Their classes.
+    pub(crate) truth: Vec<usize>,
+    /// Whose they are.
+    pub(crate) patients: Vec<Option<&'a str>>,
+}
+
+impl<'a> Labelled<'a> {
+    pub(crate) fn new(index: &'a Index, indices: &[usize]) -> Self {
+        let samples = || indices.iter().map(|&i| &index.samples[i]);
+        Self {
+            truth: samples().map(|sample| sample.class).collect(),
+            patients: samples().map(|sample| sample.patient.as_deref()).collect(),
+        }
+    }
+}
+
+/// What one cell's class and the model's probabilities of it are, for many cells.
+#[derive(Clone, Copy)]
+pub(crate) struct Said<'a> {
+    /// True classes, `[N]`.
+    pub(crate) truth: &'a [usize],
+    /// `[N, classes]`, row by row.
+    pub(crate) probabilities: &'a [f64],
+    pub(crate) classes: &'a [String],
+    /// Index of the positive class.
+    pub(crate) positive: usize,
+    /// Whose cell each is, `[N]`; `None` where nobody knows.
+    pub(crate) patients: &'a [Option<&'a str>],
+}
+
+impl<'a> Said<'a> {
+    /// What `classifier` says of `cells`.
+    pub(crate) fn new(classifier: &'a Classifier, cells: &'a Labelled<'a>, probabilities: &'a [f64]) -> Self {
+        Self {
+            truth: &cells.truth,
+            probabilities,
+            classes: &classifier.classes,
+            positive: classifier.positive,
+            patients: &cells.patients,
+        }
+    }
+
+    /// The place on the ROC curve that reaches `target` best; `None` where cells are of one class only, or no
+    /// threshold reaches it.
+    pub(crate) fn operating_point(self, target: Target) -> Result<Option<OperatingPoint>> {
+        let (is_positive, scores) =
+            one_vs_rest(self.truth, self.probabilities, self.classes.len(), self.positive)?;
+        match choose_threshold(&is_positive, &scores, target) {
+            Ok(point) => Ok(Some(point)),
+            Err(
+                malaria_metrics::Error::ClassAbsent { .. } | malaria_metrics::Error::TargetOutOfReach { .. },
+            ) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Every figure, those at `threshold` among them.
+    pub(crate) fn figures(self, threshold: Option<Threshold>) -> Result<Summary> {
+        let Said { truth, probabilities, classes, positive, .. } = self;
+        let mut figures = malaria_metrics::evaluate(truth, probabilities, classes, positive)?;
+        if let Some(Threshold { point, .. }) = threshold {
+            let at = evaluate_at(truth, probabilities, classes, positive, point.threshold)?;
+            figures.at_threshold = Some(at);
+        }
+        Ok(figures)
+    }
+
+    /// The threshold for `target`, as [`Said::operating_point`] finds it.
+    pub(crate) fn threshold(self, target: Target, chosen_on: ChosenOn) -> Result<Option<Threshold>> {
+        let Some(point) = self.operating_point(target)? else { return Ok(None) };
+        let false_positive_correlation = self.false_positive_correlation(point.threshold)?;
+        Ok(Some(Threshold { target, chosen_on, point, false_positive_correlation }))
+    }
+}

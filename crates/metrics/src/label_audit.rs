@@ -1,0 +1,72 @@
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::{check, summary::argmax};
+
+/// A sample whose label the model contradicts.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Contradiction {
+    /// Position of the sample.
+    pub sample: usize,
+    /// The class that it is labelled.
+    pub labelled: usize,
+    /// The class that the model takes it for.
+    pub suggested: usize,
+    /// Probability of the labelled class, in `[0, 1]`: the lower, the stronger the contradiction.
+    pub probability_of_label: f64,
+}
+
+/// Samples that are probably labelled wrongly, the most suspect first, by confident learning.
+///
+/// `probabilities` `[N, C]`, row by row, have to come from models that have not learned from the sample (out of
+/// fold), or else they repeat its `truth` `[N]`. A sample counts as a class if the probability of that class is at least the mean
+/// probability of it among the samples labelled so; of several such classes the most probable one is taken. It is listed where that is
+/// another class than its label, unless the label is the most probable class after all. Samples are ranked by the probability of their label (cleanlab's self-confidence).
+///
+/// A listed sample may be labelled rightly and merely be hard: this is a list for a person to look through, not one of
+/// samples to drop.
+///
+/// Source: C. Northcutt et al., "Confident learning: estimating uncertainty in dataset labels", Journal of Artificial
+/// Intelligence Research 70 (2021); as cleanlab's `find_label_issues(filter_by="confident_learning")`.
+///
+/// ```
+/// let truth = [0, 0, 0, 1, 1, 1];
+/// let probabilities = [0.9, 0.1, 0.8, 0.2, 0.05, 0.95, 0.1, 0.9, 0.2, 0.8, 0.45, 0.55];
+/// let suspects = malaria_metrics::label_audit(&truth, &probabilities, 2)?;
+/// assert_eq!(suspects.len(), 1);
+/// assert_eq!((suspects[0].sample, suspects[0].suggested), (2, 1));
+/// # Ok::<(), malaria_metrics::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`evaluate`](crate::evaluate).
+pub fn label_audit(truth: &[usize], probabilities: &[f64], classes: usize) -> Result<Vec<Contradiction>> {
+    check::probabilities(truth, probabilities, classes)?;
+    let rows: Vec<&[f64]> = probabilities.chunks_exact(classes).collect();
+    // A class that nothing is labelled has no mean, and nothing counts as it.
+    let thresholds: Vec<f64> = (0..classes)
+        .map(|class| {
+            let own = rows.iter().zip(truth).filter(|(_, label)| **label == class);
+            let own: Vec<f64> = own.map(|(row, _)| row[class]).collect();
+            if own.is_empty() { f64::INFINITY } else { own.iter().sum::<f64>() / own.len() as f64 }
+        })
+        .collect();
+    let counts_as = |row: &[f64]| {
+        let confident = (0..classes).filter(|&class| row[class] >= thresholds[class]);
+        // The first of equals.
+        confident.reduce(|best, class| if row[class] > row[best] { class } else { best })
+    };
+    let mut found: Vec<Contradiction> = (0..rows.len())
+        .filter_map(|sample| {
+            let labelled = truth[sample];
+            let suggested = counts_as(rows[sample]).filter(|&class| class != labelled)?;
+            if argmax(rows[sample]) == labelled {
+                return None;
+            }
+            let probability_of_label = rows[sample][labelled];
+            Some(Contradiction { sample, labelled, suggested, probability_of_label })
+        })
+        .collect();
+    found.sort_by(|a, b| a.probability_of_label.total_cmp(&b.probability_of_label));
+    Ok(found)
+}

@@ -1,0 +1,381 @@
+//! From calls of cells to a call of the patient.
+
+use std::collections::BTreeMap;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::beta_binomial::{BetaBinomial, root};
+use crate::check;
+use crate::error::{Error, Result};
+use crate::interval::{Interval, wilson_interval};
+
+/// Some cells of one patient: how many there are, and how many of them were called positive.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Called {
+    /// Cells looked at.
+    pub cells: u64,
+    /// Those of them that were called positive.
+    pub positive: u64,
+}
+
+/// The labelled cells of one patient.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PatientCells {
+    /// Who.
+    pub patient: String,
+    /// Cells labelled infected.
+    pub infected: Called,
+    /// Cells labelled uninfected.
+    pub uninfected: Called,
+}
+
+impl PatientCells {
+    /// All cells together.
+    pub fn all(&self) -> Called {
+        let Self { infected, uninfected, .. } = self;
+        Called { cells: infected.cells + uninfected.cells, positive: infected.positive + uninfected.positive }
+    }
+}
+
+/// Gathers cells by patient, patients in the order of their names. `patients`, `infected` (the label) and `positive` (the
+/// call) have one value a cell.
+///
+/// # Errors
+/// Lengths that differ.
+pub fn by_patient<S: AsRef<str>>(
+    patients: &[S],
+    infected: &[bool],
+    positive: &[bool],
+) -> Result<Vec<PatientCells>> {
+    check::length("labels", patients.len(), infected.len())?;
+    check::length("calls", patients.len(), positive.len())?;
+    let mut found: BTreeMap<&str, [Called; 2]> = BTreeMap::new();
+    for ((patient, &infected), &positive) in patients.iter().zip(infected).zip(positive) {
+        let called = &mut found.entry(patient.as_ref()).or_default()[usize::from(infected)];
+        called.cells += 1;
+        called.positive += u64::from(positive);
+    }
+    let cells = found.into_iter().map(|(patient, [uninfected, infected])| PatientCells {
+        patient: patient.to_owned(),
+        infected,
+        uninfected,
+    });
+    Ok(cells.collect())
+}
+
+/// How alike the calls of one patient's cells are: the correlation of any two of them, in `[0, 1]`. 0 where patients differ
+/// by no more than chance, where there is one patient only, or where no two cells are of one patient.
+///
+/// Source: the analysis-of-variance estimator, as in M. S. Ridout et al., "Estimating intraclass correlation for binary
+/// data", Biometrics 55 (1999).
+pub fn intra_patient_correlation(patients: &[Called]) -> f64 {
+    let patients: Vec<(f64, f64)> = patients
+        .iter()
+        .filter(|called| called.cells > 0)
+        .map(|called| (called.cells as f64, called.positive as f64))
+        .collect();
+    let count = patients.len() as f64;
+    let total: f64 = patients.iter().map(|(cells, _)| cells).sum();
+    if count < 2.0 || total <= count {
+        return 0.0;
+    }
+    let positive: f64 = patients.iter().map(|(_, positive)| positive).sum();
+    let squares: f64 = patients.iter().map(|(cells, positive)| positive * positive / cells).sum();
+    let between = (squares - positive * positive / total) / (count - 1.0);
+    let within = (positive - squares) / (total - count);
+    let size = (total - patients.iter().map(|(cells, _)| cells * cells).sum::<f64>() / total) / (count - 1.0);
+    let correlation = (between - within) / (between + (size - 1.0) * within);
+    // 0 / 0 where every cell is called alike.
+    if correlation.is_nan() { 0.0 } else { correlation.clamp(0.0, 1.0) }
+}
+
+/// How patients are called from the calls of their cells.
+///
+/// A model calls some uninfected cells positive, in some patients more than in others. So a share of positive calls means
+/// something only against that rate and its spread.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PatientRule {
+    /// Share of infected cells that the model calls positive, in `[0, 1]`.
+    pub sensitivity: f64,
+    /// Share of uninfected cells that it calls positive, below `sensitivity`.
+    pub false_positive_rate: f64,
+    /// [`intra_patient_correlation`] of the false alarms, in `[0, 1)`: how much that share differs between patients.
+    pub correlation: f64,
+    /// Level of intervals and calls, in `[0, 1)`.
+    pub confidence: f64,
+    /// The share of infected cells that has to be excluded before a patient is called negative, in `(0, 1]`.
+    pub relevant_share: f64,
+}
+
+/// What a patient is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PatientCall {
+    /// More positive cells than false alarms explain.
+    Positive,
+    /// No more than false alarms explain, and fewer than the relevant share would give.
+    Negative,
+    /// Neither: more cells are needed, or a better model.
+    Undecided,
+}
+
+/// What the calls of a patient's cells come to.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct PatientResult {
+    /// The cells.
+    pub called: Called,
+    /// Share of the cells called positive.
+    pub positive_share: f64,
+    /// Estimated share of infected cells (the parasitaemia): the positive share less the false alarms, for the infected cells
+    /// that are missed, cut off at 0 and 1.
+    pub infected_share: f64,
+    /// Interval of that share.
+    pub interval: Interval,
+    /// The call.
+    pub call: PatientCall,
+}
+
+impl PatientRule {
+    /// Refuses a rule that nobody can be called by.
+    ///
+    /// # Errors
+    /// A value out of its range, or a false positive rate that is not below the sensitivity.
+    pub fn check(&self) -> Result<()> {
+        check::fraction(|| "sensitivity".into(), self.sensitivity)?;
+        check::fraction(|| "false positive rate".into(), self.false_positive_rate)?;
+        for (what, value) in [("correlation", self.correlation), ("confidence", self.confidence)] {
+            if !(0.0..1.0).contains(&value) {
+                return Err(Error::OutOfRange { what: format!("{what} (below 1)"), value, range: 0.0..=1.0 });
+            }
+        }
+        if !(self.relevant_share > 0.0 && self.relevant_share <= 1.0) {
+            let (what, value) = ("relevant share (above 0)".to_owned(), self.relevant_share);
+            return Err(Error::OutOfRange { what, value, range: 0.0..=1.0 });
+        }
+        if self.false_positive_rate >= self.sensitivity {
+            let (false_positive_rate, sensitivity) = (self.false_positive_rate, self.sensitivity);
+            return Err(Error::SaysNothing { false_positive_rate, sensitivity });
+        }
+        Ok(())
+    }
+
+    /// Calls a patient from the calls of some of their cells.
+    ///
+    /// The estimate is Rogan and Gladen's ("Estimating prevalence from the results of a screening test", American Journal of
+    /// Epidemiology 107, 1978). Its interval is that of a beta-binomial count with the rule's correlation, by both tails (Clopper and
+    /// Pearson's where there is no correlation); sensitivity and false positive rate are taken as known.
+    ///
+    /// ```
+    /// use malaria_metrics::{Called, PatientCall, PatientRule};
+    ///
+    /// let rule = PatientRule {
+    ///     sensitivity: 0.95,
+    ///     false_positive_rate: 0.03,
+    ///     correlation: 0.0,
+    ///     confidence: 0.95,
+    ///     relevant_share: 0.05,
+    /// };
+    /// let call = |positive| rule.judge(Called { cells: 200, positive }).map(|result| result.call);
+    /// assert_eq!(call(40)?, PatientCall::Positive);
+    /// assert_eq!(call(10)?, PatientCall::Undecided);
+    /// assert_eq!(call(2)?, PatientCall::Negative);
+    /// # Ok::<(), malaria_metrics::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`PatientRule::check`]; no cell, or more positive cells than cells.
+    pub fn judge(&self, called: Called) -> Result<PatientResult> {
+        self.check()?;
+        let call = self.call(called)?;
+        let Called { cells, positive } = called;
+        let positive_share = positive as f64 / cells as f64;
+        let rates = BetaBinomial::rates(cells, positive, self.correlation, self.confidence);
+        Ok(PatientResult {
+            called,
+            positive_share,
+            infected_share: self.infected(positive_share),
+            interval: Interval { low: self.infected(rates.low), high: self.infected(rates.high) },
+            call,
+        })
+    }
+
+    /// The smallest share of infected cells of which a patient is called positive with the probability `power`, when
+    /// `cells` cells are looked at; `None` where that is not reached even if all are infected.
+    ///
+    /// # Errors
+    /// As [`PatientRule::check`]; no cell; a power outside `[0, 1]`.
+    pub fn detection_limit(&self, cells: u64, power: f64) -> Result<Option<f64>> {
+        self.check()?;
+        check::fraction(|| "power".into(), power)?;
+        if cells == 0 {
+            return Err(Error::Empty);
+        }
+        let Some(needed) = self.count_needed(cells) else { return Ok(None) };
+        let reached = |share: f64| self.count(cells, self.rate_at(share)).at_least(needed);
+        if reached(1.0) < power {
+            return Ok(None);
+        }
+        Ok(Some(root(|share| reached(share) - power)))
+    }
+
+    /// [`judge`](Self::judge) without the interval, by the same tails.
+    fn call(&self, called: Called) -> Result<PatientCall> {
+        let Called { cells, positive } = called;
+        if cells == 0 {
+            return Err(Error::Empty);
+        }
+        if positive > cells {
+            return Err(Error::TooManySuccesses { successes: positive, trials: cells });
+        }
+        let tail = (1.0 - self.confidence) / 2.0;
+        // The interval's lower end is above 0, or its upper end below the relevant share.
+        if self.count(cells, self.false_positive_rate).at_least(positive) < tail {
+            return Ok(PatientCall::Positive);
+        }
+        if self.count(cells, self.rate_at(self.relevant_share)).at_most(positive) < tail {
+            return Ok(PatientCall::Negative);
+        }
+        Ok(PatientCall::Undecided)
+    }
+
+    /// The fewest positive cells of `cells` that make a patient positive; `None` where not even all do.
+    fn count_needed(&self, cells: u64) -> Option<u64> {
+        let alarms = self.count(cells, self.false_positive_rate);
+        let tail = (1.0 - self.confidence) / 2.0;
+        let mut probability = 0.0;
+        let enough = (0..=cells).rev().take_while(|&count| {
+            probability += alarms.probability(count);
+            probability < tail
+        });
+        enough.last()
+    }
+
+    fn count(&self, cells: u64, rate: f64) -> BetaBinomial {
+        BetaBinomial { cells, rate, correlation: self.correlation }
+    }
+
+    /// The share of cells called positive where this share of them is infected.
+    fn rate_at(&self, infected_share: f64) -> f64 {
+        self.false_positive_rate + infected_share * (self.sensitivity - self.false_positive_rate)
+    }
+
+    /// The reverse, cut off at 0 and 1.
+    fn infected(&self, positive_share: f64) -> f64 {
+        let share =
+            (positive_share - self.false_positive_rate) / (self.sensitivity - self.false_positive_rate);
+        share.clamp(0.0, 1.0)
+    }
+}
+
+/// Calls of several patients of the same truth.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Calls {
+    /// Patients called positive.
+    pub positive: u64,
+    /// Patients called negative.
+    pub negative: u64,
+    /// Patients not decided on.
+    pub undecided: u64,
+}
+
+impl Calls {
+    /// All of them.
+    pub fn total(self) -> u64 {
+        self.positive + self.negative + self.undecided
+    }
+
+    fn add(&mut self, call: PatientCall) {
+        match call {
+            PatientCall::Positive => self.positive += 1,
+            PatientCall::Negative => self.negative += 1,
+            PatientCall::Undecided => self.undecided += 1,
+        }
+    }
+}
+
+/// How often patients are called right.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct PatientFigures {
+    /// Calls of patients with at least one infected cell.
+    pub infected: Calls,
+    /// Calls of patients without.
+    pub healthy: Calls,
+    /// Share of the infected patients called positive; an undecided one counts as missed.
+    pub sensitivity: Option<f64>,
+    /// Wilson's 95 % interval of it: patients, unlike cells, are independent.
+    pub sensitivity_interval: Option<Interval>,
+    /// Share of the healthy patients called negative; an undecided one counts as an error.
+    pub specificity: Option<f64>,
+    /// Wilson's 95 % interval of it.
+    pub specificity_interval: Option<Interval>,
+}
+
+impl PatientFigures {
+    fn of(infected: Calls, healthy: Calls) -> Result<Self> {
+        let share =
+            |right: u64, calls: Calls| (calls.total() > 0).then(|| right as f64 / calls.total() as f64);
+        Ok(Self {
+            infected,
+            healthy,
+            sensitivity: share(infected.positive, infected),
+            sensitivity_interval: wilson_interval(infected.positive, infected.total(), 0.95)?,
+            specificity: share(healthy.negative, healthy),
+            specificity_interval: wilson_interval(healthy.negative, healthy.total(), 0.95)?,
+        })
+    }
+}
+
+/// Calls every patient by all of their cells.
+///
+/// # Errors
+/// As [`PatientRule::judge`].
+pub fn patient_figures(rule: &PatientRule, patients: &[PatientCells]) -> Result<PatientFigures> {
+    rule.check()?;
+    let (mut infected, mut healthy) = (Calls::default(), Calls::default());
+    for patient in patients {
+        let side = if patient.infected.cells > 0 { &mut infected } else { &mut healthy };
+        side.add(rule.call(patient.all())?);
+    }
+    PatientFigures::of(infected, healthy)
+}
+
+/// Calls every patient as if `cells` of their cells had been counted with `infected_share` of them infected (rounded to
+/// whole cells), by drawing from the patient's own cells of either kind, with replacement. Data sets hold far more
+/// infected cells than a smear does; this is what a smear would give.
+///
+/// Infected patients need cells of both kinds, and are left out otherwise; the healthy are drawn without infected cells. The draws are a function of
+/// the seed and the patients' order.
+///
+/// # Errors
+/// As [`PatientRule::check`]; no cell, a share outside `[0, 1]`.
+pub fn resampled_patient_figures(
+    rule: &PatientRule,
+    patients: &[PatientCells],
+    infected_share: f64,
+    cells: u64,
+    seed: u64,
+) -> Result<PatientFigures> {
+    rule.check()?;
+    check::fraction(|| "share of infected cells".into(), infected_share)?;
+    let (mut infected, mut healthy) = (Calls::default(), Calls::default());
+    for (stream, patient) in (0..).zip(patients.iter().filter(|patient| patient.uninfected.cells > 0)) {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(stream);
+        let mut draw = |from: Called, count: u64| {
+            let share = from.positive as f64 / from.cells as f64;
+            (0..count).filter(|_| rng.random_bool(share)).count() as u64
+        };
+        let sick = patient.infected.cells > 0;
+        let parasites = if sick { (infected_share * cells as f64).round() as u64 } else { 0 };
+        let mut positive = draw(patient.uninfected, cells - parasites);
+        if parasites > 0 {
+            positive += draw(patient.infected, parasites);
+        }
+        let side = if sick { &mut infected } else { &mut healthy };
+        side.add(rule.call(Called { cells, positive })?);
+    }
+    PatientFigures::of(infected, healthy)
+}

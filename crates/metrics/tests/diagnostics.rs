@@ -1,0 +1,188 @@
+//! DeLong's interval, temperature scaling, the roll-up by patient and the label audit against SciPy, cleanlab and the
+//! definitions. The references come from `fixtures/diagnostics.py`.
+
+use malaria_metrics::{
+    Called, Interval, PatientRule, apply_temperature, delong_interval, fit_temperature,
+    intra_patient_correlation, label_audit, log_loss,
+};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Reference {
+    delong: Vec<DeLong>,
+    temperature: Vec<Temperature>,
+    patients: Vec<Patient>,
+    detection_limits: Vec<Limit>,
+    correlations: Vec<Correlation>,
+    audits: Vec<Audit>,
+}
+
+#[derive(Deserialize)]
+struct DeLong {
+    truth: Vec<bool>,
+    scores: Vec<f64>,
+    confidence: f64,
+    interval: [f64; 2],
+}
+
+#[derive(Deserialize)]
+struct Temperature {
+    truth: Vec<usize>,
+    classes: usize,
+    probabilities: Vec<f64>,
+    temperature: f64,
+    loss: f64,
+    calibrated: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+struct Patient {
+    rule: [f64; 4],
+    cells: u64,
+    positive: u64,
+    infected_share: f64,
+    interval: [f64; 2],
+}
+
+#[derive(Deserialize)]
+struct Limit {
+    rule: [f64; 4],
+    cells: u64,
+    limit: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct Correlation {
+    cells: Vec<u64>,
+    positive: Vec<u64>,
+    correlation: f64,
+}
+
+#[derive(Deserialize)]
+struct Audit {
+    truth: Vec<usize>,
+    classes: usize,
+    probabilities: Vec<f64>,
+    found: Vec<usize>,
+}
+
+fn reference() -> Reference {
+    serde_json::from_str(include_str!("fixtures/diagnostics.json")).unwrap()
+}
+
+#[track_caller]
+fn same(what: &str, ours: f64, theirs: f64, tolerance: f64) {
+    assert!((ours - theirs).abs() <= tolerance, "{what}: {ours}, expected {theirs}");
+}
+
+#[track_caller]
+fn same_interval(what: &str, ours: Interval, theirs: [f64; 2], tolerance: f64) {
+    same(&format!("{what}, low"), ours.low, theirs[0], tolerance);
+    same(&format!("{what}, high"), ours.high, theirs[1], tolerance);
+}
+
+fn rule([sensitivity, false_positive_rate, correlation, confidence]: [f64; 4]) -> PatientRule {
+    PatientRule { sensitivity, false_positive_rate, correlation, confidence, relevant_share: 0.05 }
+}
+
+#[test]
+fn delong_intervals_are_those_of_the_definition() {
+    for DeLong { truth, scores, confidence, interval } in reference().delong {
+        let ours = delong_interval(&truth, &scores, confidence).unwrap().unwrap();
+        same_interval(&format!("{} samples at {confidence}", truth.len()), ours, interval, 1e-12);
+    }
+}
+
+#[test]
+fn an_area_without_two_samples_a_class_has_no_interval() {
+    assert_eq!(delong_interval(&[true, false, false], &[0.9, 0.1, 0.2], 0.95).unwrap(), None);
+    assert_eq!(delong_interval(&[true, true], &[0.9, 0.1], 0.95).unwrap(), None);
+    let point = delong_interval(&[true, true, false, false], &[0.9, 0.8, 0.1, 0.2], 0.95).unwrap().unwrap();
+    assert_eq!((point.low, point.high), (1.0, 1.0));
+}
+
+#[test]
+fn temperatures_are_those_of_scipy() {
+    for case in reference().temperature {
+        let found = fit_temperature(&case.truth, &case.probabilities, case.classes).unwrap().unwrap();
+        // A minimum is known to the square root of the rounding of its value only; SciPy looks at values.
+        same("temperature", found, case.temperature, 1e-6 * case.temperature);
+        let calibrated = apply_temperature(&case.probabilities, case.classes, found).unwrap();
+        let loss = log_loss(&case.truth, &calibrated, case.classes).unwrap();
+        same("loss", loss, case.loss, 1e-12);
+        for (ours, theirs) in calibrated.iter().zip(case.calibrated) {
+            same("probability", *ours, theirs, 1e-6);
+        }
+    }
+}
+
+#[test]
+fn no_temperature_is_best_where_a_more_extreme_one_always_is_better() {
+    let right = [0.9, 0.1, 0.2, 0.8];
+    assert_eq!(fit_temperature(&[0, 1], &right, 2).unwrap(), None);
+    assert_eq!(fit_temperature(&[1, 0], &right, 2).unwrap(), None);
+    assert!(fit_temperature(&[0, 1, 1], &[1.0, 0.0, 0.2, 0.8, 0.9, 0.1], 2).unwrap().is_some());
+    let unchanged = apply_temperature(&[0.25, 0.75], 2, 1.0).unwrap();
+    same("probability", unchanged[0], 0.25, 1e-15);
+    same("probability", unchanged[1], 0.75, 1e-15);
+    for wrong in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        assert!(apply_temperature(&[0.25, 0.75], 2, wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn shares_of_infected_cells_and_their_intervals_are_those_of_scipy() {
+    for Patient { rule: values, cells, positive, infected_share, interval } in reference().patients {
+        let name = format!("{positive} of {cells} by {values:?}");
+        let ours = rule(values).judge(Called { cells, positive }).unwrap();
+        same(&name, ours.infected_share, infected_share, 1e-12);
+        // Both search the ends to 1e-12 or closer.
+        same_interval(&name, ours.interval, interval, 1e-9);
+    }
+}
+
+#[test]
+fn detection_limits_are_those_of_scipy() {
+    let limits = reference().detection_limits;
+    assert!(limits.iter().any(|case| case.limit.is_none()) && limits.iter().any(|case| case.limit.is_some()));
+    for Limit { rule: values, cells, limit } in limits {
+        let ours = rule(values).detection_limit(cells, 0.95).unwrap();
+        assert_eq!(
+            ours.is_some(),
+            limit.is_some(),
+            "{cells} cells by {values:?}: {ours:?}, expected {limit:?}"
+        );
+        if let (Some(ours), Some(theirs)) = (ours, limit) {
+            same(&format!("{cells} cells by {values:?}"), ours, theirs, 1e-9);
+        }
+    }
+}
+
+#[test]
+fn correlations_are_those_of_the_analysis_of_variance() {
+    for Correlation { cells, positive, correlation } in reference().correlations {
+        let patients: Vec<Called> =
+            cells.iter().zip(&positive).map(|(&cells, &positive)| Called { cells, positive }).collect();
+        same("correlation", intra_patient_correlation(&patients), correlation, 1e-12);
+    }
+    let alike = [Called { cells: 9, positive: 0 }, Called { cells: 4, positive: 0 }];
+    assert_eq!(intra_patient_correlation(&alike), 0.0);
+    let opposite = [Called { cells: 9, positive: 9 }, Called { cells: 4, positive: 0 }];
+    assert_eq!(intra_patient_correlation(&opposite), 1.0);
+    assert_eq!(intra_patient_correlation(&alike[..1]), 0.0);
+    assert_eq!(
+        intra_patient_correlation(&[Called { cells: 1, positive: 1 }, Called { cells: 1, positive: 0 }]),
+        0.0
+    );
+}
+
+#[test]
+fn suspect_labels_are_those_of_cleanlab() {
+    let audits = reference().audits;
+    assert!(audits.iter().all(|audit| !audit.found.is_empty()));
+    for Audit { truth, classes, probabilities, found } in audits {
+        let ours = label_audit(&truth, &probabilities, classes).unwrap();
+        assert_eq!(ours.iter().map(|suspect| suspect.sample).collect::<Vec<_>>(), found);
+        assert!(ours.iter().all(|suspect| suspect.labelled == truth[suspect.sample]));
+    }
+}

@@ -1,0 +1,52 @@
+use image::imageops::{self, FilterType};
+use image::{ImageBuffer, Luma, Rgb, RgbImage};
+
+/// The colour of what speaks for a class: Okabe and Ito's vermilion.
+const HEAT: Rgb<u8> = Rgb([213, 94, 0]);
+/// How much of the picture the strongest heat hides.
+const STRONGEST: f32 = 0.7;
+
+/// `picture` with what speaks for a class laid over it: `map`, row by row with `columns` values a row, is stretched over the
+/// picture and shown relative to its largest value. What speaks against the class (negative values) is left out; a map without a positive value
+/// changes nothing.
+///
+/// # Panics
+/// When `columns` is 0.
+#[must_use]
+pub fn heat_overlay(picture: &RgbImage, map: &[f32], columns: usize) -> RgbImage {
+    let largest = map.iter().copied().fold(0.0, f32::max);
+    let rows = map.len() / columns;
+    if largest <= 0.0 || !largest.is_finite() {
+        return picture.clone();
+    }
+    let coarse = ImageBuffer::<Luma<f32>, _>::from_fn(columns as u32, rows as u32, |x, y| {
+        Luma([(map[y as usize * columns + x as usize] / largest).max(0.0)])
+    });
+    let heat = imageops::resize(&coarse, picture.width(), picture.height(), FilterType::Triangle);
+    RgbImage::from_fn(picture.width(), picture.height(), |x, y| {
+        let hidden = STRONGEST * heat.get_pixel(x, y).0[0].clamp(0.0, 1.0);
+        let mix = |below: u8, above: u8| {
+            (f32::from(below) * (1.0 - hidden) + f32::from(above) * hidden).round() as u8
+        };
+        let below = picture.get_pixel(x, y).0;
+        Rgb([0, 1, 2].map(|channel| mix(below[channel], HEAT.0[channel])))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heat_lies_where_the_map_is_high_and_nothing_is_cold() {
+        let picture = RgbImage::from_pixel(40, 20, Rgb([100, 100, 100]));
+        // Two rows of four values, for a picture that is wider than high: hot at the upper right, cold at the left.
+        let map = [-3.0, 0.0, 0.0, 2.0, -3.0, 0.0, 0.0, 0.0];
+        let overlaid = heat_overlay(&picture, &map, 4);
+        assert_eq!(overlaid.get_pixel(0, 0), &Rgb([100, 100, 100]));
+        assert_eq!(overlaid.get_pixel(39, 0), &Rgb([179, 96, 30]), "100 * 0.3 + 213 * 0.7 = 179.1");
+        let red = |x, y| overlaid.get_pixel(x, y).0[0];
+        assert!(red(39, 0) > red(39, 19) && red(39, 19) == 100 && red(39, 0) > red(30, 0));
+        assert_eq!(heat_overlay(&picture, &[-1.0, 0.0], 2), picture);
+    }
+}
