@@ -62,6 +62,10 @@ def main(run):
 
     worst = 0.0
     for name, ours, theirs in compared:
+        if ours is None:
+            # scikit-learn has a number for what is undefined.
+            print(f"{name:<28} undefined")
+            continue
         difference = abs(ours - theirs)
         worst = max(worst, difference)
         print(f"{name:<28} {ours:<22} {theirs:<22} {difference:.1e}")

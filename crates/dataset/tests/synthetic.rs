@@ -53,10 +53,13 @@ fn one_cell_is_what_it_always_was() {
     let infected = "636481d8ff9a856fba0e5ea53cd6aca8db5f0e9acdf62ec929dbbc5c2a64ea1a".to_owned();
     assert_eq!(
         golden(6),
-        ((140, 115), true, "C6P6ThinF_IMG_20150106_133505_cell_7.png".to_owned(), infected)
+        ((140, 115), true, "C6P6ThinF_drawn42_IMG_20150106_133505_cell_7.png".to_owned(), infected)
     );
     let healthy = "830ac0bb555508f406532176bc39eb91bd20b814a72d705ec341ae3d3e279b79".to_owned();
-    assert_eq!(golden(1), ((163, 153), false, "C1NThinF_IMG_20150101_080000_cell_2.png".to_owned(), healthy));
+    assert_eq!(
+        golden(1),
+        ((163, 153), false, "C1NThinF_drawn42_IMG_20150101_080000_cell_2.png".to_owned(), healthy)
+    );
 }
 
 #[test]
@@ -117,12 +120,12 @@ fn the_folder_is_one_of_the_nihs_kind() {
 
     let number = 8;
     let cell = draw_cell(&SMALL, number).unwrap();
-    assert_eq!(cell.file_name, "C3P3ThinF_IMG_20150103_101426_cell_9.png");
+    assert_eq!(cell.file_name, "C3P3ThinF_drawn7_IMG_20150103_101426_cell_9.png");
     let read = image::open(out.join("Parasitized").join(&cell.file_name)).unwrap();
     assert_eq!(read.to_rgb8(), cell.image);
     let healthy = draw_cell(&SMALL, 1).unwrap();
     assert_eq!((healthy.patient.as_str(), healthy.parasitized), ("C1", false));
-    assert_eq!(healthy.file_name, "C1NThinF_IMG_20150101_080000_cell_2.png");
+    assert_eq!(healthy.file_name, "C1NThinF_drawn7_IMG_20150101_080000_cell_2.png");
 }
 
 #[test]

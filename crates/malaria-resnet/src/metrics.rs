@@ -53,7 +53,7 @@ pub struct Metrics {
     pub n_left_out: usize,
     /// Cells learned from.
     pub n_train: usize,
-    /// Cells that the epoch was chosen on.
+    /// Cells that the threshold was chosen on, and the epoch, where the recipe chooses one.
     pub n_validation: usize,
     /// Cells tested on.
     pub n_test: usize,

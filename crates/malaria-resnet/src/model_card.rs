@@ -4,7 +4,7 @@ use malaria_metrics::Summary;
 
 use crate::{
     Assessment, ExperimentConfig, Threshold, protocol_note,
-    report::{headlines, percent},
+    report::{headlines, percent, positive_share},
     threshold_note,
 };
 
@@ -80,15 +80,16 @@ impl Card<'_> {
             "\n## Intended use and limits\n\n\
              - For research on the classification of single, segmented red blood cells from Giemsa-stained thin smears.\n\
              - It judges cells, not smears: finding and cutting out the cells is not part of it.\n\
-             - Half of the cells it was judged on are infected; in a smear few are, and most positive calls are then false (above).\n\
+             - {infected} of the cells it was judged on are infected; where few are, as in a smear, most positive calls are false (above).\n\
              - Other microscopes, stains, cameras, species and patients than those it has learned from: {OPEN}\n\n\
              ## Data\n\n{learned_from}\n\n\
-             Pictures are stretched to {pixels}x{pixels} px (`{}`), RGB in [0, 1].\n\n\
+             Pictures are brought to {pixels}x{pixels} px (`{}`), RGB in [0, 1].\n\n\
              ## Checklist\n\n\
              Items of STARD 2015 (S) and TRIPOD+AI 2024 (T) that a run can fill in, and those that it cannot.\n\n\
              | item | content |\n| --- | --- |\n",
             config.image.resize,
             pixels = config.image.pixels,
+            infected = percent(positive_share(figures)),
         );
         let open = || OPEN.to_owned();
         let weights =
@@ -99,7 +100,7 @@ impl Card<'_> {
             ("Eligibility and recruitment of patients (S6, S7, S9; T6)", open()),
             (
                 "Preparation of the data (T7)",
-                format!("stretched to {0}x{0} px (`{1}`)", config.image.pixels, config.image.resize),
+                format!("brought to {0}x{0} px (`{1}`)", config.image.pixels, config.image.resize),
             ),
             ("Index test and predictors (S10a; T9)", format!("this model on one picture; {weights}")),
             (
@@ -117,7 +118,8 @@ impl Card<'_> {
             (
                 "Methods for estimating accuracy (S14; T12)",
                 format!(
-                    "confusion matrix and ROC curve; 95 % intervals by a bootstrap over {} patients with {} resamples",
+                    "confusion matrix and ROC curve; 95 % intervals by a bootstrap over {} patients (cells of unknown patients each by \
+                     itself) with {} resamples",
                     assessment.n_patients, assessment.intervals.bootstrap.resamples
                 ),
             ),
@@ -142,7 +144,10 @@ impl Card<'_> {
                 ),
             ),
             ("Model (T21, T22)", format!("{:?}, `{}` recipe", config.model, config.recipe)),
-            ("Fairness, limits, use in practice (S25-S27; T14, T24-T27)", open()),
+            (
+                "Variability, fairness, adverse events, limits, use in practice (S17, S25-S27; T14, T24-T27)",
+                open(),
+            ),
             ("Ethics, registration, protocol, funding, involvement (S28-S30; T17-T19)", open()),
         ];
         for (item, content) in items {

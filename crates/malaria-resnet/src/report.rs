@@ -189,9 +189,10 @@ impl Report<'_> {
             &["Other figures", "Value"],
             more.into_iter().map(|(name, value)| vec![name.to_owned(), value]),
         ));
-        blocks.push(Block::Text(
-            "Predictive values where few cells are infected, as in a smear, rather than about half of them as here:".to_owned(),
-        ));
+        blocks.push(Block::Text(format!(
+            "Predictive values where few cells are infected, as in a smear, rather than {} of them as here:",
+            percent(positive_share(figures))
+        )));
         blocks.push(table(
             &["Infected cells", "A positive call is right in", "A negative call is right in"],
             assessment
@@ -302,6 +303,13 @@ impl Report<'_> {
             ],
             rows,
         ));
+        if self.threshold.is_some_and(|threshold| threshold.chosen_on == ChosenOn::OutOfFold) {
+            blocks.push(Block::Text(
+                "The threshold and these rates were read off the very patients who are called here, which flatters the calls a \
+                 little."
+                    .to_owned(),
+            ));
+        }
         for limit in detection_limits {
             blocks.push(Block::Text(match limit.infected_share {
                 Some(share) => format!(
@@ -310,12 +318,13 @@ impl Report<'_> {
                     percent(Some(share)),
                     (share * limit.cells as f64).ceil(),
                 ),
-                None => format!("{} cells are too few to find any patient in 95 of 100 cases.", limit.cells),
+                None => format!("Of {} cells counted, no share that is infected is found in 95 of 100 cases.", limit.cells),
             }));
         }
         blocks.push(Block::Text(
-            "5,000 is the most cells that the WHO has counted in a thin smear. Counting more cells lowers the limit only as \
-             far as patients are alike in their false alarms."
+"5,000 is the most cells that the WHO has counted in a thin smear. Counting more lowers the limit only as far as \
+             patients are alike in their false alarms. Calls of infected cells are taken to differ between patients as much as false \
+             alarms do, which makes the limits careful ones."
                 .to_owned(),
         ));
         blocks
@@ -328,7 +337,7 @@ impl Report<'_> {
             0 => format!("{total} cells were called wrong; their pictures are not at hand."),
             shown => format!(
                 "{total} cells were called wrong. These are the {shown} that the model was most sure of; in vermilion what spoke \
-                 for its call (Grad-CAM). Some labels of the data set are known to be wrong."
+                 for its call rather than the others (class activation map, as Grad-CAM). Labels may be wrong, too."
             ),
         };
         let mut blocks = vec![Block::Text(words)];
@@ -374,6 +383,12 @@ pub(crate) fn epoch_point(record: &EpochRecord) -> EpochPoint {
         validation_loss: record.validation_loss,
         validation_accuracy: record.validation_accuracy,
     }
+}
+
+/// Share of the cells that are of the positive class.
+pub(crate) fn positive_share(figures: &Summary) -> Option<f64> {
+    let position = figures.classes.iter().position(|class| *class == figures.positive_class)?;
+    Some(figures.confusion.true_counts()[position] as f64 / figures.n as f64)
 }
 
 /// One of the figures that are looked at first.

@@ -104,8 +104,10 @@ impl Session<'_> {
                 let sides = self.split.sides(self.loaded.index.samples.len());
                 let labelled = Labelled::new(&self.loaded.index, &self.split.test);
                 let said = Said::new(&classifier, &labelled, &seen);
-                // Under the random split, other cells of the same patients were learned from.
-                let assessment = said.assess(classifier.threshold, data.shared_patients == 0)?;
+                // Under the random split, other cells of the same patients were learned from; and so they may have been by the
+                // weights that training started from.
+                let new_patients = data.shared_patients == 0 && self.config.init.is_none();
+                let assessment = said.assess(classifier.threshold, new_patients)?;
                 let tested = (said.figures(classifier.threshold)?, assessment);
                 let metrics = Metrics {
                     test_cells_seen_by_init: seen_by_init,
@@ -246,7 +248,7 @@ fn learned_from(data: &DataSummary) -> String {
     let ((train, patients), (validation, _)): ((usize, usize), (usize, usize)) =
         (cells(Subset::Train), cells(Subset::Validation));
     format!(
-        "It has learned from {train} cells of {patients} patients; {validation} more chose the epoch and the threshold. split.csv \
+        "It has learned from {train} cells of {patients} patients; {validation} more were looked at between epochs, to choose by. split.csv \
          names every cell."
     )
 }
@@ -255,7 +257,7 @@ fn learned_from(data: &DataSummary) -> String {
 fn test_words(metrics: &Metrics) -> Vec<String> {
     let mut words = vec![
         format!(
-            "Test set: {} cells of {} patients; {} cells were learned from, and {} chose the epoch and the threshold.",
+            "Test set: {} cells of {} patients; {} cells were learned from, and {} others looked at to choose by.",
             metrics.n_test, metrics.assessment.n_patients, metrics.n_train, metrics.n_validation
         ),
         format!("Protocol: {}.", protocol_note(metrics.protocol)),

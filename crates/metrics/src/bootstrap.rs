@@ -8,6 +8,9 @@ use crate::interval::{Interval, normal_quantile, normal_share};
 use crate::rank::Ranked;
 use crate::{check, summary::argmax, summary::one_vs_rest};
 
+/// Skewness is looked for by leaving out one cluster after the other, or one of so many groups where there are more.
+const MOST_GROUPS: usize = 500;
+
 /// Settings of a bootstrap.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,10 +86,11 @@ where
             figures(&drawn.copied().collect::<Vec<_>>())
         })
         .collect();
-    let without: Vec<[Option<f64>; K]> = (0..members.len())
+    let groups = members.len().min(MOST_GROUPS);
+    let without: Vec<[Option<f64>; K]> = (0..groups)
         .into_par_iter()
         .map(|left_out| {
-            let others = members.iter().enumerate().filter(|(cluster, _)| *cluster != left_out);
+            let others = members.iter().enumerate().filter(|(cluster, _)| cluster % groups != left_out);
             figures(&others.flat_map(|(_, cluster)| cluster).copied().collect::<Vec<_>>())
         })
         .collect();
@@ -115,8 +119,10 @@ fn accelerated(values: &[f64], estimate: f64, without: &[f64], confidence: f64) 
     let tail = (1.0 - confidence) / 2.0;
     let level = |share: f64| {
         let shifted = bias + normal_quantile(share);
-        let level = normal_share(bias + shifted / (1.0 - acceleration * shifted));
-        if level.is_nan() { share } else { level }
+        let stretch = 1.0 - acceleration * shifted;
+        let level = normal_share(bias + shifted / stretch);
+        // Beyond where the formula holds.
+        if level.is_nan() || stretch <= 0.0 { share } else { level }
     };
     Interval { low: quantile(values, level(tail)), high: quantile(values, level(1.0 - tail)) }
 }

@@ -3,6 +3,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::{check, summary::argmax};
 
+/// A probability so little below the mean counts as that: equal ones have a mean that is rounded.
+const ROUNDING: f64 = 1e-6;
+
 /// A sample whose label the model contradicts.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Contradiction {
@@ -20,7 +23,8 @@ pub struct Contradiction {
 ///
 /// `probabilities` `[N, C]`, row by row, have to come from models that have not learned from the sample (out of
 /// fold), or else they repeat its `truth` `[N]`. A sample counts as a class if the probability of that class is at least the mean
-/// probability of it among the samples labelled so; of several such classes the most probable one is taken. It is listed where that is
+/// probability of it among the samples labelled so; of several such classes the most probable one is
+/// taken. It is listed where that is
 /// another class than its label, unless the label is the most probable class after all. Samples are ranked by the probability of their label (cleanlab's self-confidence).
 ///
 /// A listed sample may be labelled rightly and merely be hard: this is a list for a person to look through, not one of
@@ -52,9 +56,13 @@ pub fn label_audit(truth: &[usize], probabilities: &[f64], classes: usize) -> Re
         })
         .collect();
     let counts_as = |row: &[f64]| {
-        let confident = (0..classes).filter(|&class| row[class] >= thresholds[class]);
-        // The first of equals.
-        confident.reduce(|best, class| if row[class] > row[best] { class } else { best })
+        let confident: Vec<usize> =
+            (0..classes).filter(|&class| row[class] >= thresholds[class] - ROUNDING).collect();
+        match confident[..] {
+            [] => None,
+            [only] => Some(only),
+            _ => Some(argmax(row)),
+        }
     };
     let mut found: Vec<Contradiction> = (0..rows.len())
         .filter_map(|sample| {

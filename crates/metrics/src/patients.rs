@@ -102,7 +102,9 @@ pub struct PatientRule {
     pub sensitivity: f64,
     /// Share of uninfected cells that it calls positive, below `sensitivity`.
     pub false_positive_rate: f64,
-    /// [`intra_patient_correlation`] of the false alarms, in `[0, 1)`: how much that share differs between patients.
+    /// [`intra_patient_correlation`] of the false alarms, in `[0, 1)`: how much that share differs between patients. Calls of
+    /// infected cells are taken to differ as much, which nobody has measured: upper ends and detection limits are the wider
+    /// for it.
     pub correlation: f64,
     /// Level of intervals and calls, in `[0, 1)`.
     pub confidence: f64,
@@ -350,7 +352,7 @@ pub fn patient_figures(rule: &PatientRule, patients: &[PatientCells]) -> Result<
 /// the seed and the patients' order.
 ///
 /// # Errors
-/// As [`PatientRule::check`]; no cell, a share outside `[0, 1]`.
+/// As [`PatientRule::check`]; no cell, a share outside `[0, 1]`, more positive cells than cells.
 pub fn resampled_patient_figures(
     rule: &PatientRule,
     patients: &[PatientCells],
@@ -362,6 +364,11 @@ pub fn resampled_patient_figures(
     check::fraction(|| "share of infected cells".into(), infected_share)?;
     let (mut infected, mut healthy) = (Calls::default(), Calls::default());
     for (stream, patient) in (0..).zip(patients.iter().filter(|patient| patient.uninfected.cells > 0)) {
+        for Called { cells, positive } in [patient.infected, patient.uninfected] {
+            if positive > cells {
+                return Err(Error::TooManySuccesses { successes: positive, trials: cells });
+            }
+        }
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(stream);
         let mut draw = |from: Called, count: u64| {

@@ -234,11 +234,10 @@ fn a_logit_is_the_mean_of_its_activation_map() {
     let logits = maps.mean_dim([2, 3].as_slice(), false, Kind::Float) + bias.detach();
     let expected = model.forward(&images, false).detach();
     assert!(f64::try_from((logits - &expected).abs().max()).unwrap() < 1e-5);
-    // Where the picture is changed, the map changes most.
+    // Where the picture is changed the map changes, more than at the far end.
     let corner = images.copy();
     let _ = corner.narrow(2, 0, 3).narrow(3, 29, 3).fill_(0.0);
-    let change =
-        (model.activation_maps(&corner) - maps).abs().sum_dim_intlist([0, 1].as_slice(), false, Kind::Float);
-    let strongest = i64::try_from(change.argmax(None, false)).unwrap();
-    assert_eq!(strongest, 7, "the upper right of 4 x 8");
+    let change = (model.activation_maps(&corner) - maps).abs();
+    let at = |row: i64, column: i64| f64::try_from(change.select(2, row).select(2, column).max()).unwrap();
+    assert!(at(0, 7) > 10.0 * at(3, 0), "{} at the upper right, {} at the lower left", at(0, 7), at(3, 0));
 }

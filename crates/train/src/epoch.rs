@@ -112,6 +112,9 @@ fn log_probabilities(model: &ResNet, images: &Tensor, flips: bool) -> Result<Ten
         return Ok(look(images)?);
     }
     let views = FLIPS.into_iter().map(|axes| look(&images.f_flip(axes)?)).collect::<Result<Vec<_>, _>>()?;
-    // The logarithm of the mean of the probabilities.
-    Ok(Tensor::f_stack(&views, 0)?.f_logsumexp([0], false)?.f_sub_scalar((FLIPS.len() as f64).ln())?)
+    // The logarithm of the mean of the probabilities, which rounding must not lift above that of 1.
+    Ok(Tensor::f_stack(&views, 0)?
+        .f_logsumexp([0], false)?
+        .f_sub_scalar((FLIPS.len() as f64).ln())?
+        .f_clamp_max(0.0)?)
 }

@@ -102,8 +102,8 @@ pub struct DrawnCell {
     pub parasitized: bool,
     /// Name of its patient, such as `C33`.
     pub patient: String,
-    /// Its name in the manner of the NIH's set, such as `C33P33ThinF_IMG_20150609_114433_cell_67.png`, or
-    /// `C6NThinF_…` for a healthy patient; no two cells of a set have the same.
+    /// Its name in the manner of the NIH's set, such as `C33P33ThinF_drawn0_IMG_20150609_114433_cell_67.png`, or
+    /// `C6NThinF_…` for a healthy patient; no two cells of a set have the same, nor two of sets with other seeds.
     pub file_name: String,
 }
 
@@ -131,7 +131,7 @@ fn draw_checked(config: &SyntheticConfig, cell: usize) -> DrawnCell {
         image: cell::draw(&mut Draws::new(config.seed, Stream::Cell(cell)), &look, parasitized),
         parasitized,
         patient: format!("C{}", patient + 1),
-        file_name: file_name(patient, config.is_infected(patient), cell),
+        file_name: file_name(config.seed, patient, config.is_infected(patient), cell),
     }
 }
 
@@ -139,13 +139,13 @@ const fn is_parasitized(cell: usize) -> bool {
     cell.is_multiple_of(2)
 }
 
-fn file_name(patient: usize, infected: bool, cell: usize) -> String {
+fn file_name(seed: u64, patient: usize, infected: bool, cell: usize) -> String {
     let number = patient + 1;
     let slide = if infected { format!("P{number}") } else { "N".to_owned() };
     let [month, day] = [patient / 28 % 12 + 1, patient % 28 + 1];
     let [hour, minute, second] = [8 + patient % 10, patient * 7 % 60, patient * 13 % 60];
     format!(
-        "C{number}{slide}ThinF_IMG_2015{month:02}{day:02}_{hour:02}{minute:02}{second:02}_cell_{}.png",
+        "C{number}{slide}ThinF_drawn{seed}_IMG_2015{month:02}{day:02}_{hour:02}{minute:02}{second:02}_cell_{}.png",
         cell + 1
     )
 }

@@ -94,6 +94,9 @@ pub struct CrossMetrics {
     /// sensitivity of 94.7 %. It is read off the very cells it is reported on, which flatters it a little. Only for real
     /// cells by patient, and where the positive class is Parasitized; `None` also where no threshold gives it.
     pub at_published_specificity: Option<OperatingPoint>,
+    /// What the logits of the model that learns from every cell are divided by, where calibration was asked for: the
+    /// geometric mean of the folds' temperatures, since no cell is left to fit one by.
+    pub temperature: Option<f64>,
     /// The threshold that the settings ask for, chosen on what is said of every cell by the model that has not learned from
     /// it; it is stored with the model that learns from every cell. `None` where no threshold reaches what is asked for.
     /// The figures at it are of the very cells it was chosen on, one number fitted to all of them.
@@ -185,6 +188,7 @@ pub(super) fn merge(
         && config.data.is_some()
         && config.positive == "Parasitized";
     let total = |time: fn(&Metrics) -> f64| finished.iter().map(|fold| time(&fold.metrics)).sum();
+    let temperatures: Option<Vec<f64>> = finished.iter().map(|fold| fold.metrics.temperature).collect();
     let metrics = CrossMetrics {
         format_version: 1,
         figures_of: FiguresOf::CrossValidation,
@@ -209,6 +213,8 @@ pub(super) fn merge(
         } else {
             None
         },
+        temperature: temperatures
+            .map(|all| (all.iter().map(|t| t.ln()).sum::<f64>() / all.len() as f64).exp()),
         threshold,
         pooled,
         assessment,

@@ -125,6 +125,7 @@ pub fn cross_validate(
             // So is their threshold: no cell is left that the model has not learned from.
             let mut classifier = Classifier::load(run.path(), Device::Cpu)?;
             classifier.threshold = metrics.threshold;
+            classifier.temperature = metrics.temperature;
             classifier.save(&run.weights_path())?;
             write_card(&run, &metrics)?;
             files::write_json(&run.metrics_path(), &metrics)?;

@@ -36,7 +36,7 @@ pub(super) fn write_label_audit(
 /// Cells shown in the sheet of doubtful labels.
 const SUSPECTS_SHOWN: usize = 60;
 
-/// The first of the `suspects` as pictures; none where the pictures are not at hand any more.
+/// The first of the `suspects` as pictures; without those that are not at hand any more.
 pub(super) fn suspect_pictures(
     config: &ExperimentConfig,
     rows: &[OutOfFold],
@@ -52,18 +52,18 @@ pub(super) fn suspect_pictures(
             caption: vec![format!("labelled {class}"), name.into_owned()],
         })
     };
-    suspects.iter().take(SUSPECTS_SHOWN).map(show).collect::<Result<_>>().unwrap_or_default()
+    suspects.iter().take(SUSPECTS_SHOWN).filter_map(|i| show(i).ok()).collect()
 }
 
 pub(super) fn labels_section(pictures: &[Picture], suspects: usize, cells: usize) -> Section {
     let words = format!(
         "{suspects} of {cells} labels are contradicted by models that had not learned from the cell (confident learning, \
          Northcutt et al. 2021): label_audit.csv lists them, the most suspect first. A listed cell may be labelled rightly and \
-         be hard; none was left out. Below, the first {}.",
-        pictures.len()
+         be hard; none was left out."
     );
     let mut blocks = vec![Block::Text(words)];
     if !pictures.is_empty() {
+        blocks.push(Block::Text(format!("The first {}:", pictures.len())));
         blocks.push(Block::Gallery(pictures.to_vec()));
     }
     Section { id: "labels", heading: "Labels to look at".to_owned(), blocks }
@@ -129,8 +129,8 @@ pub(super) fn report<'a>(metrics: &'a CrossMetrics, said: Said<'a>, mistakes: Ve
     }
 }
 
-/// The cells that were called wrong with the most certainty, by the models that called them; none where the pictures or the
-/// models are not at hand any more, as when folds come from other machines.
+/// The cells that were called wrong with the most certainty, by the models that called them; without those whose picture or
+/// model is not at hand any more.
 pub(super) fn mistakes(
     config: &ExperimentConfig,
     out: &Path,
@@ -149,5 +149,5 @@ pub(super) fn mistakes(
         mistake(&models[fold], cell, path, said.truth[i], probabilities)
     };
     let worst = worst_mistakes(said).into_iter().take(MISTAKES_SHOWN);
-    worst.map(&mut show).collect::<Result<_>>().unwrap_or_default()
+    worst.filter_map(|i| show(i).ok()).collect()
 }

@@ -1,5 +1,5 @@
 use super::axis::Axis;
-use super::figure::{AXIS, Align, BLUE, Figure, MUTED, Plot, VERMILION};
+use super::figure::{AXIS, Align, BLUE, Figure, Look, MUTED, Plot, VERMILION};
 use super::panel::{Panel, TICK_LABEL};
 
 const WIDTH: u32 = 1600;
@@ -62,12 +62,13 @@ pub fn patients_plot(patients: &[PatientAccuracy], title: &str) -> Plot {
         if (rank as usize) <= NAMED {
             let (x, y) = panel.place(at);
             let words = format!("{} ({} of {})", patient.patient, patient.right, patient.cells);
-            figure.text(
-                (x + radius + 6.0, y + 6.0),
-                words,
-                super::figure::Look::plain(16.0, MUTED),
-                Align::Left,
-            );
+            // With few patients the worst are far to the right, too.
+            let (x, align) = if x < f64::from(WIDTH) / 2.0 {
+                (x + radius + 6.0, Align::Left)
+            } else {
+                (x - radius - 6.0, Align::Right)
+            };
+            figure.text((x, y + 6.0), words, Look::plain(16.0, MUTED), align);
         }
     }
     Plot(figure)
