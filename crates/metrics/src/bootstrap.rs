@@ -40,6 +40,10 @@ impl Default for Bootstrap {
 /// With few clusters (below some thirty) such intervals are too narrow, and where every resample gives the same, as when
 /// all is right, they shrink to a point: then [`wilson_interval`](crate::wilson_interval) over clusters says more.
 ///
+/// How often 95 % intervals hold the truth was simulated (150 patients of ten cells, nine in ten called right, an
+/// intra-patient correlation of 0.2): in 93 to 97 % of 1,000 studies where patients' shares follow a beta law, as
+/// `tests/patients.rs` asserts, and in 92.7 % where instead one patient in five has cells that are all called alike.
+///
 /// The draws are a function of the seed and the order in which clusters first appear, not of the number of threads.
 ///
 /// Sources: B. Efron, "Better bootstrap confidence intervals", Journal of the American Statistical Association 82 (1987);

@@ -8,17 +8,14 @@ const STRONGEST: f32 = 0.7;
 
 /// `picture` with what speaks for a class laid over it: `map`, row by row with `columns` values a row, is stretched over the
 /// picture and shown relative to its largest value. What speaks against the class (negative values) is left out; a map without a positive value
-/// changes nothing.
-///
-/// # Panics
-/// When `columns` is 0.
+/// changes nothing, nor does one without columns.
 #[must_use]
 pub fn heat_overlay(picture: &RgbImage, map: &[f32], columns: usize) -> RgbImage {
     let largest = map.iter().copied().fold(0.0, f32::max);
-    let rows = map.len() / columns;
-    if largest <= 0.0 || !largest.is_finite() {
+    if largest <= 0.0 || !largest.is_finite() || columns == 0 {
         return picture.clone();
     }
+    let rows = map.len() / columns;
     let coarse = ImageBuffer::<Luma<f32>, _>::from_fn(columns as u32, rows as u32, |x, y| {
         Luma([(map[y as usize * columns + x as usize] / largest).max(0.0)])
     });
@@ -48,5 +45,6 @@ mod tests {
         let red = |x, y| overlaid.get_pixel(x, y).0[0];
         assert!(red(39, 0) > red(39, 19) && red(39, 19) == 100 && red(39, 0) > red(30, 0));
         assert_eq!(heat_overlay(&picture, &[-1.0, 0.0], 2), picture);
+        assert_eq!(heat_overlay(&picture, &[1.0], 0), picture);
     }
 }
