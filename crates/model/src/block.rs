@@ -140,6 +140,14 @@ impl Norm {
         )
     }
 
+    /// What it comes to when the running statistics are used: a scale and a shift by channel, float64.
+    pub(crate) fn affine(&self) -> (Tensor, Tensor) {
+        let wide = |x: &Tensor| x.to_kind(Kind::Double);
+        let scale = wide(&self.scale) / (wide(&self.var) + self.eps).sqrt();
+        let shift = wide(&self.shift) - wide(&self.mean) * &scale;
+        (scale, shift)
+    }
+
     pub(crate) fn relu(&self, x: &Tensor, train: bool) -> Tensor {
         // In place: libtorch's batch norm keeps its input for the backward pass, not its output.
         self.forward(x, train).relu_()
@@ -148,8 +156,8 @@ impl Norm {
 
 /// A bias-free convolution with Keras's "same" padding.
 pub(crate) struct Conv {
-    kernel: Tensor,
-    stride: i64,
+    pub(crate) kernel: Tensor,
+    pub(crate) stride: i64,
 }
 
 impl Conv {
@@ -174,7 +182,7 @@ impl Conv {
 /// Keras's "same" padding of one side of `size` pixels, (before, after): just enough for `ceil(size /
 /// stride)` outputs, the odd pixel after. So a stride of 2 pads an even size at the end alone, where
 /// libtorch's `padding=1` would shift the whole grid by one pixel.
-fn same_padding(size: i64, kernel: i64, stride: i64) -> (i64, i64) {
+pub(crate) fn same_padding(size: i64, kernel: i64, stride: i64) -> (i64, i64) {
     let outputs = (size + stride - 1) / stride;
     let total = ((outputs - 1) * stride + kernel - size).max(0);
     (total / 2, total - total / 2)
@@ -182,8 +190,8 @@ fn same_padding(size: i64, kernel: i64, stride: i64) -> (i64, i64) {
 
 /// A dense layer.
 pub(crate) struct Dense {
-    kernel: Tensor,
-    bias: Tensor,
+    pub(crate) kernel: Tensor,
+    pub(crate) bias: Tensor,
 }
 
 impl Dense {
@@ -201,13 +209,13 @@ impl Dense {
 
 /// A pre-activation bottleneck.
 pub(crate) struct Residual {
-    norm1: Norm,
-    conv1: Conv,
-    norm2: Norm,
-    conv2: Conv,
-    norm3: Norm,
-    conv3: Conv,
-    shortcut: Option<Conv>,
+    pub(crate) norm1: Norm,
+    pub(crate) conv1: Conv,
+    pub(crate) norm2: Norm,
+    pub(crate) conv2: Conv,
+    pub(crate) norm3: Norm,
+    pub(crate) conv3: Conv,
+    pub(crate) shortcut: Option<Conv>,
 }
 
 impl Residual {

@@ -22,11 +22,13 @@ use malaria_libtorch as _;
 mod block;
 mod config;
 mod error;
+mod fused;
 mod init;
 mod resnet;
 mod weights;
 
 pub use config::ResNetConfig;
 pub use error::{Error, Result};
+pub use fused::Fused;
 pub use resnet::{Parameter, ResNet, Role};
 pub use weights::{WEIGHTS_FORMAT, decode_weights, load_weights, save_state, save_weights};

@@ -55,12 +55,12 @@ pub struct Parameter {
 pub struct ResNet {
     config: ResNetConfig,
     device: Device,
-    input_norm: Norm,
-    stem_conv: Conv,
-    stem_norm: Norm,
-    modules: Vec<Residual>,
-    head_norm: Norm,
-    head_dense: Dense,
+    pub(crate) input_norm: Norm,
+    pub(crate) stem_conv: Conv,
+    pub(crate) stem_norm: Norm,
+    pub(crate) modules: Vec<Residual>,
+    pub(crate) head_norm: Norm,
+    pub(crate) head_dense: Dense,
     parameters: Vec<Parameter>,
     buffers: Vec<(String, Tensor)>,
 }
