@@ -1,4 +1,5 @@
 use std::{
+    cell::OnceCell,
     collections::BTreeMap,
     env,
     path::{Path, PathBuf},
@@ -7,7 +8,7 @@ use std::{
 use image::RgbImage;
 use malaria_dataset::{Cells, InputRange};
 use malaria_metrics::apply_temperature;
-use malaria_model::ResNet;
+use malaria_model::{Fused, ResNet};
 use malaria_train::{CellTensors, Viewing, evaluate};
 use serde::{Serialize, de::DeserializeOwned};
 use tch::{Device, Kind};
@@ -37,6 +38,8 @@ pub struct Classifier {
     /// Show each cell in four mirror images and take the mean of the probabilities: four times the work. Not stored with
     /// the model, and off when it is loaded.
     pub flips: bool,
+    /// The network as it was when it was first asked, in the form for inference.
+    pub(crate) fused: OnceCell<Fused>,
 }
 
 impl Classifier {
@@ -82,7 +85,17 @@ impl Classifier {
         }
         let threshold = optional(path, metadata, "threshold")?;
         let input = optional(path, metadata, "input")?;
-        Ok(Self { model, classes, positive, image, input, threshold, temperature, flips: false })
+        Ok(Self {
+            model,
+            classes,
+            positive,
+            image,
+            input,
+            threshold,
+            temperature,
+            flips: false,
+            fused: OnceCell::new(),
+        })
     }
 
     /// Writes the weights and their description.
@@ -113,7 +126,8 @@ impl Classifier {
     ) -> Result<Vec<f64>> {
         let image_size = i64::from(self.image.pixels);
         let viewing = Viewing { image_size, batch_size: BATCH, flips: self.flips };
-        let said = evaluate(&self.model, cells, indices, viewing, progress)?.probabilities;
+        let fused = self.fused.get_or_init(|| self.model.fused(Kind::Float));
+        let said = evaluate(fused, cells, indices, viewing, progress)?.probabilities;
         match self.temperature {
             None => Ok(said),
             Some(temperature) => Ok(apply_temperature(&said, self.classes.len(), temperature)?),

@@ -1,6 +1,6 @@
 //! One run from its first batch to its last file.
 
-use std::{fs, path::PathBuf};
+use std::{cell::OnceCell, fs, path::PathBuf};
 
 use malaria_dataset::{InputRange, Loaded, Split, Subset, Traits};
 use malaria_metrics::{apply_temperature, fit_temperature};
@@ -84,6 +84,7 @@ impl Session<'_> {
             threshold: None,
             temperature: None,
             flips: false,
+            fused: OnceCell::new(),
         };
         let mut files = vec![self.run.config_path(), self.run.split_path(), checkpoints.path()];
         if !history.is_empty() {

@@ -1,17 +1,34 @@
 //! The network as it is put to use: nothing is learned any more, so what can be computed beforehand is.
 
+use std::sync::{Mutex, PoisonError};
+
+use rayon::{ThreadPool, ThreadPoolBuilder, prelude::*};
 use tch::{Kind, Tensor, no_grad};
 
 use crate::block::{Conv, Norm, Residual, same_padding};
 use crate::resnet::ResNet;
+
+/// Most images that a CPU thread takes through the network at once: more of them leave the cache between layers, fewer
+/// load the weights more often.
+const AT_ONCE: i64 = 8;
 
 /// A [`ResNet`] for inference alone, made by [`ResNet::fused`].
 ///
 /// A batch normalisation that follows a convolution is folded into it. Those that follow an addition, and the one on the
 /// image (whose shift the zeros of the padding do not get), stay as a scale and a shift. 1x1 convolutions are matrix
 /// products over all places of a feature map, and the last one of a module adds to the residual in place.
-#[derive(Debug)]
+///
+/// On the CPU a batch is cut into parts, and each thread takes a part of its own through the whole network: threads that
+/// share every layer wait for each other some eighty times a batch.
 pub struct Fused {
+    /// One handle on the same weights for each thread: a tensor can be sent to another thread, not shared with it.
+    networks: Vec<Mutex<Network>>,
+    /// As many threads as networks, each of which computes alone; `None` where there is but one.
+    pool: Option<ThreadPool>,
+    on_cpu: bool,
+}
+
+struct Network {
     input: Affine,
     stem: FoldedConv,
     modules: Vec<Module>,
@@ -24,14 +41,12 @@ pub struct Fused {
 // `[places, channels]` of the 1x1 convolutions without a copy.
 
 /// `x * scale + shift` by channel.
-#[derive(Debug)]
 struct Affine {
     scale: Tensor,
     shift: Tensor,
 }
 
 /// A convolution with a bias and Keras's "same" padding.
-#[derive(Debug)]
 struct FoldedConv {
     /// `[out, in, side, side]`, channels innermost in memory.
     kernel: Tensor,
@@ -41,7 +56,6 @@ struct FoldedConv {
 }
 
 /// A pre-activation bottleneck.
-#[derive(Debug)]
 struct Module {
     norm: Affine,
     /// `[in, inner]` and `[inner]`.
@@ -56,19 +70,29 @@ struct Module {
 impl ResNet {
     /// The network as it stands, for inference alone; what it learns later does not reach the copy.
     ///
-    /// Weights are folded in float64 and kept in `kind`, in which images have to come as well.
+    /// Weights are folded in float64 and kept in `kind`, in which images have to come as well. On the CPU it uses as many
+    /// threads as libtorch is set to.
     pub fn fused(&self, kind: Kind) -> Fused {
-        no_grad(|| Fused {
-            input: Affine::of(&self.input_norm, kind),
-            stem: FoldedConv::of(&self.stem_conv, &self.stem_norm, kind),
-            modules: self.modules.iter().map(|module| Module::of(module, kind)).collect(),
-            head: Affine::of(&self.head_norm, kind),
-            dense: (
-                self.head_dense.kernel.to_kind(Kind::Float).tr().contiguous(),
-                self.head_dense.bias.detach().copy(),
-            ),
-        })
+        let on_cpu = !self.device().is_cuda();
+        let threads = if on_cpu { tch::get_num_threads().max(1) } else { 1 };
+        let pool = (threads > 1).then(|| single_threaded_pool(threads)).flatten();
+        let network = no_grad(|| Network::of(self, kind));
+        let handles = pool.as_ref().map_or(1, ThreadPool::current_num_threads);
+        Fused { networks: (0..handles).map(|_| Mutex::new(network.handle())).collect(), pool, on_cpu }
     }
+}
+
+/// Threads in which libtorch uses one thread each; `None` where the system gives no more threads, since without them
+/// everything works too, only slower.
+fn single_threaded_pool(threads: i32) -> Option<ThreadPool> {
+    let builder =
+        ThreadPoolBuilder::new().num_threads(threads as usize).thread_name(|i| format!("forward-{i}"));
+    let pool = builder.start_handler(|_| tch::set_num_threads(1)).build().ok()?;
+    // libtorch keeps the number by thread, but takes the one that was set last for threads that are new to it. So wait
+    // until all have started, and set it back.
+    pool.broadcast(|_| ());
+    tch::set_num_threads(threads);
+    Some(pool)
 }
 
 impl Fused {
@@ -79,6 +103,69 @@ impl Fused {
     /// When the images have another number of dimensions or channels, are of another kind than the weights, or live on
     /// another device.
     pub fn forward(&self, images: &Tensor) -> Tensor {
+        let part =
+            if self.on_cpu { part_size(images.size()[0], self.networks.len()) } else { images.size()[0] };
+        if part >= images.size()[0] {
+            return self.network(0, images);
+        }
+        let parts = images.split(part, 0);
+        let logits: Vec<Tensor> = match &self.pool {
+            None => parts.iter().map(|part| self.network(0, part)).collect(),
+            Some(pool) => pool.install(|| {
+                let each = |part: Tensor| self.network(rayon::current_thread_index().unwrap_or(0), &part);
+                parts.into_par_iter().with_max_len(1).map(each).collect()
+            }),
+        };
+        Tensor::cat(&logits, 0)
+    }
+
+    fn network(&self, handle: usize, images: &Tensor) -> Tensor {
+        // A panic in another call has not changed the weights.
+        self.networks[handle].lock().unwrap_or_else(PoisonError::into_inner).forward(images)
+    }
+}
+
+impl std::fmt::Debug for Fused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fused").field("threads", &self.networks.len()).finish_non_exhaustive()
+    }
+}
+
+/// Images a part, so that `count` of them come to parts of about one size, none above [`AT_ONCE`], the same number of them
+/// for each thread.
+fn part_size(count: i64, threads: usize) -> i64 {
+    let threads = threads as i64;
+    let rounds = (count + threads * AT_ONCE - 1) / (threads * AT_ONCE);
+    let parts = (rounds * threads).max(1);
+    ((count + parts - 1) / parts).max(1)
+}
+
+impl Network {
+    fn of(model: &ResNet, kind: Kind) -> Self {
+        Self {
+            input: Affine::of(&model.input_norm, kind),
+            stem: FoldedConv::of(&model.stem_conv, &model.stem_norm, kind),
+            modules: model.modules.iter().map(|module| Module::of(module, kind)).collect(),
+            head: Affine::of(&model.head_norm, kind),
+            dense: (
+                model.head_dense.kernel.detach().tr().contiguous(),
+                model.head_dense.bias.detach().copy(),
+            ),
+        }
+    }
+
+    /// The same tensors once more.
+    fn handle(&self) -> Self {
+        Self {
+            input: self.input.handle(),
+            stem: self.stem.handle(),
+            modules: self.modules.iter().map(Module::handle).collect(),
+            head: self.head.handle(),
+            dense: pair(&self.dense),
+        }
+    }
+
+    fn forward(&self, images: &Tensor) -> Tensor {
         no_grad(|| {
             let x = self.stem.forward(&self.input.forward(&images.permute([0, 2, 3, 1]).contiguous()));
             // A ReLU and a maximum may change places, and of the maxima there are four times fewer.
@@ -96,6 +183,10 @@ impl Affine {
         Self { scale: scale.to_kind(kind), shift: shift.to_kind(kind) }
     }
 
+    fn handle(&self) -> Self {
+        Self { scale: self.scale.shallow_clone(), shift: self.shift.shallow_clone() }
+    }
+
     fn forward(&self, x: &Tensor) -> Tensor {
         self.shift.addcmul(x, &self.scale)
     }
@@ -107,6 +198,10 @@ impl FoldedConv {
         let kernel = conv.kernel.to_kind(Kind::Double) * scale.view([-1, 1, 1, 1]);
         let kernel = kernel.to_kind(kind).permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]);
         Self { side: kernel.size()[2], kernel, bias: shift.to_kind(kind), stride: conv.stride }
+    }
+
+    fn handle(&self) -> Self {
+        Self { kernel: self.kernel.shallow_clone(), bias: self.bias.shallow_clone(), ..*self }
     }
 
     fn forward(&self, x: &Tensor) -> Tensor {
@@ -137,6 +232,16 @@ impl Module {
         }
     }
 
+    fn handle(&self) -> Self {
+        Self {
+            norm: self.norm.handle(),
+            reduce: pair(&self.reduce),
+            conv: self.conv.handle(),
+            expand: self.expand.shallow_clone(),
+            shortcut: self.shortcut.as_ref().map(Tensor::shallow_clone),
+        }
+    }
+
     /// Takes the feature map apart: without a projection its memory becomes the result.
     fn forward(&self, x: Tensor) -> Tensor {
         let active = self.norm.forward(&x).relu_();
@@ -162,10 +267,26 @@ fn places(x: &Tensor) -> Tensor {
     x.flatten(0, 2)
 }
 
+fn pair((a, b): &(Tensor, Tensor)) -> (Tensor, Tensor) {
+    (a.shallow_clone(), b.shallow_clone())
+}
+
 fn nchw(x: &Tensor) -> Tensor {
     x.permute([0, 3, 1, 2])
 }
 
 fn nhwc(x: &Tensor) -> Tensor {
     x.permute([0, 2, 3, 1])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::part_size;
+
+    #[test]
+    fn parts_are_even_and_not_too_large() {
+        assert_eq!([1, 2, 8, 9, 24, 32, 128].map(|count| part_size(count, 2)), [1, 1, 4, 5, 6, 8, 8]);
+        assert_eq!([1, 8, 9, 32].map(|count| part_size(count, 1)), [1, 8, 5, 8]);
+        assert_eq!([0, 3, 17].map(|count| part_size(count, 16)), [1, 1, 2]);
+    }
 }

@@ -1,6 +1,6 @@
 //! One pass over cells: the figures both passes keep, and the pass that only looks.
 
-use malaria_model::ResNet;
+use malaria_model::Fused;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
@@ -66,12 +66,12 @@ pub struct Viewing {
 }
 
 /// Shows the cells at `indices` to `model`, and calls `progress` with the number of cells seen after each batch.
-/// BatchNorm uses its running statistics; nothing is changed.
+/// The cells reach the model as float32.
 ///
 /// # Errors
 /// [`Error::EmptySubset`] without indices; [`Error::Cells`] for one out of range or a `batch_size` of 0.
 pub fn evaluate(
-    model: &ResNet,
+    model: &Fused,
     cells: &CellTensors,
     indices: &[usize],
     viewing: Viewing,
@@ -85,7 +85,7 @@ pub fn evaluate(
         return Err(Error::Cells { expected: "a batch size of at least 1".into(), found: "0".into() });
     }
     let mut sums = Sums::default();
-    let mut probabilities = Vec::with_capacity(indices.len() * model.config().classes as usize);
+    let mut probabilities = Vec::new();
     tch::no_grad(|| {
         for batch in indices.chunks(batch_size) {
             let (images, labels) = cells.batch(batch)?;
@@ -103,11 +103,10 @@ pub fn evaluate(
 const FLIPS: [&[i64]; 4] = [&[], &[3], &[2], &[2, 3]];
 
 /// What `model` says of `images` `[N, 3, H, W]`, `[N, classes]`.
-fn log_probabilities(model: &ResNet, images: &Tensor, flips: bool) -> Result<Tensor, Error> {
+fn log_probabilities(model: &Fused, images: &Tensor, flips: bool) -> Result<Tensor, Error> {
     // Double precision, so that probabilities near 1 do not all round to it.
-    let look = |images: &Tensor| {
-        model.forward(images, false).f_to_kind(Kind::Double)?.f_log_softmax(1, Kind::Double)
-    };
+    let look =
+        |images: &Tensor| model.forward(images).f_to_kind(Kind::Double)?.f_log_softmax(1, Kind::Double);
     if !flips {
         return Ok(look(images)?);
     }

@@ -314,7 +314,7 @@ impl Trainer {
         if !validation.is_empty() {
             listener(&Event::ValidationStarted { epoch, cells: validation.len() });
             let viewing = Viewing { image_size, batch_size: EVALUATION_BATCH, flips: false };
-            let seen = evaluate(model, cells, validation, viewing, &mut |_| {})?;
+            let seen = evaluate(&model.fused(Kind::Float), cells, validation, viewing, &mut |_| {})?;
             if !seen.loss.is_finite() {
                 return Err(Error::NonFiniteValidation { epoch, loss: seen.loss });
             }

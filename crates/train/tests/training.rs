@@ -14,7 +14,7 @@ use malaria_train::{
     CellTensors, Checkpoints, Error, Event, ImageSize, Keep, L2, Outcome, Per, Precision, Schedule,
     SgdConfig, Shape, Subsets, TrainConfig, Trainer, Viewing,
 };
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Side of the pictures.
 const SIZE: usize = 16;
@@ -126,7 +126,9 @@ fn it_learns_what_it_is_shown_and_what_it_is_not() {
     let (_, validation) = subsets();
     let model = trainer.into_model().unwrap();
     let viewing = Viewing { image_size: SIZE as i64, batch_size: 7, flips: false };
-    let seen = malaria_train::evaluate(&model, &cells(), &validation, viewing, &mut |_| {}).unwrap();
+    let seen =
+        malaria_train::evaluate(&model.fused(Kind::Float), &cells(), &validation, viewing, &mut |_| {})
+            .unwrap();
     assert!((seen.loss - kept.validation_loss.unwrap()).abs() < 1e-6);
     assert_eq!(Some(seen.accuracy), kept.validation_accuracy);
 }
@@ -137,7 +139,7 @@ fn flips_take_the_mean_of_what_is_said_of_four_mirrored_pictures() {
     let (_, validation) = subsets();
     let look = |cells: &CellTensors, flips| {
         let viewing = Viewing { image_size: SIZE as i64, batch_size: 5, flips };
-        malaria_train::evaluate(&model, cells, &validation, viewing, &mut |_| {}).unwrap()
+        malaria_train::evaluate(&model.fused(Kind::Float), cells, &validation, viewing, &mut |_| {}).unwrap()
     };
     let sides = [(false, false), (true, false), (false, true), (true, true)];
     let views = sides.map(|(horizontally, vertically)| look(&mirrored(horizontally, vertically), false));

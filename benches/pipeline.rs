@@ -1,0 +1,103 @@
+//! From files to training batches: decode, resize and augment, apart and together, from PNG and from WebP.
+//!
+//! `cargo bench --bench pipeline`
+
+#![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
+
+use std::{hint::black_box, path::Path};
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use malaria_resnet::{
+    Recipe,
+    augment::{apply, draw},
+    dataset::{
+        CorruptPolicy, Index, Loaded, Protocol, ResizePolicy, SyntheticConfig, draw_cell, load, read_image,
+        resize,
+    },
+    libtorch::keep_freed_memory,
+    training::CellTensors,
+};
+use rayon::prelude::*;
+use tch::Device;
+
+/// Drawn cells of some 100 to 150 px, about as NLM's are.
+const CELLS: usize = 512;
+const SIZE: u32 = 64;
+const BATCH: usize = 32;
+
+fn pipeline(criterion: &mut Criterion) {
+    keep_freed_memory();
+    let mut group = criterion.benchmark_group("data path");
+    group.throughput(Throughput::Elements(CELLS as u64));
+    for extension in ["png", "webp"] {
+        let folder = tempfile::tempdir().expect("room for a few pictures");
+        write_cells(folder.path(), extension);
+        let index = Index::open(folder.path()).expect("two classes of pictures");
+        let paths: Vec<_> = index.samples.iter().map(|sample| index.root.join(&sample.path)).collect();
+        group.bench_function(format!("read and decode {extension}"), |bencher| {
+            bencher.iter(|| {
+                paths.par_iter().for_each(|path| drop(black_box(read_image(path).expect("a sound picture"))));
+            });
+        });
+        group.bench_function(format!("read, decode and resize {extension}"), |bencher| {
+            bencher.iter(|| black_box(loaded(&index)));
+        });
+        group.bench_function(format!("all, from {extension} to augmented batches"), |bencher| {
+            bencher.iter(|| augment_all(&tensors(&loaded(&index))));
+        });
+        if extension == "png" {
+            let pictures: Vec<_> =
+                paths.iter().map(|path| read_image(path).expect("a sound picture").0).collect();
+            group.bench_function("resize", |bencher| {
+                bencher.iter(|| {
+                    pictures
+                        .par_iter()
+                        .for_each(|picture| drop(black_box(resize(picture, SIZE, ResizePolicy::Stretch))));
+                });
+            });
+            let cells = tensors(&loaded(&index));
+            group.bench_function("augment", |bencher| bencher.iter(|| augment_all(&cells)));
+        }
+    }
+    group.finish();
+}
+
+fn write_cells(folder: &Path, extension: &str) {
+    let config = SyntheticConfig::default();
+    for class in ["Parasitized", "Uninfected"] {
+        std::fs::create_dir(folder.join(class)).expect("an empty folder");
+    }
+    (0..CELLS).into_par_iter().for_each(|cell| {
+        let drawn = draw_cell(&config, cell).expect("a cell of the default kind");
+        let class = if drawn.parasitized { "Parasitized" } else { "Uninfected" };
+        let path = folder.join(class).join(drawn.file_name).with_extension(extension);
+        drawn.image.save(path).expect("room for a few pictures");
+    });
+}
+
+fn loaded(index: &Index) -> Loaded {
+    load(index.clone(), SIZE, ResizePolicy::Stretch, CorruptPolicy::Fail, &|_| {}).expect("sound pictures")
+}
+
+fn tensors(loaded: &Loaded) -> CellTensors {
+    let classes: Vec<usize> = loaded.index.samples.iter().map(|sample| sample.class).collect();
+    CellTensors::new(&loaded.cells, &classes, Device::Cpu).expect("room for a few cells")
+}
+
+/// One epoch of batches, as the quick recipe varies them.
+fn augment_all(cells: &CellTensors) {
+    let recipe = malaria_resnet::ExperimentConfig::new(Recipe::Fast, Protocol::Random, 0).train;
+    let order: Vec<usize> = (0..cells.len()).collect();
+    for indices in order.chunks(BATCH) {
+        let (images, _) = cells.batch(indices).expect("indices in range");
+        let draws: Vec<_> = indices.iter().map(|&i| draw(&recipe.augment, 0, 0, i as u64)).collect();
+        let _ = black_box(apply(&images, &draws).expect("one draw an image"));
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(10);
+    targets = pipeline
+}
+criterion_main!(benches);

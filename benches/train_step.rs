@@ -1,0 +1,86 @@
+//! One training step of the tutorial's network, batch of 32 at 64 and at 32 px: the data's part (cut a batch, draw,
+//! augment), the network's (forward, loss, backward, optimizer), and the two after one another.
+//!
+//! `cargo bench --bench train_step`
+
+#![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use malaria_resnet::{
+    Recipe,
+    augment::{apply, draw},
+    dataset::{Cells, Protocol},
+    libtorch::{DeviceChoice, describe, keep_freed_memory},
+    model::{ResNet, ResNetConfig},
+    training::{CellTensors, Sgd, TrainConfig, resize},
+};
+use tch::{Kind, Tensor};
+
+const BATCH: usize = 32;
+const STORED: usize = 1024;
+
+fn train_step(criterion: &mut Criterion) {
+    keep_freed_memory();
+    let device = DeviceChoice::Auto.resolve().expect("there is always a CPU");
+    let recipe = malaria_resnet::ExperimentConfig::new(Recipe::Fast, Protocol::Random, 0).train;
+    let model = ResNet::new(&ResNetConfig::tutorial(), 0, device).expect("the tutorial's network is sound");
+    let mut optimizer = Sgd::new(recipe.sgd, &model).expect("the recipe is sound");
+    let pixels = (0..STORED * 64 * 64 * 3).map(|i| (i * i % 251) as u8).collect();
+    let cells = Cells::from_pixels(64, pixels).expect("whole cells");
+    let classes: Vec<usize> = (0..STORED).map(|cell| cell % 2).collect();
+    let cells = CellTensors::new(&cells, &classes, device).expect("room for a few cells");
+
+    let mut group = criterion.benchmark_group(format!("training step, {}", describe(device)));
+    group.throughput(Throughput::Elements(BATCH as u64));
+    for size in [64, 32] {
+        let (images, labels) = batch(&cells, &recipe, 0, size);
+        group.bench_function(format!("{size} px, data"), |bencher| {
+            let mut step = 0;
+            bencher.iter(|| {
+                step += 1;
+                waited_for(batch(&cells, &recipe, step, size).0)
+            });
+        });
+        group.bench_function(format!("{size} px, network"), |bencher| {
+            bencher.iter(|| learn(&model, &mut optimizer, &images, &labels));
+        });
+        group.bench_function(format!("{size} px, both"), |bencher| {
+            let mut step = 0;
+            bencher.iter(|| {
+                step += 1;
+                let (images, labels) = batch(&cells, &recipe, step, size);
+                learn(&model, &mut optimizer, &images, &labels)
+            });
+        });
+    }
+    group.finish();
+}
+
+/// A batch as a training cuts it: `[BATCH, 3, size, size]` and its classes.
+fn batch(cells: &CellTensors, recipe: &TrainConfig, step: usize, size: i64) -> (Tensor, Tensor) {
+    let indices: Vec<usize> = (0..BATCH).map(|place| (step * BATCH + place * 7) % STORED).collect();
+    let (images, labels) = cells.batch(&indices).expect("indices in range");
+    let draws: Vec<_> =
+        indices.iter().map(|&index| draw(&recipe.augment, 0, step as u64, index as u64)).collect();
+    let images = apply(&images, &draws).expect("one draw an image");
+    (resize(images, size).expect("a size that libtorch takes"), labels)
+}
+
+/// One step; gives the loss, whose reading waits for a GPU to finish.
+fn learn(model: &ResNet, optimizer: &mut Sgd, images: &Tensor, labels: &Tensor) -> f64 {
+    // A rate of 0 costs what any other does and leaves the weights where they are.
+    let loss = model.forward(images, true).cross_entropy_for_logits(labels);
+    optimizer.step(&loss, 0.0).expect("a loss with a gradient");
+    loss.double_value(&[])
+}
+
+fn waited_for(images: Tensor) -> f64 {
+    images.narrow(0, 0, 1).mean(Kind::Float).double_value(&[])
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(20);
+    targets = train_step
+}
+criterion_main!(benches);
