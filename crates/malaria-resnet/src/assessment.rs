@@ -21,9 +21,8 @@ const CELLS_COUNTED: [u64; 3] = [100, 1_000, CELLS_OF_A_SMEAR];
 const POWER: f64 = 0.95;
 /// Bins of the calibration curve.
 pub(crate) const CALIBRATION_BINS: usize = 10;
-/// How patients are called, besides what the threshold's cells tell.
+/// Level of the intervals.
 const CONFIDENCE: f64 = 0.95;
-const RELEVANT_SHARE: f64 = 0.05;
 
 /// How sure the figures of a [`Summary`](malaria_metrics::Summary) are, and what they come to for patients.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,19 +101,6 @@ pub struct DetectionLimit {
     pub cells: u64,
     /// The share; `None` where not even a patient of infected cells alone would be found so often.
     pub infected_share: Option<f64>,
-}
-
-impl Threshold {
-    /// How patients are called from cells that this threshold was applied to.
-    pub fn patient_rule(&self) -> PatientRule {
-        PatientRule {
-            sensitivity: self.point.sensitivity,
-            false_positive_rate: 1.0 - self.point.specificity,
-            correlation: self.false_positive_correlation,
-            confidence: CONFIDENCE,
-            relevant_share: RELEVANT_SHARE,
-        }
-    }
 }
 
 /// A patient, or a cell that stands for itself since nobody knows whose it is.

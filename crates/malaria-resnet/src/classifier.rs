@@ -39,10 +39,26 @@ pub struct Classifier {
     /// the model, and off when it is loaded.
     pub flips: bool,
     /// The network as it was when it was first asked, in the form for inference.
-    pub(crate) fused: OnceCell<Fused>,
+    fused: OnceCell<Fused>,
 }
 
 impl Classifier {
+    /// A network and what its outputs and inputs are; `positive` is an index into `classes`. It calls each cell by its most
+    /// probable class and knows nothing of what its training cells looked like.
+    pub fn new(model: ResNet, classes: Vec<String>, positive: usize, image: ImageConfig) -> Self {
+        Self {
+            model,
+            classes,
+            positive,
+            image,
+            threshold: None,
+            input: None,
+            temperature: None,
+            flips: false,
+            fused: OnceCell::new(),
+        }
+    }
+
     /// Reads the kept weights of the run in `run`.
     ///
     /// # Errors
@@ -85,17 +101,7 @@ impl Classifier {
         }
         let threshold = optional(path, metadata, "threshold")?;
         let input = optional(path, metadata, "input")?;
-        Ok(Self {
-            model,
-            classes,
-            positive,
-            image,
-            input,
-            threshold,
-            temperature,
-            flips: false,
-            fused: OnceCell::new(),
-        })
+        Ok(Self { input, threshold, temperature, ..Self::new(model, classes, positive, image) })
     }
 
     /// Writes the weights and their description.

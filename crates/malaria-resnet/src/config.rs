@@ -3,7 +3,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use malaria_dataset::{Protocol, ResizePolicy, SplitConfig};
+use malaria_dataset::{Protocol, SplitConfig};
+use malaria_edge::ImageConfig;
 use malaria_libtorch::DeviceChoice;
 use malaria_metrics::Target;
 use malaria_model::ResNetConfig;
@@ -19,16 +20,6 @@ const FORMAT_VERSION: u32 = 1;
 const DRAWN_EPOCHS: u64 = 12;
 const DRAWN_FULL_SIZE_FROM: u64 = 9;
 const DRAWN_RATE: f64 = 0.02;
-
-/// How a picture on disk becomes the model's input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ImageConfig {
-    /// Side in pixels.
-    pub pixels: u32,
-    /// How a picture is brought to that size.
-    pub resize: ResizePolicy,
-}
 
 /// Every setting of an experiment; `config.json` in a run directory, and what `--config` reads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -38,7 +38,7 @@ mod threshold;
 
 pub use assessment::{Assessment, AtPrevalence, CellIntervals, DetectionLimit, Resampled, RollUp};
 pub use classifier::{Classifier, default_run};
-pub use config::{ExperimentConfig, ImageConfig};
+pub use config::ExperimentConfig;
 pub use cross_validate::{
     CrossMetrics, CrossOptions, CrossSummary, FoldFigures, Spread, cross_validate, fold_dir,
 };
@@ -46,14 +46,15 @@ pub use data::{DataSummary, SubsetSummary, default_data, default_protocol};
 pub use error::{Error, Result};
 pub use experiment::{Context, Listener, Progress, RunSummary, plot_history, resume, train};
 pub use judge::{EvaluateOptions, EvaluationReport, Judged, Prediction, evaluate, predict};
+pub use malaria_edge::{ChosenOn, ImageConfig, Threshold};
 pub use metrics::{FiguresOf, Metrics};
 pub use recipe::Recipe;
 pub use report::{protocol_note, threshold_note};
 pub use run_dir::{RunDir, RunLock};
-pub use threshold::{ChosenOn, Threshold};
 
 pub use malaria_augment as augment;
 pub use malaria_dataset as dataset;
+pub use malaria_edge as edge;
 pub use malaria_libtorch as libtorch;
 pub use malaria_metrics as figures;
 pub use malaria_model as model;

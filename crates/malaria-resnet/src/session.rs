@@ -1,6 +1,6 @@
 //! One run from its first batch to its last file.
 
-use std::{cell::OnceCell, fs, path::PathBuf};
+use std::{fs, path::PathBuf};
 
 use malaria_dataset::{InputRange, Loaded, Split, Subset, Traits};
 use malaria_metrics::{apply_temperature, fit_temperature};
@@ -75,17 +75,8 @@ impl Session<'_> {
 
         let kept = trainer.kept();
         let classes = self.loaded.index.classes.clone();
-        let mut classifier = Classifier {
-            model: trainer.into_model()?,
-            classes,
-            positive: self.positive,
-            image: self.config.image,
-            input: None,
-            threshold: None,
-            temperature: None,
-            flips: false,
-            fused: OnceCell::new(),
-        };
+        let mut classifier =
+            Classifier::new(trainer.into_model()?, classes, self.positive, self.config.image);
         let mut files = vec![self.run.config_path(), self.run.split_path(), checkpoints.path()];
         if !history.is_empty() {
             self.write_history(&history)?;

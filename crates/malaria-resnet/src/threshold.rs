@@ -1,36 +1,11 @@
 use malaria_dataset::Index;
+use malaria_edge::{ChosenOn, Threshold};
 use malaria_metrics::{OperatingPoint, Summary, Target, choose_threshold, evaluate_at, one_vs_rest};
-use serde::{Deserialize, Serialize};
 
 use crate::{Classifier, Result};
 
 /// Specificity of the published figure by patient (Rajaraman et al. 2018), at which sensitivities are compared.
 pub(crate) const PUBLISHED_SPECIFICITY: f64 = 0.972;
-
-/// From which probability of the positive class on a cell is called positive, and how that was chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Threshold {
-    /// What it had to reach.
-    pub target: Target,
-    /// The cells it was chosen on.
-    pub chosen_on: ChosenOn,
-    /// The threshold itself, and what it gives on those cells.
-    #[serde(flatten)]
-    pub point: OperatingPoint,
-    /// How alike the false alarms of one patient are on those cells, from 0 to 1: their intra-patient correlation, 0 where no
-    /// patient is known.
-    pub false_positive_correlation: f64,
-}
-
-/// Which cells a threshold was chosen on. None of them was learned from by the model that spoke of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ChosenOn {
-    /// The run's validation set.
-    Validation,
-    /// Every cell, each judged by the model of a cross-validation that has not learned from it.
-    OutOfFold,
-}
 
 /// What is known of some cells of a data folder.
 pub(crate) struct Labelled<'a> {

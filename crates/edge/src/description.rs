@@ -1,0 +1,95 @@
+//! What a trained model says of itself besides its weights.
+
+use malaria_dataset::{InputRange, ResizePolicy};
+use malaria_metrics::{OperatingPoint, PatientRule, Target};
+use serde::{Deserialize, Serialize};
+
+/// How patients are called, besides what the threshold's cells tell.
+const CONFIDENCE: f64 = 0.95;
+const RELEVANT_SHARE: f64 = 0.05;
+
+/// How a picture on disk becomes the model's input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageConfig {
+    /// Side in pixels.
+    pub pixels: u32,
+    /// How a picture is brought to that size.
+    pub resize: ResizePolicy,
+}
+
+/// From which probability of the positive class on a cell is called positive, and how that was chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Threshold {
+    /// What it had to reach.
+    pub target: Target,
+    /// The cells it was chosen on.
+    pub chosen_on: ChosenOn,
+    /// The threshold itself, and what it gives on those cells.
+    #[serde(flatten)]
+    pub point: OperatingPoint,
+    /// How alike the false alarms of one patient are on those cells, from 0 to 1: their intra-patient correlation, 0 where no
+    /// patient is known.
+    pub false_positive_correlation: f64,
+}
+
+impl Threshold {
+    /// How patients are called from cells that this threshold was applied to.
+    pub fn patient_rule(&self) -> PatientRule {
+        PatientRule {
+            sensitivity: self.point.sensitivity,
+            false_positive_rate: 1.0 - self.point.specificity,
+            correlation: self.false_positive_correlation,
+            confidence: CONFIDENCE,
+            relevant_share: RELEVANT_SHARE,
+        }
+    }
+}
+
+/// Which cells a threshold was chosen on. None of them was learned from by the model that spoke of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChosenOn {
+    /// The run's validation set.
+    Validation,
+    /// Every cell, each judged by the model of a cross-validation that has not learned from it.
+    OutOfFold,
+}
+
+/// All that is needed to use a network, besides its weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Description {
+    /// Class names, in the order of the network's outputs.
+    pub classes: Vec<String>,
+    /// The class that sensitivity and every probability on its own are about.
+    pub positive: String,
+    /// How a picture becomes the network's input.
+    pub image: ImageConfig,
+    /// What the training cells look like, so that other pictures can be told from them.
+    #[serde(default)]
+    pub input: Option<InputRange>,
+    /// From which probability on a cell is called positive; `None` where it is called by its most probable class.
+    #[serde(default)]
+    pub threshold: Option<Threshold>,
+    /// What logits are divided by before the softmax; `None` stands for 1.
+    #[serde(default)]
+    pub temperature: Option<f64>,
+}
+
+impl Description {
+    /// Index of the positive class.
+    ///
+    /// # Errors
+    /// What is wrong, in words, when the class is not among the classes, there are fewer than two of these, or the temperature
+    /// is not a positive number.
+    pub(crate) fn check(&self) -> Result<usize, String> {
+        let positive = self.classes.iter().position(|class| *class == self.positive);
+        let Some(positive) = positive.filter(|_| self.classes.len() > 1) else {
+            return Err(format!("classes {:?} and positive class `{}`", self.classes, self.positive));
+        };
+        match self.temperature {
+            Some(found) if !(found > 0.0 && found.is_finite()) => Err(format!("temperature {found}")),
+            _ => Ok(positive),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! An ONNX file of ours, computed by rten.
+
+use half::f16;
+use malaria_dataset::Cells;
+use prost::Message;
+use rten_tensor::{AsView, Layout, NdTensor};
+
+use crate::{
+    Description, Error, Origin, Result,
+    export::{About, KEY, OUTPUT},
+    onnx::{self, FLOAT, FLOAT16, INT8},
+};
+
+/// Cells that are computed at once.
+const BATCH: usize = 8;
+
+/// A model that is ready to be asked.
+pub struct Model {
+    network: rten::Model,
+    about: About,
+    positive: usize,
+}
+
+impl Model {
+    /// Makes a model of an ONNX file that [`export`](crate::export) has written. Weights in float16 or int8 are expanded to
+    /// float32.
+    ///
+    /// # Errors
+    /// [`Error::Model`] for a file of another kind or origin, or one that is damaged.
+    pub fn load(onnx: &[u8]) -> Result<Self> {
+        Self::decode(onnx).map_err(|reason| Error::Model { reason })
+    }
+
+    fn decode(onnx: &[u8]) -> Result<Self, String> {
+        let mut file = onnx::Model::decode(onnx).map_err(|error| error.to_string())?;
+        let about = file.metadata_props.iter().find(|property| property.key == KEY);
+        let about = about.ok_or_else(|| format!("no `{KEY}` in its metadata"))?;
+        let about: About = serde_json::from_str(&about.value)
+            .map_err(|error| format!("its description under `{KEY}`: {error}"))?;
+        let positive = about.description.check()?;
+        let graph = file.graph.as_mut().ok_or("it holds no graph")?;
+        expand(graph)?;
+        let network = rten::Model::load(file.encode_to_vec()).map_err(|error| error.to_string())?;
+        Ok(Self { network, about, positive })
+    }
+
+    /// What the model says of itself.
+    pub fn description(&self) -> &Description {
+        &self.about.description
+    }
+
+    /// Where the file comes from.
+    pub fn origin(&self) -> &Origin {
+        &self.about.origin
+    }
+
+    /// Index of the positive class.
+    pub fn positive(&self) -> usize {
+        self.positive
+    }
+
+    /// The probability of each class for each of `cells`, `[N, classes]` row by row. `progress` hears the number of cells done.
+    ///
+    /// # Errors
+    /// [`Error::CellSize`] for cells of another size than the network takes, [`Error::Run`] when the runtime fails.
+    pub fn probabilities(&self, cells: &Cells, progress: &mut dyn FnMut(usize)) -> Result<Vec<f64>> {
+        let expected = self.description().image.pixels;
+        if cells.size() != expected {
+            return Err(Error::CellSize { expected, found: cells.size() });
+        }
+        let mut probabilities = Vec::with_capacity(cells.len() * self.description().classes.len());
+        let all: Vec<usize> = (0..cells.len()).collect();
+        for batch in all.chunks(BATCH) {
+            let said = self.run(cells, batch).map_err(|reason| Error::Run { reason })?;
+            probabilities.extend(said);
+            progress(batch[batch.len() - 1] + 1);
+        }
+        Ok(probabilities)
+    }
+
+    fn run(&self, cells: &Cells, batch: &[usize]) -> Result<Vec<f64>, String> {
+        let side = cells.size() as usize;
+        let mut images = NdTensor::<f32, 4>::zeros([batch.len(), 3, side, side]);
+        let values = images.data_mut().ok_or("the images do not lie in one piece")?;
+        for (&cell, image) in batch.iter().zip(values.chunks_mut(3 * side * side)) {
+            // Pixel by pixel to channel by channel.
+            for (channel, plane) in image.chunks_mut(side * side).enumerate() {
+                let bytes = cells.cell(cell).iter().skip(channel).step_by(3);
+                plane.iter_mut().zip(bytes).for_each(|(value, &byte)| *value = f32::from(byte) / 255.0);
+            }
+        }
+        let said = self.network.run_one(images.into(), None).map_err(|error| error.to_string())?;
+        let said: NdTensor<f32, 2> = said.try_into().map_err(|error| format!("{OUTPUT}: {error}"))?;
+        if said.shape() != [batch.len(), self.description().classes.len()] {
+            return Err(format!("{OUTPUT}: unexpected shape {:?}", said.shape()));
+        }
+        Ok(said.iter().map(|&value| f64::from(value)).collect())
+    }
+}
+
+/// Puts float32 weights in the place of the nodes that would make them of smaller ones.
+fn expand(graph: &mut onnx::Graph) -> Result<(), String> {
+    let mut expanded = Vec::new();
+    let nodes = std::mem::take(&mut graph.node);
+    for node in nodes {
+        let stored = |place: usize| {
+            let name = node.input.get(place)?;
+            graph.initializer.iter().find(|tensor| tensor.name == *name)
+        };
+        let (Some(weights), [output]) = (stored(0), &node.output[..]) else {
+            graph.node.push(node);
+            continue;
+        };
+        let values: Vec<f32> = match (node.op_type.as_str(), weights.data_type) {
+            ("Cast", FLOAT16) => weights
+                .raw_data
+                .as_chunks()
+                .0
+                .iter()
+                .map(|&bytes| f16::from_le_bytes(bytes).to_f32())
+                .collect(),
+            ("DequantizeLinear", INT8) => {
+                let scales = stored(1).ok_or_else(|| format!("`{output}` has no scales"))?;
+                let scales = scales.raw_data.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
+                let scales: Vec<f32> = scales.collect();
+                let channel = weights.raw_data.len().checked_div(scales.len()).unwrap_or(0).max(1);
+                let channels = weights.raw_data.chunks(channel).zip(scales);
+                channels
+                    .flat_map(|(bytes, scale)| {
+                        bytes.iter().map(move |byte| f32::from(byte.cast_signed()) * scale)
+                    })
+                    .collect()
+            }
+            _ => {
+                graph.node.push(node);
+                continue;
+            }
+        };
+        expanded.push(onnx::Tensor {
+            dims: weights.dims.clone(),
+            data_type: FLOAT,
+            name: output.clone(),
+            raw_data: values.into_iter().flat_map(f32::to_le_bytes).collect(),
+        });
+    }
+    let used: std::collections::HashSet<&String> = graph.node.iter().flat_map(|node| &node.input).collect();
+    graph.initializer.retain(|tensor| used.contains(&tensor.name));
+    graph.initializer.append(&mut expanded);
+    Ok(())
+}

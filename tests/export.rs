@@ -1,0 +1,134 @@
+//! Exported models: the same probabilities without libtorch as with it.
+
+mod support;
+
+use std::{fs, path::PathBuf};
+
+use malaria_resnet::{
+    Classifier, ImageConfig, RunDir,
+    dataset::{Cells, CorruptPolicy, Index, ResizePolicy, load},
+    edge::{Model, Precision, Weights, export},
+    model::{ResNet, ResNetConfig},
+    training::CellTensors,
+};
+use support::{Workbench, fail, program, succeed};
+use tch::{Device, Kind, Tensor, no_grad};
+
+/// A finished run, and the folder it lies in.
+fn trained() -> (Workbench, PathBuf) {
+    let bench = Workbench::new();
+    succeed(&mut bench.train("run"));
+    let run = bench.path("run");
+    (bench, run)
+}
+
+/// Probabilities of all of `cells` by libtorch.
+fn by_libtorch(classifier: &Classifier, cells: &Cells) -> Vec<f64> {
+    let classes = vec![0; cells.len()];
+    let indices: Vec<usize> = (0..cells.len()).collect();
+    let tensors = CellTensors::new(cells, &classes, Device::Cpu).unwrap();
+    classifier.probabilities(&tensors, &indices, &mut |_| {}).unwrap()
+}
+
+fn largest_difference(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+}
+
+/// How far the first class's probabilities of `[N, 2]` lie apart.
+fn spread(probabilities: &[f64]) -> f64 {
+    let reach = |most: fn(f64, f64) -> f64| probabilities.iter().step_by(2).copied().reduce(most).unwrap();
+    reach(f64::max) - reach(f64::min)
+}
+
+#[test]
+fn a_trained_model_says_the_same_without_libtorch() {
+    let (bench, run) = trained();
+    let classifier = Classifier::load(&run, Device::Cpu).unwrap();
+    let index = Index::open(&bench.path("cells")).unwrap();
+    let loaded = load(index, 16, ResizePolicy::Stretch, CorruptPolicy::Fail, &|_| {}).unwrap();
+    let expected = by_libtorch(&classifier, &loaded.cells);
+    for precision in Precision::ALL {
+        let file = bench.path(&format!("{precision}.onnx"));
+        let said = succeed(
+            program("export")
+                .args(["--precision", precision.name(), "--run"])
+                .arg(&run)
+                .arg("--out")
+                .arg(&file),
+        );
+        assert!(said.contains(&format!("written: {}", file.display())), "{said}");
+        let model = Model::load(&fs::read(&file).unwrap()).unwrap();
+        let found = model.probabilities(&loaded.cells, &mut |_| {}).unwrap();
+        // Float32 sums in another order; half precision has 11 bits, int8 has 7, over some ten layers.
+        let most = match precision {
+            Precision::F32 => 1e-5,
+            Precision::F16 => 5e-3,
+            Precision::Int8 => 0.1,
+        };
+        let difference = largest_difference(&found, &expected);
+        assert!(difference < most, "{precision}: {difference:e}");
+        assert_eq!(model.description().classes, classifier.classes);
+        assert_eq!(model.description().threshold, classifier.threshold);
+        assert_eq!(model.positive(), classifier.positive);
+        assert_eq!(model.origin().precision, precision);
+    }
+    assert!(spread(&expected) > 0.3, "the cells are too much alike to test anything: {expected:?}");
+}
+
+#[test]
+fn the_tutorials_network_says_the_same_without_libtorch() {
+    let model = ResNet::new(&ResNetConfig::tutorial(), 3, Device::Cpu).unwrap();
+    let pixels: Vec<u8> =
+        (0..6 * 64 * 64 * 3_u64).map(|i| (i * i % 1009 * (i / 12_288 + 1) % 256) as u8).collect();
+    let cells = Cells::from_pixels(64, pixels).unwrap();
+    let (images, _) =
+        CellTensors::new(&cells, &[0; 6], Device::Cpu).unwrap().batch(&[0, 1, 2, 3, 4, 5]).unwrap();
+    no_grad(|| {
+        // Nothing at rest: scales and shifts moved, then statistics of these cells.
+        for (place, parameter) in model.parameters().iter().enumerate() {
+            let size = parameter.tensor.size();
+            if size.len() == 1 {
+                let count = (Tensor::arange(size[0], (Kind::Float, Device::Cpu)) + place as f64).sin() * 0.2;
+                let _ = parameter.tensor.shallow_clone().g_add_(&count);
+            }
+        }
+        for _ in 0..20 {
+            let _ = model.forward(&images, true);
+        }
+    });
+    let image = ImageConfig { pixels: 64, resize: ResizePolicy::Stretch };
+    let classifier = Classifier::new(model, vec!["Parasitized".into(), "Uninfected".into()], 0, image);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights.safetensors");
+    classifier.save(&path).unwrap();
+    let expected = by_libtorch(&classifier, &cells);
+    let onnx = export(&Weights::read(&path).unwrap(), Precision::F32).unwrap();
+    let found = Model::load(&onnx).unwrap().probabilities(&cells, &mut |_| {}).unwrap();
+    let difference = largest_difference(&found, &expected);
+    // Float32 sums in another order, over some forty layers.
+    assert!(difference < 1e-5, "{difference:e}, {expected:?}");
+    assert!(spread(&expected) > 0.02, "the cells are too much alike to test anything: {expected:?}");
+}
+
+#[test]
+fn what_cannot_be_exported_or_loaded_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("model.onnx");
+    let said = fail(program("export").arg("--run").arg(folder.path()).arg("--out").arg(&out));
+    assert!(said.contains(&folder.path().display().to_string()), "{said}");
+    let (_bench, run) = trained();
+    let said = fail(program("export").args(["--precision", "f8", "--run"]).arg(&run).arg("--out").arg(&out));
+    assert!(said.contains("f32, f16 and int8"), "{said}");
+    let missing = folder.path().join("nowhere/model.onnx");
+    let said = fail(program("export").arg("--run").arg(&run).arg("--out").arg(&missing));
+    assert!(said.contains("nowhere"), "{said}");
+    let weights = RunDir::open(&run).unwrap().weights_path();
+    let bytes = fs::read(&weights).unwrap();
+    fs::write(&weights, &bytes[..bytes.len() / 2]).unwrap();
+    let said = fail(program("export").arg("--run").arg(&run).arg("--out").arg(&out));
+    assert!(said.contains("weights.safetensors") && !out.exists(), "{said}");
+    for bytes in [&b""[..], b"not a model", &[0xff; 100]] {
+        assert!(Model::load(bytes).is_err());
+    }
+}
