@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, ensure};
 
 /// A call of cargo in the workspace at `root`.
-fn cargo(root: &Path, own_libtorch: bool) -> Command {
+pub(crate) fn cargo(root: &Path, own_libtorch: bool) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(program);
     command.current_dir(root);

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{Outcome, Variant, Wish, become_cargo, forget_builds, is_own, setup};
+use xtask::{Outcome, Peers, Variant, Wish, become_cargo, forget_builds, is_own, setup};
 
 /// Sets up libtorch and calls cargo. Afterwards plain `cargo run`, `cargo test` and `cargo bench` work too.
 #[derive(Debug, Parser)]
@@ -43,6 +43,21 @@ enum Task {
     },
     /// Run the benchmarks: `cargo bench -p malaria-resnet -- ARGS`, after set-up
     Bench {
+        /// Measure PyTorch, ONNX Runtime, OpenVINO and Keras beside ours instead, in turns: some 4 GB to fetch the first time
+        #[arg(long, requires = "data", conflicts_with = "args")]
+        peers: bool,
+        /// For --peers: folder of class folders of cells
+        #[arg(long, value_name = "DIR", requires = "peers")]
+        data: Option<PathBuf>,
+        /// For --peers: run directory of the model
+        #[arg(long, value_name = "RUN_DIR", requires = "peers", default_value = "data/pretrained")]
+        run: PathBuf,
+        /// For --peers: where the figures go
+        #[arg(long, value_name = "FILE", requires = "peers", default_value = "results/peers.json")]
+        json: PathBuf,
+        /// For --peers: how often everyone does everything
+        #[arg(long, value_name = "N", requires = "peers", default_value_t = 5)]
+        rounds: u32,
         /// Arguments of the benchmarks, after `--`, such as part of a benchmark's name
         #[arg(last = true)]
         args: Vec<String>,
@@ -80,7 +95,10 @@ fn run(task: Task) -> Result<ExitCode> {
             (&["run", "--release", "-p", "malaria-resnet", "--example", "train_malaria"], args)
         }
         Task::Test { args } => (&["test", "--workspace"], args),
-        Task::Bench { args } => (&["bench", "-p", "malaria-resnet"], args),
+        Task::Bench { data: Some(data), run, json, rounds, .. } => {
+            return Peers { data, run, json, rounds }.measure(&root, is_own(&root, variable));
+        }
+        Task::Bench { args, .. } => (&["bench", "-p", "malaria-resnet"], args),
     };
     let separator = (!args.is_empty()).then(|| "--".to_owned());
     let command = command.iter().map(|&word| word.to_owned());

@@ -1,0 +1,145 @@
+//! Our side of `cargo xtask bench --peers`: the protocol of `tools/peers/worker.py`, spoken by the library.
+//!
+//! Alone it measures nothing: `cargo bench --bench forward` and its siblings do.
+
+#![allow(missing_docs, reason = "a program")]
+#![allow(clippy::print_stdout, reason = "it answers on its standard output")]
+
+use std::{
+    env, fs,
+    hint::black_box,
+    io::{self, BufRead, Write},
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use anyhow::{Context, Result, bail};
+use malaria_resnet::{
+    Recipe,
+    augment::{apply, draw},
+    dataset::{Cells, CorruptPolicy, Index, Protocol, ResizePolicy, load},
+    edge,
+    libtorch::keep_freed_memory,
+    model::{Fused, load_weights},
+    training::{CellTensors, Sgd, TrainConfig},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tch::{Device, Kind, Tensor, no_grad};
+
+const SIDE: i64 = 64;
+
+/// Answers orders.
+type Peer = Box<dyn FnMut(&Order) -> Result<Value>>;
+
+#[derive(Deserialize)]
+struct Order {
+    task: String,
+    #[serde(default)]
+    batch: usize,
+    #[serde(default)]
+    seconds: f64,
+    cells: Option<PathBuf>,
+    images: Option<PathBuf>,
+}
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = env::args().collect();
+    let [_, mode, name, threads, weights, onnx, ..] = &arguments[..] else { return Ok(()) };
+    if mode != "--serve" {
+        return Ok(());
+    }
+    keep_freed_memory();
+    tch::set_num_threads(threads.parse().context("the number of threads")?);
+    rayon::ThreadPoolBuilder::new().num_threads(threads.parse()?).build_global()?;
+    let mut peer: Peer = match name.as_str() {
+        "malaria-resnet" => library(Path::new(weights))?,
+        "malaria-edge" => runtime(Path::new(onnx))?,
+        other => bail!("no peer `{other}`"),
+    };
+    for line in io::stdin().lock().lines() {
+        let answer = peer(&serde_json::from_str(&line?)?)?;
+        println!("{answer}");
+        io::stdout().flush()?;
+    }
+    Ok(())
+}
+
+fn library(weights: &Path) -> Result<Peer> {
+    let (model, _) = load_weights(weights, Device::Cpu)?;
+    let fused = model.fused(Kind::Float);
+    let recipe = malaria_resnet::ExperimentConfig::new(Recipe::Tutorial, Protocol::Random, 0).train;
+    let mut optimizer = Sgd::new(recipe.sgd, &model)?;
+    Ok(Box::new(move |order| match order.task.as_str() {
+        "forward" => {
+            let images = images(order.batch);
+            Ok(repeat(order, || drop(black_box(fused.forward(&images)))))
+        }
+        "train" => {
+            let images = images(order.batch);
+            let labels = Tensor::arange(order.batch as i64, (Kind::Int64, Device::Cpu)).remainder(2);
+            Ok(repeat(order, || {
+                let loss = model.forward(&images, true).cross_entropy_for_logits(&labels);
+                optimizer.step(&loss, 0.0).expect("a loss with a gradient");
+                black_box(loss.double_value(&[]));
+            }))
+        }
+        "pipeline" => pipeline(order.cells.as_deref().context("no folder of cells")?, &recipe),
+        "probabilities" => probabilities(&fused, order.images.as_deref().context("no images")?),
+        _ => Ok(json!({"cannot": true})),
+    }))
+}
+
+fn runtime(onnx: &Path) -> Result<Peer> {
+    let model = edge::Model::load(&fs::read(onnx)?)?;
+    Ok(Box::new(move |order| match order.task.as_str() {
+        "forward" => {
+            let pixels = (0..order.batch * 64 * 64 * 3).map(|i| (i * i % 251) as u8).collect();
+            let cells = Cells::from_pixels(SIDE as u32, pixels)?;
+            Ok(repeat(order, || {
+                black_box(model.probabilities(&cells, &mut |_| {}).expect("cells of the model's size"));
+            }))
+        }
+        _ => Ok(json!({"cannot": true})),
+    }))
+}
+
+/// Channels innermost in memory, as batches come.
+fn images(batch: usize) -> Tensor {
+    Tensor::rand([batch as i64, SIDE, SIDE, 3], (Kind::Float, Device::Cpu)).permute([0, 3, 1, 2])
+}
+
+/// Takes the step again and again for the time that is asked for, after two that do not count.
+fn repeat(order: &Order, mut step: impl FnMut()) -> Value {
+    step();
+    step();
+    let (start, mut cells) = (Instant::now(), 0);
+    while cells == 0 || start.elapsed().as_secs_f64() < order.seconds {
+        step();
+        cells += order.batch;
+    }
+    json!({"cells": cells, "seconds": start.elapsed().as_secs_f64()})
+}
+
+/// Every picture of `folder` read, resized and augmented as the tutorial does, once.
+fn pipeline(folder: &Path, recipe: &TrainConfig) -> Result<Value> {
+    let start = Instant::now();
+    let loaded =
+        load(Index::open(folder)?, SIDE as u32, ResizePolicy::StretchNearest, CorruptPolicy::Fail, &|_| {})?;
+    let classes: Vec<usize> = loaded.index.samples.iter().map(|sample| sample.class).collect();
+    let cells = CellTensors::new(&loaded.cells, &classes, Device::Cpu)?;
+    let order: Vec<usize> = (0..cells.len()).collect();
+    for indices in order.chunks(recipe.batch_size) {
+        let (images, _) = cells.batch(indices)?;
+        let draws: Vec<_> = indices.iter().map(|&i| draw(&recipe.augment, 0, 0, i as u64)).collect();
+        let _ = black_box(apply(&images, &draws)?);
+    }
+    Ok(json!({"cells": cells.len(), "seconds": start.elapsed().as_secs_f64()}))
+}
+
+fn probabilities(fused: &Fused, images: &Path) -> Result<Value> {
+    let logits = no_grad(|| fused.forward(&Tensor::read_npy(images).expect("a NumPy file")));
+    let probabilities = logits.softmax(1, Kind::Float);
+    let rows: Vec<Vec<f64>> = Vec::try_from(&probabilities)?;
+    Ok(json!({"probabilities": rows}))
+}

@@ -1,0 +1,84 @@
+//! Our speed beside that of other libraries, all measured in turns on this machine.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::cargo::cargo;
+
+/// What the benchmark reads and writes.
+#[derive(Clone, Debug)]
+pub struct Peers {
+    /// Folder of class folders of cells, for the data path.
+    pub data: PathBuf,
+    /// Run directory whose model all of them compute.
+    pub run: PathBuf,
+    /// Where the figures go as JSON.
+    pub json: PathBuf,
+    /// Rounds of every task by everyone.
+    pub rounds: u32,
+}
+
+impl Peers {
+    /// Installs the peers where they are not there yet, exports the model for them, and measures.
+    ///
+    /// # Errors
+    /// Where Python, pip, cargo or a peer fails.
+    pub fn measure(&self, root: &Path, own_libtorch: bool) -> Result<ExitCode> {
+        let weights = self.run.join("weights.safetensors");
+        ensure!(weights.is_file(), "{}: no such file; name a finished run by --run", weights.display());
+        ensure!(self.data.is_dir(), "{}: no such folder; name one of cells by --data", self.data.display());
+        let python = environment(root)?;
+        let folder = root.join("target/peers");
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let onnx = folder.join("model.onnx");
+        let mut export = cargo(root, own_libtorch);
+        export.args(["run", "--quiet", "--release", "-p", "malaria-resnet", "--example", "export", "--"]);
+        succeed(export.arg("--run").arg(absolute(&self.run)?).arg("--out").arg(&onnx))?;
+        let mut build = cargo(root, own_libtorch);
+        succeed(build.args(["bench", "--no-run", "-p", "malaria-resnet", "--bench", "peer"]))?;
+
+        let mut measure = Command::new(python);
+        measure.current_dir(root).arg("tools/peers/run.py").arg("--weights").arg(absolute(&weights)?);
+        measure.arg("--onnx").arg(&onnx).arg("--data").arg(absolute(&self.data)?);
+        measure.arg("--json").arg(absolute(&self.json)?).args(["--rounds", &self.rounds.to_string()]);
+        if !own_libtorch {
+            measure.env_remove("LIBTORCH");
+        }
+        succeed(&mut measure)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A virtual environment with the pinned peers; gives its Python.
+fn environment(root: &Path) -> Result<PathBuf> {
+    let folder = root.join(".peers");
+    let python = folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
+    let pinned = root.join("tools/peers/requirements.txt");
+    let wanted = fs::read_to_string(&pinned).with_context(|| format!("cannot read {}", pinned.display()))?;
+    let installed = folder.join("installed.txt");
+    if fs::read_to_string(&installed).is_ok_and(|found| found == wanted) {
+        return Ok(python);
+    }
+    println!("installing the peers into {}: some 4 GB to fetch, 9 GB on disk", folder.display());
+    succeed(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+    let pip = ["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--requirement"];
+    succeed(Command::new(&python).args(pip).arg(&pinned))?;
+    // Last, so that an interrupted installation is taken up again.
+    fs::write(&installed, wanted).with_context(|| format!("cannot write {}", installed.display()))?;
+    Ok(python)
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("{}: not a path", path.display()))
+}
+
+fn succeed(command: &mut Command) -> Result<()> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let status = command.status().with_context(|| format!("cannot start {program}"))?;
+    if status.success() { Ok(()) } else { bail!("{program} failed: {status}") }
+}
