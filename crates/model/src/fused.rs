@@ -87,9 +87,14 @@ impl ResNet {
 fn single_threaded_pool(threads: i32) -> Option<ThreadPool> {
     let builder =
         ThreadPoolBuilder::new().num_threads(threads as usize).thread_name(|i| format!("forward-{i}"));
-    let pool = builder.start_handler(|_| tch::set_num_threads(1)).build().ok()?;
-    // libtorch keeps the number by thread, but takes the one that was set last for threads that are new to it. So wait
-    // until all have started, and set it back.
+    let alone = |_| {
+        tch::set_num_threads(1);
+        // libtorch keeps the number by thread, but when a thread first uses it, it takes the number that was set last in
+        // any thread. Asking for the number is such a use.
+        let _ = tch::get_num_threads();
+    };
+    let pool = builder.start_handler(alone).build().ok()?;
+    // So wait until all have started before setting the number of others back.
     pool.broadcast(|_| ());
     tch::set_num_threads(threads);
     Some(pool)
