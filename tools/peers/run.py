@@ -20,7 +20,8 @@ TASKS = {
     "forward, batch 32": {"task": "forward", "batch": 32, "seconds": 2.0},
     "forward, batch 1": {"task": "forward", "batch": 1, "seconds": 1.0},
     "training step, batch 32": {"task": "train", "batch": 32, "seconds": 3.0},
-    "decode, resize, augment": {"task": "pipeline"},
+    "decode, resize, augment": {"task": "pipeline", "workers": 1},
+    "decode, resize, augment, Keras with a worker a core": {"task": "pipeline", "workers": 0},
 }
 
 
@@ -62,7 +63,10 @@ def main():
     worker = [sys.executable, str(pathlib.Path(__file__).with_name("worker.py"))]
     with tempfile.TemporaryDirectory() as folder:
         write_pngs(pathlib.Path(args.data), pathlib.Path(folder))
-        TASKS["decode, resize, augment"]["cells"] = folder
+        for order in TASKS.values():
+            if order["task"] == "pipeline":
+                order["cells"] = folder
+                order["workers"] = order["workers"] or args.threads
         measure(args, worker, common)
 
 

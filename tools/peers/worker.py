@@ -2,7 +2,8 @@
 
     {"task": "forward", "batch": 32, "seconds": 1.0}   passes over random images for at least so long
     {"task": "train", "batch": 32, "seconds": 1.0}     training steps
-    {"task": "pipeline", "cells": "FOLDER"}            every PNG of FOLDER read, resized to 64 px and augmented, once
+    {"task": "pipeline", "cells": "FOLDER", "workers": 1}
+                                                       every PNG of FOLDER read, resized to 64 px and augmented, once
     {"task": "probabilities", "images": "FILE.npy"}    what it says of float32 [N, 3, 64, 64]
 
 Answers {"cells": N, "seconds": S}, {"probabilities": [[...]]}, or {"cannot": true} where a peer has no such task.
@@ -195,8 +196,10 @@ def keras_network():
         y = np.eye(2, dtype=np.float32)[np.arange(batch) % 2]
         return lambda: network.train_on_batch(x, y)
 
-    def pipeline(folder):
-        # The tutorial's generator, in as many threads as there are cores.
+    def pipeline(folder, workers):
+        # The tutorial's generator. Keras's `fit` draws from it in one thread unless it is told otherwise.
+        from concurrent.futures import ThreadPoolExecutor
+
         from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
         generator = ImageDataGenerator(
@@ -210,9 +213,7 @@ def keras_network():
             fill_mode="nearest",
         )
         flow = generator.flow_from_directory(folder, target_size=(64, 64), batch_size=32)
-        from concurrent.futures import ThreadPoolExecutor
-
-        with ThreadPoolExecutor(threads) as pool:
+        with ThreadPoolExecutor(workers) as pool:
             start = time.perf_counter()
             cells = sum(len(labels) for _, labels in pool.map(flow.__getitem__, range(len(flow))))
             return cells, time.perf_counter() - start
@@ -264,7 +265,7 @@ def main():
         elif task == "probabilities":
             answer = {"probabilities": np.asarray(tasks[task](np.load(order["images"]))).tolist()}
         elif task == "pipeline":
-            cells, seconds = tasks[task](order["cells"])
+            cells, seconds = tasks[task](order["cells"], order["workers"])
             answer = {"cells": cells, "seconds": seconds}
         else:
             batch = order["batch"]
