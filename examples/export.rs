@@ -6,14 +6,19 @@
 #[path = "support/mod.rs"]
 mod support;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::Parser;
 use malaria_resnet::{
-    RunDir, default_run,
-    edge::{Precision, Weights, export, write},
+    ExportOptions, RunDir, default_data, default_run,
+    edge::{Lost, Precision, Toll, write},
+    export,
 };
+use support::console::{Console, Style};
 
 /// Write a trained model as an ONNX file, for ONNX Runtime, OpenVINO, rten, tract and whatever else reads such files.
 ///
@@ -32,6 +37,19 @@ struct Args {
     /// How weights are stored: f32, f16 or int8; everything is computed in float32
     #[arg(long, default_value = "f32")]
     precision: Precision,
+    /// Labelled cells on which f16 and int8 are compared with f32: the run's own test cells among them, or else all [default:
+    /// the folder that the run was trained on]
+    #[arg(long, value_name = "DIR", conflicts_with = "unchecked")]
+    data: Option<PathBuf>,
+    /// Write nothing where f16 or int8 lose more sensitivity than this, a fraction
+    #[arg(long, value_name = "SHARE", default_value_t = 0.005)]
+    most_sensitivity_lost: f64,
+    /// Write f16 or int8 without comparing
+    #[arg(long)]
+    unchecked: bool,
+    /// Leave out images that cannot be read, instead of stopping
+    #[arg(long)]
+    skip_corrupt: bool,
 }
 
 fn main() -> ExitCode {
@@ -40,11 +58,64 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<ExitCode> {
     support::check_folder_of(&args.out)?;
-    let run = RunDir::open(&args.run.clone().map_or_else(default_run, Ok)?)?;
-    let weights = Weights::read(&run.weights_path())?;
-    let bytes = export(&weights, args.precision)?;
-    write(&args.out, &bytes)?;
-    println!("model: {}", run.path().display());
-    println!("written: {} ({:.2} MB, {})", args.out.display(), bytes.len() as f64 / 1e6, args.precision);
+    let console = Console::new(Style::Auto);
+    let run = args.run.clone().map_or_else(default_run, Ok)?;
+    let compared = args.precision != Precision::F32 && !args.unchecked;
+    let data = if compared { Some(cells_to_compare(args, &run)?) } else { None };
+    let options = ExportOptions {
+        run: &run,
+        precision: args.precision,
+        data: data.as_deref(),
+        most_sensitivity_lost: args.most_sensitivity_lost,
+        skip_corrupt: args.skip_corrupt,
+    };
+    let exported = export(options, &|progress| console.show(progress))?;
+    write(&args.out, &exported.onnx)?;
+    println!("model: {}", run.display());
+    if let (Some(toll), Some(data)) = (&exported.toll, &data) {
+        println!(
+            "compared with f32 on {} cells of {} patients in {}",
+            toll.n,
+            toll.n_patients,
+            data.display()
+        );
+        print_toll(toll);
+    }
+    let megabytes = exported.onnx.len() as f64 / 1e6;
+    println!("written: {} ({megabytes:.2} MB, {})", args.out.display(), args.precision);
     Ok(ExitCode::SUCCESS)
+}
+
+/// The folder that was named, or that the run was trained on.
+fn cells_to_compare(args: &Args, run: &Path) -> Result<PathBuf> {
+    let own = || Ok::<_, anyhow::Error>(RunDir::open(run)?.config()?.data.filter(|data| data.is_dir()));
+    let found = match &args.data {
+        Some(data) => Some(data.clone()),
+        None => own()?.or_else(default_data),
+    };
+    found.ok_or_else(|| {
+        anyhow!(
+            "{} is compared with f32 on labelled cells, and those that the run was trained on are not here: name a folder \
+             of cells by --data, or leave the comparison out by --unchecked",
+            args.precision
+        )
+    })
+}
+
+fn print_toll(toll: &Toll) {
+    if toll.seen_in_training > 0 {
+        println!("  the model has learned from {} of them", toll.seen_in_training);
+    }
+    println!("  called otherwise: {}", toll.flipped);
+    let say = |name: &str, lost: Option<Lost>| match lost {
+        None => println!("  {name} lost: n/a"),
+        Some(Lost { estimate, interval }) => {
+            let points = |share: f64| format!("{:.2}", 100.0 * share);
+            let interval =
+                interval.map_or("n/a".to_owned(), |i| format!("{} to {}", points(i.low), points(i.high)));
+            println!("  {name} lost: {} points, 95 % interval {interval}", points(estimate));
+        }
+    };
+    say("sensitivity", toll.sensitivity_lost);
+    say("specificity", toll.specificity_lost);
 }

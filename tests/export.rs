@@ -5,7 +5,7 @@ mod support;
 use std::{fs, path::PathBuf};
 
 use malaria_resnet::{
-    Classifier, ImageConfig, RunDir,
+    Classifier, ImageConfig, Metrics, RunDir,
     dataset::{Cells, CorruptPolicy, Index, ResizePolicy, load},
     edge::{Model, Precision, Weights, export},
     model::{ResNet, ResNetConfig},
@@ -30,6 +30,12 @@ fn by_libtorch(classifier: &Classifier, cells: &Cells) -> Vec<f64> {
     classifier.probabilities(&tensors, &indices, &mut |_| {}).unwrap()
 }
 
+/// Probabilities of all of `cells` without it.
+fn by_runtime(model: &Model, cells: &Cells) -> Vec<f64> {
+    let indices: Vec<usize> = (0..cells.len()).collect();
+    model.probabilities(cells, &indices, &mut |_| {}).unwrap()
+}
+
 fn largest_difference(a: &[f64], b: &[f64]) -> f64 {
     assert_eq!(a.len(), b.len());
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
@@ -50,16 +56,12 @@ fn a_trained_model_says_the_same_without_libtorch() {
     let expected = by_libtorch(&classifier, &loaded.cells);
     for precision in Precision::ALL {
         let file = bench.path(&format!("{precision}.onnx"));
-        let said = succeed(
-            program("export")
-                .args(["--precision", precision.name(), "--run"])
-                .arg(&run)
-                .arg("--out")
-                .arg(&file),
-        );
+        let mut command = program("export");
+        command.args(["--precision", precision.name(), "--run"]).arg(&run).arg("--out").arg(&file);
+        let said = succeed(command.arg("--data").arg(bench.path("cells")));
         assert!(said.contains(&format!("written: {}", file.display())), "{said}");
         let model = Model::load(&fs::read(&file).unwrap()).unwrap();
-        let found = model.probabilities(&loaded.cells, &mut |_| {}).unwrap();
+        let found = by_runtime(&model, &loaded.cells);
         // Float32 sums in another order; half precision has 11 bits, int8 has 7, over some ten layers.
         let most = match precision {
             Precision::F32 => 1e-5,
@@ -72,6 +74,14 @@ fn a_trained_model_says_the_same_without_libtorch() {
         assert_eq!(model.description().threshold, classifier.threshold);
         assert_eq!(model.positive(), classifier.positive);
         assert_eq!(model.origin().precision, precision);
+        // Smaller weights were looked at on the run's own test cells, and the file says what came of it.
+        let tested =
+            serde_json::from_slice::<Metrics>(&fs::read(run.join("metrics.json")).unwrap()).unwrap().n_test;
+        assert_eq!(model.origin().toll.map(|toll| toll.n), (precision != Precision::F32).then_some(tested));
+        assert_eq!(
+            said.contains(&format!("compared with f32 on {tested} cells")),
+            precision != Precision::F32
+        );
     }
     assert!(spread(&expected) > 0.3, "the cells are too much alike to test anything: {expected:?}");
 }
@@ -103,8 +113,8 @@ fn the_tutorials_network_says_the_same_without_libtorch() {
     let path = folder.path().join("weights.safetensors");
     classifier.save(&path).unwrap();
     let expected = by_libtorch(&classifier, &cells);
-    let onnx = export(&Weights::read(&path).unwrap(), Precision::F32).unwrap();
-    let found = Model::load(&onnx).unwrap().probabilities(&cells, &mut |_| {}).unwrap();
+    let onnx = export(&Weights::read(&path).unwrap(), Precision::F32, None).unwrap();
+    let found = by_runtime(&Model::load(&onnx).unwrap(), &cells);
     let difference = largest_difference(&found, &expected);
     // Float32 sums in another order, over some forty layers.
     assert!(difference < 1e-5, "{difference:e}, {expected:?}");
@@ -117,9 +127,26 @@ fn what_cannot_be_exported_or_loaded_is_said() {
     let out = folder.path().join("model.onnx");
     let said = fail(program("export").arg("--run").arg(folder.path()).arg("--out").arg(&out));
     assert!(said.contains(&folder.path().display().to_string()), "{said}");
-    let (_bench, run) = trained();
+    let (bench, run) = trained();
     let said = fail(program("export").args(["--precision", "f8", "--run"]).arg(&run).arg("--out").arg(&out));
     assert!(said.contains("f32, f16 and int8"), "{said}");
+    // Sensitivity that must rise.
+    let mut strict = program("export");
+    strict
+        .args(["--precision", "int8", "--most-sensitivity-lost=-0.5", "--run"])
+        .arg(&run)
+        .arg("--out")
+        .arg(&out);
+    let said = fail(strict.arg("--data").arg(bench.path("cells")));
+    assert!(said.contains("sensitivity falls by") && !out.exists(), "{said}");
+    fs::rename(bench.path("cells"), bench.path("elsewhere")).unwrap();
+    let mut blind = program("export");
+    blind.current_dir("/").args(["--precision", "int8", "--run"]).arg(&run).arg("--out").arg(&out);
+    let said = fail(&mut blind);
+    assert!(said.contains("--data") && said.contains("--unchecked") && !out.exists(), "{said}");
+    succeed(blind.arg("--unchecked"));
+    assert!(out.exists());
+    fs::remove_file(&out).unwrap();
     let missing = folder.path().join("nowhere/model.onnx");
     let said = fail(program("export").arg("--run").arg(&run).arg("--out").arg(&missing));
     assert!(said.contains("nowhere"), "{said}");

@@ -46,6 +46,25 @@ impl Threshold {
     }
 }
 
+/// What a cell with these `probabilities`, one a class, is called: the positive class from the threshold on, else the most
+/// probable of the others; where there is no threshold, the most probable of all, ties going to the first. An index into the
+/// classes.
+pub fn call(probabilities: &[f64], positive: usize, threshold: Option<&Threshold>) -> usize {
+    let Some(Threshold { point, .. }) = threshold else { return most_probable(probabilities) };
+    if probabilities[positive] >= point.threshold {
+        return positive;
+    }
+    let mut others = probabilities.to_vec();
+    others[positive] = f64::NEG_INFINITY;
+    most_probable(&others)
+}
+
+/// Index of the highest probability; the first of equals, as in scikit-learn.
+pub fn most_probable(probabilities: &[f64]) -> usize {
+    let better = |best, i| if probabilities[i] > probabilities[best] { i } else { best };
+    (1..probabilities.len()).fold(0, better)
+}
+
 /// Which cells a threshold was chosen on. None of them was learned from by the model that spoke of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

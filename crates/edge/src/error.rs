@@ -47,6 +47,13 @@ pub enum Error {
         found: u32,
     },
 
+    /// Figures could not be computed.
+    #[error("{reason}")]
+    Figures {
+        /// Why.
+        reason: String,
+    },
+
     /// The runtime failed.
     #[error("the network could not be computed: {reason}")]
     Run {

@@ -7,7 +7,7 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Description, Error, Result,
+    Description, Error, Result, Toll,
     onnx::{Attribute, FLOAT, FLOAT16, Graph, INT8, Model, Node, OperatorSet, Property, Tensor, ValueInfo},
     weights::{NetworkShape, Values, Weights},
 };
@@ -66,10 +66,13 @@ impl std::str::FromStr for Precision {
 }
 
 /// Where a model file comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Origin {
     /// How its weights are stored.
     pub precision: Precision,
+    /// What storing them so has changed; `None` for float32, or where it was not looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub toll: Option<Toll>,
     /// SHA-256 of the `weights.safetensors` that it was made from, in hexadecimal.
     pub weights_sha256: String,
 }
@@ -90,16 +93,18 @@ pub(crate) struct About {
 /// the network. The metadata holds classes, threshold, how pictures are read, and where the weights come from. The same weights
 /// and precision give the same bytes.
 ///
+/// What is known of the `toll` of fewer bits goes into the metadata.
+///
 /// # Errors
 /// [`Error::Model`] when a tensor is missing or has another shape than the network's settings say.
-pub fn export(weights: &Weights, precision: Precision) -> Result<Vec<u8>> {
+pub fn export(weights: &Weights, precision: Precision, toll: Option<Toll>) -> Result<Vec<u8>> {
     let graph = Builder { weights, precision, graph: Graph::default() }
         .network()
         .map_err(|reason| Error::Model { reason })?;
     let Weights { description, sha256, .. } = weights;
     let about = About {
         description: description.clone(),
-        origin: Origin { precision, weights_sha256: sha256.clone() },
+        origin: Origin { precision, toll, weights_sha256: sha256.clone() },
     };
     let property = |key: &str, value: String| Property { key: key.to_owned(), value };
     let mut metadata_props = vec![

@@ -10,7 +10,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let weights = Weights::read(Path::new("runs/fast/weights.safetensors"))?;
-//! std::fs::write("model.onnx", export(&weights, Precision::Int8)?)?;
+//! std::fs::write("model.onnx", export(&weights, Precision::Int8, None)?)?;
 //!
 //! let model = Model::load(&std::fs::read("model.onnx")?)?;
 //! println!("classes {:?}", model.description().classes);
@@ -23,10 +23,12 @@ mod error;
 mod export;
 mod model;
 mod onnx;
+mod toll;
 mod weights;
 
-pub use description::{ChosenOn, Description, ImageConfig, Threshold};
+pub use description::{ChosenOn, Description, ImageConfig, Threshold, call, most_probable};
 pub use error::{Error, Result};
 pub use export::{Origin, Precision, export, write};
 pub use model::Model;
+pub use toll::{Calls, Lost, Toll, toll};
 pub use weights::Weights;

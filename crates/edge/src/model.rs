@@ -59,21 +59,29 @@ impl Model {
         self.positive
     }
 
-    /// The probability of each class for each of `cells`, `[N, classes]` row by row. `progress` hears the number of cells done.
+    /// What the network says of the `cells` at `indices`: the probability of each class, `[indices, classes]` row by row.
+    /// `progress` hears the number of cells done.
     ///
     /// # Errors
     /// [`Error::CellSize`] for cells of another size than the network takes, [`Error::Run`] when the runtime fails.
-    pub fn probabilities(&self, cells: &Cells, progress: &mut dyn FnMut(usize)) -> Result<Vec<f64>> {
+    ///
+    /// # Panics
+    /// Where an index is not below the number of cells, as slices do.
+    pub fn probabilities(
+        &self,
+        cells: &Cells,
+        indices: &[usize],
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Vec<f64>> {
         let expected = self.description().image.pixels;
         if cells.size() != expected {
             return Err(Error::CellSize { expected, found: cells.size() });
         }
-        let mut probabilities = Vec::with_capacity(cells.len() * self.description().classes.len());
-        let all: Vec<usize> = (0..cells.len()).collect();
-        for batch in all.chunks(BATCH) {
-            let said = self.run(cells, batch).map_err(|reason| Error::Run { reason })?;
-            probabilities.extend(said);
-            progress(batch[batch.len() - 1] + 1);
+        let classes = self.description().classes.len();
+        let mut probabilities = Vec::with_capacity(indices.len() * classes);
+        for batch in indices.chunks(BATCH) {
+            probabilities.extend(self.run(cells, batch).map_err(|reason| Error::Run { reason })?);
+            progress(probabilities.len() / classes);
         }
         Ok(probabilities)
     }

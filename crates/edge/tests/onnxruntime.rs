@@ -27,12 +27,13 @@ fn cell(number: i64) -> impl Iterator<Item = u8> {
 }
 
 fn exported(precision: Precision) -> Vec<u8> {
-    export(&Weights::read(&fixture("tiny.safetensors")).unwrap(), precision).unwrap()
+    export(&Weights::read(&fixture("tiny.safetensors")).unwrap(), precision, None).unwrap()
 }
 
 fn probabilities(onnx: &[u8]) -> Vec<f64> {
     let cells = Cells::from_pixels(SIDE, (0..CELLS).flat_map(cell).collect()).unwrap();
-    Model::load(onnx).unwrap().probabilities(&cells, &mut |_| {}).unwrap()
+    let all: Vec<usize> = (0..cells.len()).collect();
+    Model::load(onnx).unwrap().probabilities(&cells, &all, &mut |_| {}).unwrap()
 }
 
 #[test]

@@ -13,7 +13,7 @@ use malaria_train::{CellTensors, Viewing, evaluate};
 use serde::{Serialize, de::DeserializeOwned};
 use tch::{Device, Kind};
 
-use crate::{Error, ImageConfig, Result, RunDir, Threshold, predictions::most_probable};
+use crate::{Error, ImageConfig, Result, RunDir, Threshold};
 
 /// Cells a batch.
 const BATCH: usize = 128;
@@ -163,13 +163,7 @@ impl Classifier {
     /// What a cell with these `probabilities`, one a class, is called: the positive class from the threshold on, else the
     /// most probable of the others; where there is no threshold, the most probable of all. An index into `classes`.
     pub fn call(&self, probabilities: &[f64]) -> usize {
-        let Some(Threshold { point, .. }) = self.threshold else { return most_probable(probabilities) };
-        if probabilities[self.positive] >= point.threshold {
-            return self.positive;
-        }
-        let mut others = probabilities.to_vec();
-        others[self.positive] = f64::NEG_INFINITY;
-        most_probable(&others)
+        malaria_edge::call(probabilities, self.positive, self.threshold.as_ref())
     }
 }
 

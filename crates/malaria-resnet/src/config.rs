@@ -195,7 +195,8 @@ mod tests {
     fn image_sizes_keep_their_share_and_every_run_ends_at_the_full_one() {
         assert_eq!(starts(Recipe::Fast, 17), [(1, 32), (5, 64)]);
         assert_eq!(starts(Recipe::Fast, 34), [(1, 32), (9, 64)]);
-        assert_eq!(starts(Recipe::Fast, 2), [(1, 32), (2, 64)]);
+        assert_eq!(starts(Recipe::Fast, 3), [(1, 32), (2, 64)]);
+        assert_eq!(starts(Recipe::Fast, 2), [(1, 64)]);
         assert_eq!(starts(Recipe::Fast, 1), [(1, 64)]);
         assert_eq!(starts(Recipe::Tutorial, 50), [(1, 64)]);
     }

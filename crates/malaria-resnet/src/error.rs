@@ -95,6 +95,21 @@ pub enum Error {
     /// From the figures.
     #[error(transparent)]
     Metrics(#[from] malaria_metrics::Error),
+    /// Smaller weights miss too many cells.
+    #[error(
+        "with fewer bits sensitivity falls by {:.2} points, and {:.2} are allowed: export another precision, or allow more",
+        100.0 * lost,
+        100.0 * most
+    )]
+    SensitivityLost {
+        /// By how much it falls, a fraction.
+        lost: f64,
+        /// By how much it may, a fraction.
+        most: f64,
+    },
+    /// From the model without libtorch.
+    #[error(transparent)]
+    Edge(#[from] malaria_edge::Error),
     /// From the plots.
     #[error(transparent)]
     Report(#[from] malaria_report::Error),

@@ -97,27 +97,10 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
     let run = RunDir::open(options.run)?;
     let mut classifier = Classifier::load(options.run, options.device)?;
     classifier.flips = options.flips;
-    let index = Index::open(options.data)?;
-    if index.classes != classifier.classes {
-        let (expected, found) = (classifier.classes, index.classes);
-        return Err(Error::Classes { path: options.data.to_owned(), expected, found });
-    }
-    let manifest = read_manifest(&run.split_path())?;
     let corrupt = if options.skip_corrupt { CorruptPolicy::Skip } else { CorruptPolicy::Fail };
-    let loaded = decode_index(index, classifier.image, corrupt, listener)?;
-    let subsets = manifest.match_index(&loaded.index, &loaded.fingerprints)?;
-    let own = manifest.resolve(&loaded.index, &loaded.fingerprints).is_ok();
-    let tested = own && subsets.contains(&Some(Subset::Test));
-    let judged = options.judged.unwrap_or(if tested { Judged::Test } else { Judged::All });
-    let chosen: Vec<usize> = (0..loaded.cells.len())
-        .filter(|&i| judged == Judged::All || subsets[i] == Some(Subset::Test))
-        .collect();
-    if chosen.is_empty() {
-        return Err(Error::NoTestCell { path: options.data.to_owned() });
-    }
-    let seen = |i: &&usize| matches!(subsets[**i], Some(Subset::Train | Subset::Validation));
-    let seen_in_training = chosen.iter().filter(seen).count();
-
+    let (data, judged) = (options.data, options.judged);
+    let JudgedCells { loaded, chosen, judged, seen_in_training, new_patients } =
+        JudgedCells::load(&run, &classifier.classes, classifier.image, data, judged, corrupt, listener)?;
     let samples = &loaded.index.samples;
     let labels: Vec<usize> = samples.iter().map(|sample| sample.class).collect();
     let cells = CellTensors::new(&loaded.cells, &labels, options.device)?;
@@ -130,9 +113,7 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
     }
     let labelled = Labelled::new(&loaded.index, &chosen);
     let said = Said::new(&classifier, &labelled, &said);
-    // Names of patients may be those of others elsewhere; then too little is said rather than too much. And how often cells
-    // are called wrong is known without mirror images only.
-    let new_patients = !manifest.shares_patients(&loaded.index, &chosen);
+    // How often cells are called wrong is known without mirror images only.
     let assessment = said.assess(classifier.threshold, new_patients && !options.flips)?;
     let figures = said.figures(classifier.threshold)?;
     let report = EvaluationReport {
@@ -151,6 +132,54 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
         report.page(&classifier, said, &loaded, &chosen, options.command)?.write_page(path)?;
     }
     Ok(report)
+}
+
+/// The cells of a folder that a run's model is judged on.
+pub(crate) struct JudgedCells {
+    pub(crate) loaded: Loaded,
+    /// Positions of those that are judged.
+    pub(crate) chosen: Vec<usize>,
+    pub(crate) judged: Judged,
+    /// How many of them the model has learned from, or was chosen by.
+    pub(crate) seen_in_training: usize,
+    /// Whether none of them is of a patient whom the model has learned from. Names of patients may be those of others
+    /// elsewhere; then too little is said rather than too much.
+    pub(crate) new_patients: bool,
+}
+
+impl JudgedCells {
+    /// Decodes `data` for a model of these `classes` that wants its pictures like `image`.
+    pub(crate) fn load(
+        run: &RunDir,
+        classes: &[String],
+        image: ImageConfig,
+        data: &Path,
+        judged: Option<Judged>,
+        corrupt: CorruptPolicy,
+        listener: Listener<'_>,
+    ) -> Result<Self> {
+        let index = Index::open(data)?;
+        if index.classes != classes {
+            let (expected, found) = (classes.to_vec(), index.classes);
+            return Err(Error::Classes { path: data.to_owned(), expected, found });
+        }
+        let manifest = read_manifest(&run.split_path())?;
+        let loaded = decode_index(index, image, corrupt, listener)?;
+        let subsets = manifest.match_index(&loaded.index, &loaded.fingerprints)?;
+        let own = manifest.resolve(&loaded.index, &loaded.fingerprints).is_ok();
+        let tested = own && subsets.contains(&Some(Subset::Test));
+        let judged = judged.unwrap_or(if tested { Judged::Test } else { Judged::All });
+        let chosen: Vec<usize> = (0..loaded.cells.len())
+            .filter(|&i| judged == Judged::All || subsets[i] == Some(Subset::Test))
+            .collect();
+        if chosen.is_empty() {
+            return Err(Error::NoTestCell { path: data.to_owned() });
+        }
+        let seen = |i: &&usize| matches!(subsets[**i], Some(Subset::Train | Subset::Validation));
+        let seen_in_training = chosen.iter().filter(seen).count();
+        let new_patients = !manifest.shares_patients(&loaded.index, &chosen);
+        Ok(Self { loaded, chosen, judged, seen_in_training, new_patients })
+    }
 }
 
 impl EvaluationReport {

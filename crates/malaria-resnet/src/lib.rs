@@ -24,6 +24,7 @@ mod cross_validate;
 mod data;
 mod error;
 mod experiment;
+mod export;
 mod files;
 mod judge;
 mod metrics;
@@ -45,6 +46,7 @@ pub use cross_validate::{
 pub use data::{DataSummary, SubsetSummary, default_data, default_protocol};
 pub use error::{Error, Result};
 pub use experiment::{Context, Listener, Progress, RunSummary, plot_history, resume, train};
+pub use export::{ExportOptions, Exported, export};
 pub use judge::{EvaluateOptions, EvaluationReport, Judged, Prediction, evaluate, predict};
 pub use malaria_edge::{ChosenOn, ImageConfig, Threshold};
 pub use metrics::{FiguresOf, Metrics};

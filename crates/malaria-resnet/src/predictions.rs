@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use malaria_dataset::{Index, Subset};
+use malaria_edge::most_probable;
 
 use crate::{Classifier, Error, Result, files};
 
@@ -108,9 +109,4 @@ fn write_table<P: AsRef<[f64]>>(
         fields.into_iter().chain(probabilities).collect()
     });
     files::write_records(path, std::iter::once(header(columns, classes).collect()).chain(rows))
-}
-
-/// Index of the highest probability; the first of equals, as in scikit-learn.
-pub(crate) fn most_probable(row: &[f64]) -> usize {
-    (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best })
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use malaria_dataset::Protocol;
+use malaria_edge::most_probable;
 use malaria_metrics::{
     Interval, PatientFigures, Summary, Target, calibration_curve, expected_calibration_error, one_vs_rest,
     pr_curve, roc_curve,
@@ -15,7 +16,7 @@ use malaria_train::EpochRecord;
 
 use crate::{
     Assessment, ChosenOn, DataSummary, Error, Result, RollUp, Threshold, assessment::CALIBRATION_BINS,
-    predictions::most_probable, threshold::Said,
+    threshold::Said,
 };
 
 const NOTICE: &str = "Research software, not a medical device. Nothing on this page may be used to diagnose or treat \

@@ -1,0 +1,80 @@
+//! A run's model as an ONNX file, looked at before it is let out.
+
+use std::path::Path;
+
+use malaria_dataset::CorruptPolicy;
+use malaria_edge::{Calls, Model, Precision, Toll, Weights, toll};
+
+use crate::{Error, Progress, Result, RunDir, experiment::Listener, judge::JudgedCells, threshold::Labelled};
+
+/// What to export.
+#[derive(Clone, Copy, Debug)]
+pub struct ExportOptions<'a> {
+    /// The run directory.
+    pub run: &'a Path,
+    /// How weights are stored.
+    pub precision: Precision,
+    /// Labelled cells that smaller weights are looked at with: the run's test cells among them, or all where there are none.
+    /// `None` leaves that out.
+    pub data: Option<&'a Path>,
+    /// By how much sensitivity may fall on them, a fraction.
+    pub most_sensitivity_lost: f64,
+    /// Leave out images that cannot be read.
+    pub skip_corrupt: bool,
+}
+
+/// An ONNX file, and what is known of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exported {
+    /// The file.
+    pub onnx: Vec<u8>,
+    /// What smaller weights change; `None` for float32, or where it was not looked at.
+    pub toll: Option<Toll>,
+}
+
+/// Makes an ONNX file of a run's model. With weights in fewer bits than float32, and data, it compares the calls of both by
+/// the runtime without libtorch.
+///
+/// # Errors
+/// [`Error::SensitivityLost`] when sensitivity falls by more than is allowed; [`Error::Classes`] when the folder's classes are
+/// not the model's; the other crates' own.
+pub fn export(options: ExportOptions<'_>, listener: Listener<'_>) -> Result<Exported> {
+    let run = RunDir::open(options.run)?;
+    let weights = Weights::read(&run.weights_path())?;
+    let onnx = malaria_edge::export(&weights, options.precision, None)?;
+    let (Some(data), true) = (options.data, options.precision != Precision::F32) else {
+        return Ok(Exported { onnx, toll: None });
+    };
+    let full = Model::load(&malaria_edge::export(&weights, Precision::F32, None)?)?;
+    let reduced = Model::load(&onnx)?;
+    let description = weights.description();
+    let corrupt = if options.skip_corrupt { CorruptPolicy::Skip } else { CorruptPolicy::Fail };
+    let JudgedCells { loaded, chosen, seen_in_training, .. } =
+        JudgedCells::load(&run, &description.classes, description.image, data, None, corrupt, listener)?;
+    let positive = full.positive();
+    let total = 2 * chosen.len();
+    let called_positive = |model: &Model, done_before: usize| {
+        let said = model.probabilities(&loaded.cells, &chosen, &mut |done| {
+            listener(Progress::Testing { done: done_before + done, total });
+        })?;
+        let call =
+            |row: &[f64]| malaria_edge::call(row, positive, description.threshold.as_ref()) == positive;
+        Ok::<_, Error>(said.chunks(description.classes.len()).map(call).collect::<Vec<bool>>())
+    };
+    let (by_full, by_reduced) = (called_positive(&full, 0)?, called_positive(&reduced, chosen.len())?);
+    let labelled = Labelled::new(&loaded.index, &chosen);
+    let calls: Vec<Calls<'_>> = (0..chosen.len())
+        .map(|i| Calls {
+            is_positive: labelled.truth[i] == positive,
+            full: by_full[i],
+            reduced: by_reduced[i],
+            patient: labelled.patients[i],
+        })
+        .collect();
+    let toll = toll(&calls, seen_in_training)?;
+    if let Some(lost) = toll.sensitivity_lost.filter(|lost| lost.estimate > options.most_sensitivity_lost) {
+        return Err(Error::SensitivityLost { lost: lost.estimate, most: options.most_sensitivity_lost });
+    }
+    let onnx = malaria_edge::export(&weights, options.precision, Some(toll))?;
+    Ok(Exported { onnx, toll: Some(toll) })
+}
