@@ -53,7 +53,7 @@ pub use fingerprint::{Duplicate, Fingerprint, duplicates};
 pub use index::{Index, Sample, list_images};
 pub use input::{InputRange, InputWarning, Traits};
 pub use manifest::{Changes, Entry, Manifest, read_manifest, write_manifest};
-pub use names::Subset;
+pub use names::{Subset, patient_of};
 pub use resize::{ResizePolicy, resize};
 pub use split::{Fold, Leakage, Protocol, Split, SplitConfig, k_fold, split};
 pub use synthetic::{DrawnCell, SyntheticConfig, draw_cell, write_synthetic};

@@ -90,7 +90,7 @@ pub(crate) fn is_set_aside(name: &str) -> bool {
 ///
 /// `C33P1thinF_IMG_…`, `C6NThinF_…` and `C1_thinF_…` are of C33, C6 and C1. What follows (the slide, `P<number>`, or
 /// the stain) is not looked at: healthy cases have no `P`, and one patient may have several.
-pub(crate) fn patient_of(file_name: &str) -> Option<String> {
+pub fn patient_of(file_name: &str) -> Option<String> {
     let digits = file_name.strip_prefix('C')?;
     let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
     (end > 0).then(|| format!("C{}", &digits[..end]))

@@ -47,6 +47,10 @@ pub enum Error {
         found: u32,
     },
 
+    /// From reading pictures.
+    #[error(transparent)]
+    Dataset(#[from] malaria_dataset::Error),
+
     /// Figures could not be computed.
     #[error("{reason}")]
     Figures {

@@ -2,7 +2,7 @@
 //!
 //! Stands on `malaria-dataset` and `malaria-metrics`, and knows nothing of tch. It reads the `weights.safetensors` of a run
 //! ([`Weights`]), writes it as ONNX with float32, float16 or int8 weights ([`export`]), and computes such files ([`Model`]) on
-//! the cells that `malaria-dataset` decodes, so that the pixels are those of the training.
+//! the cells that `malaria-dataset` decodes, so that the pixels are those of the training. The program `malaria-edge` is glue over it.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -18,6 +18,7 @@
 //! # }
 //! ```
 
+mod classify;
 mod description;
 mod error;
 mod export;
@@ -26,6 +27,7 @@ mod onnx;
 mod toll;
 mod weights;
 
+pub use classify::{PatientPrediction, Prediction, classify, roll_up};
 pub use description::{ChosenOn, Description, ImageConfig, Threshold, call, most_probable};
 pub use error::{Error, Result};
 pub use export::{Origin, Precision, export, write};

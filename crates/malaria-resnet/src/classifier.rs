@@ -13,7 +13,7 @@ use malaria_train::{CellTensors, Viewing, evaluate};
 use serde::{Serialize, de::DeserializeOwned};
 use tch::{Device, Kind};
 
-use crate::{Error, ImageConfig, Result, RunDir, Threshold};
+use crate::{Description, Error, ImageConfig, Result, RunDir, Threshold};
 
 /// Cells a batch.
 const BATCH: usize = 128;
@@ -117,6 +117,18 @@ impl Classifier {
         put(&mut metadata, path, "threshold", &self.threshold)?;
         put(&mut metadata, path, "temperature", &self.temperature)?;
         Ok(malaria_model::save_weights(path, &self.model, &metadata)?)
+    }
+
+    /// What it says of itself besides its weights.
+    pub fn description(&self) -> Description {
+        Description {
+            classes: self.classes.clone(),
+            positive: self.classes[self.positive].clone(),
+            image: self.image,
+            input: self.input,
+            threshold: self.threshold,
+            temperature: self.temperature,
+        }
     }
 
     /// What the network says of the `cells` at `indices`: the probability of each class, `[indices, classes]` row by row.

@@ -2,14 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use image::RgbImage;
-use malaria_dataset::{
-    Cells, CorruptPolicy, Index, InputRange, Loaded, Protocol, Subset, Traits, list_images, read_image,
-    read_manifest, resize,
-};
+use malaria_dataset::{Cells, CorruptPolicy, Index, Loaded, Protocol, Subset, read_manifest};
+use malaria_edge::Prediction;
 use malaria_metrics::Summary;
 use malaria_train::CellTensors;
-use rayon::prelude::*;
 use serde::Serialize;
 use tch::Device;
 
@@ -257,25 +253,6 @@ impl EvaluationReport {
     }
 }
 
-/// What a model says of one picture.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Prediction {
-    /// The picture.
-    pub path: PathBuf,
-    /// What it is called: [`Classifier::call`]; none when the picture could not be read.
-    pub class: Option<String>,
-    /// Probability of the positive class, in [0, 1]; none when the picture could not be read.
-    pub probability: Option<f64>,
-    /// In what the picture is unlike those that the model has learned from, so that the probability says little; none when
-    /// it is like them.
-    pub warning: Option<String>,
-    /// Why the picture could not be read; none when it could.
-    pub error: Option<String>,
-}
-
-/// Pictures held in memory at once.
-const CHUNK: usize = 1024;
-
 /// Classifies pictures: files, and folders with everything below them, in the order of their names.
 ///
 /// A picture that cannot be read gives a [`Prediction`] that says why, and does not keep the others from theirs.
@@ -287,56 +264,14 @@ pub fn predict(
     paths: &[PathBuf],
     listener: Listener<'_>,
 ) -> Result<Vec<Prediction>> {
-    let files = list_images(paths)?;
-    let mut predictions = Vec::with_capacity(files.len());
-    for chunk in files.chunks(CHUNK) {
-        predictions.extend(predict_chunk(classifier, chunk)?);
-        listener(Progress::Testing { done: predictions.len(), total: files.len() });
-    }
-    Ok(predictions)
-}
-
-fn predict_chunk(classifier: &Classifier, files: &[PathBuf]) -> Result<Vec<Prediction>> {
-    let ImageConfig { pixels, resize: policy } = classifier.image;
-    // The network must not be shared by threads; this may.
-    let input = classifier.input;
-    let read: Vec<_> = files
-        .par_iter()
-        .map(|path| {
-            read_image(path).map(|(picture, _)| {
-                let cell = resize(&picture, pixels, policy);
-                (warning(input, &cell, picture.dimensions()), cell.into_raw())
-            })
-        })
-        .collect();
-    let readable = read.iter().flatten().count();
-    let bytes = read.iter().flatten().flat_map(|(_, bytes)| bytes).copied().collect();
-    let cells = Cells::from_pixels(pixels, bytes)?;
-    let mut said = Vec::new();
-    if readable > 0 {
-        let device = classifier.model.device();
+    let said = |cells: &Cells| {
         // Nothing is known of these cells: the labels only fill the place that figures would need.
-        let tensors = CellTensors::new(&cells, &vec![0; readable], device)?;
-        let all: Vec<usize> = (0..readable).collect();
-        said = classifier.probabilities(&tensors, &all, &mut |_| {})?;
-    }
-    let mut rows = said.chunks(classifier.classes.len());
-    let predictions = files.iter().zip(read).map(|(path, read)| {
-        let row = read.as_ref().ok().and_then(|_| rows.next());
-        Prediction {
-            path: path.clone(),
-            class: row.map(|row| classifier.classes[classifier.call(row)].clone()),
-            probability: row.map(|row| row[classifier.positive]),
-            warning: read.as_ref().ok().and_then(|(warning, _)| warning.clone()),
-            error: read.err().map(|error| error.to_string()),
-        }
-    });
-    Ok(predictions.collect())
-}
-
-/// In what `cell`, which came in pixels of `size`, is unlike the training cells.
-fn warning(input: Option<InputRange>, cell: &RgbImage, size: (u32, u32)) -> Option<String> {
-    let warnings = input?.warnings(&Traits::of(cell), size);
-    let words: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-    (!words.is_empty()).then(|| words.join("; "))
+        let tensors = CellTensors::new(cells, &vec![0; cells.len()], classifier.model.device())?;
+        let all: Vec<usize> = (0..cells.len()).collect();
+        classifier.probabilities(&tensors, &all, &mut |_| {})
+    };
+    let (description, positive) = (classifier.description(), classifier.positive);
+    malaria_edge::classify(&description, positive, paths, said, &mut |done, total| {
+        listener(Progress::Testing { done, total });
+    })
 }

@@ -1,0 +1,201 @@
+//! The program for the field: a model file and pictures in, calls out. No libtorch, no Python, nothing to install.
+
+// A program, unlike a library, prints.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Instant,
+};
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use malaria_dataset::Cells;
+use malaria_edge::{Model, PatientPrediction, Prediction, roll_up};
+use malaria_metrics::PatientCall;
+use serde_json::json;
+
+/// Classify pictures of red blood cells with an exported model.
+#[derive(Parser)]
+#[command(version, after_help = "Research software, not a medical device.")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Classify pictures of single cells: files, or folders with everything below them
+    Classify(Classify),
+    /// Say what a model is: its classes, its threshold, how it wants its pictures, where it comes from
+    Info {
+        /// The model
+        #[arg(value_name = "MODEL.onnx")]
+        model: PathBuf,
+    },
+    /// Measure how many cells a second this machine makes
+    Bench {
+        /// The model
+        #[arg(value_name = "MODEL.onnx")]
+        model: PathBuf,
+        /// For how long
+        #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
+        seconds: f64,
+    },
+}
+
+#[derive(Args)]
+struct Classify {
+    /// The model
+    #[arg(value_name = "MODEL.onnx")]
+    model: PathBuf,
+    /// Pictures, or folders of them
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Print JSON instead of a table: `cells` and `patients`
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// Print CSV instead of a table, one line a cell
+    #[arg(long)]
+    csv: bool,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
+        Task::Classify(args) => classify(&args),
+        Task::Info { model } => info(&model),
+        Task::Bench { model, seconds } => bench(&model, seconds),
+    };
+    result.unwrap_or_else(|error| {
+        // One message, whatever RUST_BACKTRACE says.
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn load(path: &Path) -> Result<Model> {
+    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Model::load(&bytes).with_context(|| path.display().to_string())
+}
+
+fn classify(args: &Classify) -> Result<ExitCode> {
+    let model = load(&args.model)?;
+    // Hidden where nobody watches.
+    let style = ProgressStyle::with_template("{bar:40} {pos} of {len} cells, {eta} left")?;
+    let bar = ProgressBar::no_length().with_style(style);
+    let predictions = model.classify(&args.paths, &mut |done, total| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+    })?;
+    bar.finish_and_clear();
+    let patients = roll_up(model.description(), &predictions)?;
+    match print(args, &model, &predictions, &patients) {
+        // Whoever read us has seen enough.
+        Err(error)
+            if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => {}
+        result => result?,
+    }
+    let unreadable = predictions.iter().filter(|prediction| prediction.error.is_some()).count();
+    if unreadable > 0 {
+        eprintln!("{unreadable} of {} pictures could not be read", predictions.len());
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(args: &Classify, model: &Model, cells: &[Prediction], patients: &[PatientPrediction]) -> Result<()> {
+    let mut out = io::stdout().lock();
+    if args.json {
+        serde_json::to_writer_pretty(&mut out, &json!({"cells": cells, "patients": patients}))?;
+        writeln!(out)?;
+        return Ok(());
+    }
+    if args.csv {
+        let mut writer = csv::Writer::from_writer(out);
+        cells.iter().try_for_each(|cell| writer.serialize(cell))?;
+        writer.flush()?;
+        return Ok(());
+    }
+    let positive = &model.description().positive;
+    writeln!(out, "{:<12} {:>14}  picture", "class", format!("p({positive})"))?;
+    for Prediction { path, class, probability, warning, error } in cells {
+        let class = class.as_deref().unwrap_or("unreadable");
+        let probability = probability.map_or("n/a".to_owned(), percent);
+        let reason = error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+        let warning = warning.as_ref().map(|warning| format!("  [{warning}]")).unwrap_or_default();
+        writeln!(out, "{class:<12} {probability:>14}  {}{warning}{reason}", path.display())?;
+    }
+    if !patients.is_empty() {
+        writeln!(
+            out,
+            "\n{:<9} {:>6} {:>9}  infected cells (95 % interval)  call",
+            "patient", "cells", "positive"
+        )?;
+        for PatientPrediction { patient, result } in patients {
+            let call = match result.call {
+                PatientCall::Positive => "positive",
+                PatientCall::Negative => "negative",
+                PatientCall::Undecided => "undecided: more cells are needed, or a better model",
+            };
+            let interval = format!(
+                "{} ({} to {})",
+                percent(result.infected_share),
+                percent(result.interval.low),
+                percent(result.interval.high)
+            );
+            let (cells, positive) = (result.called.cells, result.called.positive);
+            writeln!(out, "{patient:<9} {cells:>6} {positive:>9}  {interval:<30}  {call}")?;
+        }
+    }
+    if let Some(threshold) = &model.description().threshold {
+        let (point, on) = (threshold.point, percent(threshold.point.threshold));
+        writeln!(
+            out,
+            "\ncalled {positive} from a probability of {on} on, which gave a sensitivity of {} and a specificity of {} on cells \
+             not learned from",
+            percent(point.sensitivity),
+            percent(point.specificity)
+        )?;
+    }
+    writeln!(out, "Research software, not a medical device.")?;
+    Ok(())
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.2} %", 100.0 * share)
+}
+
+fn info(path: &Path) -> Result<ExitCode> {
+    let model = load(path)?;
+    let text = serde_json::to_string_pretty(&json!({
+        "description": model.description(),
+        "origin": model.origin(),
+        "bytes": fs::metadata(path)?.len(),
+    }))?;
+    println!("{text}\nResearch software, not a medical device.");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn bench(path: &Path, seconds: f64) -> Result<ExitCode> {
+    let start = Instant::now();
+    let model = load(path)?;
+    println!("loaded in {:.0} ms", start.elapsed().as_secs_f64() * 1e3);
+    let side = model.description().image.pixels;
+    for batch in [1, 8, 32] {
+        let bytes = (0..batch * side as usize * side as usize * 3).map(|i| (i * i % 251) as u8).collect();
+        let cells = Cells::from_pixels(side, bytes)?;
+        let all: Vec<usize> = (0..batch).collect();
+        model.probabilities(&cells, &all, &mut |_| {})?;
+        let (start, mut done) = (Instant::now(), 0);
+        while done == 0 || start.elapsed().as_secs_f64() < seconds / 3.0 {
+            model.probabilities(&cells, &all, &mut |_| {})?;
+            done += batch;
+        }
+        println!("{batch:>3} at once: {:.0} cells/s", done as f64 / start.elapsed().as_secs_f64());
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,106 @@
+//! The program `malaria-edge` on pictures and on what are none.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use malaria_dataset::{SyntheticConfig, draw_cell};
+use serde_json::Value;
+
+fn model(precision: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/tiny-{precision}.onnx"))
+}
+
+fn edge(arguments: &[&str], paths: &[&Path]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_malaria-edge"));
+    command.args(arguments).args(paths).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// Drawn cells under their names, which tell their patients; 48 in all.
+fn draw(folder: &Path) {
+    for cell in 0..48 {
+        let drawn =
+            draw_cell(&SyntheticConfig { seed: 9, patients: 4, ..SyntheticConfig::default() }, cell).unwrap();
+        let class = folder.join(if drawn.parasitized { "Parasitized" } else { "Uninfected" });
+        fs::create_dir_all(&class).unwrap();
+        drawn.image.save(class.join(drawn.file_name)).unwrap();
+    }
+}
+
+#[test]
+fn cells_and_their_patients_are_called() {
+    let folder = tempfile::tempdir().unwrap();
+    draw(folder.path());
+    for precision in ["f32", "f16", "int8"] {
+        let output = edge(&["classify", "--json"], &[&model(precision), folder.path()]);
+        let answer: Value = serde_json::from_str(&said(&output)).unwrap();
+        let cells = answer["cells"].as_array().unwrap();
+        assert_eq!(cells.len(), 48);
+        // The drawn cells are easy: most are called what their folder says.
+        let right = |cell: &&Value| cell["path"].as_str().unwrap().contains(cell["class"].as_str().unwrap());
+        assert!(cells.iter().filter(right).count() > 36, "{answer}");
+        let patients = answer["patients"].as_array().unwrap();
+        assert_eq!(patients.len(), 4, "{answer}");
+        let counted: u64 = patients.iter().map(|patient| patient["called"]["cells"].as_u64().unwrap()).sum();
+        let unwarned = cells.iter().filter(|cell| cell["warning"].is_null()).count();
+        assert_eq!(counted, unwarned as u64);
+    }
+    let table = said(&edge(&["classify"], &[&model("f32"), folder.path()]));
+    assert!(table.contains("patient") && table.contains("not a medical device"), "{table}");
+    let csv = said(&edge(&["classify", "--csv"], &[&model("f32"), folder.path()]));
+    assert_eq!(csv.lines().count(), 49);
+    assert!(csv.starts_with("path,class,probability,warning,error\n"), "{csv}");
+}
+
+#[test]
+fn a_picture_that_cannot_be_read_does_not_keep_the_others_from_their_calls() {
+    let folder = tempfile::tempdir().unwrap();
+    draw(folder.path());
+    fs::write(folder.path().join("broken.png"), b"no picture").unwrap();
+    let output = edge(&["classify", "--json"], &[&model("int8"), folder.path()]);
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("1 of 49 pictures could not be read"));
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let cells = answer["cells"].as_array().unwrap();
+    let unreadable: Vec<&Value> = cells.iter().filter(|cell| !cell["error"].is_null()).collect();
+    assert!(
+        unreadable.len() == 1 && unreadable[0]["path"].as_str().unwrap().ends_with("broken.png"),
+        "{answer}"
+    );
+    assert_eq!(cells.iter().filter(|cell| cell["class"].is_string()).count(), 48);
+}
+
+#[test]
+fn a_model_says_what_it_is_and_how_fast() {
+    let info = said(&edge(&["info"], &[&model("int8")]));
+    assert!(
+        info.contains("\"int8\"") && info.contains("Parasitized") && info.contains("threshold"),
+        "{info}"
+    );
+    let bench = said(&edge(&["bench", "--seconds", "0.1"], &[&model("f32")]));
+    assert_eq!(bench.matches("cells/s").count(), 3, "{bench}");
+}
+
+#[test]
+fn errors_name_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let nowhere = folder.path().join("nowhere.onnx");
+    let foreign = folder.path().join("foreign.onnx");
+    fs::write(&foreign, b"something else").unwrap();
+    for (model, picture) in
+        [(&nowhere, folder.path()), (&foreign, folder.path()), (&model("f32"), nowhere.as_path())]
+    {
+        let output = edge(&["classify"], &[model, picture]);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && errors.starts_with("error: "), "{errors}");
+        assert!(errors.contains("nowhere.onnx") || errors.contains("foreign.onnx"), "{errors}");
+        assert!(!errors.contains("panicked"), "{errors}");
+    }
+}
