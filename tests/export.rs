@@ -139,6 +139,14 @@ fn what_cannot_be_exported_or_loaded_is_said() {
         .arg(&out);
     let said = fail(strict.arg("--data").arg(bench.path("cells")));
     assert!(said.contains("sensitivity falls by") && !out.exists(), "{said}");
+    // A limit that nothing would be above.
+    let mut lax = program("export");
+    lax.args(["--precision", "int8", "--most-sensitivity-lost", "nan", "--run"])
+        .arg(&run)
+        .arg("--out")
+        .arg(&out);
+    let said = fail(lax.arg("--data").arg(bench.path("cells")));
+    assert!(said.contains("most_sensitivity_lost") && !out.exists(), "{said}");
     fs::rename(bench.path("cells"), bench.path("elsewhere")).unwrap();
     let mut blind = program("export");
     blind.current_dir("/").args(["--precision", "int8", "--run"]).arg(&run).arg("--out").arg(&out);

@@ -29,7 +29,8 @@ pub struct Toll {
 pub struct Lost {
     /// The difference on these cells.
     pub estimate: f64,
-    /// 95 % interval, by drawing patients anew; `None` where that gives none, as where nothing is flipped.
+    /// 95 % interval, by drawing patients anew; `None` where that gives none, as where nothing is lost or won in any patient:
+    /// to write 0 to 0 would be to know more than these cells tell.
     pub interval: Option<Interval>,
 }
 
@@ -62,6 +63,7 @@ pub fn toll(cells: &[Calls<'_>], seen_in_training: usize) -> Result<Toll> {
     };
     let all: Vec<usize> = (0..cells.len()).collect();
     let intervals = cluster_bootstrap(&clusters, &Bootstrap::default(), both)?;
+    let intervals = intervals.map(|interval| interval.filter(|interval| interval.low < interval.high));
     let [sensitivity_lost, specificity_lost] = [0, 1]
         .map(|figure| both(&all)[figure].map(|estimate| Lost { estimate, interval: intervals[figure] }));
     Ok(Toll {
@@ -130,7 +132,7 @@ mod tests {
     #[test]
     fn a_class_that_is_absent_has_nothing_to_lose() {
         let toll = toll(&[cell(true, true, true, "C1"), cell(true, true, true, "C2")], 0).unwrap();
-        assert_eq!(toll.sensitivity_lost.unwrap().estimate, 0.0);
+        assert_eq!(toll.sensitivity_lost, Some(Lost { estimate: 0.0, interval: None }));
         assert_eq!(toll.specificity_lost, None);
         assert!(super::toll(&[], 0).is_err());
     }

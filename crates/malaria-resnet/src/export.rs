@@ -36,9 +36,13 @@ pub struct Exported {
 /// the runtime without libtorch.
 ///
 /// # Errors
-/// [`Error::SensitivityLost`] when sensitivity falls by more than is allowed; [`Error::Classes`] when the folder's classes are
+/// [`Error::Config`] when the loss that is allowed is no number; [`Error::SensitivityLost`] when sensitivity falls by more than is allowed; [`Error::Classes`] when the folder's classes are
 /// not the model's; the other crates' own.
 pub fn export(options: ExportOptions<'_>, listener: Listener<'_>) -> Result<Exported> {
+    if !options.most_sensitivity_lost.is_finite() {
+        let (field, expected) = ("most_sensitivity_lost", "a fraction, such as 0.005".to_owned());
+        return Err(Error::Config { field, expected, found: options.most_sensitivity_lost.to_string() });
+    }
     let run = RunDir::open(options.run)?;
     let weights = Weights::read(&run.weights_path())?;
     let onnx = malaria_edge::export(&weights, options.precision, None)?;
