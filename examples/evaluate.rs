@@ -48,6 +48,10 @@ struct Args {
     /// Show each cell in four mirror images and take the mean of the probabilities: four times the work
     #[arg(long)]
     flips: bool,
+    /// Tell what calls are worth where this share of all cells is infected, a fraction; may be given several times [default:
+    /// 0.001, 0.01 and 0.05, in the report and the JSON]
+    #[arg(long, value_name = "SHARE")]
+    prevalence: Vec<f64>,
     /// Leave out images that cannot be read, and say which, instead of stopping
     #[arg(long)]
     skip_corrupt: bool,
@@ -80,6 +84,7 @@ fn run(args: &Args) -> Result<ExitCode> {
         device: args.device.resolve()?,
         flips: args.flips,
         skip_corrupt: args.skip_corrupt,
+        prevalences: &args.prevalence,
         predictions: args.predictions.as_deref(),
         report: args.report.as_deref(),
         command: &support::command(),
@@ -103,7 +108,11 @@ fn run(args: &Args) -> Result<ExitCode> {
         println!("each cell in four mirror images, the mean of the probabilities");
     }
     let figures = words::figures(&report.figures, report.threshold.as_ref())?;
-    println!("\n{figures}\nResearch software, not a medical device.");
+    println!("\n{figures}");
+    if !args.prevalence.is_empty() {
+        println!("{}", words::at_prevalence(&report.assessment.at_prevalence));
+    }
+    println!("Research software, not a medical device.");
     if let Some(path) = &args.json {
         report.write(path)?;
     }

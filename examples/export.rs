@@ -1,4 +1,4 @@
-//! Writes a trained model as an ONNX file, for programs without libtorch.
+//! Writes a trained model for other programs: as ONNX for those without libtorch, as TorchScript for those with it.
 
 // A program, unlike a library, prints.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
@@ -11,28 +11,29 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use clap::Parser;
 use malaria_resnet::{
     ExportOptions, RunDir, default_data, default_run,
     edge::{Lost, Precision, Toll, write},
-    export,
+    export, export_torchscript,
 };
 use support::console::{Console, Style};
 
-/// Write a trained model as an ONNX file, for ONNX Runtime, OpenVINO, rten, tract and whatever else reads such files.
+/// Write a trained model as an ONNX file, for ONNX Runtime, OpenVINO, rten, tract and whatever else reads such files; or as
+/// TorchScript, for libtorch and PyTorch, where the file's name ends in .pt.
 ///
 /// Input `images`: float32 [N, 3, S, S], RGB divided by 255. Output `probabilities`: float32 [N, classes], softmax and
-/// temperature included. The file's metadata hold the classes, the threshold, how pictures are read and where the weights
-/// come from.
+/// temperature included. The metadata of an ONNX file hold the classes, the threshold, how pictures are read and where the
+/// weights come from; beside a TorchScript file they stand in a JSON of the same name.
 #[derive(Parser)]
 #[command(version, after_help = "Research software, not a medical device.")]
 struct Args {
     /// Run directory of the model [default: MALARIA_RUN, or the pretrained model]
     #[arg(long, value_name = "RUN_DIR")]
     run: Option<PathBuf>,
-    /// The file to write
-    #[arg(long, value_name = "FILE.onnx")]
+    /// The file to write: FILE.onnx, or FILE.pt for TorchScript
+    #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// How weights are stored: f32, f16 or int8; everything is computed in float32
     #[arg(long, default_value = "f32")]
@@ -60,6 +61,17 @@ fn run(args: &Args) -> Result<ExitCode> {
     support::check_folder_of(&args.out)?;
     let console = Console::new(Style::Auto);
     let run = args.run.clone().map_or_else(default_run, Ok)?;
+    if args.out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("pt")) {
+        if args.precision != Precision::F32 {
+            bail!(
+                "TorchScript is written in f32 alone: leave --precision out, or name a file that ends in .onnx"
+            );
+        }
+        export_torchscript(&run, &args.out)?;
+        let (model, rest) = (args.out.display(), args.out.with_extension("json"));
+        println!("model: {}\nwritten: {model}\nwritten: {}", run.display(), rest.display());
+        return Ok(ExitCode::SUCCESS);
+    }
     let compared = args.precision != Precision::F32 && !args.unchecked;
     let data = if compared { Some(cells_to_compare(args, &run)?) } else { None };
     let options = ExportOptions {

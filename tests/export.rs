@@ -5,14 +5,14 @@ mod support;
 use std::{fs, path::PathBuf};
 
 use malaria_resnet::{
-    Classifier, ImageConfig, Metrics, RunDir,
+    Classifier, Description, ImageConfig, Metrics, RunDir,
     dataset::{Cells, CorruptPolicy, Index, ResizePolicy, load},
     edge::{Model, Precision, Weights, export},
     model::{ResNet, ResNetConfig},
     training::CellTensors,
 };
 use support::{Workbench, fail, program, succeed};
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{CModule, Device, Kind, Tensor, no_grad};
 
 /// A finished run, and the folder it lies in.
 fn trained() -> (Workbench, PathBuf) {
@@ -84,6 +84,35 @@ fn a_trained_model_says_the_same_without_libtorch() {
         );
     }
     assert!(spread(&expected) > 0.3, "the cells are too much alike to test anything: {expected:?}");
+}
+
+#[test]
+fn torchscript_says_the_same_of_any_number_of_cells() {
+    let (bench, run) = trained();
+    let classifier = Classifier::load(&run, Device::Cpu).unwrap();
+    let index = Index::open(&bench.path("cells")).unwrap();
+    let loaded = load(index, 16, ResizePolicy::Stretch, CorruptPolicy::Fail, &|_| {}).unwrap();
+    let expected = by_libtorch(&classifier, &loaded.cells);
+    let file = bench.path("model.pt");
+    succeed(program("export").arg("--run").arg(&run).arg("--out").arg(&file));
+    let model = CModule::load(&file).unwrap();
+    let labels = vec![0; loaded.cells.len()];
+    let tensors = CellTensors::new(&loaded.cells, &labels, Device::Cpu).unwrap();
+    for count in [1, 2, 5, loaded.cells.len()] {
+        let (images, _) = tensors.batch(&(0..count).collect::<Vec<_>>()).unwrap();
+        let said = no_grad(|| model.forward_ts(&[images])).unwrap();
+        assert_eq!(said.size(), [count as i64, 2]);
+        let said: Vec<f64> = Vec::try_from(said.to_kind(Kind::Double).flatten(0, -1)).unwrap();
+        let difference = largest_difference(&said, &expected[..2 * count]);
+        assert!(difference < 1e-5, "{count}: {difference:e}");
+    }
+    assert!(spread(&expected) > 0.3, "the cells are too much alike to test anything: {expected:?}");
+    let description: Description =
+        serde_json::from_slice(&fs::read(bench.path("model.json")).unwrap()).unwrap();
+    assert_eq!(description, classifier.description());
+    let said =
+        fail(program("export").args(["--precision", "int8", "--run"]).arg(&run).arg("--out").arg(&file));
+    assert!(said.contains("--precision"), "{said}");
 }
 
 #[test]

@@ -72,6 +72,7 @@ fn the_report_of_a_run_shows_all_of_it_on_any_screen() {
         assert!(seen["sticks_out"].as_i64().unwrap() <= 0, "at {width}: {seen}");
         for id in [
             "figures",
+            "by-class",
             "history",
             "confusion",
             "roc",

@@ -1,7 +1,7 @@
 //! Results in words.
 
 use malaria_resnet::{
-    CrossMetrics, Metrics, Spread, Threshold,
+    AtPrevalence, CrossMetrics, Metrics, Spread, Threshold,
     figures::{Interval, Summary, classification_report},
     protocol_note, threshold_note,
 };
@@ -33,6 +33,19 @@ pub(crate) fn figures(summary: &Summary, threshold: Option<&Threshold>) -> anyho
         );
     }
     Ok(text)
+}
+
+/// What a call is worth where few cells are infected, or many.
+pub(crate) fn at_prevalence(rows: &[AtPrevalence]) -> String {
+    let row = |AtPrevalence { prevalence, ppv, npv }: &AtPrevalence| {
+        format!(
+            "where {} of all cells are infected, a positive call is right in {}, a negative one in {}\n",
+            percent(Some(*prevalence)),
+            percent(*ppv),
+            percent(*npv)
+        )
+    };
+    rows.iter().map(row).collect()
 }
 
 /// What a run's test set came to.

@@ -124,16 +124,6 @@ impl Said<'_> {
         let intervals =
             intervals(truth, probabilities, classes.len(), positive, &clusters, &Bootstrap::default())?;
         let cells_without_patient = patients.iter().filter(|patient| patient.is_none()).count();
-        let at_threshold = match threshold {
-            Some(Threshold { point, .. }) => {
-                BinaryCounts::at_threshold(&is_positive, &scores, point.threshold)?
-            }
-            None => self.figures(None)?.confusion.one_vs_rest(positive)?,
-        };
-        let at_prevalence = PREVALENCES.iter().map(|&prevalence| {
-            let (ppv, npv) = (at_threshold.ppv_at(prevalence)?, at_threshold.npv_at(prevalence)?);
-            Ok(AtPrevalence { prevalence, ppv, npv })
-        });
         let rule =
             threshold.as_ref().map(Threshold::patient_rule).filter(|rule| roll_up && rule.check().is_ok());
         Ok(Assessment {
@@ -142,12 +132,36 @@ impl Said<'_> {
             intervals,
             intervals_over_cells: self.over_cells(&is_positive, &scores)?,
             calibration_error: expected_calibration_error(&is_positive, &scores, CALIBRATION_BINS)?,
-            at_prevalence: at_prevalence.collect::<Result<_>>()?,
+            at_prevalence: self.at_prevalences(threshold, &PREVALENCES)?,
             roll_up: match (rule, threshold) {
                 (Some(rule), Some(threshold)) => self.roll_up(rule, threshold.point.threshold)?,
                 _ => None,
             },
         })
+    }
+
+    /// What calls at `threshold`, or else by the most probable class, are worth where these shares of all cells are infected.
+    ///
+    /// # Errors
+    /// [`Error::Metrics`](crate::Error::Metrics) for a share that is not a fraction.
+    pub(crate) fn at_prevalences(
+        self,
+        threshold: Option<Threshold>,
+        prevalences: &[f64],
+    ) -> Result<Vec<AtPrevalence>> {
+        let (is_positive, scores) =
+            one_vs_rest(self.truth, self.probabilities, self.classes.len(), self.positive)?;
+        let counts = match threshold {
+            Some(Threshold { point, .. }) => {
+                BinaryCounts::at_threshold(&is_positive, &scores, point.threshold)?
+            }
+            None => self.figures(None)?.confusion.one_vs_rest(self.positive)?,
+        };
+        let at = |&prevalence: &f64| {
+            let (ppv, npv) = (counts.ppv_at(prevalence)?, counts.npv_at(prevalence)?);
+            Ok(AtPrevalence { prevalence, ppv, npv })
+        };
+        prevalences.iter().map(at).collect()
     }
 
     fn over_cells(self, is_positive: &[bool], scores: &[f64]) -> Result<CellIntervals> {

@@ -255,8 +255,7 @@ pub(crate) fn absolute(path: &Path) -> PathBuf {
 /// [`Error::Csv`] or [`Error::Io`] when the run has no readable `history.csv` yet, [`Error::Report`] when the figure
 /// cannot be drawn or written.
 pub fn plot_history(run: &RunDir, path: &Path) -> Result<()> {
-    let history: Vec<EpochRecord> = files::read_csv(&run.history_path(), "figures by epoch")?;
-    plot(&history, &run.config()?, path)
+    plot(&run.history()?, &run.config()?, path)
 }
 
 pub(crate) fn plot(history: &[EpochRecord], config: &ExperimentConfig, path: &Path) -> Result<()> {

@@ -1,11 +1,15 @@
-//! A run's model as an ONNX file, looked at before it is let out.
+//! A run's model as a file for other programs: ONNX, looked at before it is let out, and TorchScript.
 
 use std::path::Path;
 
 use malaria_dataset::CorruptPolicy;
 use malaria_edge::{Calls, Model, Precision, Toll, Weights, toll};
+use tch::{CModule, Device, Kind, Tensor, no_grad};
 
-use crate::{Error, Progress, Result, RunDir, experiment::Listener, judge::JudgedCells, threshold::Labelled};
+use crate::{
+    Classifier, Error, Progress, Result, RunDir, experiment::Listener, files, judge::JudgedCells,
+    threshold::Labelled,
+};
 
 /// What to export.
 #[derive(Clone, Copy, Debug)]
@@ -81,4 +85,32 @@ pub fn export(options: ExportOptions<'_>, listener: Listener<'_>) -> Result<Expo
     }
     let onnx = malaria_edge::export(&weights, options.precision, Some(toll))?;
     Ok(Exported { onnx, toll: Some(toll) })
+}
+
+/// Writes a run's model as TorchScript to `path`, for programs with libtorch or PyTorch: `forward` takes `images`, float32
+/// `[N, 3, S, S]` in [0, 1], to probabilities, float32 `[N, classes]`, softmax and temperature included, with any N. What
+/// TorchScript cannot hold (classes, threshold, how pictures are read) goes to a JSON beside it, `path` with the extension
+/// `json`.
+///
+/// # Errors
+/// [`Error::Train`] when libtorch cannot write the model, [`Error::Io`] for a file that cannot be written; the old ones then
+/// stay.
+pub fn export_torchscript(run: &Path, path: &Path) -> Result<()> {
+    let classifier = Classifier::load(run, Device::Cpu)?;
+    // What is traced becomes constants, which must not ask for gradients.
+    for parameter in classifier.model.parameters() {
+        let _ = parameter.tensor.set_requires_grad(false);
+    }
+    let temperature = classifier.temperature.unwrap_or(1.0);
+    let side = i64::from(classifier.image.pixels);
+    let images = Tensor::zeros([1, 3, side, side], (Kind::Float, Device::Cpu));
+    let mut forward = |images: &[Tensor]| {
+        vec![(classifier.model.forward(&images[0], false) / temperature).softmax(-1, Kind::Float)]
+    };
+    let libtorch = malaria_train::Error::from;
+    let traced = no_grad(|| CModule::create_by_tracing("Classifier", "forward", &[images], &mut forward));
+    let file = malaria_files::beside(path).map_err(Error::io("write", path))?;
+    traced.and_then(|model| model.save(file.path())).map_err(libtorch)?;
+    malaria_files::put(file, path).map_err(Error::io("write", path))?;
+    files::write_json(&path.with_extension("json"), &classifier.description())
 }

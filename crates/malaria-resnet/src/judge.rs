@@ -17,7 +17,7 @@ use crate::{
     metrics::machine,
     pictures::{MISTAKES_SHOWN, mistake, picture, worst_mistakes},
     predictions::write_predictions,
-    report::{Report, protocol_note},
+    report::{Report, epoch_point, protocol_note},
     threshold::{Labelled, Said},
 };
 
@@ -46,6 +46,8 @@ pub struct EvaluateOptions<'a> {
     pub flips: bool,
     /// Leave out images that cannot be read.
     pub skip_corrupt: bool,
+    /// Shares of infected cells, fractions, that predictive values are told at; a tenth of a per cent to 5 % where empty.
+    pub prevalences: &'a [f64],
     /// Where to write what the model says of each cell.
     pub predictions: Option<&'a Path>,
     /// Where to write the page of figures.
@@ -87,9 +89,13 @@ pub struct EvaluationReport {
 /// Cells are recognised as the run's own by their bytes, so that renamed or copied ones are too.
 ///
 /// # Errors
-/// [`Error::Classes`] when the folder's classes are not the model's, [`Error::NoTestCell`] when the run's test set is
+/// [`Error::Config`] for a prevalence that is no fraction, [`Error::Classes`] when the folder's classes are not the model's, [`Error::NoTestCell`] when the run's test set is
 /// asked for and not there; the other crates' own.
 pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<EvaluationReport> {
+    if let Some(found) = options.prevalences.iter().find(|&&share| !(0.0..=1.0).contains(&share)) {
+        let (field, expected) = ("prevalence", "a fraction, such as 0.02".to_owned());
+        return Err(Error::Config { field, expected, found: found.to_string() });
+    }
     let run = RunDir::open(options.run)?;
     let mut classifier = Classifier::load(options.run, options.device)?;
     classifier.flips = options.flips;
@@ -110,7 +116,10 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
     let labelled = Labelled::new(&loaded.index, &chosen);
     let said = Said::new(&classifier, &labelled, &said);
     // How often cells are called wrong is known without mirror images only.
-    let assessment = said.assess(classifier.threshold, new_patients && !options.flips)?;
+    let mut assessment = said.assess(classifier.threshold, new_patients && !options.flips)?;
+    if !options.prevalences.is_empty() {
+        assessment.at_prevalence = said.at_prevalences(classifier.threshold, options.prevalences)?;
+    }
     let figures = said.figures(classifier.threshold)?;
     let report = EvaluationReport {
         run: options.run.to_owned(),
@@ -125,7 +134,7 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
         assessment,
     };
     if let Some(path) = options.report {
-        report.page(&classifier, said, &loaded, &chosen, options.command)?.write_page(path)?;
+        report.page(&run, &classifier, said, &loaded, &chosen, options.command)?.write_page(path)?;
     }
     Ok(report)
 }
@@ -182,6 +191,7 @@ impl EvaluationReport {
     /// The page of these figures.
     fn page<'a>(
         &'a self,
+        run: &RunDir,
         classifier: &Classifier,
         said: Said<'a>,
         loaded: &Loaded,
@@ -222,6 +232,12 @@ impl EvaluationReport {
             );
         }
         let row = |name: &str, value: String| [name.to_owned(), value];
+        // A model that is handed on may come without it.
+        let history = if run.history_path().is_file() {
+            run.history()?.iter().map(epoch_point).collect()
+        } else {
+            Vec::new()
+        };
         Ok(Report {
             title: format!("{} on {}", self.run.display(), self.data.display()),
             summary,
@@ -229,7 +245,8 @@ impl EvaluationReport {
             figures: &self.figures,
             assessment: &self.assessment,
             threshold: self.threshold,
-            history: &[],
+            history,
+            history_of: Some("Of the run that the model comes from.".to_owned()),
             mistakes: mistakes.collect::<Result<_>>()?,
             augmentation: Vec::new(),
             more: Vec::new(),

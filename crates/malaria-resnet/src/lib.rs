@@ -46,7 +46,7 @@ pub use cross_validate::{
 pub use data::{DataSummary, SubsetSummary, default_data, default_protocol};
 pub use error::{Error, Result};
 pub use experiment::{Context, Listener, Progress, RunSummary, plot_history, resume, train};
-pub use export::{ExportOptions, Exported, export};
+pub use export::{ExportOptions, Exported, export, export_torchscript};
 pub use judge::{EvaluateOptions, EvaluationReport, Judged, evaluate, predict};
 pub use malaria_edge::{ChosenOn, Description, ImageConfig, Prediction, Threshold};
 pub use metrics::{FiguresOf, Metrics};

@@ -3,7 +3,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Error, ExperimentConfig, Result};
+use malaria_train::EpochRecord;
+
+use crate::{Error, ExperimentConfig, Result, files};
 
 /// The folder of one run. Whatever is in it was written whole or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +90,14 @@ impl RunDir {
     /// As [`ExperimentConfig::read`].
     pub fn config(&self) -> Result<ExperimentConfig> {
         ExperimentConfig::read(&self.config_path())
+    }
+
+    /// The run's figures by epoch.
+    ///
+    /// # Errors
+    /// [`Error::Csv`] or [`Error::Io`] when there is no readable `history.csv` yet.
+    pub fn history(&self) -> Result<Vec<EpochRecord>> {
+        files::read_csv(&self.history_path(), "figures by epoch")
     }
 
     /// `config.json`: every setting.

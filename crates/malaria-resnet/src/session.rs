@@ -18,7 +18,7 @@ use crate::{
     model_card::Card,
     pictures::{MISTAKES_SHOWN, augmentation_sheet, mistake, picture, worst_mistakes},
     predictions::write_predictions,
-    report::{Report, data_section, protocol_note},
+    report::{Report, data_section, epoch_point, protocol_note},
     threshold::{Labelled, Said},
 };
 
@@ -220,7 +220,8 @@ impl Session<'_> {
             figures: &metrics.test,
             assessment: &metrics.assessment,
             threshold: metrics.threshold,
-            history,
+            history: history.iter().map(epoch_point).collect(),
+            history_of: None,
             mistakes: mistakes.collect::<Result<_>>()?,
             augmentation: augmentation_sheet(&self.config.train, cells, &self.split.train)?,
             more: vec![data_section(data)],

@@ -11,6 +11,9 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use crate::error::{Error, Result};
 use crate::plots::Plot;
 
+/// Contents of a table that are no longer than this, in bytes, stay on one line: a number and its unit.
+const SHORT: usize = 12;
+
 const STYLE: &str = include_str!("page.css");
 
 /// A page: a title, what is to be known before any figure is read, and sections.
@@ -137,10 +140,15 @@ impl Page {
 }
 
 impl Section {
+    /// Whether two of its kind fit side by side on a wide screen: those of one figure that is no wider than high.
+    fn is_half(&self) -> bool {
+        matches!(&self.blocks[..], [Block::Plot { plot, .. }] if plot.0.width <= plot.0.height * 4 / 3)
+    }
+
     fn html(&self) -> Result<Markup> {
         let blocks = self.blocks.iter().map(Block::html).collect::<Result<Vec<_>>>()?;
         Ok(html! {
-            section id=(self.id) {
+            section id=(self.id) .half[self.is_half()] {
                 h2 { (self.heading) }
                 @for block in &blocks { (block) }
             }
@@ -167,7 +175,7 @@ impl Block {
                 div.scroll {
                     table {
                         thead { tr { @for heading in head { th scope="col" { (heading) } } } }
-                        tbody { @for row in rows { tr { @for cell in row { td { (cell) } } } } }
+                        tbody { @for row in rows { tr { @for cell in row { td.short[cell.len() <= SHORT] { (cell) } } } } }
                     }
                 }
             },

@@ -226,7 +226,8 @@ pub(super) fn merge(
     let suspects = label_audit(&truth, &probabilities, classes.len())?;
     write_label_audit(&audit, classes, &rows, &suspects)?;
     let pictures = mistakes(&config, out, &rows, said);
-    let mut report = report(&metrics, said, pictures);
+    let histories = finished.iter().map(|fold| fold.run.history()).collect::<Result<Vec<_>>>()?;
+    let mut report = report(&metrics, said, pictures, &histories);
     let suspects: Vec<usize> = suspects.iter().map(|suspect| suspect.sample).collect();
     report.more.push(labels_section(
         &suspect_pictures(&config, &rows, &suspects),

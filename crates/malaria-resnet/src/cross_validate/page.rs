@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, path::Path};
 
 use malaria_dataset::{read_image, resize};
 use malaria_metrics::Contradiction;
-use malaria_report::{Block, Picture, Section};
+use malaria_report::{Block, EpochPoint, Picture, Section};
+use malaria_train::EpochRecord;
 use tch::Device;
 
 use super::{CrossMetrics, Spread, fold_dir};
@@ -12,7 +13,7 @@ use crate::{
     Classifier, ExperimentConfig, Result, files,
     pictures::{MISTAKES_SHOWN, mistake, worst_mistakes},
     predictions::OutOfFold,
-    report::{Report, area, percent, protocol_note, table},
+    report::{Report, area, epoch_point, percent, protocol_note, table},
     threshold::Said,
 };
 
@@ -70,7 +71,12 @@ pub(super) fn labels_section(pictures: &[Picture], suspects: usize, cells: usize
 }
 
 /// The report of the folds together.
-pub(super) fn report<'a>(metrics: &'a CrossMetrics, said: Said<'a>, mistakes: Vec<Picture>) -> Report<'a> {
+pub(super) fn report<'a>(
+    metrics: &'a CrossMetrics,
+    said: Said<'a>,
+    mistakes: Vec<Picture>,
+    histories: &[Vec<EpochRecord>],
+) -> Report<'a> {
     let CrossMetrics { folds, recipe, protocol, .. } = metrics;
     let mut summary = vec![
         format!(
@@ -116,7 +122,12 @@ pub(super) fn report<'a>(metrics: &'a CrossMetrics, said: Said<'a>, mistakes: Ve
         figures: &metrics.pooled,
         assessment: &metrics.assessment,
         threshold: metrics.threshold,
-        history: &[],
+        history: mean_history(histories),
+        history_of: Some(
+            "The mean over the folds. Each fold has a page of its own, with what augmentation makes of its cells: \
+             report.html in its folder."
+                .to_owned(),
+        ),
         mistakes,
         augmentation: Vec::new(),
         more: vec![Section {
@@ -127,6 +138,25 @@ pub(super) fn report<'a>(metrics: &'a CrossMetrics, said: Said<'a>, mistakes: Ve
         made: metrics.made(),
         command: metrics.command.clone(),
     }
+}
+
+/// The means over the folds, up to the last epoch that all of them have; of the validation where all have one.
+fn mean_history(folds: &[Vec<EpochRecord>]) -> Vec<EpochPoint> {
+    let epochs = folds.iter().map(Vec::len).min().unwrap_or(0);
+    let mean_at = |epoch: usize| {
+        let mean = |value: fn(&EpochPoint) -> Option<f64>| -> Option<f64> {
+            let values = folds.iter().map(|fold| value(&epoch_point(&fold[epoch])));
+            Some(values.sum::<Option<f64>>()? / folds.len() as f64)
+        };
+        EpochPoint {
+            epoch: epoch_point(&folds[0][epoch]).epoch,
+            train_loss: mean(|point| point.train_loss),
+            train_accuracy: mean(|point| point.train_accuracy),
+            validation_loss: mean(|point| point.validation_loss),
+            validation_accuracy: mean(|point| point.validation_accuracy),
+        }
+    };
+    (0..epochs).map(mean_at).collect()
 }
 
 /// The cells that were called wrong with the most certainty, by the models that called them; without those whose picture or

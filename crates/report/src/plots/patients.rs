@@ -7,6 +7,8 @@ const HEIGHT: u32 = 800;
 const MARGIN: f64 = 48.0;
 /// The worst patients get their names.
 const NAMED: usize = 5;
+/// From one name to the next, at least.
+const LINE: f64 = 22.0;
 
 /// How well the cells of one patient were called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,19 +59,64 @@ pub fn patients_plot(patients: &[PatientAccuracy], title: &str) -> Plot {
     let most = patients.iter().map(|patient| patient.cells).max().unwrap_or(1) as f64;
     for (rank, patient) in (1..).zip(&patients) {
         let at = (f64::from(rank), patient.accuracy());
-        let radius = 3.0 + 9.0 * (patient.cells as f64 / most).sqrt();
-        panel.dot(&mut figure, at, radius, if patient.infected { VERMILION } else { BLUE });
-        if (rank as usize) <= NAMED {
-            let (x, y) = panel.place(at);
-            let words = format!("{} ({} of {})", patient.patient, patient.right, patient.cells);
-            // With few patients the worst are far to the right, too.
-            let (x, align) = if x < f64::from(WIDTH) / 2.0 {
-                (x + radius + 6.0, Align::Left)
-            } else {
-                (x - radius - 6.0, Align::Right)
-            };
-            figure.text((x, y + 6.0), words, Look::plain(16.0, MUTED), align);
-        }
+        panel.dot(&mut figure, at, radius(patient, most), if patient.infected { VERMILION } else { BLUE });
     }
+    name_the_worst(&mut figure, &panel, &patients, most);
     Plot(figure)
+}
+
+/// Radius of a patient's dot, in pixels, where the largest patient has `most` cells.
+fn radius(patient: &PatientAccuracy, most: f64) -> f64 {
+    3.0 + 9.0 * (patient.cells as f64 / most).sqrt()
+}
+
+/// Writes the names of the first of the `patients`, who are in order, beside their dots: one below the other where the dots are
+/// too close for that, with a line to each.
+fn name_the_worst(figure: &mut Figure, panel: &Panel, patients: &[&PatientAccuracy], most: f64) {
+    let named = &patients[..patients.len().min(NAMED)];
+    let places =
+        Vec::from_iter((1..).zip(named).map(|(rank, p)| panel.place((f64::from(rank), p.accuracy()))));
+    // A line lower than the dots: those that follow stand higher.
+    let heights =
+        spread(&places.iter().map(|&(_, y)| y + LINE).collect::<Vec<_>>(), panel.bottom - LINE / 2.0);
+    // All names begin at one place, right of the dots; with few patients these reach far to the right, and names stand left.
+    let last = places.iter().map(|&(x, _)| x).fold(panel.left, f64::max);
+    let (edge, align, away) = if last < f64::from(WIDTH) / 2.0 {
+        (last + 40.0, Align::Left, 1.0)
+    } else {
+        (places.first().map_or(panel.left, |&(x, _)| x) - 40.0, Align::Right, -1.0)
+    };
+    for ((patient, (x, y)), height) in named.iter().zip(places).zip(heights) {
+        let start = (x + away * (radius(patient, most) + 3.0), y);
+        figure.line(&[start, (edge - away * 6.0, height)], 1.0, None, AXIS);
+        let words = format!("{} ({} of {})", patient.patient, patient.right, patient.cells);
+        figure.text((edge, height + 6.0), words, Look::plain(16.0, MUTED), align);
+    }
+}
+
+/// Heights for lines of text that want to stand at `wanted`, which goes up from line to line: lower where they would be less
+/// than [`LINE`] apart, away from the dots of the better patients, and none below `bottom`.
+fn spread(wanted: &[f64], bottom: f64) -> Vec<f64> {
+    let mut heights = wanted.to_vec();
+    for i in (0..heights.len().saturating_sub(1)).rev() {
+        heights[i] = heights[i].max(heights[i + 1] + LINE);
+    }
+    let mut lowest = bottom;
+    for height in &mut heights {
+        *height = height.min(lowest);
+        lowest = *height - LINE;
+    }
+    heights
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LINE, spread};
+
+    #[test]
+    fn names_keep_their_distance() {
+        let wanted = [600.0, 598.0, 597.0, 300.0];
+        assert_eq!(spread(&wanted, 675.0), [597.0 + 2.0 * LINE, 597.0 + LINE, 597.0, 300.0]);
+        assert_eq!(spread(&[690.0, 690.0], 675.0), [675.0, 675.0 - LINE]);
+    }
 }

@@ -1,0 +1,179 @@
+//! The figures of a test set in words and tables.
+
+use malaria_metrics::{Average, AverageScores, Interval, Summary};
+use malaria_report::{Block, Section, Tile};
+
+use super::{Report, Show, area, between, percent, table, threshold_note};
+use crate::{Assessment, Result};
+
+impl Report<'_> {
+    /// The figures that are looked at first, then the others.
+    pub(super) fn figures(&self) -> Result<Section> {
+        let Self { figures, assessment, .. } = self;
+        let rows = headlines(figures, assessment);
+        let tiles = rows.iter().map(|row| Tile {
+            name: row.name.to_owned(),
+            label: row.label.to_owned(),
+            value: (row.show)(row.value),
+            exact: row.value,
+            note: row.over_patients.map(|interval| between(interval, row.show)).unwrap_or_default(),
+        });
+        let patients = assessment.n_patients;
+        let mut words = format!(
+            "{} is the positive class; a cell is called by its most probable class. Below each figure its 95 % interval, from \
+             a bootstrap over {patients} patients.",
+            figures.positive_class
+        );
+        if assessment.cells_without_patient > 0 {
+            words += &format!(
+                " {} cells of unknown patient were each taken for themselves, which makes the intervals too narrow.",
+                assessment.cells_without_patient
+            );
+        }
+        let mut blocks = vec![Block::Tiles(tiles.collect()), Block::Text(words)];
+        if let (Some(at), Some(threshold)) = (&figures.at_threshold, &self.threshold) {
+            blocks.push(Block::Text(format!(
+                "At the threshold ({}): accuracy {}, sensitivity {}, specificity {}.",
+                threshold_note(&figures.positive_class, threshold),
+                percent(Some(at.accuracy)),
+                percent(at.sensitivity),
+                percent(at.specificity),
+            )));
+        }
+        blocks.push(table(
+            &["Figure", "Value", "95 %, over patients", "95 %, as if cells were independent"],
+            rows.iter().map(|row| {
+                let [patients, cells] =
+                    [row.over_patients, row.over_cells].map(|interval| row.interval(interval));
+                vec![row.label.to_owned(), (row.show)(row.value), patients, cells]
+            }),
+        ));
+        let counts = figures.confusion.one_vs_rest(self.said.positive)?;
+        let more = [
+            ("Positive predictive value", percent(figures.ppv)),
+            ("Negative predictive value", percent(figures.npv)),
+            ("F1", percent(figures.f1)),
+            ("Balanced accuracy", percent(figures.balanced_accuracy)),
+            ("Youden's J", area(counts.youdens_j())),
+            ("Positive likelihood ratio", ratio(counts.positive_likelihood_ratio())),
+            ("Negative likelihood ratio", ratio(counts.negative_likelihood_ratio())),
+            ("Matthews correlation", area(figures.mcc)),
+            ("Cohen's kappa", area(figures.confusion.cohens_kappa())),
+            ("Average precision", area(figures.average_precision)),
+            ("Log loss", area(Some(figures.log_loss))),
+            ("Brier score", area(Some(figures.brier))),
+            ("Calibration error", percent(Some(assessment.calibration_error))),
+            ("Cells", figures.n.to_string()),
+        ];
+        blocks.push(table(
+            &["Other figures", "Value"],
+            more.into_iter().map(|(name, value)| vec![name.to_owned(), value]),
+        ));
+        blocks.push(Block::Text(format!(
+            "Predictive values where few cells are infected, as in a smear, rather than {} of them as here:",
+            percent(positive_share(figures))
+        )));
+        blocks.push(table(
+            &["Infected cells", "A positive call is right in", "A negative call is right in"],
+            assessment
+                .at_prevalence
+                .iter()
+                .map(|at| vec![percent(Some(at.prevalence)), percent(at.ppv), percent(at.npv)]),
+        ));
+        Ok(Section { id: "figures", heading: "Figures".to_owned(), blocks })
+    }
+
+    /// Precision, recall and F1 of each class and over the classes.
+    pub(super) fn by_class(&self) -> Section {
+        let confusion = &self.figures.confusion;
+        let row = |name: &str, scores: AverageScores, support: u64| {
+            let [precision, recall, f1] = [scores.precision, scores.recall, scores.f1].map(percent);
+            vec![name.to_owned(), precision, recall, f1, support.to_string()]
+        };
+        let classes = self.figures.classes.iter().zip(confusion.class_scores()).map(|(name, scores)| {
+            let (precision, recall, f1) = (scores.precision, scores.recall, scores.f1);
+            row(name, AverageScores { precision, recall, f1 }, scores.support)
+        });
+        let averages = [
+            ("Micro average", Average::Micro),
+            ("Macro average", Average::Macro),
+            ("Weighted average", Average::Weighted),
+        ];
+        let averages =
+            averages.map(|(name, average)| row(name, confusion.average_scores(average), confusion.total()));
+        let head = ["Class", "Precision", "Recall", "F1", "Cells"];
+        let blocks = vec![table(&head, classes.chain(averages))];
+        Section { id: "by-class", heading: "By class".to_owned(), blocks }
+    }
+}
+
+/// Share of the cells that are of the positive class.
+pub(crate) fn positive_share(figures: &Summary) -> Option<f64> {
+    let position = figures.classes.iter().position(|class| *class == figures.positive_class)?;
+    Some(figures.confusion.true_counts()[position] as f64 / figures.n as f64)
+}
+
+/// One of the figures that are looked at first.
+pub(crate) struct Headline {
+    /// As in `metrics.json`.
+    name: &'static str,
+    pub(crate) label: &'static str,
+    pub(crate) value: Option<f64>,
+    pub(crate) over_patients: Option<Interval>,
+    over_cells: Option<Interval>,
+    pub(crate) show: Show,
+}
+
+impl Headline {
+    /// One of its intervals as it is written.
+    pub(crate) fn interval(&self, interval: Option<Interval>) -> String {
+        interval.map_or_else(|| "n/a".to_owned(), |interval| between(interval, self.show))
+    }
+}
+
+/// Accuracy, sensitivity, specificity and area under the ROC curve.
+pub(crate) fn headlines(figures: &Summary, assessment: &Assessment) -> [Headline; 4] {
+    let (patients, cells) = (&assessment.intervals, &assessment.intervals_over_cells);
+    [
+        Headline {
+            name: "accuracy",
+            label: "Accuracy",
+            value: Some(figures.accuracy),
+            over_patients: patients.accuracy,
+            over_cells: cells.accuracy,
+            show: percent,
+        },
+        Headline {
+            name: "sensitivity",
+            label: "Sensitivity",
+            value: figures.sensitivity,
+            over_patients: patients.sensitivity,
+            over_cells: cells.sensitivity,
+            show: percent,
+        },
+        Headline {
+            name: "specificity",
+            label: "Specificity",
+            value: figures.specificity,
+            over_patients: patients.specificity,
+            over_cells: cells.specificity,
+            show: percent,
+        },
+        Headline {
+            name: "auc",
+            label: "Area under the ROC curve",
+            value: figures.auc,
+            over_patients: patients.auc,
+            over_cells: cells.auc,
+            show: area,
+        },
+    ]
+}
+
+/// A ratio that may be large, with two decimals, or small, with four.
+fn ratio(figure: Option<f64>) -> String {
+    figure.map_or_else(
+        || "n/a".to_owned(),
+        |figure| if figure < 1.0 { format!("{figure:.4}") } else { format!("{figure:.2}") },
+    )
+}

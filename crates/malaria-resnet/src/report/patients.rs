@@ -1,0 +1,95 @@
+//! From cells to patients, on the page.
+
+use malaria_edge::most_probable;
+use malaria_metrics::{Interval, PatientFigures};
+use malaria_report::{Block, PatientAccuracy};
+
+use super::{Report, between, percent, table};
+use crate::{ChosenOn, RollUp, threshold::Said};
+
+impl Report<'_> {
+    /// How well each known patient's cells were called by their most probable class.
+    pub(super) fn patients(&self) -> Vec<PatientAccuracy> {
+        let Said { truth, probabilities, classes, positive, patients } = self.said;
+        let mut found: std::collections::BTreeMap<&str, PatientAccuracy> = std::collections::BTreeMap::new();
+        let rows = probabilities.chunks_exact(classes.len());
+        for ((patient, row), &class) in patients.iter().zip(rows).zip(truth) {
+            let Some(patient) = *patient else { continue };
+            let empty =
+                || PatientAccuracy { patient: patient.to_owned(), cells: 0, right: 0, infected: false };
+            let entry = found.entry(patient).or_insert_with(empty);
+            entry.cells += 1;
+            entry.right += u64::from(most_probable(row) == class);
+            entry.infected |= class == positive;
+        }
+        found.into_values().collect()
+    }
+
+    /// What the calls of cells come to for patients.
+    pub(super) fn roll_up(&self, roll_up: &RollUp) -> Vec<Block> {
+        let RollUp { rule, as_they_are, resampled, detection_limits } = roll_up;
+        let mut blocks = vec![Block::Text(format!(
+            "A patient is called positive when more of their cells are called {} than false alarms explain: {} of uninfected \
+             cells, with a correlation of {:.3} within a patient. They are called negative when fewer are than {} of infected \
+             cells would give, and are undecided otherwise, which counts as an error below.",
+            self.figures.positive_class,
+            percent(Some(rule.false_positive_rate)),
+            rule.correlation,
+            percent(Some(rule.relevant_share)),
+        ))];
+        let row = |name: String, figures: &PatientFigures| {
+            let PatientFigures { infected, healthy, .. } = figures;
+            let interval = |share, interval: Option<Interval>| {
+                let interval = interval.map(|interval| format!(" ({})", between(interval, percent)));
+                format!("{}{}", percent(share), interval.unwrap_or_default())
+            };
+            vec![
+                name,
+                interval(figures.sensitivity, figures.sensitivity_interval),
+                format!("{} / {} / {}", infected.positive, infected.undecided, infected.negative),
+                interval(figures.specificity, figures.specificity_interval),
+                format!("{} / {} / {}", healthy.positive, healthy.undecided, healthy.negative),
+            ]
+        };
+        let first = row("all cells of the data set".to_owned(), as_they_are);
+        let rows = std::iter::once(first).chain(resampled.iter().map(|sample| {
+            let name = format!("{} cells, {} infected", sample.cells, percent(Some(sample.infected_share)));
+            row(name, &sample.figures)
+        }));
+        blocks.push(table(
+            &[
+                "Cells a patient",
+                "Infected patients called positive",
+                "Infected: positive / undecided / negative",
+                "Healthy patients called negative",
+                "Healthy: positive / undecided / negative",
+            ],
+            rows,
+        ));
+        if self.threshold.is_some_and(|threshold| threshold.chosen_on == ChosenOn::OutOfFold) {
+            blocks.push(Block::Text(
+                "The threshold and these rates were read off the very patients who are called here, which flatters the calls a \
+                 little."
+                    .to_owned(),
+            ));
+        }
+        for limit in detection_limits {
+            blocks.push(Block::Text(match limit.infected_share {
+                Some(share) => format!(
+                    "Of {} cells counted, {} have to be infected (about {:.0} cells) for a patient to be found in 95 of 100 cases.",
+                    limit.cells,
+                    percent(Some(share)),
+                    (share * limit.cells as f64).ceil(),
+                ),
+                None => format!("Of {} cells counted, no share that is infected is found in 95 of 100 cases.", limit.cells),
+            }));
+        }
+        blocks.push(Block::Text(
+"5,000 is the most cells that the WHO has counted in a thin smear. Counting more lowers the limit only as far as \
+             patients are alike in their false alarms. Calls of infected cells are taken to differ between patients as much as false \
+             alarms do, which makes the limits careful ones."
+                .to_owned(),
+        ));
+        blocks
+    }
+}
