@@ -195,3 +195,26 @@ fn a_fold_that_was_cut_off_goes_on_to_the_same_weights() {
     let weights = |out: &str| fs::read(bench.path(out).join("fold-1/weights.safetensors")).unwrap();
     assert!(weights("cut") == weights("whole"), "the weights differ");
 }
+
+#[test]
+fn each_fold_is_taught_by_the_model_of_the_same_fold() {
+    let bench = Workbench::new();
+    succeed(cross_validate(&bench, "teachers").arg("--final"));
+    let taught = |out: &str| {
+        let mut command = cross_validate(&bench, out);
+        command.args(["--teacher", "teachers", "--final"]);
+        command
+    };
+    // A teacher from another fold would have learned from the test cells, and be refused.
+    succeed(&mut taught("taught"));
+    for run in ["fold-1", "fold-2", "fold-3", "final"] {
+        let config = fs::read_to_string(bench.path("taught").join(run).join("config.json")).unwrap();
+        assert!(config.contains(&format!("teachers/{run}\"")), "{config}");
+        let weights = |out: &str| fs::read(bench.path(out).join(run).join("weights.safetensors")).unwrap();
+        assert!(weights("taught") != weights("teachers"), "{run} has learned nothing from its teacher");
+    }
+    // The same command again finds everything done.
+    succeed(&mut taught("taught"));
+    let said = fail(taught("taught").args(["--teacher-weight", "0.2"]));
+    assert!(said.contains("teacher"), "{said}");
+}

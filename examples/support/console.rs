@@ -41,6 +41,7 @@ impl Console {
         match progress {
             Progress::Drawing { done, total } => self.count("drawing cells", done, total),
             Progress::Decoding { done, total } => self.count("reading images", done, total),
+            Progress::Teaching { done, total } => self.count("asking the teacher", done, total),
             Progress::Testing { done, total } => self.count("testing", done, total),
             Progress::Data(data) => self.data(data),
             Progress::Model { device, parameters, epochs_done } => {

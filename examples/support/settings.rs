@@ -3,9 +3,12 @@
 use std::{num::NonZeroUsize, path::PathBuf};
 
 use malaria_resnet::{
-    ExperimentConfig, Recipe, Result, dataset::Protocol, default_data, default_protocol, figures::Target,
-    libtorch::DeviceChoice,
+    ExperimentConfig, Recipe, Result, Teacher, dataset::Protocol, default_data, default_protocol,
+    figures::Target, libtorch::DeviceChoice,
 };
+
+/// Share of a teacher's words, unless told otherwise.
+const TEACHER_WEIGHT: f64 = 0.7;
 
 /// Flags laid over the settings of a recipe or a file.
 #[derive(clap::Args)]
@@ -40,6 +43,13 @@ pub(crate) struct Settings {
     /// Start from the weights of this run: fine-tuning on cells of your own
     #[arg(long, value_name = "RUN_DIR")]
     pub(crate) init: Option<PathBuf>,
+    /// Learn what the model of this run says of the training cells, besides their labels: a small network does better so. For
+    /// cross_validate the folder of another cross-validation of the same folds
+    #[arg(long, value_name = "RUN_DIR")]
+    pub(crate) teacher: Option<PathBuf>,
+    /// Share of the teacher's words in what is learned [default: 0.7]
+    #[arg(long, value_name = "SHARE", requires = "teacher")]
+    pub(crate) teacher_weight: Option<f64>,
     /// The positive class, the one that sensitivity is about [default: Parasitized]
     #[arg(long, value_name = "NAME")]
     pub(crate) positive: Option<String>,
@@ -98,6 +108,10 @@ impl Settings {
         config.device = self.device.unwrap_or(config.device);
         config.threads = self.threads.or(config.threads);
         config.init = self.init.clone().or(config.init);
+        if let Some(run) = &self.teacher {
+            config.teacher =
+                Some(Teacher { run: run.clone(), weight: self.teacher_weight.unwrap_or(TEACHER_WEIGHT) });
+        }
         config.positive = self.positive.clone().unwrap_or(config.positive);
         let sensitivity = self.target_sensitivity.map(Target::Sensitivity);
         let target = sensitivity.or(self.target_specificity.map(Target::Specificity));

@@ -11,7 +11,7 @@ use malaria_model::ResNetConfig;
 use malaria_train::{Keep, TrainConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Recipe, Result, files, threshold::PUBLISHED_SPECIFICITY};
+use crate::{Error, Recipe, Result, Teacher, files, threshold::PUBLISHED_SPECIFICITY};
 
 /// Version of the layout of `config.json`.
 const FORMAT_VERSION: u32 = 1;
@@ -41,6 +41,9 @@ pub struct ExperimentConfig {
     pub threads: Option<NonZeroUsize>,
     /// Run directory whose weights training starts from, instead of random ones.
     pub init: Option<PathBuf>,
+    /// A model whose probabilities are learned besides the labels.
+    #[serde(default)]
+    pub teacher: Option<Teacher>,
     /// Who learns and who is tested.
     pub split: SplitConfig,
     /// How pictures are read.
@@ -78,9 +81,10 @@ impl ExperimentConfig {
             device: DeviceChoice::Auto,
             threads: None,
             init: None,
+            teacher: None,
             split: SplitConfig { protocol, seed, ..SplitConfig::default() },
             image: recipe.image(),
-            model: ResNetConfig::tutorial(),
+            model: recipe.model(),
             train: recipe.training(seed),
             leave_out: None,
             calibrate: false,
@@ -98,10 +102,11 @@ impl ExperimentConfig {
         Ok(config)
     }
 
-    /// Takes over the training settings of `recipe`; the seed, the data and the split stay.
+    /// Takes over the network and the training settings of `recipe`; the seed, the data and the split stay.
     pub fn set_recipe(&mut self, recipe: Recipe) {
         self.recipe = recipe;
         self.image = recipe.image();
+        self.model = ResNetConfig { classes: self.model.classes, ..recipe.model() };
         self.train = recipe.training(self.train.seed);
     }
 
@@ -157,6 +162,7 @@ impl ExperimentConfig {
         self.split.check()?;
         self.model.check()?;
         self.train.check()?;
+        self.teacher.iter().try_for_each(Teacher::check)?;
         if self.split.protocol == Protocol::All && self.train.keep != Keep::Last {
             let expected =
                 "`last`, since under the split `all` no cell is left to choose an epoch by".to_owned();

@@ -64,6 +64,13 @@ pub enum Progress<'a> {
         /// Its run directory.
         path: &'a Path,
     },
+    /// The teacher is being asked of the training cells.
+    Teaching {
+        /// Cells it was asked of.
+        done: usize,
+        /// Cells to ask it of.
+        total: usize,
+    },
     /// The test set is being read.
     Testing {
         /// Cells seen.
@@ -136,6 +143,9 @@ pub(crate) fn begin(
     let mut config = config.clone();
     config.data = config.data.as_deref().map(absolute);
     config.init = config.init.as_deref().map(absolute);
+    if let Some(teacher) = &mut config.teacher {
+        teacher.run = absolute(&teacher.run);
+    }
     config.leave_out = config.leave_out.as_deref().map(absolute);
     set_threads(&config);
     let mut split = malaria_dataset::split(&loaded.index, &config.split)?;

@@ -35,6 +35,7 @@ mod recipe;
 mod report;
 mod run_dir;
 mod session;
+mod teacher;
 mod threshold;
 
 pub use assessment::{Assessment, AtPrevalence, CellIntervals, DetectionLimit, Resampled, RollUp};
@@ -53,6 +54,7 @@ pub use metrics::{FiguresOf, Metrics};
 pub use recipe::Recipe;
 pub use report::{protocol_note, threshold_note};
 pub use run_dir::{RunDir, RunLock};
+pub use teacher::Teacher;
 
 pub use malaria_augment as augment;
 pub use malaria_dataset as dataset;

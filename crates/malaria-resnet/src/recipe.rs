@@ -2,6 +2,7 @@ use std::{fmt, str::FromStr};
 
 use malaria_augment::AugmentConfig;
 use malaria_dataset::ResizePolicy;
+use malaria_model::ResNetConfig;
 use malaria_train::{ImageSize, Keep, L2, Per, Precision, Schedule, SgdConfig, Shape, TrainConfig};
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,11 @@ impl Recipe {
             Recipe::Fast | Recipe::Best => ResizePolicy::Stretch,
         };
         ImageConfig { pixels: 64, resize }
+    }
+
+    /// The network.
+    pub(crate) fn model(self) -> ResNetConfig {
+        ResNetConfig::tutorial()
     }
 
     /// How it trains.

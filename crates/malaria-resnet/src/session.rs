@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     ChosenOn, Classifier, Context, DataSummary, Error, ExperimentConfig, Metrics, Progress, Result, RunDir,
-    RunSummary,
+    RunSummary, Teacher,
     data::summarise,
     experiment::{plot, seen_by_init, title},
     files,
@@ -57,7 +57,10 @@ impl Session<'_> {
             listener(Progress::Training(&Event::CheckpointPassedOver { reason }));
         }
         let labels: Vec<usize> = self.loaded.index.samples.iter().map(|sample| sample.class).collect();
-        let cells = CellTensors::new(&self.loaded.cells, &labels, device)?;
+        let mut cells = CellTensors::new(&self.loaded.cells, &labels, device)?;
+        if let Some(teacher) = &self.config.teacher {
+            cells.set_targets(&teacher.targets(self.loaded, &self.split, device, listener)?)?;
+        }
         let subsets = Subsets { train: &self.split.train, validation: &self.split.validation };
 
         // The listener cannot fail; what goes wrong in it is looked at after the call.
@@ -125,12 +128,16 @@ impl Session<'_> {
     /// A hash of everything that decides which weights come out: a checkpoint of other settings or other data must not
     /// be gone on from. Device, threads and the place of the data folder may change.
     fn identity(&self) -> Result<String> {
-        let ExperimentConfig { split, image, model, train, init, .. } = &self.config;
+        let ExperimentConfig { split, image, model, train, init, teacher, .. } = &self.config;
         let settings = serde_json::to_vec(&(split, image, model, train, init));
         let settings = settings.map_err(|error| self.run.error(&error.to_string()))?;
-        let path = self.run.split_path();
-        let cells = fs::read(&path).map_err(Error::io("read", &path))?;
-        let hash = Sha256::new().chain_update(settings).chain_update(cells).finalize();
+        let read = |path: PathBuf| fs::read(&path).map_err(Error::io("read", &path));
+        let mut hash = Sha256::new().chain_update(settings).chain_update(read(self.run.split_path())?);
+        if let Some(Teacher { run, weight }) = teacher {
+            hash.update(read(RunDir::open(run)?.weights_path())?);
+            hash.update(weight.to_le_bytes());
+        }
+        let hash = hash.finalize();
         Ok(hash.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
@@ -187,7 +194,7 @@ impl Session<'_> {
                 "On the run's test set, {} cells of {} patients.",
                 metrics.n_test, metrics.assessment.n_patients
             ),
-            learned_from: learned_from(data),
+            learned_from: learned_from(data, self.config.teacher.as_ref()),
             made: metrics.made(),
             command: &metrics.command,
         };
@@ -233,17 +240,18 @@ impl Session<'_> {
 }
 
 /// What a run has learned from, in words.
-fn learned_from(data: &DataSummary) -> String {
+fn learned_from(data: &DataSummary, teacher: Option<&Teacher>) -> String {
     let cells = |subset: Subset| {
         let found = data.subsets.iter().find(|summary| summary.subset == subset);
         found.map_or((0, 0), |summary| (summary.cells.iter().sum(), summary.patients))
     };
     let ((train, patients), (validation, _)): ((usize, usize), (usize, usize)) =
         (cells(Subset::Train), cells(Subset::Validation));
-    format!(
+    let words = format!(
         "It has learned from {train} cells of {patients} patients; {validation} more were looked at between epochs, to choose by. split.csv \
          names every cell."
-    )
+    );
+    teacher.map(|teacher| format!("{words} {}", teacher.words())).unwrap_or(words)
 }
 
 /// Who was tested by a run, and how.

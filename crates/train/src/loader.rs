@@ -13,6 +13,8 @@ pub struct CellTensors {
     pixels: Tensor,
     /// i64 `[N]`.
     labels: Tensor,
+    /// f32 `[N, classes]`.
+    targets: Option<Tensor>,
     size: i64,
 }
 
@@ -31,7 +33,23 @@ impl CellTensors {
         let pixels = Tensor::f_from_data_size(cells.pixels(), &shape, Kind::Uint8)?.f_to_device(device)?;
         let classes: Vec<i64> = classes.iter().map(|&class| class as i64).collect();
         let labels = Tensor::f_from_slice(&classes)?.f_to_device(device)?;
-        Ok(Self { pixels, labels, size })
+        Ok(Self { pixels, labels, targets: None, size })
+    }
+
+    /// Gives the cells something else to be learned of them than their labels: `targets`, `[N, classes]` row by row, the
+    /// probability of each class. Losses and accuracies that are shown stay those of the labels.
+    ///
+    /// # Errors
+    /// [`Error::Cells`] when they are not as many for each cell.
+    pub fn set_targets(&mut self, targets: &[f32]) -> Result<(), Error> {
+        let cells = self.len();
+        if cells == 0 || targets.is_empty() || !targets.len().is_multiple_of(cells) {
+            let expected = format!("the probability of each class for each of {cells} cells");
+            return Err(Error::Cells { expected, found: format!("{} numbers", targets.len()) });
+        }
+        let rows = Tensor::f_from_slice(targets)?.f_view([cells as i64, -1])?;
+        self.targets = Some(rows.f_to_device(self.pixels.device())?);
+        Ok(())
     }
 
     /// Number of cells.
@@ -54,16 +72,26 @@ impl CellTensors {
     /// # Errors
     /// [`Error::Cells`] for an index out of range.
     pub fn batch(&self, indices: &[usize]) -> Result<(Tensor, Tensor), Error> {
+        let indices = self.indices(indices)?;
+        let images = self.pixels.f_index_select(0, &indices)?.f_to_kind(Kind::Float)?.f_div_scalar_(255.0)?;
+        // NHWC => NCHW as a view: the bytes stay where they are, which is what libtorch calls channels_last.
+        let images = images.f_permute([0, 3, 1, 2])?;
+        Ok((images, self.labels.f_index_select(0, &indices)?))
+    }
+
+    /// What is to be learned of the cells at `indices` in place of their labels, f32 `[N, classes]`.
+    pub(crate) fn targets(&self, indices: &[usize]) -> Result<Option<Tensor>, Error> {
+        let Some(targets) = &self.targets else { return Ok(None) };
+        Ok(Some(targets.f_index_select(0, &self.indices(indices)?)?))
+    }
+
+    fn indices(&self, indices: &[usize]) -> Result<Tensor, Error> {
         if let Some(&index) = indices.iter().find(|&&index| index >= self.len()) {
             let expected = format!("indices below {}", self.len());
             return Err(Error::Cells { expected, found: index.to_string() });
         }
         let indices: Vec<i64> = indices.iter().map(|&index| index as i64).collect();
-        let indices = Tensor::f_from_slice(&indices)?.f_to_device(self.pixels.device())?;
-        let images = self.pixels.f_index_select(0, &indices)?.f_to_kind(Kind::Float)?.f_div_scalar_(255.0)?;
-        // NHWC => NCHW as a view: the bytes stay where they are, which is what libtorch calls channels_last.
-        let images = images.f_permute([0, 3, 1, 2])?;
-        Ok((images, self.labels.f_index_select(0, &indices)?))
+        Ok(Tensor::f_from_slice(&indices)?.f_to_device(self.pixels.device())?)
     }
 }
 

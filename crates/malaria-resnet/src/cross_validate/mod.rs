@@ -16,7 +16,7 @@ use tch::Device;
 pub use self::merge::{CrossMetrics, FoldFigures, Spread};
 use self::merge::{cells_of, merge};
 use crate::{
-    Classifier, Context, Error, ExperimentConfig, Progress, Result, RunDir,
+    Classifier, Context, Error, ExperimentConfig, Progress, Result, RunDir, Teacher,
     experiment::{absolute, begin, go_on, load_cells, seen_by_init},
     files,
     model_card::Card,
@@ -74,6 +74,7 @@ pub fn cross_validate(
     let of_fold = |number| {
         let mut config = config.clone();
         config.split.fold = Some(Fold { number, of: folds });
+        taught_in(&mut config, |teacher| fold_dir(teacher, number));
         config
     };
     of_fold(only.unwrap_or(1)).check()?;
@@ -84,6 +85,7 @@ pub fn cross_validate(
     if final_model {
         let mut config = config.clone();
         config.split = SplitConfig { protocol: Protocol::All, fold: None, ..config.split };
+        taught_in(&mut config, |teacher| teacher.join("final"));
         config.check()?;
         runs.push(Planned { config, path: out.join("final"), fold: None });
     }
@@ -153,11 +155,25 @@ fn write_card(run: &RunDir, metrics: &CrossMetrics) -> Result<()> {
              from it. This model has learned from all of them, so that none is left to judge it by.",
             metrics.folds.len()
         ),
-        learned_from: format!("It has learned from {cells}. split.csv names every cell."),
+        learned_from: [
+            Some(format!("It has learned from {cells}. split.csv names every cell.")),
+            run.config()?.teacher.as_ref().map(Teacher::words),
+        ]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(" "),
         made: metrics.made(),
         command: &metrics.command,
     };
     files::write(&run.model_card_path(), card.markdown().as_bytes())
+}
+
+/// The teacher of one of the runs, where all are taught by those of another cross-validation.
+fn taught_in(config: &mut ExperimentConfig, run: impl Fn(&Path) -> PathBuf) {
+    if let Some(teacher) = &mut config.teacher {
+        teacher.run = run(&teacher.run);
+    }
 }
 
 /// A run of the cross-validation.
@@ -190,11 +206,13 @@ impl Planned {
                 data,
                 leave_out,
                 calibrate,
+                teacher,
                 ..
             } = config;
             let init = init.as_deref().map(absolute);
+            let teacher = teacher.as_ref().map(|Teacher { run, weight }| (absolute(run), weight));
             serde_json::json!({ "split": split, "image": image, "model": model, "train": train, "init": init,
-                "positive": positive, "drawn_cells": data.is_none(), "calibrate": calibrate,
+                "positive": positive, "drawn_cells": data.is_none(), "calibrate": calibrate, "teacher": teacher,
                 "leave_out": leave_out.as_deref().map(absolute) })
         };
         match difference("", &settings(&self.config), &settings(&run.config()?)) {

@@ -1,0 +1,119 @@
+//! Learning from what a larger model says of the training cells, and not from their labels alone.
+
+use std::path::PathBuf;
+
+use malaria_dataset::{CorruptPolicy, Loaded, Split, Subset, read_manifest};
+use malaria_train::CellTensors;
+use serde::{Deserialize, Serialize};
+use tch::Device;
+
+use crate::{Classifier, Error, Progress, Result, RunDir, data::decode_index, experiment::Listener};
+
+/// A trained model whose probabilities a new one learns to give.
+///
+/// The teacher is asked once, of each training cell in four mirror images, and not of what augmentation makes of it.
+///
+/// Source: G. Hinton, O. Vinyals and J. Dean, "Distilling the knowledge in a neural network", 2015.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Teacher {
+    /// Its run directory. For a cross-validation, that of another whose folds hold the same cells: each fold is taught by the
+    /// model of the same fold, and the last model by the last.
+    pub run: PathBuf,
+    /// Share of the teacher's probabilities in what is learned, in [0, 1]; the rest are the labels.
+    pub weight: f64,
+}
+
+impl Teacher {
+    /// That it taught, in words.
+    pub(crate) fn words(&self) -> String {
+        format!(
+            "{} parts in 100 of what it learned are the probabilities of another model ({}), the others the labels.",
+            100.0 * self.weight,
+            self.run.display()
+        )
+    }
+
+    /// Refuses a share that is none.
+    pub(crate) fn check(&self) -> Result<()> {
+        if (0.0..=1.0).contains(&self.weight) {
+            return Ok(());
+        }
+        let expected = "a fraction from 0 to 1".to_owned();
+        Err(Error::Config { field: "teacher.weight", expected, found: self.weight.to_string() })
+    }
+
+    /// What is to be learned of each cell of `loaded`, `[N, classes]`: the label, mixed with what the teacher says where the
+    /// cell is one of the training set.
+    ///
+    /// # Errors
+    /// [`Error::Classes`] for a teacher of other classes; [`Error::Config`] for one that has learned from cells that the new
+    /// model is chosen or judged by, whose figures would then be too good.
+    pub(crate) fn targets(
+        &self,
+        loaded: &Loaded,
+        split: &Split,
+        device: Device,
+        listener: Listener<'_>,
+    ) -> Result<Vec<f32>> {
+        let mut teacher = Classifier::load(&self.run, device)?;
+        teacher.flips = true;
+        let index = &loaded.index;
+        if teacher.classes != index.classes {
+            let (expected, found) = (teacher.classes, index.classes.clone());
+            return Err(Error::Classes { path: index.root.clone(), expected, found });
+        }
+        self.refuse_seen(loaded, split)?;
+        // It may want its pictures otherwise than the new model.
+        let own;
+        let image = teacher.image;
+        let pixels = if image.pixels == loaded.cells.size() {
+            &loaded.cells
+        } else {
+            // What could not be read was left out, or has stopped the run, before.
+            own = decode_index(index.clone(), image, CorruptPolicy::Fail, listener)?;
+            &own.cells
+        };
+        let labels: Vec<usize> = index.samples.iter().map(|sample| sample.class).collect();
+        let cells = CellTensors::new(pixels, &labels, device)?;
+        let total = split.train.len();
+        let said = teacher
+            .probabilities(&cells, &split.train, &mut |done| listener(Progress::Teaching { done, total }))?;
+
+        let classes = index.classes.len();
+        let mut targets = vec![0.0; labels.len() * classes];
+        for (row, &label) in targets.chunks_mut(classes).zip(&labels) {
+            row[label] = 1.0;
+        }
+        for (&cell, said) in split.train.iter().zip(said.chunks(classes)) {
+            let row = &mut targets[cell * classes..(cell + 1) * classes];
+            for (target, said) in row.iter_mut().zip(said) {
+                *target += self.weight as f32 * (*said as f32 - *target);
+            }
+        }
+        Ok(targets)
+    }
+
+    fn refuse_seen(&self, loaded: &Loaded, split: &Split) -> Result<()> {
+        let manifest = read_manifest(&RunDir::open(&self.run)?.split_path())?;
+        let known = manifest.match_index(&loaded.index, &loaded.fingerprints)?;
+        let count = |cells: &[usize], as_what: &[Subset]| {
+            cells.iter().filter(|&&i| known[i].is_some_and(|subset| as_what.contains(&subset))).count()
+        };
+        let test = count(&split.test, &[Subset::Train, Subset::Validation]);
+        let validation = count(&split.validation, &[Subset::Train]);
+        if test + validation == 0 {
+            return Ok(());
+        }
+        Err(Error::Config {
+            field: "teacher",
+            expected: "a model that has learned from none of the cells that this one is chosen or judged by, such as one of the \
+                       same split and seed, or of the same fold"
+                .to_owned(),
+            found: format!(
+                "{}, which knows {test} of the test cells and has learned from {validation} of the validation cells",
+                self.run.display()
+            ),
+        })
+    }
+}

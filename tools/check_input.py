@@ -1,0 +1,107 @@
+"""Shows the input check of trained models what is a cell and what is none, and counts how often it warns.
+
+    pip install numpy==2.4.6 pillow==13.0.0 scikit-learn==1.9.1
+    python tools/check_input.py cell_images RUN_DIR... [--json FILE] [--predict "COMMAND"]
+
+Each RUN_DIR is that of a run with test cells, such as a fold of a cross-validation; those are shown as they are, and 400 of them
+blurred and on a bright ground. Noise is drawn; photographs are pieces of the two that come with scikit-learn. COMMAND classifies
+pictures; the default is `cargo run --release --example predict --`. Ends with 1 where more than 1 % of cells are warned of, or
+less than 95 % of anything else.
+"""
+
+import argparse
+import csv
+import json
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageFilter
+from sklearn.datasets import load_sample_images
+
+CELLS = "cells of the test set"
+SHOWN = 400
+MOST_CELLS_WARNED, LEAST_OTHERS_WARNED = 0.01, 0.95
+# Darker than this in all channels is the ground that a cell was cut out on.
+BLACK = 32
+
+
+def test_cells(run, data):
+    with open(run / "split.csv", newline="") as file:
+        return [data / row["path"] for row in csv.DictReader(file) if row["subset"] == "test"]
+
+
+def blurred(radius):
+    """A Gaussian of `radius` pixels over the cell, as if out of focus; the black ground is blurred into it as well."""
+    return lambda cell, _: cell.filter(ImageFilter.GaussianBlur(radius))
+
+
+def on_bright_ground(cell, random):
+    """What surrounds a cell in a smear, where nobody cut it out."""
+    pixels = np.asarray(cell).copy()
+    ground = (pixels < BLACK).all(axis=2)
+    pixels[ground] = np.clip(random.normal([228, 220, 225], 4, (ground.sum(), 3)), 0, 255)
+    return Image.fromarray(pixels)
+
+
+def noise(cell, random):
+    return Image.fromarray(random.integers(0, 256, (cell.height, cell.width, 3), dtype=np.uint8))
+
+
+def photograph(photographs, cell, random):
+    photo = photographs[random.integers(len(photographs))]
+    side = int(random.integers(64, 400))
+    top, left = (int(random.integers(0, length - side)) for length in photo.shape[:2])
+    return Image.fromarray(photo[top : top + side, left : left + side])
+
+
+def warned(command, run, paths):
+    """How many of the pictures the program warns of."""
+    output = subprocess.run([*command, "--run", run, "--json", *paths], stdout=subprocess.PIPE, check=True)
+    return sum(prediction["warning"] is not None for prediction in json.loads(output.stdout))
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data", type=Path)
+    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--predict", default="cargo run --release --example predict --")
+    args = parser.parse_args()
+    command, random = shlex.split(args.predict), np.random.default_rng(0)
+    photographs = load_sample_images().images
+    kinds = {
+        "noise": noise,
+        "photographs of other things": lambda *cell: photograph(photographs, *cell),
+        "heavy blur, 4 px": blurred(4),
+        "blur, 3 px": blurred(3),
+        "bright ground": on_bright_ground,
+    }
+    shown, found = Counter(), Counter()
+    for run in args.runs:
+        cells = test_cells(run, args.data)
+        shown[CELLS] += len(cells)
+        found[CELLS] += warned(command, run, cells)
+        for kind, make in kinds.items():
+            with tempfile.TemporaryDirectory() as folder:
+                for number, path in enumerate(random.choice(cells, SHOWN, replace=False)):
+                    make(Image.open(path).convert("RGB"), random).save(f"{folder}/{number}.png")
+                shown[kind] += SHOWN
+                found[kind] += warned(command, run, [folder])
+    shares = {kind: found[kind] / shown[kind] for kind in shown}
+    for kind, share in shares.items():
+        print(f"{kind:<30} {found[kind]:>5} of {shown[kind]:>5} warned of, {100 * share:.2f} %")
+    if args.json:
+        table = [{"kind": kind, "shown": shown[kind], "warned": found[kind], "share": shares[kind]} for kind in shown]
+        command = f"python tools/check_input.py {args.data} {' '.join(map(str, args.runs))}"
+        args.json.write_text(json.dumps({"command": command, "kinds": table}, indent=2) + "\n")
+    others = [share for kind, share in shares.items() if kind != CELLS]
+    return int(shares[CELLS] > MOST_CELLS_WARNED or min(others) < LEAST_OTHERS_WARNED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
