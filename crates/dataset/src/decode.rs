@@ -45,7 +45,17 @@ pub fn read_image(path: &Path) -> Result<(RgbImage, Fingerprint)> {
 /// [`Error::BadImage`] where the bytes are none of these formats, truncated or corrupt, or the image is larger than
 /// 8192 px a side, which is refused before memory is taken for it.
 pub fn decode(contents: &[u8], path: &Path) -> Result<RgbImage> {
-    try_decode(contents).map_err(|reason| Error::BadImage(BadImage { path: path.to_path_buf(), reason }))
+    decode_within(contents, path, MAX_SIDE)
+}
+
+/// [`decode`] for contents from strangers: an image with a side of more than `longest_side` pixels is refused, before memory is
+/// taken for it.
+///
+/// # Errors
+/// Those of [`decode`].
+pub fn decode_within(contents: &[u8], path: &Path, longest_side: u32) -> Result<RgbImage> {
+    try_decode(contents, longest_side.min(MAX_SIDE))
+        .map_err(|reason| Error::BadImage(BadImage { path: path.to_path_buf(), reason }))
 }
 
 /// [`read_image`] with the reason alone, for those who gather many.
@@ -57,17 +67,17 @@ pub(crate) fn try_read(path: &Path) -> Result<(RgbImage, Fingerprint), String> {
     if contents.len() as u64 > MAX_FILE_BYTES {
         return Err(format!("is larger than {} MiB, the most that is read", MAX_FILE_BYTES >> 20));
     }
-    Ok((try_decode(&contents)?, Fingerprint::of(&contents)))
+    Ok((try_decode(&contents, MAX_SIDE)?, Fingerprint::of(&contents)))
 }
 
-fn try_decode(contents: &[u8]) -> Result<RgbImage, String> {
+fn try_decode(contents: &[u8], longest_side: u32) -> Result<RgbImage, String> {
     if contents.is_empty() {
         return Err("is empty (0 bytes)".to_owned());
     }
     let image = match image::guess_format(contents) {
-        Ok(ImageFormat::Jpeg) => decode_jpeg(contents)?,
+        Ok(ImageFormat::Jpeg) => decode_jpeg(contents, longest_side)?,
         Ok(format @ (ImageFormat::Png | ImageFormat::Bmp | ImageFormat::Tiff | ImageFormat::WebP)) => {
-            decode_other(contents, format)?
+            decode_other(contents, format, longest_side)?
         }
         Ok(format) => return Err(format!("is a {format:?}; expected PNG, JPEG, BMP, TIFF or WebP")),
         Err(_) => return Err("is not an image; expected PNG, JPEG, BMP, TIFF or WebP".to_owned()),
@@ -78,24 +88,24 @@ fn try_decode(contents: &[u8]) -> Result<RgbImage, String> {
     Ok(image)
 }
 
-fn decode_other(contents: &[u8], format: ImageFormat) -> Result<RgbImage, String> {
+fn decode_other(contents: &[u8], format: ImageFormat, longest_side: u32) -> Result<RgbImage, String> {
     if format == ImageFormat::WebP && !webp_ends(contents) {
         return Err("cannot be decoded as WebP: it is shorter than it says".to_owned());
     }
     let mut reader = ImageReader::with_format(Cursor::new(contents), format);
     let mut limits = Limits::default();
-    limits.max_image_width = Some(MAX_SIDE);
-    limits.max_image_height = Some(MAX_SIDE);
+    limits.max_image_width = Some(longest_side);
+    limits.max_image_height = Some(longest_side);
     reader.limits(limits);
     reader.decode().map(on_black).map_err(|error| match error {
-        ImageError::Limits(_) => too_large(),
+        ImageError::Limits(_) => too_large(longest_side),
         other => format!("cannot be decoded as {format:?}: {other}"),
     })
 }
 
 /// JPEGs go past the `image` crate to the decoder below it, whose strict mode `image` switches off: there, what is
 /// missing from a truncated or corrupt file comes out grey and without an error.
-fn decode_jpeg(contents: &[u8]) -> Result<RgbImage, String> {
+fn decode_jpeg(contents: &[u8], longest_side: u32) -> Result<RgbImage, String> {
     let failed = |error: &dyn std::fmt::Display| format!("cannot be decoded as Jpeg: {error}");
     if !jpeg_ends(contents) {
         return Err(failed(&"it is truncated (no end-of-image marker)"));
@@ -109,8 +119,8 @@ fn decode_jpeg(contents: &[u8]) -> Result<RgbImage, String> {
     decoder.decode_headers().map_err(|error| failed(&error))?;
     let (width, height) = decoder.dimensions().unwrap_or_default();
     let (width, height) = (width as u32, height as u32);
-    if width > MAX_SIDE || height > MAX_SIDE {
-        return Err(too_large());
+    if width > longest_side || height > longest_side {
+        return Err(too_large(longest_side));
     }
     let pixels = decoder.decode().map_err(|error| failed(&error))?;
     RgbImage::from_raw(width, height, pixels).ok_or_else(|| failed(&"it does not fill its own size"))
@@ -142,8 +152,8 @@ fn webp_ends(contents: &[u8]) -> bool {
     contents.len() as u64 >= u64::from(size) + 8
 }
 
-fn too_large() -> String {
-    format!("is larger than {MAX_SIDE} px a side, the most that is decoded")
+fn too_large(longest_side: u32) -> String {
+    format!("is larger than {longest_side} px a side, the most that is decoded")
 }
 
 fn on_black(image: DynamicImage) -> RgbImage {

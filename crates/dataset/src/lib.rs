@@ -46,7 +46,7 @@ mod walk;
 
 pub use build_tree::{BuildReport, Link, build_tree};
 pub use cells::{Cells, CorruptPolicy, Loaded, load};
-pub use decode::{BadImage, decode, read_image};
+pub use decode::{BadImage, decode, decode_within, read_image};
 pub use download::{DownloadConfig, DownloadProblem, DownloadProgress, download};
 pub use error::{Error, Result};
 pub use fingerprint::{Duplicate, Fingerprint, duplicates};

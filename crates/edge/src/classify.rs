@@ -3,18 +3,18 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use image::RgbImage;
-use malaria_dataset::{Cells, InputRange, Traits, list_images, patient_of, read_image, resize};
+use malaria_dataset::{Cells, Traits, decode_within, list_images, patient_of, read_image, resize};
 use malaria_metrics::{Called, PatientResult};
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::{Description, ImageConfig, Model, Result, call};
+use crate::{Description, Model, Result, call};
 
 /// Pictures held in memory at once.
 const CHUNK: usize = 1024;
 
 /// What a model says of one picture.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {
     /// The picture.
     pub path: PathBuf,
@@ -58,6 +58,32 @@ impl Model {
         };
         classify(self.description(), self.positive(), paths, said, progress)
     }
+
+    /// [`Model::classify`] for pictures that are in memory, such as those that somebody has sent. One with a side of more than
+    /// `longest_side` pixels counts as one that cannot be read.
+    ///
+    /// # Errors
+    /// [`Error::Run`](crate::Error::Run) when the runtime fails.
+    pub fn classify_contents(&self, pictures: &[Contents], longest_side: u32) -> Result<Vec<Prediction>> {
+        let look = |Contents { name, bytes }: &Contents| {
+            let picture = decode_within(bytes, name, longest_side);
+            (name.clone(), picture.map(|picture| Seen::new(self.description(), &picture)))
+        };
+        let said = |cells: &Cells| {
+            let all: Vec<usize> = (0..cells.len()).collect();
+            self.probabilities(cells, &all, &mut |_| {})
+        };
+        judge(self.description(), self.positive(), pictures.par_iter().map(look).collect(), said)
+    }
+}
+
+/// A picture that is in memory, as it lies in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contents {
+    /// Its name, which may tell the patient; nothing is read from there.
+    pub name: PathBuf,
+    /// The bytes of a PNG, JPEG, BMP, TIFF or WebP.
+    pub bytes: Vec<u8>,
 }
 
 /// [`Model::classify`] by whatever `said` gives for some cells: the probability of each class, `[N, classes]` row by row.
@@ -74,43 +100,55 @@ pub fn classify<E: From<malaria_dataset::Error>>(
     let files = list_images(paths)?;
     let mut predictions = Vec::with_capacity(files.len());
     for chunk in files.chunks(CHUNK) {
-        let ImageConfig { pixels, resize: policy } = description.image;
-        let input = description.input;
-        let read: Vec<_> = chunk
-            .par_iter()
-            .map(|path| {
-                read_image(path).map(|(picture, _)| {
-                    let cell = resize(&picture, pixels, policy);
-                    (warning(input, &cell, picture.dimensions()), cell.into_raw())
-                })
-            })
-            .collect();
-        let bytes = read.iter().flatten().flat_map(|(_, bytes)| bytes).copied().collect();
-        let cells = Cells::from_pixels(pixels, bytes)?;
-        let said = if cells.is_empty() { Vec::new() } else { said(&cells)? };
-        let mut rows = said.chunks(description.classes.len());
-        predictions.extend(chunk.iter().zip(read).map(|(path, read)| {
-            let row = read.as_ref().ok().and_then(|_| rows.next());
-            let class =
-                |row| description.classes[call(row, positive, description.threshold.as_ref())].clone();
-            Prediction {
-                path: path.clone(),
-                class: row.map(class),
-                probability: row.map(|row| row[positive]),
-                warning: read.as_ref().ok().and_then(|(warning, _)| warning.clone()),
-                error: read.err().map(|error| error.to_string()),
-            }
-        }));
+        let look = |path: &PathBuf| {
+            (path.clone(), read_image(path).map(|(picture, _)| Seen::new(description, &picture)))
+        };
+        predictions.extend(judge(description, positive, chunk.par_iter().map(look).collect(), &mut said)?);
         progress(predictions.len(), files.len());
     }
     Ok(predictions)
 }
 
-/// In what `cell`, which came in pixels of `size`, is unlike the training cells.
-fn warning(input: Option<InputRange>, cell: &RgbImage, size: (u32, u32)) -> Option<String> {
-    let warnings = input?.warnings(&Traits::of(cell), size);
-    let words: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-    (!words.is_empty()).then(|| words.join("; "))
+/// A picture at the size that the model wants.
+struct Seen {
+    cell: RgbImage,
+    /// In what the picture is unlike the training cells.
+    warning: Option<String>,
+}
+
+impl Seen {
+    fn new(description: &Description, picture: &RgbImage) -> Self {
+        let cell = resize(picture, description.image.pixels, description.image.resize);
+        let words = description.input.map(|input| {
+            let warnings = input.warnings(&Traits::of(&cell), picture.dimensions());
+            warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        });
+        Self { cell, warning: words.filter(|words| !words.is_empty()) }
+    }
+}
+
+/// Calls pictures that were read, and says of the others why they could not be.
+fn judge<E: From<malaria_dataset::Error>>(
+    description: &Description,
+    positive: usize,
+    pictures: Vec<(PathBuf, malaria_dataset::Result<Seen>)>,
+    mut said: impl FnMut(&Cells) -> Result<Vec<f64>, E>,
+) -> Result<Vec<Prediction>, E> {
+    let read = pictures.iter().filter_map(|(_, seen)| seen.as_ref().ok());
+    let bytes = read.flat_map(|seen| seen.cell.as_raw()).copied().collect();
+    let cells = Cells::from_pixels(description.image.pixels, bytes)?;
+    let said = if cells.is_empty() { Vec::new() } else { said(&cells)? };
+    let mut rows = said.chunks(description.classes.len());
+    let predict = |(path, seen): (PathBuf, malaria_dataset::Result<Seen>)| {
+        let row = seen.as_ref().ok().and_then(|_| rows.next());
+        let class = |row| description.classes[call(row, positive, description.threshold.as_ref())].clone();
+        let (warning, error) = match seen {
+            Ok(Seen { warning, .. }) => (warning, None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        Prediction { path, class: row.map(class), probability: row.map(|row| row[positive]), warning, error }
+    };
+    Ok(pictures.into_iter().map(predict).collect())
 }
 
 /// Calls the patients whose number stands at the head of the files' names (`C<number>`, as in the NIH's set), in the order of

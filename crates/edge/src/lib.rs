@@ -27,7 +27,7 @@ mod onnx;
 mod toll;
 mod weights;
 
-pub use classify::{PatientPrediction, Prediction, classify, roll_up};
+pub use classify::{Contents, PatientPrediction, Prediction, classify, roll_up};
 pub use description::{ChosenOn, Description, ImageConfig, Threshold, call, most_probable};
 pub use error::{Error, Result};
 pub use export::{Origin, Precision, export, write};

@@ -3,6 +3,9 @@
 // A program, unlike a library, prints.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+#[cfg(feature = "serve")]
+mod serve;
+
 use std::{
     fs,
     io::{self, Write},
@@ -17,7 +20,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use malaria_dataset::Cells;
 use malaria_edge::{Model, PatientPrediction, Prediction, roll_up};
 use malaria_metrics::PatientCall;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Classify pictures of red blood cells with an exported model.
 #[derive(Parser)]
@@ -36,6 +39,19 @@ enum Task {
         /// The model
         #[arg(value_name = "MODEL.onnx")]
         model: PathBuf,
+    },
+    /// Show a page in the browser on which pictures are dropped and called; nothing leaves this machine, and nothing is kept
+    #[cfg(feature = "serve")]
+    Serve {
+        /// The model
+        #[arg(value_name = "MODEL.onnx")]
+        model: PathBuf,
+        /// Address to listen on; others than 127.0.0.1 and ::1 can be reached from the network
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+        host: std::net::IpAddr,
+        /// Port to listen on; 0 takes any that is free
+        #[arg(long, value_name = "N", default_value_t = 8080)]
+        port: u16,
     },
     /// Measure how many cells a second this machine makes
     Bench {
@@ -68,6 +84,8 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Classify(args) => classify(&args),
         Task::Info { model } => info(&model),
+        #[cfg(feature = "serve")]
+        Task::Serve { model, host, port } => serve(&model, (host, port).into()),
         Task::Bench { model, seconds } => bench(&model, seconds),
     };
     result.unwrap_or_else(|error| {
@@ -171,12 +189,32 @@ fn percent(share: f64) -> String {
 
 fn info(path: &Path) -> Result<ExitCode> {
     let model = load(path)?;
-    let text = serde_json::to_string_pretty(&json!({
+    let text = serde_json::to_string_pretty(&about(&model, path)?)?;
+    println!("{text}\nResearch software, not a medical device.");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a model says of itself.
+fn about(model: &Model, path: &Path) -> Result<Value> {
+    Ok(json!({
         "description": model.description(),
         "origin": model.origin(),
         "bytes": fs::metadata(path)?.len(),
-    }))?;
-    println!("{text}\nResearch software, not a medical device.");
+    }))
+}
+
+#[cfg(feature = "serve")]
+fn serve(path: &Path, address: std::net::SocketAddr) -> Result<ExitCode> {
+    let model = load(path)?;
+    let info = about(&model, path)?;
+    serve::serve(model, info, address, |local| {
+        if !local.ip().is_loopback() {
+            eprintln!(
+                "warning: whoever can reach this machine over the network can use the page, and send pictures"
+            );
+        }
+        println!("http://{local}/\nCtrl-C ends it. Research software, not a medical device.");
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 

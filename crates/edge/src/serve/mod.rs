@@ -1,0 +1,245 @@
+//! `malaria-edge serve`: a page on this machine, on which pictures are dropped and called.
+//!
+//! | request | answer |
+//! | --- | --- |
+//! | `GET /` | the page, which fetches `/page.css` and `/page.js` and nothing else |
+//! | `GET /model` | what the model says of itself, as `info` prints it |
+//! | `POST /classify` | pictures in `multipart/form-data`, each with its file name => what `classify --json` prints of each |
+//! | `POST /patients` | such predictions => the patients that the file names tell |
+//!
+//! What is refused is answered with `{"error": "…"}`. Nothing is stored: pictures are in memory while their request is
+//! answered. Whoever is slow, sends too much or comes in numbers waits or is refused, and memory stays bounded.
+
+mod guard;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use axum::{
+    Json, Router,
+    extract::{DefaultBodyLimit, Multipart, State, rejection::JsonRejection},
+    http::{StatusCode, header},
+    middleware,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
+};
+use malaria_edge::{Contents, Model, PatientPrediction, Prediction, roll_up};
+use serde_json::{Value, json};
+use tokio::{
+    net::TcpListener,
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+
+/// Bytes of a request at most.
+const REQUEST_BYTES: usize = 16 << 20;
+/// Pictures of a request at most.
+const PICTURES: usize = 64;
+/// Pixels of a picture's longer side at most: four times what the input check takes for a cell. Decoded it has 12 MiB.
+const LONGEST_SIDE: u32 = 2048;
+/// Connections at once; more wait until one ends.
+const CONNECTIONS: usize = 256;
+/// Requests whose pictures are in memory at once; more wait.
+const REQUESTS: usize = 16;
+/// How long they wait before they are sent away.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a client may take for the head of a request, or for the next request on a connection.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+/// How long a client may take for the body of a request.
+const BODY_TIME: Duration = Duration::from_secs(10);
+/// How long a connection lives, so that nobody who reads nothing holds one for ever.
+const CONNECTION_TIME: Duration = Duration::from_secs(300);
+/// How long requests under way have when the program is asked to end.
+const LAST_TIME: Duration = Duration::from_secs(5);
+
+/// What all requests share.
+struct Server {
+    model: Model,
+    info: Value,
+    /// A permit is held while a request's pictures are in memory.
+    requests: Semaphore,
+    /// The runtime uses all cores for one batch: batches take turns.
+    turn: Semaphore,
+}
+
+/// Serves `model` on `address` until the process is interrupted. `ready` hears where, which a port of 0 leaves to the system.
+///
+/// # Errors
+/// When the address cannot be had.
+pub(crate) fn serve(
+    model: Model,
+    info: Value,
+    address: SocketAddr,
+    ready: impl FnOnce(SocketAddr),
+) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind(address).await.with_context(|| {
+            format!("cannot listen on {address}: choose another --port, or 0 for any that is free")
+        })?;
+        let local = listener.local_addr()?;
+        let server = Server { model, info, requests: Semaphore::new(REQUESTS), turn: Semaphore::new(1) };
+        let app = router(Arc::new(server), local.ip().is_loopback());
+        let end = interrupted()?;
+        ready(local);
+        accept(&listener, app, end).await;
+        Ok(())
+    })
+}
+
+fn router(server: Arc<Server>, loopback: bool) -> Router {
+    let text = |kind: &'static str, text: &'static str| {
+        get(move || async move { ([(header::CONTENT_TYPE, kind)], text) })
+    };
+    Router::new()
+        .route("/", text("text/html; charset=utf-8", include_str!("page.html")))
+        .route("/page.css", text("text/css; charset=utf-8", include_str!("page.css")))
+        .route("/page.js", text("text/javascript; charset=utf-8", include_str!("page.js")))
+        .route("/model", get(async |State(server): State<Arc<Server>>| Json(server.info.clone())))
+        .route("/classify", post(classify))
+        .route("/patients", post(patients))
+        .fallback(async || {
+            Refusal(StatusCode::NOT_FOUND, "there is nothing here; the page is at /".to_owned())
+        })
+        .method_not_allowed_fallback(async || {
+            Refusal(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "expected GET for the page and /model, POST for the others".to_owned(),
+            )
+        })
+        .layer(DefaultBodyLimit::max(REQUEST_BYTES))
+        .layer(middleware::from_fn_with_state(guard::Guard { loopback }, guard::check))
+        .with_state(server)
+}
+
+/// Takes connections until `end` is reached, then lets the requests under way end.
+async fn accept(listener: &TcpListener, app: Router, end: impl Future<Output = ()>) {
+    let connections = Arc::new(Semaphore::new(CONNECTIONS));
+    let graceful = GracefulShutdown::new();
+    tokio::pin!(end);
+    loop {
+        let next = async {
+            let permit = connections.clone().acquire_owned().await;
+            (permit, listener.accept().await)
+        };
+        let (permit, accepted) = tokio::select! {
+            () = &mut end => break,
+            next = next => next,
+        };
+        let Ok((stream, _)) = accepted else {
+            // No more files may be opened just now, say: others have to end first.
+            sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIME)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app.clone()));
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            // How a connection ends is the client's affair.
+            let _ = timeout(CONNECTION_TIME, connection).await;
+            drop(permit);
+        });
+    }
+    let _ = timeout(LAST_TIME, graceful.shutdown()).await;
+}
+
+/// Ctrl-C, or what a service manager sends.
+fn interrupted() -> Result<impl Future<Output = ()>> {
+    #[cfg(unix)]
+    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    #[cfg(unix)]
+    let terminated = async move {
+        terminated.recv().await;
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending::<()>();
+    Ok(async {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            () = terminated => {}
+        }
+    })
+}
+
+async fn classify(
+    State(server): State<Arc<Server>>,
+    form: Result<Multipart, axum::extract::multipart::MultipartRejection>,
+) -> Result<Json<Vec<Prediction>>, Refusal> {
+    let form = form.map_err(|rejection| Refusal(rejection.status(), rejection.body_text()))?;
+    let busy =
+        |_| Refusal(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once: try again".to_owned());
+    let permit = timeout(PATIENCE, server.requests.acquire()).await.map_err(busy)?;
+    let slow = |_| {
+        let words =
+            format!("the pictures took more than {} s to arrive: send fewer at once", BODY_TIME.as_secs());
+        Refusal(StatusCode::REQUEST_TIMEOUT, words)
+    };
+    let pictures = timeout(BODY_TIME, received(form)).await.map_err(slow)??;
+    let turn = server.turn.acquire().await;
+    let computing = server.clone();
+    let said =
+        tokio::task::spawn_blocking(move || computing.model.classify_contents(&pictures, LONGEST_SIDE)).await;
+    drop((turn, permit));
+    let failed =
+        |error: &dyn std::fmt::Display| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
+    Ok(Json(said.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?))
+}
+
+/// The pictures in a form, under the names that they were sent by.
+async fn received(mut form: Multipart) -> Result<Vec<Contents>, Refusal> {
+    let broken = |error: axum::extract::multipart::MultipartError| {
+        let words = match error.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                format!("expected at most {} MiB a request: send fewer pictures at once", REQUEST_BYTES >> 20)
+            }
+            _ => error.body_text(),
+        };
+        Refusal(error.status(), words)
+    };
+    let mut pictures = Vec::new();
+    while let Some(field) = form.next_field().await.map_err(broken)? {
+        let Some(name) = field.file_name().map(PathBuf::from) else {
+            let words = format!(
+                "expected pictures with file names, found the field `{}`",
+                field.name().unwrap_or_default()
+            );
+            return Err(Refusal(StatusCode::BAD_REQUEST, words));
+        };
+        if pictures.len() == PICTURES {
+            let words = format!("expected at most {PICTURES} pictures a request, found more");
+            return Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, words));
+        }
+        let bytes = field.bytes().await.map_err(broken)?.into();
+        pictures.push(Contents { name, bytes });
+    }
+    if pictures.is_empty() {
+        return Err(Refusal(StatusCode::BAD_REQUEST, "expected pictures, found none".to_owned()));
+    }
+    Ok(pictures)
+}
+
+async fn patients(
+    State(server): State<Arc<Server>>,
+    predictions: Result<Json<Vec<Prediction>>, JsonRejection>,
+) -> Result<Json<Vec<PatientPrediction>>, Refusal> {
+    let Json(predictions) =
+        predictions.map_err(|rejection| Refusal(rejection.status(), rejection.body_text()))?;
+    let failed = |error: malaria_edge::Error| Refusal(StatusCode::UNPROCESSABLE_ENTITY, error.to_string());
+    Ok(Json(roll_up(server.model.description(), &predictions).map_err(failed)?))
+}
+
+/// Why a request is not answered.
+struct Refusal(StatusCode, String);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
+    }
+}

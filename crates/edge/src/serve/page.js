@@ -1,0 +1,250 @@
+"use strict";
+
+// A request is kept well below what the server takes.
+const PICTURES_AT_ONCE = 32;
+const BYTES_AT_ONCE = 8 * 1024 * 1024;
+const PICTURE = /\.(png|jpe?g|bmp|tiff?|webp)$/i;
+const CALLS = {
+  positive: "positive",
+  negative: "negative",
+  undecided: "undecided: more cells are needed, or a better model",
+};
+
+const at = (id) => document.getElementById(id);
+const percent = (share) => `${(100 * share).toFixed(2)} %`;
+
+let model = null;
+let predictions = [];
+let pictures = []; // Addresses of the thumbnails, to be given back.
+let work = Promise.resolve();
+
+function say(words, failed = false) {
+  at("status").textContent = words;
+  at("status").classList.toggle("failed", failed);
+}
+
+async function ask(path, options) {
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch {
+    throw new Error("the program does not answer: is it still running?");
+  }
+  const answer = await response.json();
+  if (!response.ok) throw new Error(answer.error);
+  return answer;
+}
+
+function element(name, text, className) {
+  const made = document.createElement(name);
+  if (text !== undefined) made.textContent = text;
+  if (className) made.className = className;
+  return made;
+}
+
+function row(...contents) {
+  const made = element("tr");
+  for (const content of contents) {
+    const cell = element("td");
+    cell.append(...[content].flat());
+    made.append(cell);
+  }
+  return made;
+}
+
+async function loadModel() {
+  model = await ask("/model");
+  const { positive, image, threshold } = model.description;
+  const rule = threshold
+    ? `A cell is called ${positive} from a probability of ${percent(threshold.threshold)} on, which gave a sensitivity of ` +
+      `${percent(threshold.sensitivity)} and a specificity of ${percent(threshold.specificity)} on cells not learned from.`
+    : "A cell is called by its most probable class.";
+  at("model").textContent =
+    `${rule} Pictures are brought to ${image.pixels} x ${image.pixels} pixels. Weights ${model.origin.weights_sha256.slice(0, 12)}, ` +
+    `${model.origin.precision}.`;
+  at("positive-label").textContent = `Called ${positive}`;
+  at("probability-label").textContent = `p(${positive})`;
+}
+
+// Groups of files that fit into one request.
+function* batches(files) {
+  let batch = [];
+  let bytes = 0;
+  for (const file of files) {
+    if (batch.length === PICTURES_AT_ONCE || (batch.length > 0 && bytes + file.size > BYTES_AT_ONCE)) {
+      yield batch;
+      batch = [];
+      bytes = 0;
+    }
+    batch.push(file);
+    bytes += file.size;
+  }
+  if (batch.length > 0) yield batch;
+}
+
+async function classify(files) {
+  const progress = at("progress");
+  progress.hidden = false;
+  progress.max = files.length;
+  progress.value = 0;
+  say(`0 of ${files.length} pictures`);
+  try {
+    for (const batch of batches(files)) {
+      const form = new FormData();
+      for (const file of batch) form.append("picture", file, file.name);
+      const said = await ask("/classify", { method: "POST", body: form });
+      // Some characters of a name are written otherwise in a form.
+      said.forEach((prediction, i) => show({ ...prediction, path: batch[i].name }, batch[i]));
+      progress.value += batch.length;
+      say(`${progress.value} of ${files.length} pictures`);
+    }
+    await showPatients();
+    say(`${files.length} of ${files.length} pictures: done`);
+  } catch (error) {
+    say(`${progress.value} of ${files.length} pictures, then: ${error.message}`, true);
+  } finally {
+    progress.hidden = true;
+  }
+}
+
+function show(prediction, file) {
+  const first = predictions.push(prediction) === 1;
+  if (first) at("results").hidden = false;
+  const thumbnail = element("img", "", "thumbnail");
+  thumbnail.alt = "";
+  thumbnail.loading = "lazy";
+  thumbnail.src = URL.createObjectURL(file);
+  pictures.push(thumbnail.src);
+  // What the browser cannot show, such as a TIFF, is left black.
+  thumbnail.addEventListener("error", () => thumbnail.replaceWith(element("span", "", "thumbnail")));
+
+  const { path, class: called, probability, warning, error } = prediction;
+  const isPositive = called === model.description.positive;
+  const call = element("span", called ?? "unreadable", isPositive ? "positive" : "");
+  const chance = [];
+  if (probability !== null) {
+    const meter = element("meter");
+    meter.value = probability;
+    meter.setAttribute("aria-hidden", "true");
+    chance.push(percent(probability), meter);
+  } else {
+    chance.push("n/a");
+  }
+  const words = [element("span", path)];
+  if (warning ?? error) words.push(element("span", warning ?? error, "note"));
+  at("cell-rows").append(row(thumbnail, call, chance, words));
+  count();
+}
+
+function count() {
+  const number = (test) => predictions.filter(test).length;
+  at("count").textContent = predictions.length;
+  at("positive").textContent = number((p) => p.class === model.description.positive);
+  at("warned").textContent = number((p) => p.warning !== null);
+  at("unreadable").textContent = number((p) => p.error !== null);
+}
+
+async function showPatients() {
+  const found = await ask("/patients", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(predictions),
+  });
+  at("patients").hidden = found.length === 0;
+  at("patient-rows").replaceChildren(
+    ...found.map(({ patient, called, infected_share, interval, call }) =>
+      row(
+        patient,
+        String(called.cells),
+        String(called.positive),
+        `${percent(infected_share)} (${percent(interval.low)} to ${percent(interval.high)})`,
+        CALLS[call] ?? call,
+      ),
+    ),
+  );
+}
+
+// The columns of `malaria-edge classify --csv`.
+function csv() {
+  const field = (value) => {
+    const text = value === null ? "" : String(value);
+    return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  };
+  const rows = predictions.map((p) => [p.path, p.class, p.probability, p.warning, p.error].map(field).join(","));
+  return ["path,class,probability,warning,error", ...rows, ""].join("\n");
+}
+
+function save() {
+  const link = element("a");
+  link.href = URL.createObjectURL(new Blob([csv()], { type: "text/csv" }));
+  link.download = "cells.csv";
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+function clear() {
+  pictures.forEach((address) => URL.revokeObjectURL(address));
+  predictions = [];
+  pictures = [];
+  at("cell-rows").replaceChildren();
+  at("patient-rows").replaceChildren();
+  at("patients").hidden = true;
+  at("results").hidden = true;
+  say("");
+}
+
+// Everything below what was dropped: files as they are, folders with all that is in them.
+async function dropped(items) {
+  const entries = items.map((item) => item.webkitGetAsEntry()).filter((entry) => entry);
+  const files = [];
+  while (entries.length > 0) {
+    const entry = entries.shift();
+    if (entry.isFile) {
+      files.push(await new Promise((found, failed) => entry.file(found, failed)));
+    } else {
+      const reader = entry.createReader();
+      // A folder is read in portions, the last of which is empty.
+      for (let portion = null; portion === null || portion.length > 0; ) {
+        portion = await new Promise((found, failed) => reader.readEntries(found, failed));
+        entries.push(...portion);
+      }
+    }
+  }
+  return files;
+}
+
+// One after the other: what is dropped while others are at work waits.
+function enqueue(list) {
+  work = work
+    .then(async () => {
+      const files = await list;
+      const chosen = files.filter((file) => PICTURE.test(file.name)).sort((a, b) => (a.name < b.name ? -1 : 1));
+      if (chosen.length === 0) {
+        say("No picture among them: expected PNG, JPEG, BMP, TIFF or WebP.", true);
+      } else {
+        await classify(chosen);
+      }
+    })
+    .catch((error) => say(`The pictures cannot be read: ${error.message}`, true));
+}
+
+const drop = at("drop");
+at("files").addEventListener("change", (event) => {
+  enqueue([...event.target.files]);
+  event.target.value = "";
+});
+for (const name of ["dragenter", "dragover"]) {
+  document.addEventListener(name, (event) => {
+    event.preventDefault();
+    drop.classList.add("over");
+  });
+}
+document.addEventListener("dragleave", () => drop.classList.remove("over"));
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  drop.classList.remove("over");
+  enqueue(dropped([...event.dataTransfer.items].filter((item) => item.kind === "file")));
+});
+at("save").addEventListener("click", save);
+at("clear").addEventListener("click", clear);
+loadModel().catch((error) => say(`The model cannot be asked: ${error.message}`, true));

@@ -1,0 +1,286 @@
+//! `malaria-edge serve`: what it answers, what it refuses, and that it goes on under load.
+
+#![cfg(feature = "serve")]
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use malaria_dataset::{SyntheticConfig, draw_cell};
+use serde_json::Value;
+
+fn model() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-f32.onnx")
+}
+
+/// A server of its own, which ends with the test.
+struct Server {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl Server {
+    fn start() -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_malaria-edge"));
+        command.arg("serve").arg(model()).args(["--port", "0"]);
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("http://").and_then(|rest| rest.strip_suffix('/'));
+        Self { address: address.unwrap_or_else(|| panic!("{line}")).parse().unwrap(), process }
+    }
+
+    /// Sends `head` and `body`, and gives the status, the head and the body of the answer.
+    fn send(&self, head: &str, body: &[u8]) -> (u16, String, Vec<u8>) {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        let length = body.len();
+        let head = format!("{head}Content-Length: {length}\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        // Who is refused may be so before all is sent.
+        let _ = stream.write_all(body);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("an answer with a head");
+        let head = String::from_utf8(answer[..end].to_vec()).unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, head, answer[end + 4..].to_vec())
+    }
+
+    fn get(&self, path: &str) -> (u16, String, Vec<u8>) {
+        self.send(&format!("GET {path} HTTP/1.1\r\nHost: {}\r\n", self.address), b"")
+    }
+
+    fn post(&self, path: &str, kind: &str, body: &[u8]) -> (u16, Value) {
+        let head = format!("POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: {kind}\r\n", self.address);
+        let (status, _, body) = self.send(&head, body);
+        (
+            status,
+            serde_json::from_slice(&body).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&body))),
+        )
+    }
+
+    fn classify(&self, pictures: &[(String, Vec<u8>)]) -> (u16, Value) {
+        self.post("/classify", FORM, &form(pictures))
+    }
+
+    /// The most memory that the process has held, in MiB.
+    #[cfg(target_os = "linux")]
+    fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+const FORM: &str = "multipart/form-data; boundary=between";
+
+fn form(pictures: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for (name, bytes) in pictures {
+        let head = format!(
+            "--between\r\nContent-Disposition: form-data; name=\"picture\"; filename=\"{name}\"\r\n\r\n"
+        );
+        body.extend_from_slice(head.as_bytes());
+        body.extend_from_slice(bytes);
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(b"--between--\r\n");
+    body
+}
+
+/// Drawn cells as files, with their names and bytes, sorted by name.
+fn draw(folder: &Path, count: usize) -> Vec<(String, Vec<u8>)> {
+    let config = SyntheticConfig { seed: 9, patients: 4, ..SyntheticConfig::default() };
+    let mut pictures: Vec<_> = (0..count)
+        .map(|cell| {
+            let drawn = draw_cell(&config, cell).unwrap();
+            let path = folder.join(&drawn.file_name);
+            drawn.image.save(&path).unwrap();
+            (drawn.file_name, fs::read(path).unwrap())
+        })
+        .collect();
+    pictures.sort();
+    pictures
+}
+
+#[test]
+fn the_page_says_what_the_command_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = draw(folder.path(), 48);
+    let server = Server::start();
+    let (status, head, page) = server.get("/");
+    assert_eq!(status, 200, "{head}");
+    for header in [
+        "content-security-policy: default-src 'none'",
+        "x-content-type-options: nosniff",
+        "cache-control: no-store",
+    ] {
+        assert!(head.contains(header), "{header}: {head}");
+    }
+    assert!(String::from_utf8(page).unwrap().contains("not a medical device"));
+    for file in ["/page.css", "/page.js"] {
+        assert_eq!(server.get(file).0, 200, "{file}");
+    }
+    let about: Value = serde_json::from_slice(&server.get("/model").2).unwrap();
+    assert_eq!(about["description"]["positive"], "Parasitized");
+
+    let (status, said) = server.classify(&pictures);
+    assert_eq!(status, 200, "{said}");
+    let (_, patients) = server.post("/patients", "application/json", said.to_string().as_bytes());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_malaria-edge"));
+    let output = command.args(["classify", "--json"]).arg(model()).arg(folder.path()).output().unwrap();
+    let expected: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(said.as_array().unwrap().len(), 48);
+    for (said, expected) in said.as_array().unwrap().iter().zip(expected["cells"].as_array().unwrap()) {
+        assert!(expected["path"].as_str().unwrap().ends_with(said["path"].as_str().unwrap()));
+        for field in ["class", "warning", "error"] {
+            assert_eq!(said[field], expected[field], "{said}");
+        }
+        let difference = said["probability"].as_f64().unwrap() - expected["probability"].as_f64().unwrap();
+        // Batches are cut alike.
+        assert!(difference.abs() < 1e-9, "{said}, {expected}");
+    }
+    assert_eq!(patients, expected["patients"]);
+    assert_eq!(patients.as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn what_is_no_picture_is_said_and_keeps_nobody_from_theirs() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = draw(folder.path(), 1).remove(0);
+    let server = Server::start();
+    // A PNG of some hundred bytes that says it has 60,000 x 60,000 pixels.
+    let mut bomb = good.1.clone();
+    bomb[16..24].copy_from_slice(&[0, 0, 0xEA, 0x60, 0, 0, 0xEA, 0x60]);
+    let large = {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        image::RgbImage::new(2100, 8).write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+        bytes.into_inner()
+    };
+    let pictures = [
+        ("bomb.png".to_owned(), bomb),
+        good.clone(),
+        ("words.png".to_owned(), b"no picture".to_vec()),
+        ("nothing.png".to_owned(), Vec::new()),
+        ("half.png".to_owned(), good.1[..good.1.len() / 2].to_vec()),
+        ("large.png".to_owned(), large),
+        ("<script>.png".to_owned(), good.1.clone()),
+    ];
+    let (status, said) = server.classify(&pictures);
+    assert_eq!(status, 200, "{said}");
+    let read: Vec<bool> = said.as_array().unwrap().iter().map(|cell| cell["error"].is_null()).collect();
+    assert_eq!(read, [false, true, false, false, false, false, true], "{said}");
+    assert!(said[5]["error"].as_str().unwrap().contains("larger than 2048 px"), "{said}");
+}
+
+#[test]
+fn what_is_refused_is_refused_with_a_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = draw(folder.path(), 1).remove(0);
+    let server = Server::start();
+    let refused = |(status, answer): (u16, Value), expected: u16, words: &str| {
+        let error = answer["error"].as_str().unwrap_or_else(|| panic!("{answer}"));
+        assert!(status == expected && error.contains(words), "{status}: {error}");
+    };
+    refused(server.classify(&vec![picture.clone(); 65]), 413, "at most 64 pictures");
+    refused(server.classify(&[("large.png".to_owned(), vec![0; 17 << 20])]), 413, "at most 16 MiB");
+    refused(server.classify(&[]), 400, "found none");
+    refused(server.post("/classify", "text/plain", b"hello"), 400, "boundary");
+    refused(server.post("/classify", FORM, b"--between\r\nbroken"), 400, "multipart");
+    let nameless =
+        b"--between\r\nContent-Disposition: form-data; name=\"word\"\r\n\r\nhello\r\n--between--\r\n";
+    refused(server.post("/classify", FORM, nameless), 400, "`word`");
+    refused(server.post("/patients", "application/json", b"[{]"), 400, "JSON");
+    refused(server.post("/patients", "application/json", b"[{\"path\": 3}]"), 422, "JSON");
+    let answer = |(status, _, body): (u16, String, Vec<u8>)| (status, serde_json::from_slice(&body).unwrap());
+    refused(answer(server.get("/../../etc/passwd")), 404, "nothing here");
+    refused(answer(server.get("/classify")), 405, "POST");
+    refused(answer(server.send("GET / HTTP/1.1\r\nHost: evil.example\r\n", b"")), 403, "localhost");
+    let foreign = format!(
+        "POST /classify HTTP/1.1\r\nHost: {}\r\nOrigin: http://evil.example\r\nContent-Type: {FORM}\r\n",
+        server.address
+    );
+    refused(answer(server.send(&foreign, &form(&[picture]))), 403, "own page");
+    // After all that it still answers.
+    assert_eq!(server.get("/").0, 200);
+}
+
+#[test]
+fn who_is_slow_is_cut_off_and_others_are_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = draw(folder.path(), 2);
+    let server = Server::start();
+    let host = server.address;
+    let half = |words: String, count: usize| {
+        (0..count).map(move |_| {
+            let mut stream = TcpStream::connect(host).unwrap();
+            stream.write_all(words.as_bytes()).unwrap();
+            stream
+        })
+    };
+    let body = format!(
+        "POST /classify HTTP/1.1\r\nHost: {host}\r\nContent-Type: {FORM}\r\nContent-Length: 9999\r\n\r\n--between\r\n"
+    );
+    let slow: Vec<TcpStream> = half("GET / HTT".to_owned(), 50)
+        .chain(half(format!("GET / HTTP/1.1\r\nHost: {host}\r\nX-More: "), 50))
+        .chain(half(body, 8))
+        .collect();
+    let start = Instant::now();
+    assert_eq!(server.classify(&pictures).0, 200);
+    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+    for mut stream in slow {
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).expect("the connection is closed by the server");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn many_requests_at_once_are_all_answered_in_bounded_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = draw(folder.path(), 8);
+    let server = Server::start();
+    let (_, expected) = server.classify(&pictures);
+    thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                for _ in 0..20 {
+                    let (status, said) = server.classify(&pictures);
+                    assert_eq!((status, &said), (200, &expected));
+                }
+            });
+        }
+    });
+    // What is in memory at once is limited; these requests are far smaller than they may be.
+    assert!(server.peak_memory() < 150, "{} MiB", server.peak_memory());
+}
+
+#[test]
+#[cfg(unix)]
+fn it_ends_when_it_is_asked_to_and_says_when_a_port_is_taken() {
+    for signal in ["-INT", "-TERM"] {
+        let mut server = Server::start();
+        let mut second = Command::new(env!("CARGO_BIN_EXE_malaria-edge"));
+        second.arg("serve").arg(model()).args(["--port", &server.address.port().to_string()]);
+        let output = second.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains("--port"), "{said}");
+        let id = server.process.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        assert!(server.process.wait().unwrap().success(), "{signal}");
+    }
+}
