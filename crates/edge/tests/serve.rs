@@ -255,6 +255,18 @@ fn many_requests_at_once_are_all_answered_in_bounded_memory() {
     let pictures = draw(folder.path(), 8);
     let server = Server::start();
     let (_, expected) = server.classify(&pictures);
+    // Those who leave before the answer comes: their work is under way, and counts.
+    let many: Vec<_> = (0..64).map(|_| pictures[0].clone()).collect();
+    let body = form(&many);
+    let head = format!(
+        "POST /classify HTTP/1.1\r\nHost: {}\r\nContent-Type: {FORM}\r\nContent-Length: {}\r\n\r\n",
+        server.address,
+        body.len()
+    );
+    for _ in 0..100 {
+        let mut stream = TcpStream::connect(server.address).unwrap();
+        stream.write_all(&[head.as_bytes(), &body].concat()).unwrap();
+    }
     thread::scope(|scope| {
         for _ in 0..16 {
             scope.spawn(|| {

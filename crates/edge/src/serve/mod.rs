@@ -17,7 +17,10 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use anyhow::{Context, Result};
 use axum::{
     Json, Router,
-    extract::{DefaultBodyLimit, Multipart, State, rejection::JsonRejection},
+    extract::{
+        DefaultBodyLimit, FromRequest, Multipart, Request, State,
+        multipart::{MultipartError, MultipartRejection},
+    },
     http::{StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
@@ -32,8 +35,9 @@ use malaria_edge::{Contents, Model, PatientPrediction, Prediction, roll_up};
 use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
-    sync::Semaphore,
-    time::{sleep, timeout},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::spawn_blocking,
+    time::{error::Elapsed, sleep, timeout},
 };
 
 /// Bytes of a request at most.
@@ -44,7 +48,7 @@ const PICTURES: usize = 64;
 const LONGEST_SIDE: u32 = 2048;
 /// Connections at once; more wait until one ends.
 const CONNECTIONS: usize = 256;
-/// Requests whose pictures are in memory at once; more wait.
+/// Requests in memory at once; more wait.
 const REQUESTS: usize = 16;
 /// How long they wait before they are sent away.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -61,10 +65,10 @@ const LAST_TIME: Duration = Duration::from_secs(5);
 struct Server {
     model: Model,
     info: Value,
-    /// A permit is held while a request's pictures are in memory.
-    requests: Semaphore,
+    /// A permit is held while a request is in memory.
+    requests: Arc<Semaphore>,
     /// The runtime uses all cores for one batch: batches take turns.
-    turn: Semaphore,
+    turn: Arc<Semaphore>,
 }
 
 /// Serves `model` on `address` until the process is interrupted. `ready` hears where, which a port of 0 leaves to the system.
@@ -83,7 +87,8 @@ pub(crate) fn serve(
             format!("cannot listen on {address}: choose another --port, or 0 for any that is free")
         })?;
         let local = listener.local_addr()?;
-        let server = Server { model, info, requests: Semaphore::new(REQUESTS), turn: Semaphore::new(1) };
+        let server =
+            Server { model, info, requests: Semaphore::new(REQUESTS).into(), turn: Semaphore::new(1).into() };
         let app = router(Arc::new(server), local.ip().is_loopback());
         let end = interrupted()?;
         ready(local);
@@ -170,31 +175,50 @@ fn interrupted() -> Result<impl Future<Output = ()>> {
 
 async fn classify(
     State(server): State<Arc<Server>>,
-    form: Result<Multipart, axum::extract::multipart::MultipartRejection>,
+    form: Result<Multipart, MultipartRejection>,
 ) -> Result<Json<Vec<Prediction>>, Refusal> {
     let form = form.map_err(|rejection| Refusal(rejection.status(), rejection.body_text()))?;
-    let busy =
-        |_| Refusal(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once: try again".to_owned());
-    let permit = timeout(PATIENCE, server.requests.acquire()).await.map_err(busy)?;
-    let slow = |_| {
-        let words =
-            format!("the pictures took more than {} s to arrive: send fewer at once", BODY_TIME.as_secs());
-        Refusal(StatusCode::REQUEST_TIMEOUT, words)
-    };
+    let permit = admitted(&server).await?;
     let pictures = timeout(BODY_TIME, received(form)).await.map_err(slow)??;
-    let turn = server.turn.acquire().await;
-    let computing = server.clone();
-    let said =
-        tokio::task::spawn_blocking(move || computing.model.classify_contents(&pictures, LONGEST_SIDE)).await;
-    drop((turn, permit));
+    let turn = server.turn.clone().acquire_owned().await;
+    let said = spawn_blocking(move || {
+        // Here, since the client may be gone before the work is done, and its memory is not given back before that.
+        let _held = (turn, permit);
+        server.model.classify_contents(&pictures, LONGEST_SIDE)
+    });
     let failed =
         |error: &dyn std::fmt::Display| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
-    Ok(Json(said.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?))
+    Ok(Json(said.await.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?))
+}
+
+async fn patients(
+    State(server): State<Arc<Server>>,
+    request: Request,
+) -> Result<Json<Vec<PatientPrediction>>, Refusal> {
+    let _permit = admitted(&server).await?;
+    let Json(predictions) = timeout(BODY_TIME, Json::<Vec<Prediction>>::from_request(request, &()))
+        .await
+        .map_err(slow)?
+        .map_err(|rejection| Refusal(rejection.status(), rejection.body_text()))?;
+    let failed = |error: malaria_edge::Error| Refusal(StatusCode::UNPROCESSABLE_ENTITY, error.to_string());
+    Ok(Json(roll_up(server.model.description(), &predictions).map_err(failed)?))
+}
+
+/// Waits until one more request may be in memory.
+async fn admitted(server: &Server) -> Result<OwnedSemaphorePermit, Refusal> {
+    let busy = || Refusal(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once: try again".to_owned());
+    let permit = timeout(PATIENCE, server.requests.clone().acquire_owned()).await;
+    permit.map_err(|_| busy())?.map_err(|_| busy())
+}
+
+fn slow(_: Elapsed) -> Refusal {
+    let words = format!("the request took more than {} s to arrive: send less at once", BODY_TIME.as_secs());
+    Refusal(StatusCode::REQUEST_TIMEOUT, words)
 }
 
 /// The pictures in a form, under the names that they were sent by.
 async fn received(mut form: Multipart) -> Result<Vec<Contents>, Refusal> {
-    let broken = |error: axum::extract::multipart::MultipartError| {
+    let broken = |error: MultipartError| {
         let words = match error.status() {
             StatusCode::PAYLOAD_TOO_LARGE => {
                 format!("expected at most {} MiB a request: send fewer pictures at once", REQUEST_BYTES >> 20)
@@ -223,16 +247,6 @@ async fn received(mut form: Multipart) -> Result<Vec<Contents>, Refusal> {
         return Err(Refusal(StatusCode::BAD_REQUEST, "expected pictures, found none".to_owned()));
     }
     Ok(pictures)
-}
-
-async fn patients(
-    State(server): State<Arc<Server>>,
-    predictions: Result<Json<Vec<Prediction>>, JsonRejection>,
-) -> Result<Json<Vec<PatientPrediction>>, Refusal> {
-    let Json(predictions) =
-        predictions.map_err(|rejection| Refusal(rejection.status(), rejection.body_text()))?;
-    let failed = |error: malaria_edge::Error| Refusal(StatusCode::UNPROCESSABLE_ENTITY, error.to_string());
-    Ok(Json(roll_up(server.model.description(), &predictions).map_err(failed)?))
 }
 
 /// Why a request is not answered.
