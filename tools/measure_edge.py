@@ -1,0 +1,142 @@
+"""Measures exported models in malaria-edge and in ONNX Runtime, in turns, and what the program itself takes.
+
+    pip install numpy==2.4.6 onnxruntime==1.32.0
+    cargo build --release -p malaria-edge
+    python tools/measure_edge.py cell_images RUN_DIR REFERENCE.onnx MODEL.onnx... [--json FILE]
+
+Accuracy, sensitivity and specificity are those of the test cells of RUN_DIR, whose training set no model may have seen cells of;
+cells called otherwise are counted against REFERENCE. Speeds are medians of rounds in which every model has its turn, two threads
+each, batches of 32; quote them as ratios. Processor time and memory are the program's own, from its start to its end.
+"""
+
+import argparse
+import csv
+import json
+import os
+import re
+import resource
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+THREADS, BATCH, SECONDS = 2, 32, 2.0
+FOLDER = 1000
+
+
+def run(*command):
+    """What a command prints, with its processor time in seconds; its environment is empty, so that nothing can help it."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    output = subprocess.run(command, env={}, check=True, stdout=subprocess.PIPE, text=True).stdout
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return output, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def peak_memory(*command):
+    """Bytes that a command has held at most."""
+    process = subprocess.Popen(command, env={}, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    assert status == 0, command
+    return usage.ru_maxrss * 1024
+
+
+def linked(cells, folder):
+    """Links to `cells` in `folder`, each in a folder named after its class."""
+    for cell in cells:
+        place = Path(folder) / cell.parent.name
+        place.mkdir(exist_ok=True)
+        (place / cell.name).symlink_to(cell.resolve())
+    return folder
+
+
+def by_edge(binary, model):
+    output, _ = run(binary, "bench", model, "--seconds", str(3 * SECONDS))
+    return float(re.search(rf"{BATCH} at once: (\d+) cells/s", output)[1])
+
+
+def by_onnxruntime(session):
+    side = session.get_inputs()[0].shape[2]
+    images = np.random.default_rng(0).random((BATCH, 3, side, side), dtype=np.float32)
+    session.run(None, {"images": images})
+    start, done = time.perf_counter(), 0
+    while time.perf_counter() - start < SECONDS:
+        session.run(None, {"images": images})
+        done += BATCH
+    return done / (time.perf_counter() - start)
+
+
+def session(model):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = THREADS
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data", type=Path)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("models", nargs="+", help="the first is the one that others are compared with")
+    parser.add_argument("--binary", default="target/release/malaria-edge")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    with open(args.run / "split.csv", newline="") as file:
+        cells = [args.data / row["path"] for row in csv.DictReader(file) if row["subset"] == "test"]
+
+    found = {model: {"model": Path(model).name, "bytes": Path(model).stat().st_size} for model in args.models}
+    with tempfile.TemporaryDirectory() as all_cells, tempfile.TemporaryDirectory() as some:
+        linked(cells, all_cells)
+        linked(cells[:: max(1, len(cells) // FOLDER)][:FOLDER], some)
+        reference = None
+        for model, figures in found.items():
+            output, _ = run(args.binary, "classify", model, all_cells, "--json")
+            said = json.loads(output)["cells"]
+            truth = np.array([Path(cell["path"]).parent.name for cell in said])
+            called = np.array([cell["class"] for cell in said])
+            reference = called if reference is None else reference
+            positive = json.loads(run(args.binary, "info", model)[0].rsplit("Research", 1)[0])["description"]["positive"]
+            infected = truth == positive
+            figures["n_test"] = len(said)
+            figures["accuracy"] = float((called == truth).mean())
+            figures["sensitivity"] = float((called[infected] == positive).mean())
+            figures["specificity"] = float((called[~infected] != positive).mean())
+            figures["called_otherwise"] = int((called != reference).sum())
+            starts = [run(args.binary, "classify", model, str(cells[0]))[1] for _ in range(5)]
+            figures["cpu_seconds_to_first_answer"] = round(statistics.median(starts), 3)
+            figures["peak_bytes_on_1000_cells"] = peak_memory(args.binary, "classify", model, some, "--csv")
+
+    sessions = {model: session(model) for model in args.models}
+    speeds = {model: {"edge": [], "onnxruntime": []} for model in args.models}
+    for _ in range(args.rounds):
+        for model in args.models:
+            speeds[model]["edge"].append(by_edge(args.binary, model))
+            speeds[model]["onnxruntime"].append(by_onnxruntime(sessions[model]))
+    for model, figures in found.items():
+        for runtime, values in speeds[model].items():
+            figures[f"{runtime}_cells_per_second"] = round(statistics.median(values), 1)
+    base = found[args.models[0]]
+    for figures in found.values():
+        edge = figures["edge_cells_per_second"]
+        figures["edge_to_reference_in_edge"] = round(edge / base["edge_cells_per_second"], 2)
+        figures["edge_to_reference_in_onnxruntime"] = round(edge / base["onnxruntime_cells_per_second"], 2)
+    for figures in found.values():
+        print("\n".join(f"{name:<36} {value}" for name, value in figures.items()), end="\n\n")
+    if args.json:
+        models = " ".join(Path(model).name for model in args.models)
+        report = {
+            "command": f"python tools/measure_edge.py {args.data} {args.run} {models}",
+            "binary_bytes": Path(args.binary).stat().st_size,
+            "threads": THREADS,
+            "batch": BATCH,
+            "rounds": args.rounds,
+            "models": list(found.values()),
+        }
+        args.json.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
