@@ -96,6 +96,9 @@ fn decode_other(contents: &[u8], format: ImageFormat, longest_side: u32) -> Resu
     let mut limits = Limits::default();
     limits.max_image_width = Some(longest_side);
     limits.max_image_height = Some(longest_side);
+    // Pixels of four float32, and as much again for what a decoder lays beside them, such as the tiles of a TIFF.
+    let most = 32 * u64::from(longest_side).pow(2);
+    limits.max_alloc = limits.max_alloc.map(|bytes| bytes.min(most));
     reader.limits(limits);
     reader.decode().map(on_black).map_err(|error| match error {
         ImageError::Limits(_) => too_large(longest_side),

@@ -52,11 +52,7 @@ impl Model {
         paths: &[PathBuf],
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Vec<Prediction>> {
-        let said = |cells: &Cells| {
-            let all: Vec<usize> = (0..cells.len()).collect();
-            self.probabilities(cells, &all, &mut |_| {})
-        };
-        classify(self.description(), self.positive(), paths, said, progress)
+        classify(self.description(), self.positive(), paths, |cells| self.said(cells), progress)
     }
 
     /// [`Model::classify`] for pictures that are in memory, such as those that somebody has sent. One with a side of more than
@@ -69,11 +65,14 @@ impl Model {
             let picture = decode_within(bytes, name, longest_side);
             (name.clone(), picture.map(|picture| Seen::new(self.description(), &picture)))
         };
-        let said = |cells: &Cells| {
-            let all: Vec<usize> = (0..cells.len()).collect();
-            self.probabilities(cells, &all, &mut |_| {})
-        };
-        judge(self.description(), self.positive(), pictures.par_iter().map(look).collect(), said)
+        let pictures = pictures.par_iter().map(look).collect();
+        judge(self.description(), self.positive(), pictures, |cells| self.said(cells))
+    }
+
+    /// [`Model::probabilities`] of all the cells.
+    fn said(&self, cells: &Cells) -> Result<Vec<f64>> {
+        let all: Vec<usize> = (0..cells.len()).collect();
+        self.probabilities(cells, &all, &mut |_| {})
     }
 }
 

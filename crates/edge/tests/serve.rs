@@ -69,12 +69,18 @@ impl Server {
         self.post("/classify", FORM, &form(pictures))
     }
 
+    /// What Linux says of the process under this name.
+    #[cfg(target_os = "linux")]
+    fn status(&self, name: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
     /// The most memory that the process has held, in MiB.
     #[cfg(target_os = "linux")]
     fn peak_memory(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+        self.status("VmHWM") / 1024
     }
 }
 
@@ -208,12 +214,16 @@ fn what_is_refused_is_refused_with_a_reason() {
     let answer = |(status, _, body): (u16, String, Vec<u8>)| (status, serde_json::from_slice(&body).unwrap());
     refused(answer(server.get("/../../etc/passwd")), 404, "nothing here");
     refused(answer(server.get("/classify")), 405, "POST");
-    refused(answer(server.send("GET / HTTP/1.1\r\nHost: evil.example\r\n", b"")), 403, "localhost");
+    refused(
+        answer(server.send("GET / HTTP/1.1\r\nHost: evil.example\r\n", b"")),
+        403,
+        "found `evil.example`",
+    );
     let foreign = format!(
         "POST /classify HTTP/1.1\r\nHost: {}\r\nOrigin: http://evil.example\r\nContent-Type: {FORM}\r\n",
         server.address
     );
-    refused(answer(server.send(&foreign, &form(&[picture]))), 403, "own page");
+    refused(answer(server.send(&foreign, &form(&[picture]))), 403, "found one from `http://evil.example`");
     // After all that it still answers.
     assert_eq!(server.get("/").0, 200);
 }
@@ -231,12 +241,19 @@ fn who_is_slow_is_cut_off_and_others_are_served() {
             stream
         })
     };
-    let body = format!(
-        "POST /classify HTTP/1.1\r\nHost: {host}\r\nContent-Type: {FORM}\r\nContent-Length: 9999\r\n\r\n--between\r\n"
-    );
+    let body = |path: &str, kind: &str, begun: &str| {
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {kind}\r\nContent-Length: 9999\r\n\r\n{begun}"
+        )
+    };
     let slow: Vec<TcpStream> = half("GET / HTT".to_owned(), 50)
         .chain(half(format!("GET / HTTP/1.1\r\nHost: {host}\r\nX-More: "), 50))
-        .chain(half(body, 8))
+        .chain(half(body("/classify", FORM, "--between\r\n"), 4))
+        .chain(half(body("/patients", "application/json", "["), 4))
+        // Refused at once, and waited for no longer.
+        .chain(half(body("/nowhere", "text/plain", "wo"), 4))
+        // Answered, and then silent.
+        .chain(half(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"), 4))
         .collect();
     let start = Instant::now();
     assert_eq!(server.classify(&pictures).0, 200);
@@ -279,6 +296,56 @@ fn many_requests_at_once_are_all_answered_in_bounded_memory() {
     });
     // What is in memory at once is limited; these requests are far smaller than they may be.
     assert!(server.peak_memory() < 150, "{} MiB", server.peak_memory());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn many_large_roll_ups_at_once_take_bounded_memory() {
+    let server = Server::start();
+    // Cells that say nothing, but take ten times their bytes in memory.
+    let cells = "{\"path\":\"\"},".repeat(1_200_000);
+    let body = format!("[{}]", cells.trim_end_matches(','));
+    thread::scope(|scope| {
+        for _ in 0..48 {
+            scope.spawn(|| {
+                let (status, said) = server.post("/patients", "application/json", body.as_bytes());
+                assert_eq!((status, said), (200, Value::Array(Vec::new())));
+            });
+        }
+    });
+    assert!(server.peak_memory() < 700, "{} MiB", server.peak_memory());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn who_leaves_before_the_answer_leaves_no_more_work_than_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = draw(folder.path(), 1);
+    let server = Server::start();
+    let large = {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        image::RgbImage::new(2048, 2048).write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+        bytes.into_inner()
+    };
+    // Few bytes to send, much to decode.
+    let body = form(&vec![("large.png".to_owned(), large); 64]);
+    let host = server.address;
+    let head = format!(
+        "POST /classify HTTP/1.1\r\nHost: {host}\r\nContent-Type: {FORM}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let before = server.status("Threads");
+    for _ in 0..24 {
+        let mut stream = TcpStream::connect(host).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(&body).unwrap();
+        // Long enough for the server to begin.
+        thread::sleep(Duration::from_millis(50));
+    }
+    // Each request that is computed has a thread.
+    let more = server.status("Threads") - before;
+    assert!(more < 8, "{more} threads more");
+    assert_eq!(server.classify(&good).0, 200);
 }
 
 #[test]

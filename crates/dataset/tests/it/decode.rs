@@ -3,7 +3,7 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use image::{DynamicImage, ImageBuffer, ImageFormat, Rgb};
-use malaria_dataset::{Error, Fingerprint, decode, read_image};
+use malaria_dataset::{Error, Fingerprint, decode, decode_within, read_image};
 use serde::Deserialize;
 
 use crate::support::{Folder, picture, png};
@@ -148,4 +148,47 @@ fn claims_of_enormous_size_are_refused() {
     let frame = jpeg.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
     jpeg[frame + 5..frame + 9].copy_from_slice(&[0xFF, 0xFF, 0xFF, 0xFF]);
     assert!(reason(&jpeg).contains("larger than 8192 px"), "{}", reason(&jpeg));
+}
+
+/// A grey TIFF of 8 x 8 pixels in the corner of one tile, `side` pixels wide and high.
+fn tiled(side: u32) -> Vec<u8> {
+    let entries = [
+        (256, 8),                   // width
+        (257, 8),                   // height
+        (258, 8),                   // bits
+        (259, 1),                   // not compressed
+        (262, 1),                   // black is 0
+        (277, 1),                   // channels
+        (322, side),                // tile width
+        (323, side),                // tile height
+        (324, 8 + 2 + 10 * 12 + 4), // where the tile lies
+        (325, side * side),         // bytes
+    ];
+    let mut contents = b"II\x2a\0\x08\0\0\0\x0a\0".to_vec();
+    for (tag, value) in entries {
+        contents.extend_from_slice(&u16::to_le_bytes(tag));
+        // One number of four bytes.
+        contents.extend_from_slice(&[4, 0, 1, 0, 0, 0]);
+        contents.extend_from_slice(&u32::to_le_bytes(value));
+    }
+    contents.extend_from_slice(&[0; 4]);
+    contents.resize(contents.len() + (side * side) as usize, 7);
+    contents
+}
+
+#[test]
+fn a_smaller_limit_holds_for_the_picture_and_for_what_decoding_takes() {
+    let within = |contents: &[u8], side| {
+        decode_within(contents, Path::new("cell"), side).map(|image| image.dimensions())
+    };
+    let picture = png(&picture(30, 20));
+    assert_eq!(within(&picture, 30).unwrap(), (30, 20));
+    let message = within(&picture, 29).unwrap_err().to_string();
+    assert!(message.contains("larger than 29 px a side"), "{message}");
+    // No limit goes beyond that of all pictures.
+    assert!(within(&claiming(8_193, 1), u32::MAX).unwrap_err().to_string().contains("8192 px"));
+    // Small pictures can take much memory too.
+    assert_eq!(within(&tiled(64), 64).unwrap(), (8, 8));
+    assert_eq!(within(&tiled(1024), 8192).unwrap(), (8, 8));
+    assert!(within(&tiled(1024), 64).is_err());
 }

@@ -1,8 +1,10 @@
 //! Who may ask, and what browsers may do with the answers.
 
+use std::net::IpAddr;
+
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header, uri::Authority},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -22,7 +24,7 @@ pub(super) struct Guard {
 /// Lets a request through if it comes from our own page, or from no page at all.
 pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let mut response = match refusal(guard, request.method(), request.headers()) {
-        Some(words) => Refusal(StatusCode::FORBIDDEN, words.to_owned()).into_response(),
+        Some(words) => Refusal(StatusCode::FORBIDDEN, words).into_response(),
         None => next.run(request).await,
     };
     for (name, value) in [
@@ -37,25 +39,24 @@ pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Ne
 }
 
 /// Why a request with these headers is refused, if it is.
-fn refusal(guard: Guard, method: &Method, headers: &HeaderMap) -> Option<&'static str> {
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    let host = text(header::HOST).unwrap_or_default();
+fn refusal(guard: Guard, method: &Method, headers: &HeaderMap) -> Option<String> {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let host = headers.get(header::HOST).map(text).unwrap_or_default();
     // A page elsewhere may point a name of its own at this machine, and then read what is answered to it.
-    if guard.loopback && !is_local(host) {
-        return Some("expected a request to localhost or 127.0.0.1 by that name");
+    if guard.loopback && !is_local(&host) {
+        return Some(format!("expected the host localhost or 127.0.0.1, found `{host}`"));
     }
-    // A page elsewhere may send forms here.
-    let foreign =
-        text(header::ORIGIN).is_some_and(|origin| origin.split_once("://").map(|(_, at)| at) != Some(host));
-    (method == Method::POST && foreign).then_some("expected a request from this server's own page")
+    // A page elsewhere may send forms here. Browsers then say whose it is; other programs need not.
+    let origin = headers.get(header::ORIGIN).map(text).filter(|_| method == Method::POST)?;
+    let own = origin.split_once("://").is_some_and(|(_, at)| at == host);
+    (!own).then(|| format!("expected a request from this server's own page, found one from `{origin}`"))
 }
 
+/// Whether a browser that asks this host asks this machine, whatever names others have made up.
 fn is_local(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    ["localhost", "127.0.0.1", "[::1]"].contains(&name.to_ascii_lowercase().as_str())
+    let Ok(authority) = host.parse::<Authority>() else { return false };
+    let name = authority.host().trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]
@@ -68,11 +69,13 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(header::HOST, host.parse().unwrap());
             if let Some(origin) = origin {
-                headers.insert(header::ORIGIN, origin.parse().unwrap());
+                headers.insert(header::ORIGIN, HeaderValue::from_bytes(origin.as_bytes()).unwrap());
             }
             refusal(Guard { loopback }, &method, &headers).is_some()
         };
-        for host in ["localhost:8080", "127.0.0.1:8080", "[::1]:8080", "LOCALHOST", "127.0.0.1"] {
+        for host in
+            ["localhost:8080", "127.0.0.1:8080", "[::1]:8080", "LOCALHOST", "127.0.0.1", "127.0.0.2:80"]
+        {
             assert!(!refused(true, Method::GET, host, None), "{host}");
             assert!(!refused(true, Method::POST, host, Some(&format!("http://{host}"))), "{host}");
         }
@@ -82,9 +85,13 @@ mod tests {
             assert!(refused(true, Method::GET, host, None), "{host}");
             assert!(!refused(false, Method::GET, host, None), "{host}");
         }
-        for origin in
-            ["http://evil.example", "null", "http://localhost:9", "https://localhost:8080.evil.example"]
-        {
+        for origin in [
+            "http://evil.example",
+            "null",
+            "http://localhost:9",
+            "https://localhost:8080.evil.example",
+            "http://\u{f8}rsted.example",
+        ] {
             assert!(refused(true, Method::POST, "localhost:8080", Some(origin)), "{origin}");
             assert!(refused(false, Method::POST, "lab:8080", Some(origin)), "{origin}");
         }

@@ -12,7 +12,7 @@
 
 mod guard;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use axum::{
@@ -28,14 +28,13 @@ use axum::{
 };
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
 use malaria_edge::{Contents, Model, PatientPrediction, Prediction, roll_up};
 use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::spawn_blocking,
     time::{error::Elapsed, sleep, timeout},
 };
@@ -56,8 +55,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const HEAD_TIME: Duration = Duration::from_secs(10);
 /// How long a client may take for the body of a request.
 const BODY_TIME: Duration = Duration::from_secs(10);
-/// How long a connection lives, so that nobody who reads nothing holds one for ever.
+/// How long a connection takes requests, so that nobody who reads nothing holds one for ever.
 const CONNECTION_TIME: Duration = Duration::from_secs(300);
+/// How long the request that is then under way may still take.
+const REQUEST_TIME: Duration = Duration::from_secs(60);
 /// How long requests under way have when the program is asked to end.
 const LAST_TIME: Duration = Duration::from_secs(5);
 
@@ -82,9 +83,9 @@ pub(crate) fn serve(
     ready: impl FnOnce(SocketAddr),
 ) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let listener = TcpListener::bind(address).await.with_context(|| {
-            format!("cannot listen on {address}: choose another --port, or 0 for any that is free")
+            format!("cannot listen on {address}: choose another --port, 0 for any that is free, or --host")
         })?;
         let local = listener.local_addr()?;
         let server =
@@ -94,7 +95,10 @@ pub(crate) fn serve(
         ready(local);
         accept(&listener, app, end).await;
         Ok(())
-    })
+    });
+    // Dropped, the runtime would wait for pictures whose predictions nobody waits for any more.
+    runtime.shutdown_background();
+    served
 }
 
 fn router(server: Arc<Server>, loopback: bool) -> Router {
@@ -125,8 +129,8 @@ fn router(server: Arc<Server>, loopback: bool) -> Router {
 /// Takes connections until `end` is reached, then lets the requests under way end.
 async fn accept(listener: &TcpListener, app: Router, end: impl Future<Output = ()>) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
-    let graceful = GracefulShutdown::new();
-    tokio::pin!(end);
+    let ending = watch::Sender::new(());
+    let mut end = pin!(end);
     loop {
         let next = async {
             let permit = connections.clone().acquire_owned().await;
@@ -145,14 +149,22 @@ async fn accept(listener: &TcpListener, app: Router, end: impl Future<Output = (
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME)
             .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app.clone()));
-        let connection = graceful.watch(connection);
+        let mut ended = ending.subscribe();
         tokio::spawn(async move {
+            let mut connection = pin!(connection);
             // How a connection ends is the client's affair.
-            let _ = timeout(CONNECTION_TIME, connection).await;
+            tokio::select! {
+                _ = connection.as_mut() => {}
+                _ = timeout(CONNECTION_TIME, ended.changed()) => {
+                    connection.as_mut().graceful_shutdown();
+                    let _ = timeout(REQUEST_TIME, connection).await;
+                }
+            }
             drop(permit);
         });
     }
-    let _ = timeout(LAST_TIME, graceful.shutdown()).await;
+    ending.send_replace(());
+    let _ = timeout(LAST_TIME, ending.closed()).await;
 }
 
 /// Ctrl-C, or what a service manager sends.
