@@ -119,6 +119,14 @@ impl Tab {
         self.call("DOM.setFileInputFiles", json!({ "nodeId": input["nodeId"], "files": files }));
     }
 
+    /// Drops a file or folder onto the page.
+    fn drop(&mut self, path: &Path) {
+        let data = json!({ "items": [], "files": [path], "dragOperationsMask": 1 });
+        for kind in ["dragEnter", "dragOver", "drop"] {
+            self.call("Input.dispatchDragEvent", json!({ "type": kind, "x": 100, "y": 200, "data": data }));
+        }
+    }
+
     fn look(&mut self, width: u32, height: u32, scheme: &str) {
         let screen = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.call("Emulation.setDeviceMetricsOverride", screen);
@@ -178,7 +186,7 @@ fn the_page_shows_what_the_program_says_of_each_picture() {
     assert_eq!(rows.len(), cells.len());
     for (row, cell) in rows.iter().zip(cells) {
         let probability =
-            cell["probability"].as_f64().map_or("n/a".to_owned(), |p| format!("{:.2} %", 100.0 * p));
+            cell["probability"].as_f64().map_or("n/a".to_owned(), |p| format!("{:.2}\u{a0}%", 100.0 * p));
         assert_eq!(row[1], cell["class"].as_str().unwrap_or("unreadable"), "{row}, {cell}");
         assert_eq!(row[2].as_str().unwrap().trim(), probability, "{row}, {cell}");
         let name = Path::new(cell["path"].as_str().unwrap()).file_name().unwrap().to_str().unwrap();
@@ -187,8 +195,10 @@ fn the_page_shows_what_the_program_says_of_each_picture() {
         assert!(note.is_none_or(|note| row[3].as_str().unwrap().contains(note)), "{row}, {cell}");
     }
     let patients = tab.evaluate("[...document.querySelectorAll('#patient-rows tr')].map((row) => row.cells[0].innerText + ' ' + row.cells[1].innerText)");
-    let counted =
-        |patient: &Value| format!("{} {}", patient["patient"].as_str().unwrap(), patient["called"]["cells"]);
+    let counted = |patient: &Value| {
+        let (name, called) = (patient["patient"].as_str().unwrap(), &patient["called"]);
+        format!("{name} {} of {}", called["positive"], called["cells"])
+    };
     let counted: Vec<String> = expected["patients"].as_array().unwrap().iter().map(counted).collect();
     assert_eq!(patients, json!(counted));
     let positive = cells.iter().filter(|cell| cell["class"] == "Parasitized").count();
@@ -203,11 +213,16 @@ fn the_page_shows_what_the_program_says_of_each_picture() {
         tab.evaluate("[...document.querySelectorAll('#cell-rows img[src]')].filter((image) => image.complete && image.naturalWidth > 0).length > 0"),
         true
     );
+    // The longest of the calls has room too.
+    tab.evaluate("document.querySelector('#patient-rows td:last-child').textContent = CALLS.undecided");
     for (width, height, scheme) in
         [(1280, 900, "light"), (1280, 900, "dark"), (390, 844, "light"), (390, 844, "dark")]
     {
         tab.look(width, height, scheme);
-        let sticks_out = tab.evaluate("document.documentElement.scrollWidth - innerWidth");
+        let sticks_out = tab.evaluate(
+            "Math.max(document.documentElement.scrollWidth - innerWidth, \
+             ...[...document.querySelectorAll('.scroll')].map((table) => table.scrollWidth - table.clientWidth))",
+        );
         assert!(sticks_out.as_i64().unwrap() <= 0, "{width}: {sticks_out}");
         tab.screenshot(&format!("{width}-{scheme}.png"));
     }
@@ -219,10 +234,22 @@ fn the_page_shows_what_the_program_says_of_each_picture() {
     assert!(fetched.as_array().unwrap().iter().all(own), "{fetched}");
     tab.evaluate("document.querySelector('#clear').click()");
     assert_eq!(tab.evaluate("document.querySelectorAll('#cell-rows tr').length"), 0);
+    // A folder with a folder in it; and one picture that is too large to be sent keeps nobody from theirs.
+    fs::create_dir(folder.path().join("more")).unwrap();
+    fs::write(folder.path().join("more/A large.png"), vec![0; 20 << 20]).unwrap();
+    tab.drop(folder.path());
+    tab.wait_for("document.querySelector('#status').textContent === '98 of 98 pictures: done'");
+    assert_eq!(tab.evaluate("document.querySelector('#unreadable').textContent"), "2");
+    assert_eq!(
+        tab.evaluate("document.querySelectorAll('#patient-rows tr').length"),
+        expected["patients"].as_array().unwrap().len()
+    );
     // The program ends: the page says so.
     server.0.kill().unwrap();
     tab.choose(&files[..2]);
     tab.wait_for("document.querySelector('#status').textContent.includes('does not answer')");
+    // The patients of other cells than those that are shown are none.
+    assert_eq!(tab.evaluate("document.querySelector('#patients').hidden"), true);
     let complaints: Vec<&Value> =
         tab.console.iter().filter(|said| !said.to_string().contains("ERR_CONNECTION")).collect();
     assert!(complaints.is_empty(), "{complaints:?}");

@@ -3,6 +3,8 @@
 // A request is kept well below what the server takes.
 const PICTURES_AT_ONCE = 32;
 const BYTES_AT_ONCE = 8 * 1024 * 1024;
+// A picture larger than that goes alone, if the server would take it at all.
+const LARGEST_PICTURE = 15 * 1024 * 1024;
 const PICTURE = /\.(png|jpe?g|bmp|tiff?|webp)$/i;
 const CALLS = {
   positive: "positive",
@@ -11,7 +13,9 @@ const CALLS = {
 };
 
 const at = (id) => document.getElementById(id);
-const percent = (share) => `${(100 * share).toFixed(2)} %`;
+// The space is one at which no line is broken.
+const percent = (share) => `${(100 * share).toFixed(2)}\u00a0%`;
+const between = ({ low, high }) => `${(100 * low).toFixed(2)} to ${percent(high)}`;
 
 let model = null;
 let predictions = [];
@@ -88,23 +92,39 @@ async function classify(files) {
   progress.max = files.length;
   progress.value = 0;
   say(`0 of ${files.length} pictures`);
+  // Until the new cells are counted among theirs.
+  at("patients").hidden = true;
+  let failure = null;
   try {
     for (const batch of batches(files)) {
-      const form = new FormData();
-      for (const file of batch) form.append("picture", file, file.name);
-      const said = await ask("/classify", { method: "POST", body: form });
+      const said = await predict(batch);
       // Some characters of a name are written otherwise in a form.
       said.forEach((prediction, i) => show({ ...prediction, path: batch[i].name }, batch[i]));
+      count();
       progress.value += batch.length;
       say(`${progress.value} of ${files.length} pictures`);
     }
-    await showPatients();
-    say(`${files.length} of ${files.length} pictures: done`);
   } catch (error) {
-    say(`${progress.value} of ${files.length} pictures, then: ${error.message}`, true);
-  } finally {
-    progress.hidden = true;
+    failure = error;
   }
+  // Of those that were called, whatever became of the rest.
+  await showPatients().catch((error) => (failure ??= error));
+  progress.hidden = true;
+  if (failure) {
+    say(`${progress.value} of ${files.length} pictures, then: ${failure.message}`, true);
+  } else {
+    say(`${files.length} of ${files.length} pictures: done`);
+  }
+}
+
+async function predict(batch) {
+  if (batch[0].size > LARGEST_PICTURE) {
+    const error = `is larger than ${LARGEST_PICTURE / 1024 / 1024} MiB, the most that is sent`;
+    return [{ class: null, probability: null, warning: null, error }];
+  }
+  const form = new FormData();
+  for (const file of batch) form.append("picture", file, file.name);
+  return ask("/classify", { method: "POST", body: form });
 }
 
 function show(prediction, file) {
@@ -133,7 +153,6 @@ function show(prediction, file) {
   const words = [element("span", path)];
   if (warning ?? error) words.push(element("span", warning ?? error, "note"));
   at("cell-rows").append(row(thumbnail, call, chance, words));
-  count();
 }
 
 function count() {
@@ -155,9 +174,8 @@ async function showPatients() {
     ...found.map(({ patient, called, infected_share, interval, call }) =>
       row(
         patient,
-        String(called.cells),
-        String(called.positive),
-        `${percent(infected_share)} (${percent(interval.low)} to ${percent(interval.high)})`,
+        `${called.positive} of ${called.cells}`,
+        [`${percent(infected_share)} `, element("span", between(interval), "interval")],
         CALLS[call] ?? call,
       ),
     ),
