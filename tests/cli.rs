@@ -284,35 +284,6 @@ fn fine_tuning_starts_from_the_weights_it_is_given() {
 }
 
 #[test]
-fn a_teacher_is_believed_as_far_as_it_is_asked_for() {
-    let bench = Workbench::new();
-    let swap_labels = || {
-        for (from, to) in [("Parasitized", "aside"), ("Uninfected", "Parasitized"), ("aside", "Uninfected")] {
-            fs::rename(bench.path("cells").join(from), bench.path("cells").join(to)).unwrap();
-        }
-    };
-    // One that was told everything the wrong way round.
-    swap_labels();
-    succeed(&mut bench.train("teacher"));
-    swap_labels();
-    let accuracy = |run: &str| json(&bench.path(run).join("metrics.json"))["accuracy"].as_f64().unwrap();
-    assert!(accuracy("teacher") > 0.9, "{}", accuracy("teacher"));
-    succeed(bench.train("believer").args(["--teacher", "teacher", "--teacher-weight", "1"]));
-    assert!(accuracy("believer") < 0.1, "{}", accuracy("believer"));
-    succeed(bench.train("sceptic").args(["--teacher", "teacher", "--teacher-weight", "0"]));
-    assert!(accuracy("sceptic") > 0.9, "{}", accuracy("sceptic"));
-    let card = fs::read_to_string(bench.path("believer/model_card.md")).unwrap();
-    assert!(card.contains("100 parts in 100 of what it learned"), "{card}");
-
-    // One that knows the cells to be judged on.
-    succeed(bench.train("other").args(["--seed", "9", "--epochs", "1"]));
-    let said = fail(bench.train("cheat").args(["--teacher", "other"]));
-    assert!(said.contains("teacher") && said.contains("of the test cells"), "{said}");
-    let said = fail(bench.train("loud").args(["--teacher", "teacher", "--teacher-weight", "70"]));
-    assert!(said.contains("teacher.weight") && !bench.path("loud").exists(), "{said}");
-}
-
-#[test]
 fn classes_of_any_name_need_their_positive_one_named() {
     let bench = Workbench::new();
     fs::rename(bench.path("cells/Parasitized"), bench.path("cells/sick")).unwrap();

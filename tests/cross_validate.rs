@@ -13,20 +13,6 @@ use std::{
 use malaria_resnet::{ChosenOn, Classifier, CrossMetrics, FiguresOf};
 use support::{CELLS, PATIENTS, Workbench, fail, program, succeed};
 
-fn cross_validate(bench: &Workbench, out: &str) -> Command {
-    let mut command = program("cross_validate");
-    command.current_dir(bench.folder.path()).args([
-        "--data",
-        "cells",
-        "--config",
-        "tiny.json",
-        "--epochs",
-        "2",
-    ]);
-    command.args(["--folds", "3", "--threads", "1", "--device", "cpu", "--out", out]);
-    command
-}
-
 fn rows(path: &Path) -> Vec<BTreeMap<String, String>> {
     csv::Reader::from_path(path).unwrap().deserialize().collect::<Result<_, _>>().unwrap()
 }
@@ -34,7 +20,7 @@ fn rows(path: &Path) -> Vec<BTreeMap<String, String>> {
 #[test]
 fn folds_run_apart_come_to_what_they_come_to_together() {
     let bench = Workbench::new();
-    let said = succeed(&mut cross_validate(&bench, "together"));
+    let said = succeed(&mut bench.cross_validate("together"));
     for words in [
         "patient split: no patient is on two sides",
         "not a medical device",
@@ -45,18 +31,18 @@ fn folds_run_apart_come_to_what_they_come_to_together() {
     }
 
     // On two machines: one runs fold 2, the other 1 and 3; the first then has them all.
-    let said = succeed(cross_validate(&bench, "here").args(["--fold", "2"]));
+    let said = succeed(bench.cross_validate("here").args(["--fold", "2"]));
     assert!(said.contains("folds still to be run: [1, 3]"), "{said}");
     assert!(!bench.path("here/metrics.json").exists());
     for fold in ["1", "3"] {
-        succeed(cross_validate(&bench, "there").args(["--fold", fold]));
+        succeed(bench.cross_validate("there").args(["--fold", fold]));
         let name = format!("fold-{fold}");
         fs::rename(bench.path("there").join(&name), bench.path("here").join(&name)).unwrap();
     }
     let weights = |out: &str| fs::read(bench.path(out).join("fold-2/weights.safetensors")).unwrap();
     assert!(weights("here") == weights("together"), "the weights of fold 2 differ");
     let before = fs::metadata(bench.path("here/fold-2/weights.safetensors")).unwrap().modified().unwrap();
-    succeed(&mut cross_validate(&bench, "here"));
+    succeed(&mut bench.cross_validate("here"));
     let after = fs::metadata(bench.path("here/fold-2/weights.safetensors")).unwrap().modified().unwrap();
     assert_eq!(before, after, "a finished fold was run again");
     let read = |name: &str| fs::read(bench.path(name)).unwrap();
@@ -91,7 +77,7 @@ fn folds_run_apart_come_to_what_they_come_to_together() {
     assert!(metrics.assessment.roll_up.is_some() && metrics.assessment.n_patients == PATIENTS);
 
     // On request a last model learns from every cell, and carries the figures of the folds.
-    succeed(cross_validate(&bench, "together").arg("--final"));
+    succeed(bench.cross_validate("together").arg("--final"));
     assert!(rows(&bench.path("together/final/split.csv")).iter().all(|row| row["subset"] == "train"));
     assert!(read("together/final/metrics.json") == read("together/metrics.json"));
     let last = Classifier::load(&bench.path("together/final"), tch::Device::Cpu).unwrap();
@@ -129,21 +115,21 @@ fn folds_run_apart_come_to_what_they_come_to_together() {
 #[test]
 fn folds_that_do_not_belong_together_are_refused() {
     let bench = Workbench::new();
-    succeed(cross_validate(&bench, "out").args(["--fold", "1"]));
-    let said = fail(cross_validate(&bench, "out").args(["--seed", "9"]));
+    succeed(bench.cross_validate("out").args(["--fold", "1"]));
+    let said = fail(bench.cross_validate("out").args(["--seed", "9"]));
     assert!(
         said.contains("fold-1") && said.contains("`split.seed` is 1 in its config.json, and 9 now"),
         "{said}"
     );
-    let said = fail(cross_validate(&bench, "out").args(["--lr", "0.01"]));
+    let said = fail(bench.cross_validate("out").args(["--lr", "0.01"]));
     assert!(said.contains("`train.schedule.rate` is 0.1 in its config.json, and 0.01 now"), "{said}");
-    let said = fail(cross_validate(&bench, "out").args(["--fold", "4"]));
+    let said = fail(bench.cross_validate("out").args(["--fold", "4"]));
     assert!(said.contains("no fold 4 of 3"), "{said}");
-    let said = fail(cross_validate(&bench, "new").args(["--split", "given"]));
+    let said = fail(bench.cross_validate("new").args(["--split", "given"]));
     assert!(said.contains("use random or patient") && !bench.path("new/fold-1").exists(), "{said}");
 
     // Other cells behind one fold.
-    succeed(cross_validate(&bench, "out").args(["--fold", "2"]));
+    succeed(bench.cross_validate("out").args(["--fold", "2"]));
     let cells = bench.path("cells/Uninfected");
     fs::copy(
         cells.join("C1P0ThinF_IMG_20150101_cell_3.png"),
@@ -151,34 +137,35 @@ fn folds_that_do_not_belong_together_are_refused() {
     )
     .unwrap();
     // It is known before another fold is trained.
-    let said = fail(&mut cross_validate(&bench, "out"));
+    let said = fail(&mut bench.cross_validate("out"));
     assert!(said.contains("cell_9.png") && !bench.path("out/fold-3").exists(), "{said}");
-    let said = fail(cross_validate(&bench, "elsewhere").args(["--init", "out/fold-1"]));
+    let said = fail(bench.cross_validate("elsewhere").args(["--init", "out/fold-1"]));
     assert!(said.contains("setting `init`") && said.contains("learned from"), "{said}");
     // A fold that was run elsewhere on other cells is found out when they are put together.
-    succeed(cross_validate(&bench, "elsewhere").args(["--fold", "3"]));
+    succeed(bench.cross_validate("elsewhere").args(["--fold", "3"]));
     fs::rename(bench.path("elsewhere/fold-3"), bench.path("out/fold-3")).unwrap();
-    let said = fail(&mut cross_validate(&bench, "out"));
+    let said = fail(&mut bench.cross_validate("out"));
     assert!(said.contains("other cells than that of") && !bench.path("out/metrics.json").exists(), "{said}");
 
     // Predictions that are not those of the fold's test set.
     let bench = Workbench::new();
-    succeed(&mut cross_validate(&bench, "out"));
+    succeed(&mut bench.cross_validate("out"));
     let path = bench.path("out/fold-2/predictions.csv");
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, text.lines().take(5).map(|line| format!("{line}\n")).collect::<String>()).unwrap();
-    let said = fail(&mut cross_validate(&bench, "out"));
+    let said = fail(&mut bench.cross_validate("out"));
     assert!(said.contains("fold-2") && said.contains("not the 30 test cells"), "{said}");
     fs::write(&path, text.replace("0.", "1.")).unwrap();
-    let said = fail(&mut cross_validate(&bench, "out"));
+    let said = fail(&mut bench.cross_validate("out"));
     assert!(said.contains("expected a probability"), "{said}");
 }
 
 #[test]
 fn a_fold_that_was_cut_off_goes_on_to_the_same_weights() {
     let bench = Workbench::new();
-    succeed(cross_validate(&bench, "whole").args(["--fold", "1"]));
-    let mut child = cross_validate(&bench, "cut")
+    succeed(bench.cross_validate("whole").args(["--fold", "1"]));
+    let mut child = bench
+        .cross_validate("cut")
         .args(["--progress", "json"])
         .stdout(std::process::Stdio::piped())
         .spawn()
@@ -191,30 +178,7 @@ fn a_fold_that_was_cut_off_goes_on_to_the_same_weights() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(!bench.path("cut/fold-1/metrics.json").exists() && !bench.path("cut/fold-2").exists());
 
-    succeed(cross_validate(&bench, "cut").args(["--fold", "1"]));
+    succeed(bench.cross_validate("cut").args(["--fold", "1"]));
     let weights = |out: &str| fs::read(bench.path(out).join("fold-1/weights.safetensors")).unwrap();
     assert!(weights("cut") == weights("whole"), "the weights differ");
-}
-
-#[test]
-fn each_fold_is_taught_by_the_model_of_the_same_fold() {
-    let bench = Workbench::new();
-    succeed(cross_validate(&bench, "teachers").arg("--final"));
-    let taught = |out: &str| {
-        let mut command = cross_validate(&bench, out);
-        command.args(["--teacher", "teachers", "--final"]);
-        command
-    };
-    // A teacher from another fold would have learned from the test cells, and be refused.
-    succeed(&mut taught("taught"));
-    for run in ["fold-1", "fold-2", "fold-3", "final"] {
-        let config = fs::read_to_string(bench.path("taught").join(run).join("config.json")).unwrap();
-        assert!(config.contains(&format!("teachers/{run}\"")), "{config}");
-        let weights = |out: &str| fs::read(bench.path(out).join(run).join("weights.safetensors")).unwrap();
-        assert!(weights("taught") != weights("teachers"), "{run} has learned nothing from its teacher");
-    }
-    // The same command again finds everything done.
-    succeed(&mut taught("taught"));
-    let said = fail(taught("taught").args(["--teacher-weight", "0.2"]));
-    assert!(said.contains("teacher"), "{said}");
 }

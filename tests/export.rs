@@ -22,6 +22,12 @@ fn trained() -> (Workbench, PathBuf) {
     (bench, run)
 }
 
+/// The cells that it learned from and was tested on, at its size.
+fn decoded(bench: &Workbench) -> Cells {
+    let index = Index::open(&bench.path("cells")).unwrap();
+    load(index, 16, ResizePolicy::Stretch, CorruptPolicy::Fail, &|_| {}).unwrap().cells
+}
+
 /// Probabilities of all of `cells` by libtorch.
 fn by_libtorch(classifier: &Classifier, cells: &Cells) -> Vec<f64> {
     let classes = vec![0; cells.len()];
@@ -51,9 +57,8 @@ fn spread(probabilities: &[f64]) -> f64 {
 fn a_trained_model_says_the_same_without_libtorch() {
     let (bench, run) = trained();
     let classifier = Classifier::load(&run, Device::Cpu).unwrap();
-    let index = Index::open(&bench.path("cells")).unwrap();
-    let loaded = load(index, 16, ResizePolicy::Stretch, CorruptPolicy::Fail, &|_| {}).unwrap();
-    let expected = by_libtorch(&classifier, &loaded.cells);
+    let cells = decoded(&bench);
+    let expected = by_libtorch(&classifier, &cells);
     for precision in Precision::ALL {
         let file = bench.path(&format!("{precision}.onnx"));
         let mut command = program("export");
@@ -61,7 +66,7 @@ fn a_trained_model_says_the_same_without_libtorch() {
         let said = succeed(command.arg("--data").arg(bench.path("cells")));
         assert!(said.contains(&format!("written: {}", file.display())), "{said}");
         let model = Model::load(&fs::read(&file).unwrap()).unwrap();
-        let found = by_runtime(&model, &loaded.cells);
+        let found = by_runtime(&model, &cells);
         // Float32 sums in another order; half precision has 11 bits, int8 has 7, over some ten layers.
         let most = match precision {
             Precision::F32 => 1e-5,
@@ -90,15 +95,14 @@ fn a_trained_model_says_the_same_without_libtorch() {
 fn torchscript_says_the_same_of_any_number_of_cells() {
     let (bench, run) = trained();
     let classifier = Classifier::load(&run, Device::Cpu).unwrap();
-    let index = Index::open(&bench.path("cells")).unwrap();
-    let loaded = load(index, 16, ResizePolicy::Stretch, CorruptPolicy::Fail, &|_| {}).unwrap();
-    let expected = by_libtorch(&classifier, &loaded.cells);
+    let cells = decoded(&bench);
+    let expected = by_libtorch(&classifier, &cells);
     let file = bench.path("model.pt");
     succeed(program("export").arg("--run").arg(&run).arg("--out").arg(&file));
     let model = CModule::load(&file).unwrap();
-    let labels = vec![0; loaded.cells.len()];
-    let tensors = CellTensors::new(&loaded.cells, &labels, Device::Cpu).unwrap();
-    for count in [1, 2, 5, loaded.cells.len()] {
+    let labels = vec![0; cells.len()];
+    let tensors = CellTensors::new(&cells, &labels, Device::Cpu).unwrap();
+    for count in [1, 2, 5, cells.len()] {
         let (images, _) = tensors.batch(&(0..count).collect::<Vec<_>>()).unwrap();
         let said = no_grad(|| model.forward_ts(&[images])).unwrap();
         assert_eq!(said.size(), [count as i64, 2]);

@@ -133,4 +133,19 @@ impl Workbench {
         command.args(["--device", "cpu", "--out", run]);
         command
     }
+
+    /// `cross_validate` on the drawn cells with the tiny settings, three folds of two epochs on one thread, into `out`.
+    pub(crate) fn cross_validate(&self, out: &str) -> Command {
+        let mut command = program("cross_validate");
+        command.current_dir(self.folder.path()).args([
+            "--data",
+            "cells",
+            "--config",
+            "tiny.json",
+            "--epochs",
+            "2",
+        ]);
+        command.args(["--folds", "3", "--threads", "1", "--device", "cpu", "--out", out]);
+        command
+    }
 }

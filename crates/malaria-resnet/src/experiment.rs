@@ -12,6 +12,7 @@ use malaria_model::ResNet;
 use malaria_report::{EpochPoint, history_plot};
 use malaria_train::{EpochRecord, Event, Outcome};
 use serde::Deserialize;
+use tch::Device;
 
 use crate::{
     Classifier, DataSummary, Error, ExperimentConfig, Metrics, Result, RunDir, RunLock,
@@ -154,6 +155,9 @@ pub(crate) fn begin(
     }
     let model = first_model(&config, loaded)?;
     let positive = positive(&config, loaded)?;
+    if let Some(teacher) = &config.teacher {
+        teacher.load(loaded, &split, Device::Cpu)?;
+    }
     // Only now, so that what is refused leaves no folder behind.
     let (run, _lock) = RunDir::create(out)?;
     write_manifest(&run.split_path(), &loaded.index, &split, &loaded.fingerprints)?;

@@ -47,8 +47,7 @@ impl Teacher {
     /// cell is one of the training set.
     ///
     /// # Errors
-    /// [`Error::Classes`] for a teacher of other classes; [`Error::Config`] for one that has learned from cells that the new
-    /// model is chosen or judged by, whose figures would then be too good.
+    /// Those of [`load`](Self::load), and what goes wrong in libtorch.
     pub(crate) fn targets(
         &self,
         loaded: &Loaded,
@@ -56,14 +55,9 @@ impl Teacher {
         device: Device,
         listener: Listener<'_>,
     ) -> Result<Vec<f32>> {
-        let mut teacher = Classifier::load(&self.run, device)?;
+        let mut teacher = self.load(loaded, split, device)?;
         teacher.flips = true;
         let index = &loaded.index;
-        if teacher.classes != index.classes {
-            let (expected, found) = (teacher.classes, index.classes.clone());
-            return Err(Error::Classes { path: index.root.clone(), expected, found });
-        }
-        self.refuse_seen(loaded, split)?;
         // It may want its pictures otherwise than the new model.
         let own;
         let image = teacher.image;
@@ -92,6 +86,22 @@ impl Teacher {
             }
         }
         Ok(targets)
+    }
+
+    /// The model, if it may teach one that is to learn from these cells.
+    ///
+    /// # Errors
+    /// [`Error::Classes`] for a teacher of other classes; [`Error::Config`] for one that has learned from cells that the new
+    /// model is chosen or judged by, whose figures would then be too good.
+    pub(crate) fn load(&self, loaded: &Loaded, split: &Split, device: Device) -> Result<Classifier> {
+        let teacher = Classifier::load(&self.run, device)?;
+        let index = &loaded.index;
+        if teacher.classes != index.classes {
+            let (expected, found) = (teacher.classes, index.classes.clone());
+            return Err(Error::Classes { path: index.root.clone(), expected, found });
+        }
+        self.refuse_seen(loaded, split)?;
+        Ok(teacher)
     }
 
     fn refuse_seen(&self, loaded: &Loaded, split: &Split) -> Result<()> {

@@ -21,6 +21,7 @@ mod epoch;
 mod error;
 mod events;
 mod loader;
+mod loss;
 mod optim;
 mod schedule;
 mod trainer;

@@ -9,13 +9,15 @@ use cpu_time::ProcessTime;
 use malaria_augment::{Draw, apply, draw};
 use malaria_model::ResNet;
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Reduction, Tensor};
+use tch::{Kind, Tensor};
 
 use crate::{
     CellTensors, Checkpoints, EpochRecord, Error, Event, Keep, Sgd, TrainConfig,
     checkpoint::{Snapshot, State},
     epoch::{Sums, Viewing, evaluate},
-    epoch_order, resize,
+    epoch_order,
+    loss::cross_entropy,
+    resize,
 };
 
 /// Cells a batch when nothing is learned.
@@ -392,52 +394,4 @@ fn twin(model: &ResNet) -> Result<ResNet, Error> {
 fn tensors(model: &ResNet) -> impl Iterator<Item = &Tensor> {
     let parameters = model.parameters().iter().map(|parameter| &parameter.tensor);
     parameters.chain(model.buffers().iter().map(|(_, tensor)| tensor))
-}
-
-/// Mean cross-entropy of log-probabilities `[N, classes]` against `targets` `[N, classes]` or else labels `[N]`, of whose weight
-/// `smoothing` is spread evenly over the classes.
-fn cross_entropy(
-    log_probabilities: &Tensor,
-    labels: &Tensor,
-    targets: Option<&Tensor>,
-    smoothing: f64,
-) -> Result<Tensor, Error> {
-    let none: Option<&Tensor> = None;
-    let given = match targets {
-        Some(targets) => {
-            let rows =
-                log_probabilities.f_mul(targets)?.f_sum_dim_intlist([1].as_slice(), false, Kind::Float)?;
-            rows.f_mean(Kind::Float)?.f_neg()?
-        }
-        None => log_probabilities.f_nll_loss(labels, none, Reduction::Mean, -100)?,
-    };
-    if smoothing == 0.0 {
-        return Ok(given);
-    }
-    let even = -log_probabilities.f_mean(Kind::Float)?;
-    Ok(given.f_mul_scalar(1.0 - smoothing)?.f_add(&even.f_mul_scalar(smoothing)?)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Kind, Tensor, cross_entropy};
-
-    #[test]
-    fn targets_take_the_place_of_labels() {
-        let logits = Tensor::from_slice(&[1.0_f32, 2.0, 0.5, -1.0]).view([2, 2]);
-        let log_probabilities = logits.log_softmax(1, Kind::Float);
-        let labels = Tensor::from_slice(&[1_i64, 0]);
-        let targets = Tensor::from_slice(&[0.3_f32, 0.7, 0.9, 0.1]).view([2, 2]);
-        let loss = |targets: Option<&Tensor>, smoothing| {
-            cross_entropy(&log_probabilities, &labels, targets, smoothing).unwrap().double_value(&[])
-        };
-        // torch.nn.functional.cross_entropy(logits, targets or labels, label_smoothing=smoothing), PyTorch 2.13.0.
-        for (found, expected) in [
-            (loss(Some(&targets), 0.0), 0.482_337_534),
-            (loss(Some(&targets), 0.05), 0.502_337_456),
-            (loss(None, 0.05), 0.288_587_511),
-        ] {
-            assert!((found - expected).abs() < 1e-6, "{found}, expected {expected}");
-        }
-    }
 }
