@@ -245,31 +245,31 @@ fn build_dataset_makes_trees_that_train_as_they_are() {
 }
 
 #[test]
-fn a_run_goes_on_after_ctrl_c_and_ends_with_the_same_weights() {
+fn a_run_goes_on_after_it_was_asked_to_stop_and_ends_with_the_same_weights() {
     let bench = Workbench::new();
     succeed(&mut bench.train("whole"));
     let expected = fs::read(bench.path("whole/weights.safetensors")).unwrap();
 
-    // Ask it to stop as soon as it says that the second epoch is under way.
-    use std::io::BufRead;
-    let mut child =
-        bench.train("cut").args(["--progress", "json"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
-    let mut lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
-    let second = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains(r#""batch","epoch":2"#)));
-    assert!(second.is_some(), "no event of epoch 2");
-    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(kill.success());
-    lines.for_each(drop);
-    assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(!bench.path("cut/weights.safetensors").exists());
-    let said =
-        fail(program("evaluate").args(["--data", "cells", "--run", "cut"]).current_dir(bench.folder.path()));
-    assert!(said.contains("--resume"), "{said}");
+    // Ctrl-C, and what a system that shuts down or a batch queue sends.
+    for (signal, status) in [("INT", 130), ("TERM", 130)] {
+        let run = format!("cut-by-{signal}");
+        let mut training = Training::start(&mut bench.train(&run));
+        while training.event("batch")["epoch"] != 2 {}
+        training.signal(signal);
+        let (code, said) = training.end();
+        assert_eq!(code, Some(status), "{said}");
+        assert!(!bench.path(&run).join("weights.safetensors").exists());
+        let said = fail(
+            program("evaluate").args(["--data", "cells", "--run", &run]).current_dir(bench.folder.path()),
+        );
+        assert!(said.contains("--resume"), "{said}");
 
-    succeed(program("train_malaria").current_dir(bench.folder.path()).args(["--resume", "cut"]));
-    assert!(fs::read(bench.path("cut/weights.safetensors")).unwrap() == expected, "the weights differ");
-    let history = rows(&bench.path("cut/history.csv"));
-    assert!(history.iter().map(|row| row["epoch"].as_str()).eq(["1", "2", "3", "4", "5", "6"]));
+        succeed(program("train_malaria").current_dir(bench.folder.path()).args(["--resume", &run]));
+        let weights = fs::read(bench.path(&run).join("weights.safetensors")).unwrap();
+        assert!(weights == expected, "the weights differ after SIG{signal}");
+        let history = rows(&bench.path(&run).join("history.csv"));
+        assert!(history.iter().map(|row| row["epoch"].as_str()).eq(["1", "2", "3", "4", "5", "6"]));
+    }
 }
 
 #[test]

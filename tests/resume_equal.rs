@@ -5,15 +5,14 @@ mod support;
 use std::{
     collections::BTreeMap,
     fs,
-    io::{BufRead, BufReader, Lines},
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Stdio},
+    process::Command,
     time::{Duration, Instant},
 };
 
 use malaria_resnet::{ExperimentConfig, training::ImageSize};
 use serde_json::Value;
-use support::{Workbench, fail, program, succeed};
+use support::{Training, Workbench, fail, program, succeed};
 
 /// Enough that two dozen kills, some of which let an epoch pass, do not use them up.
 const EPOCHS: u64 = 24;
@@ -31,57 +30,6 @@ enum Phase {
     Writing,
     /// When the checkpoint has just been put into its place.
     Edge,
-}
-
-/// A training process whose events are read as they come.
-struct Training {
-    child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-    /// Checkpoints that it has said it has written.
-    written: u64,
-}
-
-impl Training {
-    fn start(command: &mut Command) -> Self {
-        let mut child = command
-            .args(["--progress", "json"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { child, lines, written: 0 }
-    }
-
-    /// Reads on to the next event of this name.
-    fn event(&mut self, name: &str) -> Value {
-        loop {
-            let line =
-                self.lines.next().unwrap_or_else(|| panic!("the run ended before any {name}")).unwrap();
-            let event: Value = serde_json::from_str(&line).unwrap();
-            assert_ne!(event["event"], "checkpoint-passed-over", "{event}");
-            self.written += u64::from(event["event"] == "checkpoint-written");
-            if event["event"] == name {
-                return event;
-            }
-        }
-    }
-
-    /// SIGKILL: no handler, no last word. Gives the names of the events that had not been read yet, and how many
-    /// checkpoints it has said it has written.
-    fn kill(mut self) -> (Vec<String>, u64) {
-        self.child.kill().unwrap();
-        let status = self.child.wait().unwrap();
-        assert_eq!(status.code(), None, "it had ended by itself");
-        // The last line may be cut short.
-        let events =
-            self.lines.map_while(Result::ok).filter_map(|line| serde_json::from_str::<Value>(&line).ok());
-        let unread: Vec<String> =
-            events.filter_map(|event| event["event"].as_str().map(str::to_owned)).collect();
-        let written =
-            self.written + unread.iter().filter(|name| *name == "checkpoint-written").count() as u64;
-        (unread, written)
-    }
 }
 
 /// Files of a checkpoint that is being written, or was when its writer was killed.

@@ -4,9 +4,10 @@
 #![allow(dead_code)]
 
 use std::{
-    fs,
+    fs::{self, File},
+    io::{BufRead, BufReader, Lines, Read, Seek},
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Child, ChildStdout, Command, Output, Stdio},
 };
 
 use image::{Rgb, RgbImage};
@@ -16,6 +17,7 @@ use malaria_resnet::{
     model::ResNetConfig,
     training::ImageSize,
 };
+use serde_json::Value;
 
 /// Patients, each with three cells of either class.
 pub(crate) const PATIENTS: usize = 16;
@@ -147,5 +149,76 @@ impl Workbench {
         ]);
         command.args(["--folds", "3", "--threads", "1", "--device", "cpu", "--out", out]);
         command
+    }
+}
+
+/// A training process whose events are read as they come.
+pub(crate) struct Training {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    /// What it writes to standard error: a file, so that it never waits for a reader.
+    errors: File,
+    /// Checkpoints that it has said it has written.
+    written: u64,
+}
+
+impl Training {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let errors = tempfile::tempfile().unwrap();
+        let mut child = command
+            .args(["--progress", "json"])
+            .stdout(Stdio::piped())
+            .stderr(errors.try_clone().unwrap())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines, errors, written: 0 }
+    }
+
+    /// Reads on to the next event of this name.
+    pub(crate) fn event(&mut self, name: &str) -> Value {
+        loop {
+            let line =
+                self.lines.next().unwrap_or_else(|| panic!("the run ended before any {name}")).unwrap();
+            let event: Value = serde_json::from_str(&line).unwrap();
+            assert_ne!(event["event"], "checkpoint-passed-over", "{event}");
+            self.written += u64::from(event["event"] == "checkpoint-written");
+            if event["event"] == name {
+                return event;
+            }
+        }
+    }
+
+    /// Sends the signal of this name, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+        assert!(kill.unwrap().success());
+    }
+
+    /// Waits for its end. Gives the exit status, `None` where a signal ended it, and what it wrote to standard error.
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
+        // Whoever does not read would keep it from writing.
+        self.lines.by_ref().for_each(drop);
+        let code = self.child.wait().unwrap().code();
+        let mut said = String::new();
+        self.errors.rewind().unwrap();
+        self.errors.read_to_string(&mut said).unwrap();
+        (code, said)
+    }
+
+    /// SIGKILL: no handler, no last word. Gives the names of the events that had not been read yet, and how many
+    /// checkpoints it has said it has written.
+    pub(crate) fn kill(mut self) -> (Vec<String>, u64) {
+        self.child.kill().unwrap();
+        let status = self.child.wait().unwrap();
+        assert_eq!(status.code(), None, "it had ended by itself");
+        // The last line may be cut short.
+        let events =
+            self.lines.map_while(Result::ok).filter_map(|line| serde_json::from_str::<Value>(&line).ok());
+        let unread: Vec<String> =
+            events.filter_map(|event| event["event"].as_str().map(str::to_owned)).collect();
+        let written =
+            self.written + unread.iter().filter(|name| *name == "checkpoint-written").count() as u64;
+        (unread, written)
     }
 }

@@ -9,7 +9,7 @@ use malaria_dataset::{
 };
 use serde::Serialize;
 
-use crate::{Error, ExperimentConfig, Progress, Result, experiment::Listener};
+use crate::{Error, ExperimentConfig, Progress, Result, experiment::Listener, memory::check_room};
 
 /// Who is in one subset.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -89,6 +89,7 @@ pub(crate) fn decode_index(
     listener: Listener<'_>,
 ) -> Result<Loaded> {
     let total = index.samples.len();
+    check_room(total, image.pixels)?;
     let progress = |done| listener(Progress::Decoding { done, total });
     Ok(load(index, image.pixels, image.resize, corrupt, &progress)?)
 }

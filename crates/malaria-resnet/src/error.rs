@@ -42,6 +42,21 @@ pub enum Error {
         /// What is wrong and what to do.
         reason: String,
     },
+    /// More cells than memory holds.
+    #[error(
+        "{cells} cells of {pixels} x {pixels} pixels take {needed:.1} GB and {free:.1} GB of memory are free: take fewer cells or \
+         a smaller image.pixels, or free memory"
+    )]
+    Memory {
+        /// Cells to be held.
+        cells: usize,
+        /// Pixels a side.
+        pixels: u32,
+        /// What they take, in 10^9 bytes.
+        needed: f64,
+        /// What is free, in 10^9 bytes.
+        free: f64,
+    },
     /// No run directory was given and no pretrained one was found.
     #[error(
         "no model given and no pretrained one found (looked in {}): give --run RUN_DIR, or set MALARIA_RUN to a run directory",

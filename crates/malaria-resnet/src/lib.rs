@@ -27,6 +27,7 @@ mod experiment;
 mod export;
 mod files;
 mod judge;
+mod memory;
 mod metrics;
 mod model_card;
 mod pictures;

@@ -47,6 +47,15 @@ pub enum Error {
         /// The value seen.
         loss: f64,
     },
+    /// A gradient that is not a number has made weights so, though the loss was one.
+    #[error(
+        "weights became infinite or not a number in the last batch of epoch {epoch}: lower the learning rate; the last checkpoint \
+         is untouched"
+    )]
+    NonFiniteWeights {
+        /// Epoch, counted from 1.
+        epoch: u64,
+    },
     /// The validation loss became infinite or not a number.
     #[error("the validation loss became {loss} after epoch {epoch}: lower the learning rate")]
     NonFiniteValidation {

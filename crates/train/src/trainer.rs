@@ -182,7 +182,7 @@ impl Trainer {
     /// written after every epoch and on `stop`.
     ///
     /// # Errors
-    /// [`Error::EmptySubset`] (of a validation set only where epochs are chosen by it), [`Error::NonFiniteLoss`], [`Error::NonFiniteValidation`], [`Error::Io`] when a
+    /// [`Error::EmptySubset`] (of a validation set only where epochs are chosen by it), [`Error::NonFiniteLoss`], [`Error::NonFiniteWeights`], [`Error::NonFiniteValidation`], [`Error::Io`] when a
     /// checkpoint cannot be written (the one before it stays), [`Error::Torch`].
     pub fn run(
         &mut self,
@@ -312,6 +312,7 @@ impl Trainer {
         let index = self.progress.epochs_done;
         let epoch = index + 1;
         let image_size = self.config.image_size(index);
+        self.check_weights(epoch)?;
         let model = self.average.as_ref().unwrap_or(&self.model);
         let mut candidate = Kept { epoch, validation_loss: None, validation_accuracy: None };
         if !validation.is_empty() {
@@ -357,6 +358,16 @@ impl Trainer {
         self.progress.sums = Sums::default();
         self.progress.spent = Spent::default();
         listener(&Event::EpochEnded { record, kept: gain });
+        Ok(())
+    }
+
+    /// Refuses weights that are no numbers. The loss of the next batch would tell, but after the last one there is none.
+    fn check_weights(&self, epoch: u64) -> Result<(), Error> {
+        for tensor in tensors(&self.model) {
+            if !bool::try_from(tensor.f_isfinite()?.f_all()?)? {
+                return Err(Error::NonFiniteWeights { epoch });
+            }
+        }
         Ok(())
     }
 

@@ -271,6 +271,26 @@ fn a_loss_that_is_no_number_stops_the_run_by_epoch_and_batch() {
 }
 
 #[test]
+fn weights_that_are_no_numbers_stop_a_run_that_nothing_is_validated_in() {
+    let folder = tempfile::tempdir().unwrap();
+    // One batch an epoch, whose loss is a number still.
+    let mut wild = TrainConfig { batch_size: 1_000, keep: Keep::Last, ..config() };
+    wild.schedule = Schedule { rate: 1e300, shape: Shape::Constant, per: Per::Step, warmup_epochs: 0.0 };
+    let mut trainer = Trainer::new(wild, model()).unwrap();
+    let checkpoints = Checkpoints::new(folder.path(), "a run");
+    let (train, _) = subsets();
+    let error = trainer.run(
+        &cells(),
+        Subsets { train: &train, validation: &[] },
+        &checkpoints,
+        &AtomicBool::new(false),
+        &mut |_| {},
+    );
+    assert!(matches!(error, Err(Error::NonFiniteWeights { epoch: 1 })), "{:?}", error.err());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "no checkpoint of such weights");
+}
+
+#[test]
 fn early_stopping_counts_epochs_at_the_last_size_alone() {
     let folder = tempfile::tempdir().unwrap();
     // At rate 1e-12 nothing moves: the first epoch at full size stays the best, give or take its last digits.
