@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 use malaria_resnet::{ChosenOn, Metrics, figures::Target};
 use serde_json::Value;
-use support::{CELLS, Workbench, fail, program, succeed};
+use support::{CELLS, Training, Workbench, fail, program, succeed};
 
 fn json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
