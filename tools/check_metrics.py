@@ -45,6 +45,7 @@ def main(run):
         "f1": metrics.f1_score(is_positive, called),
         "auc": metrics.roc_auc_score(is_positive, scores),
         "mcc": metrics.matthews_corrcoef(truth, predicted),
+        "cohens_kappa": metrics.cohen_kappa_score(truth, predicted),
         "balanced_accuracy": metrics.balanced_accuracy_score(truth, predicted),
         "average_precision": metrics.average_precision_score(is_positive, scores),
         "log_loss": metrics.log_loss(truth, probabilities),
@@ -59,6 +60,10 @@ def main(run):
     matrix = metrics.confusion_matrix(truth, predicted, labels=range(len(classes)))
     for i, row in enumerate(matrix):
         compared += [(f"confusion[{i}][{j}]", said["confusion"][i][j], value) for j, value in enumerate(row)]
+
+    by_class = metrics.precision_recall_fscore_support(truth, predicted, labels=range(len(classes)))
+    for name, values in zip(["precision", "recall", "f1", "support"], by_class):
+        compared += [(f"by_class[{i}].{name}", said["by_class"][i][name], value) for i, value in enumerate(values)]
 
     worst = 0.0
     for name, ours, theirs in compared:

@@ -11,6 +11,9 @@ use crate::check;
 use crate::error::{Error, Result};
 use crate::interval::{Interval, wilson_interval};
 
+/// Cells of one patient beyond which [`PatientRule::cells_for_a_negative`] does not look: far more than anybody counts.
+const MOST_CELLS: u64 = 1_000_000;
+
 /// Some cells of one patient: how many there are, and how many of them were called positive.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Called {
@@ -221,6 +224,28 @@ impl PatientRule {
             return Ok(None);
         }
         Ok(Some(root(|share| reached(share) - power)))
+    }
+
+    /// The fewest cells of a patient, none of them called positive, that make the patient negative; `None` where not even
+    /// a million do. Patients of fewer cells are undecided at best.
+    ///
+    /// # Errors
+    /// As [`PatientRule::check`].
+    pub fn cells_for_a_negative(&self) -> Result<Option<u64>> {
+        self.check()?;
+        let tail = (1.0 - self.confidence) / 2.0;
+        let rate = self.rate_at(self.relevant_share);
+        let enough = |cells: u64| self.count(cells, rate).at_most(0) < tail;
+        if !enough(MOST_CELLS) {
+            return Ok(None);
+        }
+        // The more cells, the less likely none of them is positive.
+        let (mut too_few, mut enough_cells) = (0, MOST_CELLS);
+        while enough_cells - too_few > 1 {
+            let middle = too_few.midpoint(enough_cells);
+            if enough(middle) { enough_cells = middle } else { too_few = middle }
+        }
+        Ok(Some(enough_cells))
     }
 
     /// [`judge`](Self::judge) without the interval, by the same tails.

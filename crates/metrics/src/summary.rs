@@ -5,9 +5,9 @@ use crate::confusion::ConfusionMatrix;
 use crate::curves::{pr_curve, roc_curve};
 use crate::error::Result;
 use crate::proper::{brier_score, log_loss};
-use crate::scores::BinaryCounts;
+use crate::scores::{BinaryCounts, ClassScores};
 
-/// The figures of one set of predictions, ready for JSON. All are fractions, except `n`, `mcc` and `log_loss`; an
+/// The figures of one set of predictions, ready for JSON. All are fractions, except `n`, `mcc`, `cohens_kappa` and `log_loss`; an
 /// undefined one is `None`, in JSON `null`.
 ///
 /// Predictions are by the highest probability; figures at a chosen threshold stand under `at_threshold`.
@@ -37,6 +37,9 @@ pub struct Summary {
     pub f1: Option<f64>,
     /// Matthews correlation coefficient over all classes, from -1 to 1.
     pub mcc: Option<f64>,
+    /// Cohen's kappa over all classes, at most 1.
+    #[serde(default)]
+    pub cohens_kappa: Option<f64>,
     /// Mean recall over all classes.
     pub balanced_accuracy: Option<f64>,
     /// Average precision: the precision-recall curve as one figure.
@@ -47,6 +50,9 @@ pub struct Summary {
     pub brier: f64,
     /// Counts by true class (rows) and predicted class (columns), in the order of `classes`.
     pub confusion: ConfusionMatrix,
+    /// Precision, recall and F1 of each class against all others, in the order of `classes`.
+    #[serde(default)]
+    pub by_class: Vec<ClassScores>,
     /// The figures of the positive class against all others at a chosen threshold, where there is one; put what
     /// [`evaluate_at`] gives here.
     pub at_threshold: Option<AtThreshold>,
@@ -112,10 +118,12 @@ pub fn evaluate(
         npv: counts.npv(),
         f1: counts.f1(),
         mcc: confusion.mcc(),
+        cohens_kappa: confusion.cohens_kappa(),
         balanced_accuracy: confusion.balanced_accuracy(),
         average_precision: pr_curve(&is_positive, &scores)?.map(|curve| curve.average_precision),
         log_loss: log_loss(truth, probabilities, classes.len())?,
         brier: brier_score(truth, probabilities, classes.len())?,
+        by_class: confusion.class_scores(),
         confusion,
         at_threshold: None,
     })

@@ -169,3 +169,16 @@ fn intervals_over_patients_cover_what_intervals_over_cells_do_not() {
     assert!((0.93..=0.97).contains(&clustered), "{clustered}");
     assert!(wilson < 0.85, "{wilson}");
 }
+
+#[test]
+fn a_patient_is_negative_from_so_many_cells_on() {
+    for rule in [RULE, PatientRule { relevant_share: 0.05, correlation: 0.02, ..RULE }] {
+        let fewest = rule.cells_for_a_negative().unwrap().unwrap();
+        let call = |cells| rule.judge(Called { cells, positive: 0 }).unwrap().call;
+        assert_eq!(call(fewest), PatientCall::Negative);
+        assert!((1..fewest).all(|cells| call(cells) == PatientCall::Undecided), "{fewest}");
+    }
+    // Where patients differ that much, some infected ones show nothing however many cells are counted.
+    let rule = PatientRule { correlation: 0.9, relevant_share: 0.01, ..RULE };
+    assert_eq!(rule.cells_for_a_negative().unwrap(), None);
+}

@@ -233,11 +233,16 @@ fn summary_survives_json_and_names_its_fields() {
         "npv": 1.0,
         "f1": 0.0,
         "mcc": null,
+        "cohens_kappa": 0.0,
         "balanced_accuracy": null,
         "average_precision": null,
         "log_loss": summary.log_loss,
         "brier": summary.brier,
         "confusion": [[0, 0], [1, 2]],
+        "by_class": [
+            {"precision": 0.0, "recall": null, "f1": 0.0, "support": 0},
+            {"precision": 1.0, "recall": 2.0 / 3.0, "f1": 0.8, "support": 3},
+        ],
         "at_threshold": {
             "threshold": 0.25,
             "accuracy": 1.0 / 3.0,

@@ -108,7 +108,11 @@ impl Report<'_> {
             let mut blocks = vec![Block::Plot { plot, alt }];
             match name {
                 "history" => blocks.extend(self.history_of.clone().map(Block::Text)),
-                "patients" => blocks.extend(self.assessment.roll_up.iter().flat_map(|it| self.roll_up(it))),
+                "patients" => {
+                    if let Some(roll_up) = &self.assessment.roll_up {
+                        blocks.extend(self.roll_up(roll_up)?);
+                    }
+                }
                 _ => {}
             }
             sections.push(Section { id: name, heading: heading.to_owned(), blocks });

@@ -5,7 +5,7 @@ use malaria_metrics::{Interval, PatientFigures};
 use malaria_report::{Block, PatientAccuracy};
 
 use super::{Report, between, percent, table};
-use crate::{ChosenOn, RollUp, threshold::Said};
+use crate::{ChosenOn, Result, RollUp, threshold::Said};
 
 impl Report<'_> {
     /// How well each known patient's cells were called by their most probable class.
@@ -26,7 +26,7 @@ impl Report<'_> {
     }
 
     /// What the calls of cells come to for patients.
-    pub(super) fn roll_up(&self, roll_up: &RollUp) -> Vec<Block> {
+    pub(super) fn roll_up(&self, roll_up: &RollUp) -> Result<Vec<Block>> {
         let RollUp { rule, as_they_are, resampled, detection_limits } = roll_up;
         let mut blocks = vec![Block::Text(format!(
             "A patient is called positive when more of their cells are called {} than false alarms explain: {} of uninfected \
@@ -66,6 +66,13 @@ impl Report<'_> {
             ],
             rows,
         ));
+        blocks.push(Block::Text(match rule.cells_for_a_negative()? {
+            Some(cells) => format!(
+                "A patient none of whose cells is called {} is negative from {cells} cells on; with fewer, nobody can be.",
+                self.figures.positive_class,
+            ),
+            None => "With these false alarms no patient can be called negative, however many cells are counted.".to_owned(),
+        }));
         if self.threshold.is_some_and(|threshold| threshold.chosen_on == ChosenOn::OutOfFold) {
             blocks.push(Block::Text(
                 "The threshold and these rates were read off the very patients who are called here, which flatters the calls a \
@@ -90,6 +97,6 @@ impl Report<'_> {
              alarms do, which makes the limits careful ones."
                 .to_owned(),
         ));
-        blocks
+        Ok(blocks)
     }
 }
