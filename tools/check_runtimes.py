@@ -30,7 +30,7 @@ def by_onnxruntime(path, images):
 
 def by_openvino(path, images):
     # It would compute in bfloat16 where the processor can.
-    return openvino.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(images)[0]
+    return openvino.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"})(images)[0]
 
 
 def by_tract(path, images):
