@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::decode::BadImage;
+#[cfg(feature = "download")]
 use crate::download::DownloadProblem;
 use crate::manifest::Changes;
 use crate::names::Subset;
@@ -327,12 +328,14 @@ pub enum Error {
         expected: &'static str,
     },
     /// A download that another process is at.
+    #[cfg(feature = "download")]
     #[error("`{}` is being written by another process; wait for it to end", path.display())]
     DownloadBusy {
         /// The part of the archive that is there.
         path: PathBuf,
     },
     /// A folder with the name of the downloaded one, but other contents.
+    #[cfg(feature = "download")]
     #[error("`{}` holds {found} images; expected {expected}; move the folder around it away to download it again", path.display())]
     DownloadIncomplete {
         /// The class folder.
@@ -343,6 +346,7 @@ pub enum Error {
         found: usize,
     },
     /// Cells that no address gave.
+    #[cfg(feature = "download")]
     #[error("cannot download `{}`: {}; what has come in is kept for the next try", path.display(), addresses(failures))]
     DownloadFailed {
         /// The folder that was to be made.
@@ -375,6 +379,7 @@ fn reasons(bad: &[BadImage]) -> Vec<String> {
     bad.iter().map(|bad| format!("{} {}", bad.path.display(), bad.reason)).collect()
 }
 
+#[cfg(feature = "download")]
 fn addresses(failures: &[(String, DownloadProblem)]) -> String {
     let text: Vec<String> = failures.iter().map(|(url, problem)| format!("{url}: {problem}")).collect();
     text.join("; ")

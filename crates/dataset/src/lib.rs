@@ -30,6 +30,7 @@
 mod build_tree;
 mod cells;
 mod decode;
+#[cfg(feature = "download")]
 mod download;
 mod error;
 mod fingerprint;
@@ -47,6 +48,7 @@ mod walk;
 pub use build_tree::{BuildReport, Link, build_tree};
 pub use cells::{Cells, CorruptPolicy, Loaded, load};
 pub use decode::{BadImage, decode, decode_within, read_image};
+#[cfg(feature = "download")]
 pub use download::{DownloadConfig, DownloadProblem, DownloadProgress, download};
 pub use error::{Error, Result};
 pub use fingerprint::{Duplicate, Fingerprint, duplicates};
