@@ -310,7 +310,7 @@ fn errors_say_what_to_do() {
     refuse(train().args(["--data", "nowhere"]), &["nowhere"]);
     refuse(train().args(["--data", "cells", "--config", "missing.json"]), &["missing.json"]);
     refuse(train().args(["--resume", "cells"]), &["cells", "not a run directory"]);
-    refuse(train().args(["--data", "cells", "--recipe", "slow"]), &["slow", "fast, tutorial or best"]);
+    refuse(train().args(["--data", "cells", "--recipe", "slow"]), &["slow", "fast, tutorial, best or field"]);
     refuse(train().args(["--data", "cells", "--device", "cuda:99"]), &["cuda"]);
     refuse(bench.train("run").args(["--batch-size", "0"]), &["batch_size", "at least 1"]);
     refuse(program("predict").current_dir(here).args(["--run", "cells", "cells"]), &["not a run directory"]);

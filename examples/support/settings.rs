@@ -16,7 +16,7 @@ pub(crate) struct Settings {
     /// Folder of cell images
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// Training recipe: fast, tutorial or best [default: fast]
+    /// Training recipe: fast, tutorial, best, or field for a small network [default: fast]
     #[arg(long)]
     pub(crate) recipe: Option<Recipe>,
     /// Passes over the training set [default: the recipe's; fast on drawn cells: 12]

@@ -137,13 +137,14 @@ impl ExperimentConfig {
         self.train.epochs = epochs;
     }
 
-    /// Suits the quick recipe to the drawn cells, of which there are only some two thousand: most epochs at the small
-    /// size, so that the demonstration ends in minutes, and a rate that so few steps bear. Other recipes are left as they
-    /// are.
+    /// Suits a recipe to the drawn cells, of which there are only some two thousand: a rate that so few steps bear, and for the
+    /// quick recipe most epochs at the small size, so that the demonstration ends in minutes. The tutorial's is left as it is.
     pub fn suit_drawn_cells(&mut self) {
+        if self.recipe != Recipe::Tutorial {
+            self.train.schedule.rate = DRAWN_RATE;
+        }
         if self.recipe == Recipe::Fast {
             self.set_epochs(DRAWN_EPOCHS);
-            self.train.schedule.rate = DRAWN_RATE;
             for size in self.train.image_sizes.iter_mut().skip(1) {
                 size.from_epoch = DRAWN_FULL_SIZE_FROM;
             }
@@ -205,18 +206,23 @@ mod tests {
         assert_eq!(starts(Recipe::Fast, 2), [(1, 64)]);
         assert_eq!(starts(Recipe::Fast, 1), [(1, 64)]);
         assert_eq!(starts(Recipe::Tutorial, 50), [(1, 64)]);
+        assert_eq!(starts(Recipe::Field, 5), [(1, 48)]);
     }
 
     #[test]
-    fn drawn_cells_change_the_quick_recipe_alone() {
+    fn drawn_cells_change_every_recipe_but_the_tutorials() {
         let mut config = ExperimentConfig::new(Recipe::Fast, Protocol::Random, 0);
         config.suit_drawn_cells();
         config.check().unwrap();
         assert_eq!(config.train.epochs, 12);
         assert_eq!(config.train.image_sizes.last().unwrap().from_epoch, 9);
-        let mut config = ExperimentConfig::new(Recipe::Tutorial, Protocol::Random, 0);
-        config.suit_drawn_cells();
-        assert_eq!(config.train.epochs, 20);
+        let rate = |recipe| {
+            let mut config = ExperimentConfig::new(recipe, Protocol::Random, 0);
+            config.suit_drawn_cells();
+            config.check().unwrap();
+            config.train.schedule.rate
+        };
+        assert_eq!(Recipe::ALL.map(rate), [0.02, 0.1, 0.02, 0.02]);
     }
 
     #[test]

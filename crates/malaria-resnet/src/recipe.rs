@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, ImageConfig};
 
+/// Pixels a side that the `field` recipe's network sees.
+const FIELD_PIXELS: i64 = 48;
+
 /// A named set of training settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -18,38 +21,49 @@ pub enum Recipe {
     Tutorial,
     /// As `Fast`, but about three times as long: 52 epochs.
     Best,
+    /// A smaller network on smaller pictures, for small machines; best taught by a larger one ([`Teacher`](crate::Teacher)).
+    Field,
 }
 
 impl Recipe {
     /// Every recipe.
-    pub const ALL: [Recipe; 3] = [Recipe::Fast, Recipe::Tutorial, Recipe::Best];
+    pub const ALL: [Recipe; 4] = [Recipe::Fast, Recipe::Tutorial, Recipe::Best, Recipe::Field];
 
     /// How it reads pictures. The tutorial's loader takes the nearest pixel; the others average what they shrink.
     pub(crate) fn image(self) -> ImageConfig {
         let resize = match self {
             Recipe::Tutorial => ResizePolicy::StretchNearest,
-            Recipe::Fast | Recipe::Best => ResizePolicy::Stretch,
+            Recipe::Fast | Recipe::Best | Recipe::Field => ResizePolicy::Stretch,
         };
-        ImageConfig { pixels: 64, resize }
+        ImageConfig { pixels: self.model().input_size as u32, resize }
     }
 
     /// The network.
     pub(crate) fn model(self) -> ResNetConfig {
-        ResNetConfig::tutorial()
+        match self {
+            Recipe::Fast | Recipe::Tutorial | Recipe::Best => ResNetConfig::tutorial(),
+            Recipe::Field => ResNetConfig {
+                filters: vec![32, 64, 128, 256],
+                input_size: FIELD_PIXELS,
+                ..ResNetConfig::tutorial()
+            },
+        }
     }
 
     /// How it trains.
     pub(crate) fn training(self, seed: u64) -> TrainConfig {
         match self {
             Recipe::Tutorial => TrainConfig::tutorial(20, seed),
-            Recipe::Fast => quick(17, 5, seed),
-            Recipe::Best => quick(52, 9, seed),
+            Recipe::Fast => quick(17, &[(1, 32), (5, 64)], seed),
+            Recipe::Best => quick(52, &[(1, 32), (9, 64)], seed),
+            Recipe::Field => quick(12, &[(1, FIELD_PIXELS)], seed),
         }
     }
 }
 
-/// One-cycle SGD with averaged weights, any rotation, both flips and a little colour; 32 px a side until epoch `full_size_from`.
-fn quick(epochs: u64, full_size_from: u64, seed: u64) -> TrainConfig {
+/// One-cycle SGD with averaged weights, any rotation, both flips and a little colour; `sizes` are epochs, from 1, and the pixels
+/// a side from each on.
+fn quick(epochs: u64, sizes: &[(u64, i64)], seed: u64) -> TrainConfig {
     TrainConfig {
         epochs,
         batch_size: 32,
@@ -70,10 +84,7 @@ fn quick(epochs: u64, full_size_from: u64, seed: u64) -> TrainConfig {
             hue: 0.02,
             ..AugmentConfig::tutorial()
         },
-        image_sizes: vec![
-            ImageSize { from_epoch: 1, pixels: 32 },
-            ImageSize { from_epoch: full_size_from, pixels: 64 },
-        ],
+        image_sizes: sizes.iter().map(|&(from_epoch, pixels)| ImageSize { from_epoch, pixels }).collect(),
         average_decay: Some(0.99),
         early_stopping: None,
         keep: Keep::Last,
@@ -88,6 +99,7 @@ impl fmt::Display for Recipe {
             Recipe::Fast => "fast",
             Recipe::Tutorial => "tutorial",
             Recipe::Best => "best",
+            Recipe::Field => "field",
         })
     }
 }
@@ -98,7 +110,7 @@ impl FromStr for Recipe {
     fn from_str(name: &str) -> Result<Self, Error> {
         Self::ALL.into_iter().find(|recipe| recipe.to_string() == name).ok_or_else(|| Error::Config {
             field: "recipe",
-            expected: "fast, tutorial or best".to_owned(),
+            expected: "fast, tutorial, best or field".to_owned(),
             found: format!("`{name}`"),
         })
     }
