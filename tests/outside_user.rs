@@ -1,9 +1,16 @@
 //! A crate outside the workspace, made by following the README to the letter, builds and runs; so does its program
-//! without cargo, in another folder, with an empty environment.
+//! without cargo, in another folder, with an empty environment. The model inside it is that of `data/pretrained`.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::{env, fs};
+
+use malaria_resnet::{
+    Classifier, Prediction,
+    dataset::{SyntheticConfig, write_synthetic},
+    predict,
+};
+use tch::Device;
 
 /// The crate is kept in `tests/outside_user`; the README shows the same files.
 const FILES: [&str; 4] = ["Cargo.toml", ".cargo/config.toml", "build.rs", "src/main.rs"];
@@ -37,14 +44,23 @@ fn a_crate_that_follows_the_readme_builds_and_runs_anywhere() {
     cargo.args(["run", "--offline", "--profile", &profile, "--config"]).arg(&profiles);
     forget_this_cargo(&mut cargo, root);
     cargo.env("CARGO_TARGET_DIR", &target).current_dir(outside.path());
-    let expected = "[5, 2] from 2150472 parameters on the ";
+    let cells = outside.path().join("cells");
+    write_synthetic(&cells, &SyntheticConfig { cells: 2, ..SyntheticConfig::default() }, &|_| {}).unwrap();
+    cargo.arg("--").arg(&cells);
     let under_cargo = succeed(&mut cargo);
-    assert!(under_cargo.starts_with(expected), "{under_cargo}");
+    assert!(under_cargo.starts_with("2150472 parameters on the "), "{under_cargo}");
+    let classifier = Classifier::load(&root.join("data/pretrained"), Device::Cpu).unwrap();
+    let said = predict(&classifier, &[cells.clone()], &|_| {}).unwrap();
+    assert_eq!(said.len(), 2);
+    for Prediction { path, class, probability, warning, .. } in said {
+        let line = format!("\n{}: {class:?}, {probability:?}, {warning:?}\n", path.display());
+        assert!(under_cargo.contains(&line), "{under_cargo}\ndoes not hold{line}");
+    }
 
     let folder = if profile == "dev" { "debug" } else { &profile };
     let program = target.join(folder).join("outside-user");
-    let alone = succeed(Command::new(program).env_clear().current_dir("/"));
-    assert!(alone.starts_with(expected), "{alone}");
+    let alone = succeed(Command::new(program).arg(&cells).env_clear().current_dir("/"));
+    assert_eq!(alone, under_cargo);
 }
 
 /// The `[profile…]` tables of a manifest, which cargo also reads from a configuration file.

@@ -4,6 +4,7 @@
 //! [`plots`] and [`libtorch`]. Its own part is the whole experiment: [`train`] takes an [`ExperimentConfig`] to a
 //! finished run directory, [`resume`] goes on with one that was cut off, [`cross_validate`] makes k of them,
 //! [`evaluate`] judges one on a labelled folder, and [`predict`] uses it on any picture. It prints nothing; what happens reaches the caller through [`Progress`].
+//! With the feature `pretrained` the model of `data/pretrained` is inside the crate.
 //!
 //! Class `Parasitized` is the positive one, unless the settings name another.
 //!
@@ -32,6 +33,8 @@ mod metrics;
 mod model_card;
 mod pictures;
 mod predictions;
+#[cfg(feature = "pretrained")]
+mod pretrained;
 mod recipe;
 mod report;
 mod run_dir;
@@ -52,6 +55,8 @@ pub use export::{ExportOptions, Exported, export, export_torchscript};
 pub use judge::{EvaluateOptions, EvaluationReport, Judged, evaluate, predict};
 pub use malaria_edge::{ChosenOn, Description, ImageConfig, Prediction, Threshold};
 pub use metrics::{FiguresOf, Metrics};
+#[cfg(feature = "pretrained")]
+pub use pretrained::pretrained;
 pub use recipe::Recipe;
 pub use report::{protocol_note, threshold_note};
 pub use run_dir::{RunDir, RunLock};

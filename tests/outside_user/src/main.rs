@@ -1,13 +1,15 @@
+use std::{env, path::PathBuf};
+
 use malaria_resnet::libtorch::{DeviceChoice, describe};
-use malaria_resnet::model::{ResNet, ResNetConfig};
-use tch::{Kind, Tensor};
 
 fn main() -> Result<(), malaria_resnet::Error> {
     let device = DeviceChoice::Auto.resolve()?;
-    let model = ResNet::new(&ResNetConfig::tutorial(), 0, device)?;
-    // Five black pictures: [N, 3, H, W], float32 in [0, 1].
-    let images = Tensor::zeros([5, 3, 64, 64], (Kind::Float, device));
-    let probabilities = model.forward(&images, false).softmax(-1, Kind::Float);
-    println!("{:?} from {} parameters on the {}", probabilities.size(), model.trainable_count(), describe(device));
+    let classifier = malaria_resnet::pretrained(device)?;
+    println!("{} parameters on the {}", classifier.model.trainable_count(), describe(device));
+    let pictures: Vec<PathBuf> = env::args_os().skip(1).map(PathBuf::from).collect();
+    for cell in malaria_resnet::predict(&classifier, &pictures, &|_| {})? {
+        // No class for a picture that cannot be read: `cell.error` says why then.
+        println!("{}: {:?}, {:?}, {:?}", cell.path.display(), cell.class, cell.probability, cell.warning);
+    }
     Ok(())
 }
