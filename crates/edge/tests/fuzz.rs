@@ -78,11 +78,11 @@ fn model(alone: &Alone, target: &str, samples: &[Vec<u8>], file: impl Fn(&[u8]) 
     alone.fuzz(target, samples, MEMORY, |input| match Model::load(&file(input)) {
         Ok(model) => {
             // A larger side is no damage, but takes its time and memory.
-            if model.description().image.pixels <= 64 {
-                if let Ok(said) = model.classify_contents(std::slice::from_ref(&picture), 64) {
-                    assert!(model.description().classes.contains(said[0].class.as_ref().unwrap()));
-                    assert!(said[0].probability.unwrap().is_finite());
-                }
+            if model.description().image.pixels <= 64
+                && let Ok(said) = model.classify_contents(std::slice::from_ref(&picture), 64)
+            {
+                assert!(model.description().classes.contains(said[0].class.as_ref().unwrap()));
+                assert!(said[0].probability.unwrap().is_finite());
             }
         }
         Err(error) => assert!(error.to_string().contains("not a model of this project"), "{error}"),

@@ -612,6 +612,13 @@ proptest! {
         for result in &results {
             let (interval, share) = (result.interval, result.infected_share);
             prop_assert!(0.0 <= interval.low && interval.high <= 1.0, "{result:?}");
+            // The call is what the interval says, but where rounding decides.
+            let relevant = rule.relevant_share;
+            match result.call {
+                PatientCall::Positive => prop_assert!(interval.low > -1e-9, "{result:?}"),
+                PatientCall::Negative => prop_assert!(interval.low < 1e-6 && interval.high < relevant + 1e-6, "{result:?}"),
+                PatientCall::Undecided => prop_assert!(interval.low < 1e-6 && interval.high > relevant - 1e-6, "{result:?}"),
+            }
             // Low levels, and correlations that no model has, may leave out the estimate, which is no median.
             if rule.confidence >= 0.9 && rule.correlation <= 0.2 {
                 prop_assert!(interval.low <= share + 1e-9 && share <= interval.high + 1e-9, "{result:?}");

@@ -40,7 +40,7 @@ fn checkpoint() {
     let sample = sample(folder.path());
     fs::remove_file(folder.path().join("checkpoint.previous.safetensors")).unwrap();
     let checkpoints = Checkpoints::new(folder.path(), "a run");
-    alone.fuzz("checkpoint", &[sample.clone()], 8 << 20, |bytes| {
+    alone.fuzz("checkpoint", std::slice::from_ref(&sample), 8 << 20, |bytes| {
         fs::write(checkpoints.path(), bytes).unwrap();
         match trainer().resume(&checkpoints) {
             // Whatever is taken up is what was written.
