@@ -6,9 +6,9 @@ use malaria_fuzz::alone;
 #[should_panic(expected = "trusting: index out of bounds")]
 fn a_reader_that_panics_is_found() {
     // Believes the first byte.
-    alone().fuzz("trusting", &[vec![3, 1, 4, 1]], 1 << 20, |bytes| {
+    alone().fuzz("trusting", &[vec![2, 1, 4, 1]], 1 << 20, |bytes| {
         if let [length, rest @ ..] = bytes {
-            assert!(rest.is_empty() || rest[usize::from(*length).saturating_sub(1)] <= 255);
+            assert_ne!(rest[usize::from(*length)], 2);
         }
     });
 }
