@@ -3,7 +3,8 @@
 //! Beside the workspace's other crates, not in their flow: nothing depends on it, and it does not compute. It takes the
 //! pinned libtorch out of PyTorch's wheels, so that everything else is plain cargo:
 //! which wheels (`wheels`, `plan`) -> fetched (`pip`) -> checked and unpacked (`unpack`) -> put in place (`place`);
-//! `setup` is the thread through these. `peers` measures other libraries beside ours.
+//! `setup` is the thread through these. `peers` measures other libraries beside ours, and
+//! `fuzz` damages files for whoever reads them.
 //!
 //! ```
 //! use xtask::{Plan, Variant};
@@ -15,6 +16,7 @@
 //! ```
 
 mod cargo;
+mod fuzz;
 mod interrupt;
 mod peers;
 mod pip;
@@ -25,6 +27,7 @@ mod unpack;
 mod wheels;
 
 pub use cargo::{become_cargo, forget_builds};
+pub use fuzz::fuzz;
 pub use peers::Peers;
 pub use pip::Pip;
 pub use place::{Held, Partial, Place, megabytes};

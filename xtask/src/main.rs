@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{Outcome, Peers, Variant, Wish, become_cargo, forget_builds, is_own, setup};
+use xtask::{Outcome, Peers, Variant, Wish, become_cargo, forget_builds, fuzz, is_own, setup};
 
 /// Sets up libtorch and calls cargo. Afterwards plain `cargo run`, `cargo test` and `cargo bench` work too.
 #[derive(Debug, Parser)]
@@ -40,6 +40,12 @@ enum Task {
         /// Arguments of the test programs, after `--`, such as part of a test's name
         #[arg(last = true)]
         args: Vec<String>,
+    },
+    /// Damage files for everything that reads files, and see that it refuses them without a panic and in bounded memory
+    Fuzz {
+        /// Time for all targets together
+        #[arg(long, value_name = "N", default_value_t = 60)]
+        seconds: u32,
     },
     /// Run the benchmarks: `cargo bench -p malaria-resnet -- ARGS`, after set-up
     Bench {
@@ -95,6 +101,7 @@ fn run(task: Task) -> Result<ExitCode> {
             (&["run", "--release", "-p", "malaria-resnet", "--example", "train_malaria"], args)
         }
         Task::Test { args } => (&["test", "--workspace"], args),
+        Task::Fuzz { seconds } => return fuzz(&root, is_own(&root, variable), seconds),
         Task::Bench { data: Some(data), run, json, rounds, .. } => {
             return Peers { data, run, json, rounds }.measure(&root, is_own(&root, variable));
         }

@@ -38,11 +38,11 @@ pub fn read_image(path: &Path) -> Result<(RgbImage, Fingerprint)> {
 /// The pixels in the bytes of a PNG, JPEG, BMP, TIFF or WebP, as RGB: `[height, width, 3]` of u8.
 ///
 /// The format is told from the bytes, whatever the extension says. Grey, palette and 16-bit images become 8-bit RGB;
-/// what is transparent is laid on black, the background of the cells. Of several pages or frames the first is taken.
+/// what is transparent is laid on black, the background of the cells. Of several pages the first is taken.
 /// `path` only names the image in errors.
 ///
 /// # Errors
-/// [`Error::BadImage`] where the bytes are none of these formats, truncated or corrupt, or the image is larger than
+/// [`Error::BadImage`] where the bytes are none of these formats, truncated, corrupt or animated, or the image is larger than
 /// 8192 px a side, which is refused before memory is taken for it.
 pub fn decode(contents: &[u8], path: &Path) -> Result<RgbImage> {
     decode_within(contents, path, MAX_SIDE)
@@ -89,8 +89,12 @@ fn try_decode(contents: &[u8], longest_side: u32) -> Result<RgbImage, String> {
 }
 
 fn decode_other(contents: &[u8], format: ImageFormat, longest_side: u32) -> Result<RgbImage, String> {
-    if format == ImageFormat::WebP && !webp_ends(contents) {
-        return Err("cannot be decoded as WebP: it is shorter than it says".to_owned());
+    match format {
+        ImageFormat::WebP => check_webp(contents, longest_side)?,
+        ImageFormat::Tiff if tiff_values_fit(contents).is_none() => {
+            return Err("cannot be decoded as Tiff: it is shorter than its directory says".to_owned());
+        }
+        _ => {}
     }
     let mut reader = ImageReader::with_format(Cursor::new(contents), format);
     let mut limits = Limits::default();
@@ -149,10 +153,54 @@ fn jpeg_ends(contents: &[u8]) -> bool {
     }
 }
 
-/// Whether a WebP is as long as its header says. What is missing from a lossy one is made up without an error.
-fn webp_ends(contents: &[u8]) -> bool {
-    let size = contents.get(4..8).and_then(|size| size.try_into().ok()).map_or(u32::MAX, u32::from_le_bytes);
-    contents.len() as u64 >= u64::from(size) + 8
+/// Refuses a WebP from which the decoder would not return with a picture or an error, in the memory that it may take.
+fn check_webp(contents: &[u8], longest_side: u32) -> Result<(), String> {
+    let number = |at, width| number(contents, at, width, true);
+    // What is missing from a lossy one is made up without an error.
+    if number(4, 4).is_none_or(|size| (contents.len() as u64) < size + 8) {
+        return Err("cannot be decoded as WebP: it is shorter than it says".to_owned());
+    }
+    if contents.get(12..16) != Some(b"VP8X") {
+        return Ok(());
+    }
+    // It panics where a frame is not as large as it was announced.
+    if contents.get(20).is_some_and(|flags| flags & 2 != 0) {
+        return Err("is an animated WebP; expected a single picture".to_owned());
+    }
+    // And it makes room for a lossy picture before it finds that the canvas has another size.
+    let mut chunk = 12;
+    while let Some(length) = number(chunk + 4, 4) {
+        if contents[chunk as usize..].starts_with(b"VP8 ") {
+            let side = |at| number(chunk + at, 2).map_or(0, |side| side & 0x3FFF);
+            if side(14).max(side(16)) > u64::from(longest_side) {
+                return Err(too_large(longest_side));
+            }
+        }
+        chunk += 8 + length.next_multiple_of(2);
+    }
+    Ok(())
+}
+
+/// `None` where a value in a TIFF's directory has more parts than the file has bytes. The decoder makes room for all of them
+/// before it looks whether they are there, and before it can be told of a limit: 256 MiB for a file of a hundred bytes.
+fn tiff_values_fit(contents: &[u8]) -> Option<()> {
+    let number = |at, width| number(contents, at, width, contents.starts_with(b"II"));
+    let directory = number(4, 4)?;
+    for entry in 0..number(directory, 2)? {
+        // Two bytes each of tag and type, and four each of the number of parts and of their place.
+        if number(directory + 2 + 12 * entry + 4, 4)? > contents.len() as u64 {
+            return None;
+        }
+    }
+    Some(())
+}
+
+/// The number in the `width` bytes at `at`, if they are there.
+fn number(contents: &[u8], at: u64, width: u64, little_endian: bool) -> Option<u64> {
+    let start = usize::try_from(at).ok()?;
+    let bytes = contents.get(start..start.checked_add(width as usize)?)?.iter();
+    let append = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
+    Some(if little_endian { bytes.rev().fold(0, append) } else { bytes.fold(0, append) })
 }
 
 fn too_large(longest_side: u32) -> String {

@@ -217,6 +217,10 @@ pub fn k_fold(index: &Index, config: &SplitConfig, folds: usize) -> Result<Vec<S
         return Err(Error::BadFolds { folds, reason: "at least 2 are needed" });
     }
     let sides = match config.protocol {
+        // Before room is made for them all.
+        Protocol::Random if folds > index.samples.len() => {
+            return Err(Error::BadFolds { folds, reason: "there are fewer cells than that" });
+        }
         Protocol::Random => partition::random_folds(index, config, folds),
         Protocol::Patient => partition::patient_folds(index, config, folds)?,
         Protocol::Given | Protocol::All => return Err(cannot_fold(folds)),

@@ -1,6 +1,6 @@
 //! What a trained model says of itself besides its weights.
 
-use malaria_dataset::{InputRange, ResizePolicy};
+use malaria_dataset::{Cells, InputRange, ResizePolicy};
 use malaria_metrics::{OperatingPoint, PatientRule, Target};
 use serde::{Deserialize, Serialize};
 
@@ -99,13 +99,14 @@ impl Description {
     /// Index of the positive class.
     ///
     /// # Errors
-    /// What is wrong, in words, when the class is not among the classes, there are fewer than two of these, or the temperature
-    /// is not a positive number.
+    /// What is wrong, in words, when the class is not among the classes, there are fewer than two of these, no cell can be of
+    /// the size of the pictures, or the temperature is not a positive number.
     pub(crate) fn check(&self) -> Result<usize, String> {
         let positive = self.classes.iter().position(|class| *class == self.positive);
         let Some(positive) = positive.filter(|_| self.classes.len() > 1) else {
             return Err(format!("classes {:?} and positive class `{}`", self.classes, self.positive));
         };
+        Cells::from_pixels(self.image.pixels, Vec::new()).map_err(|error| error.to_string())?;
         match self.temperature {
             Some(found) if !(found > 0.0 && found.is_finite()) => Err(format!("temperature {found}")),
             _ => Ok(positive),

@@ -242,6 +242,9 @@ impl Builder<'_> {
         let (mean, var) = (get("running_mean")?, get("running_var")?);
         let eps = self.weights.shape.bn_eps;
         let scale: Vec<f64> = gamma.iter().zip(var).map(|(gamma, var)| gamma / (var + eps).sqrt()).collect();
+        if scale.iter().any(|scale| !scale.is_finite()) {
+            return Err(format!("`{name}.running_var` holds variances below 0"));
+        }
         let shift = beta.iter().zip(mean).zip(&scale).map(|((beta, mean), scale)| beta - mean * scale);
         Ok(Affine { shift: shift.collect(), scale })
     }

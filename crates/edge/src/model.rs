@@ -39,6 +39,7 @@ impl Model {
             .map_err(|error| format!("its description under `{KEY}`: {error}"))?;
         let positive = about.description.check()?;
         let graph = file.graph.as_mut().ok_or("it holds no graph")?;
+        onnx::check(graph)?;
         expand(graph)?;
         let network = rten::Model::load(file.encode_to_vec()).map_err(|error| error.to_string())?;
         Ok(Self { network, about, positive })
@@ -102,7 +103,13 @@ impl Model {
         if said.shape() != [batch.len(), self.description().classes.len()] {
             return Err(format!("{OUTPUT}: unexpected shape {:?}", said.shape()));
         }
-        Ok(said.iter().map(|&value| f64::from(value)).collect())
+        let said: Vec<f64> = said.iter().map(|&value| f64::from(value)).collect();
+        if said.iter().any(|value| !value.is_finite()) {
+            return Err(format!(
+                "{OUTPUT}: values that are no numbers; its weights are too large, or damaged"
+            ));
+        }
+        Ok(said)
     }
 }
 
@@ -155,4 +162,60 @@ fn expand(graph: &mut onnx::Graph) -> Result<(), String> {
     graph.initializer.retain(|tensor| used.contains(&tensor.name));
     graph.initializer.append(&mut expanded);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said of the fixture with something else in it.
+    fn refusal(spoil: impl FnOnce(&mut onnx::Model)) -> String {
+        let sound = include_bytes!("../tests/fixtures/tiny-f32.onnx");
+        let mut file = onnx::Model::decode(sound.as_slice()).unwrap();
+        spoil(&mut file);
+        Model::load(&file.encode_to_vec()).err().unwrap().to_string()
+    }
+
+    #[test]
+    fn networks_that_no_export_writes_are_refused_before_the_runtime_has_them() {
+        type Spoil = fn(&mut onnx::Graph);
+        let cases: [(&str, Spoil); 6] = [
+            // Makes as many numbers as the file says.
+            ("operator `ConstantOfShape`", |graph| graph.node[1].op_type = "ConstantOfShape".to_owned()),
+            ("`pads` [1000000000", |graph| graph.node[1].attribute[1].ints[0] = 1_000_000_000),
+            ("`strides` [0", |graph| graph.node[1].attribute[2].ints[0] = 0),
+            ("`group` [0]", |graph| graph.node[1].attribute.push(onnx::Attribute::int("group", 0))),
+            ("bytes are no [9223372036854775807, ", |graph| {
+                graph.initializer.iter_mut().find(|tensor| tensor.dims.len() == 4).unwrap().dims[0] =
+                    i64::MAX;
+            }),
+            ("found type 8", |graph| graph.initializer[0].data_type = 8),
+        ];
+        for (words, spoil) in cases {
+            let said = refusal(|file| spoil(file.graph.as_mut().unwrap()));
+            assert!(said.contains(words), "{words}: {said}");
+        }
+    }
+
+    #[test]
+    fn pictures_are_not_made_larger_than_cells_can_be() {
+        let said = refusal(|file| {
+            let about = file.metadata_props.iter_mut().find(|property| property.key == KEY).unwrap();
+            about.value = about.value.replace("\"pixels\":32", "\"pixels\":4294967295");
+        });
+        assert!(said.contains("4294967295 px a side"), "{said}");
+    }
+
+    #[test]
+    fn what_is_no_number_is_no_probability() {
+        let mut file =
+            onnx::Model::decode(include_bytes!("../tests/fixtures/tiny-f32.onnx").as_slice()).unwrap();
+        for tensor in &mut file.graph.as_mut().unwrap().initializer {
+            tensor.raw_data.chunks_mut(4).for_each(|value| value.copy_from_slice(&f32::NAN.to_le_bytes()));
+        }
+        let model = Model::load(&file.encode_to_vec()).unwrap();
+        let cells = Cells::from_pixels(32, vec![7; 32 * 32 * 3]).unwrap();
+        let said = model.probabilities(&cells, &[0], &mut |_| {}).unwrap_err().to_string();
+        assert!(said.contains("no numbers"), "{said}");
+    }
 }

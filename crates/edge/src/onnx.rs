@@ -3,6 +3,8 @@
 //! Field numbers and encodings (repeated numbers one by one, not packed) are those of `onnx.proto` in the ONNX repository,
 //! IR version 8.
 
+use std::ops::RangeInclusive;
+
 use prost::Message;
 
 /// A file.
@@ -160,4 +162,67 @@ impl ValueInfo {
         let tensor_type = Some(TensorType { elem_type: FLOAT, shape: Some(shape) });
         Self { name: name.to_owned(), r#type: Some(Type { tensor_type }) }
     }
+}
+
+/// Refuses a graph that is none of ours: with operators or settings that [`export`](crate::export) does not use, or with
+/// tensors that are not as large as they say. Runtimes know many more operators and take what they are told, so that a damaged
+/// file could have them use any amount of memory.
+pub(crate) fn check(graph: &Graph) -> Result<(), String> {
+    for Tensor { name, dims, data_type, raw_data } in &graph.initializer {
+        let width = match *data_type {
+            FLOAT => 4,
+            FLOAT16 => 2,
+            INT8 => 1,
+            other => {
+                return Err(format!(
+                    "tensor `{name}`: expected float32, float16 or int8, found type {other}"
+                ));
+            }
+        };
+        let bytes =
+            dims.iter().try_fold(width, |bytes: usize, &side| bytes.checked_mul(side.try_into().ok()?));
+        if bytes != Some(raw_data.len()) {
+            return Err(format!(
+                "tensor `{name}`: {} bytes are no {dims:?} of {width} bytes",
+                raw_data.len()
+            ));
+        }
+    }
+    graph.node.iter().try_for_each(check_node)
+}
+
+/// An integer setting of an operator: its name, how many numbers it has, and what they may be.
+type Setting = (&'static str, usize, RangeInclusive<i64>);
+
+fn check_node(node: &Node) -> Result<(), String> {
+    const WINDOW: &[Setting] = &[("kernel_shape", 2, 1..=5), ("pads", 4, 0..=4), ("strides", 2, 1..=2)];
+    const AXIS: &[Setting] = &[("axis", 1, 0..=1)];
+    let settings: &[Setting] = match node.op_type.as_str() {
+        "Conv" | "MaxPool" => WINDOW,
+        "Flatten" | "Softmax" | "DequantizeLinear" => AXIS,
+        "Gemm" => &[("transB", 1, 1..=1)],
+        "Cast" => &[("to", 1, FLOAT as i64..=FLOAT as i64)],
+        "BatchNormalization" => &[("epsilon", 0, 0..=0)],
+        "Relu" | "Add" | "GlobalAveragePool" => &[],
+        other => {
+            return Err(format!("node `{}`: the operator `{other}`, which no model of ours has", node.name));
+        }
+    };
+    for Attribute { name, i, ints, r#type, .. } in &node.attribute {
+        let numbers = match r#type {
+            1 => &[],
+            2 => std::slice::from_ref(i),
+            _ => ints.as_slice(),
+        };
+        let fits = |(known, count, range): &Setting| {
+            known == name && *count == numbers.len() && numbers.iter().all(|number| range.contains(number))
+        };
+        if !settings.iter().any(fits) {
+            return Err(format!(
+                "node `{}`: expected its settings from {settings:?}, found `{name}` {numbers:?}",
+                node.name
+            ));
+        }
+    }
+    Ok(())
 }

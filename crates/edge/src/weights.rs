@@ -31,6 +31,23 @@ pub(crate) struct NetworkShape {
     pub(crate) bn_eps: f64,
 }
 
+impl NetworkShape {
+    /// Refuses what `malaria_model::ResNetConfig` refuses, but for the size of the input.
+    fn check(&self) -> Result<(), String> {
+        let Self { stages, filters, bn_eps, .. } = self;
+        let counts = (1..=16).contains(&stages.len()) && filters.len() == stages.len() + 1;
+        let modules = stages.iter().all(|modules| (1..=1_000).contains(modules));
+        let channels = filters.iter().all(|filters| (1..=16_384).contains(filters));
+        let bottlenecks = filters.iter().skip(1).all(|filters| filters.is_multiple_of(4));
+        // NaN is in no range.
+        let eps = *bn_eps > 0.0 && *bn_eps <= 1.0;
+        if !(counts && modules && channels && bottlenecks && eps) {
+            return Err(format!("a network that makes no sense: {self:?}"));
+        }
+        Ok(())
+    }
+}
+
 /// A tensor in float64, row by row.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Values {
@@ -66,9 +83,7 @@ impl Weights {
         if format != FORMAT {
             return Err(format!("expected format version {FORMAT}, found {format}"));
         }
-        if shape.stages.is_empty() || shape.filters.len() != shape.stages.len() + 1 || shape.input_size == 0 {
-            return Err(format!("a network that makes no sense: {shape:?}"));
-        }
+        shape.check()?;
         let description = Description {
             classes: field(&metadata, "classes")?,
             positive: field(&metadata, "positive")?,
@@ -127,4 +142,34 @@ fn optional<T: DeserializeOwned>(
     name: &str,
 ) -> Result<Option<T>, String> {
     if metadata.contains_key(name) { field(metadata, name) } else { Ok(None) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said of the fixture's weights with `good` in their header replaced by `bad`, which is as long.
+    fn refusal(good: &str, bad: &str) -> String {
+        assert_eq!(good.len(), bad.len());
+        let mut bytes =
+            fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tiny.safetensors")).unwrap();
+        let at = bytes.windows(good.len()).position(|found| found == good.as_bytes()).unwrap();
+        bytes[at..at + bad.len()].copy_from_slice(bad.as_bytes());
+        Weights::decode(&bytes).err().unwrap()
+    }
+
+    #[test]
+    fn networks_that_cannot_be_are_refused() {
+        for (good, bad) in [
+            // A convolution without channels would divide by their number.
+            ("[8,16,24]", "[0,16,24]"),
+            ("[8,16,24]", "[8,16,22]"),
+            ("[8,16,24]", "[8,16  ] "),
+            ("[1,2]", "[0,2]"),
+            ("0.00002", "-0.0002"),
+        ] {
+            let said = refusal(good, bad);
+            assert!(said.contains("makes no sense"), "{bad}: {said}");
+        }
+    }
 }

@@ -224,6 +224,16 @@ fn what_is_refused_is_refused_with_a_reason() {
         server.address
     );
     refused(answer(server.send(&foreign, &form(&[picture]))), 403, "found one from `http://evil.example`");
+    // Chunks that are none: the body breaks off.
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    let head = format!(
+        "POST /classify HTTP/1.1\r\nHost: {}\r\nContent-Type: {FORM}\r\nTransfer-Encoding: chunked\r\n",
+        server.address
+    );
+    stream.write_all(format!("{head}Connection: close\r\n\r\nno chunk").as_bytes()).unwrap();
+    let mut said = String::new();
+    let _ = stream.read_to_string(&mut said);
+    assert!(said.starts_with("HTTP/1.1 400") && said.contains("did not arrive whole"), "{said}");
     // After all that it still answers.
     assert_eq!(server.get("/").0, 200);
 }

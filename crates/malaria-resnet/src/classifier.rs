@@ -90,7 +90,18 @@ impl Classifier {
                     ),
                 }
             })?;
-        let image = field(path, metadata, "image")?;
+        let image: ImageConfig = field(path, metadata, "image")?;
+        let size = model.config().input_size;
+        if i64::from(image.pixels) != size {
+            return Err(Error::Json {
+                path: path.to_owned(),
+                expected: "the description of a classifier",
+                reason: format!(
+                    "pictures of {} px a side do not fit the network, which takes {size}",
+                    image.pixels
+                ),
+            });
+        }
         let temperature = optional(path, metadata, "temperature")?;
         if let Some(found) = temperature.filter(|&found: &f64| !(found > 0.0 && found.is_finite())) {
             return Err(Error::Json {

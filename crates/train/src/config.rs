@@ -4,6 +4,11 @@ use tch::{Device, Kind};
 
 use crate::{Error, Schedule, SgdConfig};
 
+/// More epochs than anybody waits for; so many batches can still be counted.
+const MOST_EPOCHS: u64 = 1_000_000;
+/// The longest side of images, in pixels: that of a network's input.
+const MOST_PIXELS: i64 = 4096;
+
 /// Which epoch's weights a run keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -51,7 +56,7 @@ pub struct ImageSize {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
-    /// Passes over the training set, >= 1.
+    /// Passes over the training set, 1 to 1,000,000.
     pub epochs: u64,
     /// Cells a step, >= 1. The last batch of an epoch takes what is left.
     pub batch_size: usize,
@@ -108,8 +113,8 @@ impl TrainConfig {
         let config = |field, expected: &str, found: String| {
             Err(Error::Config { field, expected: expected.to_owned(), found })
         };
-        if self.epochs == 0 {
-            return config("epochs", "at least 1", "0".to_owned());
+        if !(1..=MOST_EPOCHS).contains(&self.epochs) {
+            return config("epochs", &format!("from 1 to {MOST_EPOCHS}"), self.epochs.to_string());
         }
         if self.batch_size == 0 {
             return config("batch_size", "at least 1", "0".to_owned());
@@ -141,8 +146,9 @@ impl TrainConfig {
             let expected = format!("every `from_epoch` within the run's {} epochs", self.epochs);
             return config("image_sizes", &expected, size.from_epoch.to_string());
         }
-        if let Some(size) = self.image_sizes.iter().find(|size| size.pixels < 8) {
-            return config("image_sizes", "at least 8 pixels a side", size.pixels.to_string());
+        if let Some(size) = self.image_sizes.iter().find(|size| !(8..=MOST_PIXELS).contains(&size.pixels)) {
+            let expected = format!("from 8 to {MOST_PIXELS} pixels a side");
+            return config("image_sizes", &expected, size.pixels.to_string());
         }
         self.schedule.check(self.epochs)?;
         self.sgd.check()?;

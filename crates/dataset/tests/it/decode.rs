@@ -192,3 +192,34 @@ fn a_smaller_limit_holds_for_the_picture_and_for_what_decoding_takes() {
     assert_eq!(within(&tiled(1024), 8192).unwrap(), (8, 8));
     assert!(within(&tiled(1024), 64).is_err());
 }
+
+#[test]
+fn parts_of_a_tiff_that_are_not_there_take_no_room() {
+    // 30 bytes, and a directory that speaks of two million widths.
+    let mut contents = b"II\x2a\0\x08\0\0\0\x01\0".to_vec();
+    contents.extend_from_slice(&[0, 1, 4, 0]);
+    contents.extend_from_slice(&2_000_000_u32.to_le_bytes());
+    contents.resize(30, 0);
+    assert!(reason(&contents).contains("shorter than its directory says"), "{}", reason(&contents));
+}
+
+/// A WebP with the lossy fixture's picture behind a head with these flags, and sides of one pixel.
+fn extended(flags: u8, sides: [u8; 4]) -> Vec<u8> {
+    let mut contents = fs::read(fixtures().join("images/lossy.webp")).unwrap();
+    contents[26..30].copy_from_slice(&sides);
+    contents.splice(12..12, *b"VP8X\x0a\0\0\0\0\0\0\0\0\0\0\0\0\0");
+    contents[20] = flags;
+    let size = u32::try_from(contents.len() - 8).unwrap();
+    contents[4..8].copy_from_slice(&size.to_le_bytes());
+    contents
+}
+
+#[test]
+fn a_webp_is_one_picture_no_larger_than_its_canvas_may_be() {
+    // The decoder panicked at frames of another size than announced.
+    let reason_of = |flags, sides| reason(&extended(flags, sides));
+    assert!(reason_of(2, [1, 0, 1, 0]).contains("animated WebP"), "{}", reason_of(2, [1, 0, 1, 0]));
+    // 16,383 pixels a side, for which the decoder made room.
+    assert!(reason_of(0, [0xFF; 4]).contains("larger than 8192 px"), "{}", reason_of(0, [0xFF; 4]));
+    assert!(reason_of(0, [13, 0, 7, 0]).contains("cannot be decoded as WebP"), "only the canvas is another");
+}

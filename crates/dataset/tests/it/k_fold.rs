@@ -69,7 +69,7 @@ fn impossible_folds_are_refused() {
     for folds in [0, 1] {
         assert!(matches!(k_fold(&index, &BY_PATIENT, folds), Err(Error::BadFolds { .. })));
     }
-    assert!(matches!(k_fold(&index, &SplitConfig::default(), 41), Err(Error::EmptySide { .. })));
+    assert!(matches!(k_fold(&index, &SplitConfig::default(), 41), Err(Error::BadFolds { .. })));
     let given = SplitConfig { protocol: Protocol::Given, ..SplitConfig::default() };
     assert!(matches!(k_fold(&index, &given, 5), Err(Error::BadFolds { .. })));
     // Two folds of three patients leave one fold with a single patient to train on and to validate by.

@@ -230,14 +230,16 @@ fn slow(_: Elapsed) -> Refusal {
 
 /// The pictures in a form, under the names that they were sent by.
 async fn received(mut form: Multipart) -> Result<Vec<Contents>, Refusal> {
-    let broken = |error: MultipartError| {
-        let words = match error.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                format!("expected at most {} MiB a request: send fewer pictures at once", REQUEST_BYTES >> 20)
-            }
-            _ => error.body_text(),
-        };
-        Refusal(error.status(), words)
+    let broken = |error: MultipartError| match error.status() {
+        status @ StatusCode::PAYLOAD_TOO_LARGE => Refusal(
+            status,
+            format!("expected at most {} MiB a request: send fewer pictures at once", REQUEST_BYTES >> 20),
+        ),
+        // What axum says of a body that breaks off, as if it were our fault.
+        StatusCode::INTERNAL_SERVER_ERROR => {
+            Refusal(StatusCode::BAD_REQUEST, "the request did not arrive whole: send it again".to_owned())
+        }
+        status => Refusal(status, error.body_text()),
     };
     let mut pictures = Vec::new();
     while let Some(field) = form.next_field().await.map_err(broken)? {

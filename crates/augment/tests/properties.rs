@@ -1,0 +1,120 @@
+//! Augmentation of any images: nothing at zero strength, mirrors form a group, and a batch is no more than its images.
+
+use malaria_augment::{AugmentConfig, Draw, apply, draw};
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+use tch::{Device, Kind, Tensor};
+
+/// A batch of up to six images of any shape and colours.
+fn images() -> impl Strategy<Value = Tensor> {
+    (1..6_usize, 1..14_usize, 1..14_usize, any::<u32>()).prop_map(|(count, height, width, seed)| {
+        let noise = |i: usize| (i as u32 ^ seed).wrapping_mul(2_654_435_761).to_be_bytes()[0];
+        let values: Vec<f32> = (0..count * 3 * height * width).map(|i| f32::from(noise(i)) / 255.0).collect();
+        Tensor::from_slice(&values).view([count as i64, 3, height as i64, width as i64])
+    })
+}
+
+/// Any settings that are let through.
+fn config() -> impl Strategy<Value = AugmentConfig> {
+    let share = || prop_oneof![Just(0.0), 0.0..0.99_f64];
+    let geometry = (share(), share(), share(), share(), share(), 0.3..1.0_f64, any::<[bool; 2]>());
+    (geometry, [share(), share(), share(), share()]).prop_map(
+        |(geometry, [brightness, contrast, saturation, hue])| {
+            let (rotation, width_shift, height_shift, shear, zoom, least, flips) = geometry;
+            AugmentConfig {
+                rotation_degrees: 180.0 * rotation,
+                width_shift,
+                height_shift,
+                shear_degrees: 80.0 * shear,
+                zoom: if zoom == 0.0 { (1.0, 1.0) } else { (least, least + zoom) },
+                horizontal_flip: flips[0],
+                vertical_flip: flips[1],
+                brightness,
+                contrast,
+                saturation,
+                hue: hue / 2.0,
+            }
+        },
+    )
+}
+
+fn draws(config: &AugmentConfig, images: &Tensor, seed: u64) -> Vec<Draw> {
+    (0..images.size()[0] as u64).map(|index| draw(config, seed, 1, index)).collect()
+}
+
+/// The image at `place`, alone.
+fn alone(images: &Tensor, place: usize) -> Tensor {
+    images.narrow(0, place as i64, 1)
+}
+
+fn mirror(horizontal_flip: bool, vertical_flip: bool) -> Draw {
+    Draw { horizontal_flip, vertical_flip, ..Draw::identity() }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 150,
+        rng_seed: RngSeed::Fixed(4),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn nothing_happens_at_zero_strength(images in images(), seed in any::<u64>()) {
+        let draws = draws(&AugmentConfig::none(), &images, seed);
+        prop_assert!(draws.iter().all(|draw| *draw == Draw::identity()));
+        prop_assert_eq!(apply(&images, &draws).unwrap(), images);
+    }
+
+    /// The mirrors are the Klein four-group: each undoes itself, and two of them, in either order, are the third.
+    #[test]
+    fn mirrors_form_a_group(images in images(), one in any::<[bool; 2]>(), other in any::<[bool; 2]>()) {
+        let mirrored = |images: &Tensor, [horizontal, vertical]: [bool; 2]| {
+            apply(images, &vec![mirror(horizontal, vertical); images.size()[0] as usize]).unwrap()
+        };
+        let close = |a: &Tensor, b: &Tensor| (a - b).abs().max().double_value(&[]) < 1e-5;
+        let both = mirrored(&mirrored(&images, one), other);
+        prop_assert!(close(&mirrored(&mirrored(&images, one), one), &images));
+        prop_assert!(close(&both, &mirrored(&mirrored(&images, other), one)));
+        prop_assert!(close(&both, &mirrored(&images, [one[0] ^ other[0], one[1] ^ other[1]])));
+        // And it is the mirror that libtorch makes.
+        let dimensions: Vec<i64> = [(one[1], 2), (one[0], 3)].into_iter().filter(|(on, _)| *on).map(|(_, d)| d).collect();
+        prop_assert!(close(&mirrored(&images, one), &images.flip(&dimensions)));
+    }
+
+    #[test]
+    fn a_batch_is_no_more_than_its_images(
+        images in images(),
+        config in config(),
+        seed in any::<u64>(),
+        threads in 1..4_i32,
+        order in any::<prop::sample::Index>(),
+    ) {
+        config.check().unwrap();
+        let draws = draws(&config, &images, seed);
+        let whole = apply(&images, &draws).unwrap();
+        let (least, most) = (whole.min().double_value(&[]), whole.max().double_value(&[]));
+        prop_assert!(least >= 0.0 && most <= 1.0, "{least} to {most}");
+
+        // One by one, by other threads, and turned around, they come out the same to the last bit.
+        let before = tch::get_num_threads();
+        tch::set_num_threads(threads);
+        let turn = order.index(draws.len());
+        let mut turned: Vec<usize> = (0..draws.len()).collect();
+        turned.rotate_left(turn);
+        let places: Vec<i64> = turned.iter().map(|&place| place as i64).collect();
+        let elsewhere = images.index_select(0, &Tensor::from_slice(&places));
+        let moved: Vec<Draw> = turned.iter().map(|&place| draws[place]).collect();
+        let result = apply(&elsewhere, &moved);
+        let singles: Vec<_> = (0..draws.len()).map(|i| apply(&alone(&images, i), &draws[i..=i])).collect();
+        tch::set_num_threads(before);
+        let result = result.unwrap();
+        for (at, &place) in turned.iter().enumerate() {
+            prop_assert_eq!(&alone(&result, at), &alone(&whole, place));
+        }
+        for (place, single) in singles.into_iter().enumerate() {
+            prop_assert_eq!(single.unwrap(), alone(&whole, place));
+        }
+        prop_assert_eq!((whole.kind(), whole.device()), (Kind::Float, Device::Cpu));
+    }
+}

@@ -1,0 +1,35 @@
+//! Readers that do what they must not do are found out.
+
+use malaria_fuzz::alone;
+
+#[test]
+#[should_panic(expected = "trusting: index out of bounds")]
+fn a_reader_that_panics_is_found() {
+    // Believes the first byte.
+    alone().fuzz("trusting", &[vec![2, 1, 4, 1]], 1 << 20, |bytes| {
+        if let [length, rest @ ..] = bytes {
+            assert_ne!(rest[usize::from(*length)], 2);
+        }
+    });
+}
+
+#[test]
+#[should_panic(expected = "of memory; at most 65536 were expected; the input of")]
+fn a_reader_that_takes_too_much_memory_is_found() {
+    // Takes as much as it is told to, and gives it back.
+    alone().fuzz("greedy", &[b"bytes: 12".to_vec()], 1 << 16, |bytes| {
+        let digits = String::from_utf8_lossy(bytes).trim_start_matches("bytes: ").to_owned();
+        let length = digits.parse().unwrap_or(0_usize).min(1 << 20);
+        drop(vec![1_u8; length]);
+    });
+}
+
+#[test]
+fn a_reader_that_refuses_is_let_be() {
+    let alone = alone();
+    alone.fuzz("strict", &[b"magic 12".to_vec()], 1 << 16, |bytes| {
+        let _ =
+            bytes.strip_prefix(b"magic ").and_then(|rest| std::str::from_utf8(rest).ok()?.parse::<u8>().ok());
+    });
+    assert!((1000..2000).contains(&alone.memory_of(|| drop(vec![1_u8; 1000]))));
+}

@@ -1,0 +1,109 @@
+//! Damaged run directories: refused or read, without a panic and in bounded memory.
+
+use std::{collections::HashMap, fs, path::Path};
+
+use malaria_fuzz::alone;
+use malaria_resnet::{
+    Classifier, ExperimentConfig, ImageConfig, Recipe, RunDir,
+    dataset::{Protocol, ResizePolicy},
+    model::{ResNet, ResNetConfig},
+};
+use safetensors::SafeTensors;
+use tch::Device;
+
+const MEMORY: usize = 16 << 20;
+
+fn settings() -> Vec<Vec<u8>> {
+    let recipes = [(Recipe::Fast, Protocol::Patient), (Recipe::Tutorial, Protocol::Random)];
+    let config =
+        |(recipe, protocol)| serde_json::to_vec(&ExperimentConfig::new(recipe, protocol, 3)).unwrap();
+    recipes.map(config).to_vec()
+}
+
+/// A folder with the settings of a run in it.
+fn run_dir(folder: &Path) -> RunDir {
+    fs::write(folder.join("config.json"), &settings()[0]).unwrap();
+    RunDir::open(folder).unwrap()
+}
+
+const HISTORY: &str = "epoch,learning_rate,image_size,train_loss,train_accuracy,validation_loss,validation_accuracy,seconds,cpu_seconds
+1,0.1,32,0.69,0.5,,,3.5,6.9
+2,0.05,64,0.41,0.93,0.4,0.92,3.4,6.8
+";
+
+#[test]
+fn config() {
+    let alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.json");
+    alone.fuzz("config", &settings(), MEMORY, |bytes| {
+        fs::write(&path, bytes).unwrap();
+        match RunDir::open(folder.path()).unwrap().config() {
+            Ok(mut config) => {
+                // What is let through can be used: rates are numbers, and flags may still change it.
+                let last = config.train.epochs * 1000 - 1;
+                for step in [0, last / 2, last] {
+                    let rate = config.train.schedule.rate_at(step, 1000, config.train.epochs);
+                    assert!(rate.is_finite() && rate >= 0.0, "{rate}");
+                }
+                config.set_epochs(3);
+                let _ = config.check();
+                config.suit_drawn_cells();
+            }
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
+    });
+}
+
+#[test]
+fn history() {
+    let alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let run = run_dir(folder.path());
+    let sample = HISTORY.as_bytes().to_vec();
+    fs::write(run.history_path(), &sample).unwrap();
+    assert_eq!(run.history().unwrap().len(), 2);
+    alone.fuzz("history", &[sample], MEMORY, |bytes| {
+        fs::write(run.history_path(), bytes).unwrap();
+        if let Err(error) = run.history() {
+            assert!(error.to_string().contains("history.csv"), "{error}");
+        }
+    });
+}
+
+#[test]
+fn classifier() {
+    let alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let run = run_dir(folder.path());
+    let config =
+        ResNetConfig { stages: vec![1], filters: vec![2, 4], input_size: 16, ..ResNetConfig::tutorial() };
+    let model = ResNet::new(&config, 0, Device::Cpu).unwrap();
+    let image = ImageConfig { pixels: 16, resize: ResizePolicy::Stretch };
+    let classes = ["Parasitized", "Uninfected"].map(str::to_owned).to_vec();
+    Classifier::new(model, classes, 0, image).save(&run.weights_path()).unwrap();
+    let sample = fs::read(run.weights_path()).unwrap();
+    let (_, metadata) = SafeTensors::read_metadata(&sample).unwrap();
+    let (key, description) = metadata.metadata().clone().unwrap().into_iter().next().unwrap();
+    let tensors = SafeTensors::deserialize(&sample).unwrap();
+    // Pictures larger than the network takes would be made, and be it 4,294,967,295 pixels a side.
+    let described = description.replace("\\\"pixels\\\":16", "\\\"pixels\\\":4294967295");
+    assert_ne!(described, description);
+    let metadata = HashMap::from([(key.clone(), described)]);
+    fs::write(run.weights_path(), safetensors::serialize(tensors.tensors(), Some(metadata)).unwrap())
+        .unwrap();
+    let said = Classifier::load(run.path(), Device::Cpu).err().unwrap().to_string();
+    assert!(said.contains("4294967295 px a side do not fit"), "{said}");
+    alone.fuzz("classifier", &[description.into_bytes()], MEMORY, |input| {
+        let metadata = HashMap::from([(key.clone(), String::from_utf8_lossy(input).into_owned())]);
+        fs::write(run.weights_path(), safetensors::serialize(tensors.tensors(), Some(metadata)).unwrap())
+            .unwrap();
+        match Classifier::load(run.path(), Device::Cpu) {
+            Ok(classifier) => {
+                assert_eq!(i64::from(classifier.image.pixels), classifier.model.config().input_size);
+                assert_eq!(classifier.description().classes.len() as i64, classifier.model.config().classes);
+            }
+            Err(error) => assert!(error.to_string().contains("weights.safetensors"), "{error}"),
+        }
+    });
+}

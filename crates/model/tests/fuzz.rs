@@ -1,0 +1,52 @@
+//! Damaged weights files: refused or loaded, without a panic and in bounded memory.
+
+use std::collections::{BTreeMap, HashMap};
+
+use malaria_fuzz::{Alone, alone};
+use malaria_model::{ResNet, ResNetConfig, decode_weights, save_weights};
+use safetensors::SafeTensors;
+use tch::Device;
+
+/// The key of the description in the file.
+const KEY: &str = "malaria-resnet";
+
+fn sample() -> Vec<u8> {
+    let config =
+        ResNetConfig { stages: vec![1], filters: vec![2, 4], input_size: 16, ..ResNetConfig::tutorial() };
+    let model = ResNet::new(&config, 0, Device::Cpu).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights.safetensors");
+    let metadata = BTreeMap::from([("classes".to_owned(), "[\"a\", \"b\"]".to_owned())]);
+    save_weights(&path, &model, &metadata).unwrap();
+    std::fs::read(path).unwrap()
+}
+
+/// Loads files of these bytes. What can be loaded is a network that the settings allow.
+fn weights(alone: &Alone, target: &str, sample: Vec<u8>, file: impl Fn(&[u8]) -> Vec<u8>) {
+    decode_weights(&file(&sample), Device::Cpu).unwrap();
+    alone.fuzz(target, &[sample], 8 << 20, |input| {
+        if let Ok((model, _)) = decode_weights(&file(input), Device::Cpu) {
+            model.config().check().unwrap();
+        }
+    });
+}
+
+#[test]
+fn file() {
+    let alone = alone();
+    weights(&alone, "libtorch weights file", sample(), <[u8]>::to_vec);
+}
+
+#[test]
+fn description() {
+    let alone = alone();
+    let sample = sample();
+    let (_, metadata) = SafeTensors::read_metadata(&sample).unwrap();
+    let description = metadata.metadata().as_ref().unwrap()[KEY].clone();
+    let tensors = SafeTensors::deserialize(&sample).unwrap();
+    weights(&alone, "libtorch weights description", description.into_bytes(), |input| {
+        let description = String::from_utf8_lossy(input).into_owned();
+        safetensors::serialize(tensors.tensors(), Some(HashMap::from([(KEY.to_owned(), description)])))
+            .unwrap()
+    });
+}

@@ -1,0 +1,118 @@
+//! Schedules of any settings: where the rate stays, where it starts and ends, and that it warms up.
+
+use malaria_train::{Per, Schedule, Shape};
+use proptest::prelude::*;
+
+/// Any shape that [`Schedule::check`] lets through.
+fn shape() -> impl Strategy<Value = Shape> {
+    let divisor = || 1.0..1e6_f64;
+    prop_oneof![
+        Just(Shape::Constant),
+        (1e-3..20.0_f64).prop_map(|power| Shape::Polynomial { power }),
+        (1..10_u64, 0.01..=1.0_f64).prop_map(|(every_epochs, factor)| Shape::Step { every_epochs, factor }),
+        (0.0..=1.0_f64).prop_map(|final_fraction| Shape::Cosine { final_fraction }),
+        (0.001..0.999_f64, divisor(), divisor()).prop_map(|(rise, start_divisor, final_divisor)| {
+            Shape::OneCycle { rise, start_divisor, final_divisor }
+        }),
+    ]
+}
+
+/// A schedule with batches an epoch and epochs of a run; `warmup` is its warm-up as a share of the run.
+fn schedule(warmup: impl Strategy<Value = f64>) -> impl Strategy<Value = (Schedule, u64, u64)> {
+    let per = prop_oneof![Just(Per::Epoch), Just(Per::Step)];
+    (1e-6..10.0_f64, shape(), per, warmup, 1..30_u64, 1..30_u64).prop_map(
+        |(rate, shape, per, warmup, steps, epochs)| {
+            let warmup = warmup * epochs as f64;
+            let warmup_epochs = if per == Per::Epoch { warmup.floor() } else { warmup };
+            (Schedule { rate, shape, per, warmup_epochs }, steps, epochs)
+        },
+    )
+}
+
+/// The lowest rate that the shape can come to.
+fn lowest(Schedule { rate, shape, .. }: &Schedule, epochs: u64) -> f64 {
+    match *shape {
+        Shape::Constant => *rate,
+        Shape::Polynomial { .. } => 0.0,
+        Shape::Step { every_epochs, factor } => rate * factor.powf((epochs / every_epochs) as f64),
+        Shape::Cosine { final_fraction } => rate * final_fraction,
+        Shape::OneCycle { start_divisor, final_divisor, .. } => rate / (start_divisor * final_divisor),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 400,
+        rng_seed: proptest::test_runner::RngSeed::Fixed(1),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn rates_stay_between_the_peak_and_the_end((schedule, steps, epochs) in schedule(0.0..0.99_f64)) {
+        schedule.check(epochs).unwrap();
+        // Without the warm-up, which starts below.
+        let warm = (schedule.warmup_epochs * steps as f64).round() as u64;
+        for step in 0..steps * epochs {
+            let rate = schedule.rate_at(step, steps, epochs);
+            prop_assert!(rate.is_finite() && rate >= 0.0 && rate <= schedule.rate * (1.0 + 1e-12), "{rate}");
+            if step >= warm {
+                prop_assert!(rate >= lowest(&schedule, epochs) * (1.0 - 1e-9), "{rate} at {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn rates_are_exact_at_both_ends((schedule, steps, epochs) in schedule(Just(0.0))) {
+        let (first, last) = (schedule.rate_at(0, steps, epochs), schedule.rate_at(steps * epochs - 1, steps, epochs));
+        let close = |found: f64, expected: f64| (found - expected).abs() <= 1e-9 * schedule.rate;
+        let positions = if schedule.per == Per::Step { steps * epochs } else { epochs } as f64;
+        let rate = schedule.rate;
+        let one_before = (positions - 1.0) / positions;
+        let (start, end) = match schedule.shape {
+            Shape::Constant => (rate, rate),
+            Shape::Polynomial { power } => (rate, rate * (1.0 - one_before).powf(power)),
+            Shape::Step { every_epochs, factor } => {
+                (rate, rate * factor.powf(((epochs - 1) / every_epochs) as f64))
+            }
+            Shape::Cosine { final_fraction } => {
+                let end = rate * final_fraction;
+                (rate, end + (rate - end) * (1.0 + (std::f64::consts::PI * one_before).cos()) / 2.0)
+            }
+            Shape::OneCycle { rise, start_divisor, final_divisor } => {
+                // Where the rise is over before it has begun, the first position is on the way down.
+                prop_assume!(rise * positions >= 1.0 + 1e-6 && positions > 1.0);
+                (rate / start_divisor, rate / (start_divisor * final_divisor))
+            }
+        };
+        prop_assert!(close(first, start), "starts at {first}, not {start}");
+        prop_assert!(close(last, end), "ends at {last}, not {end}");
+    }
+
+    #[test]
+    fn a_warm_up_rises_to_where_the_shape_starts((schedule, steps, epochs) in schedule(0.0..0.99_f64)) {
+        let stride = if schedule.per == Per::Step { 1 } else { steps };
+        let warm = (schedule.warmup_epochs * (steps / stride) as f64).round() as u64;
+        let positions = epochs * steps / stride;
+        // A warm-up may be rounded up to the whole run.
+        prop_assume!(warm < positions);
+        let rates: Vec<f64> = (0..=warm).map(|i| schedule.rate_at(i * stride, steps, epochs)).collect();
+        prop_assert!(rates.is_sorted_by(|a, b| a < b), "{rates:?}");
+        for (i, rate) in rates.iter().enumerate() {
+            let expected = rates[warm as usize] * (i + 1) as f64 / (warm + 1) as f64;
+            prop_assert!((rate - expected).abs() <= 1e-12 * schedule.rate, "{rate} at {i}, not {expected}");
+        }
+    }
+
+    #[test]
+    fn the_rate_falls_but_for_the_rise_of_one_cycle((schedule, steps, epochs) in schedule(Just(0.0))) {
+        let rates: Vec<f64> = (0..steps * epochs).map(|step| schedule.rate_at(step, steps, epochs)).collect();
+        let peak = (0..rates.len()).max_by(|&a, &b| rates[a].total_cmp(&rates[b])).unwrap();
+        let slack = 1e-12 * schedule.rate;
+        prop_assert!(rates[..=peak].is_sorted_by(|a, b| *a <= b + slack), "{rates:?}");
+        prop_assert!(rates[peak..].is_sorted_by(|a, b| a + slack >= *b), "{rates:?}");
+        if !matches!(schedule.shape, Shape::OneCycle { .. }) {
+            prop_assert!(rates[0] >= rates[peak] - slack, "{rates:?}");
+        }
+    }
+}
