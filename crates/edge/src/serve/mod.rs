@@ -12,17 +12,25 @@
 
 mod guard;
 
-use std::{net::SocketAddr, path::PathBuf, pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    net::SocketAddr,
+    path::PathBuf,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use axum::{
     Json, Router,
+    body::HttpBody,
     extract::{
         DefaultBodyLimit, FromRequest, Multipart, Request, State,
         multipart::{MultipartError, MultipartRejection},
     },
     http::{StatusCode, header},
-    middleware,
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -122,6 +130,7 @@ fn router(server: Arc<Server>, loopback: bool) -> Router {
             )
         })
         .layer(DefaultBodyLimit::max(REQUEST_BYTES))
+        .layer(middleware::from_fn(refuse_large))
         .layer(middleware::from_fn_with_state(guard::Guard { loopback }, guard::check))
         .with_state(server)
 }
@@ -216,6 +225,32 @@ async fn patients(
     Ok(Json(roll_up(server.model.description(), &predictions).map_err(failed)?))
 }
 
+/// Refuses a request that says it is too large, once it has come in unread: a connection that ends while the client still sends
+/// takes the answer with it.
+async fn refuse_large(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let length =
+        headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if length.is_none_or(|length| length <= REQUEST_BYTES as u64) {
+        return next.run(request).await;
+    }
+    // Whoever expects to be told to go on sends nothing before.
+    if !headers.contains_key(header::EXPECT) {
+        let mut body = request.into_body();
+        let rest = async {
+            while let Some(Ok(_)) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {}
+        };
+        let _ = timeout(BODY_TIME, rest).await;
+    }
+    too_large().into_response()
+}
+
+fn too_large() -> Refusal {
+    let words =
+        format!("expected at most {} MiB a request: send fewer pictures at once", REQUEST_BYTES >> 20);
+    Refusal(StatusCode::PAYLOAD_TOO_LARGE, words)
+}
+
 /// Waits until one more request may be in memory.
 async fn admitted(server: &Server) -> Result<OwnedSemaphorePermit, Refusal> {
     let busy = || Refusal(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once: try again".to_owned());
@@ -231,10 +266,7 @@ fn slow(_: Elapsed) -> Refusal {
 /// The pictures in a form, under the names that they were sent by.
 async fn received(mut form: Multipart) -> Result<Vec<Contents>, Refusal> {
     let broken = |error: MultipartError| match error.status() {
-        status @ StatusCode::PAYLOAD_TOO_LARGE => Refusal(
-            status,
-            format!("expected at most {} MiB a request: send fewer pictures at once", REQUEST_BYTES >> 20),
-        ),
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
         // What axum says of a body that breaks off, as if it were our fault.
         StatusCode::INTERNAL_SERVER_ERROR => {
             Refusal(StatusCode::BAD_REQUEST, "the request did not arrive whole: send it again".to_owned())
