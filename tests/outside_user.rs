@@ -50,7 +50,7 @@ fn a_crate_that_follows_the_readme_builds_and_runs_anywhere() {
     let under_cargo = succeed(&mut cargo);
     assert!(under_cargo.starts_with("2150472 parameters on the "), "{under_cargo}");
     let classifier = Classifier::load(&root.join("data/pretrained"), Device::Cpu).unwrap();
-    let said = predict(&classifier, &[cells.clone()], &|_| {}).unwrap();
+    let said = predict(&classifier, std::slice::from_ref(&cells), &|_| {}).unwrap();
     assert_eq!(said.len(), 2);
     for Prediction { path, class, probability, warning, .. } in said {
         let line = format!("\n{}: {class:?}, {probability:?}, {warning:?}\n", path.display());
