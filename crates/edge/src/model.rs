@@ -1,5 +1,7 @@
 //! An ONNX file of ours, computed by rten.
 
+use std::{num::NonZeroUsize, panic::resume_unwind, sync::Arc, thread};
+
 use half::f16;
 use malaria_dataset::Cells;
 use prost::Message;
@@ -11,14 +13,19 @@ use crate::{
     onnx::{self, FLOAT, FLOAT16, INT8},
 };
 
-/// Cells that are computed at once.
-const BATCH: usize = 8;
+/// Cells that a thread computes between two words of progress.
+const CELLS: usize = 8;
 
 /// A model that is ready to be asked.
+///
+/// Cells are computed one by one, which measured faster than batches on one thread (116 against 103 a second with the tutorial's
+/// network), and each core takes cells of its own, which measured faster than sharing each (232 against 171).
 pub struct Model {
     network: rten::Model,
     about: About,
     positive: usize,
+    /// One thread each, and one for each core: the runtime would share a cell among all otherwise.
+    cores: Vec<Arc<rten::ThreadPool>>,
 }
 
 impl Model {
@@ -42,7 +49,9 @@ impl Model {
         onnx::check(graph)?;
         expand(graph)?;
         let network = rten::Model::load(file.encode_to_vec()).map_err(|error| error.to_string())?;
-        Ok(Self { network, about, positive })
+        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let cores = (0..cores).map(|_| Arc::new(rten::ThreadPool::with_num_threads(1))).collect();
+        Ok(Self { network, about, positive, cores })
     }
 
     /// What the model says of itself.
@@ -78,29 +87,60 @@ impl Model {
         if cells.size() != expected {
             return Err(Error::CellSize { expected, found: cells.size() });
         }
-        let classes = self.description().classes.len();
-        let mut probabilities = Vec::with_capacity(indices.len() * classes);
-        for batch in indices.chunks(BATCH) {
-            probabilities.extend(self.run(cells, batch).map_err(|reason| Error::Run { reason })?);
-            progress(probabilities.len() / classes);
+        let mut probabilities = Vec::with_capacity(indices.len() * self.description().classes.len());
+        let mut done = 0;
+        for batch in indices.chunks(CELLS * self.cores.len()) {
+            probabilities.extend(self.shared_out(cells, batch).map_err(|reason| Error::Run { reason })?);
+            done += batch.len();
+            progress(done);
         }
         Ok(probabilities)
     }
 
-    fn run(&self, cells: &Cells, batch: &[usize]) -> Result<Vec<f64>, String> {
-        let side = cells.size() as usize;
-        let mut images = NdTensor::<f32, 4>::zeros([batch.len(), 3, side, side]);
-        let values = images.data_mut().ok_or("the images do not lie in one piece")?;
-        for (&cell, image) in batch.iter().zip(values.chunks_mut(3 * side * side)) {
-            // Pixel by pixel to channel by channel.
-            for (channel, plane) in image.chunks_mut(side * side).enumerate() {
-                let bytes = cells.cell(cell).iter().skip(channel).step_by(3);
-                plane.iter_mut().zip(bytes).for_each(|(value, &byte)| *value = f32::from(byte) / 255.0);
+    /// Each core takes its share of `batch`; where there are fewer cells than cores, all cores share each cell.
+    fn shared_out(&self, cells: &Cells, batch: &[usize]) -> Result<Vec<f64>, String> {
+        let in_turn = |part: &[usize], core: Option<&Arc<rten::ThreadPool>>| -> Result<Vec<f64>, String> {
+            let mut said = Vec::new();
+            for &cell in part {
+                said.extend(self.run(cells, cell, core)?);
             }
+            Ok(said)
+        };
+        if batch.len() < self.cores.len() {
+            return in_turn(batch, None);
         }
-        let said = self.network.run_one(images.into(), None).map_err(|error| error.to_string())?;
+        let share = batch.len().div_ceil(self.cores.len());
+        thread::scope(|scope| {
+            let parts = batch.chunks(share).zip(&self.cores);
+            let parts: Vec<_> =
+                parts.map(|(part, core)| scope.spawn(move || in_turn(part, Some(core)))).collect();
+            let mut said = Vec::new();
+            for part in parts {
+                said.extend(part.join().unwrap_or_else(|panic| resume_unwind(panic))?);
+            }
+            Ok(said)
+        })
+    }
+
+    /// The probability of each class for one cell, on a core of its own or on all.
+    fn run(
+        &self,
+        cells: &Cells,
+        cell: usize,
+        core: Option<&Arc<rten::ThreadPool>>,
+    ) -> Result<Vec<f64>, String> {
+        let side = cells.size() as usize;
+        let mut image = NdTensor::<f32, 4>::zeros([1, 3, side, side]);
+        let values = image.data_mut().ok_or("the image does not lie in one piece")?;
+        // Pixel by pixel to channel by channel.
+        for (channel, plane) in values.chunks_mut(side * side).enumerate() {
+            let bytes = cells.cell(cell).iter().skip(channel).step_by(3);
+            plane.iter_mut().zip(bytes).for_each(|(value, &byte)| *value = f32::from(byte) / 255.0);
+        }
+        let options = core.map(|core| rten::RunOptions::default().with_thread_pool(Some(core.clone())));
+        let said = self.network.run_one(image.into(), options).map_err(|error| error.to_string())?;
         let said: NdTensor<f32, 2> = said.try_into().map_err(|error| format!("{OUTPUT}: {error}"))?;
-        if said.shape() != [batch.len(), self.description().classes.len()] {
+        if said.shape() != [1, self.description().classes.len()] {
             return Err(format!("{OUTPUT}: unexpected shape {:?}", said.shape()));
         }
         let said: Vec<f64> = said.iter().map(|&value| f64::from(value)).collect();
