@@ -23,9 +23,15 @@ def main(source, target):
         accuracy = 100 * model["accuracy"]
         for axis, x in [(speed, model["edge_cells_per_second"] / base), (size, model["bytes"] / 1e6)]:
             axis.plot(x, accuracy, "o", color="#1f5fa8")
-            axis.annotate(name, (x, accuracy), xytext=(5, 5), textcoords="offset points", fontsize=8)
-    speed.set(xlabel=f"times as fast as {models[0]['model'].removesuffix('.onnx')}", ylabel="accuracy on new patients, %")
+            # Both forms of a network lie close together.
+            place = dict(xytext=(0, 7), va="bottom") if name.endswith("int8") else dict(xytext=(0, -7), va="top")
+            axis.annotate(name, (x, accuracy), textcoords="offset points", ha="center", fontsize=8, **place)
+    first = models[0]["model"].removesuffix(".onnx")
+    speed.set(xlabel=f"cells a second, as a ratio to `{first}`", ylabel="accuracy on new patients, %")
     size.set(xlabel="megabytes", xscale="log")
+    ticks = [0.2, 0.5, 1, 2, 5, 10]
+    size.set_xticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
+    size.minorticks_off()
     for axis in (speed, size):
         axis.margins(0.25)
         axis.grid(alpha=0.3)
