@@ -13,7 +13,9 @@ pub(crate) fn check_room(cells: usize, pixels: u32) -> Result<()> {
 }
 
 fn fits(cells: usize, pixels: u32, free: Option<u64>) -> Result<()> {
-    let needed = cells as u64 * u64::from(pixels).pow(2) * 3;
+    // [pixels, pixels, 3] bytes a cell.
+    let cell = u64::from(pixels).pow(2).saturating_mul(3);
+    let needed = cell.saturating_mul(cells as u64);
     match free.filter(|&free| needed > free) {
         Some(free) => Err(Error::Memory { cells, pixels, needed: gigabytes(needed), free: gigabytes(free) }),
         None => Ok(()),
@@ -44,6 +46,7 @@ mod tests {
         assert!(fits(1_000, 64, None).is_ok());
         let said = fits(1_000, 64, Some(needed - 1)).unwrap_err().to_string();
         assert!(said.contains("1000 cells of 64 x 64"), "{said}");
+        assert!(fits(usize::MAX, u32::MAX, Some(needed)).is_err());
     }
 
     #[test]
