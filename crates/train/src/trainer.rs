@@ -182,8 +182,10 @@ impl Trainer {
     /// written after every epoch and on `stop`.
     ///
     /// # Errors
-    /// [`Error::EmptySubset`] (of a validation set only where epochs are chosen by it), [`Error::NonFiniteLoss`], [`Error::NonFiniteWeights`], [`Error::NonFiniteValidation`], [`Error::Io`] when a
-    /// checkpoint cannot be written (the one before it stays), [`Error::Torch`].
+    /// [`Error::EmptySubset`] (of a validation set only where epochs are chosen by it), [`Error::Checkpoint`] where the
+    /// one taken up is of more training cells than these, [`Error::NonFiniteLoss`], [`Error::NonFiniteWeights`],
+    /// [`Error::NonFiniteValidation`], [`Error::Io`] when a checkpoint cannot be written (the one before it stays),
+    /// [`Error::Torch`].
     pub fn run(
         &mut self,
         cells: &CellTensors,
@@ -198,6 +200,14 @@ impl Trainer {
         let chosen = self.config.keep != Keep::Last || self.config.early_stopping.is_some();
         if subsets.validation.is_empty() && chosen {
             return Err(Error::EmptySubset { subset: "validation", purpose: "choose the epoch on" });
+        }
+        // A whole epoch is closed before it is written down. Beyond its end there would be none to close, for ever.
+        let (done, batches) = (self.progress.batches_done, self.batches_per_epoch(subsets.train));
+        if done > 0 && done >= batches {
+            let reason = format!(
+                "it stands after batch {done} of an epoch of {batches}: it is of other training cells"
+            );
+            return Err(Error::Checkpoint { path: checkpoints.path(), reason });
         }
         while self.progress.epochs_done < self.config.epochs && !self.progress.stopped_early {
             let clock = Clock::start();
@@ -229,7 +239,7 @@ impl Trainer {
         let epoch = self.progress.epochs_done;
         let image_size = self.config.image_size(epoch);
         let order = epoch_order(train, self.config.seed, epoch);
-        let batches = train.len().div_ceil(self.config.batch_size) as u64;
+        let batches = self.batches_per_epoch(train);
         let rate = |batch| self.config.schedule.rate_at(epoch * batches + batch, batches, self.config.epochs);
         let rates: Vec<f64> = (0..batches).map(rate).collect();
         let first = self.progress.batches_done;
@@ -265,6 +275,10 @@ impl Trainer {
             }
         }
         Ok(self.progress.batches_done == batches)
+    }
+
+    fn batches_per_epoch(&self, train: &[usize]) -> u64 {
+        train.len().div_ceil(self.config.batch_size) as u64
     }
 
     /// One step on the cells at `indices`; gives their mean cross-entropy.

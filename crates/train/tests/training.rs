@@ -255,6 +255,27 @@ fn a_checkpoint_of_another_run_is_refused() {
 }
 
 #[test]
+fn a_checkpoint_beyond_the_end_of_an_epoch_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let stop = AtomicBool::new(false);
+    let mut batches = 0;
+    let mut trainer = Trainer::new(config(), model()).unwrap();
+    run(&mut trainer, folder.path(), &stop, &mut |event| {
+        batches += usize::from(matches!(event, Event::Batch { .. }));
+        stop.store(batches == 3, Ordering::Relaxed);
+    })
+    .unwrap();
+    // Ten cells in batches of five make an epoch of two.
+    let checkpoints = Checkpoints::new(folder.path(), "a run");
+    let mut fewer = Trainer::new(config(), model()).unwrap();
+    fewer.resume(&checkpoints).unwrap();
+    let (train, validation) = subsets();
+    let subsets = Subsets { train: &train[..10], validation: &validation };
+    let error = fewer.run(&cells(), subsets, &checkpoints, &AtomicBool::new(true), &mut |_| {}).unwrap_err();
+    assert!(error.to_string().contains("after batch 3 of an epoch of 2"), "{error}");
+}
+
+#[test]
 fn a_loss_that_is_no_number_stops_the_run_by_epoch_and_batch() {
     let folder = tempfile::tempdir().unwrap();
     let mut wild = config();
