@@ -98,7 +98,7 @@ def main():
             truth = np.array([Path(cell["path"]).parent.name for cell in said])
             called = np.array([cell["class"] for cell in said])
             reference = called if reference is None else reference
-            positive = json.loads(run(args.binary, "info", model)[0].rsplit("Research", 1)[0])["description"]["positive"]
+            positive = json.loads(run(args.binary, "info", model)[0])["description"]["positive"]
             infected = truth == positive
             figures["n_test"] = len(said)
             figures["accuracy"] = float((called == truth).mean())

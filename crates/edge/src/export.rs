@@ -89,8 +89,8 @@ pub(crate) struct About {
 /// The network as an ONNX file: `images`, float32 `[N, 3, S, S]` in [0, 1], to `probabilities`, float32 `[N, classes]`, with
 /// any N.
 ///
-/// Batch normalisations that follow a convolution are folded into it, the temperature into the dense layer; softmax is part of
-/// the network. The metadata holds classes, threshold, how pictures are read, and where the weights come from. The same weights
+/// Batch normalisations are folded into the convolutions around them, all but the one on the image, and the temperature into the
+/// dense layer; softmax is part of the network. The metadata holds classes, threshold, how pictures are read, and where the weights come from. The same weights
 /// and precision give the same bytes.
 ///
 /// What is known of the `toll` of fewer bits goes into the metadata.
@@ -163,14 +163,62 @@ struct Affine {
     shift: Vec<f64>,
 }
 
+/// A batch normalisation that follows an addition and is followed by a ReLU. Where every scale is above 0,
+///
+/// `relu(scale x + shift) = scale relu(x + offset)` with `offset = shift / scale`,
+///
+/// so that the scale goes into the kernels that read it and the offset into the bias of the convolution that makes x. Nothing
+/// but the ReLU is left to compute.
+struct Preactivation {
+    /// What the ReLU's readers have to multiply it by.
+    scale: Vec<f64>,
+    /// What has to be added to x beforehand.
+    offset: Vec<f64>,
+    /// What has to stay before the ReLU, since it cannot be folded; scales are 1 and offsets 0 then.
+    kept: Option<Affine>,
+}
+
+impl Preactivation {
+    fn of(norm: Affine, foldable: impl Fn(f64, f64) -> bool) -> Self {
+        let Affine { scale, shift } = norm;
+        let offset: Vec<f64> = shift.iter().zip(&scale).map(|(shift, scale)| shift / scale).collect();
+        if scale.iter().zip(&offset).all(|(&scale, &offset)| foldable(scale, offset)) {
+            return Self { scale, offset, kept: None };
+        }
+        let channels = scale.len();
+        Self { scale: vec![1.0; channels], offset: vec![0.0; channels], kept: Some(Affine { scale, shift }) }
+    }
+}
+
 impl Builder<'_> {
     fn network(mut self) -> Result<Graph, String> {
         let NetworkShape { classes, stages, filters, input_size, .. } = self.weights.shape.clone();
+        let modules = || {
+            let each = |(stage, (&modules, &output)): (usize, (&usize, &usize))| {
+                (0..modules).map(move |module| (stage, module, output))
+            };
+            stages.iter().zip(&filters[1..]).enumerate().flat_map(each)
+        };
+        // What each module, and the head, does to the map it reads, since the one before has to prepare it.
+        let mut preactivations = Vec::new();
+        let mut channels = filters[0];
+        for (stage, module, output) in modules() {
+            let norm = self.affine(&format!("stages.{stage}.{module}.norm1"), channels)?;
+            // The first reads a ReLU, and relu(relu(x) + offset) = relu(x + offset) for no offset above 0.
+            let first = preactivations.is_empty();
+            preactivations
+                .push(Preactivation::of(norm, |scale, offset| scale > 0.0 && (!first || offset <= 0.0)));
+            channels = output;
+        }
+        let norm = self.affine("head.norm", channels)?;
+        preactivations.push(Preactivation::of(norm, |scale, _| scale > 0.0));
+
         let mut size = input_size;
-        let mut x = self.batch_norm(INPUT, "input_norm", 3)?;
-        let norm = self.affine("stem.norm", filters[0])?;
-        x = self.conv(&x, "stem.conv", [filters[0], 3, 5], (size, 1), Some(norm))?;
-        x = self.relu(&x, "stem.relu");
+        let mut x = self.batch_norm(INPUT, "input_norm", &self.affine("input_norm", 3)?);
+        let mut norm = self.affine("stem.norm", filters[0])?;
+        norm.shift.iter_mut().zip(&preactivations[0].offset).for_each(|(shift, offset)| *shift += offset);
+        x = self.conv(&x, "stem.conv", [filters[0], 3, 5], (size, 1), None, Some(norm))?;
+        // A ReLU and a maximum may change places, and of the maxima there are four times fewer.
         x = self.node(
             "MaxPool",
             "stem.pool",
@@ -181,22 +229,23 @@ impl Builder<'_> {
                 Attribute::ints("strides", &[2, 2]),
             ],
         );
+        if preactivations[0].kept.is_some() {
+            x = self.relu(&x, "stem.relu");
+        }
         size = size.div_ceil(2);
         let mut channels = filters[0];
-        for (stage, (&modules, &output)) in stages.iter().zip(&filters[1..]).enumerate() {
-            for module in 0..modules {
-                let stride = if module == 0 && stage > 0 { 2 } else { 1 };
-                let name = format!("stages.{stage}.{module}");
-                x = self.module(&x, &name, [channels, output], (size, stride), module == 0)?;
-                size = size.div_ceil(stride);
-                channels = output;
-            }
+        for ((stage, module, output), around) in modules().zip(preactivations.windows(2)) {
+            let stride = if module == 0 && stage > 0 { 2 } else { 1 };
+            let name = format!("stages.{stage}.{module}");
+            x = self.module(&x, &name, [channels, output], (size, stride), module == 0, around)?;
+            size = size.div_ceil(stride);
+            channels = output;
         }
-        x = self.batch_norm(&x, "head.norm", channels)?;
-        x = self.relu(&x, "head.relu");
+        let head = &preactivations[preactivations.len() - 1];
+        x = self.preactivate(&x, "head.norm", "head.relu", head);
         x = self.node("GlobalAveragePool", "head.average", &[&x], vec![]);
         x = self.node("Flatten", "head.flatten", &[&x], vec![Attribute::int("axis", 1)]);
-        self.dense(&x, classes, channels)?;
+        self.dense(&x, classes, &head.scale)?;
         let side = input_size as i64;
         self.graph.name = KEY.to_owned();
         self.graph.input = vec![ValueInfo::batch(INPUT, &[3, side, side])];
@@ -204,7 +253,8 @@ impl Builder<'_> {
         Ok(self.graph)
     }
 
-    /// A pre-activation bottleneck; `first` of its stage, it projects its shortcut.
+    /// A pre-activation bottleneck; `first` of its stage, it projects its shortcut. `around` are its own pre-activation and the
+    /// next one.
     fn module(
         &mut self,
         x: &str,
@@ -212,25 +262,45 @@ impl Builder<'_> {
         [input, output]: [usize; 2],
         (size, stride): (usize, usize),
         first: bool,
+        around: &[Preactivation],
     ) -> Result<String, String> {
         let part = |part: &str| format!("{name}.{part}");
         let inner = output / 4;
-        let active = self.batch_norm(x, &part("norm1"), input)?;
-        let active = self.relu(&active, &part("relu1"));
+        let [own, next] = around else { unreachable!("windows of two") };
+        let active = self.preactivate(x, &part("norm1"), &part("relu1"), own);
+        let scale = Some(own.scale.as_slice());
         let norm = self.affine(&part("norm2"), inner)?;
-        let reduced = self.conv(&active, &part("conv1"), [inner, input, 1], (size, 1), Some(norm))?;
+        let reduced = self.conv(&active, &part("conv1"), [inner, input, 1], (size, 1), scale, Some(norm))?;
         let reduced = self.relu(&reduced, &part("relu2"));
         let norm = self.affine(&part("norm3"), inner)?;
-        let seen = self.conv(&reduced, &part("conv2"), [inner, inner, 3], (size, stride), Some(norm))?;
+        let seen =
+            self.conv(&reduced, &part("conv2"), [inner, inner, 3], (size, stride), None, Some(norm))?;
         let seen = self.relu(&seen, &part("relu3"));
+        // The shortcut brings its own offset along, unless it is projected.
+        let mut offset = Affine { scale: vec![1.0; output], shift: next.offset.clone() };
+        if !first {
+            offset.shift.iter_mut().zip(&own.offset).for_each(|(next, own)| *next -= own);
+        }
+        let shape = [output, inner, 1];
         let expanded =
-            self.conv(&seen, &part("conv3"), [output, inner, 1], (size.div_ceil(stride), 1), None)?;
+            self.conv(&seen, &part("conv3"), shape, (size.div_ceil(stride), 1), None, Some(offset))?;
         let shortcut = if first {
-            self.conv(&active, &part("shortcut"), [output, input, 1], (size, stride), None)?
+            self.conv(&active, &part("shortcut"), [output, input, 1], (size, stride), scale, None)?
         } else {
             x.to_owned()
         };
         Ok(self.node("Add", &part("add"), &[&expanded, &shortcut], vec![]))
+    }
+
+    /// The ReLU, and before it what of the batch normalisation `norm` could not be folded.
+    fn preactivate(&mut self, x: &str, norm: &str, relu: &str, preactivation: &Preactivation) -> String {
+        match &preactivation.kept {
+            None => self.relu(x, relu),
+            Some(kept) => {
+                let x = self.batch_norm(x, norm, kept);
+                self.relu(&x, relu)
+            }
+        }
     }
 
     fn affine(&self, name: &str, channels: usize) -> Result<Affine, String> {
@@ -249,30 +319,35 @@ impl Builder<'_> {
         Ok(Affine { shift: shift.collect(), scale })
     }
 
-    /// One that cannot be folded, since what comes before it is no convolution, or zeros come between.
-    fn batch_norm(&mut self, x: &str, name: &str, channels: usize) -> Result<String, String> {
-        let Affine { scale, shift } = self.affine(name, channels)?;
+    /// One that cannot be folded, since its scales are not all above 0, or zeros come between it and the convolution.
+    fn batch_norm(&mut self, x: &str, name: &str, Affine { scale, shift }: &Affine) -> String {
+        let channels = scale.len();
         let mut vector =
             |part: &str, values: &[f64]| self.floats(&format!("{name}.{part}"), &[channels], values);
-        let scale = vector("scale", &scale);
-        let shift = vector("shift", &shift);
+        let scale = vector("scale", scale);
+        let shift = vector("shift", shift);
         // Folded in float64 into scale and shift, so that nothing is left for mean and variance.
         let (mean, var) = (vector("mean", &vec![0.0; channels]), vector("var", &vec![1.0; channels]));
         let attributes = vec![Attribute::float("epsilon", 0.0)];
-        Ok(self.node("BatchNormalization", name, &[x, &scale, &shift, &mean, &var], attributes))
+        self.node("BatchNormalization", name, &[x, &scale, &shift, &mean, &var], attributes)
     }
 
-    /// A convolution of a map of `size` pixels a side with Keras's "same" padding; `norm` follows it.
+    /// A convolution of a map of `size` pixels a side with Keras's "same" padding. `scale` multiplies the channels that it reads,
+    /// and `norm` follows it.
     fn conv(
         &mut self,
         x: &str,
         name: &str,
         [output, input, side]: [usize; 3],
         (size, stride): (usize, usize),
+        scale: Option<&[f64]>,
         norm: Option<Affine>,
     ) -> Result<String, String> {
         let shape = [output, input, side, side];
         let mut kernel = self.weights.tensor(&format!("{name}.weight"), &shape)?;
+        if let Some(scale) = scale {
+            kernel.scale_inputs(scale);
+        }
         if let Some(Affine { scale, .. }) = &norm {
             for (values, scale) in kernel.values.chunks_mut(input * side * side).zip(scale) {
                 values.iter_mut().for_each(|value| *value *= scale);
@@ -294,10 +369,11 @@ impl Builder<'_> {
         Ok(self.node("Conv", name, &inputs, attributes))
     }
 
-    /// The dense layer and the softmax.
-    fn dense(&mut self, x: &str, classes: usize, channels: usize) -> Result<(), String> {
+    /// The dense layer, which reads features to be multiplied by `scale`, and the softmax.
+    fn dense(&mut self, x: &str, classes: usize, scale: &[f64]) -> Result<(), String> {
         let temperature = self.weights.description.temperature.unwrap_or(1.0);
-        let mut kernel = self.weights.tensor("head.dense.weight", &[classes, channels])?;
+        let mut kernel = self.weights.tensor("head.dense.weight", &[classes, scale.len()])?;
+        kernel.scale_inputs(scale);
         let mut bias = self.weights.tensor("head.dense.bias", &[classes])?.values;
         kernel.values.iter_mut().chain(&mut bias).for_each(|value| *value /= temperature);
         let kernel = self.kernel("head.dense.weight", &kernel);

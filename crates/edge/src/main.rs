@@ -190,7 +190,8 @@ fn percent(share: f64) -> String {
 fn info(path: &Path) -> Result<ExitCode> {
     let model = load(path)?;
     let text = serde_json::to_string_pretty(&about(&model, path)?)?;
-    println!("{text}\nResearch software, not a medical device.");
+    println!("{text}");
+    eprintln!("Research software, not a medical device.");
     Ok(ExitCode::SUCCESS)
 }
 

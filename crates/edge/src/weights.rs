@@ -55,6 +55,16 @@ pub(crate) struct Values {
     pub(crate) values: Vec<f64>,
 }
 
+impl Values {
+    /// Multiplies the weights of each input channel, the second side of the shape, by its scale.
+    pub(crate) fn scale_inputs(&mut self, scales: &[f64]) {
+        let each = self.shape[2..].iter().product();
+        for (values, scale) in self.values.chunks_mut(each).zip(scales.iter().cycle()) {
+            values.iter_mut().for_each(|value| *value *= scale);
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Header {
     format: u64,

@@ -89,6 +89,24 @@ fn a_model_says_what_it_is_and_how_fast() {
 }
 
 #[test]
+fn the_model_that_comes_with_a_clone_is_small_and_calls_cells() {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/pretrained/field-int8.onnx");
+    let about: Value = serde_json::from_str(&said(&edge(&["info"], &[&shipped]))).unwrap();
+    assert!(about["bytes"].as_u64().unwrap() < 1_500_000, "{about}");
+    assert_eq!(about["origin"]["precision"], "int8");
+    // Half a point is what `export` lets pass.
+    assert!(about["origin"]["toll"]["sensitivity_lost"]["estimate"].as_f64().unwrap() < 0.005, "{about}");
+    assert_eq!(about["description"]["threshold"]["chosen_on"], "out-of-fold");
+
+    let folder = tempfile::tempdir().unwrap();
+    draw(folder.path());
+    let answer: Value =
+        serde_json::from_str(&said(&edge(&["classify", "--json"], &[&shipped, folder.path()]))).unwrap();
+    let cells = answer["cells"].as_array().unwrap();
+    assert!(cells.len() == 48 && cells.iter().all(|cell| cell["probability"].is_f64()), "{answer}");
+}
+
+#[test]
 fn errors_name_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let nowhere = folder.path().join("nowhere.onnx");
