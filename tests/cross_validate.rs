@@ -125,6 +125,8 @@ fn folds_that_do_not_belong_together_are_refused() {
     assert!(said.contains("`train.schedule.rate` is 0.1 in its config.json, and 0.01 now"), "{said}");
     let said = fail(bench.cross_validate("out").args(["--fold", "4"]));
     assert!(said.contains("no fold 4 of 3"), "{said}");
+    let said = fail(&mut bench.cross_validate("out/fold-1"));
+    assert!(said.contains("holds a run already") && !bench.path("out/fold-1/fold-1").exists(), "{said}");
     let said = fail(bench.cross_validate("new").args(["--split", "given"]));
     assert!(said.contains("use random or patient") && !bench.path("new/fold-1").exists(), "{said}");
 

@@ -127,13 +127,26 @@ fn the_tutorials_network_says_the_same_without_libtorch() {
 }
 
 #[test]
-fn batch_normalisations_with_scales_below_0_stay() {
-    let onnx = says_the_same_without_libtorch(|name, scales| {
-        if ["stages.0.0.norm1.weight", "stages.1.2.norm1.weight", "head.norm.weight"].contains(&name) {
-            let _ = scales.narrow(0, 3, 2).g_mul_scalar_(-1.0);
+fn batch_normalisations_stay_where_scales_are_no_help() {
+    // Below 0, 0, and so near it that a shift divided by it is beyond float32.
+    for factor in [-1.0, 0.0, 1e-38] {
+        let onnx = says_the_same_without_libtorch(|name, scales| {
+            if ["stages.0.0.norm1.weight", "stages.1.2.norm1.weight", "head.norm.weight"].contains(&name) {
+                let _ = scales.narrow(0, 3, 2).g_mul_scalar_(factor);
+            }
+        });
+        assert_eq!(batch_normalisations(&onnx), 4, "{factor}");
+    }
+}
+
+#[test]
+fn the_first_batch_normalisation_stays_where_it_lifts_what_the_stem_has_cut_off() {
+    let onnx = says_the_same_without_libtorch(|name, shifts| {
+        if name == "stages.0.0.norm1.bias" {
+            let _ = shifts.narrow(0, 20, 1).g_add_scalar_(3.0);
         }
     });
-    assert_eq!(batch_normalisations(&onnx), 4);
+    assert_eq!(batch_normalisations(&onnx), 2);
 }
 
 /// How often an exported network has one.

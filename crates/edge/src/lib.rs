@@ -22,6 +22,7 @@ mod classify;
 mod description;
 mod error;
 mod export;
+mod graph;
 mod model;
 mod onnx;
 mod toll;

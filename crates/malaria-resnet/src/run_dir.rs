@@ -39,7 +39,7 @@ impl RunDir {
     pub(crate) fn refuse_taken(path: &Path) -> Result<()> {
         let run = Self { path: path.to_owned() };
         if run.config_path().exists() {
-            let reason = "it holds a run already: go on with that one by --resume, or choose another --out";
+            let reason = "it holds a run already: choose another --out, or go on with that one by train_malaria --resume";
             return Err(run.error(reason));
         }
         Ok(())

@@ -63,7 +63,7 @@ pub fn fold_dir(out: &Path, number: usize) -> PathBuf {
 /// Folds may be run on several machines with the same data, and their directories brought together in one `out`.
 ///
 /// # Errors
-/// As [`train`](crate::train); [`Error::RunDir`] and [`Error::Dataset`] for a fold that was run with other settings or on
+/// As [`train`](crate::train); [`Error::RunDir`] where `out` is a run itself; that and [`Error::Dataset`] for a fold that was run with other settings or on
 /// other cells than the rest; [`Error::Config`] where `init` has learned from the cells.
 pub fn cross_validate(
     config: &ExperimentConfig,
@@ -89,6 +89,7 @@ pub fn cross_validate(
         config.check()?;
         runs.push(Planned { config, path: out.join("final"), fold: None });
     }
+    RunDir::refuse_taken(out)?;
     runs.iter().try_for_each(Planned::refuse_other_settings)?;
 
     let mut summary = CrossSummary::default();
