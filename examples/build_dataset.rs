@@ -11,6 +11,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use malaria_resnet::dataset::{Index, Link, Protocol, SplitConfig, Subset, build_tree, split};
+use support::flags;
 
 /// Divide a folder of cell images into training, validation and testing trees.
 ///
@@ -29,11 +30,11 @@ struct Args {
     #[arg(long, value_enum, default_value = "copy")]
     link: LinkArg,
     /// Seed of the shuffle
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = flags::seed, allow_negative_numbers = true)]
     seed: u64,
-    /// random cells (the tutorial's), or whole patients
-    #[arg(long, value_name = "random|patient", default_value = "random")]
-    split: Protocol,
+    /// What is dealt to the trees
+    #[arg(long, value_enum, default_value = "random")]
+    split: SplitArg,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -41,6 +42,14 @@ enum LinkArg {
     Copy,
     Hard,
     Symlink,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum SplitArg {
+    /// Single cells, as in the tutorial
+    Random,
+    /// Whole patients, so that nobody is on two sides
+    Patient,
 }
 
 fn main() -> ExitCode {
@@ -53,8 +62,12 @@ fn run(args: &Args) -> Result<ExitCode> {
         LinkArg::Hard => Link::Hard,
         LinkArg::Symlink => Link::Symlink,
     };
+    let protocol = match args.split {
+        SplitArg::Random => Protocol::Random,
+        SplitArg::Patient => Protocol::Patient,
+    };
     let index = Index::open(&args.data)?;
-    let config = SplitConfig { protocol: args.split, seed: args.seed, ..SplitConfig::default() };
+    let config = SplitConfig { protocol, seed: args.seed, ..SplitConfig::default() };
     let split = split(&index, &config)?;
     let report = build_tree(&index, &split, &args.out, link)?;
     for subset in Subset::ALL {

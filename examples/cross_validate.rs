@@ -12,7 +12,9 @@ use anyhow::Result;
 use clap::Parser;
 use malaria_resnet::{Context, CrossOptions, cross_validate, dataset::Protocol, libtorch::keep_freed_memory};
 use serde_json::json;
-use support::{STOP, command, console::Console, console::Style, settings::Settings, stop_on_signal, words};
+use support::{
+    STOP, command, console::Console, console::Style, flags, settings::Settings, stop_on_signal, words,
+};
 
 /// Cross-validate: train K models, each tested on the K-th part of the cells that it has not learned from.
 ///
@@ -26,11 +28,11 @@ struct Args {
     #[command(flatten)]
     settings: Settings,
     /// Number of folds
-    #[arg(long, value_name = "K", default_value_t = 5, value_parser = clap::value_parser!(u32).range(2..))]
-    folds: u32,
+    #[arg(long, value_name = "K", default_value_t = 5, value_parser = flags::folds, allow_negative_numbers = true)]
+    folds: usize,
     /// Run this fold alone, from 1 to K
-    #[arg(long, value_name = "I", value_parser = clap::value_parser!(u32).range(1..))]
-    fold: Option<u32>,
+    #[arg(long, value_name = "I", value_parser = flags::count::<usize>, allow_negative_numbers = true)]
+    fold: Option<usize>,
     /// Whether whole patients or single cells are dealt to the folds
     #[arg(long, value_name = "patient|random", default_value = "patient")]
     split: Protocol,
@@ -61,12 +63,8 @@ fn run(args: &Args) -> Result<ExitCode> {
     if config.data.is_none() {
         console.say(words::DRAWN);
     }
-    let options = CrossOptions {
-        folds: args.folds as usize,
-        only: args.fold.map(|fold| fold as usize),
-        final_model: args.final_model,
-        out: &args.out,
-    };
+    let options =
+        CrossOptions { folds: args.folds, only: args.fold, final_model: args.final_model, out: &args.out };
     let summary = cross_validate(&config, options, context)?;
     if summary.interrupted {
         console.say("stopped and saved; give the same command again to go on");

@@ -8,7 +8,7 @@ mod support;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
 use malaria_resnet::{
     EvaluateOptions, Judged, default_run, evaluate,
@@ -17,7 +17,7 @@ use malaria_resnet::{
 };
 use support::{
     console::{Console, Style},
-    words,
+    flags, words,
 };
 
 /// Judge a trained model on a folder of labelled cells.
@@ -50,7 +50,7 @@ struct Args {
     flips: bool,
     /// Tell what calls are worth where this share of all cells is infected, a fraction; may be given several times [default:
     /// 0.001, 0.01 and 0.05, in the report and the JSON]
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", value_parser = flags::fraction, allow_negative_numbers = true)]
     prevalence: Vec<f64>,
     /// Leave out images that cannot be read, and say which, instead of stopping
     #[arg(long)]
@@ -70,8 +70,15 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<ExitCode> {
     let console = Console::new(Style::Auto);
-    for path in args.json.iter().chain(&args.predictions).chain(&args.report) {
-        support::check_folder_of(path)?;
+    let outputs: Vec<&PathBuf> = args.json.iter().chain(&args.predictions).chain(&args.report).collect();
+    for (number, path) in outputs.iter().enumerate() {
+        support::check_file(path)?;
+        if outputs[..number].contains(path) {
+            bail!(
+                "{}: named for two of --json, --predictions and --report: give each a file of its own",
+                path.display()
+            );
+        }
     }
     let run = args.run.clone().map_or_else(default_run, Ok)?;
     let options = EvaluateOptions {
@@ -116,7 +123,6 @@ fn run(args: &Args) -> Result<ExitCode> {
     if let Some(path) = &args.json {
         report.write(path)?;
     }
-    let files = args.json.iter().chain(&args.predictions).chain(&args.report);
-    files.for_each(|file| println!("written: {}", file.display()));
+    outputs.iter().for_each(|file| println!("written: {}", file.display()));
     Ok(ExitCode::SUCCESS)
 }

@@ -18,7 +18,10 @@ use malaria_resnet::{
     edge::{Lost, Precision, Toll, write},
     export, export_torchscript,
 };
-use support::console::{Console, Style};
+use support::{
+    console::{Console, Style},
+    flags,
+};
 
 /// Write a trained model as an ONNX file, for ONNX Runtime, OpenVINO, rten, tract and whatever else reads such files; or as
 /// TorchScript, for libtorch and PyTorch, where the file's name ends in .pt.
@@ -43,7 +46,7 @@ struct Args {
     #[arg(long, value_name = "DIR", conflicts_with = "unchecked")]
     data: Option<PathBuf>,
     /// Write nothing where f16 or int8 lose more sensitivity than this, a fraction
-    #[arg(long, value_name = "SHARE", default_value_t = 0.005)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.005, value_parser = flags::fraction, allow_negative_numbers = true)]
     most_sensitivity_lost: f64,
     /// Write f16 or int8 without comparing
     #[arg(long)]
@@ -58,10 +61,14 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<ExitCode> {
-    support::check_folder_of(&args.out)?;
+    support::check_file(&args.out)?;
+    let is_a = |extension| args.out.extension().is_some_and(|found| found.eq_ignore_ascii_case(extension));
+    if !is_a("onnx") && !is_a("pt") {
+        bail!("--out {}: expected a name that ends in .onnx, or in .pt for TorchScript", args.out.display());
+    }
     let console = Console::new(Style::Auto);
     let run = args.run.clone().map_or_else(default_run, Ok)?;
-    if args.out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("pt")) {
+    if is_a("pt") {
         if args.precision != Precision::F32 {
             bail!(
                 "TorchScript is written in f32 alone: leave --precision out, or name a file that ends in .onnx"

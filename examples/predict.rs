@@ -8,7 +8,7 @@ mod support;
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -59,7 +59,7 @@ fn run(args: &Args) -> Result<ExitCode> {
     let mut classifier = Classifier::load(&run, args.device.resolve()?)?;
     classifier.flips = args.flips;
     let predictions = predict(&classifier, &args.paths, &|progress| console.show(progress))?;
-    match print(args, &classifier, &predictions) {
+    match print(args, &run, &classifier, &predictions) {
         // Whoever read us has seen enough.
         Err(error)
             if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => {}
@@ -73,7 +73,7 @@ fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(args: &Args, classifier: &Classifier, predictions: &[Prediction]) -> Result<()> {
+fn print(args: &Args, run: &Path, classifier: &Classifier, predictions: &[Prediction]) -> Result<()> {
     let mut out = io::stdout().lock();
     if args.json {
         serde_json::to_writer_pretty(&mut out, predictions)?;
@@ -91,7 +91,7 @@ fn print(args: &Args, classifier: &Classifier, predictions: &[Prediction]) -> Re
             let warning = warning.as_ref().map(|warning| format!("  [{warning}]")).unwrap_or_default();
             writeln!(out, "{class:<12} {:>10}  {path}{warning}{reason}", percent(*probability))?;
         }
-        writeln!(out)?;
+        writeln!(out, "\nmodel: {}", run.display())?;
         if let Some(threshold) = &classifier.threshold {
             writeln!(out, "{}", threshold_note(positive, threshold))?;
         }

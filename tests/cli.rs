@@ -149,7 +149,7 @@ fn the_threshold_is_chosen_on_validation_and_used_by_evaluate_and_predict() {
     assert_eq!(json(&bench.path("again.json"))["at_threshold"], serde_json::to_value(&at).unwrap());
 
     let said = fail(bench.train("other").args(["--target-specificity", "97"]));
-    assert!(said.contains("threshold") && said.contains("from 0 to 1"), "{said}");
+    assert!(said.contains("--target-specificity") && said.contains("from 0 to 1"), "{said}");
 }
 
 #[test]
@@ -308,15 +308,39 @@ fn errors_say_what_to_do() {
         assert!(words.iter().all(|word| said.contains(word)), "{command:?}: {said}");
     };
     refuse(train().args(["--data", "nowhere"]), &["nowhere"]);
-    refuse(train().args(["--data", "cells", "--config", "missing.json"]), &["missing.json"]);
+    refuse(train().args(["--data", "cells", "--config", "missing.json"]), &["--config", "missing.json"]);
     refuse(train().args(["--resume", "cells"]), &["cells", "not a run directory"]);
     refuse(train().args(["--data", "cells", "--recipe", "slow"]), &["slow", "fast, tutorial, best or field"]);
     refuse(train().args(["--data", "cells", "--device", "cuda:99"]), &["cuda"]);
-    refuse(bench.train("run").args(["--batch-size", "0"]), &["batch_size", "at least 1"]);
+    let flags: [(&str, &str, &str); 10] = [
+        ("--epochs", "0", "whole number from 1 on"),
+        ("--epochs", "-3", "whole number from 1 on"),
+        ("--batch-size", "0", "whole number from 1 on"),
+        ("--threads", "two", "whole number from 1 on"),
+        ("--threads", "100000", "1 to 1024"),
+        ("--seed", "-1", "whole number from 0"),
+        ("--lr", "0", "number above 0"),
+        ("--lr", "inf", "number above 0"),
+        ("--target-specificity", "97", "did you mean 0.97?"),
+        ("--target-sensitivity", "-0.1", "fraction from 0 to 1"),
+    ];
+    for (flag, value, expected) in flags {
+        refuse(
+            train().args(["--data", "cells", "--config", "tiny.json", flag, value]),
+            &[flag.trim_start_matches('-'), value, expected],
+        );
+    }
     refuse(program("predict").current_dir(here).args(["--run", "cells", "cells"]), &["not a run directory"]);
     refuse(
         program("predict").current_dir(here).arg("a.png").env("MALARIA_RUN", "x"),
-        &["x", "no such folder"],
+        &["MALARIA_RUN", "x", "no such folder"],
+    );
+    refuse(program("predict").current_dir(here).args(["--run", "tiny.json", "cells"]), &["not a folder"]);
+    refuse(program("cross_validate").args(["--out", "x", "--folds", "1"]), &["--folds", "from 2 on"]);
+    refuse(program("export").current_dir(here).args(["--out", "model.txt"]), &["--out", ".onnx", ".pt"]);
+    refuse(
+        program("export").args(["--out", "model.onnx", "--most-sensitivity-lost", "5"]),
+        &["--most-sensitivity-lost", "0.05"],
     );
     assert!(
         !bench.path("run").exists() && !bench.path("runs").exists(),
@@ -328,6 +352,69 @@ fn errors_say_what_to_do() {
     fs::write(bench.path("typo.json"), text).unwrap();
     let said = fail(train().args(["--data", "cells", "--config", "typo.json"]));
     assert!(said.contains("typo.json") && said.contains("epoch"), "{said}");
+}
+
+#[test]
+fn what_can_be_known_before_pictures_are_read_is_not_left_for_later() {
+    let bench = Workbench::new();
+    fs::write(bench.path("nobody.csv"), "path\n").unwrap();
+    fs::write(bench.path("others.csv"), "path\nUninfected/another.png\n").unwrap();
+    let cases: [(&[&str], &[&str]); 5] = [
+        (&["--positive", "sick"], &["--positive", "Parasitized"]),
+        (&["--leave-out", "nobody.csv"], &["leave_out", "none in nobody.csv"]),
+        (&["--leave-out", "others.csv"], &["leave_out", "another.png"]),
+        (&["--init", "cells"], &["cells", "not a run directory"]),
+        (&["--teacher", "cells"], &["teacher", "not a run directory"]),
+    ];
+    for (flags, words) in cases {
+        let said = fail(bench.train("run").args(flags));
+        assert!(words.iter().all(|word| said.contains(word)), "{flags:?}: {said}");
+        assert!(!said.contains("reading images"), "{flags:?}: {said}");
+    }
+    // A folder where a file is to be written, and one file for two things.
+    succeed(bench.train("run").args(["--epochs", "1"]));
+    let evaluate = |flags: &[&str]| {
+        let mut command = program("evaluate");
+        let said = fail(
+            command.current_dir(bench.folder.path()).args(["--run", "run", "--data", "cells"]).args(flags),
+        );
+        assert!(!said.contains("reading images"), "{flags:?}: {said}");
+        said
+    };
+    assert!(evaluate(&["--json", "cells"]).contains("this is a folder"));
+    assert!(evaluate(&["--json", "a.html", "--report", "a.html"]).contains("a file of its own"));
+    assert!(evaluate(&["--prevalence", "2"]).contains("did you mean 0.02?"));
+    // A refused going on leaves no lock behind.
+    let config = fs::read_to_string(bench.path("run/config.json")).unwrap();
+    fs::write(
+        bench.path("run/config.json"),
+        config.replace("\"format_version\": 1", "\"format_version\": 99"),
+    )
+    .unwrap();
+    fs::remove_file(bench.path("run/run.lock")).unwrap();
+    let said = fail(program("train_malaria").arg("--resume").arg(bench.path("run")));
+    assert!(said.contains("format_version") && said.contains("99"), "{said}");
+    assert!(!bench.path("run/run.lock").exists());
+    let said = fail(program("predict").arg("--run").arg(bench.path("run")).arg(bench.path("cells")));
+    assert!(said.contains("format_version") && said.contains("99"), "{said}");
+}
+
+#[test]
+fn a_split_tree_wants_a_folder_of_its_own() {
+    let bench = Workbench::new();
+    let build = |out: &str, more: &[&str]| {
+        let mut command = program("build_dataset");
+        command.current_dir(bench.folder.path()).args(["--data", "cells", "--out", out]).args(more);
+        command
+    };
+    fs::create_dir_all(bench.path("taken/Parasitized")).unwrap();
+    let said = fail(&mut build("taken", &[]));
+    assert!(said.contains("holds `Parasitized` besides training"), "{said}");
+    assert_eq!(fs::read_dir(bench.path("taken")).unwrap().count(), 1, "nothing was written");
+    let said = fail(&mut build("tree", &["--split", "given"]));
+    assert!(said.contains("--split") && said.contains("random") && said.contains("patient"), "{said}");
+    succeed(&mut build("tree", &["--split", "patient"]));
+    succeed(&mut build("tree", &["--split", "patient"]));
 }
 
 #[test]

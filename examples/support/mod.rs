@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub(crate) mod console;
+pub(crate) mod flags;
 pub(crate) mod settings;
 pub(crate) mod words;
 
@@ -23,13 +24,13 @@ pub(crate) fn stop_on_signal() -> anyhow::Result<()> {
         if STOP.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("\nstopping after this batch; once more to stop at once");
+        eprintln!("\nstopping as soon as what is done is saved; once more to stop at once");
     })?;
     Ok(())
 }
 
-/// Refuses a path to be written to later whose folder is not there, before hours of work.
-pub(crate) fn check_folder_of(path: &Path) -> anyhow::Result<()> {
+/// Refuses a path to be written to later that is a folder, or whose folder is not there, before hours of work.
+pub(crate) fn check_file(path: &Path) -> anyhow::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if !folder.is_dir() {
         anyhow::bail!(
@@ -37,6 +38,9 @@ pub(crate) fn check_folder_of(path: &Path) -> anyhow::Result<()> {
             path.display(),
             folder.display()
         );
+    }
+    if path.is_dir() {
+        anyhow::bail!("{}: this is a folder, and the name of a file to write is expected", path.display());
     }
     Ok(())
 }

@@ -2,10 +2,13 @@
 
 use std::{num::NonZeroUsize, path::PathBuf};
 
+use anyhow::{Result, anyhow};
 use malaria_resnet::{
-    ExperimentConfig, Recipe, Result, Teacher, dataset::Protocol, default_data, default_protocol,
-    figures::Target, libtorch::DeviceChoice,
+    ExperimentConfig, Recipe, Teacher, dataset::Protocol, default_data, default_protocol, figures::Target,
+    libtorch::DeviceChoice,
 };
+
+use super::flags;
 
 /// Share of a teacher's words, unless told otherwise.
 const TEACHER_WEIGHT: f64 = 0.7;
@@ -20,22 +23,22 @@ pub(crate) struct Settings {
     #[arg(long)]
     pub(crate) recipe: Option<Recipe>,
     /// Passes over the training set [default: the recipe's; fast on drawn cells: 12]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = flags::count::<u64>, allow_negative_numbers = true)]
     pub(crate) epochs: Option<u64>,
     /// Cells a step [default: the recipe's]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = flags::count::<usize>, allow_negative_numbers = true)]
     pub(crate) batch_size: Option<usize>,
     /// Learning rate: the first, or the peak of a one-cycle [default: the recipe's]
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = flags::above_0, allow_negative_numbers = true)]
     pub(crate) lr: Option<f64>,
     /// Seed of the split, the starting weights, the order and the augmentation [default: 0]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = flags::seed, allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,
     /// Where tensors live: auto, cpu, cuda or cuda:I; asking for cuda where there is none is an error [default: auto]
     #[arg(long, value_name = "DEVICE")]
     pub(crate) device: Option<DeviceChoice>,
     /// CPU threads [default: one a core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = flags::count::<NonZeroUsize>, allow_negative_numbers = true)]
     pub(crate) threads: Option<NonZeroUsize>,
     /// Settings to start from: any run's config.json; the other flags win over it
     #[arg(long, value_name = "FILE")]
@@ -48,16 +51,17 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "RUN_DIR")]
     pub(crate) teacher: Option<PathBuf>,
     /// Share of the teacher's words in what is learned [default: 0.7]
-    #[arg(long, value_name = "SHARE", requires = "teacher")]
+    #[arg(long, value_name = "SHARE", requires = "teacher", value_parser = flags::fraction, allow_negative_numbers = true)]
     pub(crate) teacher_weight: Option<f64>,
     /// The positive class, the one that sensitivity is about [default: Parasitized]
     #[arg(long, value_name = "NAME")]
     pub(crate) positive: Option<String>,
     /// Call a cell positive from the probability on that gives this sensitivity, a fraction, on the validation set
-    #[arg(long, value_name = "SHARE", conflicts_with = "target_specificity")]
+    #[arg(long, value_name = "SHARE", conflicts_with = "target_specificity", value_parser = flags::fraction,
+        allow_negative_numbers = true)]
     pub(crate) target_sensitivity: Option<f64>,
     /// As --target-sensitivity, but for this specificity [default: 0.972]
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", value_parser = flags::fraction, allow_negative_numbers = true)]
     pub(crate) target_specificity: Option<f64>,
     /// Leave the cells in the column `path` of this CSV out of the training set: label_audit.csv of a cross-validation, say
     #[arg(long, value_name = "FILE.csv")]
@@ -75,7 +79,7 @@ impl Settings {
     /// that to the file or, without one, to what the folder looks like.
     pub(crate) fn experiment(&self, protocol: Option<Protocol>) -> Result<ExperimentConfig> {
         let mut config = match &self.config {
-            Some(file) => ExperimentConfig::read(file)?,
+            Some(file) => ExperimentConfig::read(file).map_err(|error| anyhow!("--config: {error}"))?,
             None => ExperimentConfig::new(self.recipe.unwrap_or(Recipe::Fast), Protocol::Random, 0),
         };
         if let (Some(recipe), Some(_)) = (self.recipe, &self.config) {

@@ -36,7 +36,7 @@ fn run(args: &mut Args) -> Result<ExitCode> {
     let console = Console::new(args.progress);
     if let Some(path) = &args.plot {
         check_figure_path(path)?;
-        support::check_folder_of(path)?;
+        support::check_file(path)?;
     }
     stop_on_signal()?;
     let command = command();
@@ -101,7 +101,7 @@ fn download(args: &Args, console: &Console) -> Result<Option<PathBuf>> {
     if !args.url.is_empty() {
         config.urls.clone_from(&args.url);
     }
-    let folder = dataset::download(&config, ".".as_ref(), &mut |progress| console.download(progress))?;
+    let folder = dataset::download(&config, ".".as_ref(), &STOP, &mut |progress| console.download(progress))?;
     Ok(Some(folder))
 }
 

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::index::{Index, Sample};
-use crate::names::Subset;
+use crate::names::{Subset, is_set_aside};
 use crate::split::Split;
 use crate::walk::files_below;
 
@@ -71,12 +71,13 @@ struct Placement {
 /// before everything has been checked.
 ///
 /// # Errors
-/// Where `out` is the data folder or lies in it; where the trees hold an image that is no part of this split, or other
+/// Where `out` is the data folder or lies in it, or holds other folders than a tree's ([`Error::NotOnlyATree`]); where the trees hold an image that is no part of this split, or other
 /// contents under one of its names ([`Error::TreeConflicts`], with all of them); where two samples would get the same
 /// name; what [`Split::check`] refuses; where a file cannot be read, written or linked.
 pub fn build_tree(index: &Index, split: &Split, out: &Path, link: Link) -> Result<BuildReport> {
     split.check(index)?;
     refuse_inside(&index.root, out)?;
+    refuse_other_folders(out)?;
     let mut plan = plan(index, split, out)?;
     let standing = standing(index, &plan, out)?;
     plan.retain(|place| !standing.contains(&place.target));
@@ -105,6 +106,25 @@ fn refuse_inside(root: &Path, out: &Path) -> Result<()> {
         return Err(Error::InsideData { out: out.to_path_buf(), root });
     }
     Ok(())
+}
+
+/// What is read as a tree later has to hold the three folders of one and no others.
+fn refuse_other_folders(out: &Path) -> Result<()> {
+    if !out.exists() {
+        return Ok(());
+    }
+    let list = |error| Error::io("list", out)(error);
+    let mut found = Vec::new();
+    for entry in fs::read_dir(out).map_err(list)? {
+        let entry = entry.map_err(list)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_side = Subset::ALL.iter().any(|subset| subset.folder() == name);
+        if entry.path().is_dir() && !is_side && !is_set_aside(&name) {
+            found.push(name);
+        }
+    }
+    found.sort();
+    if found.is_empty() { Ok(()) } else { Err(Error::NotOnlyATree { out: out.to_path_buf(), found }) }
 }
 
 fn plan(index: &Index, split: &Split, out: &Path) -> Result<Vec<Placement>> {

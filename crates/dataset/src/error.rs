@@ -100,6 +100,14 @@ pub enum Error {
         /// The folders in it.
         found: Vec<String>,
     },
+    /// A folder for a split tree that holds other folders, too.
+    #[error("`{}` holds {} besides training, validation and testing; give a new or an empty folder", out.display(), listing(found))]
+    NotOnlyATree {
+        /// The folder.
+        out: PathBuf,
+        /// The other folders in it.
+        found: Vec<String>,
+    },
     /// One tree of a split has other classes than the training tree.
     #[error("`{}` holds the classes {}; expected those of the training tree, {}", path.display(), listing(found), listing(expected))]
     ClassesDiffer {
@@ -158,7 +166,7 @@ pub enum Error {
     },
     /// Fewer patients than sides or folds.
     #[error(
-        "found {found} patients; expected at least {needed}, since each side of a split needs its own; ask for fewer folds, or use the random split"
+        "found {found} patients; expected at least {needed}, since each side of a split, and each fold of a cross-validation, needs its own; use the random split, or fewer folds"
     )]
     TooFewPatients {
         /// Number of patients found.
@@ -250,7 +258,7 @@ pub enum Error {
     #[error("`{}` {}", .0.path.display(), .0.reason)]
     BadImage(BadImage),
     /// Image files of a folder that cannot be used.
-    #[error("{} of the images in `{}` cannot be used: {}; mend or remove them, or skip corrupt images", bad.len(), root.display(), listing(&reasons(bad)))]
+    #[error("{} of the images in `{}` cannot be used: {}; mend or remove them, or leave them out (--skip-corrupt)", bad.len(), root.display(), listing(&reasons(bad)))]
     BadImages {
         /// The data folder.
         root: PathBuf,
@@ -334,6 +342,10 @@ pub enum Error {
         /// The part of the archive that is there.
         path: PathBuf,
     },
+    /// A download that was stopped on request.
+    #[cfg(feature = "download")]
+    #[error("the download was stopped; what has come in is kept, and the same command goes on with it")]
+    DownloadStopped,
     /// A folder with the name of the downloaded one, but other contents.
     #[cfg(feature = "download")]
     #[error("`{}` holds {found} images; expected {expected}; move the folder around it away to download it again", path.display())]

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Cursor, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -214,7 +215,7 @@ fn archive() {
     // `most_bytes` of one image, and room for what the downloader, its server and the archive's directory take.
     alone.fuzz("archive", &archives, 4 << 20, |bytes| {
         *file.lock().unwrap() = bytes.to_vec();
-        match download(&config, &out, &mut |_| {}) {
+        match download(&config, &out, &AtomicBool::new(false), &mut |_| {}) {
             Ok(cells) => {
                 assert_eq!(names(&cells), ["Parasitized", "Uninfected"]);
                 for class in ["Parasitized", "Uninfected"] {

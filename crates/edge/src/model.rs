@@ -39,7 +39,7 @@ impl Model {
     }
 
     fn decode(onnx: &[u8]) -> Result<Self, String> {
-        let mut file = onnx::Model::decode(onnx).map_err(|error| error.to_string())?;
+        let mut file = onnx::Model::decode(onnx).map_err(|_| "it is no ONNX file, or a damaged one")?;
         let about = file.metadata_props.iter().find(|property| property.key == KEY);
         let about = about.ok_or_else(|| format!("no `{KEY}` in its metadata"))?;
         let about: About = serde_json::from_str(&about.value)

@@ -62,10 +62,13 @@ impl Classifier {
     /// Reads the kept weights of the run in `run`.
     ///
     /// # Errors
-    /// [`Error::RunDir`] when the run has not come to weights yet; [`Error::Model`] when its file is damaged or not
+    /// [`Error::RunDir`] when the run has not come to weights yet; [`Error::Config`] and [`Error::Json`] when its settings cannot
+    /// be understood; [`Error::Model`] when its file is damaged or not
     /// one of ours; [`Error::Json`] when what the file says of itself cannot be understood.
     pub fn load(run: &Path, device: Device) -> Result<Self> {
         let run = RunDir::open(run)?;
+        // A layout of another version may mean something else.
+        run.config()?;
         let path = run.weights_path();
         if !path.is_file() {
             return Err(run
@@ -225,10 +228,17 @@ fn put(
 /// above the executable, or in the workspace that this was built in.
 ///
 /// # Errors
-/// [`Error::NoModel`] says where it was looked for.
+/// [`Error::NoModel`] says where it was looked for; [`Error::Config`] when `MALARIA_RUN` names no run directory.
 pub fn default_run() -> Result<PathBuf> {
     if let Some(run) = env::var_os("MALARIA_RUN").filter(|run| !run.is_empty()) {
-        return Ok(run.into());
+        return match RunDir::open(Path::new(&run)) {
+            Ok(run) => Ok(run.path().to_owned()),
+            Err(error) => Err(Error::Config {
+                field: "MALARIA_RUN",
+                expected: "a run directory in this environment variable".to_owned(),
+                found: error.to_string(),
+            }),
+        };
     }
     let executable = env::current_exe().unwrap_or_default();
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");

@@ -21,6 +21,9 @@ const DRAWN_EPOCHS: u64 = 12;
 const DRAWN_FULL_SIZE_FROM: u64 = 9;
 const DRAWN_RATE: f64 = 0.02;
 
+/// Threads beyond which no machine of today gains, and the system may not let libtorch start them.
+const MOST_THREADS: usize = 1024;
+
 /// Every setting of an experiment; `config.json` in a run directory, and what `--config` reads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -160,6 +163,9 @@ impl ExperimentConfig {
         if self.format_version != FORMAT_VERSION {
             return config("format_version", FORMAT_VERSION.to_string(), self.format_version.to_string());
         }
+        if let Some(threads) = self.threads.filter(|threads| threads.get() > MOST_THREADS) {
+            return config("threads", format!("1 to {MOST_THREADS}"), threads.to_string());
+        }
         self.split.check()?;
         self.model.check()?;
         self.train.check()?;
@@ -228,7 +234,8 @@ mod tests {
     #[test]
     fn settings_that_do_not_fit_each_other_are_refused_by_name() {
         type Break = fn(&mut ExperimentConfig);
-        let cases: [(&str, Break); 5] = [
+        let cases: [(&str, Break); 6] = [
+            ("threads", |config| config.threads = NonZeroUsize::new(100_000)),
             ("threshold", |config| config.threshold = Target::Sensitivity(95.0)),
             ("train.keep", |config| {
                 config.split.protocol = Protocol::All;

@@ -9,7 +9,7 @@ use malaria_dataset::{
 };
 use serde::Serialize;
 
-use crate::{Error, ExperimentConfig, Progress, Result, experiment::Listener, memory::check_room};
+use crate::{Error, Progress, Result, experiment::Listener, memory::check_room};
 
 /// Who is in one subset.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -73,12 +73,6 @@ pub(crate) fn drawn_cells(beside: &Path, listener: Listener<'_>) -> Result<PathB
         write_synthetic(&folder, &config, &|done| listener(Progress::Drawing { done, total: config.cells }))?;
     }
     Ok(folder)
-}
-
-/// Indexes and decodes the cells of `folder` as `config` says.
-pub(crate) fn decode(config: &ExperimentConfig, folder: &Path, listener: Listener<'_>) -> Result<Loaded> {
-    let corrupt = if config.skip_corrupt { CorruptPolicy::Skip } else { CorruptPolicy::Fail };
-    decode_index(Index::open(folder)?, config.image, corrupt, listener)
 }
 
 /// Decodes the cells of `index`.

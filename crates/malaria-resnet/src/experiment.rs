@@ -7,7 +7,7 @@ use std::{
     sync::atomic::AtomicBool,
 };
 
-use malaria_dataset::{Fold, Index, Loaded, Split, Subset, write_manifest};
+use malaria_dataset::{CorruptPolicy, Fold, Index, Loaded, Split, Subset, write_manifest};
 use malaria_model::ResNet;
 use malaria_report::{EpochPoint, history_plot};
 use malaria_train::{EpochRecord, Event, Outcome};
@@ -16,7 +16,7 @@ use tch::Device;
 
 use crate::{
     Classifier, DataSummary, Error, ExperimentConfig, Metrics, Result, RunDir, RunLock,
-    data::{decode, drawn_cells},
+    data::{decode_index, drawn_cells},
     files,
     report::epoch_point,
     session::Session,
@@ -79,6 +79,13 @@ pub enum Progress<'a> {
         /// Cells to see.
         total: usize,
     },
+    /// Pictures of which nothing is known are being classified.
+    Classifying {
+        /// Cells classified.
+        done: usize,
+        /// Cells to classify.
+        total: usize,
+    },
 }
 
 /// Hears what a run tells; called from several threads while pictures are read.
@@ -117,6 +124,7 @@ pub fn train(config: &ExperimentConfig, out: &Path, context: Context<'_>) -> Res
     RunDir::refuse_taken(out)?;
     // An absent device is to be known before pictures are read.
     config.device.resolve()?;
+    config.teacher.iter().try_for_each(|teacher| teacher.open(Device::Cpu).map(drop))?;
     let loaded = load_cells(config, out, context.listener)?;
     begin(config, out, &loaded, context)
 }
@@ -127,9 +135,10 @@ pub fn train(config: &ExperimentConfig, out: &Path, context: Context<'_>) -> Res
 /// As [`train`], and [`Error::Dataset`] when the data folder is not what it was.
 pub fn resume(run: &Path, context: Context<'_>) -> Result<RunSummary> {
     let run = RunDir::open(run)?;
-    let lock = run.lock()?;
     let config = run.config()?;
     config.device.resolve()?;
+    // What is refused up to here leaves no lock file behind.
+    let lock = run.lock()?;
     let loaded = load_cells(&config, run.path(), context.listener)?;
     go_on(config, run, lock, &loaded, context)
 }
@@ -151,10 +160,13 @@ pub(crate) fn begin(
     set_threads(&config);
     let mut split = malaria_dataset::split(&loaded.index, &config.split)?;
     if let Some(list) = &config.leave_out {
-        leave_out(&mut split, &loaded.index, list)?;
+        // They stay where a model is judged: a test set without its hard cases would flatter.
+        let named = named_cells(list, &loaded.index)?;
+        split.train.retain(|&i| !named.contains(&loaded.index.samples[i].path));
+        split.check(&loaded.index)?;
     }
-    let model = first_model(&config, loaded)?;
-    let positive = positive(&config, loaded)?;
+    let model = first_model(&config, &loaded.index)?;
+    let positive = positive(&config, &loaded.index)?;
     if let Some(teacher) = &config.teacher {
         teacher.load(loaded, &split, Device::Cpu)?;
     }
@@ -180,44 +192,53 @@ pub(crate) fn go_on(
     // The rows say who is on which side, the settings how that came about.
     let split = Split { config: config.split, ..manifest.resolve(&loaded.index, &loaded.fingerprints)? };
     split.check(&loaded.index)?;
-    let positive = positive(&config, loaded)?;
-    let model = first_model(&config, loaded)?;
+    let positive = positive(&config, &loaded.index)?;
+    let model = first_model(&config, &loaded.index)?;
     Session { config, run, loaded, split, positive, context }.run(model, true)
 }
 
-/// Takes the cells that the CSV `list` names out of the training set. They stay where a model is judged: a test set without
-/// its hard cases would flatter.
-fn leave_out(split: &mut Split, index: &Index, list: &Path) -> Result<()> {
+/// The cells of `index` that the CSV `list` names, by their paths.
+fn named_cells(list: &Path, index: &Index) -> Result<HashSet<String>> {
     #[derive(Deserialize)]
     struct Row {
         path: String,
     }
     let rows: Vec<Row> = files::read_csv(list, "a list of cells with a column `path`")?;
-    let named: HashSet<&str> = rows.iter().map(|row| row.path.as_str()).collect();
     let known: HashSet<&str> = index.samples.iter().map(|sample| sample.path.as_str()).collect();
-    if let Some(unknown) = rows.iter().find(|row| !known.contains(row.path.as_str())) {
-        return Err(Error::Config {
-            field: "leave_out",
-            expected: format!("paths of cells below {}", index.root.display()),
-            found: format!("`{}` in {}", unknown.path, list.display()),
-        });
-    }
-    split.train.retain(|&i| !named.contains(index.samples[i].path.as_str()));
-    Ok(split.check(index)?)
+    let wrong = match rows.iter().find(|row| !known.contains(row.path.as_str())) {
+        Some(unknown) => format!("`{}`", unknown.path),
+        None if rows.is_empty() => "none".to_owned(),
+        None => return Ok(rows.into_iter().map(|row| row.path).collect()),
+    };
+    Err(Error::Config {
+        field: "leave_out",
+        expected: format!("paths of cells below {}", index.root.display()),
+        found: format!("{wrong} in {}", list.display()),
+    })
 }
 
-/// Reads the cells that the settings name, or else the drawn cells beside the run directory `run`.
+/// Reads the cells that the settings name, or else the drawn cells beside the run directory `run`; but first looks at whatever
+/// settings can be told to be wrong without them.
 pub(crate) fn load_cells(config: &ExperimentConfig, run: &Path, listener: Listener<'_>) -> Result<Loaded> {
     let folder = match &config.data {
         Some(folder) => folder.clone(),
         None => drawn_cells(absolute(run).parent().unwrap_or(Path::new("")), listener)?,
     };
-    decode(config, &folder, listener)
+    let index = Index::open(&folder)?;
+    positive(config, &index)?;
+    if let Some(list) = &config.leave_out {
+        named_cells(list, &index)?;
+    }
+    if config.init.is_some() {
+        first_model(config, &index)?;
+    }
+    let corrupt = if config.skip_corrupt { CorruptPolicy::Skip } else { CorruptPolicy::Fail };
+    decode_index(index, config.image, corrupt, listener)
 }
 
 /// Index of the positive class among the folder's.
-fn positive(config: &ExperimentConfig, loaded: &Loaded) -> Result<usize> {
-    let classes = &loaded.index.classes;
+fn positive(config: &ExperimentConfig, index: &Index) -> Result<usize> {
+    let classes = &index.classes;
     classes.iter().position(|class| *class == config.positive).ok_or_else(|| Error::Config {
         field: "positive",
         expected: format!("one of the classes {classes:?}; name it by --positive"),
@@ -232,15 +253,15 @@ fn set_threads(config: &ExperimentConfig) {
 }
 
 /// The network that training starts from: that of `--init`, if it can learn this run's classes, or a new one.
-fn first_model(config: &ExperimentConfig, loaded: &Loaded) -> Result<ResNet> {
+fn first_model(config: &ExperimentConfig, index: &Index) -> Result<ResNet> {
     let device = config.device.resolve()?;
     let Some(init) = &config.init else {
         return Ok(ResNet::new(&config.model, config.train.seed, device)?);
     };
     let init = Classifier::load(init, device)?;
-    if init.classes != loaded.index.classes {
-        let (expected, found) = (init.classes, loaded.index.classes.clone());
-        return Err(Error::Classes { path: loaded.index.root.clone(), expected, found });
+    if init.classes != index.classes {
+        let (expected, found) = (init.classes, index.classes.clone());
+        return Err(Error::Classes { path: index.root.clone(), expected, found });
     }
     if *init.model.config() != config.model {
         let expected = format!("the network of --init, {:?}", init.model.config());

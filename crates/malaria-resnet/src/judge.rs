@@ -289,6 +289,6 @@ pub fn predict(
     };
     let (description, positive) = (classifier.description(), classifier.positive);
     malaria_edge::classify(&description, positive, paths, said, &mut |done, total| {
-        listener(Progress::Testing { done, total });
+        listener(Progress::Classifying { done, total });
     })
 }

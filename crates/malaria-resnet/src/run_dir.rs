@@ -52,7 +52,8 @@ impl RunDir {
     pub fn open(path: &Path) -> Result<Self> {
         let run = Self { path: path.to_owned() };
         if !path.is_dir() {
-            return Err(run.error("there is no such folder"));
+            let reason = if path.exists() { "it is not a folder" } else { "there is no such folder" };
+            return Err(run.error(reason));
         }
         if !run.config_path().is_file() {
             return Err(run.error("it holds no config.json, so it is not a run directory"));

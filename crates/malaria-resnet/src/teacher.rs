@@ -88,13 +88,25 @@ impl Teacher {
         Ok(targets)
     }
 
+    /// The model, whoever it is to teach.
+    ///
+    /// # Errors
+    /// Those of [`Classifier::load`], as those of this setting.
+    pub(crate) fn open(&self, device: Device) -> Result<Classifier> {
+        Classifier::load(&self.run, device).map_err(|error| Error::Config {
+            field: "teacher",
+            expected: "a finished run; for a cross-validation, the folder of another one, with fold-1 and so on in it".to_owned(),
+            found: error.to_string(),
+        })
+    }
+
     /// The model, if it may teach one that is to learn from these cells.
     ///
     /// # Errors
-    /// [`Error::Classes`] for a teacher of other classes; [`Error::Config`] for one that has learned from cells that the new
+    /// [`Error::Classes`] for a teacher of other classes; [`Error::Config`] for none, and for one that has learned from cells that the new
     /// model is chosen or judged by, whose figures would then be too good.
     pub(crate) fn load(&self, loaded: &Loaded, split: &Split, device: Device) -> Result<Classifier> {
-        let teacher = Classifier::load(&self.run, device)?;
+        let teacher = self.open(device)?;
         let index = &loaded.index;
         if teacher.classes != index.classes {
             let (expected, found) = (teacher.classes, index.classes.clone());

@@ -7,7 +7,7 @@ use ureq::http::header::{CONTENT_RANGE, ETAG, HeaderMap, HeaderName, IF_RANGE, L
 use ureq::http::{Response, Uri};
 
 use super::part::{Part, Source};
-use super::{DownloadConfig, DownloadProblem, DownloadProgress, Failure};
+use super::{Caller, DownloadConfig, DownloadProblem, DownloadProgress, Failure};
 
 /// Bytes read at once.
 const CHUNK: usize = 1 << 16;
@@ -41,18 +41,18 @@ pub(super) fn fetch(
     agent: &Agent,
     url: &str,
     part: &mut Part,
-    progress: &mut dyn FnMut(DownloadProgress),
+    caller: &mut Caller<'_>,
 ) -> Result<(), Failure> {
     let resume = resume_headers(config, url, part);
     let have = if resume.is_empty() { 0 } else { part.len() };
-    progress(DownloadProgress::Connecting { url: url.to_owned(), have });
+    caller.tell(DownloadProgress::Connecting { url: url.to_owned(), have })?;
     let mut request = agent.get(url);
     for (name, value) in resume {
         request = request.header(name, value);
     }
     let response = request.call().map_err(|error| problem(config, &error))?;
     match response.status().as_u16() {
-        200 => begin(config, url, response, part, progress),
+        200 => begin(config, url, response, part, caller),
         206 if have > 0 => {
             let total = match content_range(response.headers()) {
                 Some((Some(start), total)) if start == have => total,
@@ -60,7 +60,7 @@ pub(super) fn fetch(
             };
             check_total(config, total)?;
             part.go_on()?;
-            receive(config, response.into_body().into_reader(), total, part, progress)
+            receive(config, response.into_body().into_reader(), total, part, caller)
         }
         416 if have > 0 => match content_range(response.headers()) {
             // There is nothing behind what is there: it was the whole.
@@ -97,7 +97,7 @@ fn begin(
     url: &str,
     response: Response<ureq::Body>,
     part: &mut Part,
-    progress: &mut dyn FnMut(DownloadProgress),
+    caller: &mut Caller<'_>,
 ) -> Result<(), Failure> {
     let total = response.body().content_length();
     let validator = validator(response.headers());
@@ -110,7 +110,7 @@ fn begin(
     }
     check_total(config, total)?;
     part.begin(Source { url: url.to_owned(), validator, total })?;
-    receive(config, head.as_slice().chain(body), total, part, progress)
+    receive(config, head.as_slice().chain(body), total, part, caller)
 }
 
 fn check_total(config: &DownloadConfig, total: Option<u64>) -> Result<(), DownloadProblem> {
@@ -132,7 +132,7 @@ fn receive(
     mut body: impl Read,
     total: Option<u64>,
     part: &mut Part,
-    progress: &mut dyn FnMut(DownloadProgress),
+    caller: &mut Caller<'_>,
 ) -> Result<(), Failure> {
     let mut chunk = vec![0; CHUNK];
     loop {
@@ -140,7 +140,7 @@ fn receive(
             Ok(0) => return Ok(()),
             Ok(read) => {
                 part.append(&chunk[..read])?;
-                progress(DownloadProgress::Receiving { received: part.len(), total });
+                caller.tell(DownloadProgress::Receiving { received: part.len(), total })?;
                 // A server that tells no size could go on for ever.
                 if part.len() > config.most_bytes {
                     part.clear()?;

@@ -11,7 +11,9 @@ mod problem;
 mod unpack;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::new_folder::create_folder_whole;
@@ -25,6 +27,8 @@ use unpack::{check_complete, unpack};
 const FOLDER: &str = "cell_images";
 /// Longest wait between two attempts.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// How often a wait looks whether it is to be broken off.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// What a download is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +73,33 @@ pub enum DownloadProgress {
     },
 }
 
+/// Whoever asked for the download: hears how it goes, and may have it stopped.
+struct Caller<'a> {
+    stop: &'a AtomicBool,
+    progress: &'a mut dyn FnMut(DownloadProgress),
+}
+
+impl Caller<'_> {
+    fn tell(&mut self, event: DownloadProgress) -> Result<()> {
+        (self.progress)(event);
+        self.check()
+    }
+
+    /// Fails once the download is to be stopped.
+    fn check(&self) -> Result<()> {
+        if self.stop.load(Ordering::Relaxed) { Err(Error::DownloadStopped) } else { Ok(()) }
+    }
+
+    fn wait(&self, wait: Duration) -> Result<()> {
+        let start = Instant::now();
+        while let Some(left) = wait.checked_sub(start.elapsed()) {
+            self.check()?;
+            sleep(left.min(LOOK));
+        }
+        self.check()
+    }
+}
+
 /// Why an attempt came to nothing.
 enum Failure {
     /// For a reason on this side, such as a full disk: no other address would help.
@@ -95,16 +126,18 @@ impl From<DownloadProblem> for Failure {
 /// Where that folder is there and complete, this returns at once, without a look at the network. An interrupted
 /// download goes on where it stopped, if the server can. Transfers that break off are tried again; an address that
 /// gives something else than the archive is given up for the next one. Proxies are taken from the environment
-/// (`HTTPS_PROXY`, `NO_PROXY` and so on), except for this machine's own addresses. `progress` is told what happens.
+/// (`HTTPS_PROXY`, `NO_PROXY` and so on), except for this machine's own addresses. `progress` is told what happens; once `stop` is true, the
+/// download ends with the next bytes that come.
 ///
 /// # Errors
 /// What [`DownloadConfig::check`] refuses; [`Error::DownloadIncomplete`] where `cell_images` is there with another number of
 /// images than expected; [`Error::DownloadBusy`] where another process is at it; [`Error::DownloadFailed`], with a
-/// [`DownloadProblem`] for each address, where none gave the cells; where `out_dir` cannot be written to. In no case
+/// [`DownloadProblem`] for each address, where none gave the cells; [`Error::DownloadStopped`] after `stop`; where `out_dir` cannot be written to. In no case
 /// is there a `cell_images` that is not whole; what has come in so far stays for the next call.
 pub fn download(
     config: &DownloadConfig,
     out_dir: &Path,
+    stop: &AtomicBool,
     progress: &mut dyn FnMut(DownloadProgress),
 ) -> Result<PathBuf> {
     config.check()?;
@@ -121,9 +154,10 @@ pub fn download(
         check_complete(&target, config)?;
         return Ok(target);
     }
+    let mut caller = Caller { stop, progress };
     let mut failures = Vec::new();
     for url in &config.urls {
-        match from_url(config, url, &mut part, &target, progress) {
+        match from_url(config, url, &mut part, &target, &mut caller) {
             Ok(()) => {
                 part.remove()?;
                 return Ok(target);
@@ -133,7 +167,10 @@ pub fn download(
                 return Err(error);
             }
             Err(Failure::There { problem, .. }) => {
-                progress(DownloadProgress::GivingUp { url: url.clone(), problem: problem.to_string() });
+                (caller.progress)(DownloadProgress::GivingUp {
+                    url: url.clone(),
+                    problem: problem.to_string(),
+                });
                 failures.push((url.clone(), problem));
             }
         }
@@ -148,13 +185,13 @@ fn from_url(
     url: &str,
     part: &mut Part,
     target: &Path,
-    progress: &mut dyn FnMut(DownloadProgress),
+    caller: &mut Caller<'_>,
 ) -> Result<(), Failure> {
     let agent = agent(config, url);
     let mut retries = 0;
     let mut longest = part.len();
     loop {
-        let (problem, lasting) = match attempt(config, &agent, url, part, target, progress) {
+        let (problem, lasting) = match attempt(config, &agent, url, part, target, caller) {
             Err(Failure::There { problem, lasting }) => (problem, lasting),
             done => return done,
         };
@@ -167,8 +204,8 @@ fn from_url(
             return Err(Failure::There { problem, lasting });
         }
         let wait = config.first_wait.saturating_mul(1 << retries.min(16)).min(LONGEST_WAIT);
-        progress(DownloadProgress::Retrying { problem: problem.to_string(), wait });
-        std::thread::sleep(wait);
+        caller.tell(DownloadProgress::Retrying { problem: problem.to_string(), wait })?;
+        caller.wait(wait)?;
         retries += 1;
     }
 }
@@ -179,15 +216,15 @@ fn attempt(
     url: &str,
     part: &mut Part,
     target: &Path,
-    progress: &mut dyn FnMut(DownloadProgress),
+    caller: &mut Caller<'_>,
 ) -> Result<(), Failure> {
     if !part.is_whole(config.expected_bytes) {
-        fetch(config, agent, url, part, progress)?;
+        fetch(config, agent, url, part, caller)?;
     }
-    progress(DownloadProgress::Verifying);
+    caller.tell(DownloadProgress::Verifying)?;
     let checked = part
         .verify(config)
-        .and_then(|()| create_folder_whole(target, |folder| unpack(part.file(), config, folder, progress)));
+        .and_then(|()| create_folder_whole(target, |folder| unpack(part.file(), config, folder, caller)));
     match checked {
         Err(Failure::There { problem, lasting }) => {
             // Bytes from two requests may not belong together: then the address deserves a try in one go.

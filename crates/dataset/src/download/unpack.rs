@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-use super::{DownloadConfig, DownloadProblem, DownloadProgress, FOLDER, Failure};
+use super::{Caller, DownloadConfig, DownloadProblem, DownloadProgress, FOLDER, Failure};
 use crate::error::{Error, Result};
 use crate::names::{is_image, is_set_aside};
 use crate::new_folder::create_folder;
@@ -35,7 +35,7 @@ pub(super) fn unpack(
     archive: &File,
     config: &DownloadConfig,
     folder: &Path,
-    progress: &mut dyn FnMut(DownloadProgress),
+    caller: &mut Caller<'_>,
 ) -> Result<(), Failure> {
     let mut archive = ZipArchive::new(BufReader::new(archive)).map_err(damaged("its directory"))?;
     if archive.len() > config.most_entries {
@@ -70,7 +70,7 @@ pub(super) fn unpack(
         }
         let path = folder.join(image.class).join(&image.file_name);
         fs::write(&path, &bytes).map_err(Error::io("write", &path))?;
-        progress(DownloadProgress::Unpacking { done: done + 1, total: images.len() });
+        caller.tell(DownloadProgress::Unpacking { done: done + 1, total: images.len() })?;
     }
     // All together at the end: by then most are on the disk already.
     images.par_iter().try_for_each(|image| {

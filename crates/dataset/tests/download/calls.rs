@@ -1,12 +1,13 @@
 //! Calls beside and after one another, and calls that lead nowhere.
 
 use std::fs;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use malaria_dataset::{DownloadConfig, DownloadProgress, Error, Index, download};
 
 use crate::server::{Answer, Server};
-use crate::support::{Out, archive, config};
+use crate::support::{GO_ON, Out, PART, archive, config};
 
 #[test]
 fn a_folder_with_other_contents_is_not_taken_for_a_download_and_not_touched() {
@@ -34,7 +35,7 @@ fn two_downloads_to_one_folder_do_not_mix() {
     let out = Out::new();
     let config = config(&[&server], &archive);
     let mut second = None;
-    download(&config, out.path(), &mut |event| {
+    download(&config, out.path(), &GO_ON, &mut |event| {
         if event == DownloadProgress::Verifying {
             second = Some(out.download(&config));
         }
@@ -45,17 +46,45 @@ fn two_downloads_to_one_folder_do_not_mix() {
 }
 
 #[test]
+fn a_stop_while_waiting_or_receiving_is_heard_and_keeps_what_came() {
+    let archive = archive();
+    let patient = |server: &Server| DownloadConfig {
+        first_wait: Duration::from_secs(60),
+        ..config(&[server], &archive)
+    };
+    let out = Out::new();
+    let stopped_at = |config: &DownloadConfig, heard: fn(&DownloadProgress) -> bool| {
+        let (stop, start) = (AtomicBool::new(false), Instant::now());
+        let stopped = download(config, out.path(), &stop, &mut |event| {
+            stop.fetch_or(heard(&event), Ordering::Relaxed);
+        });
+        assert!(matches!(stopped, Err(Error::DownloadStopped)), "{stopped:?}");
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    };
+
+    let down = Server::start(&archive, &[Answer::Other(503, "later")]);
+    stopped_at(&patient(&down), |event| matches!(event, DownloadProgress::Retrying { .. }));
+    out.assert_empty();
+
+    let slow = Server::start(&archive, &[Answer::CutAfter(1000)]);
+    stopped_at(&patient(&slow), |event| matches!(event, DownloadProgress::Receiving { .. }));
+    assert!(fs::metadata(out.path().join(PART)).unwrap().len() > 0);
+    let good = Server::start(&archive, &[Answer::Good]);
+    out.download(&config(&[&good], &archive)).unwrap();
+    out.assert_done();
+}
+
+#[test]
 fn a_stop_while_unpacking_leaves_nothing_that_looks_finished() {
     let archive = archive();
     let server = Server::start(&archive, &[Answer::Good]);
     let out = Out::new();
     let config = config(&[&server], &archive);
-    let stopped = std::panic::catch_unwind(|| {
-        download(&config, out.path(), &mut |event| {
-            assert_ne!(event, DownloadProgress::Unpacking { done: 3, total: 6 }, "stopped half-way");
-        })
+    let stop = AtomicBool::new(false);
+    let stopped = download(&config, out.path(), &stop, &mut |event| {
+        stop.store(event == DownloadProgress::Unpacking { done: 3, total: 6 }, Ordering::Relaxed);
     });
-    assert!(stopped.is_err());
+    assert!(matches!(stopped, Err(Error::DownloadStopped)), "{stopped:?}");
     out.assert_part(&archive, archive.len());
     out.download(&config).unwrap();
     out.assert_done();

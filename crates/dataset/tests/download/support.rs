@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use malaria_dataset::{DownloadConfig, DownloadProblem, Error, Index, Result, download};
@@ -12,6 +13,9 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use crate::server::Server;
+
+/// Nobody stops this download.
+pub(crate) static GO_ON: AtomicBool = AtomicBool::new(false);
 
 pub(crate) const PART: &str = "cell_images.zip.part";
 pub(crate) const NOTE: &str = "cell_images.zip.part.source";
@@ -90,7 +94,7 @@ impl Out {
     }
 
     pub(crate) fn download(&self, config: &DownloadConfig) -> Result<PathBuf> {
-        download(config, self.path(), &mut |_| {})
+        download(config, self.path(), &GO_ON, &mut |_| {})
     }
 
     pub(crate) fn names(&self) -> Vec<String> {

@@ -7,7 +7,7 @@ use malaria_dataset::{DownloadConfig, DownloadProblem, DownloadProgress, Error, 
 use zip::CompressionMethod;
 
 use crate::server::{Answer, Server, TAG};
-use crate::support::{NOTE, Out, PART, archive, config, entries, problem, sha256, trusting, zip_of};
+use crate::support::{GO_ON, NOTE, Out, PART, archive, config, entries, problem, sha256, trusting, zip_of};
 
 #[test]
 fn a_good_server_gives_the_cells_and_is_asked_once() {
@@ -16,7 +16,8 @@ fn a_good_server_gives_the_cells_and_is_asked_once() {
     let out = Out::new();
     let mut events = Vec::new();
     let deep = out.path().join("deep/er");
-    let path = download(&config(&[&server], &archive), &deep, &mut |event| events.push(event)).unwrap();
+    let path =
+        download(&config(&[&server], &archive), &deep, &GO_ON, &mut |event| events.push(event)).unwrap();
     assert_eq!(path, deep.join("cell_images"));
     let total = Some(archive.len() as u64);
     assert_eq!(events.first(), Some(&DownloadProgress::Connecting { url: server.url.clone(), have: 0 }));
@@ -27,7 +28,7 @@ fn a_good_server_gives_the_cells_and_is_asked_once() {
     // What is there is not asked for again, not even where nothing could be had.
     let gone =
         DownloadConfig { urls: vec!["http://127.0.0.1:9/".to_owned()], ..config(&[&server], &archive) };
-    assert_eq!(download(&gone, &deep, &mut |event| panic!("{event:?}")).unwrap(), path);
+    assert_eq!(download(&gone, &deep, &GO_ON, &mut |event| panic!("{event:?}")).unwrap(), path);
     assert_eq!(server.starts(), [0]);
 
     let out = Out::new();

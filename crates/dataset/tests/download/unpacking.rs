@@ -8,14 +8,14 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use crate::server::{Answer, Server};
-use crate::support::{Out, archive, entries, image, problem, trusting, zip_of};
+use crate::support::{GO_ON, Out, archive, entries, image, problem, trusting, zip_of};
 
 /// The end of a download of a bad archive of which nothing is known: what was wrong. Nothing may be left.
 fn refused(archive: &[u8], config: impl FnOnce(DownloadConfig) -> DownloadConfig) -> DownloadProblem {
     let (server, out) = (Server::start(archive, &[Answer::Good]), Out::new());
     let inner = out.path().join("inner");
     fs::create_dir(&inner).unwrap();
-    let found = problem(download(&config(trusting(&[&server])), &inner, &mut |_| {}));
+    let found = problem(download(&config(trusting(&[&server])), &inner, &GO_ON, &mut |_| {}));
     assert_eq!(fs::read_dir(&inner).unwrap().count(), 0, "nothing is left");
     assert_eq!(out.names(), ["inner"], "and nothing lies outside");
     found

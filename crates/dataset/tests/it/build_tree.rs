@@ -159,13 +159,18 @@ fn the_data_folder_is_no_place_for_the_tree() {
         assert!(matches!(refused, Err(Error::InsideData { .. })));
     }
     assert_eq!(data.open(), index);
-    // Beside the data, as in the tutorial, is well.
+    // Nor is the folder around it, which could not be read as a tree afterwards; one beside it, as in the tutorial, is well.
     let (around, inner) = (Folder::new(), "cell_images");
     for i in 0..20 {
         around.write(&format!("{inner}/{}/{i}.png", ["a", "b"][i % 2]), &[i as u8]);
     }
     let index = Index::open(&around.join(inner)).unwrap();
-    build_tree(&index, &made(&index, 1), around.path(), Link::Copy).unwrap();
+    let split = made(&index, 1);
+    match build_tree(&index, &split, around.path(), Link::Copy).unwrap_err() {
+        Error::NotOnlyATree { found, .. } => assert_eq!(found, [inner]),
+        error => panic!("{error}"),
+    }
+    build_tree(&index, &split, &around.join("malaria"), Link::Copy).unwrap();
 }
 
 #[test]

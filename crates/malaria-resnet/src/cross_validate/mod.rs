@@ -95,6 +95,9 @@ pub fn cross_validate(
     let mut summary = CrossSummary::default();
     if runs.iter().any(|run| !run.is_finished()) {
         config.device.resolve()?;
+        for run in runs.iter().filter(|run| !run.is_finished()) {
+            run.config.teacher.iter().try_for_each(|teacher| teacher.open(Device::Cpu).map(drop))?;
+        }
         // All runs lie in `out`, so that drawn cells are the same for all.
         let loaded = load_cells(config, &fold_dir(out, 1), context.listener)?;
         refuse_seen(config, &loaded)?;

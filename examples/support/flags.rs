@@ -1,0 +1,37 @@
+//! What flags accept, in words of what was expected.
+
+use std::{num::NonZeroU64, str::FromStr};
+
+/// A fraction from 0 to 1.
+pub(crate) fn fraction(text: &str) -> Result<f64, String> {
+    let meant = match text.trim_end_matches('%').trim().parse::<f64>() {
+        Ok(percent) if percent > 1.0 && percent <= 100.0 => format!("; did you mean {}?", percent / 100.0),
+        _ => String::new(),
+    };
+    number(text, |share| (0.0..=1.0).contains(share), &format!("a fraction from 0 to 1, such as 0.95{meant}"))
+}
+
+/// A finite number above 0.
+pub(crate) fn above_0(text: &str) -> Result<f64, String> {
+    number(text, |value: &f64| *value > 0.0 && value.is_finite(), "a number above 0")
+}
+
+/// A whole number from 1 on.
+pub(crate) fn count<T: FromStr>(text: &str) -> Result<T, String> {
+    let is_count = text.parse::<NonZeroU64>().is_ok();
+    number(text, |_| is_count, "a whole number from 1 on")
+}
+
+/// A number of folds.
+pub(crate) fn folds(text: &str) -> Result<usize, String> {
+    number(text, |folds| *folds >= 2, "a whole number from 2 on")
+}
+
+/// A seed.
+pub(crate) fn seed(text: &str) -> Result<u64, String> {
+    number(text, |_| true, &format!("a whole number from 0 to {}", u64::MAX))
+}
+
+fn number<T: FromStr>(text: &str, good: impl Fn(&T) -> bool, expected: &str) -> Result<T, String> {
+    text.parse().ok().filter(good).ok_or_else(|| format!("expected {expected}"))
+}
