@@ -119,7 +119,7 @@ impl Report<'_> {
         }
         sections.push(self.mistakes());
         if !self.augmentation.is_empty() {
-            let words = "Some training cells (left), and what augmentation made of them in the first epochs.";
+            let words = "In each frame a training cell as it is, first, and what augmentation made of it in the first epochs.";
             sections.push(Section {
                 id: "augmentation",
                 heading: "Augmentation".to_owned(),
@@ -190,10 +190,16 @@ impl Report<'_> {
         let words = match self.mistakes.len() {
             0 if total == 0 => "Every cell was called right.".to_owned(),
             0 => format!("{total} cells were called wrong; their pictures are not at hand."),
-            shown => format!(
-                "{total} cells were called wrong. These are the {shown} that the model was most sure of; in vermilion what spoke \
-                 for its call rather than the others (class activation map, as Grad-CAM). Labels may be wrong, too."
-            ),
+            shown => {
+                let which = match shown as u64 == total {
+                    true => "Here they are, those first that the model was most sure of".to_owned(),
+                    false => format!("These are the {shown} that the model was most sure of"),
+                };
+                format!(
+                    "{total} cells were called wrong. {which}; in vermilion what spoke for its call rather than the others \
+                     (class activation map, as Grad-CAM). Labels may be wrong, too."
+                )
+            }
         };
         let mut blocks = vec![Block::Text(words)];
         if !self.mistakes.is_empty() {
