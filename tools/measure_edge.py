@@ -3,6 +3,7 @@
     pip install numpy==2.4.6 onnxruntime==1.32.0
     cargo build --release -p malaria-edge
     python tools/measure_edge.py cell_images RUN_DIR REFERENCE.onnx MODEL.onnx... [--json FILE]
+    python tools/measure_edge.py --speeds-only REFERENCE.onnx MODEL.onnx... [--json FILE]
 
 Accuracy, sensitivity and specificity are those of the test cells of RUN_DIR, whose training set no model may have seen cells of;
 cells called otherwise are counted against REFERENCE. Speeds are medians of rounds in which every model has its turn, two threads
@@ -77,58 +78,24 @@ def session(model):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("data", type=Path)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("models", nargs="+", help="the first is the one that others are compared with")
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="the cells, the run, and models: the first of them is what others are compared with")
+    parser.add_argument("--speeds-only", action="store_true", help="PATHs are models alone; no cell is called")
     parser.add_argument("--binary", default="target/release/malaria-edge")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    with open(args.run / "split.csv", newline="") as file:
-        cells = [args.data / row["path"] for row in csv.DictReader(file) if row["subset"] == "test"]
-
-    found = {model: {"model": Path(model).name, "bytes": Path(model).stat().st_size} for model in args.models}
-    with tempfile.TemporaryDirectory() as all_cells, tempfile.TemporaryDirectory() as some:
-        linked(cells, all_cells)
-        linked(cells[:: max(1, len(cells) // FOLDER)][:FOLDER], some)
-        reference = None
-        for model, figures in found.items():
-            output, _ = run(args.binary, "classify", model, all_cells, "--json")
-            said = json.loads(output)["cells"]
-            truth = np.array([Path(cell["path"]).parent.name for cell in said])
-            called = np.array([cell["class"] for cell in said])
-            reference = called if reference is None else reference
-            positive = json.loads(run(args.binary, "info", model)[0])["description"]["positive"]
-            infected = truth == positive
-            figures["n_test"] = len(said)
-            figures["accuracy"] = float((called == truth).mean())
-            figures["sensitivity"] = float((called[infected] == positive).mean())
-            figures["specificity"] = float((called[~infected] != positive).mean())
-            figures["called_otherwise"] = int((called != reference).sum())
-            starts = [run(args.binary, "classify", model, str(cells[0]))[1] for _ in range(5)]
-            figures["cpu_seconds_to_first_answer"] = round(statistics.median(starts), 3)
-            figures["peak_bytes_on_1000_cells"] = peak_memory(args.binary, "classify", model, some, "--csv")
-
-    sessions = {model: session(model) for model in args.models}
-    speeds = {model: {"edge": [], "onnxruntime": []} for model in args.models}
-    for _ in range(args.rounds):
-        for model in args.models:
-            speeds[model]["edge"].append(by_edge(args.binary, model))
-            speeds[model]["onnxruntime"].append(by_onnxruntime(sessions[model]))
-    for model, figures in found.items():
-        for runtime, values in speeds[model].items():
-            figures[f"{runtime}_cells_per_second"] = round(statistics.median(values), 1)
-    base = found[args.models[0]]
-    for figures in found.values():
-        edge = figures["edge_cells_per_second"]
-        figures["edge_to_reference_in_edge"] = round(edge / base["edge_cells_per_second"], 2)
-        figures["edge_to_reference_in_onnxruntime"] = round(edge / base["onnxruntime_cells_per_second"], 2)
+    models = args.paths if args.speeds_only else args.paths[2:]
+    found = {model: {"model": Path(model).name, "bytes": Path(model).stat().st_size} for model in models}
+    if not args.speeds_only:
+        judge(args.binary, Path(args.paths[0]), Path(args.paths[1]), found)
+    measure(args.binary, args.rounds, found)
     for figures in found.values():
         print("\n".join(f"{name:<36} {value}" for name, value in figures.items()), end="\n\n")
     if args.json:
-        models = " ".join(Path(model).name for model in args.models)
+        words = ["--speeds-only"] if args.speeds_only else args.paths[:2]
+        words += [Path(model).name for model in models] + ["--rounds", str(args.rounds)]
         report = {
-            "command": f"python tools/measure_edge.py {args.data} {args.run} {models}",
+            "command": "python tools/measure_edge.py " + " ".join(words),
             "binary_bytes": Path(args.binary).stat().st_size,
             "threads": THREADS,
             "batch": BATCH,
@@ -136,6 +103,50 @@ def main():
             "models": list(found.values()),
         }
         args.json.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def judge(binary, data, run_dir, found):
+    """What each model says of the test cells of a run, and what the program takes for it."""
+    with open(run_dir / "split.csv", newline="") as file:
+        cells = [data / row["path"] for row in csv.DictReader(file) if row["subset"] == "test"]
+    with tempfile.TemporaryDirectory() as all_cells, tempfile.TemporaryDirectory() as some:
+        linked(cells, all_cells)
+        linked(cells[:: max(1, len(cells) // FOLDER)][:FOLDER], some)
+        reference = None
+        for model, figures in found.items():
+            output, _ = run(binary, "classify", model, all_cells, "--json")
+            said = json.loads(output)["cells"]
+            truth = np.array([Path(cell["path"]).parent.name for cell in said])
+            called = np.array([cell["class"] for cell in said])
+            reference = called if reference is None else reference
+            positive = json.loads(run(binary, "info", model)[0])["description"]["positive"]
+            infected = truth == positive
+            figures["n_test"] = len(said)
+            figures["accuracy"] = float((called == truth).mean())
+            figures["sensitivity"] = float((called[infected] == positive).mean())
+            figures["specificity"] = float((called[~infected] != positive).mean())
+            figures["called_otherwise"] = int((called != reference).sum())
+            starts = [run(binary, "classify", model, str(cells[0]))[1] for _ in range(5)]
+            figures["cpu_seconds_to_first_answer"] = round(statistics.median(starts), 3)
+            figures["peak_bytes_on_1000_cells"] = peak_memory(binary, "classify", model, some, "--csv")
+
+
+def measure(binary, rounds, found):
+    """Adds the speed of each model to `found`."""
+    sessions = {model: session(model) for model in found}
+    speeds = {model: {"edge": [], "onnxruntime": []} for model in found}
+    for _ in range(rounds):
+        for model in found:
+            speeds[model]["edge"].append(by_edge(binary, model))
+            speeds[model]["onnxruntime"].append(by_onnxruntime(sessions[model]))
+    for model, figures in found.items():
+        for runtime, values in speeds[model].items():
+            figures[f"{runtime}_cells_per_second"] = round(statistics.median(values), 1)
+    base = found[next(iter(found))]
+    for figures in found.values():
+        edge = figures["edge_cells_per_second"]
+        figures["edge_to_reference_in_edge"] = round(edge / base["edge_cells_per_second"], 2)
+        figures["edge_to_reference_in_onnxruntime"] = round(edge / base["onnxruntime_cells_per_second"], 2)
 
 
 if __name__ == "__main__":
