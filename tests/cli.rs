@@ -310,6 +310,36 @@ fn errors_say_what_to_do() {
     refuse(train().args(["--data", "nowhere"]), &["nowhere"]);
     refuse(train().args(["--data", "cells", "--config", "missing.json"]), &["--config", "missing.json"]);
     refuse(train().args(["--resume", "cells"]), &["cells", "not a run directory"]);
+    // Its own settings hold, so that none may be given.
+    let settings = [
+        "--data",
+        "--out",
+        "--recipe",
+        "--split",
+        "--config",
+        "--init",
+        "--teacher",
+        "--positive",
+        "--leave-out",
+    ];
+    let numbers = [
+        "--epochs",
+        "--batch-size",
+        "--lr",
+        "--seed",
+        "--threads",
+        "--target-sensitivity",
+        "--target-specificity",
+    ];
+    for (flag, value) in
+        settings.map(|flag| (flag, "random")).into_iter().chain(numbers.map(|flag| (flag, "1")))
+    {
+        let value = if flag == "--recipe" { "fast" } else { value };
+        refuse(train().args(["--resume", "cells", flag, value]), &["--resume", flag, "cannot be used with"]);
+    }
+    for flag in ["--calibrate", "--skip-corrupt", "--download"] {
+        refuse(train().args(["--resume", "cells", flag]), &["--resume", flag, "cannot be used with"]);
+    }
     refuse(train().args(["--data", "cells", "--recipe", "slow"]), &["slow", "fast, tutorial, best or field"]);
     refuse(train().args(["--data", "cells", "--device", "cuda:99"]), &["cuda"]);
     let flags: [(&str, &str, &str); 10] = [
