@@ -39,7 +39,7 @@ fn a_teacher_is_believed_as_far_as_it_is_asked_for() {
     let said = fail(bench.train("orphan").args(["--teacher", "nobody"]));
     assert!(said.contains("nobody") && !bench.path("orphan").exists(), "{said}");
     let said = fail(bench.train("loud").args(["--teacher", "teacher", "--teacher-weight", "70"]));
-    assert!(said.contains("teacher.weight") && !bench.path("loud").exists(), "{said}");
+    assert!(said.contains("--teacher-weight") && !bench.path("loud").exists(), "{said}");
 }
 
 #[test]

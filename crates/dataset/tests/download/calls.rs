@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use malaria_dataset::{DownloadConfig, DownloadProgress, Error, Index, download};
@@ -53,21 +54,28 @@ fn a_stop_while_waiting_or_receiving_is_heard_and_keeps_what_came() {
         ..config(&[server], &archive)
     };
     let out = Out::new();
-    let stopped_at = |config: &DownloadConfig, heard: fn(&DownloadProgress) -> bool| {
-        let (stop, start) = (AtomicBool::new(false), Instant::now());
-        let stopped = download(config, out.path(), &stop, &mut |event| {
-            stop.fetch_or(heard(&event), Ordering::Relaxed);
+    let down = Server::start(&archive, &[Answer::Other(503, "later")]);
+    let (stop, start) = (AtomicBool::new(false), Instant::now());
+    thread::scope(|scope| {
+        let stopped = download(&patient(&down), out.path(), &stop, &mut |event| {
+            if matches!(event, DownloadProgress::Retrying { .. }) {
+                scope.spawn(|| {
+                    thread::sleep(Duration::from_millis(200));
+                    stop.store(true, Ordering::Relaxed);
+                });
+            }
         });
         assert!(matches!(stopped, Err(Error::DownloadStopped)), "{stopped:?}");
-        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
-    };
-
-    let down = Server::start(&archive, &[Answer::Other(503, "later")]);
-    stopped_at(&patient(&down), |event| matches!(event, DownloadProgress::Retrying { .. }));
+    });
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     out.assert_empty();
 
     let slow = Server::start(&archive, &[Answer::CutAfter(1000)]);
-    stopped_at(&patient(&slow), |event| matches!(event, DownloadProgress::Receiving { .. }));
+    let stop = AtomicBool::new(false);
+    let stopped = download(&patient(&slow), out.path(), &stop, &mut |event| {
+        stop.fetch_or(matches!(event, DownloadProgress::Receiving { .. }), Ordering::Relaxed);
+    });
+    assert!(matches!(stopped, Err(Error::DownloadStopped)), "{stopped:?}");
     assert!(fs::metadata(out.path().join(PART)).unwrap().len() > 0);
     let good = Server::start(&archive, &[Answer::Good]);
     out.download(&config(&[&good], &archive)).unwrap();
