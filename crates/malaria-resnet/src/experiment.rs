@@ -139,7 +139,9 @@ pub fn resume(run: &Path, context: Context<'_>) -> Result<RunSummary> {
     config.device.resolve()?;
     // What is refused up to here leaves no lock file behind.
     let lock = run.lock()?;
-    let loaded = load_cells(&config, run.path(), context.listener)?;
+    // split.csv says who was left out: the list need not be there any more.
+    let reading = ExperimentConfig { leave_out: None, ..config.clone() };
+    let loaded = load_cells(&reading, run.path(), context.listener)?;
     go_on(config, run, lock, &loaded, context)
 }
 
