@@ -78,13 +78,16 @@ def session(model):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="the cells, the run, and models: the first of them is what others are compared with")
+    help = "the cells, the run, and models: the first of them is what others are compared with"
+    parser.add_argument("paths", nargs="+", metavar="PATH", help=help)
     parser.add_argument("--speeds-only", action="store_true", help="PATHs are models alone; no cell is called")
     parser.add_argument("--binary", default="target/release/malaria-edge")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     models = args.paths if args.speeds_only else args.paths[2:]
+    if not models:
+        parser.error("expected the cells, the run and at least one model; found no model")
     found = {model: {"model": Path(model).name, "bytes": Path(model).stat().st_size} for model in models}
     if not args.speeds_only:
         judge(args.binary, Path(args.paths[0]), Path(args.paths[1]), found)

@@ -46,8 +46,14 @@ fn run(args: &mut Args) -> Result<ExitCode> {
     let summary = match &args.resume {
         Some(run) => resume(run, context).map_err(|error| going_on(error, run))?,
         None => {
-            if let Some(folder) = download(args, &console)? {
-                args.settings.data = Some(folder);
+            match download(args, &console) {
+                Ok(Some(folder)) => args.settings.data = Some(folder),
+                Ok(None) => {}
+                Err(stopped @ dataset::Error::DownloadStopped) => {
+                    console.say(&stopped.to_string());
+                    return Ok(ExitCode::from(130));
+                }
+                Err(error) => return Err(error.into()),
             }
             let config = args.settings.experiment(args.split)?;
             if config.data.is_none() {
@@ -93,7 +99,7 @@ fn going_on(error: Error, run: &Path) -> anyhow::Error {
 }
 
 /// Fetches NLM's data set where that is asked for, and gives its folder.
-fn download(args: &Args, console: &Console) -> Result<Option<PathBuf>> {
+fn download(args: &Args, console: &Console) -> dataset::Result<Option<PathBuf>> {
     if !args.download {
         return Ok(None);
     }

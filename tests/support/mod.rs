@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::{BufRead, BufReader, Lines, Read, Seek},
     path::{Path, PathBuf},
@@ -66,6 +67,11 @@ pub(crate) fn tiny_config(file: &Path) {
         vec![ImageSize { from_epoch: 1, pixels: 8 }, ImageSize { from_epoch: 3, pixels: 16 }];
     config.train.average_decay = Some(0.8);
     fs::write(file, serde_json::to_string(&config).unwrap()).unwrap();
+}
+
+/// The rows of a CSV, by the names in its header.
+pub(crate) fn rows(path: &Path) -> Vec<BTreeMap<String, String>> {
+    csv::Reader::from_path(path).unwrap().deserialize().collect::<Result<_, _>>().unwrap()
 }
 
 /// One of the example programs, as cargo built it beside this test.

@@ -126,14 +126,15 @@ impl From<DownloadProblem> for Failure {
 /// Where that folder is there and complete, this returns at once, without a look at the network. An interrupted
 /// download goes on where it stopped, if the server can. Transfers that break off are tried again; an address that
 /// gives something else than the archive is given up for the next one. Proxies are taken from the environment
-/// (`HTTPS_PROXY`, `NO_PROXY` and so on), except for this machine's own addresses. `progress` is told what happens; once `stop` is true, the
-/// download ends with the next bytes that come.
+/// (`HTTPS_PROXY`, `NO_PROXY` and so on), except for this machine's own addresses. `progress` is told what happens;
+/// once `stop` is true, the download ends with the next bytes that come, or at once where it waits.
 ///
 /// # Errors
 /// What [`DownloadConfig::check`] refuses; [`Error::DownloadIncomplete`] where `cell_images` is there with another number of
 /// images than expected; [`Error::DownloadBusy`] where another process is at it; [`Error::DownloadFailed`], with a
-/// [`DownloadProblem`] for each address, where none gave the cells; [`Error::DownloadStopped`] after `stop`; where `out_dir` cannot be written to. In no case
-/// is there a `cell_images` that is not whole; what has come in so far stays for the next call.
+/// [`DownloadProblem`] for each address, where none gave the cells; [`Error::DownloadStopped`] after
+/// `stop`; where `out_dir` cannot be written to. In no case is there a `cell_images` that is not whole; what has come in so
+/// far stays for the next call.
 pub fn download(
     config: &DownloadConfig,
     out_dir: &Path,
