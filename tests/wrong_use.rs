@@ -109,7 +109,7 @@ fn what_can_be_known_before_pictures_are_read_is_not_left_for_later() {
         (&["--positive", "sick"], &["--positive", "Parasitized"]),
         (&["--leave-out", "nobody.csv"], &["leave_out", "none in nobody.csv"]),
         (&["--leave-out", "others.csv"], &["leave_out", "another.png"]),
-        (&["--init", "cells"], &["cells", "not a run directory"]),
+        (&["--init", "cells"], &["init", "cells", "not a run directory"]),
         (&["--teacher", "cells"], &["teacher", "not a run directory"]),
     ];
     for (flags, words) in cases {

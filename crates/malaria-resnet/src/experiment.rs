@@ -260,7 +260,11 @@ fn first_model(config: &ExperimentConfig, index: &Index) -> Result<ResNet> {
     let Some(init) = &config.init else {
         return Ok(ResNet::new(&config.model, config.train.seed, device)?);
     };
-    let init = Classifier::load(init, device)?;
+    let init = Classifier::load(init, device).map_err(|error| Error::Config {
+        field: "init",
+        expected: "a finished run".to_owned(),
+        found: error.to_string(),
+    })?;
     if init.classes != index.classes {
         let (expected, found) = (init.classes, index.classes.clone());
         return Err(Error::Classes { path: index.root.clone(), expected, found });
