@@ -157,6 +157,10 @@ fn a_split_tree_wants_a_folder_of_its_own() {
     let said = fail(&mut build("taken", &[]));
     assert!(said.contains("holds `Parasitized` besides training"), "{said}");
     assert_eq!(fs::read_dir(bench.path("taken")).unwrap().count(), 1, "nothing was written");
+    fs::write(bench.path("file"), "a list of cells").unwrap();
+    let said = fail(&mut build("file", &[]));
+    assert!(said.contains("is not an empty folder") && said.contains("give another name"), "{said}");
+    assert_eq!(fs::read_to_string(bench.path("file")).unwrap(), "a list of cells");
     let said = fail(&mut build("tree", &["--split", "given"]));
     assert!(said.contains("--split") && said.contains("random") && said.contains("patient"), "{said}");
     succeed(&mut build("tree", &["--split", "patient"]));

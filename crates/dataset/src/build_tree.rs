@@ -71,10 +71,10 @@ struct Placement {
 /// before everything has been checked.
 ///
 /// # Errors
-/// Where `out` is the data folder or lies in it, or holds other folders than a tree's ([`Error::NotOnlyATree`]); where the
-/// trees hold an image that is no part of this split, or other contents under one of its names ([`Error::TreeConflicts`],
-/// with all of them); where two samples would get the same name; what [`Split::check`] refuses; where a file cannot be read,
-/// written or linked.
+/// Where `out` is a file ([`Error::Occupied`]), is the data folder or lies in it, or holds other folders than a tree's
+/// ([`Error::NotOnlyATree`]); where the trees hold an image that is no part of this split, or other contents under one of
+/// its names ([`Error::TreeConflicts`], with all of them); where two samples would get the same name; what [`Split::check`]
+/// refuses; where a file cannot be read, written or linked.
 pub fn build_tree(index: &Index, split: &Split, out: &Path, link: Link) -> Result<BuildReport> {
     split.check(index)?;
     refuse_inside(&index.root, out)?;
@@ -113,6 +113,9 @@ fn refuse_inside(root: &Path, out: &Path) -> Result<()> {
 fn refuse_other_folders(out: &Path) -> Result<()> {
     if !out.exists() {
         return Ok(());
+    }
+    if !out.is_dir() {
+        return Err(Error::Occupied { path: out.to_path_buf() });
     }
     let list = |error| Error::io("list", out)(error);
     let mut found = Vec::new();

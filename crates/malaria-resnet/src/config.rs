@@ -148,9 +148,9 @@ impl ExperimentConfig {
         }
         if self.recipe == Recipe::Fast {
             self.set_epochs(DRAWN_EPOCHS);
-            for size in self.train.image_sizes.iter_mut().skip(1) {
-                size.from_epoch = DRAWN_FULL_SIZE_FROM;
-            }
+            let sizes = &mut self.train.image_sizes;
+            sizes.drain(1..sizes.len() - 1);
+            sizes[1].from_epoch = DRAWN_FULL_SIZE_FROM;
         }
     }
 
@@ -206,10 +206,10 @@ mod tests {
 
     #[test]
     fn image_sizes_keep_their_share_and_every_run_ends_at_the_full_one() {
-        assert_eq!(starts(Recipe::Fast, 17), [(1, 32), (5, 64)]);
-        assert_eq!(starts(Recipe::Fast, 34), [(1, 32), (9, 64)]);
-        assert_eq!(starts(Recipe::Fast, 3), [(1, 32), (2, 64)]);
-        assert_eq!(starts(Recipe::Fast, 2), [(1, 64)]);
+        assert_eq!(starts(Recipe::Fast, 20), [(1, 32), (5, 48), (13, 64)]);
+        assert_eq!(starts(Recipe::Fast, 40), [(1, 32), (9, 48), (25, 64)]);
+        assert_eq!(starts(Recipe::Fast, 3), [(1, 32), (2, 48), (3, 64)]);
+        assert_eq!(starts(Recipe::Fast, 2), [(1, 48), (2, 64)]);
         assert_eq!(starts(Recipe::Fast, 1), [(1, 64)]);
         assert_eq!(starts(Recipe::Tutorial, 50), [(1, 64)]);
         assert_eq!(starts(Recipe::Field, 5), [(1, 48)]);
@@ -221,7 +221,8 @@ mod tests {
         config.suit_drawn_cells();
         config.check().unwrap();
         assert_eq!(config.train.epochs, 12);
-        assert_eq!(config.train.image_sizes.last().unwrap().from_epoch, 9);
+        let sizes = config.train.image_sizes.iter().map(|size| (size.from_epoch, size.pixels));
+        assert_eq!(sizes.collect::<Vec<_>>(), [(1, 32), (9, 64)]);
         let rate = |recipe| {
             let mut config = ExperimentConfig::new(recipe, Protocol::Random, 0);
             config.suit_drawn_cells();
@@ -243,7 +244,7 @@ mod tests {
             }),
             ("format_version", |config| config.format_version = 2),
             ("model.input_size", |config| config.model.input_size = 32),
-            ("train.image_sizes", |config| config.train.image_sizes[1].pixels = 48),
+            ("train.image_sizes", |config| config.train.image_sizes[2].pixels = 48),
         ];
         for (name, broken) in cases {
             let mut config = ExperimentConfig::new(Recipe::Fast, Protocol::Random, 0);

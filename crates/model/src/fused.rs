@@ -1,9 +1,9 @@
 //! The network as it is put to use: nothing is learned any more, so what can be computed beforehand is.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use rayon::{ThreadPool, ThreadPoolBuilder, prelude::*};
-use tch::{Kind, Tensor, no_grad};
+use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::block::{Conv, Norm, Residual, same_padding};
 use crate::resnet::ResNet;
@@ -12,11 +12,16 @@ use crate::resnet::ResNet;
 /// load the weights more often.
 const AT_ONCE: i64 = 8;
 
+/// Whether this libtorch was built with oneDNN, which there is no other way to ask.
+static HAS_ONE_DNN: LazyLock<bool> = LazyLock::new(|| {
+    let one = Tensor::ones([1, 1, 1, 1], (Kind::Float, Device::Cpu));
+    one.f_mkldnn_convolution(&one, None::<&Tensor>, [0, 0], [1, 1], [1, 1], 1).is_ok()
+});
+
 /// A [`ResNet`] for inference alone, made by [`ResNet::fused`].
 ///
 /// A batch normalisation that follows a convolution is folded into it. Those that follow an addition, and the one on the
-/// image (whose shift the zeros of the padding do not get), stay as a scale and a shift. 1x1 convolutions are matrix
-/// products over all places of a feature map, and the last one of a module adds to the residual in place.
+/// image (whose shift the zeros of the padding do not get), stay as a scale and a shift.
 ///
 /// On the CPU a batch is cut into parts, and each thread takes a part of its own through the whole network: threads that
 /// share every layer wait for each other some eighty times a batch.
@@ -37,8 +42,7 @@ struct Network {
     dense: (Tensor, Tensor),
 }
 
-// Feature maps are `[N, H, W, C]` here, contiguous: what libtorch calls channels_last, and the matrices
-// `[places, channels]` of the 1x1 convolutions without a copy.
+// Feature maps are `[N, H, W, C]` here, contiguous: what libtorch calls channels_last.
 
 /// `x * scale + shift` by channel.
 struct Affine {
@@ -46,25 +50,21 @@ struct Affine {
     shift: Tensor,
 }
 
-/// A convolution with a bias and Keras's "same" padding.
+/// A convolution with Keras's "same" padding, and a bias where a batch normalisation was folded into it.
 struct FoldedConv {
     /// `[out, in, side, side]`, channels innermost in memory.
     kernel: Tensor,
-    bias: Tensor,
-    side: i64,
+    bias: Option<Tensor>,
     stride: i64,
 }
 
 /// A pre-activation bottleneck.
 struct Module {
     norm: Affine,
-    /// `[in, inner]` and `[inner]`.
-    reduce: (Tensor, Tensor),
+    reduce: FoldedConv,
     conv: FoldedConv,
-    /// `[inner, out]`.
-    expand: Tensor,
-    /// `[in, out]`.
-    shortcut: Option<Tensor>,
+    expand: FoldedConv,
+    shortcut: Option<FoldedConv>,
 }
 
 impl ResNet {
@@ -149,7 +149,7 @@ impl Network {
     fn of(model: &ResNet, kind: Kind) -> Self {
         Self {
             input: Affine::of(&model.input_norm, kind),
-            stem: FoldedConv::of(&model.stem_conv, &model.stem_norm, kind),
+            stem: FoldedConv::of(&model.stem_conv, Some(&model.stem_norm), kind),
             modules: model.modules.iter().map(|module| Module::of(module, kind)).collect(),
             head: Affine::of(&model.head_norm, kind),
             dense: (
@@ -166,7 +166,7 @@ impl Network {
             stem: self.stem.handle(),
             modules: self.modules.iter().map(Module::handle).collect(),
             head: self.head.handle(),
-            dense: pair(&self.dense),
+            dense: (self.dense.0.shallow_clone(), self.dense.1.shallow_clone()),
         }
     }
 
@@ -198,82 +198,69 @@ impl Affine {
 }
 
 impl FoldedConv {
-    fn of(conv: &Conv, norm: &Norm, kind: Kind) -> Self {
-        let (scale, shift) = norm.affine();
-        let kernel = conv.kernel.to_kind(Kind::Double) * scale.view([-1, 1, 1, 1]);
-        let kernel = kernel.to_kind(kind).permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]);
-        Self { side: kernel.size()[2], kernel, bias: shift.to_kind(kind), stride: conv.stride }
+    fn of(conv: &Conv, norm: Option<&Norm>, kind: Kind) -> Self {
+        let kernel = conv.kernel.to_kind(Kind::Double);
+        let (kernel, bias) = match norm.map(Norm::affine) {
+            Some((scale, shift)) => (kernel * scale.view([-1, 1, 1, 1]), Some(shift.to_kind(kind))),
+            None => (kernel, None),
+        };
+        let kernel = nchw(&nhwc(&kernel.to_kind(kind)).contiguous());
+        Self { kernel, bias, stride: conv.stride }
     }
 
     fn handle(&self) -> Self {
-        Self { kernel: self.kernel.shallow_clone(), bias: self.bias.shallow_clone(), ..*self }
+        let bias = self.bias.as_ref().map(Tensor::shallow_clone);
+        Self { kernel: self.kernel.shallow_clone(), bias, stride: self.stride }
     }
 
     fn forward(&self, x: &Tensor) -> Tensor {
-        let size = x.size();
-        let (top, bottom) = same_padding(size[1], self.side, self.stride);
-        let (left, right) = same_padding(size[2], self.side, self.stride);
+        let (size, side) = (x.size(), self.kernel.size()[2]);
+        let (top, bottom) = same_padding(size[1], side, self.stride);
+        let (left, right) = same_padding(size[2], side, self.stride);
         let (x, padding) = if top == bottom && left == right {
             (x.shallow_clone(), [top, left])
         } else {
             (x.constant_pad_nd([0, 0, left, right, top, bottom]), [0, 0])
         };
-        nhwc(&nchw(&x).conv2d(&self.kernel, Some(&self.bias), [self.stride; 2], padding, [1, 1], 1))
+        let (x, stride) = (nchw(&x), [self.stride; 2]);
+        // Left to itself, libtorch makes matrix products of MKL's of 1x1 convolutions, when one thread computes fewer than 16
+        // images; and MKL uses no AVX-512 on processors that are not Intel's.
+        nhwc(&if x.device() == Device::Cpu && x.kind() == Kind::Float && *HAS_ONE_DNN {
+            x.mkldnn_convolution(&self.kernel, self.bias.as_ref(), padding, stride, [1, 1], 1)
+        } else {
+            x.conv2d(&self.kernel, self.bias.as_ref(), stride, padding, [1, 1], 1)
+        })
     }
 }
 
 impl Module {
     fn of(module: &Residual, kind: Kind) -> Self {
-        let (scale, shift) = module.norm2.affine();
-        // [out, in, 1, 1] => [in, out]
-        let matrix = |conv: &Conv| conv.kernel.to_kind(Kind::Double).squeeze_dims([2, 3]).tr();
-        let stored = |matrix: Tensor| matrix.to_kind(kind).contiguous();
         Self {
             norm: Affine::of(&module.norm1, kind),
-            reduce: (stored(matrix(&module.conv1) * scale), stored(shift)),
-            conv: FoldedConv::of(&module.conv2, &module.norm3, kind),
-            expand: stored(matrix(&module.conv3)),
-            shortcut: module.shortcut.as_ref().map(|conv| stored(matrix(conv))),
+            reduce: FoldedConv::of(&module.conv1, Some(&module.norm2), kind),
+            conv: FoldedConv::of(&module.conv2, Some(&module.norm3), kind),
+            expand: FoldedConv::of(&module.conv3, None, kind),
+            shortcut: module.shortcut.as_ref().map(|conv| FoldedConv::of(conv, None, kind)),
         }
     }
 
     fn handle(&self) -> Self {
         Self {
             norm: self.norm.handle(),
-            reduce: pair(&self.reduce),
+            reduce: self.reduce.handle(),
             conv: self.conv.handle(),
-            expand: self.expand.shallow_clone(),
-            shortcut: self.shortcut.as_ref().map(Tensor::shallow_clone),
+            expand: self.expand.handle(),
+            shortcut: self.shortcut.as_ref().map(FoldedConv::handle),
         }
     }
 
     /// Takes the feature map apart: without a projection its memory becomes the result.
     fn forward(&self, x: Tensor) -> Tensor {
         let active = self.norm.forward(&x).relu_();
-        let size = active.size();
-        let (count, channels) = (size[0], self.expand.size()[1]);
-        let inner = self.reduce.1.addmm(&places(&active), &self.reduce.0).relu_();
-        let inner = self.conv.forward(&inner.view([count, size[1], size[2], -1])).relu_();
-        let size = inner.size();
-        let mut residual = match &self.shortcut {
-            Some(projection) => {
-                let stride = self.conv.stride;
-                let kept = active.slice(1, None, None, stride).slice(2, None, None, stride);
-                places(&kept.contiguous()).matmul(projection)
-            }
-            None => places(&x),
-        };
-        residual.addmm_(&places(&inner), &self.expand).view([count, size[1], size[2], channels])
+        let inner = self.conv.forward(&self.reduce.forward(&active).relu_()).relu_();
+        let mut residual = self.shortcut.as_ref().map_or(x, |projection| projection.forward(&active));
+        residual.g_add_(&self.expand.forward(&inner))
     }
-}
-
-/// `[N, H, W, C]` => `[N H W, C]`, the same memory.
-fn places(x: &Tensor) -> Tensor {
-    x.flatten(0, 2)
-}
-
-fn pair((a, b): &(Tensor, Tensor)) -> (Tensor, Tensor) {
-    (a.shallow_clone(), b.shallow_clone())
 }
 
 fn nchw(x: &Tensor) -> Tensor {
