@@ -111,6 +111,12 @@ fn run(args: &Args) -> Result<ExitCode> {
             "warning: the model was trained on {seen} of these cells, so the figures are too good"
         ));
     }
+    if let Some(init) = &report.init {
+        console.say(&format!(
+            "warning: training started from the weights of {}, which may have learned from these cells",
+            init.display()
+        ));
+    }
     if report.flips {
         println!("each cell in four mirror images, the mean of the probabilities");
     }

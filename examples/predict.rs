@@ -16,6 +16,7 @@ use anyhow::Result;
 use clap::Parser;
 use malaria_resnet::{
     Classifier, Prediction, default_run,
+    edge::{roll_up, write_patients},
     libtorch::{DeviceChoice, keep_freed_memory},
     predict, threshold_note,
 };
@@ -90,6 +91,12 @@ fn print(args: &Args, run: &Path, classifier: &Classifier, predictions: &[Predic
             let reason = error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
             let warning = warning.as_ref().map(|warning| format!("  [{warning}]")).unwrap_or_default();
             writeln!(out, "{class:<12} {:>10}  {path}{warning}{reason}", percent(*probability))?;
+        }
+        // How often cells are called wrong, which calls of patients rest on, is known without mirror images only.
+        let patients = if args.flips { Vec::new() } else { roll_up(&classifier.description(), predictions)? };
+        if !patients.is_empty() {
+            writeln!(out)?;
+            write_patients(&mut out, &patients)?;
         }
         writeln!(out, "\nmodel: {}", run.display())?;
         if let Some(threshold) = &classifier.threshold {

@@ -266,6 +266,9 @@ fn a_run_goes_on_after_it_was_asked_to_stop_and_ends_with_the_same_weights() {
         assert!(weights == expected, "the weights differ after SIG{signal}");
         let history = rows(&bench.path(&run).join("history.csv"));
         assert!(history.iter().map(|row| row["epoch"].as_str()).eq(["1", "2", "3", "4", "5", "6"]));
+        // The command to do it again by is the first one.
+        let command = json(&bench.path(&run).join("metrics.json"))["command"].as_str().unwrap().to_owned();
+        assert!(command.contains(&format!("--out {run}")) && !command.contains("--resume"), "{command}");
     }
 }
 
@@ -278,6 +281,17 @@ fn fine_tuning_starts_from_the_weights_it_is_given() {
     let after = json(&bench.path("second/metrics.json"))["kept"]["validation_loss"].as_f64().unwrap();
     // At a rate of nothing the network stays what it was, but for its running statistics.
     assert!((after - before).abs() < 0.2 * before + 0.05, "{before} before, {after} after");
+
+    // What the first weights had learned from, `evaluate` cannot know: it says so, and calls no patients.
+    let mut evaluate = program("evaluate");
+    evaluate
+        .current_dir(bench.folder.path())
+        .args(["--run", "second", "--data", "cells", "--json", "e.json"]);
+    let output = evaluate.output().unwrap();
+    assert!(support::errors(&output).contains("started from the weights of"), "{output:?}");
+    assert!(json(&bench.path("e.json"))["roll_up"].is_null());
+    let card = fs::read_to_string(bench.path("second/model_card.md")).unwrap();
+    assert!(card.contains("started from the weights of the run `first`"), "{card}");
 }
 
 #[test]

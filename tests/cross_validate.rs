@@ -3,7 +3,7 @@
 mod support;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{BufRead, BufReader},
     path::Path,
@@ -74,7 +74,14 @@ fn folds_run_apart_come_to_what_they_come_to_together() {
     assert!(page.contains(&format!("{} of {CELLS} labels are contradicted", audit.len())));
     // The threshold is chosen on all of them, and the roll-up by patient is there.
     assert_eq!(metrics.threshold.map(|threshold| threshold.chosen_on), Some(ChosenOn::OutOfFold));
-    assert!(metrics.assessment.roll_up.is_some() && metrics.assessment.n_patients == PATIENTS);
+    let roll_up = metrics.assessment.roll_up.as_ref().expect("patients are called");
+    assert_eq!(metrics.assessment.n_patients, PATIENTS);
+    let patients = rows(&bench.path("together/patients.csv"));
+    assert_eq!(patients.len(), PATIENTS);
+    let sum = |column: &str| patients.iter().map(|row| row[column].parse::<usize>().unwrap()).sum::<usize>();
+    assert_eq!((sum("cells"), sum("infected")), (CELLS, CELLS / 2));
+    let called = patients.iter().filter(|row| row["call"] == "positive").count() as u64;
+    assert_eq!(called, roll_up.as_they_are.infected.positive + roll_up.as_they_are.healthy.positive);
 
     // On request a last model learns from every cell, and carries the figures of the folds.
     succeed(bench.cross_validate("together").arg("--final"));
@@ -87,6 +94,23 @@ fn folds_run_apart_come_to_what_they_come_to_together() {
         card.contains("cross-validated: 96 cells of 16 patients") && card.contains("not a medical device"),
         "{card}"
     );
+    assert!(card.contains("It has learned from 96 cells of 16 patients. split.csv"), "{card}");
+    let predict = |flags: &[&str]| {
+        let mut command = program("predict");
+        succeed(
+            command.current_dir(bench.folder.path()).args(["--run", "together/final", "cells"]).args(flags),
+        )
+    };
+    // By the model's rule, in the words of malaria-edge, and without cells that it warns of; not where its rates do not hold.
+    let said = predict(&[]);
+    let table = said.split("infected cells (95 % interval)  call\n").nth(1).expect(&said);
+    let plain = said.lines().filter(|line| line.contains("cells/") && !line.contains('['));
+    let judged: BTreeSet<&str> = plain.map(|line| line.split(['/', 'P']).rev().nth(1).unwrap()).collect();
+    let called =
+        table.lines().take_while(|line| !line.is_empty()).map(|line| line.split(' ').next().unwrap());
+    let called: BTreeSet<&str> = called.collect();
+    assert!(!judged.is_empty() && called == judged, "{judged:?}\n{said}");
+    assert!(!predict(&["--flips"]).contains("infected cells (95 %"));
     assert!(read("together/final/weights.safetensors") != weights("together"));
     let history = rows(&bench.path("together/final/history.csv"));
     assert!(history.len() == 2 && history.iter().all(|row| row["validation_loss"].is_empty()), "{history:?}");
@@ -110,6 +134,24 @@ fn folds_run_apart_come_to_what_they_come_to_together() {
     assert!(metrics.at_published_specificity.is_none_or(|point| point.specificity >= 0.972));
     let mean = metrics.folds.iter().map(|fold| fold.accuracy).sum::<f64>() / 3.0;
     assert!((metrics.accuracy_over_folds.mean - mean).abs() < 1e-12);
+}
+
+#[test]
+fn cells_left_out_are_told_of_where_folds_are_put_together() {
+    let bench = Workbench::new();
+    let named = "Uninfected/C1P0ThinF_IMG_20150101_cell_3.png";
+    assert!(bench.path("cells").join(named).is_file());
+    fs::write(bench.path("doubtful.csv"), format!("path\n{named}\n")).unwrap();
+    succeed(bench.cross_validate("out").args(["--leave-out", "doubtful.csv", "--final"]));
+    let metrics: CrossMetrics =
+        serde_json::from_slice(&fs::read(bench.path("out/metrics.json")).unwrap()).unwrap();
+    assert_eq!((metrics.n_left_out, metrics.n_test), (1, CELLS));
+    let page = fs::read_to_string(bench.path("out/report.html")).unwrap();
+    assert!(
+        page.contains("1 cells were left out of every training set") && !page.contains("none was left out")
+    );
+    let card = fs::read_to_string(bench.path("out/final/model_card.md")).unwrap();
+    assert!(card.contains("but for 1 that were left out"), "{card}");
 }
 
 #[test]

@@ -61,6 +61,8 @@ pub(crate) fn tiny_config(file: &Path) {
         input_size: 16,
         ..ResNetConfig::tutorial()
     };
+    // Six epochs of so few cells want the rate that teaches something in them.
+    config.train.schedule.rate = 0.1;
     config.train.epochs = 6;
     config.train.batch_size = 8;
     config.train.image_sizes =

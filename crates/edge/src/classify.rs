@@ -1,10 +1,14 @@
 //! Pictures on disk to calls of cells, and calls of cells to calls of patients.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    path::PathBuf,
+};
 
 use image::RgbImage;
 use malaria_dataset::{Cells, Traits, decode_within, list_images, patient_of, read_image, resize};
-use malaria_metrics::{Called, PatientResult};
+use malaria_metrics::{Called, PatientCall, PatientResult};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -148,6 +152,32 @@ fn judge<E: From<malaria_dataset::Error>>(
         Prediction { path, class: row.map(class), probability: row.map(|row| row[positive]), warning, error }
     };
     Ok(pictures.into_iter().map(predict).collect())
+}
+
+/// Writes `patients` as a table to be read: cells, those called positive, the share of infected cells that these come to
+/// with its interval, and the call.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_patients(out: &mut impl Write, patients: &[PatientPrediction]) -> io::Result<()> {
+    let percent = |share: f64| format!("{:.2} %", 100.0 * share);
+    writeln!(out, "{:<9} {:>6} {:>9}  infected cells (95 % interval)  call", "patient", "cells", "positive")?;
+    for PatientPrediction { patient, result } in patients {
+        let call = match result.call {
+            PatientCall::Positive => "positive",
+            PatientCall::Negative => "negative",
+            PatientCall::Undecided => "undecided: more cells are needed, or a better model",
+        };
+        let interval = format!(
+            "{} ({} to {})",
+            percent(result.infected_share),
+            percent(result.interval.low),
+            percent(result.interval.high)
+        );
+        let Called { cells, positive } = result.called;
+        writeln!(out, "{patient:<9} {cells:>6} {positive:>9}  {interval:<30}  {call}")?;
+    }
+    Ok(())
 }
 
 /// Calls the patients whose number stands at the head of the files' names (`C<number>`, as in the NIH's set), in the order of

@@ -28,7 +28,7 @@ mod onnx;
 mod toll;
 mod weights;
 
-pub use classify::{Contents, PatientPrediction, Prediction, classify, roll_up};
+pub use classify::{Contents, PatientPrediction, Prediction, classify, roll_up, write_patients};
 pub use description::{ChosenOn, Description, ImageConfig, Threshold, call, most_probable};
 pub use error::{Error, Result};
 pub use export::{Origin, Precision, export, write};

@@ -18,8 +18,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use malaria_dataset::Cells;
-use malaria_edge::{Model, PatientPrediction, Prediction, roll_up};
-use malaria_metrics::PatientCall;
+use malaria_edge::{Model, PatientPrediction, Prediction, roll_up, write_patients};
 use serde_json::{Value, json};
 
 /// Classify pictures of red blood cells with an exported model.
@@ -148,26 +147,8 @@ fn print(args: &Classify, model: &Model, cells: &[Prediction], patients: &[Patie
         writeln!(out, "{class:<12} {probability:>14}  {}{warning}{reason}", path.display())?;
     }
     if !patients.is_empty() {
-        writeln!(
-            out,
-            "\n{:<9} {:>6} {:>9}  infected cells (95 % interval)  call",
-            "patient", "cells", "positive"
-        )?;
-        for PatientPrediction { patient, result } in patients {
-            let call = match result.call {
-                PatientCall::Positive => "positive",
-                PatientCall::Negative => "negative",
-                PatientCall::Undecided => "undecided: more cells are needed, or a better model",
-            };
-            let interval = format!(
-                "{} ({} to {})",
-                percent(result.infected_share),
-                percent(result.interval.low),
-                percent(result.interval.high)
-            );
-            let (cells, positive) = (result.called.cells, result.called.positive);
-            writeln!(out, "{patient:<9} {cells:>6} {positive:>9}  {interval:<30}  {call}")?;
-        }
+        writeln!(out)?;
+        write_patients(&mut out, patients)?;
     }
     if let Some(threshold) = &model.description().threshold {
         let (point, on) = (threshold.point, percent(threshold.point.threshold));

@@ -1,13 +1,15 @@
 //! What a reviewer asks of the figures of a test set besides the figures: how sure they are, and what they mean for a patient.
 
+use std::path::PathBuf;
+
 use malaria_metrics::{
-    BinaryCounts, Bootstrap, Interval, Intervals, PatientFigures, PatientRule, by_patient, delong_interval,
-    expected_calibration_error, intervals, intra_patient_correlation, one_vs_rest, patient_figures,
-    resampled_patient_figures, wilson_interval,
+    BinaryCounts, Bootstrap, Interval, Intervals, PatientCall, PatientCells, PatientFigures, PatientResult,
+    PatientRule, by_patient, delong_interval, expected_calibration_error, intervals,
+    intra_patient_correlation, one_vs_rest, patient_figures, resampled_patient_figures, wilson_interval,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Result, Threshold, threshold::Said};
+use crate::{Result, Threshold, files, threshold::Said};
 
 /// Shares of infected cells that predictive values are told at: data sets hold far more infected cells than smears do.
 const PREVALENCES: [f64; 3] = [0.001, 0.01, 0.05];
@@ -198,8 +200,44 @@ impl Said<'_> {
         }))
     }
 
+    /// Writes one row a patient, each called by all of their cells: `patient,cells,infected,called_positive,infected_share,low,high,call`.
+    /// Nothing where patients are not called, that is without `assessment.roll_up`; gives the path otherwise.
+    pub(crate) fn write_patients(
+        self,
+        path: PathBuf,
+        assessment: &Assessment,
+        threshold: Option<Threshold>,
+    ) -> Result<Option<PathBuf>> {
+        #[derive(Serialize)]
+        struct Row {
+            patient: String,
+            cells: u64,
+            /// By their labels.
+            infected: u64,
+            called_positive: u64,
+            infected_share: f64,
+            low: f64,
+            high: f64,
+            call: PatientCall,
+        }
+        let (Some(RollUp { rule, .. }), Some(threshold)) = (&assessment.roll_up, threshold) else {
+            return Ok(None);
+        };
+        let row = |patient: PatientCells| -> Result<Row> {
+            let PatientResult { called, infected_share, interval: Interval { low, high }, call, .. } =
+                rule.judge(patient.all())?;
+            let (cells, called_positive) = (called.cells, called.positive);
+            let infected = patient.infected.cells;
+            let patient = patient.patient;
+            Ok(Row { patient, cells, infected, called_positive, infected_share, low, high, call })
+        };
+        let patients = self.by_patient(threshold.point.threshold)?;
+        files::write_csv(&path, patients.into_iter().map(row).collect::<Result<Vec<_>>>()?)?;
+        Ok(Some(path))
+    }
+
     /// The cells of known patients, called by `threshold`.
-    pub(crate) fn by_patient(self, threshold: f64) -> Result<Vec<malaria_metrics::PatientCells>> {
+    pub(crate) fn by_patient(self, threshold: f64) -> Result<Vec<PatientCells>> {
         let (is_positive, scores) =
             one_vs_rest(self.truth, self.probabilities, self.classes.len(), self.positive)?;
         let known: Vec<(usize, &str)> =

@@ -66,6 +66,9 @@ pub struct ExperimentConfig {
     /// decide how few infected cells can be told from none.
     #[serde(default = "default_target")]
     pub threshold: Target,
+    /// The command that began the run; none before it is begun.
+    #[serde(default)]
+    pub command: Option<String>,
 }
 
 fn default_target() -> Target {
@@ -92,6 +95,7 @@ impl ExperimentConfig {
             leave_out: None,
             calibrate: false,
             threshold: default_target(),
+            command: None,
         }
     }
 
@@ -103,6 +107,14 @@ impl ExperimentConfig {
         let config: Self = files::read_json(path, "the settings of a run")?;
         config.check()?;
         Ok(config)
+    }
+
+    /// The recipe by its name, and whether its settings were changed since.
+    pub(crate) fn recipe_words(&self) -> String {
+        let as_named = self.train == self.recipe.training(self.train.seed)
+            && self.image == self.recipe.image()
+            && self.model == ResNetConfig { classes: self.model.classes, ..self.recipe.model() };
+        format!("{}{}", self.recipe, if as_named { "" } else { ", with other settings" })
     }
 
     /// Takes over the network and the training settings of `recipe`; the seed, the data and the split stay.

@@ -159,6 +159,7 @@ pub(crate) fn begin(
         teacher.run = absolute(&teacher.run);
     }
     config.leave_out = config.leave_out.as_deref().map(absolute);
+    config.command = Some(context.command.to_owned());
     set_threads(&config);
     let mut split = malaria_dataset::split(&loaded.index, &config.split)?;
     if let Some(list) = &config.leave_out {

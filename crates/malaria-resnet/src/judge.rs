@@ -17,7 +17,7 @@ use crate::{
     metrics::machine,
     pictures::{MISTAKES_SHOWN, mistake, picture, worst_mistakes},
     predictions::write_predictions,
-    report::{Report, epoch_point, protocol_note},
+    report::{Report, epoch_point, judged_section, protocol_note},
     threshold::{Labelled, Said},
 };
 
@@ -70,6 +70,8 @@ pub struct EvaluationReport {
     /// Judged cells that the model has learned from, or whose epoch was chosen on them: figures with such cells in
     /// them are too good.
     pub seen_in_training: usize,
+    /// The run whose weights training started from, if not from random ones: they may have learned from the judged cells.
+    pub init: Option<PathBuf>,
     /// Images left out since they cannot be read: path and reason.
     pub skipped: Vec<String>,
     /// Whether each cell was shown in four mirror images.
@@ -121,12 +123,14 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
         assessment.at_prevalence = said.at_prevalences(classifier.threshold, options.prevalences)?;
     }
     let figures = said.figures(classifier.threshold)?;
+    let config = run.config()?;
     let report = EvaluationReport {
         run: options.run.to_owned(),
         data: options.data.to_owned(),
         judged,
-        protocol: run.config()?.split.protocol,
+        protocol: config.split.protocol,
         seen_in_training,
+        init: config.init.clone(),
         skipped: loaded.skipped.iter().map(reason).collect(),
         flips: options.flips,
         threshold: classifier.threshold,
@@ -147,7 +151,7 @@ pub(crate) struct JudgedCells {
     pub(crate) judged: Judged,
     /// How many of them the model has learned from, or was chosen by.
     pub(crate) seen_in_training: usize,
-    /// Whether none of them is of a patient whom the model has learned from. Names of patients may be those of others
+    /// Whether none of them is known to be of a patient whom the model has learned from. Names of patients may be those of others
     /// elsewhere; then too little is said rather than too much.
     pub(crate) new_patients: bool,
 }
@@ -182,7 +186,8 @@ impl JudgedCells {
         }
         let seen = |i: &&usize| matches!(subsets[**i], Some(Subset::Train | Subset::Validation));
         let seen_in_training = chosen.iter().filter(seen).count();
-        let new_patients = !manifest.shares_patients(&loaded.index, &chosen);
+        // What the weights had learned from that training started from, nobody knows here.
+        let new_patients = !manifest.shares_patients(&loaded.index, &chosen) && run.config()?.init.is_none();
         Ok(Self { loaded, chosen, judged, seen_in_training, new_patients })
     }
 }
@@ -224,6 +229,12 @@ impl EvaluationReport {
                 "The model has learned from {seen} of these cells, or was chosen by them, so the figures are too good."
             ));
         }
+        if let Some(init) = &self.init {
+            summary.push(format!(
+                "Training started from the weights of {}, which may have learned from these cells.",
+                init.display()
+            ));
+        }
         if self.flips {
             summary.push(
                 "Each cell was shown in four mirror images, and the mean of the probabilities taken; the threshold \
@@ -232,6 +243,7 @@ impl EvaluationReport {
             );
         }
         let row = |name: &str, value: String| [name.to_owned(), value];
+        let config = run.config()?;
         // A model that is handed on may come without it.
         let history = if run.history_path().is_file() {
             run.history()?.iter().map(epoch_point).collect()
@@ -249,10 +261,14 @@ impl EvaluationReport {
             history_of: Some("Of the run that the model comes from.".to_owned()),
             mistakes: mistakes.collect::<Result<_>>()?,
             augmentation: Vec::new(),
-            more: Vec::new(),
+            more: vec![judged_section(said)],
             made: vec![
                 row("malaria-resnet", env!("CARGO_PKG_VERSION").to_owned()),
+                row("libtorch", malaria_libtorch::LIBTORCH_VERSION.to_owned()),
+                row("Device", malaria_libtorch::describe(classifier.model.device())),
                 row("Model", self.run.display().to_string()),
+                row("Recipe of the model", config.recipe_words()),
+                row("Seed of the model", config.train.seed.to_string()),
                 row("Cells", self.data.display().to_string()),
                 row("Images left out", self.skipped.len().to_string()),
                 row("Machine", machine()),

@@ -25,10 +25,16 @@ pub struct Metrics {
     pub format_version: u32,
     /// Which cells the figures are of.
     pub figures_of: FiguresOf,
-    /// The command that made the run.
+    /// The command that began the run.
     pub command: String,
     /// This library's version.
     pub version: String,
+    /// libtorch's version.
+    #[serde(default)]
+    pub libtorch: String,
+    /// Where it was computed that ended the run: the processor and its threads, or a GPU.
+    #[serde(default)]
+    pub device: String,
     /// How cells were divided. With `random`, cells of one patient stand on both sides, and the figures are
     /// optimistic.
     pub protocol: Protocol,
@@ -79,7 +85,7 @@ impl Metrics {
     pub(crate) fn new(
         config: &ExperimentConfig,
         split: &Split,
-        command: &str,
+        (command, device): (&str, String),
         kept: Kept,
         history: &[EpochRecord],
         (test, assessment): (Summary, Assessment),
@@ -89,6 +95,8 @@ impl Metrics {
             figures_of: FiguresOf::TestSet,
             command: command.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            libtorch: malaria_libtorch::LIBTORCH_VERSION.to_owned(),
+            device,
             protocol: split.config.protocol,
             recipe: config.recipe,
             drawn_cells: config.data.is_none(),
@@ -115,18 +123,27 @@ impl Metrics {
 
 impl Metrics {
     /// What the run was made by: name and value.
-    pub(crate) fn made(&self) -> Vec<[String; 2]> {
+    pub(crate) fn made(&self, config: &ExperimentConfig) -> Vec<[String; 2]> {
         let row = |name: &str, value: String| [name.to_owned(), value];
         vec![
             row("malaria-resnet", self.version.clone()),
-            row("Recipe", self.recipe.to_string()),
+            row("libtorch", self.libtorch.clone()),
+            row("Device", self.device.clone()),
+            row("Recipe", config.recipe_words()),
             row("Seed", self.seed.to_string()),
             row("Epochs", format!("{}, of which epoch {} was kept", self.epochs, self.kept.epoch)),
+            row("Temperature of the probabilities", temperature_words(self.temperature)),
             row("Time for training and validating", format!("{:.0} s", self.wall_seconds)),
             row("Processor time of the same", format!("{:.0} s", self.cpu_seconds)),
             row("Machine", self.machine.clone()),
         ]
     }
+}
+
+/// What logits are divided by.
+pub(crate) fn temperature_words(temperature: Option<f64>) -> String {
+    temperature
+        .map_or_else(|| "1, not calibrated".to_owned(), |temperature| format!("{temperature:.3}, calibrated"))
 }
 
 /// The processor, its logical cores and the memory of this machine, in words.

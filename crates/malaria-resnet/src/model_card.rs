@@ -1,6 +1,6 @@
 //! `model_card.md`: what a reader of a paper or a user of the model has to know, as far as a run can tell.
 
-use malaria_metrics::Summary;
+use malaria_metrics::{PatientFigures, Summary};
 
 use crate::{
     Assessment, ExperimentConfig, Threshold, protocol_note,
@@ -18,6 +18,8 @@ pub(crate) struct Card<'a> {
     pub(crate) judged_on: String,
     /// What was learned from, in words.
     pub(crate) learned_from: String,
+    /// Pictures that could not be read and were left out.
+    pub(crate) missing: usize,
     pub(crate) made: Vec<[String; 2]>,
     pub(crate) command: &'a str,
 }
@@ -34,10 +36,9 @@ impl Card<'_> {
         let mut card = format!(
             "# Model card\n\n\
              **Research software, not a medical device.** Nothing here may be used to diagnose or treat anybody.\n\n\
-             A pre-activation bottleneck ResNet that calls pictures of single cells {}, trained by the `{}` recipe of \
-             malaria-resnet.\n\n",
+             A pre-activation bottleneck ResNet that calls pictures of single cells {}, trained by malaria-resnet (recipe: {}).\n\n",
             figures.classes.join(" or "),
-            config.recipe
+            config.recipe_words()
         );
         if drawn {
             card += "It has learned from drawn cells: it says nothing about malaria.\n\n";
@@ -59,7 +60,13 @@ impl Card<'_> {
                 percent(at.specificity),
             );
         }
-        card += "\nWhat a call is worth where few cells are infected, as in a smear:\n\n\
+        let calls = if self.threshold.is_some() {
+            "a call at the threshold"
+        } else {
+            "a call by the most probable class"
+        };
+        card += &format!("\nWhat {calls} is worth where few cells are infected, as in a smear:\n\n");
+        card += "\
                  | infected cells | positive predictive value | negative predictive value |\n| --- | --- | --- |\n";
         for at in &assessment.at_prevalence {
             card += &format!(
@@ -70,6 +77,17 @@ impl Card<'_> {
             );
         }
         if let Some(roll_up) = &assessment.roll_up {
+            let PatientFigures { infected, healthy, .. } = &roll_up.as_they_are;
+            card += &format!(
+                "\nPatients, called by all their cells: of {} infected ones {} are called positive and {} negative, of {} healthy \
+                 ones {} negative and {} positive; the others stay undecided.\n",
+                infected.total(),
+                infected.positive,
+                infected.negative,
+                healthy.total(),
+                healthy.negative,
+                healthy.positive
+            );
             card += "\nThe least share of infected cells at which a patient is found in 95 of 100 cases:\n\n\
                      | cells counted | infected cells |\n| --- | --- |\n";
             for limit in &roll_up.detection_limits {
@@ -80,7 +98,7 @@ impl Card<'_> {
             "\n## Intended use and limits\n\n\
              - For research on the classification of single, segmented red blood cells from Giemsa-stained thin smears.\n\
              - It judges cells, not smears: finding and cutting out the cells is not part of it.\n\
-             - {infected} of the cells it was judged on are infected; where few are, as in a smear, most positive calls are false (above).\n\
+             - {infected} of the cells it was judged on are infected; {few}\n\
              - Other microscopes, stains, cameras, species and patients than those it has learned from: {OPEN}\n\n\
              ## Data\n\n{learned_from}\n\n\
              Pictures are brought to {pixels}x{pixels} px (`{}`), RGB in [0, 1].\n\n\
@@ -90,6 +108,13 @@ impl Card<'_> {
             config.image.resize,
             pixels = config.image.pixels,
             infected = percent(positive_share(figures)),
+            few = match self.even_odds() {
+                Some(share) => format!(
+                    "where fewer than {} are, as in most smears, most positive calls are false.",
+                    percent(Some(share))
+                ),
+                None => "where few are, as in a smear, more positive calls are false.".to_owned(),
+            },
         );
         let open = || OPEN.to_owned();
         let weights =
@@ -126,7 +151,10 @@ impl Card<'_> {
             ("Indeterminate results (S15)", "a patient who is undecided counts as an error".to_owned()),
             (
                 "Missing data (S16; T11)",
-                format!("{} cells judged are of no known patient", assessment.cells_without_patient),
+                format!(
+                    "{} pictures could not be read and were left out; {} cells judged are of no known patient",
+                    self.missing, assessment.cells_without_patient
+                ),
             ),
             (
                 "Sample size (S18; T10)",
@@ -143,7 +171,7 @@ impl Card<'_> {
                     Vec::<Vec<u64>>::from(figures.confusion.clone())
                 ),
             ),
-            ("Model (T21, T22)", format!("{:?}, `{}` recipe", config.model, config.recipe)),
+            ("Model (T21, T22)", format!("{:?}; recipe: {}", config.model, config.recipe_words())),
             (
                 "Variability, fairness, adverse events, limits, use in practice (S17, S25-S27; T14, T24-T27)",
                 open(),
@@ -158,5 +186,15 @@ impl Card<'_> {
             card += &format!("| {name} | {} |\n", value.replace('|', "\\|"));
         }
         card
+    }
+
+    /// The share of infected cells at which half of the positive calls are false.
+    fn even_odds(&self) -> Option<f64> {
+        let (sensitivity, specificity) = match (&self.figures.at_threshold, self.threshold) {
+            (Some(at), Some(_)) => (at.sensitivity?, at.specificity?),
+            _ => (self.figures.sensitivity?, self.figures.specificity?),
+        };
+        let false_alarms = 1.0 - specificity;
+        Some(false_alarms / (false_alarms + sensitivity)).filter(|share| share.is_finite())
     }
 }

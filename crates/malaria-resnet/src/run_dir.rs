@@ -126,6 +126,11 @@ impl RunDir {
         self.path.join("predictions.csv")
     }
 
+    /// `patients.csv`: what each tested patient is called by all of their cells, where patients are called.
+    pub fn patients_path(&self) -> PathBuf {
+        self.path.join("patients.csv")
+    }
+
     /// `metrics.json`: the test figures and how they came about.
     pub fn metrics_path(&self) -> PathBuf {
         self.path.join("metrics.json")

@@ -104,14 +104,19 @@ impl Session<'_> {
                 let new_patients = data.shared_patients == 0 && self.config.init.is_none();
                 let assessment = said.assess(classifier.threshold, new_patients)?;
                 let tested = (said.figures(classifier.threshold)?, assessment);
+                // The one that went on, if any, is not the one to do it all again.
+                let command = self.config.command.as_deref().unwrap_or(self.context.command);
+                let made_by = (command, device_name);
                 let metrics = Metrics {
                     test_cells_seen_by_init: seen_by_init,
                     threshold: classifier.threshold,
                     temperature: classifier.temperature,
                     n_left_out: sides.iter().filter(|side| side.is_none()).count(),
-                    ..Metrics::new(&self.config, &self.split, self.context.command, kept, &history, tested)
+                    ..Metrics::new(&self.config, &self.split, made_by, kept, &history, tested)
                 };
                 files.extend([self.run.weights_path(), self.run.predictions_path(), self.run.metrics_path()]);
+                let patients = self.run.patients_path();
+                files.extend(said.write_patients(patients, &metrics.assessment, metrics.threshold)?);
                 files.push(self.report(&classifier, said, &metrics, &history, &data, &cells)?);
                 files.push(self.model_card(&metrics, &data)?);
                 // Last: a run with figures is a finished one.
@@ -137,8 +142,7 @@ impl Session<'_> {
             hash.update(read(RunDir::open(run)?.weights_path())?);
             hash.update(weight.to_le_bytes());
         }
-        let hash = hash.finalize();
-        Ok(hash.iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(hex(&hash.finalize()))
     }
 
     fn write_history(&self, history: &[EpochRecord]) -> Result<()> {
@@ -194,13 +198,46 @@ impl Session<'_> {
                 "On the run's test set, {} cells of {} patients.",
                 metrics.n_test, metrics.assessment.n_patients
             ),
-            learned_from: learned_from(data, self.config.teacher.as_ref()),
-            made: metrics.made(),
+            learned_from: self.learned_from(metrics, data)?,
+            missing: data.skipped.len(),
+            made: metrics.made(&self.config),
             command: &metrics.command,
         };
         let path = self.run.model_card_path();
         files::write(&path, card.markdown().as_bytes())?;
         Ok(path)
+    }
+
+    /// What the run has learned from, in words.
+    fn learned_from(&self, metrics: &Metrics, data: &DataSummary) -> Result<String> {
+        let cells = |subset: Subset| {
+            let found = data.subsets.iter().find(|summary| summary.subset == subset);
+            found.map_or((0, 0), |summary| (summary.cells.iter().sum(), summary.patients))
+        };
+        let ((train, patients), (validation, _)): ((usize, usize), (usize, usize)) =
+            (cells(Subset::Train), cells(Subset::Validation));
+        let split = self.run.split_path();
+        let split = hex(&Sha256::digest(fs::read(&split).map_err(Error::io("read", &split))?));
+        let folder = data.folder.file_name().unwrap_or_default().to_string_lossy();
+        let mut words = format!(
+            "It has learned from {train} cells of {patients} patients in the folder `{folder}`; {validation} more were looked at \
+             between epochs, to choose by. split.csv names every cell, with its SHA-256; its own is {split}."
+        );
+        if metrics.n_left_out > 0 {
+            words +=
+                &format!(" {} cells were left out of what it learned from, on request.", metrics.n_left_out);
+        }
+        if let Some(init) = &self.config.init {
+            let run = init.file_name().unwrap_or_default().to_string_lossy();
+            words += &format!(
+                " It started from the weights of the run `{run}`, which had learned from {} of the cells it is judged on.",
+                metrics.test_cells_seen_by_init
+            );
+        }
+        if let Some(teacher) = &self.config.teacher {
+            words += &format!(" {}", teacher.words());
+        }
+        Ok(words)
     }
 
     /// Writes the report of the test set; gives its path.
@@ -232,26 +269,15 @@ impl Session<'_> {
             mistakes: mistakes.collect::<Result<_>>()?,
             augmentation: augmentation_sheet(&self.config.train, cells, &self.split.train)?,
             more: vec![data_section(data)],
-            made: metrics.made(),
+            made: metrics.made(&self.config),
             command: metrics.command.clone(),
         };
         report.write(self.run.path())
     }
 }
 
-/// What a run has learned from, in words.
-fn learned_from(data: &DataSummary, teacher: Option<&Teacher>) -> String {
-    let cells = |subset: Subset| {
-        let found = data.subsets.iter().find(|summary| summary.subset == subset);
-        found.map_or((0, 0), |summary| (summary.cells.iter().sum(), summary.patients))
-    };
-    let ((train, patients), (validation, _)): ((usize, usize), (usize, usize)) =
-        (cells(Subset::Train), cells(Subset::Validation));
-    let words = format!(
-        "It has learned from {train} cells of {patients} patients; {validation} more were looked at between epochs, to choose by. split.csv \
-         names every cell."
-    );
-    teacher.map(|teacher| format!("{words} {}", teacher.words())).unwrap_or(words)
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Who was tested by a run, and how.

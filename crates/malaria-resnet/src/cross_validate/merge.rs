@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Assessment, ChosenOn, Error, ExperimentConfig, Metrics, Recipe, Result, RunDir, Threshold, files,
-    metrics::{FiguresOf, machine},
+    metrics::{FiguresOf, machine, temperature_words},
     predictions::{OutOfFold, read_predictions, write_out_of_fold},
     threshold::{PUBLISHED_SPECIFICITY, Said},
 };
@@ -76,6 +76,9 @@ pub struct CrossMetrics {
     pub epochs: u64,
     /// Cells tested on, over all folds: every cell once.
     pub n_test: usize,
+    /// Cells that no model learned from, on request; they were tested on all the same.
+    #[serde(default)]
+    pub n_left_out: usize,
     /// Time spent training and validating, over all folds.
     pub wall_seconds: f64,
     /// Processor time of the same.
@@ -112,13 +115,15 @@ pub struct CrossMetrics {
 
 impl CrossMetrics {
     /// What the models were made by: name and value.
-    pub(super) fn made(&self) -> Vec<[String; 2]> {
+    pub(super) fn made(&self, config: &ExperimentConfig) -> Vec<[String; 2]> {
         let row = |name: &str, value: String| [name.to_owned(), value];
         vec![
             row("malaria-resnet", self.version.clone()),
-            row("Recipe", self.recipe.to_string()),
+            row("libtorch", malaria_libtorch::LIBTORCH_VERSION.to_owned()),
+            row("Recipe", config.recipe_words()),
             row("Seed", self.seed.to_string()),
             row("Epochs, a fold", self.epochs.to_string()),
+            row("Temperature of the probabilities", temperature_words(self.temperature)),
             row("Time for training and validating, all folds", format!("{:.0} s", self.wall_seconds)),
             row("Processor time of the same", format!("{:.0} s", self.cpu_seconds)),
             row("Machine that put the folds together", self.machine.clone()),
@@ -151,6 +156,9 @@ pub(super) fn merge(
         finished.push(Finished { run, metrics, manifest, predictions });
     }
     let rows = every_cell_once(&finished)?;
+    // The rows of all manifests are the same cells in the same order.
+    let is_left_out = |&i: &usize| finished.iter().any(|fold| fold.manifest.entries[i].subset.is_none());
+    let n_left_out = (0..rows.len()).filter(is_left_out).count();
 
     let config = of_fold(1);
     let classes = &finished[0].metrics.test.classes;
@@ -201,6 +209,7 @@ pub(super) fn merge(
         seed: config.train.seed,
         epochs: config.train.epochs,
         n_test: rows.len(),
+        n_left_out,
         wall_seconds: total(|metrics| metrics.wall_seconds),
         cpu_seconds: total(|metrics| metrics.cpu_seconds),
         accuracy_over_folds: spread(&figures.iter().map(|fold| fold.accuracy).collect::<Vec<_>>()),
@@ -222,21 +231,22 @@ pub(super) fn merge(
     let written = [out.join("predictions.csv"), out.join("metrics.json")];
     write_out_of_fold(&written[0], classes, &rows)?;
     files::write_json(&written[1], &metrics)?;
+    let patients = said.write_patients(out.join("patients.csv"), &metrics.assessment, metrics.threshold)?;
     let audit = out.join("label_audit.csv");
     let suspects = label_audit(&truth, &probabilities, classes.len())?;
     write_label_audit(&audit, classes, &rows, &suspects)?;
     let pictures = mistakes(&config, out, &rows, said);
     let histories = finished.iter().map(|fold| fold.run.history()).collect::<Result<Vec<_>>>()?;
-    let mut report = report(&metrics, said, pictures, &histories);
-    let suspects: Vec<usize> = suspects.iter().map(|suspect| suspect.sample).collect();
+    let mut report = report(&metrics, &config, said, pictures, &histories);
     report.more.push(labels_section(
-        &suspect_pictures(&config, &rows, &suspects),
+        &suspect_pictures(&config, &rows, classes, &suspects),
         suspects.len(),
         rows.len(),
     ));
     let page = report.write(out)?;
     let [predictions, figures] = written;
-    Ok((metrics, vec![predictions, figures, audit, page]))
+    let files = [predictions].into_iter().chain(patients).chain([figures, audit, page]);
+    Ok((metrics, files.collect()))
 }
 
 /// The files of a manifest, whatever side they are on.

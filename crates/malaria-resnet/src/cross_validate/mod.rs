@@ -146,6 +146,10 @@ pub fn cross_validate(
 /// Writes the model card of the model that has learned from every cell.
 fn write_card(run: &RunDir, metrics: &CrossMetrics) -> Result<()> {
     let cells = format!("{} cells of {} patients", metrics.n_test, metrics.assessment.n_patients);
+    let left_out = match metrics.n_left_out {
+        0 => String::new(),
+        number => format!(", but for {number} that were left out on request"),
+    };
     let card = Card {
         config: &ExperimentConfig {
             split: SplitConfig { protocol: metrics.protocol, ..run.config()?.split },
@@ -156,18 +160,19 @@ fn write_card(run: &RunDir, metrics: &CrossMetrics) -> Result<()> {
         threshold: metrics.threshold.as_ref(),
         judged_on: format!(
             "The figures are cross-validated: {cells}, each judged by one of {} models of the same settings that had not learned \
-             from it. This model has learned from all of them, so that none is left to judge it by.",
+             from it. This model has learned from all of their patients, so that none is left to judge it by.",
             metrics.folds.len()
         ),
         learned_from: [
-            Some(format!("It has learned from {cells}. split.csv names every cell.")),
+            Some(format!("It has learned from {cells}{left_out}. split.csv names every cell.")),
             run.config()?.teacher.as_ref().map(Teacher::words),
         ]
         .into_iter()
         .flatten()
         .collect::<Vec<_>>()
         .join(" "),
-        made: metrics.made(),
+        missing: 0,
+        made: metrics.made(&run.config()?),
         command: &metrics.command,
     };
     files::write(&run.model_card_path(), card.markdown().as_bytes())

@@ -13,7 +13,7 @@ use crate::{
     Classifier, ExperimentConfig, Result, files,
     pictures::{MISTAKES_SHOWN, mistake, worst_mistakes},
     predictions::OutOfFold,
-    report::{Report, area, epoch_point, percent, protocol_note, table},
+    report::{Report, area, epoch_point, judged_section, percent, protocol_note, table},
     threshold::Said,
 };
 
@@ -41,26 +41,35 @@ const SUSPECTS_SHOWN: usize = 60;
 pub(super) fn suspect_pictures(
     config: &ExperimentConfig,
     rows: &[OutOfFold],
-    suspects: &[usize],
+    classes: &[String],
+    suspects: &[Contradiction],
 ) -> Vec<Picture> {
     let Some(folder) = &config.data else { return Vec::new() };
-    let show = |&i: &usize| -> Result<Picture> {
-        let OutOfFold { path, class, .. } = &rows[i];
+    let show = |suspect: &Contradiction| -> Result<Picture> {
+        let OutOfFold { path, class, .. } = &rows[suspect.sample];
         let (cell, _) = read_image(&folder.join(path))?;
         let name = Path::new(path).file_name().map_or_else(|| path.into(), |name| name.to_string_lossy());
         Ok(Picture {
             images: vec![resize(&cell, config.image.pixels, config.image.resize)],
-            caption: vec![format!("labelled {class}"), name.into_owned()],
+            caption: vec![
+                format!("labelled {class}"),
+                format!(
+                    "{} rather; {class} {}",
+                    classes[suspect.suggested],
+                    percent(Some(suspect.probability_of_label))
+                ),
+                name.into_owned(),
+            ],
         })
     };
-    suspects.iter().take(SUSPECTS_SHOWN).filter_map(|i| show(i).ok()).collect()
+    suspects.iter().take(SUSPECTS_SHOWN).filter_map(|suspect| show(suspect).ok()).collect()
 }
 
 pub(super) fn labels_section(pictures: &[Picture], suspects: usize, cells: usize) -> Section {
     let words = format!(
         "{suspects} of {cells} labels are contradicted by models that had not learned from the cell (confident learning, \
          Northcutt et al. 2021): label_audit.csv lists them, the most suspect first. A listed cell may be labelled rightly and \
-         be hard; none was left out."
+         be hard: nothing is left out by itself."
     );
     let mut blocks = vec![Block::Text(words)];
     if !pictures.is_empty() {
@@ -73,6 +82,7 @@ pub(super) fn labels_section(pictures: &[Picture], suspects: usize, cells: usize
 /// The report of the folds together.
 pub(super) fn report<'a>(
     metrics: &'a CrossMetrics,
+    config: &ExperimentConfig,
     said: Said<'a>,
     mistakes: Vec<Picture>,
     histories: &[Vec<EpochRecord>],
@@ -89,6 +99,12 @@ pub(super) fn report<'a>(
     ];
     if metrics.drawn_cells {
         summary.push("These cells are drawn: the figures say nothing about malaria.".to_owned());
+    }
+    if metrics.n_left_out > 0 {
+        summary.push(format!(
+            "{} cells were left out of every training set on request; they were judged all the same.",
+            metrics.n_left_out
+        ));
     }
     let mut rows: Vec<Vec<String>> = folds
         .iter()
@@ -115,8 +131,10 @@ pub(super) fn report<'a>(
         spread(area, metrics.auc_over_folds),
     ]);
     let head = ["Fold", "Cells", "Accuracy", "Sensitivity", "Specificity", "AUC"];
+    let folds =
+        Section { id: "folds", heading: "Folds".to_owned(), blocks: vec![table(&head, rows.into_iter())] };
     Report {
-        title: format!("{recipe} recipe, {} folds, {protocol} split", folds.len()),
+        title: format!("{recipe} recipe, {} folds, {protocol} split", metrics.folds.len()),
         summary,
         said,
         figures: &metrics.pooled,
@@ -130,12 +148,8 @@ pub(super) fn report<'a>(
         ),
         mistakes,
         augmentation: Vec::new(),
-        more: vec![Section {
-            id: "folds",
-            heading: "Folds".to_owned(),
-            blocks: vec![table(&head, rows.into_iter())],
-        }],
-        made: metrics.made(),
+        more: vec![folds, judged_section(said)],
+        made: metrics.made(config),
         command: metrics.command.clone(),
     }
 }

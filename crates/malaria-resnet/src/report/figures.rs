@@ -70,7 +70,8 @@ impl Report<'_> {
             more.into_iter().map(|(name, value)| vec![name.to_owned(), value]),
         ));
         blocks.push(Block::Text(format!(
-            "Predictive values where few cells are infected, as in a smear, rather than {} of them as here:",
+            "Predictive values {} where few cells are infected, as in a smear, rather than {} of them as here:",
+            if self.threshold.is_some() { "at the threshold" } else { "by the most probable class" },
             percent(positive_share(figures))
         )));
         blocks.push(table(

@@ -3,7 +3,10 @@
 mod figures;
 mod patients;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use malaria_dataset::Protocol;
 use malaria_metrics::{
@@ -109,9 +112,14 @@ impl Report<'_> {
             match name {
                 "history" => blocks.extend(self.history_of.clone().map(Block::Text)),
                 "patients" => {
-                    if let Some(roll_up) = &self.assessment.roll_up {
-                        blocks.extend(self.roll_up(roll_up)?);
-                    }
+                    blocks.extend(match &self.assessment.roll_up {
+                        Some(roll_up) => self.roll_up(roll_up)?,
+                        None => vec![Block::Text(
+                            "Patients are not called here: that takes a threshold, and patients none of whose cells were \
+                             learned from."
+                                .to_owned(),
+                        )],
+                    });
                 }
                 _ => {}
             }
@@ -235,6 +243,22 @@ pub(crate) fn data_section(data: &DataSummary) -> Section {
     Section { id: "data", heading: "Data".to_owned(), blocks }
 }
 
+/// Which cells were judged, where no others are known.
+pub(crate) fn judged_section(said: Said<'_>) -> Section {
+    let Said { truth, classes, patients, .. } = said;
+    let mut head = classes.to_vec();
+    head.push("Patients".to_owned());
+    let mut row: Vec<String> = (0..classes.len())
+        .map(|class| truth.iter().filter(|&&other| other == class).count().to_string())
+        .collect();
+    row.push(patients.iter().flatten().collect::<BTreeSet<_>>().len().to_string());
+    let blocks = vec![
+        Block::Text("The cells that were judged, by their labels:".to_owned()),
+        Block::Table { head, rows: vec![row] },
+    ];
+    Section { id: "data", heading: "Data".to_owned(), blocks }
+}
+
 /// An epoch as the figure of losses and accuracies wants it.
 pub(crate) fn epoch_point(record: &EpochRecord) -> EpochPoint {
     EpochPoint {
@@ -253,9 +277,14 @@ pub(crate) fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> B
 /// How a figure is written.
 type Show = fn(Option<f64>) -> String;
 
-/// A fraction as a percentage, `n/a` where it is undefined.
+/// A fraction as a percentage, `n/a` where it is undefined. What is not all, or not nothing, is not rounded to it.
 pub(crate) fn percent(fraction: Option<f64>) -> String {
-    fraction.map_or_else(|| "n/a".to_owned(), |fraction| format!("{:.2} %", 100.0 * fraction))
+    match fraction {
+        None => "n/a".to_owned(),
+        Some(fraction) if (0.99995..1.0).contains(&fraction) => "> 99.99 %".to_owned(),
+        Some(fraction) if fraction > 0.0 && fraction < 0.00005 => "< 0.01 %".to_owned(),
+        Some(fraction) => format!("{:.2} %", 100.0 * fraction),
+    }
 }
 
 /// A figure with four decimals, `n/a` where it is undefined.
@@ -265,4 +294,16 @@ pub(crate) fn area(figure: Option<f64>) -> String {
 
 fn between(Interval { low, high }: Interval, show: Show) -> String {
     format!("{} to {}", show(Some(low)), show(Some(high)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::percent;
+
+    #[test]
+    fn what_is_not_all_is_not_rounded_to_it() {
+        let shown = [None, Some(0.0), Some(0.00001), Some(0.5), Some(0.99994), Some(0.999966), Some(1.0)];
+        let expected = ["n/a", "0.00 %", "< 0.01 %", "50.00 %", "99.99 %", "> 99.99 %", "100.00 %"];
+        assert_eq!(shown.map(percent), expected);
+    }
 }

@@ -19,7 +19,7 @@ pub struct PatientAccuracy {
     pub cells: u64,
     /// Those of them that were called right.
     pub right: u64,
-    /// Whether any of the cells is infected.
+    /// Whether any of these cells is infected.
     pub infected: bool,
 }
 
@@ -37,8 +37,11 @@ pub fn patients_plot(patients: &[PatientAccuracy], title: &str) -> Plot {
     patients.sort_by(|a, b| a.accuracy().total_cmp(&b.accuracy()).then_with(|| a.patient.cmp(&b.patient)));
     let mut figure = Figure::new(WIDTH, HEIGHT);
     let right = f64::from(WIDTH) - MARGIN;
-    figure.title((MARGIN, 66.0), title, right - MARGIN - 360.0);
-    for (x, color, name) in [(right - 250.0, VERMILION, "infected"), (right - 100.0, BLUE, "healthy")] {
+    figure.title((MARGIN, 66.0), title, right - MARGIN - 500.0);
+    // Of the cells shown: other cells of the same patient may be infected.
+    for (x, color, name) in
+        [(right - 390.0, VERMILION, "with infected cells"), (right - 120.0, BLUE, "without")]
+    {
         figure.dot((x, 59.0), 9.0, color);
         figure.text((x + 20.0, 66.0), name, TICK_LABEL, Align::Left);
     }
