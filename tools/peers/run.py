@@ -99,7 +99,8 @@ def measure(args, worker, common):
         print(f"round {number + 1} of {args.rounds}", file=sys.stderr)
 
     report = {
-        "command": "cargo xtask bench --peers --data cell_images",
+        "command": "cargo xtask bench --peers --data cell_images "
+        f"--run {os.path.relpath(pathlib.Path(args.weights).parent)} --rounds {args.rounds}",
         "machine": machine(),
         "threads": args.threads,
         "commit": commit(),
