@@ -159,14 +159,14 @@ impl Section {
 impl Block {
     fn html(&self) -> Result<Markup> {
         Ok(match self {
-            Self::Text(text) => html! { p { (text) } },
+            Self::Text(text) => html! { p { (unbroken(text)) } },
             Self::Tiles(tiles) => html! {
                 dl.tiles {
                     @for Tile { name, label, value, exact, note } in tiles {
                         div data-figure=(name) data-value=[exact] {
                             dt { (label) }
-                            dd.value { (value) }
-                            dd.note { (note) }
+                            dd.value { (unbroken(value)) }
+                            dd.note { (unbroken(note)) }
                         }
                     }
                 }
@@ -175,7 +175,7 @@ impl Block {
                 div.scroll {
                     table {
                         thead { tr { @for heading in head { th scope="col" { (heading) } } } }
-                        tbody { @for row in rows { tr { @for cell in row { td.short[cell.len() <= SHORT] { (cell) } } } } }
+                        tbody { @for row in rows { tr { @for cell in row { td.short[cell.len() <= SHORT] { (unbroken(cell)) } } } } }
                     }
                 }
             },
@@ -203,6 +203,11 @@ impl Picture {
             }
         })
     }
+}
+
+/// The text with its percent signs bound to their numbers, so that no line ends between the two.
+fn unbroken(text: &str) -> String {
+    text.replace(" %", "\u{a0}%")
 }
 
 /// A picture as an address that holds it.
