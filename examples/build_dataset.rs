@@ -76,11 +76,11 @@ fn run(args: &Args) -> Result<ExitCode> {
     let shared = split.leakage(&index).shared_patients.len();
     if shared > 0 {
         println!(
-            "{shared} patients have cells in more than one tree: figures will be better than on new patients"
+            "patients with cells in more than one tree: {shared}; figures will be better than on new patients"
         );
     }
     if index.ignored > 0 {
-        println!("warning: {} files are not images and were left out", index.ignored);
+        println!("warning: left out as they are not images: {}", index.ignored);
     }
     println!("{} images written, {} there already, in {}", report.written, report.kept, args.out.display());
     Ok(ExitCode::SUCCESS)

@@ -193,7 +193,7 @@ fn cells_can_be_left_out_of_training_but_not_of_the_test() {
     )
     .unwrap();
     let said = succeed(bench.train("fewer").args(["--epochs", "1", "--leave-out", "doubtful.csv"]));
-    assert!(said.contains("1 cell was left out of the training set"), "{said}");
+    assert!(said.contains("Cells left out of the training set on request: 1."), "{said}");
     let fewer = rows(&bench.path("fewer/split.csv"));
     for (before, after) in split.iter().zip(&fewer) {
         let expected = if before["path"] == named[0] { "" } else { &before["subset"] };

@@ -148,10 +148,11 @@ fn cells_left_out_are_told_of_where_folds_are_put_together() {
     assert_eq!((metrics.n_left_out, metrics.n_test), (1, CELLS));
     let page = fs::read_to_string(bench.path("out/report.html")).unwrap();
     assert!(
-        page.contains("1 cells were left out of every training set") && !page.contains("none was left out")
+        page.contains("Cells left out of every training set on request: 1;")
+            && !page.contains("none was left out")
     );
     let card = fs::read_to_string(bench.path("out/final/model_card.md")).unwrap();
-    assert!(card.contains("but for 1 that were left out"), "{card}");
+    assert!(card.contains("but for those left out on request: 1"), "{card}");
 }
 
 #[test]

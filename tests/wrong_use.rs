@@ -179,8 +179,8 @@ fn a_corrupt_image_stops_a_run_or_is_left_out_by_name() {
     let output = bench.train("run").args(["--skip-corrupt", "--epochs", "1"]).output().unwrap();
     let said = support::errors(&output);
     assert!(output.status.success(), "{said}");
-    assert!(said.contains("1 images cannot be read") && said.contains("cell_9.png"), "{said}");
-    assert!(said.contains("1 files are not images"), "{said}");
+    assert!(said.contains("left out as they cannot be read: 1") && said.contains("cell_9.png"), "{said}");
+    assert!(said.contains("left out as they are not images: 1"), "{said}");
     assert_eq!(rows(&bench.path("run/split.csv")).len(), CELLS);
 
     // `predict` classifies the others, shows the reason, and fails.

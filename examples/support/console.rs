@@ -156,15 +156,15 @@ impl Console {
         }
         if data.duplicates_across > 0 {
             self.say(&format!(
-                "  warning: {} pictures stand in more than one set, byte for byte",
+                "  warning: pictures that stand in more than one set, byte for byte: {}",
                 data.duplicates_across
             ));
         }
         if data.ignored > 0 {
-            self.say(&format!("  warning: {} files are not images and were left out", data.ignored));
+            self.say(&format!("  warning: left out as they are not images: {}", data.ignored));
         }
         if !data.skipped.is_empty() {
-            self.say(&format!("  warning: {} images cannot be read and were left out:", data.skipped.len()));
+            self.say(&format!("  warning: left out as they cannot be read: {}", data.skipped.len()));
             data.skipped.iter().for_each(|image| self.say(&format!("    {image}")));
         }
     }

@@ -58,10 +58,8 @@ pub(crate) fn test_set(metrics: &Metrics) -> anyhow::Result<String> {
         protocol_note(metrics.protocol),
         figures(&metrics.test, metrics.threshold.as_ref())?
     );
-    match metrics.n_left_out {
-        0 => {}
-        1 => text += "1 cell was left out of the training set on request.\n",
-        several => text += &format!("{several} cells were left out of the training set on request.\n"),
+    if metrics.n_left_out > 0 {
+        text += &format!("Cells left out of the training set on request: {}.\n", metrics.n_left_out);
     }
     if metrics.drawn_cells {
         text += "These cells are drawn: the figures say nothing about malaria.\n";
@@ -107,7 +105,7 @@ pub(crate) fn cross_validation(metrics: &CrossMetrics) -> anyhow::Result<String>
     text += &format!("intervals: bootstrap over {} patients", assessment.n_patients);
     if assessment.cells_without_patient > 0 {
         text += &format!(
-            " and {} cells of unknown patient, each taken for itself, which makes them too narrow",
+            "; cells of unknown patient, each taken for itself, which makes them too narrow: {}",
             assessment.cells_without_patient
         );
     }

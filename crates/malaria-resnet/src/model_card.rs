@@ -152,7 +152,7 @@ impl Card<'_> {
             (
                 "Missing data (S16; T11)",
                 format!(
-                    "{} pictures could not be read and were left out; {} cells judged are of no known patient",
+                    "pictures that could not be read and were left out: {}; judged cells of no known patient: {}",
                     self.missing, assessment.cells_without_patient
                 ),
             ),

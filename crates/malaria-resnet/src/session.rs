@@ -224,8 +224,7 @@ impl Session<'_> {
              between epochs, to choose by. split.csv names every cell, with its SHA-256; its own is {split}."
         );
         if metrics.n_left_out > 0 {
-            words +=
-                &format!(" {} cells were left out of what it learned from, on request.", metrics.n_left_out);
+            words += &format!(" Cells left out of what it learned from, on request: {}.", metrics.n_left_out);
         }
         if let Some(init) = &self.config.init {
             let run = init.file_name().unwrap_or_default().to_string_lossy();
@@ -293,7 +292,7 @@ fn test_words(metrics: &Metrics) -> Vec<String> {
         words.push("These cells are drawn: the figures say nothing about malaria.".to_owned());
     }
     if metrics.n_left_out > 0 {
-        words.push(format!("{} cells were left out of the training set on request.", metrics.n_left_out));
+        words.push(format!("Cells left out of the training set on request: {}.", metrics.n_left_out));
     }
     if metrics.test_cells_seen_by_init > 0 {
         words.push(format!(

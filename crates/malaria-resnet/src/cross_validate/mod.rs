@@ -148,7 +148,7 @@ fn write_card(run: &RunDir, metrics: &CrossMetrics) -> Result<()> {
     let cells = format!("{} cells of {} patients", metrics.n_test, metrics.assessment.n_patients);
     let left_out = match metrics.n_left_out {
         0 => String::new(),
-        number => format!(", but for {number} that were left out on request"),
+        number => format!(", but for those left out on request: {number}"),
     };
     let card = Card {
         config: &ExperimentConfig {

@@ -102,7 +102,7 @@ pub(super) fn report<'a>(
     }
     if metrics.n_left_out > 0 {
         summary.push(format!(
-            "{} cells were left out of every training set on request; they were judged all the same.",
+            "Cells left out of every training set on request: {}; they were judged all the same.",
             metrics.n_left_out
         ));
     }

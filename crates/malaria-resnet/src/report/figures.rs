@@ -26,7 +26,7 @@ impl Report<'_> {
         );
         if assessment.cells_without_patient > 0 {
             words += &format!(
-                " {} cells of unknown patient were each taken for themselves, which makes the intervals too narrow.",
+                " Cells of unknown patient, each taken for itself, which makes the intervals too narrow: {}.",
                 assessment.cells_without_patient
             );
         }

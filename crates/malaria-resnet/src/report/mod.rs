@@ -197,14 +197,14 @@ impl Report<'_> {
         let total = self.figures.confusion.total() - self.figures.confusion.correct();
         let words = match self.mistakes.len() {
             0 if total == 0 => "Every cell was called right.".to_owned(),
-            0 => format!("{total} cells were called wrong; their pictures are not at hand."),
+            0 => format!("Cells called wrong: {total}; their pictures are not at hand."),
             shown => {
                 let which = match shown as u64 == total {
                     true => "Here they are, those first that the model was most sure of".to_owned(),
                     false => format!("These are the {shown} that the model was most sure of"),
                 };
                 format!(
-                    "{total} cells were called wrong. {which}; in vermilion what spoke for its call rather than the others \
+                    "Cells called wrong: {total}. {which}; in vermilion what spoke for its call rather than the others \
                      (class activation map, as Grad-CAM). Labels may be wrong, too."
                 )
             }
@@ -230,8 +230,8 @@ pub(crate) fn data_section(data: &DataSummary) -> Section {
     });
     let mut blocks = vec![Block::Table { head, rows: rows.collect() }];
     blocks.push(Block::Text(format!(
-        "{} patients have cells in more than one subset; {} groups of files with the same bytes are in more than one; {} files \
-         are not images; {} images could not be read and were left out.",
+        "Patients with cells in more than one subset: {}. Groups of files with the same bytes in more than one: {}. Files that \
+         are not images: {}. Images that could not be read and were left out: {}.",
         data.shared_patients,
         data.duplicates_across,
         data.ignored,
