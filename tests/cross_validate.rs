@@ -83,7 +83,14 @@ fn folds_run_apart_come_to_what_they_come_to_together() {
     let called = patients.iter().filter(|row| row["call"] == "positive").count() as u64;
     assert_eq!(called, roll_up.as_they_are.infected.positive + roll_up.as_they_are.healthy.positive);
 
-    // On request a last model learns from every cell, and carries the figures of the folds.
+    // On request a last model learns from every cell, and carries the figures of the folds, which do not wait for it: here it
+    // has no place to lie.
+    fs::remove_file(bench.path("together/metrics.json")).unwrap();
+    fs::write(bench.path("together/final"), "").unwrap();
+    let said = fail(bench.cross_validate("together").arg("--final"));
+    assert!(said.contains("together/final"), "{said}");
+    assert!(bench.path("together/metrics.json").exists(), "no figures before the last model is trained");
+    fs::remove_file(bench.path("together/final")).unwrap();
     succeed(bench.cross_validate("together").arg("--final"));
     assert!(rows(&bench.path("together/final/split.csv")).iter().all(|row| row["subset"] == "train"));
     assert!(read("together/final/metrics.json") == read("together/metrics.json"));

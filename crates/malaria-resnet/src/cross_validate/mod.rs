@@ -92,6 +92,9 @@ pub fn cross_validate(
     RunDir::refuse_taken(out)?;
     runs.iter().try_for_each(Planned::refuse_other_settings)?;
 
+    let missing = || -> Vec<usize> {
+        (1..=folds).filter(|&number| !is_finished_fold(&fold_dir(out, number))).collect()
+    };
     let mut summary = CrossSummary::default();
     if runs.iter().any(|run| !run.is_finished()) {
         config.device.resolve()?;
@@ -107,6 +110,10 @@ pub fn cross_validate(
         }
         refuse_other_cells(&out.join("final"), &loaded)?;
         for run in runs.iter().filter(|run| !run.is_finished()) {
+            // The figures of the folds do not wait for the model that comes after them.
+            if run.fold.is_none() && missing().is_empty() {
+                merge(&of_fold, folds, out, context.command)?;
+            }
             summary.interrupted =
                 context.stop.load(Ordering::Relaxed) || !run.train(&loaded, folds, context)?;
             if summary.interrupted {
@@ -115,8 +122,7 @@ pub fn cross_validate(
             summary.files.push(run.path.clone());
         }
     }
-    let is_missing = |&number: &usize| !is_finished_fold(&fold_dir(out, number));
-    summary.missing = (1..=folds).filter(is_missing).collect();
+    summary.missing = missing();
     if summary.missing.is_empty() {
         let (metrics, files) = merge(&of_fold, folds, out, context.command)?;
         if final_model {
