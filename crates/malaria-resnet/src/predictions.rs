@@ -5,6 +5,8 @@ use malaria_edge::most_probable;
 
 use crate::{Classifier, Error, Result, files};
 
+/// How far probabilities computed in float32 may sum to something else than one, with room.
+const SUM_TOLERANCE: f64 = 1e-4;
 /// Columns before the probabilities of a run's predictions.
 const COLUMNS: [&str; 5] = ["path", "class", "patient", "subset", "predicted"];
 
@@ -80,13 +82,20 @@ pub(crate) fn read_predictions(path: &Path, classes: &[String], fold: usize) -> 
         if !classes.contains(&class) {
             return Err(bad(format!("line {line}: `{class}` is not one of the classes {classes:?}")));
         }
+        let probabilities = record.iter().skip(COLUMNS.len()).map(number).collect::<Result<Vec<f64>>>()?;
+        let sum: f64 = probabilities.iter().sum();
+        if (sum - 1.0).abs() > SUM_TOLERANCE {
+            return Err(bad(format!(
+                "line {line}: expected probabilities that sum to 1, found a sum of {sum}"
+            )));
+        }
         Ok(OutOfFold {
             path: record[0].to_owned(),
             class,
             patient: record[2].to_owned(),
             fold,
             predicted: record[4].to_owned(),
-            probabilities: record.iter().skip(COLUMNS.len()).map(number).collect::<Result<_>>()?,
+            probabilities,
         })
     });
     rows.collect()

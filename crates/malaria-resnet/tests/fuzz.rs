@@ -1,12 +1,14 @@
 //! Damaged run directories: refused or read, without a panic and in bounded memory.
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{collections::HashMap, fs, path::Path, sync::atomic::AtomicBool};
 
 use malaria_fuzz::alone;
 use malaria_resnet::{
-    Classifier, ExperimentConfig, ImageConfig, Recipe, RunDir,
-    dataset::{Protocol, ResizePolicy},
+    Classifier, Context, CrossOptions, ExperimentConfig, ImageConfig, Recipe, RunDir, cross_validate,
+    dataset::{Protocol, ResizePolicy, SyntheticConfig, write_synthetic},
+    fold_dir,
     model::{ResNet, ResNetConfig},
+    training::ImageSize,
 };
 use safetensors::SafeTensors;
 use tch::Device;
@@ -106,4 +108,40 @@ fn classifier() {
             Err(error) => assert!(error.to_string().contains("weights.safetensors"), "{error}"),
         }
     });
+}
+
+/// What folds that were run elsewhere are put together from.
+#[test]
+fn folds() {
+    let alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let (cells, out) = (folder.path().join("cells"), folder.path().join("cv"));
+    let drawn = SyntheticConfig { cells: 48, patients: 8, ..SyntheticConfig::default() };
+    write_synthetic(&cells, &drawn, &|_| {}).unwrap();
+    let mut config = ExperimentConfig::new(Recipe::Fast, Protocol::Patient, 1);
+    config.data = Some(cells);
+    config.image = ImageConfig { pixels: 16, resize: ResizePolicy::Stretch };
+    config.model =
+        ResNetConfig { stages: vec![1], filters: vec![2, 4], input_size: 16, ..ResNetConfig::tutorial() };
+    config.train.epochs = 1;
+    config.train.image_sizes = vec![ImageSize { from_epoch: 1, pixels: 16 }];
+    let put_together = || {
+        let options = CrossOptions { folds: 2, only: None, final_model: false, out: &out };
+        let context = Context { command: "", stop: &AtomicBool::new(false), listener: &|_| {} };
+        cross_validate(&config, options, context)
+    };
+    assert!(put_together().unwrap().metrics.is_some());
+    for name in ["predictions.csv", "metrics.json"] {
+        let path = fold_dir(&out, 2).join(name);
+        let sample = fs::read(&path).unwrap();
+        // Where nothing is amiss, a page and its figures are drawn.
+        alone.fuzz(name, std::slice::from_ref(&sample), 8 * MEMORY, |bytes| {
+            fs::write(&path, bytes).unwrap();
+            match put_together() {
+                Ok(summary) => assert_eq!(summary.metrics.unwrap().n_test, 48),
+                Err(error) => assert!(error.to_string().contains("fold-2"), "{error}"),
+            }
+        });
+        fs::write(&path, sample).unwrap();
+    }
 }

@@ -271,12 +271,15 @@ fn every_cell_once(finished: &[Finished]) -> Result<Vec<OutOfFold>> {
             return Err(Error::Classes { path: run.path().to_owned(), expected, found });
         }
         let tested = manifest.entries.iter().filter(|entry| entry.subset == Some(Subset::Test));
-        let tested: Vec<&str> = tested.map(|entry| entry.path.as_str()).collect();
-        let said: Vec<&str> = predictions.iter().map(|row| row.path.as_str()).collect();
+        let tested: Vec<[&str; 3]> = tested
+            .map(|entry| [&entry.path, &entry.class, entry.patient.as_deref().unwrap_or_default()])
+            .collect();
+        let said: Vec<[&str; 3]> =
+            predictions.iter().map(|row| [&*row.path, &*row.class, &*row.patient]).collect();
         if tested != said {
             return Err(run.error(&format!(
-                "its predictions.csv is of {} cells that are not the {} test cells in its split.csv: remove the fold \
-                 and run it again",
+                "the {} cells of its predictions.csv, with their classes and patients, are not the {} test cells of its \
+                 split.csv: remove the fold and run it again",
                 said.len(),
                 tested.len()
             )));
