@@ -210,6 +210,16 @@ fn folds_that_do_not_belong_together_are_refused() {
     fs::write(&path, text.replace("0.", "1.")).unwrap();
     let said = fail(&mut bench.cross_validate("out"));
     assert!(said.contains("expected a probability"), "{said}");
+    let (header, rows) = text.split_once('\n').unwrap();
+    for (from, to) in [(",Parasitized,", ",Uninfected,"), (",test,Parasitized,0.", ",test,Parasitized,0.00")]
+    {
+        let changed = rows.replacen(from, to, 1);
+        assert_ne!(changed, rows, "{from}");
+        fs::write(&path, format!("{header}\n{changed}")).unwrap();
+        let said = fail(&mut bench.cross_validate("out"));
+        let reason = if to.contains("test") { "sum to 1" } else { "with their classes and patients" };
+        assert!(said.contains("fold-2") && said.contains(reason), "{said}");
+    }
 }
 
 #[test]
