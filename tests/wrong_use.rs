@@ -31,6 +31,7 @@ fn errors_say_what_to_do() {
         "--data",
         "--out",
         "--recipe",
+        "--precision",
         "--split",
         "--config",
         "--init",
@@ -50,7 +51,11 @@ fn errors_say_what_to_do() {
     for (flag, value) in
         settings.map(|flag| (flag, "random")).into_iter().chain(numbers.map(|flag| (flag, "1")))
     {
-        let value = if flag == "--recipe" { "fast" } else { value };
+        let value = match flag {
+            "--recipe" => "fast",
+            "--precision" => "float32",
+            _ => value,
+        };
         refuse(train().args(["--resume", "cells", flag, value]), &["--resume", flag, "cannot be used with"]);
     }
     for flag in ["--calibrate", "--skip-corrupt", "--download"] {
@@ -58,7 +63,8 @@ fn errors_say_what_to_do() {
     }
     refuse(train().args(["--data", "cells", "--recipe", "slow"]), &["slow", "fast, tutorial, best or field"]);
     refuse(train().args(["--data", "cells", "--device", "cuda:99"]), &["cuda"]);
-    let flags: [(&str, &str, &str); 10] = [
+    let flags: [(&str, &str, &str); 11] = [
+        ("--precision", "bf16", "auto, float32, bfloat16"),
         ("--epochs", "0", "whole number from 1 on"),
         ("--epochs", "-3", "whole number from 1 on"),
         ("--batch-size", "0", "whole number from 1 on"),

@@ -3,7 +3,7 @@
     pip install numpy==2.4.6 scikit-learn==1.9.1
     python tools/check_metrics.py RUN_DIR
 
-RUN_DIR is that of a run, or of a cross-validation. Ends with 1 if a figure differs by more than 1e-12.
+RUN_DIR is that of a run, or of a cross-validation. Ends with 1 if a figure differs by more than 1e-12 (relative, where it is above 1).
 """
 
 import csv
@@ -30,11 +30,15 @@ def main(run):
 
     def binary(called):
         score = lambda function, label: function(is_positive, called, pos_label=label)
+        positive_ratio, negative_ratio = metrics.class_likelihood_ratios(is_positive, called)
         return {
             "sensitivity": score(metrics.recall_score, True),
             "specificity": score(metrics.recall_score, False),
             "ppv": score(metrics.precision_score, True),
             "npv": score(metrics.precision_score, False),
+            "youdens_j": metrics.balanced_accuracy_score(is_positive, called, adjusted=True),
+            "positive_likelihood_ratio": positive_ratio,
+            "negative_likelihood_ratio": negative_ratio,
         }
 
     called = predicted == classes.index(positive)
@@ -65,13 +69,18 @@ def main(run):
     for name, values in zip(["precision", "recall", "f1", "support"], by_class):
         compared += [(f"by_class[{i}].{name}", said["by_class"][i][name], value) for i, value in enumerate(values)]
 
+    for average, ours in said["averages"].items():
+        theirs = metrics.precision_recall_fscore_support(truth, predicted, average=average)
+        names = ["precision", "recall", "f1"]
+        compared += [(f"averages.{average}.{name}", ours[name], value) for name, value in zip(names, theirs)]
+
     worst = 0.0
     for name, ours, theirs in compared:
         if ours is None:
             # scikit-learn has a number for what is undefined.
             print(f"{name:<28} undefined")
             continue
-        difference = abs(ours - theirs)
+        difference = abs(ours - theirs) / max(1.0, abs(theirs))
         worst = max(worst, difference)
         print(f"{name:<28} {ours:<22} {theirs:<22} {difference:.1e}")
     print(f"largest difference {worst:.1e}, allowed {TOLERANCE}")

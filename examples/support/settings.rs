@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, path::PathBuf};
 use anyhow::{Result, anyhow};
 use malaria_resnet::{
     ExperimentConfig, Recipe, Teacher, dataset::Protocol, default_data, default_protocol, figures::Target,
-    libtorch::DeviceChoice,
+    libtorch::DeviceChoice, training::Precision,
 };
 
 use super::flags;
@@ -37,6 +37,10 @@ pub(crate) struct Settings {
     /// Where tensors live: auto, cpu, cuda or cuda:I; asking for cuda where there is none is an error [default: auto]
     #[arg(long, value_name = "DEVICE")]
     pub(crate) device: Option<DeviceChoice>,
+    /// Arithmetic of the training steps: float32, bfloat16, or auto for bfloat16 where the device has instructions for it
+    /// [default: auto; recipe tutorial: float32]
+    #[arg(long, value_name = "PRECISION")]
+    pub(crate) precision: Option<Precision>,
     /// CPU threads [default: one a core]
     #[arg(long, value_name = "N", value_parser = flags::count::<NonZeroUsize>, allow_negative_numbers = true)]
     pub(crate) threads: Option<NonZeroUsize>,
@@ -110,6 +114,7 @@ impl Settings {
         config.train.batch_size = self.batch_size.unwrap_or(config.train.batch_size);
         config.train.schedule.rate = self.lr.unwrap_or(config.train.schedule.rate);
         config.device = self.device.unwrap_or(config.device);
+        config.train.precision = self.precision.unwrap_or(config.train.precision);
         config.threads = self.threads.or(config.threads);
         config.init = self.init.clone().or(config.init);
         if let Some(run) = &self.teacher {

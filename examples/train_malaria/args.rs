@@ -43,7 +43,7 @@ pub(crate) struct Args {
     pub(crate) out: Option<PathBuf>,
     /// Go on with the run in this directory; its own settings hold
     #[arg(long, value_name = "RUN_DIR", conflicts_with_all = ["data", "download", "out", "recipe", "split", "epochs",
-        "batch_size", "lr", "seed", "device", "threads", "config", "init", "teacher", "positive", "target_sensitivity",
+        "batch_size", "lr", "seed", "device", "precision", "threads", "config", "init", "teacher", "positive", "target_sensitivity",
         "target_specificity", "leave_out", "calibrate", "skip_corrupt"])]
     pub(crate) resume: Option<PathBuf>,
     /// Write the figure of loss and accuracy by epoch here too (.png or .svg)

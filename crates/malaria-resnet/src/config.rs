@@ -109,9 +109,10 @@ impl ExperimentConfig {
         Ok(config)
     }
 
-    /// The recipe by its name, and whether its settings were changed since.
+    /// The recipe by its name, and whether its settings were changed since. The precision follows the device, and is told with it.
     pub(crate) fn recipe_words(&self) -> String {
-        let as_named = self.train == self.recipe.training(self.train.seed)
+        let named = TrainConfig { precision: self.train.precision, ..self.recipe.training(self.train.seed) };
+        let as_named = self.train == named
             && self.image == self.recipe.image()
             && self.model == ResNetConfig { classes: self.model.classes, ..self.recipe.model() };
         format!("{}{}", self.recipe, if as_named { "" } else { ", with other settings" })

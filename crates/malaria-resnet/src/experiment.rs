@@ -160,6 +160,8 @@ pub(crate) fn begin(
     }
     config.leave_out = config.leave_out.as_deref().map(absolute);
     config.command = Some(context.command.to_owned());
+    // What is begun in one precision goes on in it, on whatever device.
+    config.train.precision = config.train.precision.resolve(config.device.resolve()?);
     set_threads(&config);
     let mut split = malaria_dataset::split(&loaded.index, &config.split)?;
     if let Some(list) = &config.leave_out {

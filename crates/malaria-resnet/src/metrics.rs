@@ -32,7 +32,7 @@ pub struct Metrics {
     /// libtorch's version.
     #[serde(default)]
     pub libtorch: String,
-    /// Where it was computed that ended the run: the processor and its threads, or a GPU.
+    /// Where it was computed that ended the run: the processor and its threads, or a GPU, and the precision of the training steps.
     #[serde(default)]
     pub device: String,
     /// How cells were divided. With `random`, cells of one patient stand on both sides, and the figures are

@@ -88,7 +88,7 @@ fn quick(epochs: u64, sizes: &[(u64, i64)], rate: f64, seed: u64) -> TrainConfig
         average_decay: Some(0.99),
         early_stopping: None,
         keep: Keep::Last,
-        precision: Precision::Bfloat16OnCuda,
+        precision: Precision::Auto,
         seed,
     }
 }

@@ -51,7 +51,8 @@ impl Session<'_> {
             passed_over = trainer.resume(&checkpoints)?;
         }
         let mut history = trainer.history().to_vec();
-        let device_name = malaria_libtorch::describe(device);
+        let precision = self.config.train.precision.resolve(device);
+        let device_name = format!("{}, {precision}", malaria_libtorch::describe(device));
         listener(Progress::Model { device: &device_name, parameters, epochs_done: history.len() });
         for reason in passed_over {
             listener(Progress::Training(&Event::CheckpointPassedOver { reason }));

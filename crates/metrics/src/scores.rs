@@ -183,7 +183,8 @@ pub struct ClassScores {
 }
 
 /// How the scores of several classes become one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Average {
     /// From the counts of all classes summed.
     Micro,
@@ -191,6 +192,11 @@ pub enum Average {
     Macro,
     /// The mean weighted by support, over the classes where the score is defined.
     Weighted,
+}
+
+impl Average {
+    /// All three.
+    pub const ALL: [Self; 3] = [Self::Micro, Self::Macro, Self::Weighted];
 }
 
 /// Precision, recall and F1, averaged over classes; `None` where no class defines the score.

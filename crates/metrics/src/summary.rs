@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::check;
@@ -5,10 +7,10 @@ use crate::confusion::ConfusionMatrix;
 use crate::curves::{pr_curve, roc_curve};
 use crate::error::Result;
 use crate::proper::{brier_score, log_loss};
-use crate::scores::{BinaryCounts, ClassScores};
+use crate::scores::{Average, AverageScores, BinaryCounts, ClassScores};
 
-/// The figures of one set of predictions, ready for JSON. All are fractions, except `n`, `mcc`, `cohens_kappa` and `log_loss`; an
-/// undefined one is `None`, in JSON `null`.
+/// The figures of one set of predictions, ready for JSON. All are fractions, except `n`, `youdens_j`, the likelihood ratios,
+/// `mcc`, `cohens_kappa` and `log_loss`; an undefined one is `None`, in JSON `null`.
 ///
 /// Predictions are by the highest probability; figures at a chosen threshold stand under `at_threshold`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,6 +37,15 @@ pub struct Summary {
     pub npv: Option<f64>,
     /// F1 of the positive class.
     pub f1: Option<f64>,
+    /// Youden's J, sensitivity + specificity - 1, from -1 to 1.
+    #[serde(default)]
+    pub youdens_j: Option<f64>,
+    /// By how much a positive call multiplies the odds of being positive.
+    #[serde(default)]
+    pub positive_likelihood_ratio: Option<f64>,
+    /// By how much a negative call multiplies them.
+    #[serde(default)]
+    pub negative_likelihood_ratio: Option<f64>,
     /// Matthews correlation coefficient over all classes, from -1 to 1.
     pub mcc: Option<f64>,
     /// Cohen's kappa over all classes, at most 1.
@@ -53,13 +64,16 @@ pub struct Summary {
     /// Precision, recall and F1 of each class against all others, in the order of `classes`.
     #[serde(default)]
     pub by_class: Vec<ClassScores>,
+    /// The same averaged over the classes: `micro`, `macro` and `weighted`.
+    #[serde(default)]
+    pub averages: BTreeMap<Average, AverageScores>,
     /// The figures of the positive class against all others at a chosen threshold, where there is one; put what
     /// [`evaluate_at`] gives here.
     pub at_threshold: Option<AtThreshold>,
 }
 
 /// The figures of the positive class against all others, a sample being called positive when the probability
-/// of that class is at least the threshold. All are fractions.
+/// of that class is at least the threshold. All are fractions, except Youden's J and the likelihood ratios.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AtThreshold {
@@ -75,6 +89,15 @@ pub struct AtThreshold {
     pub ppv: Option<f64>,
     /// Share of negative calls that are right.
     pub npv: Option<f64>,
+    /// Youden's J, sensitivity + specificity - 1, from -1 to 1.
+    #[serde(default)]
+    pub youdens_j: Option<f64>,
+    /// By how much a positive call multiplies the odds of being positive.
+    #[serde(default)]
+    pub positive_likelihood_ratio: Option<f64>,
+    /// By how much a negative call multiplies them.
+    #[serde(default)]
+    pub negative_likelihood_ratio: Option<f64>,
 }
 
 /// Computes every figure of a [`Summary`].
@@ -117,6 +140,9 @@ pub fn evaluate(
         ppv: counts.ppv(),
         npv: counts.npv(),
         f1: counts.f1(),
+        youdens_j: counts.youdens_j(),
+        positive_likelihood_ratio: counts.positive_likelihood_ratio(),
+        negative_likelihood_ratio: counts.negative_likelihood_ratio(),
         mcc: confusion.mcc(),
         cohens_kappa: confusion.cohens_kappa(),
         balanced_accuracy: confusion.balanced_accuracy(),
@@ -124,6 +150,7 @@ pub fn evaluate(
         log_loss: log_loss(truth, probabilities, classes.len())?,
         brier: brier_score(truth, probabilities, classes.len())?,
         by_class: confusion.class_scores(),
+        averages: Average::ALL.map(|average| (average, confusion.average_scores(average))).into(),
         confusion,
         at_threshold: None,
     })
@@ -159,6 +186,9 @@ pub fn evaluate_at(
         specificity: counts.specificity(),
         ppv: counts.ppv(),
         npv: counts.npv(),
+        youdens_j: counts.youdens_j(),
+        positive_likelihood_ratio: counts.positive_likelihood_ratio(),
+        negative_likelihood_ratio: counts.negative_likelihood_ratio(),
     })
 }
 

@@ -238,6 +238,9 @@ fn summary_survives_json_and_names_its_fields() {
         "ppv": 0.0,
         "npv": 1.0,
         "f1": 0.0,
+        "youdens_j": null,
+        "positive_likelihood_ratio": null,
+        "negative_likelihood_ratio": null,
         "mcc": null,
         "cohens_kappa": 0.0,
         "balanced_accuracy": null,
@@ -249,6 +252,12 @@ fn summary_survives_json_and_names_its_fields() {
             {"precision": 0.0, "recall": null, "f1": 0.0, "support": 0},
             {"precision": 1.0, "recall": 2.0 / 3.0, "f1": 0.8, "support": 3},
         ],
+        "averages": {
+            "micro": {"precision": 2.0 / 3.0, "recall": 2.0 / 3.0, "f1": 2.0 / 3.0},
+            "macro": {"precision": 0.5, "recall": 2.0 / 3.0, "f1": 0.4},
+            // Times the support and divided by it, as NumPy weights, which rounds.
+            "weighted": {"precision": 1.0, "recall": 2.0 / 3.0, "f1": 0.8 * 3.0 / 3.0},
+        },
         "at_threshold": {
             "threshold": 0.25,
             "accuracy": 1.0 / 3.0,
@@ -256,6 +265,9 @@ fn summary_survives_json_and_names_its_fields() {
             "specificity": 1.0 / 3.0,
             "ppv": 0.0,
             "npv": 1.0,
+            "youdens_j": null,
+            "positive_likelihood_ratio": null,
+            "negative_likelihood_ratio": null,
         },
     });
     assert_eq!(json, expected);

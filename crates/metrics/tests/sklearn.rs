@@ -165,7 +165,7 @@ fn same_binary(case: &str, ours: &BinaryCounts, theirs: &Binary) {
 fn figures_of_the_matrix() {
     for case in cases() {
         let (name, theirs) = (&case.name, &case.matrix);
-        let ours = case.summary().confusion;
+        let Summary { confusion: ours, averages, .. } = case.summary();
         assert_eq!(ours, theirs.confusion, "{name}");
         same(name, "accuracy", ours.accuracy(), theirs.accuracy);
         same(name, "balanced accuracy", ours.balanced_accuracy(), theirs.balanced_accuracy);
@@ -184,6 +184,7 @@ fn figures_of_the_matrix() {
             (Average::Weighted, theirs.weighted),
         ] {
             let ours = ours.average_scores(average);
+            assert_eq!(averages[&average], ours, "{name}");
             same(name, &format!("{average:?} precision"), ours.precision, theirs.precision);
             same(name, &format!("{average:?} recall"), ours.recall, theirs.recall);
             same(name, &format!("{average:?} F1"), ours.f1, theirs.f1);
@@ -218,6 +219,9 @@ fn summary_holds_the_same_figures() {
         same(name, "PPV", ours.ppv, case.binary.ppv);
         same(name, "NPV", ours.npv, case.binary.npv);
         same(name, "F1", ours.f1, case.binary.f1);
+        same(name, "Youden's J", ours.youdens_j, case.binary.youdens_j);
+        same(name, "LR+", ours.positive_likelihood_ratio, case.binary.positive_likelihood_ratio);
+        same(name, "LR-", ours.negative_likelihood_ratio, case.binary.negative_likelihood_ratio);
         same(name, "AUC", ours.auc, case.curves.auc);
         same(name, "average precision", ours.average_precision, case.curves.average_precision);
         same(name, "log loss", ours.log_loss, case.log_loss);
@@ -233,6 +237,10 @@ fn summary_holds_the_same_figures() {
             same(name, "specificity at a threshold", ours.specificity, binary.specificity);
             same(name, "PPV at a threshold", ours.ppv, binary.ppv);
             same(name, "NPV at a threshold", ours.npv, binary.npv);
+            same(name, "Youden's J at a threshold", ours.youdens_j, binary.youdens_j);
+            let ratios = (ours.positive_likelihood_ratio, ours.negative_likelihood_ratio);
+            same(name, "LR+ at a threshold", ratios.0, binary.positive_likelihood_ratio);
+            same(name, "LR- at a threshold", ratios.1, binary.negative_likelihood_ratio);
         }
     }
 }

@@ -1,3 +1,5 @@
+use std::{fmt, str::FromStr};
+
 use malaria_augment::AugmentConfig;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind};
@@ -21,23 +23,74 @@ pub enum Keep {
     Last,
 }
 
-/// Arithmetic of the convolutions; everything else is float32.
+/// Arithmetic of the convolutions in training, and what passes between them; weights, their gradients, batch statistics and the
+/// dense layer are float32, and so is everything when a model only judges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {
-    /// float32 everywhere.
+    /// Bfloat16 where the device has instructions for it, float32 elsewhere.
+    Auto,
+    /// 24 significant bits.
     Float32,
-    /// bfloat16 on CUDA, float32 on the CPU, where bfloat16 is slower.
-    Bfloat16OnCuda,
+    /// 8 significant bits and the range of float32. Where the processor has no instructions for it, much slower.
+    Bfloat16,
 }
 
 impl Precision {
-    /// What images are trained on in, on `device`.
-    pub(crate) fn of(self, device: Device) -> Kind {
+    /// All three.
+    pub const ALL: [Self; 3] = [Self::Auto, Self::Float32, Self::Bfloat16];
+
+    /// Its name in settings: `auto`, `float32` or `bfloat16`.
+    pub const fn name(self) -> &'static str {
         match self {
-            Precision::Bfloat16OnCuda if device.is_cuda() => Kind::BFloat16,
-            _ => Kind::Float,
+            Self::Auto => "auto",
+            Self::Float32 => "float32",
+            Self::Bfloat16 => "bfloat16",
         }
+    }
+
+    /// What `Auto` stands for on `device`; the other two stand for themselves.
+    ///
+    /// That is bfloat16 on CUDA and on x86-64 processors with AVX512-BF16 (Intel's since Cooper Lake, AMD's since Zen 4).
+    pub fn resolve(self, device: Device) -> Self {
+        match self {
+            Self::Auto if device.is_cuda() || cpu_has_bfloat16() => Self::Bfloat16,
+            Self::Auto => Self::Float32,
+            told => told,
+        }
+    }
+
+    /// The kind of images that are trained on, on `device`.
+    pub(crate) fn of(self, device: Device) -> Kind {
+        if self.resolve(device) == Self::Bfloat16 { Kind::BFloat16 } else { Kind::Float }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn cpu_has_bfloat16() -> bool {
+    std::arch::is_x86_feature_detected!("avx512bf16")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn cpu_has_bfloat16() -> bool {
+    false
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Precision {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        Self::ALL.into_iter().find(|precision| precision.name() == name).ok_or_else(|| Error::Config {
+            field: "precision",
+            expected: Self::ALL.map(Self::name).join(", "),
+            found: format!("`{name}`"),
+        })
     }
 }
 
@@ -79,7 +132,7 @@ pub struct TrainConfig {
     pub early_stopping: Option<u64>,
     /// Which epoch's weights are kept.
     pub keep: Keep,
-    /// Arithmetic.
+    /// Arithmetic of the training steps.
     pub precision: Precision,
     /// Seed of the order of cells and of augmentation.
     pub seed: u64,

@@ -115,8 +115,12 @@ fn assert_same(a: &[(String, Tensor)], b: &[(String, Tensor)]) {
 
 #[test]
 fn it_learns_what_it_is_shown_and_what_it_is_not() {
+    [Precision::Float32, Precision::Bfloat16].into_iter().for_each(learns);
+}
+
+fn learns(precision: Precision) {
     let folder = tempfile::tempdir().unwrap();
-    let mut trainer = Trainer::new(TrainConfig { epochs: 8, ..config() }, model()).unwrap();
+    let mut trainer = Trainer::new(TrainConfig { epochs: 8, precision, ..config() }, model()).unwrap();
     run(&mut trainer, folder.path(), &AtomicBool::new(false), &mut |_| {}).unwrap();
     let last = trainer.history().last().unwrap().clone();
     assert!(last.train_accuracy > 0.95 && last.validation_accuracy.unwrap() > 0.9, "{last:?}");
@@ -159,14 +163,22 @@ fn flips_take_the_mean_of_what_is_said_of_four_mirrored_pictures() {
 }
 
 #[test]
-fn the_same_settings_give_the_same_weights_and_another_seed_others() {
+fn the_same_settings_give_the_same_weights_and_another_seed_or_precision_others() {
     assert_same(&undisturbed(&config()), &undisturbed(&config()));
-    let other = undisturbed(&TrainConfig { seed: 8, ..config() });
-    assert!(undisturbed(&config()).iter().zip(&other).any(|((_, a), (_, b))| a != b));
+    let rough = TrainConfig { precision: Precision::Bfloat16, ..config() };
+    for other in [TrainConfig { seed: 8, ..config() }, rough] {
+        let other = undisturbed(&other);
+        assert!(undisturbed(&config()).iter().zip(&other).any(|((_, a), (_, b))| a != b));
+    }
 }
 
 #[test]
 fn a_run_stopped_after_any_batch_goes_on_to_the_same_weights() {
+    [Precision::Float32, Precision::Bfloat16].into_iter().for_each(goes_on);
+}
+
+fn goes_on(precision: Precision) {
+    let config = || TrainConfig { precision, ..config() };
     let expected = undisturbed(&config());
     // 24 cells in batches of 5: five batches an epoch. Batch 3 is inside the first epoch, 5 its edge, 12 inside the
     // third, where the image size has changed.
@@ -391,6 +403,33 @@ fn settings_out_of_range_are_refused_by_name() {
         }
         assert!(Trainer::new(config, model()).is_err());
     }
+}
+
+#[test]
+fn bfloat16_is_taken_where_there_are_instructions_for_it() {
+    let auto = Precision::Auto;
+    assert_eq!(auto.resolve(Device::Cuda(0)), Precision::Bfloat16);
+    let cpu = auto.resolve(Device::Cpu);
+    assert_ne!(cpu, auto);
+    if let Ok(processor) = fs::read_to_string("/proc/cpuinfo") {
+        assert_eq!(cpu == Precision::Bfloat16, processor.contains("avx512_bf16"), "{cpu}");
+    }
+    for told in [Precision::Float32, Precision::Bfloat16] {
+        assert_eq!((told.resolve(Device::Cpu), told.resolve(Device::Cuda(0))), (told, told));
+    }
+    // A run in which the choice is left open is that of the precision chosen.
+    let run = |precision| undisturbed(&TrainConfig { precision, ..config() });
+    assert_same(&run(auto), &run(cpu));
+}
+
+#[test]
+fn precisions_have_one_name_in_flags_and_files() {
+    for precision in Precision::ALL {
+        assert_eq!(precision.name().parse::<Precision>().unwrap(), precision);
+        assert_eq!(serde_json::to_value(precision).unwrap(), precision.name());
+    }
+    let said = "half".parse::<Precision>().unwrap_err().to_string();
+    assert!(said.contains("`half`") && said.contains("auto, float32, bfloat16"), "{said}");
 }
 
 #[test]

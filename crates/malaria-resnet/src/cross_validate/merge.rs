@@ -36,6 +36,9 @@ pub struct FoldFigures {
     pub fold: usize,
     /// Cells tested on.
     pub n_test: usize,
+    /// Where it was trained and in which precision; they may differ from fold to fold.
+    #[serde(default)]
+    pub device: String,
     /// The epoch whose weights were kept.
     pub epoch: u64,
     /// Time spent training and validating.
@@ -147,7 +150,7 @@ pub(super) fn merge(
 ) -> Result<(CrossMetrics, Vec<PathBuf>)> {
     let mut finished = Vec::with_capacity(folds);
     for number in 1..=folds {
-        let planned = Planned { config: of_fold(number), path: fold_dir(out, number), fold: Some(number) };
+        let planned = Planned::new(of_fold(number), fold_dir(out, number), Some(number));
         planned.refuse_other_settings()?;
         let run = RunDir::open(&planned.path)?;
         let metrics: Metrics = files::read_json(&run.metrics_path(), "the figures of a run")?;
@@ -181,6 +184,7 @@ pub(super) fn merge(
         .map(|(fold, Finished { metrics, .. })| FoldFigures {
             fold,
             n_test: metrics.n_test,
+            device: metrics.device.clone(),
             epoch: metrics.kept.epoch,
             wall_seconds: metrics.wall_seconds,
             accuracy: metrics.test.accuracy,

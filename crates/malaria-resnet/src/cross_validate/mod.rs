@@ -9,7 +9,7 @@ use std::{
 };
 
 use malaria_dataset::{Fold, Loaded, Protocol, SplitConfig, read_manifest};
-use malaria_train::Outcome;
+use malaria_train::{Outcome, Precision};
 use serde_json::Value;
 use tch::Device;
 
@@ -79,7 +79,7 @@ pub fn cross_validate(
     };
     of_fold(only.unwrap_or(1)).check()?;
     let mut runs: Vec<Planned> = (1..=folds)
-        .map(|number| Planned { config: of_fold(number), path: fold_dir(out, number), fold: Some(number) })
+        .map(|number| Planned::new(of_fold(number), fold_dir(out, number), Some(number)))
         .filter(|run| only.is_none_or(|only| run.fold == Some(only)))
         .collect();
     if final_model {
@@ -87,7 +87,7 @@ pub fn cross_validate(
         config.split = SplitConfig { protocol: Protocol::All, fold: None, ..config.split };
         taught_in(&mut config, |teacher| teacher.join("final"));
         config.check()?;
-        runs.push(Planned { config, path: out.join("final"), fold: None });
+        runs.push(Planned::new(config, out.join("final"), None));
     }
     RunDir::refuse_taken(out)?;
     runs.iter().try_for_each(Planned::refuse_other_settings)?;
@@ -200,6 +200,16 @@ struct Planned {
 }
 
 impl Planned {
+    fn new(mut config: ExperimentConfig, path: PathBuf, fold: Option<usize>) -> Self {
+        // Folds may be spread over machines of which not all have bfloat16; each ends in the precision it was begun in.
+        if let (Precision::Auto, Ok(begun)) =
+            (config.train.precision, RunDir::open(&path).and_then(|run| run.config()))
+        {
+            config.train.precision = begun.train.precision;
+        }
+        Self { config, path, fold }
+    }
+
     fn is_finished(&self) -> bool {
         match self.fold {
             Some(_) => is_finished_fold(&self.path),

@@ -48,17 +48,16 @@ impl Report<'_> {
                 vec![row.label.to_owned(), (row.show)(row.value), patients, cells]
             }),
         ));
-        let counts = figures.confusion.one_vs_rest(self.said.positive)?;
         let more = [
             ("Positive predictive value", percent(figures.ppv)),
             ("Negative predictive value", percent(figures.npv)),
             ("F1", percent(figures.f1)),
             ("Balanced accuracy", percent(figures.balanced_accuracy)),
-            ("Youden's J", area(counts.youdens_j())),
-            ("Positive likelihood ratio", ratio(counts.positive_likelihood_ratio())),
-            ("Negative likelihood ratio", ratio(counts.negative_likelihood_ratio())),
+            ("Youden's J", area(figures.youdens_j)),
+            ("Positive likelihood ratio", ratio(figures.positive_likelihood_ratio)),
+            ("Negative likelihood ratio", ratio(figures.negative_likelihood_ratio)),
             ("Matthews correlation", area(figures.mcc)),
-            ("Cohen's kappa", area(figures.confusion.cohens_kappa())),
+            ("Cohen's kappa", area(figures.cohens_kappa)),
             ("Average precision", area(figures.average_precision)),
             ("Log loss", area(Some(figures.log_loss))),
             ("Brier score", area(Some(figures.brier))),
@@ -95,13 +94,14 @@ impl Report<'_> {
             let (precision, recall, f1) = (scores.precision, scores.recall, scores.f1);
             row(name, AverageScores { precision, recall, f1 }, scores.support)
         });
-        let averages = [
-            ("Micro average", Average::Micro),
-            ("Macro average", Average::Macro),
-            ("Weighted average", Average::Weighted),
-        ];
-        let averages =
-            averages.map(|(name, average)| row(name, confusion.average_scores(average), confusion.total()));
+        let averages = Average::ALL.map(|average| {
+            let name = match average {
+                Average::Micro => "Micro average",
+                Average::Macro => "Macro average",
+                Average::Weighted => "Weighted average",
+            };
+            row(name, confusion.average_scores(average), confusion.total())
+        });
         let head = ["Class", "Precision", "Recall", "F1", "Cells"];
         let blocks = vec![table(&head, classes.chain(averages))];
         Section { id: "by-class", heading: "By class".to_owned(), blocks }
