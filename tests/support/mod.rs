@@ -16,7 +16,7 @@ use malaria_resnet::{
     ExperimentConfig, ImageConfig, Recipe,
     dataset::{Protocol, ResizePolicy},
     model::ResNetConfig,
-    training::ImageSize,
+    training::{ImageSize, Precision},
 };
 use serde_json::Value;
 
@@ -68,6 +68,8 @@ pub(crate) fn tiny_config(file: &Path) {
     config.train.image_sizes =
         vec![ImageSize { from_epoch: 1, pixels: 8 }, ImageSize { from_epoch: 3, pixels: 16 }];
     config.train.average_decay = Some(0.8);
+    // What they learn is to be the same on every processor.
+    config.train.precision = Precision::Float32;
     fs::write(file, serde_json::to_string(&config).unwrap()).unwrap();
 }
 
