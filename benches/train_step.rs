@@ -1,5 +1,5 @@
 //! One training step of the tutorial's network, batch of 32 at 64 and at 32 px: the data's part (cut a batch, draw,
-//! augment), the network's (forward, loss, backward, optimizer), and the two after one another.
+//! augment), the network's (forward, loss, backward, optimizer), and the two after one another; in float32 and bfloat16.
 //!
 //! `cargo bench --bench train_step`
 
@@ -41,17 +41,20 @@ fn train_step(criterion: &mut Criterion) {
                 waited_for(batch(&cells, &recipe, step, size).0)
             });
         });
-        group.bench_function(format!("{size} px, network"), |bencher| {
-            bencher.iter(|| learn(&model, &mut optimizer, &images, &labels));
-        });
-        group.bench_function(format!("{size} px, both"), |bencher| {
-            let mut step = 0;
-            bencher.iter(|| {
-                step += 1;
-                let (images, labels) = batch(&cells, &recipe, step, size);
-                learn(&model, &mut optimizer, &images, &labels)
+        for (precision, kind) in [("float32", Kind::Float), ("bfloat16", Kind::BFloat16)] {
+            group.bench_function(format!("{size} px, network, {precision}"), |bencher| {
+                let images = images.to_kind(kind);
+                bencher.iter(|| learn(&model, &mut optimizer, &images, &labels));
             });
-        });
+            group.bench_function(format!("{size} px, both, {precision}"), |bencher| {
+                let mut step = 0;
+                bencher.iter(|| {
+                    step += 1;
+                    let (images, labels) = batch(&cells, &recipe, step, size);
+                    learn(&model, &mut optimizer, &images.to_kind(kind), &labels)
+                });
+            });
+        }
     }
     group.finish();
 }

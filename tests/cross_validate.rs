@@ -10,7 +10,7 @@ use std::{
     process::Command,
 };
 
-use malaria_resnet::{ChosenOn, Classifier, CrossMetrics, FiguresOf};
+use malaria_resnet::{ChosenOn, Classifier, CrossMetrics, ExperimentConfig, FiguresOf, training::Precision};
 use support::{CELLS, PATIENTS, Workbench, fail, program, succeed};
 
 fn rows(path: &Path) -> Vec<BTreeMap<String, String>> {
@@ -190,6 +190,13 @@ fn folds_that_do_not_belong_together_are_refused() {
 
     // Other cells behind one fold.
     succeed(bench.cross_validate("out").args(["--fold", "2"]));
+    // What `auto` came to is written down.
+    let precision = |fold| {
+        let settings = fs::read_to_string(bench.path("out").join(fold).join("config.json")).unwrap();
+        serde_json::from_str::<ExperimentConfig>(&settings).unwrap().train.precision
+    };
+    assert_eq!(precision("fold-1"), Precision::Float32);
+    assert_eq!(precision("fold-2"), Precision::Auto.resolve(tch::Device::Cpu));
     let cells = bench.path("cells/Uninfected");
     fs::copy(
         cells.join("C1P0ThinF_IMG_20150101_cell_3.png"),

@@ -59,7 +59,7 @@ pub use patients::{
 };
 pub use proper::{brier_score, log_loss};
 pub use report::classification_report;
-pub use scores::{Average, AverageScores, BinaryCounts, ClassScores};
+pub use scores::{Average, AverageScores, BinaryCounts, ClassScores, Discrimination};
 pub use summary::{AtThreshold, Summary, evaluate, evaluate_at, one_vs_rest};
 pub use temperature::{apply_temperature, fit_temperature};
 pub use threshold::{OperatingPoint, Target, choose_threshold};

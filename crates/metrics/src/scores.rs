@@ -156,12 +156,33 @@ impl BinaryCounts {
         ratio(self.false_negatives * self.negatives(), self.true_negatives * self.positives())
     }
 
+    /// [`youdens_j`](Self::youdens_j) and the two likelihood ratios.
+    pub fn discrimination(&self) -> Discrimination {
+        Discrimination {
+            youdens_j: self.youdens_j(),
+            positive_likelihood_ratio: self.positive_likelihood_ratio(),
+            negative_likelihood_ratio: self.negative_likelihood_ratio(),
+        }
+    }
+
     fn matrix(&self) -> ConfusionMatrix {
         ConfusionMatrix::square([
             [self.true_positives, self.false_negatives],
             [self.false_positives, self.true_negatives],
         ])
     }
+}
+
+/// What sensitivity and specificity come to together, whatever the prevalence; each is `None` where it is undefined.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Discrimination {
+    /// Youden's J, sensitivity + specificity - 1, from -1 to 1.
+    pub youdens_j: Option<f64>,
+    /// By how much a positive call multiplies the odds of being positive.
+    pub positive_likelihood_ratio: Option<f64>,
+    /// By how much a negative call multiplies them.
+    pub negative_likelihood_ratio: Option<f64>,
 }
 
 /// The share of `right` among all calls, both given by their probability.

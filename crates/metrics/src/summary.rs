@@ -7,9 +7,9 @@ use crate::confusion::ConfusionMatrix;
 use crate::curves::{pr_curve, roc_curve};
 use crate::error::Result;
 use crate::proper::{brier_score, log_loss};
-use crate::scores::{Average, AverageScores, BinaryCounts, ClassScores};
+use crate::scores::{Average, AverageScores, BinaryCounts, ClassScores, Discrimination};
 
-/// The figures of one set of predictions, ready for JSON. All are fractions, except `n`, `youdens_j`, the likelihood ratios,
+/// The figures of one set of predictions, ready for JSON. All are fractions, except `n`, `discrimination`,
 /// `mcc`, `cohens_kappa` and `log_loss`; an undefined one is `None`, in JSON `null`.
 ///
 /// Predictions are by the highest probability; figures at a chosen threshold stand under `at_threshold`.
@@ -37,15 +37,9 @@ pub struct Summary {
     pub npv: Option<f64>,
     /// F1 of the positive class.
     pub f1: Option<f64>,
-    /// Youden's J, sensitivity + specificity - 1, from -1 to 1.
-    #[serde(default)]
-    pub youdens_j: Option<f64>,
-    /// By how much a positive call multiplies the odds of being positive.
-    #[serde(default)]
-    pub positive_likelihood_ratio: Option<f64>,
-    /// By how much a negative call multiplies them.
-    #[serde(default)]
-    pub negative_likelihood_ratio: Option<f64>,
+    /// What sensitivity and specificity come to together.
+    #[serde(flatten)]
+    pub discrimination: Discrimination,
     /// Matthews correlation coefficient over all classes, from -1 to 1.
     pub mcc: Option<f64>,
     /// Cohen's kappa over all classes, at most 1.
@@ -73,7 +67,7 @@ pub struct Summary {
 }
 
 /// The figures of the positive class against all others, a sample being called positive when the probability
-/// of that class is at least the threshold. All are fractions, except Youden's J and the likelihood ratios.
+/// of that class is at least the threshold. All are fractions, except `discrimination`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AtThreshold {
@@ -89,15 +83,9 @@ pub struct AtThreshold {
     pub ppv: Option<f64>,
     /// Share of negative calls that are right.
     pub npv: Option<f64>,
-    /// Youden's J, sensitivity + specificity - 1, from -1 to 1.
-    #[serde(default)]
-    pub youdens_j: Option<f64>,
-    /// By how much a positive call multiplies the odds of being positive.
-    #[serde(default)]
-    pub positive_likelihood_ratio: Option<f64>,
-    /// By how much a negative call multiplies them.
-    #[serde(default)]
-    pub negative_likelihood_ratio: Option<f64>,
+    /// What sensitivity and specificity come to together.
+    #[serde(flatten)]
+    pub discrimination: Discrimination,
 }
 
 /// Computes every figure of a [`Summary`].
@@ -140,9 +128,7 @@ pub fn evaluate(
         ppv: counts.ppv(),
         npv: counts.npv(),
         f1: counts.f1(),
-        youdens_j: counts.youdens_j(),
-        positive_likelihood_ratio: counts.positive_likelihood_ratio(),
-        negative_likelihood_ratio: counts.negative_likelihood_ratio(),
+        discrimination: counts.discrimination(),
         mcc: confusion.mcc(),
         cohens_kappa: confusion.cohens_kappa(),
         balanced_accuracy: confusion.balanced_accuracy(),
@@ -186,9 +172,7 @@ pub fn evaluate_at(
         specificity: counts.specificity(),
         ppv: counts.ppv(),
         npv: counts.npv(),
-        youdens_j: counts.youdens_j(),
-        positive_likelihood_ratio: counts.positive_likelihood_ratio(),
-        negative_likelihood_ratio: counts.negative_likelihood_ratio(),
+        discrimination: counts.discrimination(),
     })
 }
 

@@ -2,7 +2,7 @@
 //! references come from `fixtures/generate.py`.
 
 use malaria_metrics::{
-    Average, AverageScores, BinaryCounts, ClassScores, ConfusionMatrix, Summary, brier_score,
+    Average, AverageScores, BinaryCounts, ClassScores, ConfusionMatrix, Discrimination, Summary, brier_score,
     calibration_curve, classification_report, evaluate, evaluate_at, expected_calibration_error, log_loss,
     one_vs_rest, pr_curve, roc_curve, wilson_interval,
 };
@@ -152,13 +152,18 @@ fn same_binary(case: &str, ours: &BinaryCounts, theirs: &Binary) {
     same(case, "PPV", ours.ppv(), theirs.ppv);
     same(case, "NPV", ours.npv(), theirs.npv);
     same(case, "F1", ours.f1(), theirs.f1);
-    same(case, "Youden's J", ours.youdens_j(), theirs.youdens_j);
-    same(case, "LR+", ours.positive_likelihood_ratio(), theirs.positive_likelihood_ratio);
-    same(case, "LR-", ours.negative_likelihood_ratio(), theirs.negative_likelihood_ratio);
+    same_discrimination(case, ours.discrimination(), theirs);
     for (i, prevalence) in PREVALENCES.into_iter().enumerate() {
         same(case, &format!("PPV at {prevalence}"), ours.ppv_at(prevalence).unwrap(), theirs.ppv_at[i]);
         same(case, &format!("NPV at {prevalence}"), ours.npv_at(prevalence).unwrap(), theirs.npv_at[i]);
     }
+}
+
+#[track_caller]
+fn same_discrimination(case: &str, ours: Discrimination, theirs: &Binary) {
+    same(case, "Youden's J", ours.youdens_j, theirs.youdens_j);
+    same(case, "LR+", ours.positive_likelihood_ratio, theirs.positive_likelihood_ratio);
+    same(case, "LR-", ours.negative_likelihood_ratio, theirs.negative_likelihood_ratio);
 }
 
 #[test]
@@ -219,9 +224,7 @@ fn summary_holds_the_same_figures() {
         same(name, "PPV", ours.ppv, case.binary.ppv);
         same(name, "NPV", ours.npv, case.binary.npv);
         same(name, "F1", ours.f1, case.binary.f1);
-        same(name, "Youden's J", ours.youdens_j, case.binary.youdens_j);
-        same(name, "LR+", ours.positive_likelihood_ratio, case.binary.positive_likelihood_ratio);
-        same(name, "LR-", ours.negative_likelihood_ratio, case.binary.negative_likelihood_ratio);
+        same_discrimination(name, ours.discrimination, &case.binary);
         same(name, "AUC", ours.auc, case.curves.auc);
         same(name, "average precision", ours.average_precision, case.curves.average_precision);
         same(name, "log loss", ours.log_loss, case.log_loss);
@@ -237,10 +240,7 @@ fn summary_holds_the_same_figures() {
             same(name, "specificity at a threshold", ours.specificity, binary.specificity);
             same(name, "PPV at a threshold", ours.ppv, binary.ppv);
             same(name, "NPV at a threshold", ours.npv, binary.npv);
-            same(name, "Youden's J at a threshold", ours.youdens_j, binary.youdens_j);
-            let ratios = (ours.positive_likelihood_ratio, ours.negative_likelihood_ratio);
-            same(name, "LR+ at a threshold", ratios.0, binary.positive_likelihood_ratio);
-            same(name, "LR- at a threshold", ratios.1, binary.negative_likelihood_ratio);
+            same_discrimination(name, ours.discrimination, binary);
         }
     }
 }

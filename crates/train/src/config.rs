@@ -32,7 +32,7 @@ pub enum Precision {
     Auto,
     /// 24 significant bits.
     Float32,
-    /// 8 significant bits and the range of float32. Where the processor has no instructions for it, much slower.
+    /// 8 significant bits and the range of float32. Slower where the processor has no instructions for it.
     Bfloat16,
 }
 
@@ -51,7 +51,7 @@ impl Precision {
 
     /// What `Auto` stands for on `device`; the other two stand for themselves.
     ///
-    /// That is bfloat16 on CUDA and on x86-64 processors with AVX512-BF16 (Intel's since Cooper Lake, AMD's since Zen 4).
+    /// That is bfloat16 on CUDA and on x86-64 processors with AVX512-BF16, such as AMD's since Zen 4.
     pub fn resolve(self, device: Device) -> Self {
         match self {
             Self::Auto if device.is_cuda() || cpu_has_bfloat16() => Self::Bfloat16,

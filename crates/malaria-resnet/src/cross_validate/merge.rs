@@ -1,7 +1,7 @@
 //! The folds of a cross-validation put together.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -120,9 +120,11 @@ impl CrossMetrics {
     /// What the models were made by: name and value.
     pub(super) fn made(&self, config: &ExperimentConfig) -> Vec<[String; 2]> {
         let row = |name: &str, value: String| [name.to_owned(), value];
+        let devices: BTreeSet<&str> = self.folds.iter().map(|fold| fold.device.as_str()).collect();
         vec![
             row("malaria-resnet", self.version.clone()),
             row("libtorch", malaria_libtorch::LIBTORCH_VERSION.to_owned()),
+            row("Device of the folds", Vec::from_iter(devices).join("; ")),
             row("Recipe", config.recipe_words()),
             row("Seed", self.seed.to_string()),
             row("Epochs, a fold", self.epochs.to_string()),
