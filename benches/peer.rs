@@ -75,8 +75,9 @@ fn library(weights: &Path) -> Result<Peer> {
             let images = images(order.batch);
             Ok(repeat(order, || drop(black_box(fused.forward(&images)))))
         }
-        "train" => {
-            let images = images(order.batch);
+        "train" | "train in bfloat16" => {
+            let kind = if order.task == "train" { Kind::Float } else { Kind::BFloat16 };
+            let images = images(order.batch).to_kind(kind);
             let labels = Tensor::arange(order.batch as i64, (Kind::Int64, Device::Cpu)).remainder(2);
             Ok(repeat(order, || {
                 let loss = model.forward(&images, true).cross_entropy_for_logits(&labels);

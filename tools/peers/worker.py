@@ -1,7 +1,8 @@
 """One peer of the benchmark: does what it is told on standard input, a JSON object a line, and says how long it took.
 
     {"task": "forward", "batch": 32, "seconds": 1.0}   passes over random images for at least so long
-    {"task": "train", "batch": 32, "seconds": 1.0}     training steps
+    {"task": "train", "batch": 32, "seconds": 1.0}     training steps in float32
+    {"task": "train in bfloat16", ...}                 the same, in what each library offers as mixed precision
     {"task": "pipeline", "cells": "FOLDER", "workers": 1}
                                                        every PNG of FOLDER read, resized to 64 px and augmented, once
     {"task": "probabilities", "images": "FILE.npy"}    what it says of float32 [N, 3, 64, 64]
@@ -94,13 +95,14 @@ def pytorch(channels_last):
 
         return step
 
-    def train(batch):
+    def train(batch, mixed=False):
         x, y = images(batch), torch.arange(batch) % 2
         network.train()
 
         def step():
             optimizer.zero_grad()
-            loss = nn.functional.cross_entropy(network(x), y)
+            with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+                loss = nn.functional.cross_entropy(network(x), y)
             loss.backward()
             optimizer.step()
             loss.item()
@@ -112,7 +114,12 @@ def pytorch(channels_last):
         with torch.inference_mode():
             return network(torch.from_numpy(x).to(memory_format=layout)).softmax(1).numpy()
 
-    return {"forward": forward, "train": train, "probabilities": probabilities}
+    return {
+        "forward": forward,
+        "train": train,
+        "train in bfloat16": lambda batch: train(batch, mixed=True),
+        "probabilities": probabilities,
+    }
 
 
 def onnxruntime():
@@ -170,28 +177,33 @@ def keras_network():
             filters, side, stride, "same", use_bias=False, kernel_regularizer=regularizer
         )(x)
 
-    inputs = keras.Input((64, 64, 3))
-    x = layers.BatchNormalization(epsilon=2e-5, momentum=0.9)(inputs)
-    x = norm_relu(conv(x, FILTERS[0], 5))
-    x = layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(x))
-    for stage, (count, filters) in enumerate(zip(STAGES, FILTERS[1:])):
-        for module in range(count):
-            stride = 2 if stage and not module else 1
-            active = norm_relu(x)
-            inner = norm_relu(conv(active, filters // 4, 1))
-            inner = norm_relu(conv(inner, filters // 4, 3, stride))
-            shortcut = x if module else conv(active, filters, 1, stride)
-            x = layers.add([conv(inner, filters, 1), shortcut])
-    x = layers.GlobalAveragePooling2D()(norm_relu(x))
-    network = keras.Model(inputs, layers.Dense(2, activation="softmax")(x))
-    network.compile(keras.optimizers.SGD(0.0, momentum=0.9), "binary_crossentropy")
+    def build(policy):
+        keras.config.set_dtype_policy(policy)
+        inputs = keras.Input((64, 64, 3))
+        x = layers.BatchNormalization(epsilon=2e-5, momentum=0.9)(inputs)
+        x = norm_relu(conv(x, FILTERS[0], 5))
+        x = layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(x))
+        for stage, (count, filters) in enumerate(zip(STAGES, FILTERS[1:])):
+            for module in range(count):
+                stride = 2 if stage and not module else 1
+                active = norm_relu(x)
+                inner = norm_relu(conv(active, filters // 4, 1))
+                inner = norm_relu(conv(inner, filters // 4, 3, stride))
+                shortcut = x if module else conv(active, filters, 1, stride)
+                x = layers.add([conv(inner, filters, 1), shortcut])
+        x = layers.GlobalAveragePooling2D()(norm_relu(x))
+        network = keras.Model(inputs, layers.Dense(2, activation="softmax", dtype="float32")(x))
+        network.compile(keras.optimizers.SGD(0.0, momentum=0.9), "binary_crossentropy")
+        return network
+
+    network = build("float32")
     call = tf.function(lambda x: network(x, training=False))
 
     def forward(batch):
         x = tf.constant(rng.random((batch, 64, 64, 3), np.float32))
         return lambda: call(x).numpy()
 
-    def train(batch):
+    def train(batch, network=network):
         x = rng.random((batch, 64, 64, 3), np.float32)
         y = np.eye(2, dtype=np.float32)[np.arange(batch) % 2]
         return lambda: network.train_on_batch(x, y)
@@ -218,7 +230,12 @@ def keras_network():
             cells = sum(len(labels) for _, labels in pool.map(flow.__getitem__, range(len(flow))))
             return cells, time.perf_counter() - start
 
-    return {"forward": forward, "train": train, "pipeline": pipeline}
+    return {
+        "forward": forward,
+        "train": train,
+        "train in bfloat16": lambda batch: train(batch, build("mixed_bfloat16")),
+        "pipeline": pipeline,
+    }
 
 
 def keras_resnet50():

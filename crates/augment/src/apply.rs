@@ -21,16 +21,17 @@ const BORDER: i64 = 1;
 /// [`Error::Torch`] when libtorch fails.
 pub fn apply(images: &Tensor, draws: &[Draw]) -> Result<Tensor, Error> {
     check(images, draws)?;
+    if !draws.iter().any(|draw| draw.moves() || draw.recolours()) {
+        return Ok(images.shallow_clone());
+    }
     let moved = on_chosen(images, draws, Draw::moves, warp)?;
     let coloured = on_chosen(&moved, draws, Draw::recolours, recolour)?;
 
-    // grid_sampler returns plain NCHW memory whatever it is given; empty_like tells the layout to restore.
-    if coloured.stride() == images.stride() {
-        return Ok(coloured);
-    }
-    let mut like_input = images.f_empty_like()?;
-    like_input.f_copy_(&coloured)?;
-    Ok(like_input)
+    // grid_sampler returns plain NCHW memory whatever it is given; empty_like tells the layout to restore. Colours leave [0, 1],
+    // and so do, by a rounding, an interpolation's weights.
+    let mut result = images.f_empty_like()?;
+    result.f_copy_(&coloured)?;
+    Ok(result.f_clamp_(0.0, 1.0)?)
 }
 
 fn check(images: &Tensor, draws: &[Draw]) -> Result<(), Error> {
@@ -81,29 +82,23 @@ fn on_chosen(
 fn warp(images: &Tensor, draws: &[Draw]) -> Result<Tensor, Error> {
     // An affine map is the sum of what the column and what the row contributes. Adding the two, computed in f64
     // for H + W places, is four times as fast as affine_grid's matrix product over H * W places and rounds less.
+    // The columns of all places lie together, and so do the rows, so that libtorch adds whole rows of them at once.
     let (height, width) = (images.size()[2], images.size()[3]);
-    let mut by_column = Vec::with_capacity(draws.len() * width as usize * 2);
-    let mut by_row = Vec::with_capacity(draws.len() * height as usize * 2);
-    // grid_sampler counts from -1 to 1 between the centres of the outermost pixels (align_corners).
-    let scale = |side: i64| if side > 1 { 2.0 / (side - 1) as f64 } else { 0.0 };
+    let mut by_column = Vec::with_capacity(draws.len() * 2 * width as usize);
+    let mut by_row = Vec::with_capacity(draws.len() * 2 * height as usize);
     for draw in draws {
-        let [to_x, to_y] = affine(draw, height, width);
-        for x in 0..width {
-            let x = x as f64;
-            by_column
-                .extend([scale(width) * (to_x[0] * x + to_x[2]), scale(height) * (to_y[0] * x + to_y[2])]);
-        }
-        for y in 0..height {
-            let y = y as f64;
-            by_row.extend([scale(width) * to_x[1] * y - 1.0, scale(height) * to_y[1] * y - 1.0]);
+        for ([by_x, by_y, offset], side) in affine(draw, height, width).into_iter().zip([width, height]) {
+            // grid_sampler counts from -1 to 1 between the centres of the outermost pixels (align_corners).
+            let scale = if side > 1 { 2.0 / (side - 1) as f64 } else { 0.0 };
+            by_column.extend((0..width).map(|x| scale * (by_x * x as f64 + offset)));
+            by_row.extend((0..height).map(|y| scale * by_y * y as f64 - 1.0));
         }
     }
     let count = draws.len() as i64;
-    let by_column = upload(&by_column, &[count, 1, width, 2], images)?;
-    let by_row = upload(&by_row, &[count, height, 1, 2], images)?;
-    let grid = by_column.f_add(&by_row)?; // [N, H, W, 2]
-    // Weights that add up to one within rounding can leave [0, 1] by as little.
-    Ok(images.f_grid_sampler(&grid, BILINEAR, BORDER, true)?.f_clamp_(0.0, 1.0)?)
+    let by_column = upload(&by_column, &[count, 2, 1, width], images)?;
+    let by_row = upload(&by_row, &[count, 2, height, 1], images)?;
+    let grid = by_column.f_add(&by_row)?.f_permute([0, 2, 3, 1])?; // [N, 2, H, W] => [N, H, W, 2]
+    Ok(images.f_grid_sampler(&grid, BILINEAR, BORDER, true)?)
 }
 
 /// Sends each image's colours through its matrix and offset; the result is contiguous.
@@ -126,7 +121,7 @@ fn recolour(images: &Tensor, draws: &[Draw]) -> Result<Tensor, Error> {
         sum = sum.f_add_(&term(from)?)?;
     }
     let offset = coefficients.f_select(1, 3)?; // [N, 3, 1, 1]
-    Ok(sum.f_add_(&offset)?.f_clamp_(0.0, 1.0)?)
+    Ok(sum.f_add_(&offset)?)
 }
 
 /// Values computed in f64, in the shape asked for and with the kind and device of `like`.

@@ -60,14 +60,22 @@ pub fn decode_within(contents: &[u8], path: &Path, longest_side: u32) -> Result<
 
 /// [`read_image`] with the reason alone, for those who gather many.
 pub(crate) fn try_read(path: &Path) -> Result<(RgbImage, Fingerprint), String> {
-    let mut contents = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut contents))
-        .map_err(|error| format!("cannot be read: {error}"))?;
+    let contents =
+        read_up_to(path, MAX_FILE_BYTES + 1).map_err(|error| format!("cannot be read: {error}"))?;
     if contents.len() as u64 > MAX_FILE_BYTES {
         return Err(format!("is larger than {} MiB, the most that is read", MAX_FILE_BYTES >> 20));
     }
     Ok((try_decode(&contents, MAX_SIDE)?, Fingerprint::of(&contents)))
+}
+
+/// The first bytes of a file, `most` of them where it has as many.
+fn read_up_to(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    // Room for all of it at once: otherwise it would come in eleven small pieces.
+    let mut contents = Vec::new();
+    contents.try_reserve(file.metadata()?.len().min(most) as usize)?;
+    file.take(most).read_to_end(&mut contents)?;
+    Ok(contents)
 }
 
 fn try_decode(contents: &[u8], longest_side: u32) -> Result<RgbImage, String> {

@@ -83,8 +83,13 @@ pub(crate) fn resize_with(
         ResizePolicy::Stretch => antialiased(resizer, picture, size, size),
         ResizePolicy::StretchNearest => {
             let columns = nearest(width, size);
-            let rows = nearest(height, size);
-            RgbImage::from_fn(size, size, |x, y| *picture.get_pixel(columns[x as usize], rows[y as usize]))
+            let (pixels, _) = picture.as_raw().as_chunks::<3>();
+            let mut square = RgbImage::new(size, size);
+            for (to_row, y) in square.rows_mut().zip(nearest(height, size)) {
+                let row = &pixels[y as usize * width as usize..][..width as usize];
+                to_row.zip(&columns).for_each(|(to, &x)| to.0 = row[x as usize]);
+            }
+            square
         }
         ResizePolicy::Pad => {
             let longest = width.max(height);
