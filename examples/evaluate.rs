@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
 use malaria_resnet::{
     EvaluateOptions, Judged, default_run, evaluate,
-    libtorch::{DeviceChoice, keep_freed_memory},
+    libtorch::{DeviceChoice, describe, keep_freed_memory},
     protocol_note,
 };
 use support::{
@@ -42,14 +42,14 @@ struct Args {
     /// Write the figures here as a page to look at, which holds the worst mistakes as pictures
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
-    /// Where tensors live: auto, cpu, cuda or cuda:I
+    /// Device to compute on: auto, cpu, cuda or cuda:I
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
     /// Show each cell in four mirror images and take the mean of the probabilities: four times the work
     #[arg(long)]
     flips: bool,
-    /// Tell what calls are worth where this share of all cells is infected, a fraction; may be given several times [default:
-    /// 0.001, 0.01 and 0.05, in the report and the JSON]
+    /// Report predictive values at this share of infected cells (a fraction); may be repeated [default: 0.001, 0.01 and 0.05,
+    /// in the report and the JSON]
     #[arg(long, value_name = "SHARE", value_parser = flags::fraction, allow_negative_numbers = true)]
     prevalence: Vec<f64>,
     /// Leave out images that cannot be read, and say which, instead of stopping
@@ -100,8 +100,13 @@ fn run(args: &Args) -> Result<ExitCode> {
     for image in &report.skipped {
         console.say(&format!("warning: left out {image}"));
     }
+    if report.ignored > 0 {
+        console.say(&format!("warning: left out as they are not images: {}", report.ignored));
+    }
     let which = if report.judged == Judged::Test { "the run's test cells" } else { "all cells" };
-    println!("{} cells of {} ({which})\nmodel: {}", report.figures.n, args.data.display(), run.display());
+    let device = describe(options.device);
+    println!("{} cells of {} ({which})", report.figures.n, args.data.display());
+    println!("model: {}, on the {device}", run.display());
     if report.judged == Judged::Test {
         println!("{}", protocol_note(report.protocol));
     }

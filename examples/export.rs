@@ -51,7 +51,7 @@ struct Args {
     /// Write f16 or int8 without comparing
     #[arg(long)]
     unchecked: bool,
-    /// Leave out images that cannot be read, instead of stopping
+    /// Leave out images that cannot be read, and say which, instead of stopping
     #[arg(long)]
     skip_corrupt: bool,
 }
@@ -89,6 +89,9 @@ fn run(args: &Args) -> Result<ExitCode> {
         skip_corrupt: args.skip_corrupt,
     };
     let exported = export(options, &|progress| console.show(progress))?;
+    for image in &exported.skipped {
+        console.say(&format!("warning: left out {image}"));
+    }
     write(&args.out, &exported.onnx)?;
     println!("model: {}", run.display());
     if let (Some(toll), Some(data)) = (&exported.toll, &data) {

@@ -17,13 +17,11 @@ use clap::Parser;
 use malaria_resnet::{
     Classifier, Prediction, default_run,
     edge::{roll_up, write_patients},
-    libtorch::{DeviceChoice, keep_freed_memory},
-    predict, threshold_note,
+    figures::percent,
+    libtorch::{DeviceChoice, describe, keep_freed_memory},
+    predict,
 };
-use support::{
-    console::{Console, Style},
-    words::percent,
-};
+use support::console::{Console, Style};
 
 /// Classify pictures of single cells: files, or folders with everything below them.
 #[derive(Parser)]
@@ -44,7 +42,7 @@ struct Args {
     /// Show each cell in four mirror images and take the mean of the probabilities: four times the work
     #[arg(long)]
     flips: bool,
-    /// Where tensors live: auto, cpu, cuda or cuda:I
+    /// Device to compute on: auto, cpu, cuda or cuda:I
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
 }
@@ -98,9 +96,10 @@ fn print(args: &Args, run: &Path, classifier: &Classifier, predictions: &[Predic
             writeln!(out)?;
             write_patients(&mut out, &patients)?;
         }
-        writeln!(out, "\nmodel: {}", run.display())?;
+        let device = describe(classifier.model.device());
+        writeln!(out, "\nmodel: {}, on the {device}", run.display())?;
         if let Some(threshold) = &classifier.threshold {
-            writeln!(out, "{}", threshold_note(positive, threshold))?;
+            writeln!(out, "{}", threshold.note_with_rates(positive))?;
         }
         writeln!(out, "Research software, not a medical device.")?;
     }

@@ -203,6 +203,7 @@ fn cells_can_be_left_out_of_training_but_not_of_the_test() {
     assert_eq!(metrics.n_left_out, 1);
     // It goes on as it began, even without the list.
     fs::remove_file(bench.path("doubtful.csv")).unwrap();
+    fs::remove_file(bench.path("fewer/metrics.json")).unwrap();
     succeed(program("train_malaria").current_dir(bench.folder.path()).args(["--resume", "fewer"]));
 
     fs::write(bench.path("doubtful.csv"), "path\nParasitized/nobody.png\n").unwrap();

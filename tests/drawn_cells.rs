@@ -4,8 +4,8 @@
 
 mod support;
 
-use malaria_resnet::Metrics;
-use support::program;
+use malaria_resnet::{ExperimentConfig, Metrics};
+use support::{Training, program};
 
 #[test]
 fn the_quick_recipe_learns_the_drawn_cells_and_says_what_that_is_worth() {
@@ -21,4 +21,14 @@ fn the_quick_recipe_learns_the_drawn_cells_and_says_what_that_is_worth() {
     let metrics: Metrics = serde_json::from_slice(&metrics).unwrap();
     assert!(metrics.drawn_cells);
     assert!(metrics.test.accuracy >= 0.9, "{}\n{progress}", metrics.test.accuracy);
+
+    // Whoever asks for other epochs still gets the rate and the sizes that suit so few cells.
+    let mut shorter = program("train_malaria");
+    shorter.current_dir(folder.path()).args(["--epochs", "3", "--out", "runs/short"]);
+    let mut training = Training::start(&mut shorter);
+    training.event("epoch-started");
+    training.kill();
+    let config = ExperimentConfig::read(&folder.path().join("runs/short/config.json")).unwrap();
+    assert_eq!((config.train.epochs, config.train.schedule.rate), (3, 0.02));
+    assert_eq!(config.train.image_sizes.iter().map(|size| size.pixels).collect::<Vec<_>>(), [32, 64]);
 }

@@ -5,7 +5,6 @@ mod support;
 use std::sync::atomic::AtomicBool;
 
 use malaria_resnet::{
-    Context, ExperimentConfig,
     augment::AugmentConfig,
     dataset::{CorruptPolicy, Index, ResizePolicy, load},
     model::{ResNet, ResNetConfig},
@@ -37,20 +36,4 @@ fn the_tutorials_network_learns_sixteen_cells_by_heart() {
     trainer.run(&cells, subsets, &checkpoints, &AtomicBool::new(false), &mut |_| {}).unwrap();
     let last = trainer.history().last().unwrap();
     assert!(last.train_accuracy == 1.0 && last.train_loss < 0.1, "{last:?}");
-}
-
-#[test]
-fn a_run_on_relative_paths_can_be_gone_on_with_from_elsewhere() {
-    let folder = tempfile::tempdir().unwrap();
-    support::draw_cells(&folder.path().join("cells"));
-    support::tiny_config(&folder.path().join("tiny.json"));
-    let mut config = ExperimentConfig::read(&folder.path().join("tiny.json")).unwrap();
-    config.data = Some(folder.path().join("cells/../cells"));
-    config.set_epochs(1);
-    let stop = AtomicBool::new(false);
-    let context = Context { command: "test", stop: &stop, listener: &|_| {} };
-    let run = folder.path().join("run");
-    let summary = malaria_resnet::train(&config, &run, context).unwrap();
-    let stored = summary.run.config().unwrap().data.unwrap();
-    assert_eq!(stored, std::fs::canonicalize(folder.path().join("cells")).unwrap());
 }

@@ -219,12 +219,19 @@ fn a_damaged_weights_file_is_a_clear_error() {
 fn a_run_directory_belongs_to_one_run() {
     let bench = Workbench::new();
     succeed(bench.train("run").args(["--epochs", "1"]));
+    let resume = || fail(program("train_malaria").current_dir(bench.folder.path()).args(["--resume", "run"]));
+    let said = fail(&mut bench.train("run"));
+    assert!(said.contains("a finished run") && said.contains("--out"), "{said}");
+    // Its test set is not read a second time.
+    assert!(resume().contains("is finished"), "{}", resume());
+    // Nor is one thrown away that has not come to its end.
+    fs::remove_file(bench.path("run/metrics.json")).unwrap();
     let said = fail(&mut bench.train("run"));
     assert!(said.contains("--resume") && said.contains("--out"), "{said}");
     // Changed data are noticed when the run goes on.
     let cell = fs::read_dir(bench.path("cells/Uninfected")).unwrap().next().unwrap().unwrap().path();
     fs::remove_file(&cell).unwrap();
-    let said = fail(program("train_malaria").current_dir(bench.folder.path()).args(["--resume", "run"]));
+    let said = resume();
     assert!(said.contains(cell.file_name().unwrap().to_str().unwrap()), "{said}");
 }
 

@@ -52,15 +52,11 @@ impl Console {
                 }
             }
             Progress::Fold { fold, path } => {
-                if self.style == Style::Json {
-                    print_json(&json!({ "event": "fold", "fold": fold.number, "of": fold.of, "path": path }));
-                }
+                self.event(&json!({ "event": "fold", "fold": fold.number, "of": fold.of, "path": path }));
                 self.say(&format!("{fold}, in {}", path.display()));
             }
             Progress::FinalModel { path } => {
-                if self.style == Style::Json {
-                    print_json(&json!({ "event": "final-model", "path": path }));
-                }
+                self.event(&json!({ "event": "final-model", "path": path }));
                 self.say(&format!("the model that learns from every cell, in {}", path.display()));
             }
             Progress::Training(event) => self.training(event),
@@ -87,6 +83,13 @@ impl Console {
         }
     }
 
+    /// Tells a program, if one listens, what happened.
+    pub(crate) fn event(&self, event: &impl Serialize) {
+        if self.style == Style::Json {
+            print_json(event);
+        }
+    }
+
     /// Shows how a download goes.
     pub(crate) fn download(&self, progress: DownloadProgress) {
         match progress {
@@ -94,9 +97,7 @@ impl Console {
             DownloadProgress::Connecting { url, have } => {
                 self.say(&format!("fetching {url}, {} MB of it here already", have / 1_000_000));
             }
-            DownloadProgress::Receiving { received, total: Some(total) } => {
-                self.count("fetching (kB)", (received / 1000) as usize, (total / 1000) as usize);
-            }
+            DownloadProgress::Receiving { received, total } => self.receiving(received, total),
             DownloadProgress::Retrying { problem, wait } => {
                 self.say(&format!("{problem}; trying again in {} s", wait.as_secs()));
             }
@@ -104,6 +105,21 @@ impl Console {
             DownloadProgress::Verifying => self.say("checking size and hash"),
             DownloadProgress::Unpacking { done, total } => self.count("unpacking", done, total),
             _ => {}
+        }
+    }
+
+    /// A bar where the size is known; in a log, a line for every tenth of it, or else for every 50 MB.
+    fn receiving(&self, received: u64, total: Option<u64>) {
+        if let (Some(total), Style::Auto) = (total, self.style) {
+            return self.count("fetching (kB)", (received / 1000) as usize, (total / 1000) as usize);
+        }
+        let Ok(bar) = self.bar.lock() else { return };
+        let step = total.map_or(50_000_000, |total| (total / 10).max(1));
+        // The bar is hidden, and remembers only how far the last line was.
+        if received / step > bar.position() / step {
+            let of = total.map(|total| format!(" of {}", total / 1_000_000)).unwrap_or_default();
+            eprintln!("fetched {}{of} MB", received / 1_000_000);
+            bar.set_position(received);
         }
     }
 
@@ -154,18 +170,30 @@ impl Console {
                 data.test_cells_seen_by_init
             ));
         }
-        if data.duplicates_across > 0 {
-            self.say(&format!(
-                "  warning: pictures that stand in more than one set, byte for byte: {}",
-                data.duplicates_across
-            ));
-        }
+        self.groups("pictures that stand in more than one set, byte for byte", &data.duplicates_across);
+        self.groups(
+            "pictures that stand in folders of more than one class: one label is wrong",
+            &data.doubly_labelled,
+        );
         if data.ignored > 0 {
             self.say(&format!("  warning: left out as they are not images: {}", data.ignored));
         }
         if !data.skipped.is_empty() {
             self.say(&format!("  warning: left out as they cannot be read: {}", data.skipped.len()));
             data.skipped.iter().for_each(|image| self.say(&format!("    {image}")));
+        }
+    }
+
+    /// Warns of files with the same bytes; of many, names the first.
+    fn groups(&self, what: &str, groups: &[Vec<String>]) {
+        const NAMED: usize = 10;
+        if groups.is_empty() {
+            return;
+        }
+        self.say(&format!("  warning: {what}: {}", groups.len()));
+        groups.iter().take(NAMED).for_each(|group| self.say(&format!("    {}", group.join(" = "))));
+        if groups.len() > NAMED {
+            self.say(&format!("    and {} more", groups.len() - NAMED));
         }
     }
 

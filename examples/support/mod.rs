@@ -9,6 +9,7 @@ pub(crate) mod settings;
 pub(crate) mod words;
 
 use std::{
+    ffi::OsStr,
     path::Path,
     process::ExitCode,
     sync::atomic::{AtomicBool, Ordering},
@@ -56,11 +57,21 @@ pub(crate) fn exit_code(result: anyhow::Result<ExitCode>) -> ExitCode {
 
 /// The command line as it was given, quoted so that a shell reads it back.
 pub(crate) fn command() -> String {
-    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    std::env::args_os().map(|word| quoted(&word)).collect::<Vec<_>>().join(" ")
+}
+
+/// The command that goes on with the run in `run`.
+pub(crate) fn resume_command(run: &Path) -> String {
+    let program = std::env::args_os().next().unwrap_or_else(|| "train_malaria".into());
+    format!("{} --resume {}", quoted(&program), quoted(run.as_os_str()))
+}
+
+/// A word as a shell reads it back.
+fn quoted(word: &OsStr) -> String {
+    let word = word.to_string_lossy();
     let plain = |c: char| c.is_alphanumeric() || "-_./:=,+@%".contains(c);
-    let quoted = words.map(|word| match word.chars().all(plain) && !word.is_empty() {
-        true => word,
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    });
-    quoted.collect::<Vec<_>>().join(" ")
+    if word.chars().all(plain) && !word.is_empty() {
+        return word.into_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }

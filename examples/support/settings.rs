@@ -34,7 +34,7 @@ pub(crate) struct Settings {
     /// Seed of the split, the starting weights, the order and the augmentation [default: 0]
     #[arg(long, value_name = "N", value_parser = flags::seed, allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,
-    /// Where tensors live: auto, cpu, cuda or cuda:I; asking for cuda where there is none is an error [default: auto]
+    /// Device to compute on: auto, cpu, cuda or cuda:I; asking for cuda where there is none is an error [default: auto]
     #[arg(long, value_name = "DEVICE")]
     pub(crate) device: Option<DeviceChoice>,
     /// Arithmetic of the training steps: float32, bfloat16, or auto for bfloat16 where the device has instructions for it
@@ -50,17 +50,17 @@ pub(crate) struct Settings {
     /// Start from the weights of this run: fine-tuning on cells of your own
     #[arg(long, value_name = "RUN_DIR")]
     pub(crate) init: Option<PathBuf>,
-    /// Learn what the model of this run says of the training cells, besides their labels: a small network does better so. For
-    /// cross_validate the folder of another cross-validation of the same folds
+    /// Learn from this run's predictions on the training cells as well as from their labels; this helps small networks. For
+    /// cross_validate: the folder of another cross-validation with the same folds
     #[arg(long, value_name = "RUN_DIR")]
     pub(crate) teacher: Option<PathBuf>,
-    /// Share of the teacher's words in what is learned [default: 0.7]
+    /// Weight of the teacher's predictions, from 0 (labels only) to 1 [default: 0.7]
     #[arg(long, value_name = "SHARE", requires = "teacher", value_parser = flags::fraction, allow_negative_numbers = true)]
     pub(crate) teacher_weight: Option<f64>,
     /// The positive class, the one that sensitivity is about [default: Parasitized]
     #[arg(long, value_name = "NAME")]
     pub(crate) positive: Option<String>,
-    /// Call a cell positive from the probability on that gives this sensitivity, a fraction, on the validation set
+    /// Choose the threshold that gives this sensitivity (a fraction) on the validation set
     #[arg(long, value_name = "SHARE", conflicts_with = "target_specificity", value_parser = flags::fraction,
         allow_negative_numbers = true)]
     pub(crate) target_sensitivity: Option<f64>,
@@ -106,10 +106,11 @@ impl Settings {
         if let Some(seed) = self.seed {
             config.set_seed(seed);
         }
+        if config.data.is_none() && self.config.is_none() {
+            config.suit_drawn_cells();
+        }
         if let Some(epochs) = self.epochs {
             config.set_epochs(epochs);
-        } else if config.data.is_none() && self.config.is_none() {
-            config.suit_drawn_cells();
         }
         config.train.batch_size = self.batch_size.unwrap_or(config.train.batch_size);
         config.train.schedule.rate = self.lr.unwrap_or(config.train.schedule.rate);

@@ -2,8 +2,8 @@
 
 use malaria_resnet::{
     AtPrevalence, CrossMetrics, Metrics, Spread, Threshold,
-    figures::{Interval, Summary, classification_report},
-    protocol_note, threshold_note,
+    figures::{Interval, Summary, classification_report, percent},
+    protocol_note,
 };
 
 /// Said where no cells are given.
@@ -26,7 +26,7 @@ pub(crate) fn figures(summary: &Summary, threshold: Option<&Threshold>) -> anyho
     if let (Some(at), Some(threshold)) = (&summary.at_threshold, threshold) {
         text += &format!(
             "{}:\naccuracy {}, sensitivity {}, specificity {}\n",
-            threshold_note(&summary.positive_class, threshold),
+            threshold.note(&summary.positive_class),
             percent(Some(at.accuracy)),
             percent(at.sensitivity),
             percent(at.specificity),
@@ -140,9 +140,4 @@ type Format = fn(Option<f64>) -> String;
 /// An area under a curve, `n/a` where it is undefined.
 pub(crate) fn area(area: Option<f64>) -> String {
     area.map_or("n/a".to_owned(), |area| format!("{area:.4}"))
-}
-
-/// A fraction as a percentage, `n/a` where it is undefined.
-pub(crate) fn percent(fraction: Option<f64>) -> String {
-    fraction.map_or("n/a".to_owned(), |fraction| format!("{:.2} %", 100.0 * fraction))
 }

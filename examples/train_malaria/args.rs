@@ -27,8 +27,8 @@ Research software, not a medical device."
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) settings: Settings,
-    /// Who is tested: random cells, or patients of whom nothing was learned from; `given` takes a tree made by
-    /// build_dataset as it is, and `all` learns from every cell and tests on none [default: given for such a tree, else
+    /// What is tested on: random cells, or whole patients whose cells were not trained on; `given` uses a tree made by
+    /// build_dataset as it is, and `all` trains on every cell and tests on none [default: given for such a tree, else
     /// random]
     #[arg(long, value_name = "random|patient|given|all")]
     pub(crate) split: Option<Protocol>,

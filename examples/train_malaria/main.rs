@@ -25,7 +25,7 @@ use malaria_resnet::{
     training::{self, Outcome},
 };
 use serde_json::json;
-use support::{STOP, command, console::Console, stop_on_signal, words};
+use support::{STOP, command, console::Console, resume_command, stop_on_signal, words};
 
 fn main() -> ExitCode {
     keep_freed_memory();
@@ -63,9 +63,10 @@ fn run(args: &mut Args) -> Result<ExitCode> {
             train(&config, &out, context).map_err(|error| going_on(error, &out))?
         }
     };
-    let run = summary.run.path().display();
     if summary.outcome == Outcome::Interrupted {
-        console.say(&format!("stopped and saved; go on with: train_malaria --resume {run}"));
+        console.say(&format!("stopped and saved; go on with: {}", resume_command(summary.run.path())));
+        let event = json!({ "event": "interrupted", "run": summary.run.path() });
+        console.event(&event);
         return Ok(ExitCode::from(130));
     }
     let mut text = match &summary.metrics {
@@ -89,13 +90,15 @@ fn going_on(error: Error, run: &Path) -> anyhow::Error {
         error,
         Error::RunDir { .. }
             | Error::Train(
-                training::Error::NonFiniteLoss { .. } | training::Error::NonFiniteValidation { .. }
+                training::Error::NonFiniteLoss { .. }
+                    | training::Error::NonFiniteWeights { .. }
+                    | training::Error::NonFiniteValidation { .. }
             )
     );
     if hopeless || !run.join("config.json").is_file() {
         return error.into();
     }
-    anyhow!("{error}\nonce that is mended, go on with: train_malaria --resume {}", run.display())
+    anyhow!("{error}\nonce that is mended, go on with: {}", resume_command(run))
 }
 
 /// Fetches NLM's data set where that is asked for, and gives its folder.

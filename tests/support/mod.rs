@@ -133,16 +133,14 @@ impl Workbench {
 
     /// `train_malaria` on the drawn cells with the tiny settings, on one thread, into `run`.
     pub(crate) fn train(&self, run: &str) -> Command {
+        self.train_on("cells", run)
+    }
+
+    /// [`train`](Self::train) on the cells in another folder.
+    pub(crate) fn train_on(&self, data: &str, run: &str) -> Command {
         let mut command = program("train_malaria");
-        command.current_dir(self.folder.path()).args([
-            "--config",
-            "tiny.json",
-            "--data",
-            "cells",
-            "--threads",
-            "1",
-        ]);
-        command.args(["--device", "cpu", "--out", run]);
+        command.current_dir(self.folder.path()).args(["--config", "tiny.json", "--data", data]);
+        command.args(["--threads", "1", "--device", "cpu", "--out", run]);
         command
     }
 

@@ -51,6 +51,12 @@ where
 {
     let mut command = cargo(root, own_libtorch);
     command.args(arguments);
+    // Relative paths among the arguments are meant from where the caller stands.
+    if let Ok(here) = std::env::current_dir()
+        && here.starts_with(root)
+    {
+        command.current_dir(here);
+    }
     #[cfg(unix)]
     {
         use std::os::unix::process::CommandExt;

@@ -38,11 +38,11 @@ pub fn read_image(path: &Path) -> Result<(RgbImage, Fingerprint)> {
 /// The pixels in the bytes of a PNG, JPEG, BMP, TIFF or WebP, as RGB: `[height, width, 3]` of u8.
 ///
 /// The format is told from the bytes, whatever the extension says. Grey, palette and 16-bit images become 8-bit RGB;
-/// what is transparent is laid on black, the background of the cells. Of several pages the first is taken.
+/// what is transparent is laid on black, the background of the cells. Of several pages, and of an animated PNG, the first is taken.
 /// `path` only names the image in errors.
 ///
 /// # Errors
-/// [`Error::BadImage`] where the bytes are none of these formats, truncated, corrupt or animated, or the image is larger than
+/// [`Error::BadImage`] where the bytes are none of these formats, truncated, corrupt or an animated WebP, or the image is larger than
 /// 8192 px a side, which is refused before memory is taken for it.
 pub fn decode(contents: &[u8], path: &Path) -> Result<RgbImage> {
     decode_within(contents, path, MAX_SIDE)

@@ -258,7 +258,7 @@ pub enum Error {
     #[error("`{}` {}", .0.path.display(), .0.reason)]
     BadImage(BadImage),
     /// Image files of a folder that cannot be used.
-    #[error("{} of the images in `{}` cannot be used: {}; mend or remove them, or leave them out (--skip-corrupt)", bad.len(), root.display(), listing(&reasons(bad)))]
+    #[error("{} of the images in `{}` cannot be used; mend or remove them, or leave them out (--skip-corrupt):{}", bad.len(), root.display(), lines(bad))]
     BadImages {
         /// The data folder.
         root: PathBuf,
@@ -266,7 +266,7 @@ pub enum Error {
         bad: Vec<BadImage>,
     },
     /// A class of which no image can be used.
-    #[error("no image of the class `{class}` is left after {} that cannot be used: {}", bad.len(), listing(&reasons(bad)))]
+    #[error("no image of the class `{class}` is left after {} that cannot be used:{}", bad.len(), lines(bad))]
     ClassLost {
         /// The class.
         class: String,
@@ -387,8 +387,9 @@ fn listing<T: AsRef<str>>(items: &[T]) -> String {
     text.join(", ")
 }
 
-fn reasons(bad: &[BadImage]) -> Vec<String> {
-    bad.iter().map(|bad| format!("{} {}", bad.path.display(), bad.reason)).collect()
+/// A line for each, none left out: somebody has to mend them all.
+fn lines(bad: &[BadImage]) -> String {
+    bad.iter().map(|bad| format!("\n  `{}` {}", bad.path.display(), bad.reason)).collect()
 }
 
 #[cfg(feature = "download")]

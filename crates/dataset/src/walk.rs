@@ -1,6 +1,7 @@
 //! Listing of folders: links followed, circles refused, hidden folders passed over.
 
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
 
@@ -11,7 +12,8 @@ use crate::names::{is_image, is_set_aside};
 pub(crate) struct Found {
     /// Its path from that folder, with `/` between the parts.
     pub(crate) below: String,
-    /// Whether it is an image by its extension: a regular file, and not a hidden one.
+    /// Whether it is an image by its extension: a regular file, and not a hidden one. Or a link to one that is not there, which is
+    /// found out when it is read.
     pub(crate) is_image: bool,
 }
 
@@ -20,12 +22,12 @@ pub(crate) fn folders_in(folder: &Path) -> Result<(Vec<String>, usize)> {
     let mut folders = Vec::new();
     let mut files = 0;
     for entry in WalkDir::new(folder).follow_links(true).min_depth(1).max_depth(1) {
-        let Some(entry) = found(folder, entry)? else { continue };
-        let name = utf8_name(&entry)?;
-        if !entry.file_type().is_dir() {
+        let Met { path, is_dir, .. } = Met::of(folder, entry)?;
+        let name = utf8_name(&path)?;
+        if !is_dir {
             files += 1;
-        } else if !is_set_aside(&name) {
-            folders.push(name);
+        } else if !is_set_aside(name) {
+            folders.push(name.to_owned());
         }
     }
     folders.sort();
@@ -38,16 +40,15 @@ pub(crate) fn files_below(folder: &Path) -> Result<Vec<Found>> {
         |entry: &DirEntry| entry.depth() == 0 || !entry.file_type().is_dir() || !is_hidden_path(entry.path());
     let mut files = Vec::new();
     for entry in WalkDir::new(folder).follow_links(true).min_depth(1).into_iter().filter_entry(visible) {
-        let Some(entry) = found(folder, entry)? else { continue };
-        if entry.file_type().is_dir() {
+        let Met { path, is_dir, is_file } = Met::of(folder, entry)?;
+        if is_dir {
             continue;
         }
-        let mut below = Vec::with_capacity(entry.depth());
-        for part in entry.path().components().rev().take(entry.depth()) {
-            below.push(part.as_os_str().to_str().ok_or_else(|| not_utf8(entry.path()))?);
+        let mut below = Vec::new();
+        for part in path.strip_prefix(folder).unwrap_or(&path).components() {
+            below.push(part.as_os_str().to_str().ok_or_else(|| not_utf8(&path))?);
         }
-        below.reverse();
-        let is_image = entry.file_type().is_file() && is_image(entry.path()) && !is_hidden_path(entry.path());
+        let is_image = is_file && is_image(&path) && !is_hidden_path(&path);
         files.push(Found { below: below.join("/"), is_image });
     }
     Ok(files)
@@ -66,17 +67,32 @@ pub(crate) fn holds_image(folder: &Path) -> bool {
         .any(|entry| entry.file_type().is_file() && is_image(entry.path()))
 }
 
-/// What the walk met below `folder`; `None` for a hidden link that leads nowhere, such as an editor's lock.
-fn found(folder: &Path, entry: walkdir::Result<DirEntry>) -> Result<Option<DirEntry>> {
-    match entry {
-        Ok(entry) => Ok(Some(entry)),
-        Err(error) if error.path().is_some_and(is_hidden_path) => Ok(None),
-        Err(error) => Err(walk_error(folder, error)),
+/// What a walk met: a folder, a regular file, or neither. A link that leads nowhere counts as a file.
+struct Met {
+    path: PathBuf,
+    is_dir: bool,
+    is_file: bool,
+}
+
+impl Met {
+    fn of(folder: &Path, entry: walkdir::Result<DirEntry>) -> Result<Self> {
+        let missing =
+            |error: &walkdir::Error| error.io_error().is_some_and(|e| e.kind() == ErrorKind::NotFound);
+        match entry {
+            Ok(entry) => {
+                let kind = entry.file_type();
+                Ok(Self { is_dir: kind.is_dir(), is_file: kind.is_file(), path: entry.into_path() })
+            }
+            Err(error) => match error.path().filter(|path| missing(&error) && path.is_symlink()) {
+                Some(path) => Ok(Self { path: path.to_path_buf(), is_dir: false, is_file: true }),
+                None => Err(walk_error(folder, error)),
+            },
+        }
     }
 }
 
-fn utf8_name(entry: &DirEntry) -> Result<String> {
-    entry.file_name().to_str().map(str::to_owned).ok_or_else(|| not_utf8(entry.path()))
+fn utf8_name(path: &Path) -> Result<&str> {
+    path.file_name().and_then(|name| name.to_str()).ok_or_else(|| not_utf8(path))
 }
 
 fn not_utf8(path: &Path) -> Error {

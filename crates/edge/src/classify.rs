@@ -8,11 +8,11 @@ use std::{
 
 use image::RgbImage;
 use malaria_dataset::{Cells, Traits, decode_within, list_images, patient_of, read_image, resize};
-use malaria_metrics::{Called, PatientCall, PatientResult};
+use malaria_metrics::{Called, PatientResult, percent};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::{Description, Model, Result, call};
+use crate::{Description, Model, Result, call, patient_words};
 
 /// Pictures held in memory at once.
 const CHUNK: usize = 1024;
@@ -160,20 +160,12 @@ fn judge<E: From<malaria_dataset::Error>>(
 /// # Errors
 /// Those of `out`.
 pub fn write_patients(out: &mut impl Write, patients: &[PatientPrediction]) -> io::Result<()> {
-    let percent = |share: f64| format!("{:.2} %", 100.0 * share);
     writeln!(out, "{:<9} {:>6} {:>9}  infected cells (95 % interval)  call", "patient", "cells", "positive")?;
     for PatientPrediction { patient, result } in patients {
-        let call = match result.call {
-            PatientCall::Positive => "positive",
-            PatientCall::Negative => "negative",
-            PatientCall::Undecided => "undecided: more cells are needed, or a better model",
-        };
-        let interval = format!(
-            "{} ({} to {})",
-            percent(result.infected_share),
-            percent(result.interval.low),
-            percent(result.interval.high)
-        );
+        let call = patient_words(result.call);
+        let [share, low, high] = [result.infected_share, result.interval.low, result.interval.high]
+            .map(|share| percent(Some(share)));
+        let interval = format!("{share} ({low} to {high})");
         let Called { cells, positive } = result.called;
         writeln!(out, "{patient:<9} {cells:>6} {positive:>9}  {interval:<30}  {call}")?;
     }

@@ -1,7 +1,7 @@
 //! What a trained model says of itself besides its weights.
 
 use malaria_dataset::{Cells, InputRange, ResizePolicy};
-use malaria_metrics::{OperatingPoint, PatientRule, Target};
+use malaria_metrics::{OperatingPoint, PatientCall, PatientRule, Target, percent};
 use serde::{Deserialize, Serialize};
 
 /// How patients are called, besides what the threshold's cells tell.
@@ -43,6 +43,45 @@ impl Threshold {
             confidence: CONFIDENCE,
             relevant_share: RELEVANT_SHARE,
         }
+    }
+
+    /// How it was chosen, in words.
+    pub fn note(&self, positive_class: &str) -> String {
+        let (figure, share) = match self.target {
+            Target::Sensitivity(share) => ("sensitivity", share),
+            Target::Specificity(share) => ("specificity", share),
+        };
+        let cells = match self.chosen_on {
+            ChosenOn::Validation => "the validation set",
+            ChosenOn::OutOfFold => {
+                "the cells of a cross-validation, each judged by a model of the same settings that had not learned from it"
+            }
+        };
+        format!(
+            "called {positive_class} from a probability of {} on, chosen for a {figure} of {} on {cells}",
+            percent(Some(self.point.threshold)),
+            percent(Some(share)),
+        )
+    }
+
+    /// [`note`](Self::note), and what the threshold gives on those cells.
+    pub fn note_with_rates(&self, positive_class: &str) -> String {
+        let OperatingPoint { sensitivity, specificity, .. } = self.point;
+        let (sensitivity, specificity) = (percent(Some(sensitivity)), percent(Some(specificity)));
+        format!(
+            "{}; there it gave a sensitivity of {sensitivity} and a specificity of {specificity}",
+            self.note(positive_class)
+        )
+    }
+}
+
+/// The call of a patient, in words: what it says of the share of their cells that is infected, and what to do where it says
+/// nothing.
+pub fn patient_words(call: PatientCall) -> String {
+    match call {
+        PatientCall::Positive => "positive".to_owned(),
+        PatientCall::Negative => format!("negative: fewer than {:.0} % infected", 100.0 * RELEVANT_SHARE),
+        PatientCall::Undecided => "undecided: more cells are needed, or a better model".to_owned(),
     }
 }
 

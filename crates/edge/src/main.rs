@@ -18,7 +18,8 @@ use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use malaria_dataset::Cells;
-use malaria_edge::{Model, PatientPrediction, Prediction, roll_up, write_patients};
+use malaria_edge::{Model, PatientPrediction, Prediction, patient_words, roll_up, write_patients};
+use malaria_metrics::{PatientCall, percent};
 use serde_json::{Value, json};
 
 /// Classify pictures of red blood cells with an exported model.
@@ -74,7 +75,7 @@ struct Classify {
     /// Print JSON instead of a table: `cells` and `patients`
     #[arg(long, conflicts_with = "csv")]
     json: bool,
-    /// Print CSV instead of a table, one line a cell
+    /// Print CSV instead of a table, one line a cell; patients are in the table and in the JSON only
     #[arg(long)]
     csv: bool,
 }
@@ -141,7 +142,7 @@ fn print(args: &Classify, model: &Model, cells: &[Prediction], patients: &[Patie
     writeln!(out, "{:<12} {:>14}  picture", "class", format!("p({positive})"))?;
     for Prediction { path, class, probability, warning, error } in cells {
         let class = class.as_deref().unwrap_or("unreadable");
-        let probability = probability.map_or("n/a".to_owned(), percent);
+        let probability = percent(*probability);
         let reason = error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
         let warning = warning.as_ref().map(|warning| format!("  [{warning}]")).unwrap_or_default();
         writeln!(out, "{class:<12} {probability:>14}  {}{warning}{reason}", path.display())?;
@@ -151,21 +152,10 @@ fn print(args: &Classify, model: &Model, cells: &[Prediction], patients: &[Patie
         write_patients(&mut out, patients)?;
     }
     if let Some(threshold) = &model.description().threshold {
-        let (point, on) = (threshold.point, percent(threshold.point.threshold));
-        writeln!(
-            out,
-            "\ncalled {positive} from a probability of {on} on, which gave a sensitivity of {} and a specificity of {} on cells \
-             not learned from",
-            percent(point.sensitivity),
-            percent(point.specificity)
-        )?;
+        writeln!(out, "\n{}", threshold.note_with_rates(positive))?;
     }
     writeln!(out, "Research software, not a medical device.")?;
     Ok(())
-}
-
-fn percent(share: f64) -> String {
-    format!("{:.2} %", 100.0 * share)
 }
 
 fn info(path: &Path) -> Result<ExitCode> {
@@ -178,8 +168,16 @@ fn info(path: &Path) -> Result<ExitCode> {
 
 /// What a model says of itself.
 fn about(model: &Model, path: &Path) -> Result<Value> {
+    let description = model.description();
+    let call = |call| patient_words(call);
     Ok(json!({
-        "description": model.description(),
+        "description": description,
+        "rule": description.threshold.map(|threshold| threshold.note_with_rates(&description.positive)),
+        "patient_calls": {
+            "positive": call(PatientCall::Positive),
+            "negative": call(PatientCall::Negative),
+            "undecided": call(PatientCall::Undecided),
+        },
         "origin": model.origin(),
         "bytes": fs::metadata(path)?.len(),
     }))

@@ -113,7 +113,8 @@ impl Model {
         thread::scope(|scope| {
             let parts = batch.chunks(share).zip(&self.cores);
             let parts: Vec<_> =
-                parts.map(|(part, core)| scope.spawn(move || in_turn(part, Some(core)))).collect();
+                // Within its pool, so that the runtime need not wake another thread for every cell.
+                parts.map(|(part, core)| scope.spawn(move || core.run(|| in_turn(part, Some(core))))).collect();
             let mut said = Vec::new();
             for part in parts {
                 said.extend(part.join().unwrap_or_else(|panic| resume_unwind(panic))?);

@@ -68,7 +68,7 @@ pub fn toll(cells: &[Calls<'_>], seen_in_training: usize) -> Result<Toll> {
         .map(|figure| both(&all)[figure].map(|estimate| Lost { estimate, interval: intervals[figure] }));
     Ok(Toll {
         n: cells.len(),
-        n_patients: clusters.iter().collect::<HashSet<_>>().len(),
+        n_patients: cells.iter().filter_map(|cell| cell.patient).collect::<HashSet<_>>().len(),
         seen_in_training,
         flipped: cells.iter().filter(|cell| cell.full != cell.reduced).count(),
         sensitivity_lost,

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use malaria_metrics::{
-    BinaryCounts, Bootstrap, Interval, Intervals, PatientCall, PatientCells, PatientFigures, PatientResult,
-    PatientRule, by_patient, delong_interval, expected_calibration_error, intervals,
-    intra_patient_correlation, one_vs_rest, patient_figures, resampled_patient_figures, wilson_interval,
+    BinaryCounts, Bootstrap, CallIntervals, Interval, Intervals, PatientCall, PatientCells, PatientFigures,
+    PatientResult, PatientRule, by_patient, call_intervals, delong_interval, expected_calibration_error,
+    intervals, intra_patient_correlation, one_vs_rest, patient_figures, resampled_patient_figures,
+    wilson_interval,
 };
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,9 @@ pub struct Assessment {
     pub cells_without_patient: usize,
     /// Intervals by drawing patients anew (cells, where no patients are known).
     pub intervals: Intervals,
+    /// The same of the figures at the threshold; `None` where there is none.
+    #[serde(default)]
+    pub intervals_at_threshold: Option<CallIntervals>,
     /// Intervals that take every cell for independent, as most publications do. Cells of one patient are not: these are
     /// too narrow, and stand here to be compared.
     pub intervals_over_cells: CellIntervals,
@@ -125,6 +129,10 @@ impl Said<'_> {
             .collect();
         let intervals =
             intervals(truth, probabilities, classes.len(), positive, &clusters, &Bootstrap::default())?;
+        let at = |Threshold { point, .. }: Threshold| {
+            let called: Vec<bool> = scores.iter().map(|&score| score >= point.threshold).collect();
+            call_intervals(&is_positive, &called, &clusters, &Bootstrap::default())
+        };
         let cells_without_patient = patients.iter().filter(|patient| patient.is_none()).count();
         let rule =
             threshold.as_ref().map(Threshold::patient_rule).filter(|rule| roll_up && rule.check().is_ok());
@@ -132,6 +140,7 @@ impl Said<'_> {
             n_patients: intervals.clusters - cells_without_patient,
             cells_without_patient,
             intervals,
+            intervals_at_threshold: threshold.map(at).transpose()?,
             intervals_over_cells: self.over_cells(&is_positive, &scores)?,
             calibration_error: expected_calibration_error(&is_positive, &scores, CALIBRATION_BINS)?,
             at_prevalence: self.at_prevalences(threshold, &PREVALENCES)?,

@@ -8,7 +8,7 @@ use malaria_edge::ImageConfig;
 use malaria_libtorch::DeviceChoice;
 use malaria_metrics::Target;
 use malaria_model::ResNetConfig;
-use malaria_train::{Keep, TrainConfig};
+use malaria_train::{ImageSize, Keep, TrainConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Recipe, Result, Teacher, files, threshold::PUBLISHED_SPECIFICITY};
@@ -161,9 +161,10 @@ impl ExperimentConfig {
         }
         if self.recipe == Recipe::Fast {
             self.set_epochs(DRAWN_EPOCHS);
-            let sizes = &mut self.train.image_sizes;
-            sizes.drain(1..sizes.len() - 1);
-            sizes[1].from_epoch = DRAWN_FULL_SIZE_FROM;
+            let last = self.train.final_image_size();
+            let first = self.train.image_sizes.first().map_or(last, |size| size.pixels);
+            let size = |from_epoch, pixels| ImageSize { from_epoch, pixels };
+            self.train.image_sizes = vec![size(1, first), size(DRAWN_FULL_SIZE_FROM, last)];
         }
     }
 
@@ -196,6 +197,12 @@ impl ExperimentConfig {
         if self.model.input_size != pixels {
             let expected = format!("image.pixels, which is {pixels}");
             return config("model.input_size", expected, self.model.input_size.to_string());
+        }
+        // Smaller ones would leave the last feature map one pixel, of which no batch normalisation can tell a variance.
+        let least = 2 * self.model.total_stride();
+        if let Some(size) = self.train.image_sizes.iter().find(|size| size.pixels < least) {
+            let expected = format!("at least {least} px for this network");
+            return config("train.image_sizes", expected, size.pixels.to_string());
         }
         if self.train.final_image_size() != pixels {
             let expected = format!("a last size of image.pixels, which is {pixels}");
@@ -243,12 +250,17 @@ mod tests {
             config.train.schedule.rate
         };
         assert_eq!(Recipe::ALL.map(rate), [0.02, 0.1, 0.02, 0.02]);
+        // Whatever was set before.
+        config.set_epochs(1);
+        config.suit_drawn_cells();
+        config.check().unwrap();
+        assert_eq!(config.train.epochs, 12);
     }
 
     #[test]
     fn settings_that_do_not_fit_each_other_are_refused_by_name() {
         type Break = fn(&mut ExperimentConfig);
-        let cases: [(&str, Break); 6] = [
+        let cases: [(&str, Break); 7] = [
             ("threads", |config| config.threads = NonZeroUsize::new(100_000)),
             ("threshold", |config| config.threshold = Target::Sensitivity(95.0)),
             ("train.keep", |config| {
@@ -258,6 +270,7 @@ mod tests {
             ("format_version", |config| config.format_version = 2),
             ("model.input_size", |config| config.model.input_size = 32),
             ("train.image_sizes", |config| config.train.image_sizes[2].pixels = 48),
+            ("train.image_sizes", |config| config.train.image_sizes[0].pixels = 8),
         ];
         for (name, broken) in cases {
             let mut config = ExperimentConfig::new(Recipe::Fast, Protocol::Random, 0);

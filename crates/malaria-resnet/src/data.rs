@@ -4,7 +4,7 @@ use std::{
 };
 
 use malaria_dataset::{
-    BadImage, CorruptPolicy, Fold, Index, Loaded, Protocol, Split, Subset, SyntheticConfig, load,
+    BadImage, CorruptPolicy, Duplicate, Fold, Index, Loaded, Protocol, Split, Subset, SyntheticConfig, load,
     write_synthetic,
 };
 use serde::Serialize;
@@ -37,8 +37,10 @@ pub struct DataSummary {
     pub subsets: Vec<SubsetSummary>,
     /// Patients with cells in more than one subset: 0 where the protocol is `patient`.
     pub shared_patients: usize,
-    /// Groups of files with the same bytes on different sides of the split.
-    pub duplicates_across: usize,
+    /// Groups of files with the same bytes on different sides of the split: their paths.
+    pub duplicates_across: Vec<Vec<String>>,
+    /// Groups of files with the same bytes in folders of different classes, so that one of the labels is wrong.
+    pub doubly_labelled: Vec<Vec<String>>,
     /// The fold of a cross-validation that this is, where it is one.
     pub fold: Option<Fold>,
     /// Test cells that the weights of `--init` have learned from: figures on them are too good.
@@ -104,6 +106,14 @@ pub(crate) fn summarise(loaded: &Loaded, split: &Split, drawn: bool, seen_by_ini
         SubsetSummary { subset, cells, patients: patients.len() }
     });
     let duplicates = malaria_dataset::duplicates(index, &loaded.fingerprints, split);
+    let paths = |which: fn(&Duplicate) -> bool| -> Vec<Vec<String>> {
+        let path = |&i: &usize| index.samples[i].path.clone();
+        duplicates
+            .iter()
+            .filter(|group| which(group))
+            .map(|group| group.samples.iter().map(path).collect())
+            .collect()
+    };
     DataSummary {
         folder: index.root.clone(),
         drawn,
@@ -111,7 +121,8 @@ pub(crate) fn summarise(loaded: &Loaded, split: &Split, drawn: bool, seen_by_ini
         protocol: split.config.protocol,
         subsets: subsets.into(),
         shared_patients: split.leakage(index).shared_patients.len(),
-        duplicates_across: duplicates.iter().filter(|group| group.across_sides).count(),
+        duplicates_across: paths(|group| group.across_sides),
+        doubly_labelled: paths(|group| group.across_classes),
         fold: split.config.fold,
         test_cells_seen_by_init: seen_by_init,
         ignored: index.ignored,

@@ -132,10 +132,14 @@ pub fn train(config: &ExperimentConfig, out: &Path, context: Context<'_>) -> Res
 /// Goes on with the run in `run` from its newest sound checkpoint, or from its start where it has none.
 ///
 /// # Errors
-/// As [`train`], and [`Error::Dataset`] when the data folder is not what it was.
+/// As [`train`]; [`Error::Dataset`] when the data folder is not what it was; [`Error::RunDir`] when the run is finished, whose
+/// test set would be read a second time.
 pub fn resume(run: &Path, context: Context<'_>) -> Result<RunSummary> {
     let run = RunDir::open(run)?;
     let config = run.config()?;
+    if run.is_finished() {
+        return Err(run.error("the run in it is finished: there is nothing to go on with"));
+    }
     config.device.resolve()?;
     // What is refused up to here leaves no lock file behind.
     let lock = run.lock()?;
@@ -152,14 +156,9 @@ pub(crate) fn begin(
     loaded: &Loaded,
     context: Context<'_>,
 ) -> Result<RunSummary> {
-    let mut config = config.clone();
-    config.data = config.data.as_deref().map(absolute);
-    config.init = config.init.as_deref().map(absolute);
-    if let Some(teacher) = &mut config.teacher {
-        teacher.run = absolute(&teacher.run);
-    }
-    config.leave_out = config.leave_out.as_deref().map(absolute);
+    let mut config = found_from_anywhere(config);
     config.command = Some(context.command.to_owned());
+    config.model.classes = loaded.index.classes.len() as i64;
     // What is begun in one precision goes on in it, on whatever device.
     config.train.precision = config.train.precision.resolve(config.device.resolve()?);
     set_threads(&config);
@@ -197,6 +196,12 @@ pub(crate) fn go_on(
     // The rows say who is on which side, the settings how that came about.
     let split = Split { config: config.split, ..manifest.resolve(&loaded.index, &loaded.fingerprints)? };
     split.check(&loaded.index)?;
+    let classes = loaded.index.classes.len() as i64;
+    if config.model.classes != classes {
+        let expected = format!("{classes}, one for each class of the cells");
+        let found = config.model.classes.to_string();
+        return Err(Error::Config { field: "model.classes", expected, found });
+    }
     let positive = positive(&config, &loaded.index)?;
     let model = first_model(&config, &loaded.index)?;
     Session { config, run, loaded, split, positive, context }.run(model, true)
@@ -235,7 +240,9 @@ pub(crate) fn load_cells(config: &ExperimentConfig, run: &Path, listener: Listen
         named_cells(list, &index)?;
     }
     if config.init.is_some() {
-        first_model(config, &index)?;
+        let mut config = config.clone();
+        config.model.classes = index.classes.len() as i64;
+        first_model(&config, &index)?;
     }
     let corrupt = if config.skip_corrupt { CorruptPolicy::Skip } else { CorruptPolicy::Fail };
     decode_index(index, config.image, corrupt, listener)
@@ -282,10 +289,42 @@ fn first_model(config: &ExperimentConfig, index: &Index) -> Result<ResNet> {
 /// How many of the cells at `indices` the weights of `--init` have learned from, or were chosen by.
 pub(crate) fn seen_by_init(config: &ExperimentConfig, loaded: &Loaded, indices: &[usize]) -> Result<usize> {
     let Some(init) = &config.init else { return Ok(0) };
-    let manifest = malaria_dataset::read_manifest(&RunDir::open(init)?.split_path())?;
-    let subsets = manifest.match_index(&loaded.index, &loaded.fingerprints)?;
-    let seen = |&&i: &&usize| matches!(subsets[i], Some(Subset::Train | Subset::Validation));
-    Ok(indices.iter().filter(seen).count())
+    let mut seen: HashSet<usize> = HashSet::new();
+    for run in with_ancestors(init)? {
+        let manifest = malaria_dataset::read_manifest(&run.split_path())?;
+        let subsets = manifest.match_index(&loaded.index, &loaded.fingerprints)?;
+        let known = |&&i: &&usize| matches!(subsets[i], Some(Subset::Train | Subset::Validation));
+        seen.extend(indices.iter().filter(known));
+    }
+    Ok(seen.len())
+}
+
+/// The run in `path`, and those whose weights or words its own come from, as far as they are still where they were.
+pub(crate) fn with_ancestors(path: &Path) -> Result<Vec<RunDir>> {
+    let mut runs = vec![RunDir::open(path)?];
+    let mut met = HashSet::from([absolute(path)]);
+    let mut next = 0;
+    while let Some(run) = runs.get(next) {
+        let config = run.config()?;
+        let parents = config.init.into_iter().chain(config.teacher.map(|teacher| teacher.run));
+        let found =
+            parents.filter(|parent| met.insert(absolute(parent))).filter_map(|p| RunDir::open(&p).ok());
+        runs.extend(found.collect::<Vec<_>>());
+        next += 1;
+    }
+    Ok(runs)
+}
+
+/// `config` with paths that mean the same from every folder.
+pub(crate) fn found_from_anywhere(config: &ExperimentConfig) -> ExperimentConfig {
+    let mut config = config.clone();
+    for path in [&mut config.data, &mut config.init, &mut config.leave_out] {
+        *path = path.as_deref().map(absolute);
+    }
+    if let Some(teacher) = &mut config.teacher {
+        teacher.run = absolute(&teacher.run);
+    }
+    config
 }
 
 pub(crate) fn absolute(path: &Path) -> PathBuf {

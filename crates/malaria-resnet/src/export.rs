@@ -7,8 +7,8 @@ use malaria_edge::{Calls, Model, Precision, Toll, Weights, toll};
 use tch::{CModule, Device, Kind, Tensor, no_grad};
 
 use crate::{
-    Classifier, Error, Progress, Result, RunDir, experiment::Listener, files, judge::JudgedCells,
-    threshold::Labelled,
+    Classifier, Error, Progress, Result, RunDir, data::reason, experiment::Listener, files,
+    judge::JudgedCells, threshold::Labelled,
 };
 
 /// What to export.
@@ -34,6 +34,8 @@ pub struct Exported {
     pub onnx: Vec<u8>,
     /// What smaller weights change; `None` for float32, or where it was not looked at.
     pub toll: Option<Toll>,
+    /// Images that were left out of that since they cannot be read: path and reason.
+    pub skipped: Vec<String>,
 }
 
 /// Makes an ONNX file of a run's model. With weights in fewer bits than float32, and data, it compares the calls of both by
@@ -51,7 +53,7 @@ pub fn export(options: ExportOptions<'_>, listener: Listener<'_>) -> Result<Expo
     let weights = Weights::read(&run.weights_path())?;
     let onnx = malaria_edge::export(&weights, options.precision, None)?;
     let (Some(data), true) = (options.data, options.precision != Precision::F32) else {
-        return Ok(Exported { onnx, toll: None });
+        return Ok(Exported { onnx, toll: None, skipped: Vec::new() });
     };
     let full = Model::load(&malaria_edge::export(&weights, Precision::F32, None)?)?;
     let reduced = Model::load(&onnx)?;
@@ -84,7 +86,7 @@ pub fn export(options: ExportOptions<'_>, listener: Listener<'_>) -> Result<Expo
         return Err(Error::SensitivityLost { lost: lost.estimate, most: options.most_sensitivity_lost });
     }
     let onnx = malaria_edge::export(&weights, options.precision, Some(toll))?;
-    Ok(Exported { onnx, toll: Some(toll) })
+    Ok(Exported { onnx, toll: Some(toll), skipped: loaded.skipped.iter().map(reason).collect() })
 }
 
 /// Writes a run's model as TorchScript to `path`, for programs with libtorch or PyTorch: `forward` takes `images`, float32

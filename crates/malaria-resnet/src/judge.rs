@@ -74,6 +74,8 @@ pub struct EvaluationReport {
     pub init: Option<PathBuf>,
     /// Images left out since they cannot be read: path and reason.
     pub skipped: Vec<String>,
+    /// Files in the folder that are not images.
+    pub ignored: usize,
     /// Whether each cell was shown in four mirror images.
     pub flips: bool,
     /// From which probability on a cell is called positive, where that was chosen: the figures `at_threshold`.
@@ -132,6 +134,7 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
         seen_in_training,
         init: config.init.clone(),
         skipped: loaded.skipped.iter().map(reason).collect(),
+        ignored: loaded.index.ignored,
         flips: options.flips,
         threshold: classifier.threshold,
         figures,
@@ -271,6 +274,7 @@ impl EvaluationReport {
                 row("Seed of the model", config.train.seed.to_string()),
                 row("Cells", self.data.display().to_string()),
                 row("Images left out", self.skipped.len().to_string()),
+                row("Files that are not images", self.ignored.to_string()),
                 row("Machine", machine()),
             ],
             command: command.to_owned(),

@@ -58,7 +58,7 @@ pub use metrics::{FiguresOf, Metrics};
 #[cfg(feature = "pretrained")]
 pub use pretrained::pretrained;
 pub use recipe::Recipe;
-pub use report::{protocol_note, threshold_note};
+pub use report::protocol_note;
 pub use run_dir::{RunDir, RunLock};
 pub use teacher::Teacher;
 

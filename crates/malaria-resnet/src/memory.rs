@@ -13,8 +13,8 @@ pub(crate) fn check_room(cells: usize, pixels: u32) -> Result<()> {
 }
 
 fn fits(cells: usize, pixels: u32, free: Option<u64>) -> Result<()> {
-    // [pixels, pixels, 3] bytes a cell.
-    let cell = u64::from(pixels).pow(2).saturating_mul(3);
+    // [pixels, pixels, 3] bytes a cell, and as many again once they are a tensor.
+    let cell = u64::from(pixels).pow(2).saturating_mul(2 * 3);
     let needed = cell.saturating_mul(cells as u64);
     match free.filter(|&free| needed > free) {
         Some(free) => Err(Error::Memory { cells, pixels, needed: gigabytes(needed), free: gigabytes(free) }),
@@ -31,7 +31,8 @@ fn free() -> Option<u64> {
     let kind = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
     let system = System::new_with_specifics(kind);
     let machine = Some(system.available_memory()).filter(|&bytes| bytes > 0);
-    let group = system.cgroup_limits().map(|limits| limits.free_memory);
+    // Less what its processes hold; what it says is free leaves out the cache of files, which is given up when it is needed.
+    let group = system.cgroup_limits().map(|limits| limits.total_memory.saturating_sub(limits.rss));
     machine.into_iter().chain(group).min()
 }
 
@@ -41,7 +42,7 @@ mod tests {
 
     #[test]
     fn what_fits_is_let_through_and_the_rest_told_by_how_much_it_does_not() {
-        let needed = 1_000 * 64 * 64 * 3;
+        let needed = 2 * 1_000 * 64 * 64 * 3;
         assert!(fits(1_000, 64, Some(needed)).is_ok());
         assert!(fits(1_000, 64, None).is_ok());
         let said = fits(1_000, 64, Some(needed - 1)).unwrap_err().to_string();

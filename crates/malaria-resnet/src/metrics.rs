@@ -1,8 +1,8 @@
 use std::path::PathBuf;
 
-use malaria_dataset::{Fold, Protocol, Split};
+use malaria_dataset::{Fold, Protocol};
 use malaria_metrics::Summary;
-use malaria_train::{EpochRecord, Kept};
+use malaria_train::Kept;
 use serde::{Deserialize, Serialize};
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 
@@ -32,7 +32,7 @@ pub struct Metrics {
     /// libtorch's version.
     #[serde(default)]
     pub libtorch: String,
-    /// Where it was computed that ended the run: the processor and its threads, or a GPU, and the precision of the training steps.
+    /// What the run finished on: the processor and its threads, or the GPU, and the precision of the training steps.
     #[serde(default)]
     pub device: String,
     /// How cells were divided. With `random`, cells of one patient stand on both sides, and the figures are
@@ -79,46 +79,6 @@ pub struct Metrics {
     /// How sure they are, and what they mean for patients.
     #[serde(flatten)]
     pub assessment: Assessment,
-}
-
-impl Metrics {
-    pub(crate) fn new(
-        config: &ExperimentConfig,
-        split: &Split,
-        (command, device): (&str, String),
-        kept: Kept,
-        history: &[EpochRecord],
-        (test, assessment): (Summary, Assessment),
-    ) -> Self {
-        Self {
-            format_version: 1,
-            figures_of: FiguresOf::TestSet,
-            command: command.to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            libtorch: malaria_libtorch::LIBTORCH_VERSION.to_owned(),
-            device,
-            protocol: split.config.protocol,
-            recipe: config.recipe,
-            drawn_cells: config.data.is_none(),
-            seed: config.train.seed,
-            fold: split.config.fold,
-            init: config.init.clone(),
-            test_cells_seen_by_init: 0,
-            epochs: history.len(),
-            kept,
-            n_left_out: 0,
-            n_train: split.train.len(),
-            n_validation: split.validation.len(),
-            n_test: split.test.len(),
-            wall_seconds: history.iter().map(|record| record.seconds).sum(),
-            cpu_seconds: history.iter().map(|record| record.cpu_seconds).sum(),
-            machine: machine(),
-            temperature: None,
-            threshold: None,
-            test,
-            assessment,
-        }
-    }
 }
 
 impl Metrics {

@@ -1,11 +1,10 @@
 //! `model_card.md`: what a reader of a paper or a user of the model has to know, as far as a run can tell.
 
-use malaria_metrics::{PatientFigures, Summary};
+use malaria_metrics::{PatientFigures, Summary, percent};
 
 use crate::{
     Assessment, ExperimentConfig, Threshold, protocol_note,
-    report::{headlines, percent, positive_share},
-    threshold_note,
+    report::{at_threshold, headlines, positive_share},
 };
 
 /// What a card is written from.
@@ -23,6 +22,10 @@ pub(crate) struct Card<'a> {
     pub(crate) made: Vec<[String; 2]>,
     pub(crate) command: &'a str,
 }
+
+/// What calls of patients rest on, in a card.
+const READ_OFF: &str = "How often cells are called wrong is taken as known here; where it was read off the same patients, as in a \
+                        cross-validation, that flatters their calls a little.\n";
 
 /// What only a person can fill in.
 const OPEN: &str = "*to be filled in by a person*";
@@ -52,13 +55,8 @@ impl Card<'_> {
         card +=
             &format!("\n{positive} is the positive class; a cell is called by its most probable class.\n");
         if let (Some(at), Some(threshold)) = (&figures.at_threshold, self.threshold) {
-            card += &format!(
-                "At the threshold, {}: accuracy {}, sensitivity {}, specificity {}.\n",
-                threshold_note(positive, threshold),
-                percent(Some(at.accuracy)),
-                percent(at.sensitivity),
-                percent(at.specificity),
-            );
+            card += &at_threshold(figures, at, threshold, assessment);
+            card.push('\n');
         }
         let calls = if self.threshold.is_some() {
             "a call at the threshold"
@@ -80,14 +78,27 @@ impl Card<'_> {
             let PatientFigures { infected, healthy, .. } = &roll_up.as_they_are;
             card += &format!(
                 "\nPatients, called by all their cells: of {} infected ones {} are called positive and {} negative, of {} healthy \
-                 ones {} negative and {} positive; the others stay undecided.\n",
+                 ones {} negative and {} positive; the others stay undecided. Negative says that fewer than {} of the cells are \
+                 infected, not that none is.\n",
                 infected.total(),
                 infected.positive,
                 infected.negative,
                 healthy.total(),
                 healthy.negative,
-                healthy.positive
+                healthy.positive,
+                percent(Some(roll_up.rule.relevant_share))
             );
+            for sample in &roll_up.resampled {
+                card += &format!(
+                    "Of smears of {} cells, drawn from theirs so that {} are infected, {} of {} are called positive and {} negative.\n",
+                    sample.cells,
+                    percent(Some(sample.infected_share)),
+                    sample.figures.infected.positive,
+                    sample.figures.infected.total(),
+                    sample.figures.infected.negative,
+                );
+            }
+            card += READ_OFF;
             card += "\nThe least share of infected cells at which a patient is found in 95 of 100 cases:\n\n\
                      | cells counted | infected cells |\n| --- | --- |\n";
             for limit in &roll_up.detection_limits {
@@ -136,7 +147,7 @@ impl Card<'_> {
                 "Cut-off, and how it was chosen (S12a; T15)",
                 self.threshold.map_or_else(
                     || "the most probable class".to_owned(),
-                    |threshold| threshold_note(positive, threshold),
+                    |threshold| threshold.note(positive),
                 ),
             ),
             ("Blinding of readers (S13)", open()),
@@ -148,7 +159,14 @@ impl Card<'_> {
                     assessment.n_patients, assessment.intervals.bootstrap.resamples
                 ),
             ),
-            ("Indeterminate results (S15)", "a patient who is undecided counts as an error".to_owned()),
+            (
+                "Indeterminate results (S15)",
+                match assessment.roll_up {
+                    Some(_) => "a patient who is undecided counts as an error",
+                    None => "every cell is called; patients are not",
+                }
+                .to_owned(),
+            ),
             (
                 "Missing data (S16; T11)",
                 format!(

@@ -6,11 +6,12 @@ use image::RgbImage;
 use malaria_augment::{Draw, apply, draw};
 use malaria_dataset::Cells;
 use malaria_edge::most_probable;
+use malaria_metrics::percent;
 use malaria_report::{Picture, heat_overlay};
 use malaria_train::{CellTensors, TrainConfig};
 use tch::{Kind, TchError, Tensor};
 
-use crate::{Classifier, Result, report::percent, threshold::Said};
+use crate::{Classifier, Result, threshold::Said};
 
 /// Mistakes shown as pictures.
 pub(crate) const MISTAKES_SHOWN: usize = 24;

@@ -3,6 +3,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use malaria_dataset::Protocol;
 use malaria_train::EpochRecord;
 
 use crate::{Error, ExperimentConfig, Result, files};
@@ -38,6 +39,9 @@ impl RunDir {
     /// [`Error::RunDir`] then.
     pub(crate) fn refuse_taken(path: &Path) -> Result<()> {
         let run = Self { path: path.to_owned() };
+        if run.config_path().exists() && run.is_finished() {
+            return Err(run.error("it holds a finished run: choose another --out"));
+        }
         if run.config_path().exists() {
             let reason = "it holds a run already: choose another --out, or go on with that one by train_malaria --resume";
             return Err(run.error(reason));
@@ -99,6 +103,12 @@ impl RunDir {
     /// [`Error::Csv`] or [`Error::Io`] when there is no readable `history.csv` yet.
     pub fn history(&self) -> Result<Vec<EpochRecord>> {
         files::read_csv(&self.history_path(), "figures by epoch")
+    }
+
+    /// Whether the run has come to its end: it has its figures, or, where no cell is left to test on, its weights.
+    pub fn is_finished(&self) -> bool {
+        let tests_none = || self.config().is_ok_and(|config| config.split.protocol == Protocol::All);
+        self.metrics_path().is_file() || (self.weights_path().is_file() && tests_none())
     }
 
     /// `config.json`: every setting.

@@ -5,16 +5,17 @@ use std::{fs, path::PathBuf};
 use malaria_dataset::{InputRange, Loaded, Split, Subset, Traits};
 use malaria_metrics::{apply_temperature, fit_temperature};
 use malaria_model::ResNet;
-use malaria_train::{CellTensors, Checkpoints, EpochRecord, Event, Outcome, Subsets, Trainer};
+use malaria_train::{CellTensors, Checkpoints, EpochRecord, Event, Kept, Outcome, Subsets, Trainer};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    ChosenOn, Classifier, Context, DataSummary, Error, ExperimentConfig, Metrics, Progress, Result, RunDir,
-    RunSummary, Teacher,
+    ChosenOn, Classifier, Context, DataSummary, Error, ExperimentConfig, FiguresOf, Metrics, Progress,
+    Result, RunDir, RunSummary, Teacher,
     data::summarise,
     experiment::{plot, seen_by_init, title},
     files,
+    metrics::machine,
     model_card::Card,
     pictures::{MISTAKES_SHOWN, augmentation_sheet, mistake, picture, worst_mistakes},
     predictions::write_predictions,
@@ -32,6 +33,20 @@ pub(crate) struct Session<'a> {
     pub(crate) positive: usize,
     pub(crate) context: Context<'a>,
 }
+
+/// What training came to, and on what.
+struct Trained {
+    classifier: Classifier,
+    kept: Kept,
+    history: Vec<EpochRecord>,
+    cells: CellTensors,
+    data: DataSummary,
+    /// In words, with the precision of the training steps.
+    device: String,
+}
+
+/// Version of the layout of `metrics.json`.
+const METRICS_VERSION: u32 = 1;
 
 impl Session<'_> {
     /// Trains `model`, or goes on where a checkpoint was left, and judges what comes of it.
@@ -60,7 +75,8 @@ impl Session<'_> {
         let labels: Vec<usize> = self.loaded.index.samples.iter().map(|sample| sample.class).collect();
         let mut cells = CellTensors::new(&self.loaded.cells, &labels, device)?;
         if let Some(teacher) = &self.config.teacher {
-            cells.set_targets(&teacher.targets(self.loaded, &self.split, device, listener)?)?;
+            let image = self.config.image;
+            cells.set_targets(&teacher.targets(self.loaded, &self.split, image, device, listener)?)?;
         }
         let subsets = Subsets { train: &self.split.train, validation: &self.split.validation };
 
@@ -77,56 +93,72 @@ impl Session<'_> {
         })?;
         written?;
 
-        let kept = trainer.kept();
-        let classes = self.loaded.index.classes.clone();
-        let mut classifier =
-            Classifier::new(trainer.into_model()?, classes, self.positive, self.config.image);
         let mut files = vec![self.run.config_path(), self.run.split_path(), checkpoints.path()];
         if !history.is_empty() {
             self.write_history(&history)?;
             files.extend([self.run.history_path(), self.run.plot_path()]);
         }
-        let metrics = match kept {
-            Some(_) if outcome != Outcome::Interrupted && self.split.test.is_empty() => {
-                self.adjust(&mut classifier, &cells)?;
-                classifier.save(&self.run.weights_path())?;
-                files.push(self.run.weights_path());
-                None
-            }
-            Some(kept) if outcome != Outcome::Interrupted => {
-                self.adjust(&mut classifier, &cells)?;
-                classifier.save(&self.run.weights_path())?;
-                let seen = self.test(&classifier, &cells)?;
-                let sides = self.split.sides(self.loaded.index.samples.len());
-                let labelled = Labelled::new(&self.loaded.index, &self.split.test);
-                let said = Said::new(&classifier, &labelled, &seen);
-                // Under the random split, other cells of the same patients were learned from; and so they may have been by the
-                // weights that training started from.
-                let new_patients = data.shared_patients == 0 && self.config.init.is_none();
-                let assessment = said.assess(classifier.threshold, new_patients)?;
-                let tested = (said.figures(classifier.threshold)?, assessment);
-                // The one that went on, if any, is not the one to do it all again.
-                let command = self.config.command.as_deref().unwrap_or(self.context.command);
-                let made_by = (command, device_name);
-                let metrics = Metrics {
-                    test_cells_seen_by_init: seen_by_init,
-                    threshold: classifier.threshold,
-                    temperature: classifier.temperature,
-                    n_left_out: sides.iter().filter(|side| side.is_none()).count(),
-                    ..Metrics::new(&self.config, &self.split, made_by, kept, &history, tested)
-                };
-                files.extend([self.run.weights_path(), self.run.predictions_path(), self.run.metrics_path()]);
-                let patients = self.run.patients_path();
-                files.extend(said.write_patients(patients, &metrics.assessment, metrics.threshold)?);
-                files.push(self.report(&classifier, said, &metrics, &history, &data, &cells)?);
-                files.push(self.model_card(&metrics, &data)?);
-                // Last: a run with figures is a finished one.
-                files::write_json(&self.run.metrics_path(), &metrics)?;
-                Some(metrics)
-            }
-            _ => None,
+        let Some(kept) = trainer.kept().filter(|_| outcome != Outcome::Interrupted) else {
+            return Ok(RunSummary { run: self.run, outcome, metrics: None, files });
         };
+        let classes = self.loaded.index.classes.clone();
+        let mut classifier =
+            Classifier::new(trainer.into_model()?, classes, self.positive, self.config.image);
+        self.adjust(&mut classifier, &cells)?;
+        classifier.save(&self.run.weights_path())?;
+        files.push(self.run.weights_path());
+        let trained = Trained { classifier, kept, history, cells, data, device: device_name };
+        let metrics = if self.split.test.is_empty() { None } else { Some(self.judge(&trained, &mut files)?) };
         Ok(RunSummary { run: self.run, outcome, metrics, files })
+    }
+
+    /// Judges the kept weights on the test set, and writes what that comes to; what was written joins `files`.
+    fn judge(&self, trained: &Trained, files: &mut Vec<PathBuf>) -> Result<Metrics> {
+        let Trained { classifier, kept, history, cells, data, device } = trained;
+        let Self { config, split, run, .. } = self;
+        let seen = self.test(classifier, cells)?;
+        let labelled = Labelled::new(&self.loaded.index, &split.test);
+        let said = Said::new(classifier, &labelled, &seen);
+        // Under the random split, other cells of the same patients were learned from; and so they may have been by the weights
+        // that training started from.
+        let new_patients = data.shared_patients == 0 && config.init.is_none();
+        let sides = split.sides(self.loaded.index.samples.len());
+        let metrics = Metrics {
+            format_version: METRICS_VERSION,
+            figures_of: FiguresOf::TestSet,
+            // The one that went on, if any, is not the one to do it all again.
+            command: config.command.clone().unwrap_or_else(|| self.context.command.to_owned()),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            libtorch: malaria_libtorch::LIBTORCH_VERSION.to_owned(),
+            device: device.clone(),
+            protocol: split.config.protocol,
+            recipe: config.recipe,
+            drawn_cells: config.data.is_none(),
+            seed: config.train.seed,
+            fold: split.config.fold,
+            init: config.init.clone(),
+            test_cells_seen_by_init: data.test_cells_seen_by_init,
+            epochs: history.len(),
+            kept: *kept,
+            n_left_out: sides.iter().filter(|side| side.is_none()).count(),
+            n_train: split.train.len(),
+            n_validation: split.validation.len(),
+            n_test: split.test.len(),
+            wall_seconds: history.iter().map(|record| record.seconds).sum(),
+            cpu_seconds: history.iter().map(|record| record.cpu_seconds).sum(),
+            machine: machine(),
+            temperature: classifier.temperature,
+            threshold: classifier.threshold,
+            test: said.figures(classifier.threshold)?,
+            assessment: said.assess(classifier.threshold, new_patients)?,
+        };
+        files.extend([run.predictions_path(), run.metrics_path()]);
+        files.extend(said.write_patients(run.patients_path(), &metrics.assessment, metrics.threshold)?);
+        files.push(self.report(trained, said, &metrics)?);
+        files.push(self.model_card(&metrics, data)?);
+        // Last: a run with figures is a finished one.
+        files::write_json(&run.metrics_path(), &metrics)?;
+        Ok(metrics)
     }
 }
 
@@ -241,15 +273,8 @@ impl Session<'_> {
     }
 
     /// Writes the report of the test set; gives its path.
-    fn report(
-        &self,
-        classifier: &Classifier,
-        said: Said<'_>,
-        metrics: &Metrics,
-        history: &[EpochRecord],
-        data: &DataSummary,
-        cells: &CellTensors,
-    ) -> Result<PathBuf> {
+    fn report(&self, trained: &Trained, said: Said<'_>, metrics: &Metrics) -> Result<PathBuf> {
+        let Trained { classifier, history, cells, data, .. } = trained;
         let Loaded { index, cells: pictures, .. } = self.loaded;
         let worst = worst_mistakes(said).into_iter().take(MISTAKES_SHOWN);
         let mistakes = worst.map(|i| {

@@ -2,12 +2,16 @@
 
 use std::path::PathBuf;
 
-use malaria_dataset::{CorruptPolicy, Loaded, Split, Subset, read_manifest};
+use malaria_dataset::{CorruptPolicy, Loaded, Protocol, Split, Subset, read_manifest};
 use malaria_train::CellTensors;
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
-use crate::{Classifier, Error, Progress, Result, RunDir, data::decode_index, experiment::Listener};
+use crate::{
+    Classifier, Error, ImageConfig, Progress, Result,
+    data::decode_index,
+    experiment::{Listener, with_ancestors},
+};
 
 /// A trained model whose probabilities a new one learns to give.
 ///
@@ -43,7 +47,7 @@ impl Teacher {
         Err(Error::Config { field: "teacher.weight", expected, found: self.weight.to_string() })
     }
 
-    /// What is to be learned of each cell of `loaded`, `[N, classes]`: the label, mixed with what the teacher says where the
+    /// What is to be learned of each cell of `loaded`, read as `shown` says, `[N, classes]`: the label, mixed with what the teacher says where the
     /// cell is one of the training set.
     ///
     /// # Errors
@@ -52,6 +56,7 @@ impl Teacher {
         &self,
         loaded: &Loaded,
         split: &Split,
+        shown: ImageConfig,
         device: Device,
         listener: Listener<'_>,
     ) -> Result<Vec<f32>> {
@@ -61,7 +66,7 @@ impl Teacher {
         // It may want its pictures otherwise than the new model.
         let own;
         let image = teacher.image;
-        let pixels = if image.pixels == loaded.cells.size() {
+        let pixels = if image == shown {
             &loaded.cells
         } else {
             // What could not be read was left out, or has stopped the run, before.
@@ -104,7 +109,8 @@ impl Teacher {
     ///
     /// # Errors
     /// [`Error::Classes`] for a teacher of other classes; [`Error::Config`] for none, and for one that has learned from cells that the new
-    /// model is chosen or judged by, whose figures would then be too good.
+    /// model is chosen or judged by, or, where the split is by patient, from other cells of the patients it is judged by: its
+    /// figures would be too good.
     pub(crate) fn load(&self, loaded: &Loaded, split: &Split, device: Device) -> Result<Classifier> {
         let teacher = self.open(device)?;
         let index = &loaded.index;
@@ -116,26 +122,38 @@ impl Teacher {
         Ok(teacher)
     }
 
+    /// Refuses a teacher that knows whom the new model is chosen or judged by; and so may the runs that it comes from itself.
     fn refuse_seen(&self, loaded: &Loaded, split: &Split) -> Result<()> {
-        let manifest = read_manifest(&RunDir::open(&self.run)?.split_path())?;
-        let known = manifest.match_index(&loaded.index, &loaded.fingerprints)?;
-        let count = |cells: &[usize], as_what: &[Subset]| {
-            cells.iter().filter(|&&i| known[i].is_some_and(|subset| as_what.contains(&subset))).count()
-        };
-        let test = count(&split.test, &[Subset::Train, Subset::Validation]);
-        let validation = count(&split.validation, &[Subset::Train]);
-        if test + validation == 0 {
-            return Ok(());
-        }
-        Err(Error::Config {
+        let refuse = |expected: &str, found: String| Error::Config {
             field: "teacher",
-            expected: "a model that has learned from none of the cells that this one is chosen or judged by, such as one of the \
-                       same split and seed, or of the same fold"
-                .to_owned(),
-            found: format!(
-                "{}, which knows {test} of the test cells and has learned from {validation} of the validation cells",
-                self.run.display()
-            ),
-        })
+            expected: format!("{expected}, such as one of the same split and seed, or of the same fold"),
+            found: format!("{}, {found}", self.run.display()),
+        };
+        for run in with_ancestors(&self.run)? {
+            let manifest = read_manifest(&run.split_path())?;
+            let known = manifest.match_index(&loaded.index, &loaded.fingerprints)?;
+            let count = |cells: &[usize], as_what: &[Subset]| {
+                cells.iter().filter(|&&i| known[i].is_some_and(|subset| as_what.contains(&subset))).count()
+            };
+            let test = count(&split.test, &[Subset::Train, Subset::Validation]);
+            let validation = count(&split.validation, &[Subset::Train]);
+            if test + validation > 0 {
+                return Err(refuse(
+                    "a model that has learned from none of the cells that this one is chosen or judged by",
+                    format!(
+                        "which knows {test} of the test cells and has learned from {validation} of the validation cells"
+                    ),
+                ));
+            }
+            if split.config.protocol == Protocol::Patient
+                && manifest.shares_patients(&loaded.index, &split.test)
+            {
+                return Err(refuse(
+                    "a model that has learned from none of the patients that this one is judged by",
+                    "which has learned from other cells of some of them".to_owned(),
+                ));
+            }
+        }
+        Ok(())
     }
 }

@@ -208,6 +208,46 @@ pub fn intervals<C: Eq + std::hash::Hash>(
     Ok(Intervals { clusters, bootstrap: *settings, accuracy, sensitivity, specificity, auc })
 }
 
+/// Intervals of what calls come to, from a bootstrap over clusters; `None` where the figure itself is undefined.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CallIntervals {
+    /// Of the accuracy.
+    pub accuracy: Option<Interval>,
+    /// Of the sensitivity.
+    pub sensitivity: Option<Interval>,
+    /// Of the specificity.
+    pub specificity: Option<Interval>,
+}
+
+/// Intervals of the figures of calls at a threshold: `called` `[N]` against `is_positive` `[N]`, by [`cluster_bootstrap`] over
+/// `clusters` `[N]`.
+///
+/// # Errors
+/// As [`cluster_bootstrap`]; `called` or `clusters` that are not one a sample.
+pub fn call_intervals<C: Eq + std::hash::Hash>(
+    is_positive: &[bool],
+    called: &[bool],
+    clusters: &[C],
+    settings: &Bootstrap,
+) -> Result<CallIntervals> {
+    check::length("called", is_positive.len(), called.len())?;
+    check::length("clusters", is_positive.len(), clusters.len())?;
+    let [accuracy, sensitivity, specificity] = cluster_bootstrap(clusters, settings, |drawn| {
+        // Right and all, of the negative and of the positive samples.
+        let mut counts = [[0_u64; 2]; 2];
+        for &i in drawn {
+            let [right, all] = &mut counts[usize::from(is_positive[i])];
+            *right += u64::from(is_positive[i] == called[i]);
+            *all += 1;
+        }
+        let share = |[right, all]: [u64; 2]| (all > 0).then(|| right as f64 / all as f64);
+        let [negative, positive] = counts;
+        [share([0, 1].map(|i| negative[i] + positive[i])), share(positive), share(negative)]
+    })?;
+    Ok(CallIntervals { accuracy, sensitivity, specificity })
+}
+
 #[cfg(test)]
 mod tests {
     use serde::Deserialize;

@@ -371,7 +371,9 @@ pub fn patient_figures(rule: &PatientRule, patients: &[PatientCells]) -> Result<
 
 /// Calls every patient as if `cells` of their cells had been counted with `infected_share` of them infected (rounded to
 /// whole cells), by drawing from the patient's own cells of either kind, with replacement. Data sets hold far more
-/// infected cells than a smear does; this is what a smear would give.
+/// infected cells than a smear does; this is what a smear would give, nearly: the share of a patient's own cells that are called
+/// wrong stands for how often theirs are, which in some 70 cells varies by chance, too. Patients look less alike than they are,
+/// and extreme ones of both kinds more frequent.
 ///
 /// Infected patients need cells of both kinds, and are left out otherwise; the healthy are drawn without infected cells. The draws are a function of
 /// the seed and the patients' order.

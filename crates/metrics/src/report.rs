@@ -90,3 +90,33 @@ fn check_labels(labels: &[usize], classes: usize) -> Result<()> {
 fn fixed(value: Option<f64>) -> String {
     value.map_or_else(|| "nan".into(), |value| format!("{value:.2}"))
 }
+
+/// A fraction as a percentage with two decimals, `n/a` where it is undefined. What is not all, or not nothing, is not rounded
+/// to it.
+///
+/// ```
+/// use malaria_metrics::percent;
+///
+/// assert_eq!([Some(0.5), Some(0.999_966), None].map(percent), ["50.00 %", "> 99.99 %", "n/a"]);
+/// ```
+#[must_use]
+pub fn percent(fraction: Option<f64>) -> String {
+    match fraction {
+        None => "n/a".to_owned(),
+        Some(fraction) if (0.99995..1.0).contains(&fraction) => "> 99.99 %".to_owned(),
+        Some(fraction) if fraction > 0.0 && fraction < 0.00005 => "< 0.01 %".to_owned(),
+        Some(fraction) => format!("{:.2} %", 100.0 * fraction),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::percent;
+
+    #[test]
+    fn what_is_not_all_is_not_rounded_to_it() {
+        let shown = [None, Some(0.0), Some(0.00001), Some(0.5), Some(0.99994), Some(0.999966), Some(1.0)];
+        let expected = ["n/a", "0.00 %", "< 0.01 %", "50.00 %", "99.99 %", "> 99.99 %", "100.00 %"];
+        assert_eq!(shown.map(percent), expected);
+    }
+}

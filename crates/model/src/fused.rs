@@ -93,11 +93,13 @@ fn single_threaded_pool(threads: i32) -> Option<ThreadPool> {
         // any thread. Asking for the number is such a use.
         let _ = tch::get_num_threads();
     };
-    let pool = builder.start_handler(alone).build().ok()?;
+    let pool = builder.start_handler(alone).build().ok();
     // So wait until all have started before setting the number of others back.
-    pool.broadcast(|_| ());
+    if let Some(pool) = &pool {
+        pool.broadcast(|_| ());
+    }
     tch::set_num_threads(threads);
-    Some(pool)
+    pool
 }
 
 impl Fused {

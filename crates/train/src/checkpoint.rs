@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 
-use crate::{Error, trainer::Progress};
+use crate::{Error, progress::Progress};
 
 const NEWEST: &str = "checkpoint.safetensors";
 const PREVIOUS: &str = "checkpoint.previous.safetensors";
@@ -42,6 +42,11 @@ struct Header {
     run: String,
     sha256: String,
     progress: Progress,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    format_version: u32,
 }
 
 /// The checkpoints of one run: the newest, and the one before it in case the newest is damaged.
@@ -94,7 +99,8 @@ impl Checkpoints {
             let read = match fs::read(&path) {
                 Ok(bytes) => decode(&bytes, &self.run).map_err(|reason| damaged(&path, reason)),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(error) => Err(io("read", &path)(error)),
+                // It may be sound: what cannot be read now is not put aside.
+                Err(error) => return Err(io("read", &path)(error)),
             };
             match read {
                 Ok(snapshot) => {
@@ -136,7 +142,7 @@ fn encode(snapshot: &Snapshot, run: &str) -> Result<Vec<u8>, String> {
     ] {
         for (position, (name, tensor)) in state.iter().enumerate() {
             // The position keeps the order, which the file format does not.
-            let name = format!("{part}/{position:04}/{name}");
+            let name = format!("{part}/{position:06}/{name}");
             let shape = tensor.size().iter().map(|&side| side as usize).collect();
             entries.push((name, shape, float_bytes(tensor)?));
         }
@@ -168,10 +174,13 @@ fn decode(bytes: &[u8], run: &str) -> Result<Snapshot, String> {
     let tensors = SafeTensors::deserialize(bytes).map_err(not_one)?;
     let header = metadata.metadata().as_ref().and_then(|metadata| metadata.get(HEADER));
     let header = header.ok_or("a safetensors file, but not a checkpoint of this program")?;
-    let header: Header = serde_json::from_str(header).map_err(|error| format!("damaged header: {error}"))?;
-    if header.format_version != FORMAT_VERSION {
-        return Err(format!("format version {FORMAT_VERSION} expected, {} found", header.format_version));
+    let bad_header = |error: serde_json::Error| format!("damaged header: {error}");
+    // First, since another version may have other fields.
+    let Version { format_version } = serde_json::from_str(header).map_err(bad_header)?;
+    if format_version != FORMAT_VERSION {
+        return Err(format!("format version {FORMAT_VERSION} expected, {format_version} found"));
     }
+    let header: Header = serde_json::from_str(header).map_err(bad_header)?;
     if header.run != run {
         return Err("it belongs to a run with other settings or other data".to_owned());
     }

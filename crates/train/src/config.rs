@@ -51,7 +51,8 @@ impl Precision {
 
     /// What `Auto` stands for on `device`; the other two stand for themselves.
     ///
-    /// That is bfloat16 on CUDA and on x86-64 processors with AVX512-BF16, such as AMD's since Zen 4.
+    /// That is bfloat16 on CUDA (GPUs older than NVIDIA's Ampere have no instructions for it: name float32 there) and on x86-64
+    /// processors with AVX512-BF16, such as AMD's since Zen 4.
     pub fn resolve(self, device: Device) -> Self {
         match self {
             Self::Auto if device.is_cuda() || cpu_has_bfloat16() => Self::Bfloat16,
@@ -94,7 +95,7 @@ impl FromStr for Precision {
     }
 }
 
-/// From which epoch on images of which size are trained on.
+/// An image size, and the first epoch that is trained at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImageSize {

@@ -23,6 +23,7 @@ mod events;
 mod loader;
 mod loss;
 mod optim;
+mod progress;
 mod schedule;
 mod trainer;
 
@@ -33,5 +34,6 @@ pub use error::Error;
 pub use events::{EpochRecord, Event};
 pub use loader::{CellTensors, epoch_order, resize};
 pub use optim::{L2, Sgd, SgdConfig};
+pub use progress::Kept;
 pub use schedule::{Per, Schedule, Shape};
-pub use trainer::{Kept, Outcome, Subsets, Trainer};
+pub use trainer::{Outcome, Subsets, Trainer};

@@ -5,18 +5,17 @@ use std::{
     time::Instant,
 };
 
-use cpu_time::ProcessTime;
 use malaria_augment::{Draw, apply, draw};
 use malaria_model::ResNet;
-use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use crate::{
-    CellTensors, Checkpoints, EpochRecord, Error, Event, Keep, Sgd, TrainConfig,
+    CellTensors, Checkpoints, EpochRecord, Error, Event, Keep, Kept, Sgd, TrainConfig,
     checkpoint::{Snapshot, State},
     epoch::{Sums, Viewing, evaluate},
     epoch_order,
     loss::cross_entropy,
+    progress::{Clock, Progress, Spent},
     resize,
 };
 
@@ -32,69 +31,6 @@ pub enum Outcome {
     StoppedEarly,
     /// The caller asked it to stop; it can go on from its checkpoint.
     Interrupted,
-}
-
-/// The kept epoch and its validation figures.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Kept {
-    /// Counted from 1.
-    pub epoch: u64,
-    /// Mean cross-entropy on the validation set, in nats; `None` without such a set.
-    pub validation_loss: Option<f64>,
-    /// Accuracy on the validation set, a fraction; `None` without such a set.
-    pub validation_accuracy: Option<f64>,
-}
-
-/// Where a run stands, apart from its tensors.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Progress {
-    /// Epochs done.
-    epochs_done: u64,
-    /// Batches done of the epoch under way.
-    batches_done: u64,
-    /// Sums over those batches.
-    sums: Sums,
-    /// Spent on the epoch under way before the run was last stopped.
-    spent: Spent,
-    history: Vec<EpochRecord>,
-    kept: Option<Kept>,
-    /// Epochs at the last image size since the best validation figure.
-    epochs_without_gain: u64,
-    stopped_early: bool,
-}
-
-/// Time spent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Spent {
-    /// By the clock on the wall.
-    seconds: f64,
-    /// By all cores together.
-    cpu_seconds: f64,
-}
-
-impl Spent {
-    /// With what went by since `clock` was started.
-    fn and(self, clock: &Clock) -> Self {
-        Self {
-            seconds: self.seconds + clock.wall.elapsed().as_secs_f64(),
-            cpu_seconds: self.cpu_seconds + clock.cpu.elapsed().as_secs_f64(),
-        }
-    }
-}
-
-/// A moment, by both clocks.
-struct Clock {
-    wall: Instant,
-    cpu: ProcessTime,
-}
-
-impl Clock {
-    fn start() -> Self {
-        Self { wall: Instant::now(), cpu: ProcessTime::now() }
-    }
 }
 
 /// The subsets a training reads: indices into its cells.
@@ -144,7 +80,8 @@ impl Trainer {
     /// Takes up the newest sound checkpoint; gives why a newer one was passed over, if one was.
     ///
     /// # Errors
-    /// [`Error::NoCheckpoint`] when none can be used.
+    /// [`Error::NoCheckpoint`] when none can be used, [`Error::Io`] when one cannot be read, [`Error::Model`] and [`Error::Config`]
+    /// when its weights or velocity are those of another network.
     pub fn resume(&mut self, checkpoints: &Checkpoints) -> Result<Vec<String>, Error> {
         let (snapshot, passed_over) = checkpoints.load()?;
         self.model.load_state(&snapshot.model)?;

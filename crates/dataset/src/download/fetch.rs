@@ -140,6 +140,7 @@ fn receive(
             Ok(0) => return Ok(()),
             Ok(read) => {
                 part.append(&chunk[..read])?;
+                let total = total.or(config.expected_bytes);
                 caller.tell(DownloadProgress::Receiving { received: part.len(), total })?;
                 // A server that tells no size could go on for ever.
                 if part.len() > config.most_bytes {

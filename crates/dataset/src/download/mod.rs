@@ -45,7 +45,7 @@ pub enum DownloadProgress {
     Receiving {
         /// Bytes of the archive that are there.
         received: u64,
-        /// Size of the archive in bytes, where the server told it.
+        /// Size of the archive in bytes, where the server or the settings tell it.
         total: Option<u64>,
     },
     /// An attempt failed, and another one follows.

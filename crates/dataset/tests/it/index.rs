@@ -187,16 +187,20 @@ mod links {
     }
 
     #[test]
-    fn links_in_a_circle_and_to_nowhere_are_refused() {
+    fn links_in_a_circle_are_refused_and_those_to_nowhere_are_images_that_cannot_be_read() {
         let folder = Folder::with(&["a/deep/x.png", "b/x.png"]);
         symlink(folder.join("a"), folder.join("a/deep/again")).unwrap();
         assert!(matches!(Index::open(folder.path()), Err(Error::LinkLoop { .. })));
         fs::remove_file(folder.join("a/deep/again")).unwrap();
         symlink(folder.join("nowhere"), folder.join("a/lost.png")).unwrap();
-        assert!(folder.open_error().contains("lost.png"), "{}", folder.open_error());
-        // An editor's lock is such a link, but hidden.
+        assert_eq!(paths(&folder.open()), ["a/deep/x.png", "a/lost.png", "b/x.png"]);
+        // An editor's lock is such a link, but hidden; others are no images by their names.
         fs::rename(folder.join("a/lost.png"), folder.join("a/.#x.png")).unwrap();
-        assert_eq!(paths(&folder.open()), ["a/deep/x.png", "b/x.png"]);
+        symlink(folder.join("nowhere"), folder.join("a/lost.txt")).unwrap();
+        symlink(folder.join("nowhere"), folder.join("lost")).unwrap();
+        let index = folder.open();
+        assert_eq!(paths(&index), ["a/deep/x.png", "b/x.png"]);
+        assert_eq!(index.ignored, 3);
     }
 
     #[test]

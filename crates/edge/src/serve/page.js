@@ -6,16 +6,15 @@ const BYTES_AT_ONCE = 8 * 1024 * 1024;
 // A picture larger than that goes alone, if the server would take it at all.
 const LARGEST_PICTURE = 15 * 1024 * 1024;
 const PICTURE = /\.(png|jpe?g|bmp|tiff?|webp)$/i;
-const CALLS = {
-  positive: "positive",
-  negative: "negative",
-  undecided: "undecided: more cells are needed, or a better model",
-};
 
 const at = (id) => document.getElementById(id);
-// The space is one at which no line is broken.
-const percent = (share) => `${(100 * share).toFixed(2)}\u00a0%`;
-const between = ({ low, high }) => `${(100 * low).toFixed(2)} to ${percent(high)}`;
+// What is not all, or not nothing, is not rounded to it. The space is one at which no line is broken.
+function percent(share) {
+  if (share >= 0.99995 && share < 1) return ">\u00a099.99\u00a0%";
+  if (share > 0 && share < 0.00005) return "<\u00a00.01\u00a0%";
+  return `${(100 * share).toFixed(2)}\u00a0%`;
+}
+const between = ({ low, high }) => `${percent(low)} to ${percent(high)}`;
 
 let model = null;
 let predictions = [];
@@ -58,11 +57,8 @@ function row(...contents) {
 
 async function loadModel() {
   model = await ask("/model");
-  const { positive, image, threshold } = model.description;
-  const rule = threshold
-    ? `A cell is called ${positive} from a probability of ${percent(threshold.threshold)} on, which gave a sensitivity of ` +
-      `${percent(threshold.sensitivity)} and a specificity of ${percent(threshold.specificity)} on cells not learned from.`
-    : "A cell is called by its most probable class.";
+  const { positive, image } = model.description;
+  const rule = model.rule ? `A cell is ${model.rule}.` : "A cell is called by its most probable class.";
   at("model").textContent =
     `${rule} Pictures are brought to ${image.pixels} x ${image.pixels} pixels. Weights ${model.origin.weights_sha256.slice(0, 12)}, ` +
     `${model.origin.precision}.`;
@@ -176,7 +172,7 @@ async function showPatients() {
         patient,
         `${called.positive} of ${called.cells}`,
         [`${percent(infected_share)} `, element("span", between(interval), "interval")],
-        CALLS[call] ?? call,
+        model.patient_calls[call],
       ),
     ),
   );

@@ -17,7 +17,7 @@ pub use self::merge::{CrossMetrics, FoldFigures, Spread};
 use self::merge::{cells_of, merge};
 use crate::{
     Classifier, Context, Error, ExperimentConfig, Progress, Result, RunDir, Teacher,
-    experiment::{absolute, begin, go_on, load_cells, seen_by_init},
+    experiment::{absolute, begin, found_from_anywhere, go_on, load_cells, seen_by_init},
     files,
     model_card::Card,
 };
@@ -71,6 +71,7 @@ pub fn cross_validate(
     context: Context<'_>,
 ) -> Result<CrossSummary> {
     let CrossOptions { folds, only, final_model, out } = options;
+    let config = &found_from_anywhere(config);
     let of_fold = |number| {
         let mut config = config.clone();
         config.split.fold = Some(Fold { number, of: folds });
@@ -92,9 +93,8 @@ pub fn cross_validate(
     RunDir::refuse_taken(out)?;
     runs.iter().try_for_each(Planned::refuse_other_settings)?;
 
-    let missing = || -> Vec<usize> {
-        (1..=folds).filter(|&number| !is_finished_fold(&fold_dir(out, number))).collect()
-    };
+    let missing =
+        || -> Vec<usize> { (1..=folds).filter(|&number| !is_finished(&fold_dir(out, number))).collect() };
     let mut summary = CrossSummary::default();
     if runs.iter().any(|run| !run.is_finished()) {
         config.device.resolve()?;
@@ -156,11 +156,11 @@ fn write_card(run: &RunDir, metrics: &CrossMetrics) -> Result<()> {
         0 => String::new(),
         number => format!(", but for those left out on request: {number}"),
     };
+    let own = run.config()?;
+    let taught = own.teacher.as_ref().map(Teacher::words);
+    let made = metrics.made(&own);
     let card = Card {
-        config: &ExperimentConfig {
-            split: SplitConfig { protocol: metrics.protocol, ..run.config()?.split },
-            ..run.config()?
-        },
+        config: &ExperimentConfig { split: SplitConfig { protocol: metrics.protocol, ..own.split }, ..own },
         figures: &metrics.pooled,
         assessment: &metrics.assessment,
         threshold: metrics.threshold.as_ref(),
@@ -171,14 +171,14 @@ fn write_card(run: &RunDir, metrics: &CrossMetrics) -> Result<()> {
         ),
         learned_from: [
             Some(format!("It has learned from {cells}{left_out}. split.csv names every cell.")),
-            run.config()?.teacher.as_ref().map(Teacher::words),
+            taught,
         ]
         .into_iter()
         .flatten()
         .collect::<Vec<_>>()
         .join(" "),
         missing: 0,
-        made: metrics.made(&run.config()?),
+        made,
         command: &metrics.command,
     };
     files::write(&run.model_card_path(), card.markdown().as_bytes())
@@ -201,20 +201,20 @@ struct Planned {
 
 impl Planned {
     fn new(mut config: ExperimentConfig, path: PathBuf, fold: Option<usize>) -> Self {
-        // Folds may be spread over machines of which not all have bfloat16; each ends in the precision it was begun in.
-        if let (Precision::Auto, Ok(begun)) =
-            (config.train.precision, RunDir::open(&path).and_then(|run| run.config()))
-        {
-            config.train.precision = begun.train.precision;
+        if let Ok(begun) = RunDir::open(&path).and_then(|run| run.config()) {
+            // Folds may be spread over machines of which not all have bfloat16; each ends in the precision it was begun in.
+            if config.train.precision == Precision::Auto {
+                config.train.precision = begun.train.precision;
+            }
+            // As many as the cells have; that it is these cells is looked at later.
+            config.model.classes = begun.model.classes;
+            config.command = begun.command;
         }
         Self { config, path, fold }
     }
 
     fn is_finished(&self) -> bool {
-        match self.fold {
-            Some(_) => is_finished_fold(&self.path),
-            None => RunDir::open(&self.path).is_ok_and(|run| run.weights_path().is_file()),
-        }
+        is_finished(&self.path)
     }
 
     /// Refuses to mix runs that differ in anything that decides which weights come out.
@@ -267,8 +267,8 @@ impl Planned {
     }
 }
 
-fn is_finished_fold(path: &Path) -> bool {
-    RunDir::open(path).is_ok_and(|run| run.metrics_path().is_file())
+fn is_finished(path: &Path) -> bool {
+    RunDir::open(path).is_ok_and(|run| run.is_finished())
 }
 
 /// The first place where two JSON values differ: its path, and what stands there in each.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use malaria_dataset::{read_image, resize};
-use malaria_metrics::Contradiction;
+use malaria_metrics::{Contradiction, percent};
 use malaria_report::{Block, EpochPoint, Picture, Section};
 use malaria_train::EpochRecord;
 use tch::Device;
@@ -13,7 +13,7 @@ use crate::{
     Classifier, ExperimentConfig, Result, files,
     pictures::{MISTAKES_SHOWN, mistake, worst_mistakes},
     predictions::OutOfFold,
-    report::{Report, area, epoch_point, judged_section, percent, protocol_note, table},
+    report::{Report, area, epoch_point, judged_section, protocol_note, table},
     threshold::Said,
 };
 

@@ -1,10 +1,10 @@
 //! The figures of a test set in words and tables.
 
-use malaria_metrics::{Average, AverageScores, Interval, Summary};
+use malaria_metrics::{AtThreshold, Average, AverageScores, Interval, Summary, percent};
 use malaria_report::{Block, Section, Tile};
 
-use super::{Report, Show, area, between, percent, table, threshold_note};
-use crate::{Assessment, Result};
+use super::{Report, Show, area, between, table};
+use crate::{Assessment, Result, Threshold};
 
 impl Report<'_> {
     /// The figures that are looked at first, then the others.
@@ -32,13 +32,7 @@ impl Report<'_> {
         }
         let mut blocks = vec![Block::Tiles(tiles.collect()), Block::Text(words)];
         if let (Some(at), Some(threshold)) = (&figures.at_threshold, &self.threshold) {
-            blocks.push(Block::Text(format!(
-                "At the threshold ({}): accuracy {}, sensitivity {}, specificity {}.",
-                threshold_note(&figures.positive_class, threshold),
-                percent(Some(at.accuracy)),
-                percent(at.sensitivity),
-                percent(at.specificity),
-            )));
+            blocks.push(Block::Text(at_threshold(figures, at, threshold, self.assessment)));
         }
         blocks.push(table(
             &["Figure", "Value", "95 %, over patients", "95 %, as if cells were independent"],
@@ -130,6 +124,27 @@ impl Headline {
     pub(crate) fn interval(&self, interval: Option<Interval>) -> String {
         interval.map_or_else(|| "n/a".to_owned(), |interval| between(interval, self.show))
     }
+}
+
+/// What calls at the threshold come to, in words: their figures `at` it, each with its interval over patients.
+pub(crate) fn at_threshold(
+    figures: &Summary,
+    at: &AtThreshold,
+    threshold: &Threshold,
+    assessment: &Assessment,
+) -> String {
+    let intervals = assessment.intervals_at_threshold;
+    let with = |value, interval: Option<Interval>| match interval {
+        Some(interval) => format!("{} ({})", percent(value), between(interval, percent)),
+        None => percent(value),
+    };
+    format!(
+        "At the threshold ({}): accuracy {}, sensitivity {}, specificity {}; in brackets their 95 % intervals over patients.",
+        threshold.note(&figures.positive_class),
+        with(Some(at.accuracy), intervals.and_then(|all| all.accuracy)),
+        with(at.sensitivity, intervals.and_then(|all| all.sensitivity)),
+        with(at.specificity, intervals.and_then(|all| all.specificity)),
+    )
 }
 
 /// Accuracy, sensitivity, specificity and area under the ROC curve.

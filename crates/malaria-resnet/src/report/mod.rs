@@ -10,8 +10,7 @@ use std::{
 
 use malaria_dataset::Protocol;
 use malaria_metrics::{
-    Interval, Summary, Target, calibration_curve, expected_calibration_error, one_vs_rest, pr_curve,
-    roc_curve,
+    Interval, Summary, calibration_curve, expected_calibration_error, one_vs_rest, pr_curve, roc_curve,
 };
 use malaria_report::{
     Block, EpochPoint, Page, Picture, Plot, Section, calibration_plot, confusion_plot, history_plot,
@@ -19,10 +18,9 @@ use malaria_report::{
 };
 use malaria_train::EpochRecord;
 
-pub(crate) use self::figures::{headlines, positive_share};
+pub(crate) use self::figures::{at_threshold, headlines, positive_share};
 use crate::{
-    Assessment, ChosenOn, DataSummary, Error, Result, Threshold, assessment::CALIBRATION_BINS,
-    threshold::Said,
+    Assessment, DataSummary, Error, Result, Threshold, assessment::CALIBRATION_BINS, threshold::Said,
 };
 
 const NOTICE: &str = "Research software, not a medical device. Nothing on this page may be used to diagnose or treat \
@@ -38,23 +36,6 @@ pub fn protocol_note(protocol: Protocol) -> &'static str {
         Protocol::Given => "split as given by the folder's training, validation and testing trees",
         Protocol::All => "learned from every cell: none was left to judge by",
     }
-}
-
-/// How a threshold was chosen, in words.
-pub fn threshold_note(positive_class: &str, threshold: &Threshold) -> String {
-    let (figure, share) = match threshold.target {
-        Target::Sensitivity(share) => ("sensitivity", share),
-        Target::Specificity(share) => ("specificity", share),
-    };
-    let cells = match threshold.chosen_on {
-        ChosenOn::Validation => "the validation set",
-        ChosenOn::OutOfFold => "cells that the model of their fold had not learned from",
-    };
-    format!(
-        "called {positive_class} from a probability of {} on, chosen for a {figure} of {} on {cells}",
-        percent(Some(threshold.point.threshold)),
-        percent(Some(share)),
-    )
 }
 
 /// Everything that a page shows.
@@ -230,15 +211,18 @@ pub(crate) fn data_section(data: &DataSummary) -> Section {
     });
     let mut blocks = vec![Block::Table { head, rows: rows.collect() }];
     blocks.push(Block::Text(format!(
-        "Patients with cells in more than one subset: {}. Groups of files with the same bytes in more than one: {}. Files that \
-         are not images: {}. Images that could not be read and were left out: {}.",
+        "Patients with cells in more than one subset: {}. Groups of files with the same bytes in more than one: {}; in folders of \
+         more than one class: {}. Files that are not images: {}. Images that could not be read and were left out: {}.",
         data.shared_patients,
-        data.duplicates_across,
+        data.duplicates_across.len(),
+        data.doubly_labelled.len(),
         data.ignored,
         data.skipped.len()
     )));
-    if !data.skipped.is_empty() {
-        blocks.push(Block::Verbatim(data.skipped.join("\n")));
+    let doubled = data.duplicates_across.iter().chain(&data.doubly_labelled).map(|group| group.join(" = "));
+    let lines: Vec<String> = doubled.chain(data.skipped.iter().cloned()).collect();
+    if !lines.is_empty() {
+        blocks.push(Block::Verbatim(lines.join("\n")));
     }
     Section { id: "data", heading: "Data".to_owned(), blocks }
 }
@@ -277,16 +261,6 @@ pub(crate) fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> B
 /// How a figure is written.
 type Show = fn(Option<f64>) -> String;
 
-/// A fraction as a percentage, `n/a` where it is undefined. What is not all, or not nothing, is not rounded to it.
-pub(crate) fn percent(fraction: Option<f64>) -> String {
-    match fraction {
-        None => "n/a".to_owned(),
-        Some(fraction) if (0.99995..1.0).contains(&fraction) => "> 99.99 %".to_owned(),
-        Some(fraction) if fraction > 0.0 && fraction < 0.00005 => "< 0.01 %".to_owned(),
-        Some(fraction) => format!("{:.2} %", 100.0 * fraction),
-    }
-}
-
 /// A figure with four decimals, `n/a` where it is undefined.
 pub(crate) fn area(figure: Option<f64>) -> String {
     figure.map_or_else(|| "n/a".to_owned(), |figure| format!("{figure:.4}"))
@@ -294,16 +268,4 @@ pub(crate) fn area(figure: Option<f64>) -> String {
 
 fn between(Interval { low, high }: Interval, show: Show) -> String {
     format!("{} to {}", show(Some(low)), show(Some(high)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::percent;
-
-    #[test]
-    fn what_is_not_all_is_not_rounded_to_it() {
-        let shown = [None, Some(0.0), Some(0.00001), Some(0.5), Some(0.99994), Some(0.999966), Some(1.0)];
-        let expected = ["n/a", "0.00 %", "< 0.01 %", "50.00 %", "99.99 %", "> 99.99 %", "100.00 %"];
-        assert_eq!(shown.map(percent), expected);
-    }
 }

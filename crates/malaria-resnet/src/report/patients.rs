@@ -1,10 +1,10 @@
 //! From cells to patients, on the page.
 
 use malaria_edge::most_probable;
-use malaria_metrics::{Interval, PatientFigures};
+use malaria_metrics::{Interval, PatientFigures, percent};
 use malaria_report::{Block, PatientAccuracy};
 
-use super::{Report, between, percent, table};
+use super::{Report, between, table};
 use crate::{ChosenOn, Result, RollUp, threshold::Said};
 
 impl Report<'_> {

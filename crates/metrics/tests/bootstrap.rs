@@ -1,0 +1,159 @@
+//! Intervals by drawing clusters anew: what is drawn, and what comes of it.
+
+use malaria_metrics::{
+    Bootstrap, Error, call_intervals, cluster_bootstrap, evaluate, evaluate_at, intervals,
+};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+#[test]
+fn clusters_are_drawn_whole_and_as_many_as_there_are() {
+    let clusters = ["a", "b", "a", "c", "b", "a"];
+    let settings = Bootstrap { resamples: 500, ..Bootstrap::default() };
+    let seen = std::sync::Mutex::new([const { Vec::new() }; 2]);
+    let [interval] = cluster_bootstrap(&clusters, &settings, |drawn| {
+        let count = |of: &str| drawn.iter().filter(|&&i| clusters[i] == of).count();
+        let (a, b, c) = (count("a"), count("b"), count("c"));
+        assert!(a % 3 == 0 && b % 2 == 0, "{drawn:?}");
+        // Three clusters are drawn of three; or else one is left out of them, to see what it does to the figure.
+        let left_out = match a / 3 + b / 2 + c {
+            3 => 0,
+            2 if a / 3 < 2 && b / 2 < 2 && c < 2 => 1,
+            _ => panic!("{drawn:?}"),
+        };
+        seen.lock().unwrap()[left_out].push(drawn.to_vec());
+        [Some(a as f64 / 3.0)]
+    })
+    .unwrap();
+    let interval = interval.unwrap();
+    assert!(0.0 <= interval.low && interval.low < 1.0 && 1.0 < interval.high && interval.high <= 3.0);
+    let [mut drawn, mut left_out] = seen.into_inner().unwrap();
+    drawn.retain(|draw| *draw != [0, 1, 2, 3, 4, 5]);
+    drawn.sort();
+    drawn.dedup();
+    assert_eq!(drawn.len(), 27, "all ways to draw three of three, besides the samples as they are");
+    left_out.sort();
+    assert_eq!(left_out, [vec![0, 2, 5, 1, 4], vec![0, 2, 5, 3], vec![1, 4, 3]]);
+}
+
+#[test]
+fn the_bootstrap_of_a_mean_is_as_wide_as_its_standard_error() {
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let values: Vec<f64> = (0..200).map(|_| rng.random::<f64>()).collect();
+    let own: Vec<usize> = (0..values.len()).collect();
+    let mean = |drawn: &[usize]| [Some(drawn.iter().map(|&i| values[i]).sum::<f64>() / drawn.len() as f64)];
+    let settings = Bootstrap { resamples: 4_000, ..Bootstrap::default() };
+    let [interval] = cluster_bootstrap(&own, &settings, mean).unwrap();
+    let interval = interval.unwrap();
+    let [centre] = mean(&own);
+    let centre = centre.unwrap();
+    let variance = values.iter().map(|value| (value - centre).powi(2)).sum::<f64>() / 200.0;
+    let half = 1.959_964 * (variance / 200.0).sqrt();
+    // A 2.5 % quantile of 4,000 draws is itself known to about 4 % of the half width.
+    assert!((centre - interval.low - half).abs() < 0.15 * half, "{interval:?}, {centre} ± {half}");
+    assert!((interval.high - centre - half).abs() < 0.15 * half, "{interval:?}, {centre} ± {half}");
+    assert_eq!(cluster_bootstrap(&own, &settings, mean).unwrap(), [Some(interval)], "the seed decides");
+    let other = Bootstrap { seed: 1, ..settings };
+    assert_ne!(cluster_bootstrap(&own, &other, mean).unwrap(), [Some(interval)]);
+}
+
+#[test]
+fn what_is_mostly_undefined_has_no_interval() {
+    let settings = Bootstrap { resamples: 100, ..Bootstrap::default() };
+    let own: Vec<usize> = (0..50).collect();
+    let said = cluster_bootstrap(&own, &settings, |_| [None, Some(1.0)]).unwrap();
+    assert_eq!(said, [None, Some(malaria_metrics::Interval { low: 1.0, high: 1.0 })]);
+    assert_eq!(cluster_bootstrap(&[7; 50], &settings, |_| [Some(1.0)]).unwrap(), [None]);
+    let none = Bootstrap { resamples: 0, ..settings };
+    assert_eq!(cluster_bootstrap(&own, &none, |_| [Some(1.0)]), Err(Error::NoResamples));
+    assert_eq!(cluster_bootstrap::<u8, 1>(&[], &settings, |_| [Some(1.0)]), Err(Error::Empty));
+    let beyond = Bootstrap { confidence: 1.5, ..settings };
+    assert!(matches!(cluster_bootstrap(&own, &beyond, |_| [Some(1.0)]), Err(Error::OutOfRange { .. })));
+}
+
+#[test]
+fn intervals_are_of_the_figures_of_a_summary() {
+    // 60 patients with six cells that are all called alike: sensitivity 0.9, specificity 0.6, so that none of the
+    // figures passes for another.
+    let classes = ["positive".to_owned(), "negative".to_owned()];
+    let patients: Vec<usize> = (0..360).map(|cell| cell / 6).collect();
+    let truth: Vec<usize> = patients.iter().map(|patient| patient % 2).collect();
+    let right = |patient: usize| {
+        if patient.is_multiple_of(2) { !patient.is_multiple_of(20) } else { patient % 10 < 6 }
+    };
+    let probabilities: Vec<f64> = patients
+        .iter()
+        .flat_map(|&patient| {
+            let p = if patient.is_multiple_of(2) == right(patient) { 0.8 } else { 0.2 };
+            [p, 1.0 - p]
+        })
+        .collect();
+    let summary = evaluate(&truth, &probabilities, &classes, 0).unwrap();
+    assert_eq!((summary.sensitivity, summary.specificity), (Some(0.9), Some(0.6)));
+    let by_patient = intervals(&truth, &probabilities, 2, 0, &patients, &Bootstrap::default()).unwrap();
+    let cells: Vec<usize> = (0..360).collect();
+    let by_cell = intervals(&truth, &probabilities, 2, 0, &cells, &Bootstrap::default()).unwrap();
+    assert_eq!((by_patient.clusters, by_cell.clusters), (60, 360));
+    for (clustered, single, value) in [
+        (by_patient.accuracy, by_cell.accuracy, Some(0.75)),
+        (by_patient.sensitivity, by_cell.sensitivity, Some(0.9)),
+        (by_patient.specificity, by_cell.specificity, Some(0.6)),
+        (by_patient.auc, by_cell.auc, Some(0.75)),
+    ] {
+        let (clustered, single, value) = (clustered.unwrap(), single.unwrap(), value.unwrap());
+        assert!(clustered.low < value && value < clustered.high, "{value} outside {clustered:?}");
+        // Six alike are one fact: as wide as for a sixth of the cells, which is the root of six.
+        let wider = (clustered.high - clustered.low) / (single.high - single.low);
+        assert!((1.9..3.0).contains(&wider), "{wider} times as wide");
+    }
+    let short = intervals(&truth, &probabilities, 2, 0, &patients[..7], &Bootstrap::default());
+    assert!(matches!(short, Err(Error::LengthMismatch { what: "clusters", .. })));
+}
+
+#[test]
+fn intervals_are_those_of_the_whole_evaluation_of_every_draw() {
+    // Few distinct scores, so that many are tied; three classes; some draws hold no positive sample.
+    let classes = ["a", "b", "c"].map(str::to_owned);
+    let truth: Vec<usize> = (0..60).map(|i| if i < 8 { 1 } else { 2 * (i % 2) }).collect();
+    let probabilities: Vec<f64> = (0..60)
+        .flat_map(|i| {
+            let (b, rest) = ([0.1, 0.2, 0.2, 0.5, 0.7][(i * 7 + truth[i]) % 5], [0.25, 0.6][i % 2]);
+            [(1.0 - b) * rest, b, (1.0 - b) * (1.0 - rest)]
+        })
+        .collect();
+    let patients: Vec<usize> = (0..60).map(|i| i / 4).collect();
+    let settings = Bootstrap { resamples: 300, ..Bootstrap::default() };
+    let found = intervals(&truth, &probabilities, 3, 1, &patients, &settings).unwrap();
+    let expected = cluster_bootstrap(&patients, &settings, |drawn| {
+        let truth: Vec<usize> = drawn.iter().map(|&i| truth[i]).collect();
+        let rows: Vec<f64> = drawn.iter().flat_map(|&i| probabilities[3 * i..3 * i + 3].to_vec()).collect();
+        let summary = evaluate(&truth, &rows, &classes, 1).unwrap();
+        [Some(summary.accuracy), summary.sensitivity, summary.specificity, summary.auc]
+    })
+    .unwrap();
+    assert_eq!([found.accuracy, found.sensitivity, found.specificity, found.auc], expected);
+
+    // Of calls at a threshold, the same of what is called there.
+    let positive: Vec<bool> = truth.iter().map(|&class| class == 1).collect();
+    let scores: Vec<f64> = probabilities.chunks(3).map(|row| row[1]).collect();
+    let called: Vec<bool> = scores.iter().map(|&score| score >= 0.2).collect();
+    let at = call_intervals(&positive, &called, &patients, &settings).unwrap();
+    let at_threshold = cluster_bootstrap(&patients, &settings, |drawn| {
+        let truth: Vec<usize> = drawn.iter().map(|&i| truth[i]).collect();
+        let rows: Vec<f64> = drawn.iter().flat_map(|&i| probabilities[3 * i..3 * i + 3].to_vec()).collect();
+        let at = evaluate_at(&truth, &rows, &classes, 1, 0.2).unwrap();
+        [at.sensitivity, at.specificity]
+    })
+    .unwrap();
+    assert_eq!([at.sensitivity, at.specificity], at_threshold);
+    assert_ne!(at.sensitivity, found.sensitivity);
+    let right = cluster_bootstrap(&patients, &settings, |drawn| {
+        let right = drawn.iter().filter(|&&i| called[i] == positive[i]).count();
+        [Some(right as f64 / drawn.len() as f64)]
+    });
+    assert_eq!([at.accuracy], right.unwrap());
+    let short = call_intervals(&positive, &called[1..], &patients, &settings);
+    assert!(matches!(short, Err(Error::LengthMismatch { what: "called", .. })));
+
+    assert!(expected.iter().all(|interval| interval.is_some_and(|interval| interval.low < interval.high)));
+}
