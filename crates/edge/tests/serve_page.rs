@@ -16,6 +16,7 @@ use std::{
 };
 
 use malaria_dataset::{SyntheticConfig, draw_cell};
+use malaria_metrics::percent;
 use serde_json::{Value, json};
 use tungstenite::{Message, WebSocket, client, stream::MaybeTlsStream};
 
@@ -185,8 +186,8 @@ fn the_page_shows_what_the_program_says_of_each_picture() {
     let rows = rows.as_array().unwrap();
     assert_eq!(rows.len(), cells.len());
     for (row, cell) in rows.iter().zip(cells) {
-        let probability =
-            cell["probability"].as_f64().map_or("n/a".to_owned(), |p| format!("{:.2}\u{a0}%", 100.0 * p));
+        // In the words of the program, but for spaces at which no line breaks.
+        let probability = percent(cell["probability"].as_f64()).replace(' ', "\u{a0}");
         assert_eq!(row[1], cell["class"].as_str().unwrap_or("unreadable"), "{row}, {cell}");
         assert_eq!(row[2].as_str().unwrap().trim(), probability, "{row}, {cell}");
         let name = Path::new(cell["path"].as_str().unwrap()).file_name().unwrap().to_str().unwrap();
