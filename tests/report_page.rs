@@ -142,6 +142,6 @@ fn the_reports_of_a_run_and_of_an_evaluation_show_all_of_it_on_any_screen() {
 fn the_report_of_a_cross_validation_shows_all_of_it_on_any_screen() {
     let bench = Workbench::new();
     succeed(bench.cross_validate("cv").args(["--lr", "0.01"]));
-    let sections = [&SECTIONS[..], &["folds", "history", "labels"]].concat();
-    is_whole(&bench.path("cv"), &sections, 1);
+    let sections = [&SECTIONS[..], &["folds", "history", "augmentation", "labels"]].concat();
+    is_whole(&bench.path("cv"), &sections, 37);
 }

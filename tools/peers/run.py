@@ -21,8 +21,8 @@ TASKS = {
     "forward, batch 1": {"task": "forward", "batch": 1, "seconds": 1.0},
     "training step, batch 32": {"task": "train", "batch": 32, "seconds": 3.0},
     "training step, batch 32, bfloat16": {"task": "train in bfloat16", "batch": 32, "seconds": 3.0},
-    "decode, resize, augment": {"task": "pipeline", "workers": 1},
-    "decode, resize, augment, Keras with a worker a core": {"task": "pipeline", "workers": 0},
+    "decode, resize, augment": {"task": "pipeline", "workers": 1, "seconds": 3.0},
+    "decode, resize, augment, Keras with a worker a core": {"task": "pipeline", "workers": 0, "seconds": 3.0},
 }
 
 

@@ -3,8 +3,8 @@
     {"task": "forward", "batch": 32, "seconds": 1.0}   passes over random images for at least so long
     {"task": "train", "batch": 32, "seconds": 1.0}     training steps in float32
     {"task": "train in bfloat16", ...}                 the same, in what each library offers as mixed precision
-    {"task": "pipeline", "cells": "FOLDER", "workers": 1}
-                                                       every PNG of FOLDER read, resized to 64 px and augmented, once
+    {"task": "pipeline", "cells": "FOLDER", "workers": 1, "seconds": 1.0}
+                                                       every PNG of FOLDER read, resized to 64 px and augmented, again and again
     {"task": "probabilities", "images": "FILE.npy"}    what it says of float32 [N, 3, 64, 64]
 
 Answers {"cells": N, "seconds": S}, {"probabilities": [[...]]}, or {"cannot": true} where a peer has no such task.
@@ -208,7 +208,7 @@ def keras_network():
         y = np.eye(2, dtype=np.float32)[np.arange(batch) % 2]
         return lambda: network.train_on_batch(x, y)
 
-    def pipeline(folder, workers):
+    def pipeline(folder, workers, seconds):
         # The tutorial's generator. Keras's `fit` draws from it in one thread unless it is told otherwise.
         from concurrent.futures import ThreadPoolExecutor
 
@@ -226,9 +226,10 @@ def keras_network():
         )
         flow = generator.flow_from_directory(folder, target_size=(64, 64), batch_size=32)
         with ThreadPoolExecutor(workers) as pool:
-            start = time.perf_counter()
-            cells = sum(len(labels) for _, labels in pool.map(flow.__getitem__, range(len(flow))))
-            return cells, time.perf_counter() - start
+            cells, start = 0, time.perf_counter()
+            while (elapsed := time.perf_counter() - start) < seconds or cells == 0:
+                cells += sum(len(labels) for _, labels in pool.map(flow.__getitem__, range(len(flow))))
+            return cells, elapsed
 
     return {
         "forward": forward,
@@ -282,7 +283,7 @@ def main():
         elif task == "probabilities":
             answer = {"probabilities": np.asarray(tasks[task](np.load(order["images"]))).tolist()}
         elif task == "pipeline":
-            cells, seconds = tasks[task](order["cells"], order["workers"])
+            cells, seconds = tasks[task](order["cells"], order["workers"], order["seconds"])
             answer = {"cells": cells, "seconds": seconds}
         else:
             batch = order["batch"]

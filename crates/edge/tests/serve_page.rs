@@ -215,7 +215,9 @@ fn the_page_shows_what_the_program_says_of_each_picture() {
         true
     );
     // The longest of the calls has room too.
-    tab.evaluate("document.querySelector('#patient-rows td:last-child').textContent = CALLS.undecided");
+    tab.evaluate(
+        "document.querySelector('#patient-rows td:last-child').textContent = model.patient_calls.undecided",
+    );
     for (width, height, scheme) in
         [(1280, 900, "light"), (1280, 900, "dark"), (390, 844, "light"), (390, 844, "dark")]
     {

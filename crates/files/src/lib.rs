@@ -26,8 +26,8 @@ const MARK: &str = ".writing-";
 /// Makes `bytes` the contents of `path`. Whoever reads meanwhile, and whatever goes wrong, finds the old contents or the
 /// new ones.
 ///
-/// What is there and is not a regular file, such as `/dev/stdout`, is written to as it is. A link stays a link: what it
-/// points to is replaced.
+/// What is there and is not a regular file, such as `/dev/stdout`, is written to as it is. A link to an
+/// existing file stays a link: what it points to is replaced.
 ///
 /// # Errors
 /// The system's; an older file of that name then stays as it is.

@@ -12,7 +12,7 @@ use tch::Device;
 use crate::{
     Assessment, Classifier, Error, ImageConfig, Progress, Result, RunDir, Threshold,
     data::{decode_index, reason},
-    experiment::Listener,
+    experiment::{Listener, with_ancestors},
     files,
     metrics::machine,
     pictures::{MISTAKES_SHOWN, mistake, picture, worst_mistakes},
@@ -189,8 +189,11 @@ impl JudgedCells {
         }
         let seen = |i: &&usize| matches!(subsets[**i], Some(Subset::Train | Subset::Validation));
         let seen_in_training = chosen.iter().filter(seen).count();
-        // What the weights had learned from that training started from, nobody knows here.
-        let new_patients = !manifest.shares_patients(&loaded.index, &chosen) && run.config()?.init.is_none();
+        // What the weights had learned from that training started from, nobody may know here; what a teacher had, its folder tells.
+        let mut new_patients = run.config()?.init.is_none();
+        for run in with_ancestors(run.path())? {
+            new_patients &= !read_manifest(&run.split_path())?.shares_patients(&loaded.index, &chosen);
+        }
         Ok(Self { loaded, chosen, judged, seen_in_training, new_patients })
     }
 }

@@ -55,7 +55,7 @@ pub(crate) fn mistake(
 }
 
 /// Training cells shown with what augmentation makes of them, and how many times each.
-const AUGMENTED_CELLS: usize = 6;
+pub(crate) const AUGMENTED_CELLS: usize = 6;
 const AUGMENTED_EPOCHS: u64 = 5;
 
 /// Some training cells, each with what augmentation makes of it in the first epochs.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use malaria_dataset::{CorruptPolicy, Loaded, Protocol, Split, Subset, read_manifest};
+use malaria_dataset::{CorruptPolicy, Loaded, Split, Subset, read_manifest};
 use malaria_train::CellTensors;
 use serde::{Deserialize, Serialize};
 use tch::Device;
@@ -109,7 +109,7 @@ impl Teacher {
     ///
     /// # Errors
     /// [`Error::Classes`] for a teacher of other classes; [`Error::Config`] for none, and for one that has learned from cells that the new
-    /// model is chosen or judged by, or, where the split is by patient, from other cells of the patients it is judged by: its
+    /// model is chosen or judged by, or, where no patient is on two sides of the split, from other cells of the patients it is judged by: its
     /// figures would be too good.
     pub(crate) fn load(&self, loaded: &Loaded, split: &Split, device: Device) -> Result<Classifier> {
         let teacher = self.open(device)?;
@@ -129,6 +129,8 @@ impl Teacher {
             expected: format!("{expected}, such as one of the same split and seed, or of the same fold"),
             found: format!("{}, {found}", self.run.display()),
         };
+        // Where patients are on one side each, so they have to be for the teacher.
+        let apart = split.leakage(&loaded.index).shared_patients.is_empty();
         for run in with_ancestors(&self.run)? {
             let manifest = read_manifest(&run.split_path())?;
             let known = manifest.match_index(&loaded.index, &loaded.fingerprints)?;
@@ -145,9 +147,7 @@ impl Teacher {
                     ),
                 ));
             }
-            if split.config.protocol == Protocol::Patient
-                && manifest.shares_patients(&loaded.index, &split.test)
-            {
+            if apart && manifest.shares_patients(&loaded.index, &split.test) {
                 return Err(refuse(
                     "a model that has learned from none of the patients that this one is judged by",
                     "which has learned from other cells of some of them".to_owned(),

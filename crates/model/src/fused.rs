@@ -70,8 +70,8 @@ struct Module {
 impl ResNet {
     /// The network as it stands, for inference alone; what it learns later does not reach the copy.
     ///
-    /// Weights are folded in float64 and kept in `kind`, in which images have to come as well. On the CPU it uses as many
-    /// threads as libtorch is set to.
+    /// Weights are folded in float64 and stored in `kind`, except the dense layer, which stays float32; images must be of that
+    /// kind. On the CPU it uses as many threads as libtorch is set to.
     pub fn fused(&self, kind: Kind) -> Fused {
         let on_cpu = !self.device().is_cuda();
         let threads = if on_cpu { tch::get_num_threads().max(1) } else { 1 };

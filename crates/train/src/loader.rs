@@ -73,7 +73,8 @@ impl CellTensors {
     /// [`Error::Cells`] for an index out of range.
     pub fn batch(&self, indices: &[usize]) -> Result<(Tensor, Tensor), Error> {
         let indices = self.indices(indices)?;
-        let images = self.pixels.f_index_select(0, &indices)?.f_to_kind(Kind::Float)?.f_div_scalar_(255.0)?;
+        // Bytes divided by a number are float32.
+        let images = self.pixels.f_index_select(0, &indices)?.f_div_scalar(255.0)?;
         // NHWC => NCHW as a view: the bytes stay where they are, which is what libtorch calls channels_last.
         let images = images.f_permute([0, 3, 1, 2])?;
         Ok((images, self.labels.f_index_select(0, &indices)?))

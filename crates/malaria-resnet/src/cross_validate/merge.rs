@@ -243,7 +243,7 @@ pub(super) fn merge(
     write_label_audit(&audit, classes, &rows, &suspects)?;
     let pictures = mistakes(&config, out, &rows, said);
     let histories = finished.iter().map(|fold| fold.run.history()).collect::<Result<Vec<_>>>()?;
-    let mut report = report(&metrics, &config, said, pictures, &histories);
+    let mut report = report(&metrics, &config, said, &rows, pictures, &histories);
     report.more.push(labels_section(
         &suspect_pictures(&config, &rows, classes, &suspects),
         suspects.len(),

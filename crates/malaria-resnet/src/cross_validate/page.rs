@@ -1,17 +1,20 @@
 //! The folds together, to look at.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
-use malaria_dataset::{read_image, resize};
+use malaria_dataset::{Cells, read_image, resize};
 use malaria_metrics::{Contradiction, percent};
 use malaria_report::{Block, EpochPoint, Picture, Section};
-use malaria_train::EpochRecord;
+use malaria_train::{CellTensors, EpochRecord};
 use tch::Device;
 
 use super::{CrossMetrics, Spread, fold_dir};
 use crate::{
     Classifier, ExperimentConfig, Result, files,
-    pictures::{MISTAKES_SHOWN, mistake, worst_mistakes},
+    pictures::{AUGMENTED_CELLS, MISTAKES_SHOWN, augmentation_sheet, mistake, worst_mistakes},
     predictions::OutOfFold,
     report::{Report, area, epoch_point, judged_section, protocol_note, table},
     threshold::Said,
@@ -84,6 +87,7 @@ pub(super) fn report<'a>(
     metrics: &'a CrossMetrics,
     config: &ExperimentConfig,
     said: Said<'a>,
+    rows: &[OutOfFold],
     mistakes: Vec<Picture>,
     histories: &[Vec<EpochRecord>],
 ) -> Report<'a> {
@@ -106,11 +110,16 @@ pub(super) fn report<'a>(
             metrics.n_left_out
         ));
     }
-    let mut rows: Vec<Vec<String>> = folds
+    let patients = |fold: usize| {
+        let of_fold = rows.iter().filter(|row| row.fold == fold && !row.patient.is_empty());
+        of_fold.map(|row| &row.patient).collect::<BTreeSet<_>>().len()
+    };
+    let mut lines: Vec<Vec<String>> = folds
         .iter()
         .map(|fold| {
             let figures = [Some(fold.accuracy), fold.sensitivity, fold.specificity].map(percent);
-            let mut row = vec![fold.fold.to_string(), fold.n_test.to_string()];
+            let mut row =
+                vec![fold.fold.to_string(), fold.n_test.to_string(), patients(fold.fold).to_string()];
             row.extend(figures);
             row.push(area(fold.auc));
             row
@@ -122,17 +131,18 @@ pub(super) fn report<'a>(
             |Spread { mean, deviation }| format!("{} ± {}", show(Some(mean)), show(Some(deviation))),
         )
     };
-    rows.push(vec![
+    lines.push(vec![
         "mean ± SD".to_owned(),
+        String::new(),
         String::new(),
         spread(percent, Some(metrics.accuracy_over_folds)),
         spread(percent, metrics.sensitivity_over_folds),
         spread(percent, metrics.specificity_over_folds),
         spread(area, metrics.auc_over_folds),
     ]);
-    let head = ["Fold", "Cells", "Accuracy", "Sensitivity", "Specificity", "AUC"];
+    let head = ["Fold", "Cells", "Patients", "Accuracy", "Sensitivity", "Specificity", "AUC"];
     let folds =
-        Section { id: "folds", heading: "Folds".to_owned(), blocks: vec![table(&head, rows.into_iter())] };
+        Section { id: "folds", heading: "Folds".to_owned(), blocks: vec![table(&head, lines.into_iter())] };
     Report {
         title: format!("{recipe} recipe, {} folds, {protocol} split", metrics.folds.len()),
         summary,
@@ -142,16 +152,28 @@ pub(super) fn report<'a>(
         threshold: metrics.threshold,
         history: mean_history(histories),
         history_of: Some(
-            "The mean over the folds. Each fold has a page of its own, with what augmentation makes of its cells: \
-             report.html in its folder."
-                .to_owned(),
+            "The mean over the folds. Each fold has a page of its own: report.html in its folder.".to_owned(),
         ),
         mistakes,
-        augmentation: Vec::new(),
+        augmentation: augmented(config, rows).unwrap_or_default(),
         more: vec![folds, judged_section(said)],
         made: metrics.made(config),
         command: metrics.command.clone(),
     }
+}
+
+/// What augmentation makes of some of the cells.
+fn augmented(config: &ExperimentConfig, rows: &[OutOfFold]) -> Result<Vec<Picture>> {
+    let Some(folder) = &config.data else { return Ok(Vec::new()) };
+    let mut pixels = Vec::new();
+    for row in rows.iter().step_by((rows.len() / AUGMENTED_CELLS).max(1)).take(AUGMENTED_CELLS) {
+        let (cell, _) = read_image(&folder.join(&row.path))?;
+        pixels.extend(resize(&cell, config.image.pixels, config.image.resize).into_raw());
+    }
+    let cells = Cells::from_pixels(config.image.pixels, pixels)?;
+    let all: Vec<usize> = (0..cells.len()).collect();
+    let cells = CellTensors::new(&cells, &vec![0; all.len()], Device::Cpu)?;
+    augmentation_sheet(&config.train, &cells, &all)
 }
 
 /// The means over the folds, up to the last epoch that all of them have; of the validation where all have one.

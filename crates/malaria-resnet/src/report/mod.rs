@@ -108,7 +108,7 @@ impl Report<'_> {
         }
         sections.push(self.mistakes());
         if !self.augmentation.is_empty() {
-            let words = "In each frame a training cell as it is, first, and what augmentation made of it in the first epochs.";
+            let words = "In each frame a training cell as it is, first, and then as augmentation shows it from epoch to epoch.";
             sections.push(Section {
                 id: "augmentation",
                 heading: "Augmentation".to_owned(),
