@@ -71,6 +71,23 @@ fn training_leaves_a_run_directory_that_evaluate_and_predict_agree_with() {
         assert_eq!(again[name].as_f64(), value, "{name}");
     }
     assert_eq!(rows(&cells), predictions);
+    // Where no test cell is, none can be asked for.
+    bench.mirror_cells("others", |name| name.replacen('C', "C9", 1));
+    let test_cells = |data: &str| {
+        let mut evaluate = program("evaluate");
+        evaluate.arg("--run").arg(&run).arg("--data").arg(bench.path(data)).args(["--subset", "test"]);
+        evaluate
+    };
+    assert!(succeed(&mut test_cells("cells")).contains("the run's test cells"));
+    let said = fail(&mut test_cells("others"));
+    assert!(said.contains("others") && said.contains("test"), "{said}");
+
+    // A run's own settings make the same run again.
+    let mut again = program("train_malaria");
+    again.current_dir(bench.folder.path()).args(["--config", "run/config.json", "--out", "again"]);
+    succeed(&mut again);
+    let weights = |run: &str| fs::read(bench.path(run).join("weights.safetensors")).unwrap();
+    assert!(weights("again") == weights("run"), "the weights differ");
 
     // On all cells it warns of those that were learned from.
     let mut evaluate = program("evaluate");
@@ -304,4 +321,28 @@ fn classes_of_any_name_need_their_positive_one_named() {
     assert!(said.contains("--positive") && said.contains("healthy") && said.contains("sick"), "{said}");
     let said = succeed(bench.train("run").args(["--positive", "sick", "--epochs", "1"]));
     assert!(said.contains("for sick: sensitivity"), "{said}");
+}
+
+#[test]
+fn the_same_picture_under_several_names_is_told_of() {
+    let bench = Workbench::new();
+    let cell = bench.path("cells/Parasitized/C1P0ThinF_IMG_20150101_cell_0.png");
+    for patient in 2..=16 {
+        let name = format!("cells/Parasitized/C{patient}P1ThinF_IMG_20150101_cell_8.png");
+        fs::copy(&cell, bench.path(&name)).unwrap();
+    }
+    fs::copy(&cell, bench.path("cells/Uninfected/C1P0ThinF_IMG_20150101_cell_8.png")).unwrap();
+    let output = bench.train("run").args(["--epochs", "1"]).output().unwrap();
+    let said = support::errors(&output);
+    assert!(output.status.success(), "{said}");
+    for words in [
+        "stand in more than one set, byte for byte: 1\n",
+        "one label is wrong: 1\n",
+        "    Parasitized/C10P1ThinF_IMG_20150101_cell_8.png = ",
+        " = Uninfected/C1P0ThinF_IMG_20150101_cell_8.png\n",
+    ] {
+        assert!(said.contains(words), "{words}:\n{said}");
+    }
+    let page = fs::read_to_string(bench.path("run/report.html")).unwrap();
+    assert!(page.contains("in folders of more than one class: 1."), "the page says nothing of it");
 }

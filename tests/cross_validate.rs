@@ -247,14 +247,7 @@ fn folds_that_do_not_belong_together_are_refused() {
 fn a_fold_that_was_cut_off_goes_on_to_the_same_weights() {
     let bench = Workbench::new();
     // From weights of other cells of other patients, by a path that says nothing elsewhere.
-    for class in ["Parasitized", "Uninfected"] {
-        std::fs::create_dir_all(bench.path("others").join(class)).unwrap();
-        for cell in fs::read_dir(bench.path("cells").join(class)).unwrap() {
-            let (path, name) = cell.map(|cell| (cell.path(), cell.file_name())).unwrap();
-            let name = name.to_string_lossy().replacen('C', "C9", 1);
-            image::open(path).unwrap().fliph().save(bench.path("others").join(class).join(name)).unwrap();
-        }
-    }
+    bench.mirror_cells("others", |name| name.replacen('C', "C9", 1));
     succeed(bench.train_on("others", "started").args(["--epochs", "1"]));
     let fold_1 = |out: &str| {
         let mut command = bench.cross_validate(out);

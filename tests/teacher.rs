@@ -37,14 +37,7 @@ fn a_teacher_is_believed_as_far_as_it_is_asked_for() {
     assert!(said.contains("teacher") && said.contains("of the test cells"), "{said}");
     assert!(!bench.path("cheat").exists(), "what is refused leaves nothing behind");
     // One that knows other cells of the patients to be judged on.
-    for class in ["Parasitized", "Uninfected"] {
-        fs::create_dir_all(bench.path("more").join(class)).unwrap();
-        for cell in fs::read_dir(bench.path("cells").join(class)).unwrap() {
-            let (path, name) = cell.map(|cell| (cell.path(), cell.file_name())).unwrap();
-            let name = name.to_string_lossy().replace("cell_", "cell_9");
-            image::open(path).unwrap().fliph().save(bench.path("more").join(class).join(name)).unwrap();
-        }
-    }
+    bench.mirror_cells("more", |name| name.replace("cell_", "cell_9"));
     succeed(bench.train_on("more", "acquaintance").args(["--split", "all", "--epochs", "1"]));
     let said = fail(bench.train("cheat").args(["--teacher", "acquaintance"]));
     assert!(said.contains("other cells of some of them") && !bench.path("cheat").exists(), "{said}");

@@ -144,6 +144,18 @@ impl Workbench {
         command
     }
 
+    /// Puts the mirror image of each drawn cell into `folder`, as other cells with other names.
+    pub(crate) fn mirror_cells(&self, folder: &str, rename: impl Fn(&str) -> String) {
+        for class in ["Parasitized", "Uninfected"] {
+            fs::create_dir_all(self.path(folder).join(class)).unwrap();
+            for cell in fs::read_dir(self.path("cells").join(class)).unwrap() {
+                let (path, name) = cell.map(|cell| (cell.path(), cell.file_name())).unwrap();
+                let mirrored = self.path(folder).join(class).join(rename(name.to_str().unwrap()));
+                image::open(path).unwrap().fliph().save(mirrored).unwrap();
+            }
+        }
+    }
+
     /// `cross_validate` on the drawn cells with the tiny settings, three folds of two epochs on one thread, into `out`.
     pub(crate) fn cross_validate(&self, out: &str) -> Command {
         let mut command = program("cross_validate");
