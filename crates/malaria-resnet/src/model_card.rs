@@ -130,7 +130,8 @@ impl Card<'_> {
         let open = || OPEN.to_owned();
         let weights =
             "weights in weights.safetensors, every setting in config.json, each cell's side in split.csv";
-        let items: [(&str, String); 19] = [
+        let items: [(&str, String); 21] = [
+            ("Title and abstract (S1, S2; T1, T2)", open()),
             ("Intended use and objectives (S3, S4; T3, T4)", open()),
             ("Source of the data, setting, dates (S5, S8; T5)", format!("{learned_from} {OPEN}")),
             ("Eligibility and recruitment of patients (S6, S7, S9; T6)", open()),
@@ -149,6 +150,10 @@ impl Card<'_> {
                     || "the most probable class".to_owned(),
                     |threshold| threshold.note(positive),
                 ),
+            ),
+            (
+                "Cut-off of the reference standard (S12b)",
+                "none: a cell is of the class whose folder it lies in".to_owned(),
             ),
             ("Blinding of readers (S13)", open()),
             (
