@@ -14,7 +14,8 @@ function percent(share) {
   if (share > 0 && share < 0.00005) return "<\u00a00.01\u00a0%";
   return `${(100 * share).toFixed(2)}\u00a0%`;
 }
-const between = ({ low, high }) => `${percent(low)} to ${percent(high)}`;
+// One sign of per cent for both, so that the table fits a phone.
+const between = ({ low, high }) => `${percent(low).replace("\u00a0%", "")} to ${percent(high)}`;
 
 let model = null;
 let predictions = [];
