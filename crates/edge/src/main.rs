@@ -169,14 +169,13 @@ fn info(path: &Path) -> Result<ExitCode> {
 /// What a model says of itself.
 fn about(model: &Model, path: &Path) -> Result<Value> {
     let description = model.description();
-    let call = |call| patient_words(call);
     Ok(json!({
         "description": description,
         "rule": description.threshold.map(|threshold| threshold.note_with_rates(&description.positive)),
         "patient_calls": {
-            "positive": call(PatientCall::Positive),
-            "negative": call(PatientCall::Negative),
-            "undecided": call(PatientCall::Undecided),
+            "positive": patient_words(PatientCall::Positive),
+            "negative": patient_words(PatientCall::Negative),
+            "undecided": patient_words(PatientCall::Undecided),
         },
         "origin": model.origin(),
         "bytes": fs::metadata(path)?.len(),

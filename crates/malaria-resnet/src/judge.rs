@@ -190,10 +190,13 @@ impl JudgedCells {
         let seen = |i: &&usize| matches!(subsets[**i], Some(Subset::Train | Subset::Validation));
         let seen_in_training = chosen.iter().filter(seen).count();
         // What the weights had learned from that training started from, nobody may know here; what a teacher had, its folder tells.
-        let mut new_patients = run.config()?.init.is_none();
-        for run in with_ancestors(run.path())? {
-            new_patients &= !read_manifest(&run.split_path())?.shares_patients(&loaded.index, &chosen);
-        }
+        // Where that folder tells nothing, patients are not called; the figures of the cells do not depend on it.
+        let shares_none = |run: &RunDir| {
+            read_manifest(&run.split_path())
+                .is_ok_and(|learned| !learned.shares_patients(&loaded.index, &chosen))
+        };
+        let new_patients = run.config()?.init.is_none()
+            && with_ancestors(run.path()).is_ok_and(|runs| runs.iter().all(shares_none));
         Ok(Self { loaded, chosen, judged, seen_in_training, new_patients })
     }
 }
