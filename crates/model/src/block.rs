@@ -133,16 +133,7 @@ impl Norm {
 
     fn normalise(&self, x: &Tensor, affine: Option<(&Tensor, &Tensor)>, train: bool) -> Tensor {
         let (scale, shift) = affine.unzip();
-        x.batch_norm(
-            scale,
-            shift,
-            Some(&self.mean),
-            Some(&self.var),
-            train,
-            self.momentum,
-            self.eps,
-            true,
-        )
+        x.batch_norm(scale, shift, Some(&self.mean), Some(&self.var), train, self.momentum, self.eps, true)
     }
 
     /// What it comes to when the running statistics are used: a scale and a shift by channel, float64.
