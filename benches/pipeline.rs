@@ -55,7 +55,8 @@ fn pipeline(criterion: &mut Criterion) {
                         .for_each(|picture| drop(black_box(resize(picture, SIZE, ResizePolicy::Stretch))));
                 });
             });
-            let cells = tensors(&loaded(&index));
+            let loaded = loaded(&index);
+            let cells = tensors(&loaded);
             group.bench_function("augment", |bencher| bencher.iter(|| augment_all(&cells)));
         }
     }
@@ -79,13 +80,13 @@ fn loaded(index: &Index) -> Loaded {
     load(index.clone(), SIZE, ResizePolicy::Stretch, CorruptPolicy::Fail, &|_| {}).expect("sound pictures")
 }
 
-fn tensors(loaded: &Loaded) -> CellTensors {
+fn tensors(loaded: &Loaded) -> CellTensors<'_> {
     let classes: Vec<usize> = loaded.index.samples.iter().map(|sample| sample.class).collect();
     CellTensors::new(&loaded.cells, &classes, Device::Cpu).expect("room for a few cells")
 }
 
 /// One epoch of batches, as the quick recipe varies them.
-fn augment_all(cells: &CellTensors) {
+fn augment_all(cells: &CellTensors<'_>) {
     let recipe = malaria_resnet::ExperimentConfig::new(Recipe::Fast, Protocol::Random, 0).train;
     let order: Vec<usize> = (0..cells.len()).collect();
     for indices in order.chunks(BATCH) {

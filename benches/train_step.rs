@@ -60,7 +60,7 @@ fn train_step(criterion: &mut Criterion) {
 }
 
 /// A batch as a training cuts it: `[BATCH, 3, size, size]` and its classes.
-fn batch(cells: &CellTensors, recipe: &TrainConfig, step: usize, size: i64) -> (Tensor, Tensor) {
+fn batch(cells: &CellTensors<'_>, recipe: &TrainConfig, step: usize, size: i64) -> (Tensor, Tensor) {
     let indices: Vec<usize> = (0..BATCH).map(|place| (step * BATCH + place * 7) % STORED).collect();
     let (images, labels) = cells.batch(&indices).expect("indices in range");
     let draws: Vec<_> =

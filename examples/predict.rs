@@ -21,6 +21,7 @@ use malaria_resnet::{
     libtorch::{DeviceChoice, describe, keep_freed_memory},
     predict,
 };
+use serde_json::json;
 use support::console::{Console, Style};
 
 /// Classify pictures of single cells: files, or folders with everything below them.
@@ -33,10 +34,10 @@ struct Args {
     /// Pictures, or folders of them
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Print a JSON array instead of a table
+    /// Print JSON instead of a table: `cells` and `patients`
     #[arg(long, conflicts_with = "csv")]
     json: bool,
-    /// Print CSV instead of a table
+    /// Print CSV instead of a table, one line a cell; patients are in the table and in the JSON only
     #[arg(long)]
     csv: bool,
     /// Show each cell in four mirror images and take the mean of the probabilities: four times the work
@@ -74,8 +75,10 @@ fn run(args: &Args) -> Result<ExitCode> {
 
 fn print(args: &Args, run: &Path, classifier: &Classifier, predictions: &[Prediction]) -> Result<()> {
     let mut out = io::stdout().lock();
+    // How often cells are called wrong, which calls of patients rest on, is known without mirror images only.
+    let patients = if args.flips { Vec::new() } else { roll_up(&classifier.description(), predictions)? };
     if args.json {
-        serde_json::to_writer_pretty(&mut out, predictions)?;
+        serde_json::to_writer_pretty(&mut out, &json!({"cells": predictions, "patients": patients}))?;
         writeln!(out)?;
     } else if args.csv {
         let mut writer = csv::Writer::from_writer(out);
@@ -90,8 +93,6 @@ fn print(args: &Args, run: &Path, classifier: &Classifier, predictions: &[Predic
             let warning = warning.as_ref().map(|warning| format!("  [{warning}]")).unwrap_or_default();
             writeln!(out, "{class:<12} {:>10}  {path}{warning}{reason}", percent(*probability))?;
         }
-        // How often cells are called wrong, which calls of patients rest on, is known without mirror images only.
-        let patients = if args.flips { Vec::new() } else { roll_up(&classifier.description(), predictions)? };
         if !patients.is_empty() {
             writeln!(out)?;
             write_patients(&mut out, &patients)?;

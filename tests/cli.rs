@@ -103,11 +103,11 @@ fn training_leaves_a_run_directory_that_evaluate_and_predict_agree_with() {
     predict.env("MALARIA_RUN", &run).arg(&picture).arg("--json");
     let said: Value = serde_json::from_str(&succeed(&mut predict)).unwrap();
     // A batch of another size may add in another order.
-    assert!((said[0]["probability"].as_f64().unwrap() - probability).abs() < 1e-5);
+    assert!((said["cells"][0]["probability"].as_f64().unwrap() - probability).abs() < 1e-5);
     // What it is called is decided by the threshold that the run chose on its validation set.
     let threshold = metrics.threshold.unwrap().point.threshold;
     let called = if probability >= threshold { "Parasitized" } else { "Uninfected" };
-    assert_eq!(said[0]["class"], called);
+    assert_eq!(said["cells"][0]["class"], called);
     let table = succeed(program("predict").arg("--run").arg(&run).arg(bench.path("cells/Uninfected")));
     assert_eq!(table.lines().filter(|line| line.contains("Uninfected/C")).count(), CELLS / 2, "{table}");
     let table = succeed(program("predict").arg("--run").arg(&run).arg(&picture).arg("--csv"));
@@ -136,7 +136,7 @@ fn the_threshold_is_chosen_on_validation_and_used_by_evaluate_and_predict() {
     predict.current_dir(bench.path("cells")).arg("--run").arg(bench.path("run")).arg("--json");
     let infected = validation.iter().filter(|row| row["class"] == "Parasitized").map(|row| &row["path"]);
     let said: Value = serde_json::from_str(&succeed(predict.args(infected))).unwrap();
-    let said = said.as_array().unwrap();
+    let said = said["cells"].as_array().unwrap();
     let lowest = said.iter().map(|cell| cell["probability"].as_f64().unwrap()).fold(f64::INFINITY, f64::min);
     // A batch of another size may add in another order.
     assert!((threshold.point.threshold - lowest).abs() < 1e-5, "{threshold:?}, {lowest}");

@@ -9,7 +9,10 @@ use std::{
     process::Command,
 };
 
-use malaria_resnet::{ChosenOn, Classifier, CrossMetrics, ExperimentConfig, FiguresOf, training::Precision};
+use malaria_resnet::{
+    ChosenOn, Classifier, CrossMetrics, ExperimentConfig, FiguresOf, figures::choose_threshold,
+    training::Precision,
+};
 use support::{CELLS, PATIENTS, Workbench, fail, program, rows, succeed};
 
 #[test]
@@ -69,6 +72,25 @@ fn folds_run_apart_come_to_what_they_come_to_together() {
     assert!(page.contains(&format!("{} of {CELLS} labels are contradicted", audit.len())));
     // The threshold is chosen on all of them, and the roll-up by patient is there.
     assert_eq!(metrics.threshold.map(|threshold| threshold.chosen_on), Some(ChosenOn::OutOfFold));
+    // But a fold's cells are judged at what was chosen on those of the others.
+    let parasitized = |rows: &[&BTreeMap<String, String>]| -> (Vec<bool>, Vec<f64>) {
+        let score = |row: &&BTreeMap<String, String>| row["probability_Parasitized"].parse::<f64>().unwrap();
+        (rows.iter().map(|row| row["class"] == "Parasitized").collect(), rows.iter().map(score).collect())
+    };
+    let (mut found, mut infected) = (0, 0);
+    for (number, fold) in (1..).zip(&metrics.folds) {
+        let (own, others): (Vec<_>, Vec<_>) =
+            pooled.iter().partition(|row| row["fold"] == number.to_string());
+        let (truth, scores) = parasitized(&others);
+        let chosen = choose_threshold(&truth, &scores, metrics.threshold.unwrap().target).unwrap();
+        assert_eq!(fold.threshold, Some(chosen.threshold));
+        let (truth, scores) = parasitized(&own);
+        found += truth.iter().zip(&scores).filter(|&(&is, &score)| is && score >= chosen.threshold).count();
+        infected += truth.iter().filter(|&&is| is).count();
+    }
+    let at = metrics.pooled.at_threshold.as_ref().expect("a threshold");
+    assert_eq!(at.sensitivity, Some(found as f64 / infected as f64));
+    assert!(page.contains("each fold's cells at one chosen so on the other folds' cells"));
     let roll_up = metrics.assessment.roll_up.as_ref().expect("patients are called");
     assert_eq!(metrics.assessment.n_patients, PATIENTS);
     let patients = rows(&bench.path("together/patients.csv"));
@@ -121,6 +143,11 @@ fn folds_run_apart_come_to_what_they_come_to_together() {
     let called: BTreeSet<&str> = called.collect();
     assert!(!judged.is_empty() && called == judged, "{judged:?}\n{said}");
     assert!(!predict(&["--flips"]).contains("infected cells (95 %"));
+    let said: serde_json::Value = serde_json::from_str(&predict(&["--json"])).unwrap();
+    let patients =
+        said["patients"].as_array().unwrap().iter().map(|patient| patient["patient"].as_str().unwrap());
+    assert!(patients.eq(judged.iter().copied()), "{said}");
+    assert_eq!(said["cells"].as_array().unwrap().len(), CELLS);
     assert!(read("together/final/weights.safetensors") != weights("together"));
     let history = rows(&bench.path("together/final/history.csv"));
     assert!(history.len() == 2 && history.iter().all(|row| row["validation_loss"].is_empty()), "{history:?}");

@@ -24,9 +24,11 @@ fn programs_use_it_where_no_run_is_named() {
     write_synthetic(&cells, &SyntheticConfig { cells: 8, ..SyntheticConfig::default() }, &|_| {}).unwrap();
     let said = succeed(program("predict").arg(&cells).arg("--json").current_dir(&folder));
     let said: Value = serde_json::from_str(&said).unwrap();
-    assert_eq!(said.as_array().unwrap().len(), 8);
-    assert!(said.as_array().unwrap().iter().all(|cell| cell["probability"].is_f64()), "{said}");
-    let said = succeed(program("evaluate").arg("--data").arg(&cells).current_dir(&folder));
+    let cells = said["cells"].as_array().unwrap();
+    assert_eq!(cells.len(), 8);
+    assert!(cells.iter().all(|cell| cell["probability"].is_f64()), "{said}");
+    let said =
+        succeed(program("evaluate").arg("--data").arg(folder.path().join("cells")).current_dir(&folder));
     assert!(said.contains("support"), "{said}");
 }
 

@@ -62,7 +62,7 @@ def photograph(photographs, cell, random):
 def warned(command, run, paths):
     """How many of the pictures the program warns of."""
     output = subprocess.run([*command, "--run", run, "--json", *paths], stdout=subprocess.PIPE, check=True)
-    return sum(prediction["warning"] is not None for prediction in json.loads(output.stdout))
+    return sum(prediction["warning"] is not None for prediction in json.loads(output.stdout)["cells"])
 
 
 def main():

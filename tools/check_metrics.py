@@ -1,9 +1,10 @@
-"""Computes the figures of metrics.json again, by scikit-learn from predictions.csv, and compares them.
+"""Computes the figures of metrics.json again, by scikit-learn and SciPy from predictions.csv, and compares them.
 
-    pip install numpy==2.4.6 scikit-learn==1.9.1
+    pip install numpy==2.4.6 scikit-learn==1.9.1 scipy==1.17.1
     python tools/check_metrics.py RUN_DIR
 
-RUN_DIR is that of a run, or of a cross-validation. Ends with 1 if a figure differs by more than 1e-12 (relative, where it is above 1).
+RUN_DIR is that of a run, or of a cross-validation. Ends with 1 if a figure differs by more than 1e-12 (relative, where it is above 1). What
+is drawn by chance is left out: the intervals over patients, and the calls of smears that nobody counted.
 """
 
 import csv
@@ -12,9 +13,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from scipy import stats
 from sklearn import metrics
+from sklearn.calibration import calibration_curve
 
 TOLERANCE = 1e-12
+BINS = 10
+CONFIDENCE = 0.95
 
 
 def main(run):
@@ -54,13 +59,38 @@ def main(run):
         "average_precision": metrics.average_precision_score(is_positive, scores),
         "log_loss": metrics.log_loss(truth, probabilities),
         "brier": metrics.brier_score_loss(truth, probabilities, labels=range(len(classes))),
+        "calibration_error": calibration_error(is_positive, scores),
     }
     compared = [(name, said[name], value) for name, value in figures.items()]
+    own = said["intervals_over_cells"]
+    over_cells = {
+        "accuracy": wilson(predicted == truth),
+        "sensitivity": wilson(called[is_positive]),
+        "specificity": wilson(~called[~is_positive]),
+        "auc": delong(is_positive, scores),
+    }
+    for name, ends in over_cells.items():
+        compared += [(f"intervals_over_cells.{name}", own[name][end], value) for end, value in zip(["low", "high"], ends)]
+
     if said["at_threshold"] is not None:
         at = said["at_threshold"]
-        called = scores >= at["threshold"]
+        threshold = at["threshold"]
+        if "folds" in said:
+            # Each fold's cells are called at what was chosen on those of the others.
+            of_fold = {str(fold["fold"]): fold["threshold"] for fold in said["folds"]}
+            threshold = np.array([of_fold[row["fold"]] for row in rows])
+        called = scores >= threshold
         theirs = {"accuracy": metrics.accuracy_score(is_positive, called), **binary(called)}
         compared += [(f"at_threshold.{name}", at[name], value) for name, value in theirs.items()]
+    sensitivity, specificity = (binary(called)[name] for name in ["sensitivity", "specificity"])
+    for i, at in enumerate(said["at_prevalence"]):
+        share = at["prevalence"]
+        right, alarms = share * sensitivity, (1 - share) * (1 - specificity)
+        spared, missed = (1 - share) * specificity, share * (1 - sensitivity)
+        compared += [(f"at_prevalence[{i}].ppv", at["ppv"], right / (right + alarms))]
+        compared += [(f"at_prevalence[{i}].npv", at["npv"], spared / (spared + missed))]
+    if said["roll_up"] is not None:
+        compared += patients(said, rows, is_positive, scores, called)
     matrix = metrics.confusion_matrix(truth, predicted, labels=range(len(classes)))
     for i, row in enumerate(matrix):
         compared += [(f"confusion[{i}][{j}]", said["confusion"][i][j], value) for j, value in enumerate(row)]
@@ -78,13 +108,82 @@ def main(run):
     for name, ours, theirs in compared:
         if ours is None:
             # scikit-learn has a number for what is undefined.
-            print(f"{name:<28} undefined")
+            print(f"{name:<36} undefined")
             continue
         difference = abs(ours - theirs) / max(1.0, abs(theirs))
         worst = max(worst, difference)
-        print(f"{name:<28} {ours:<22} {theirs:<22} {difference:.1e}")
+        print(f"{name:<36} {ours:<22} {theirs:<22} {difference:.1e}")
     print(f"largest difference {worst:.1e}, allowed {TOLERANCE}")
     return 0 if worst <= TOLERANCE else 1
+
+
+def calibration_error(is_positive, scores):
+    share, mean = calibration_curve(is_positive, scores, n_bins=BINS)
+    # That function's bins, of which it does not tell the sizes.
+    sizes = np.bincount(np.searchsorted(np.linspace(0, 1, BINS + 1)[1:-1], scores), minlength=BINS)
+    return np.average(abs(share - mean), weights=sizes[sizes > 0])
+
+
+def wilson(right):
+    ends = stats.binomtest(int(right.sum()), len(right)).proportion_ci(CONFIDENCE, "wilson")
+    return ends.low, ends.high
+
+
+def delong(is_positive, scores):
+    area, ranks = metrics.roc_auc_score(is_positive, scores), stats.rankdata(scores)
+    variance = 0.0
+    for side in (is_positive, ~is_positive):
+        below = (ranks[side] - stats.rankdata(scores[side])) / (~side).sum()
+        variance += below.var(ddof=1) / side.sum()
+    half = stats.norm.ppf((1 + CONFIDENCE) / 2) * variance**0.5
+    return max(area - half, 0.0), min(area + half, 1.0)
+
+
+def patients(said, rows, is_positive, scores, called):
+    """How patients are called by all of their cells."""
+    names, fold = np.array([row["patient"] for row in rows]), np.array([row.get("fold") for row in rows])
+    known, rule = names != "", said["roll_up"]["rule"]
+
+    def rates(cells, threshold):
+        """Sensitivity, share of false alarms, and how alike these are within a patient, of some cells at a threshold."""
+        alarms = cells & ~is_positive & known
+        of_whom = np.unique(names[alarms], return_inverse=True)[1]
+        sizes, found = np.bincount(of_whom), np.bincount(of_whom, weights=scores[alarms] >= threshold)
+        share, total = found / sizes, sizes.sum()
+        between = (sizes * (share - found.sum() / total) ** 2).sum() / (len(sizes) - 1)
+        within = (sizes * share * (1 - share)).sum() / (total - len(sizes))
+        size = (total - (sizes**2).sum() / total) / (len(sizes) - 1)
+        alike = (between - within) / (between + (size - 1) * within)
+        return (
+            (scores[cells & is_positive] >= threshold).mean(),
+            (scores[cells & ~is_positive] >= threshold).mean(),
+            min(max(alike, 0.0), 0.999),
+        )
+
+    if "folds" in said:
+        of_fold = {str(f["fold"]): rates(fold != str(f["fold"]), f["threshold"]) for f in said["folds"]}
+    theirs = {side: {"positive": 0, "negative": 0, "undecided": 0} for side in ["infected", "healthy"]}
+    tail = (1 - rule["confidence"]) / 2
+    for name in np.unique(names[known]):
+        own = names == name
+        sensitivity, alarms, alike = (
+            of_fold[fold[own][0]] if "folds" in said else [rule[key] for key in ["sensitivity", "false_positive_rate", "correlation"]]
+        )
+
+        def count(rate):
+            size = (1 - alike) / alike if alike > 0 else None
+            return stats.betabinom(own.sum(), rate * size, (1 - rate) * size) if size else stats.binom(own.sum(), rate)
+
+        relevant = alarms + rule["relevant_share"] * (sensitivity - alarms)
+        if count(alarms).sf(called[own].sum() - 1) < tail:
+            call = "positive"
+        elif count(relevant).cdf(called[own].sum()) < tail:
+            call = "negative"
+        else:
+            call = "undecided"
+        theirs["infected" if is_positive[own].any() else "healthy"][call] += 1
+    ours = said["roll_up"]["as_they_are"]
+    return [(f"as_they_are.{side}.{call}", ours[side][call], n) for side, calls in theirs.items() for call, n in calls.items()]
 
 
 if __name__ == "__main__":

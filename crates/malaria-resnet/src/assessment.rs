@@ -1,6 +1,6 @@
 //! What a reviewer asks of the figures of a test set besides the figures: how sure they are, and what they mean for a patient.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use malaria_metrics::{
     BinaryCounts, Bootstrap, CallIntervals, Interval, Intervals, PatientCall, PatientCells, PatientFigures,
@@ -10,7 +10,10 @@ use malaria_metrics::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Result, Threshold, files, threshold::Said};
+use crate::{
+    Result, files,
+    threshold::{Calling, Said},
+};
 
 /// Shares of infected cells that predictive values are told at: data sets hold far more infected cells than smears do.
 const PREVALENCES: [f64; 3] = [0.001, 0.01, 0.05];
@@ -78,7 +81,8 @@ pub struct AtPrevalence {
 /// From calls of cells to calls of patients.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RollUp {
-    /// How patients are called. The rates are those of the cells that the threshold was chosen on.
+    /// How patients are called. The rates are those of the cells that the threshold was chosen on; the patients of a cross-validation
+    /// are each called by those of the other folds.
     pub rule: PatientRule,
     /// Patients called by all of their cells, of which far more are infected than in a smear.
     pub as_they_are: PatientFigures,
@@ -119,7 +123,7 @@ enum Cluster<'a> {
 impl Said<'_> {
     /// Everything about these cells that a [`Summary`](malaria_metrics::Summary) leaves open. `roll_up` where nothing was
     /// learned from any of their patients.
-    pub(crate) fn assess(self, threshold: Option<Threshold>, roll_up: bool) -> Result<Assessment> {
+    pub(crate) fn assess(self, calling: Option<&Calling>, roll_up: bool) -> Result<Assessment> {
         let Said { truth, probabilities, classes, positive, patients } = self;
         let (is_positive, scores) = one_vs_rest(truth, probabilities, classes.len(), positive)?;
         let clusters: Vec<Cluster<'_>> = patients
@@ -129,43 +133,38 @@ impl Said<'_> {
             .collect();
         let intervals =
             intervals(truth, probabilities, classes.len(), positive, &clusters, &Bootstrap::default())?;
-        let at = |Threshold { point, .. }: Threshold| {
-            let called: Vec<bool> = scores.iter().map(|&score| score >= point.threshold).collect();
-            call_intervals(&is_positive, &called, &clusters, &Bootstrap::default())
+        let at = |calling: &Calling| {
+            call_intervals(&is_positive, &calling.called(&scores), &clusters, &Bootstrap::default())
         };
         let cells_without_patient = patients.iter().filter(|patient| patient.is_none()).count();
-        let rule =
-            threshold.as_ref().map(Threshold::patient_rule).filter(|rule| roll_up && rule.check().is_ok());
         Ok(Assessment {
             n_patients: intervals.clusters - cells_without_patient,
             cells_without_patient,
             intervals,
-            intervals_at_threshold: threshold.map(at).transpose()?,
+            intervals_at_threshold: calling.map(at).transpose()?,
             intervals_over_cells: self.over_cells(&is_positive, &scores)?,
             calibration_error: expected_calibration_error(&is_positive, &scores, CALIBRATION_BINS)?,
-            at_prevalence: self.at_prevalences(threshold, &PREVALENCES)?,
-            roll_up: match (rule, threshold) {
-                (Some(rule), Some(threshold)) => self.roll_up(rule, threshold.point.threshold)?,
-                _ => None,
+            at_prevalence: self.at_prevalences(calling, &PREVALENCES)?,
+            roll_up: match calling.filter(|_| roll_up) {
+                Some(calling) => self.roll_up(calling)?,
+                None => None,
             },
         })
     }
 
-    /// What calls at `threshold`, or else by the most probable class, are worth where these shares of all cells are infected.
+    /// What calls by `calling`, or else by the most probable class, are worth where these shares of all cells are infected.
     ///
     /// # Errors
     /// [`Error::Metrics`](crate::Error::Metrics) for a share that is not a fraction.
     pub(crate) fn at_prevalences(
         self,
-        threshold: Option<Threshold>,
+        calling: Option<&Calling>,
         prevalences: &[f64],
     ) -> Result<Vec<AtPrevalence>> {
         let (is_positive, scores) =
             one_vs_rest(self.truth, self.probabilities, self.classes.len(), self.positive)?;
-        let counts = match threshold {
-            Some(Threshold { point, .. }) => {
-                BinaryCounts::at_threshold(&is_positive, &scores, point.threshold)?
-            }
+        let counts = match calling {
+            Some(calling) => BinaryCounts::of_calls(&is_positive, &calling.called(&scores))?,
             None => self.figures(None)?.confusion.one_vs_rest(self.positive)?,
         };
         let at = |&prevalence: &f64| {
@@ -187,15 +186,18 @@ impl Said<'_> {
         })
     }
 
-    /// Calls of the cells of known patients by `rule`; `None` where no patient is known.
-    fn roll_up(self, rule: PatientRule, threshold: f64) -> Result<Option<RollUp>> {
-        let patients = self.by_patient(threshold)?;
-        if patients.is_empty() {
+    /// Calls of the known patients by `calling`; `None` where none is known, or positive calls are no sign of an infection.
+    fn roll_up(self, calling: &Calling) -> Result<Option<RollUp>> {
+        let rule = calling.threshold.patient_rule();
+        let rules = self.rules(calling);
+        let patients = self.by_patient(|i, score| calling.calls(i, score))?;
+        if patients.is_empty() || rules.values().chain([&rule]).any(|rule| rule.check().is_err()) {
             return Ok(None);
         }
+        let rule_of = |patient: &PatientCells| rules[patient.patient.as_str()];
         let resampled = PARASITAEMIAS.iter().map(|&infected_share| {
             let cells = CELLS_OF_A_SMEAR;
-            let figures = resampled_patient_figures(&rule, &patients, infected_share, cells, 0)?;
+            let figures = resampled_patient_figures(rule_of, &patients, infected_share, cells, 0)?;
             Ok(Resampled { infected_share, cells, figures })
         });
         let limits = CELLS_COUNTED
@@ -203,7 +205,7 @@ impl Said<'_> {
             .map(|&cells| Ok(DetectionLimit { cells, infected_share: rule.detection_limit(cells, POWER)? }));
         Ok(Some(RollUp {
             rule,
-            as_they_are: patient_figures(&rule, &patients)?,
+            as_they_are: patient_figures(rule_of, &patients)?,
             resampled: resampled.collect::<Result<_>>()?,
             detection_limits: limits.collect::<Result<_>>()?,
         }))
@@ -215,7 +217,7 @@ impl Said<'_> {
         self,
         path: PathBuf,
         assessment: &Assessment,
-        threshold: Option<Threshold>,
+        calling: Option<&Calling>,
     ) -> Result<Option<PathBuf>> {
         #[derive(Serialize)]
         struct Row {
@@ -229,37 +231,42 @@ impl Said<'_> {
             high: f64,
             call: PatientCall,
         }
-        let (Some(RollUp { rule, .. }), Some(threshold)) = (&assessment.roll_up, threshold) else {
-            return Ok(None);
-        };
+        let Some(calling) = calling.filter(|_| assessment.roll_up.is_some()) else { return Ok(None) };
+        let rules = self.rules(calling);
         let row = |patient: PatientCells| -> Result<Row> {
             let PatientResult { called, infected_share, interval: Interval { low, high }, call, .. } =
-                rule.judge(patient.all())?;
+                rules[patient.patient.as_str()].judge(patient.all())?;
             let (cells, called_positive) = (called.cells, called.positive);
             let infected = patient.infected.cells;
             let patient = patient.patient;
             Ok(Row { patient, cells, infected, called_positive, infected_share, low, high, call })
         };
-        let patients = self.by_patient(threshold.point.threshold)?;
+        let patients = self.by_patient(|i, score| calling.calls(i, score))?;
         files::write_csv(&path, patients.into_iter().map(row).collect::<Result<Vec<_>>>()?)?;
         Ok(Some(path))
     }
 
-    /// The cells of known patients, called by `threshold`.
-    pub(crate) fn by_patient(self, threshold: f64) -> Result<Vec<PatientCells>> {
+    /// By which rule each known patient is called. Whoever cuts the threshold by cells leaves a patient's cells together.
+    fn rules(&self, calling: &Calling) -> BTreeMap<&str, PatientRule> {
+        let known = self.patients.iter().enumerate().filter_map(|(i, patient)| Some((i, (*patient)?)));
+        known.map(|(i, patient)| (patient, calling.of_cell(i).patient_rule())).collect()
+    }
+
+    /// The cells of known patients. Whether one is positive is told by its place and its probability of being so.
+    fn by_patient(self, called: impl Fn(usize, f64) -> bool) -> Result<Vec<PatientCells>> {
         let (is_positive, scores) =
             one_vs_rest(self.truth, self.probabilities, self.classes.len(), self.positive)?;
         let known: Vec<(usize, &str)> =
             self.patients.iter().enumerate().filter_map(|(i, patient)| Some((i, (*patient)?))).collect();
         let names: Vec<&str> = known.iter().map(|&(_, name)| name).collect();
         let infected: Vec<bool> = known.iter().map(|&(i, _)| is_positive[i]).collect();
-        let called: Vec<bool> = known.iter().map(|&(i, _)| scores[i] >= threshold).collect();
+        let called: Vec<bool> = known.iter().map(|&(i, _)| called(i, scores[i])).collect();
         Ok(by_patient(&names, &infected, &called)?)
     }
 
     /// How alike the false alarms of one patient are, at `threshold`: 0 where no patient is known.
     pub(crate) fn false_positive_correlation(self, threshold: f64) -> Result<f64> {
-        let patients = self.by_patient(threshold)?;
+        let patients = self.by_patient(|_, score| score >= threshold)?;
         let uninfected: Vec<_> = patients.iter().map(|patient| patient.uninfected).collect();
         // The rule wants it below 1, where a patient's cells would all be one.
         Ok(intra_patient_correlation(&uninfected).min(0.999))

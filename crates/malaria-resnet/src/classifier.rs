@@ -152,7 +152,7 @@ impl Classifier {
     /// [`Error::Train`] when there are no indices, or one is out of range.
     pub fn probabilities(
         &self,
-        cells: &CellTensors,
+        cells: &CellTensors<'_>,
         indices: &[usize],
         progress: &mut dyn FnMut(usize),
     ) -> Result<Vec<f64>> {

@@ -18,7 +18,7 @@ use crate::{
     pictures::{MISTAKES_SHOWN, mistake, picture, worst_mistakes},
     predictions::write_predictions,
     report::{Report, epoch_point, judged_section, protocol_note},
-    threshold::{Labelled, Said},
+    threshold::{Calling, Labelled, Said},
 };
 
 /// Which cells of a folder a model is judged on.
@@ -119,12 +119,13 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
     }
     let labelled = Labelled::new(&loaded.index, &chosen);
     let said = Said::new(&classifier, &labelled, &said);
+    let calling = classifier.threshold.map(Calling::from);
     // How often cells are called wrong is known without mirror images only.
-    let mut assessment = said.assess(classifier.threshold, new_patients && !options.flips)?;
+    let mut assessment = said.assess(calling.as_ref(), new_patients && !options.flips)?;
     if !options.prevalences.is_empty() {
-        assessment.at_prevalence = said.at_prevalences(classifier.threshold, options.prevalences)?;
+        assessment.at_prevalence = said.at_prevalences(calling.as_ref(), options.prevalences)?;
     }
-    let figures = said.figures(classifier.threshold)?;
+    let figures = said.figures(calling.as_ref())?;
     let config = run.config()?;
     let report = EvaluationReport {
         run: options.run.to_owned(),
@@ -266,6 +267,7 @@ impl EvaluationReport {
             figures: &self.figures,
             assessment: &self.assessment,
             threshold: self.threshold,
+            cross_validated: false,
             history,
             history_of: Some("Of the run that the model comes from.".to_owned()),
             mistakes: mistakes.collect::<Result<_>>()?,

@@ -13,6 +13,8 @@ pub(crate) struct Card<'a> {
     pub(crate) figures: &'a Summary,
     pub(crate) assessment: &'a Assessment,
     pub(crate) threshold: Option<&'a Threshold>,
+    /// Whether each fold's cells were called at a threshold, and its patients by rates, of the other folds.
+    pub(crate) cross_validated: bool,
     /// Which cells the figures are of, in words.
     pub(crate) judged_on: String,
     /// What was learned from, in words.
@@ -22,10 +24,6 @@ pub(crate) struct Card<'a> {
     pub(crate) made: Vec<[String; 2]>,
     pub(crate) command: &'a str,
 }
-
-/// What calls of patients rest on, in a card.
-const READ_OFF: &str = "How often cells are called wrong is taken as known here; where it was read off the same patients, as in a \
-                        cross-validation, that flatters their calls a little.\n";
 
 /// What only a person can fill in.
 const OPEN: &str = "*to be filled in by a person*";
@@ -55,7 +53,7 @@ impl Card<'_> {
         card +=
             &format!("\n{positive} is the positive class; a cell is called by its most probable class.\n");
         if let (Some(at), Some(threshold)) = (&figures.at_threshold, self.threshold) {
-            card += &at_threshold(figures, at, threshold, assessment);
+            card += &at_threshold(figures, at, threshold, assessment, self.cross_validated);
             card.push('\n');
         }
         let calls = if self.threshold.is_some() {
@@ -98,7 +96,11 @@ impl Card<'_> {
                     sample.figures.infected.negative,
                 );
             }
-            card += READ_OFF;
+            card += if self.cross_validated {
+                "How often cells are called wrong is taken as known here, from the patients of the other folds.\n"
+            } else {
+                "How often cells are called wrong is taken as known here, from the cells that the threshold was chosen on.\n"
+            };
             card += "\nThe least share of infected cells at which a patient is found in 95 of 100 cases:\n\n\
                      | cells counted | infected cells |\n| --- | --- |\n";
             for limit in &roll_up.detection_limits {

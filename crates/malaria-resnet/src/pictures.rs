@@ -61,7 +61,7 @@ const AUGMENTED_EPOCHS: u64 = 5;
 /// Some training cells, each with what augmentation makes of it in the first epochs.
 pub(crate) fn augmentation_sheet(
     config: &TrainConfig,
-    cells: &CellTensors,
+    cells: &CellTensors<'_>,
     train: &[usize],
 ) -> Result<Vec<Picture>> {
     let step = (train.len() / AUGMENTED_CELLS).max(1);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, ImageConfig};
 
 /// Pixels a side that the `field` recipe's network sees.
-const FIELD_PIXELS: i64 = 48;
+const FIELD_PIXELS: i64 = 40;
 
 /// A named set of training settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +56,7 @@ impl Recipe {
             Recipe::Tutorial => TrainConfig::tutorial(20, seed),
             Recipe::Fast => quick(20, &[(1, 32), (5, 48), (13, 64)], 0.05, seed),
             Recipe::Best => quick(60, &[(1, 32), (13, 48), (37, 64)], 0.05, seed),
-            Recipe::Field => quick(12, &[(1, FIELD_PIXELS)], 0.1, seed),
+            Recipe::Field => quick(16, &[(1, FIELD_PIXELS)], 0.1, seed),
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     pictures::{MISTAKES_SHOWN, augmentation_sheet, mistake, picture, worst_mistakes},
     predictions::write_predictions,
     report::{Report, data_section, epoch_point, protocol_note},
-    threshold::{Labelled, Said},
+    threshold::{Calling, Labelled, Said},
 };
 
 /// A run whose data is in memory and whose folder is ours.
@@ -35,11 +35,11 @@ pub(crate) struct Session<'a> {
 }
 
 /// What training came to, and on what.
-struct Trained {
+struct Trained<'a> {
     classifier: Classifier,
     kept: Kept,
     history: Vec<EpochRecord>,
-    cells: CellTensors,
+    cells: CellTensors<'a>,
     data: DataSummary,
     /// In words, with the precision of the training steps.
     device: String,
@@ -113,12 +113,13 @@ impl Session<'_> {
     }
 
     /// Judges the kept weights on the test set, and writes what that comes to; what was written joins `files`.
-    fn judge(&self, trained: &Trained, files: &mut Vec<PathBuf>) -> Result<Metrics> {
+    fn judge(&self, trained: &Trained<'_>, files: &mut Vec<PathBuf>) -> Result<Metrics> {
         let Trained { classifier, kept, history, cells, data, device } = trained;
         let Self { config, split, run, .. } = self;
         let seen = self.test(classifier, cells)?;
         let labelled = Labelled::new(&self.loaded.index, &split.test);
         let said = Said::new(classifier, &labelled, &seen);
+        let calling = classifier.threshold.map(Calling::from);
         // Under the random split, other cells of the same patients were learned from; and so they may have been by the weights
         // that training started from.
         let new_patients = data.shared_patients == 0 && config.init.is_none();
@@ -149,11 +150,11 @@ impl Session<'_> {
             machine: machine(),
             temperature: classifier.temperature,
             threshold: classifier.threshold,
-            test: said.figures(classifier.threshold)?,
-            assessment: said.assess(classifier.threshold, new_patients)?,
+            test: said.figures(calling.as_ref())?,
+            assessment: said.assess(calling.as_ref(), new_patients)?,
         };
         files.extend([run.predictions_path(), run.metrics_path()]);
-        files.extend(said.write_patients(run.patients_path(), &metrics.assessment, metrics.threshold)?);
+        files.extend(said.write_patients(run.patients_path(), &metrics.assessment, calling.as_ref())?);
         files.push(self.report(trained, said, &metrics)?);
         files.push(self.model_card(&metrics, data)?);
         // Last: a run with figures is a finished one.
@@ -185,7 +186,7 @@ impl Session<'_> {
 
     /// Sets what the classifier is to know of its training cells, and by the validation set the temperature, if the settings
     /// ask for one, and the threshold.
-    fn adjust(&self, classifier: &mut Classifier, cells: &CellTensors) -> Result<()> {
+    fn adjust(&self, classifier: &mut Classifier, cells: &CellTensors<'_>) -> Result<()> {
         let pictures = &self.loaded.cells;
         let traits: Vec<Traits> =
             self.split.train.par_iter().map(|&i| Traits::of(&picture(pictures, i))).collect();
@@ -209,7 +210,7 @@ impl Session<'_> {
     }
 
     /// The one look at the test set.
-    fn test(&self, classifier: &Classifier, cells: &CellTensors) -> Result<Vec<f64>> {
+    fn test(&self, classifier: &Classifier, cells: &CellTensors<'_>) -> Result<Vec<f64>> {
         let test = &self.split.test;
         let total = test.len();
         let listener = self.context.listener;
@@ -227,6 +228,7 @@ impl Session<'_> {
             figures: &metrics.test,
             assessment: &metrics.assessment,
             threshold: metrics.threshold.as_ref(),
+            cross_validated: false,
             judged_on: format!(
                 "On the run's test set, {} cells of {} patients.",
                 metrics.n_test, metrics.assessment.n_patients
@@ -273,7 +275,7 @@ impl Session<'_> {
     }
 
     /// Writes the report of the test set; gives its path.
-    fn report(&self, trained: &Trained, said: Said<'_>, metrics: &Metrics) -> Result<PathBuf> {
+    fn report(&self, trained: &Trained<'_>, said: Said<'_>, metrics: &Metrics) -> Result<PathBuf> {
         let Trained { classifier, history, cells, data, .. } = trained;
         let Loaded { index, cells: pictures, .. } = self.loaded;
         let worst = worst_mistakes(said).into_iter().take(MISTAKES_SHOWN);
@@ -289,6 +291,7 @@ impl Session<'_> {
             figures: &metrics.test,
             assessment: &metrics.assessment,
             threshold: metrics.threshold,
+            cross_validated: false,
             history: history.iter().map(epoch_point).collect(),
             history_of: None,
             mistakes: mistakes.collect::<Result<_>>()?,

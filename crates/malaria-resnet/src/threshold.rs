@@ -1,6 +1,8 @@
 use malaria_dataset::Index;
 use malaria_edge::{ChosenOn, Threshold};
-use malaria_metrics::{OperatingPoint, Summary, Target, choose_threshold, evaluate_at, one_vs_rest};
+use malaria_metrics::{
+    AtThreshold, BinaryCounts, OperatingPoint, Summary, Target, choose_threshold, one_vs_rest,
+};
 
 use crate::{Classifier, Result};
 
@@ -39,6 +41,37 @@ pub(crate) struct Said<'a> {
     pub(crate) patients: &'a [Option<&'a str>],
 }
 
+/// From which probability on cells are called positive.
+pub(crate) struct Calling {
+    /// What is stored with the model, and told.
+    pub(crate) threshold: Threshold,
+    /// What each cell is called at, `[N]`, where that is another: in a cross-validation, what was chosen on the other folds' cells.
+    pub(crate) of_cells: Option<Vec<Threshold>>,
+}
+
+impl From<Threshold> for Calling {
+    fn from(threshold: Threshold) -> Self {
+        Self { threshold, of_cells: None }
+    }
+}
+
+impl Calling {
+    /// What cell `i` is called at.
+    pub(crate) fn of_cell(&self, i: usize) -> &Threshold {
+        self.of_cells.as_ref().map_or(&self.threshold, |of_cells| &of_cells[i])
+    }
+
+    /// Whether cell `i` is called positive, by its probability of being so.
+    pub(crate) fn calls(&self, i: usize, score: f64) -> bool {
+        score >= self.of_cell(i).point.threshold
+    }
+
+    /// The same of all cells, `[N]`.
+    pub(crate) fn called(&self, scores: &[f64]) -> Vec<bool> {
+        scores.iter().enumerate().map(|(i, &score)| self.calls(i, score)).collect()
+    }
+}
+
 impl<'a> Said<'a> {
     /// What `classifier` says of `cells`.
     pub(crate) fn new(classifier: &'a Classifier, cells: &'a Labelled<'a>, probabilities: &'a [f64]) -> Self {
@@ -65,13 +98,14 @@ impl<'a> Said<'a> {
         }
     }
 
-    /// Every figure, those at `threshold` among them.
-    pub(crate) fn figures(self, threshold: Option<Threshold>) -> Result<Summary> {
+    /// Every figure, those of `calling` among them.
+    pub(crate) fn figures(self, calling: Option<&Calling>) -> Result<Summary> {
         let Said { truth, probabilities, classes, positive, .. } = self;
         let mut figures = malaria_metrics::evaluate(truth, probabilities, classes, positive)?;
-        if let Some(Threshold { point, .. }) = threshold {
-            let at = evaluate_at(truth, probabilities, classes, positive, point.threshold)?;
-            figures.at_threshold = Some(at);
+        if let Some(calling) = calling {
+            let (is_positive, scores) = one_vs_rest(truth, probabilities, classes.len(), positive)?;
+            let counts = BinaryCounts::of_calls(&is_positive, &calling.called(&scores))?;
+            figures.at_threshold = Some(AtThreshold::of(&counts, calling.threshold.point.threshold));
         }
         Ok(figures)
     }

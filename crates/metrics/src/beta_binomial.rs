@@ -1,6 +1,12 @@
 //! Counts of cells of one patient, whose rate differs from patient to patient.
 
+use rand::Rng;
+use rand_distr::{Beta, Distribution};
+
 use crate::interval::Interval;
+
+/// Correlations closer to 0 than this are taken for 0: differences of log-gammas of huge numbers would be rounding alone.
+const INDEPENDENT: f64 = 1e-8;
 
 /// A number of events among cells of one patient, each with a probability that is `rate` in the mean over patients, any two
 /// cells of a patient being correlated by `correlation`: a beta-binomial variable. Without correlation, a binomial one.
@@ -34,13 +40,29 @@ impl BetaBinomial {
         }
         let (n, k) = (cells as f64, count as f64);
         let chosen = ln_gamma(n + 1.0) - ln_gamma(k + 1.0) - ln_gamma(n - k + 1.0);
-        // Closer to 0 than this, differences of log-gammas of huge numbers are rounding alone.
-        if correlation < 1e-8 {
+        if correlation < INDEPENDENT {
             return (chosen + k * rate.ln() + (n - k) * (-rate).ln_1p()).exp();
         }
-        let size = (1.0 - correlation) / correlation;
-        let (a, b) = (rate * size, (1.0 - rate) * size);
+        let (a, b) = self.shape();
         (chosen + ln_beta(a + k, b + n - k) - ln_beta(a, b)).exp()
+    }
+
+    /// Draws the rate of a patient who has had `count` events: from the posterior of the beta distribution that rates have over patients.
+    pub(crate) fn rate_given(self, count: u64, rng: &mut impl Rng) -> f64 {
+        let Self { cells, rate, correlation } = self;
+        // All patients have the same rate.
+        if rate <= 0.0 || rate >= 1.0 || correlation < INDEPENDENT {
+            return rate;
+        }
+        let (a, b) = self.shape();
+        let posterior = Beta::new(a + count as f64, b + (cells - count) as f64);
+        posterior.expect("shapes above 0").sample(rng)
+    }
+
+    /// Of the beta distribution of the rate, where patients differ in it.
+    fn shape(self) -> (f64, f64) {
+        let size = (1.0 - self.correlation) / self.correlation;
+        (self.rate * size, (1.0 - self.rate) * size)
     }
 
     /// Rates that a count of `count` does not contradict: each tail beyond it has at least half of what `confidence`

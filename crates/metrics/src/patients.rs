@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use rand::{RngExt, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use rand_distr::{Binomial, Distribution};
 use serde::{Deserialize, Serialize};
 
 use crate::beta_binomial::{BetaBinomial, root};
@@ -355,25 +356,31 @@ impl PatientFigures {
     }
 }
 
-/// Calls every patient by all of their cells.
+/// Calls every patient by all of their cells, by the rule that `rule_of` has for them: one for all, or, in a cross-validation, one a
+/// fold.
 ///
 /// # Errors
 /// As [`PatientRule::judge`].
-pub fn patient_figures(rule: &PatientRule, patients: &[PatientCells]) -> Result<PatientFigures> {
-    rule.check()?;
+pub fn patient_figures(
+    rule_of: impl Fn(&PatientCells) -> PatientRule,
+    patients: &[PatientCells],
+) -> Result<PatientFigures> {
     let (mut infected, mut healthy) = (Calls::default(), Calls::default());
     for patient in patients {
         let side = if patient.infected.cells > 0 { &mut infected } else { &mut healthy };
+        let rule = rule_of(patient);
+        rule.check()?;
         side.add(rule.call(patient.all())?);
     }
     PatientFigures::of(infected, healthy)
 }
 
 /// Calls every patient as if `cells` of their cells had been counted with `infected_share` of them infected (rounded to
-/// whole cells), by drawing from the patient's own cells of either kind, with replacement. Data sets hold far more
-/// infected cells than a smear does; this is what a smear would give, nearly: the share of a patient's own cells that are called
-/// wrong stands for how often theirs are, which in some 70 cells varies by chance, too. Patients look less alike than they are,
-/// and extreme ones of both kinds more frequent.
+/// whole cells). Data sets hold far more infected cells than a smear does; this is what a smear would give.
+///
+/// How often the patient's cells of either kind are called positive is drawn from what their own cells leave open, given the rule's rates
+/// and how much patients differ in them (the posterior of the beta-binomial model that patients are called by); the counts are drawn at
+/// that rate. So a patient of few cells is not taken for as extreme as chance has made those.
 ///
 /// Infected patients need cells of both kinds, and are left out otherwise; the healthy are drawn without infected cells. The draws are a function of
 /// the seed and the patients' order.
@@ -381,13 +388,12 @@ pub fn patient_figures(rule: &PatientRule, patients: &[PatientCells]) -> Result<
 /// # Errors
 /// As [`PatientRule::check`]; no cell, a share outside `[0, 1]`, more positive cells than cells.
 pub fn resampled_patient_figures(
-    rule: &PatientRule,
+    rule_of: impl Fn(&PatientCells) -> PatientRule,
     patients: &[PatientCells],
     infected_share: f64,
     cells: u64,
     seed: u64,
 ) -> Result<PatientFigures> {
-    rule.check()?;
     check::fraction(|| "share of infected cells".into(), infected_share)?;
     let (mut infected, mut healthy) = (Calls::default(), Calls::default());
     for (stream, patient) in (0..).zip(patients.iter().filter(|patient| patient.uninfected.cells > 0)) {
@@ -396,17 +402,19 @@ pub fn resampled_patient_figures(
                 return Err(Error::TooManySuccesses { successes: positive, trials: cells });
             }
         }
+        let rule = rule_of(patient);
+        rule.check()?;
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(stream);
-        let mut draw = |from: Called, count: u64| {
-            let share = from.positive as f64 / from.cells as f64;
-            (0..count).filter(|_| rng.random_bool(share)).count() as u64
+        let mut draw = |mean: f64, seen: Called, count: u64| {
+            let rate = rule.count(seen.cells, mean).rate_given(seen.positive, &mut rng);
+            Binomial::new(count, rate).expect("a rate from 0 to 1").sample(&mut rng)
         };
         let sick = patient.infected.cells > 0;
         let parasites = if sick { (infected_share * cells as f64).round() as u64 } else { 0 };
-        let mut positive = draw(patient.uninfected, cells - parasites);
+        let mut positive = draw(rule.false_positive_rate, patient.uninfected, cells - parasites);
         if parasites > 0 {
-            positive += draw(patient.infected, parasites);
+            positive += draw(rule.sensitivity, patient.infected, parasites);
         }
         let side = if sick { &mut infected } else { &mut healthy };
         side.add(rule.call(Called { cells, positive })?);

@@ -47,9 +47,20 @@ impl BinaryCounts {
     pub fn at_threshold(truth: &[bool], scores: &[f64], threshold: f64) -> Result<Self> {
         check::fraction(|| "threshold".into(), threshold)?;
         check::binary(truth, scores)?;
+        let called: Vec<bool> = scores.iter().map(|&score| score >= threshold).collect();
+        Self::of_calls(truth, &called)
+    }
+
+    /// Counts the samples, `truth` `[N]` and `called` `[N]` being `true` for positive.
+    ///
+    /// # Errors
+    /// No samples, or lengths that differ.
+    pub fn of_calls(truth: &[bool], called: &[bool]) -> Result<Self> {
+        check::length("calls", truth.len(), called.len())?;
+        check::not_empty(truth)?;
         let count = |is_positive: bool, called_positive: bool| {
-            let samples = truth.iter().zip(scores);
-            samples.filter(|&(&t, &s)| t == is_positive && (s >= threshold) == called_positive).count() as u64
+            let samples = truth.iter().zip(called);
+            samples.filter(|&(&t, &c)| t == is_positive && c == called_positive).count() as u64
         };
         Ok(Self {
             true_positives: count(true, true),

@@ -164,16 +164,24 @@ pub fn evaluate_at(
     threshold: f64,
 ) -> Result<AtThreshold> {
     let (is_positive, scores) = one_vs_rest(truth, probabilities, classes.len(), positive)?;
-    let counts = BinaryCounts::at_threshold(&is_positive, &scores, threshold)?;
-    Ok(AtThreshold {
-        threshold,
-        accuracy: (counts.true_positives + counts.true_negatives) as f64 / truth.len() as f64,
-        sensitivity: counts.sensitivity(),
-        specificity: counts.specificity(),
-        ppv: counts.ppv(),
-        npv: counts.npv(),
-        discrimination: counts.discrimination(),
-    })
+    Ok(AtThreshold::of(&BinaryCounts::at_threshold(&is_positive, &scores, threshold)?, threshold))
+}
+
+impl AtThreshold {
+    /// What `counts`, of one sample or more, come to, under the name of `threshold`. For samples that were not all called at one
+    /// threshold, as where each fold of a cross-validation has its own.
+    pub fn of(counts: &BinaryCounts, threshold: f64) -> Self {
+        let right = counts.true_positives + counts.true_negatives;
+        Self {
+            threshold,
+            accuracy: right as f64 / (counts.positives() + counts.negatives()) as f64,
+            sensitivity: counts.sensitivity(),
+            specificity: counts.specificity(),
+            ppv: counts.ppv(),
+            npv: counts.npv(),
+            discrimination: counts.discrimination(),
+        }
+    }
 }
 
 /// The class `positive` against all others: whether each sample is of it, and its probability of being so, both

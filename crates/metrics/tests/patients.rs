@@ -6,7 +6,7 @@ use malaria_metrics::{
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Beta, Distribution};
+use rand_distr::{Beta, Binomial, Distribution};
 use rayon::prelude::*;
 
 const RULE: PatientRule = PatientRule {
@@ -73,12 +73,12 @@ fn what_is_undecided_is_not_called_right() {
         cells("C5", (0, 0), (3, 3)),
         cells("C6", (0, 1), (0, 10)),
     ];
-    let figures = patient_figures(&RULE, &patients).unwrap();
+    let figures = patient_figures(|_| RULE, &patients).unwrap();
     assert_eq!(figures.infected, Calls { positive: 1, negative: 1, undecided: 1 });
     assert_eq!(figures.healthy, Calls { positive: 1, negative: 1, undecided: 1 });
     assert_eq!((figures.sensitivity, figures.specificity), (Some(1.0 / 3.0), Some(1.0 / 3.0)));
     assert_eq!(figures.sensitivity_interval, wilson_interval(1, 3, 0.95).unwrap());
-    let none = patient_figures(&RULE, &patients[2..3]).unwrap();
+    let none = patient_figures(|_| RULE, &patients[2..3]).unwrap();
     assert_eq!((none.sensitivity, none.sensitivity_interval, none.specificity), (None, None, Some(1.0)));
 }
 
@@ -88,7 +88,7 @@ fn resampling_draws_the_share_that_is_asked_for() {
     let rule = PatientRule { sensitivity: 1.0, false_positive_rate: 0.0, relevant_share: 0.01, ..RULE };
     let patients =
         [cells("C1", (50, 50), (0, 60)), cells("C2", (0, 0), (0, 70)), cells("C3", (9, 9), (0, 0))];
-    let at = |share| resampled_patient_figures(&rule, &patients, share, 1_000, 1).unwrap();
+    let at = |share| resampled_patient_figures(|_| rule, &patients, share, 1_000, 1).unwrap();
     // C3 has no uninfected cell to draw. One infected cell is more than none ever is.
     assert_eq!(at(0.001).infected, Calls { positive: 1, ..Calls::default() });
     assert_eq!(at(0.001).healthy, Calls { negative: 1, ..Calls::default() });
@@ -96,13 +96,44 @@ fn resampling_draws_the_share_that_is_asked_for() {
 
     // With false alarms at 10 %, 0.5 % of infected cells are lost among them, and 20 % are not.
     let patients: Vec<PatientCells> = (0..200).map(|i| cells(&format!("C{i}"), (9, 10), (7, 70))).collect();
-    let few = resampled_patient_figures(&RULE, &patients, 0.005, 1_000, 1).unwrap();
-    let many = resampled_patient_figures(&RULE, &patients, 0.2, 1_000, 1).unwrap();
+    let few = resampled_patient_figures(|_| RULE, &patients, 0.005, 1_000, 1).unwrap();
+    let many = resampled_patient_figures(|_| RULE, &patients, 0.2, 1_000, 1).unwrap();
     assert!(few.sensitivity.unwrap() < 0.15 && many.sensitivity == Some(1.0), "{few:?} {many:?}");
     // At no infection at all, positive by chance in at most the 2.5 % of the upper tail.
-    let none = resampled_patient_figures(&RULE, &patients, 0.0, 1_000, 1).unwrap();
+    let none = resampled_patient_figures(|_| RULE, &patients, 0.0, 1_000, 1).unwrap();
     assert!(none.infected.positive <= 12, "{none:?}");
-    assert_eq!(none, resampled_patient_figures(&RULE, &patients, 0.0, 1_000, 1).unwrap());
+    assert_eq!(none, resampled_patient_figures(|_| RULE, &patients, 0.0, 1_000, 1).unwrap());
+}
+
+#[test]
+fn a_patient_of_few_cells_is_not_taken_for_as_extreme_as_they_are() {
+    // Healthy patients whose false alarms differ as the rule says. Each is known by 70 cells, of which 0 to 12 are false alarms; their
+    // own rates differ less. So of smears of 5,000 cells the upper tail of the rule is called positive, and no more.
+    let rule = PatientRule { false_positive_rate: 0.03, correlation: 0.02, ..RULE };
+    let size = (1.0 - rule.correlation) / rule.correlation;
+    let rates = Beta::new(rule.false_positive_rate * size, (1.0 - rule.false_positive_rate) * size).unwrap();
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let patients: Vec<PatientCells> = (0..4_000)
+        .map(|i| {
+            let alarms = Binomial::new(70, rates.sample(&mut rng)).unwrap().sample(&mut rng);
+            cells(&format!("C{i}"), (0, 0), (alarms, 70))
+        })
+        .collect();
+    let healthy = resampled_patient_figures(|_| rule, &patients, 0.01, 5_000, 0).unwrap().healthy;
+    // Standard error 0.0025.
+    let positive = healthy.positive as f64 / healthy.total() as f64;
+    assert!((positive - 0.025).abs() < 0.0075, "{positive}");
+}
+
+#[test]
+fn each_patient_is_called_by_the_rule_that_is_theirs() {
+    let strict = PatientRule { false_positive_rate: 0.6, ..RULE };
+    let patients = [cells("C1", (3, 3), (1, 5)), cells("C2", (3, 3), (1, 5))];
+    let rule_of = |patient: &PatientCells| if patient.patient == "C1" { RULE } else { strict };
+    let as_they_are = patient_figures(rule_of, &patients).unwrap();
+    assert_eq!(as_they_are.infected, Calls { positive: 1, undecided: 1, negative: 0 });
+    let drawn = resampled_patient_figures(rule_of, &patients, 0.05, 1_000, 0).unwrap().infected;
+    assert_eq!((drawn.positive, drawn.total()), (1, 2));
 }
 
 #[test]

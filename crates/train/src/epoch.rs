@@ -72,7 +72,7 @@ pub struct Viewing {
 /// [`Error::EmptySubset`] without indices; [`Error::Cells`] for one out of range or a `batch_size` of 0.
 pub fn evaluate(
     model: &Fused,
-    cells: &CellTensors,
+    cells: &CellTensors<'_>,
     indices: &[usize],
     viewing: Viewing,
     progress: &mut dyn FnMut(usize),

@@ -125,7 +125,7 @@ impl Trainer {
     /// [`Error::Torch`].
     pub fn run(
         &mut self,
-        cells: &CellTensors,
+        cells: &CellTensors<'_>,
         subsets: Subsets<'_>,
         checkpoints: &Checkpoints,
         stop: &AtomicBool,
@@ -167,7 +167,7 @@ impl Trainer {
     /// Trains on what is left of the epoch under way; false when `stop` cut it short.
     fn train_epoch(
         &mut self,
-        cells: &CellTensors,
+        cells: &CellTensors<'_>,
         train: &[usize],
         stop: &AtomicBool,
         listener: &mut dyn FnMut(&Event),
@@ -219,7 +219,7 @@ impl Trainer {
     }
 
     /// One step on the cells at `indices`; gives their mean cross-entropy.
-    fn train_batch(&mut self, cells: &CellTensors, indices: &[usize], step: Step) -> Result<f64, Error> {
+    fn train_batch(&mut self, cells: &CellTensors<'_>, indices: &[usize], step: Step) -> Result<f64, Error> {
         let config = &self.config;
         let (images, labels) = cells.batch(indices)?;
         let draws: Vec<Draw> = indices
@@ -255,7 +255,7 @@ impl Trainer {
     /// Validates, keeps the weights if they are to be kept, and turns the page.
     fn close_epoch(
         &mut self,
-        cells: &CellTensors,
+        cells: &CellTensors<'_>,
         validation: &[usize],
         clock: &Clock,
         listener: &mut dyn FnMut(&Event),

@@ -22,12 +22,12 @@ const TRAIN: usize = 24;
 const ALL: usize = 36;
 
 /// Pictures of two classes: a bright bar that lies, or stands, on a noisy ground.
-fn cells() -> CellTensors {
+fn cells() -> CellTensors<'static> {
     mirrored(false, false)
 }
 
 /// Those pictures, mirrored left to right, or top to bottom.
-fn mirrored(horizontally: bool, vertically: bool) -> CellTensors {
+fn mirrored(horizontally: bool, vertically: bool) -> CellTensors<'static> {
     let place = |i: usize, mirror: bool| if mirror { SIZE - 1 - i } else { i };
     let classes: Vec<usize> = (0..ALL).map(|i| i % 2).collect();
     let mut pixels = Vec::with_capacity(ALL * SIZE * SIZE * 3);
@@ -42,7 +42,9 @@ fn mirrored(horizontally: bool, vertically: bool) -> CellTensors {
             }
         }
     }
-    CellTensors::new(&Cells::from_pixels(SIZE as u32, pixels).unwrap(), &classes, Device::Cpu).unwrap()
+    // Leaked, so that a test need not hold what the tensors borrow.
+    let cells = Box::leak(Box::new(Cells::from_pixels(SIZE as u32, pixels).unwrap()));
+    CellTensors::new(cells, &classes, Device::Cpu).unwrap()
 }
 
 fn subsets() -> (Vec<usize>, Vec<usize>) {
@@ -141,7 +143,7 @@ fn learns(precision: Precision) {
 fn flips_take_the_mean_of_what_is_said_of_four_mirrored_pictures() {
     let model = model();
     let (_, validation) = subsets();
-    let look = |cells: &CellTensors, flips| {
+    let look = |cells: &CellTensors<'_>, flips| {
         let viewing = Viewing { image_size: SIZE as i64, batch_size: 5, flips };
         malaria_train::evaluate(&model.fused(Kind::Float), cells, &validation, viewing, &mut |_| {}).unwrap()
     };

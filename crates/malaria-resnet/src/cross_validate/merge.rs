@@ -17,7 +17,7 @@ use crate::{
     Assessment, ChosenOn, Error, ExperimentConfig, Metrics, Recipe, Result, RunDir, Threshold, files,
     metrics::{FiguresOf, machine, temperature_words},
     predictions::{OutOfFold, read_predictions, write_out_of_fold},
-    threshold::{PUBLISHED_SPECIFICITY, Said},
+    threshold::{Calling, Labelled, PUBLISHED_SPECIFICITY, Said},
 };
 
 /// Mean and deviation of a figure over the folds.
@@ -51,6 +51,10 @@ pub struct FoldFigures {
     pub specificity: Option<f64>,
     /// Area under the ROC curve.
     pub auc: Option<f64>,
+    /// From which probability on its cells are called positive in the figures `at_threshold`, and for patients: chosen on the other folds'
+    /// cells. `None` where no threshold reaches what is asked for.
+    #[serde(default)]
+    pub threshold: Option<f64>,
 }
 
 /// `metrics.json` of a cross-validation: the figures of every cell, each by the one model that has not learned from it.
@@ -105,7 +109,8 @@ pub struct CrossMetrics {
     pub temperature: Option<f64>,
     /// The threshold that the settings ask for, chosen on what is said of every cell by the model that has not learned from
     /// it; it is stored with the model that learns from every cell. `None` where no threshold reaches what is asked for.
-    /// The figures at it are of the very cells it was chosen on, one number fitted to all of them.
+    /// The figures at it are of calls that know nothing of the cell's fold: each fold's cells are called at the threshold chosen so on
+    /// those of the others.
     pub threshold: Option<Threshold>,
     /// The pooled figures: over all cells as if one model had judged them.
     #[serde(flatten)]
@@ -178,13 +183,21 @@ pub(super) fn merge(
         rows.iter().map(|row| Some(row.patient.as_str()).filter(|patient| !patient.is_empty())).collect();
     let said = Said { truth: &truth, probabilities: &probabilities, classes, positive, patients: &patients };
     let threshold = said.threshold(config.threshold, ChosenOn::OutOfFold)?;
-    let pooled = said.figures(threshold)?;
-    let assessment = said.assess(threshold, config.split.protocol == Protocol::Patient)?;
+    let of_others = (1..=folds)
+        .map(|fold| threshold_of_others(said, &rows, fold, config.threshold))
+        .collect::<Result<Vec<_>>>()?;
+    let of_cells = rows.iter().map(|row| of_others[row.fold - 1]).collect::<Option<Vec<_>>>();
+    let calling = threshold.zip(of_cells);
+    let calling = calling.map(|(threshold, of_cells)| Calling { threshold, of_cells: Some(of_cells) });
+    let pooled = said.figures(calling.as_ref())?;
+    let assessment = said.assess(calling.as_ref(), config.split.protocol == Protocol::Patient)?;
 
     let figures: Vec<FoldFigures> = (1..)
         .zip(&finished)
-        .map(|(fold, Finished { metrics, .. })| FoldFigures {
+        .zip(&of_others)
+        .map(|((fold, Finished { metrics, .. }), threshold)| FoldFigures {
             fold,
+            threshold: threshold.map(|threshold| threshold.point.threshold),
             n_test: metrics.n_test,
             device: metrics.device.clone(),
             epoch: metrics.kept.epoch,
@@ -237,7 +250,7 @@ pub(super) fn merge(
     let written = [out.join("predictions.csv"), out.join("metrics.json")];
     write_out_of_fold(&written[0], classes, &rows)?;
     files::write_json(&written[1], &metrics)?;
-    let patients = said.write_patients(out.join("patients.csv"), &metrics.assessment, metrics.threshold)?;
+    let patients = said.write_patients(out.join("patients.csv"), &metrics.assessment, calling.as_ref())?;
     let audit = out.join("label_audit.csv");
     let suspects = label_audit(&truth, &probabilities, classes.len())?;
     write_label_audit(&audit, classes, &rows, &suspects)?;
@@ -253,6 +266,25 @@ pub(super) fn merge(
     let [predictions, figures] = written;
     let files = [predictions].into_iter().chain(patients).chain([figures, audit, page]);
     Ok((metrics, files.collect()))
+}
+
+/// The threshold for `target` on the cells of all folds but `fold`.
+fn threshold_of_others(
+    said: Said<'_>,
+    rows: &[OutOfFold],
+    fold: usize,
+    target: Target,
+) -> Result<Option<Threshold>> {
+    let others: Vec<usize> = (0..rows.len()).filter(|&i| rows[i].fold != fold).collect();
+    let labelled = Labelled {
+        truth: others.iter().map(|&i| said.truth[i]).collect(),
+        patients: others.iter().map(|&i| said.patients[i]).collect(),
+    };
+    let probabilities: Vec<f64> =
+        others.iter().flat_map(|&i| rows[i].probabilities.iter().copied()).collect();
+    let others =
+        Said { truth: &labelled.truth, probabilities: &probabilities, patients: &labelled.patients, ..said };
+    others.threshold(target, ChosenOn::OutOfFold)
 }
 
 /// The files of a manifest, whatever side they are on.

@@ -164,6 +164,7 @@ fn write_card(run: &RunDir, metrics: &CrossMetrics) -> Result<()> {
         figures: &metrics.pooled,
         assessment: &metrics.assessment,
         threshold: metrics.threshold.as_ref(),
+        cross_validated: true,
         judged_on: format!(
             "The figures are cross-validated: {cells}, each judged by one of {} models of the same settings that had not learned \
              from it. This model has learned from all of their patients, so that none is left to judge it by.",

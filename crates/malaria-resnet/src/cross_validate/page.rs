@@ -150,6 +150,7 @@ pub(super) fn report<'a>(
         figures: &metrics.pooled,
         assessment: &metrics.assessment,
         threshold: metrics.threshold,
+        cross_validated: true,
         history: mean_history(histories),
         history_of: Some(
             "The mean over the folds. Each fold has a page of its own: report.html in its folder.".to_owned(),

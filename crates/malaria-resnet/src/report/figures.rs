@@ -32,7 +32,13 @@ impl Report<'_> {
         }
         let mut blocks = vec![Block::Tiles(tiles.collect()), Block::Text(words)];
         if let (Some(at), Some(threshold)) = (&figures.at_threshold, &self.threshold) {
-            blocks.push(Block::Text(at_threshold(figures, at, threshold, self.assessment)));
+            blocks.push(Block::Text(at_threshold(
+                figures,
+                at,
+                threshold,
+                self.assessment,
+                self.cross_validated,
+            )));
         }
         blocks.push(table(
             &["Figure", "Value", "95 %, over patients", "95 %, as if cells were independent"],
@@ -126,12 +132,14 @@ impl Headline {
     }
 }
 
-/// What calls at the threshold come to, in words: their figures `at` it, each with its interval over patients.
+/// What calls at the threshold come to, in words: their figures `at` it, each with its interval over patients. With `cross_validated`,
+/// each fold's cells were called at a threshold of the other folds.
 pub(crate) fn at_threshold(
     figures: &Summary,
     at: &AtThreshold,
     threshold: &Threshold,
     assessment: &Assessment,
+    cross_validated: bool,
 ) -> String {
     let intervals = assessment.intervals_at_threshold;
     let with = |value, interval: Option<Interval>| match interval {
@@ -139,8 +147,13 @@ pub(crate) fn at_threshold(
         None => percent(value),
     };
     format!(
-        "At the threshold ({}): accuracy {}, sensitivity {}, specificity {}; in brackets their 95 % intervals over patients.",
+        "At the threshold ({}{}): accuracy {}, sensitivity {}, specificity {}; in brackets their 95 % intervals over patients.",
         threshold.note(&figures.positive_class),
+        if cross_validated {
+            "; for these figures each fold's cells at one chosen so on the other folds' cells"
+        } else {
+            ""
+        },
         with(Some(at.accuracy), intervals.and_then(|all| all.accuracy)),
         with(at.sensitivity, intervals.and_then(|all| all.sensitivity)),
         with(at.specificity, intervals.and_then(|all| all.specificity)),

@@ -47,6 +47,8 @@ pub(crate) struct Report<'a> {
     pub(crate) figures: &'a Summary,
     pub(crate) assessment: &'a Assessment,
     pub(crate) threshold: Option<Threshold>,
+    /// Whether each fold's cells were called at a threshold, and its patients by rates, of the other folds.
+    pub(crate) cross_validated: bool,
     /// Losses and accuracies by epoch; empty where none are known.
     pub(crate) history: Vec<EpochPoint>,
     /// Whose these are, where that is not plain.

@@ -5,7 +5,7 @@ use malaria_metrics::{Interval, PatientFigures, percent};
 use malaria_report::{Block, PatientAccuracy};
 
 use super::{Report, between, table};
-use crate::{ChosenOn, Result, RollUp, threshold::Said};
+use crate::{Result, RollUp, threshold::Said};
 
 impl Report<'_> {
     /// How well each known patient's cells were called by their most probable class.
@@ -73,10 +73,10 @@ impl Report<'_> {
             ),
             None => "With these false alarms no patient can be called negative, however many cells are counted.".to_owned(),
         }));
-        if self.threshold.is_some_and(|threshold| threshold.chosen_on == ChosenOn::OutOfFold) {
+        if self.cross_validated {
             blocks.push(Block::Text(
-                "The threshold and these rates were read off the very patients who are called here, which flatters the calls a \
-                 little."
+                "Each fold's patients are called at a threshold, and by rates, that were read off the patients of the other folds; \
+                 the rates above are those of all."
                     .to_owned(),
             ));
         }

@@ -1,0 +1,96 @@
+"""Measures how long train_malaria takes to its first step, and how much memory it holds at most over the first steps.
+
+    pip install pillow==12.3.0
+    cargo build --release --examples -p malaria-resnet
+    python tools/measure_start.py cell_images [--cells 27558] [--rounds 3] [--json FILE]
+
+The cells are written to a folder of PNGs first, some of them twice where there are fewer than --cells. So they are in the system's cache of
+files when they are read. Times are medians of rounds, memory (VmHWM, as Linux tells it) is the most of all rounds.
+"""
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from PIL import Image
+
+PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+THREADS, STEPS = 2, 60
+PROGRAM = Path("target/release/examples/train_malaria")
+
+
+def as_png(paths):
+    source, target = paths
+    with Image.open(source) as picture:
+        picture.convert("RGB").save(target)
+
+
+def written(data, count, folder):
+    """`count` cells of `data` as PNGs, in folders named after their classes, from both classes in turns."""
+    classes = [sorted(p for p in place.rglob("*") if p.suffix.lower() in PICTURES) for place in sorted(data.iterdir()) if place.is_dir()]
+    found = [cell for pair in zip(*classes) for cell in pair]
+    for place in data.iterdir():
+        if place.is_dir():
+            (folder / place.name).mkdir(parents=True)
+    target = lambda i, cell: folder / cell.relative_to(data).parts[0] / f"{cell.stem}_{i // len(found)}.png"
+    jobs = [(found[i % len(found)], target(i, found[i % len(found)])) for i in range(min(count, len(found)))]
+    with ProcessPoolExecutor(THREADS) as pool:
+        list(pool.map(as_png, jobs, chunksize=64))
+    for i in range(len(jobs), count):
+        shutil.copy(jobs[i % len(found)][1], target(i, found[i % len(found)]))
+
+
+def started(folder, batch_size, precision):
+    """Seconds to the end of the first step, and the bytes held at most by the time of the last of some."""
+    with tempfile.TemporaryDirectory() as runs:
+        flags = ["--recipe", "tutorial", "--epochs", "1", "--threads", str(THREADS), "--progress", "json", "--out", f"{runs}/run"]
+        command = [PROGRAM, "--data", folder, "--batch-size", str(batch_size), "--precision", precision, *flags]
+        start, steps, first = time.perf_counter(), 0, None
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+            for line in process.stdout:
+                steps += json.loads(line)["event"] == "batch"
+                if steps == 1 and first is None:
+                    first = time.perf_counter() - start
+                if steps == STEPS:
+                    break
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            process.kill()
+    return first, 1024 * int(status.split("VmHWM:")[1].split()[0])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--cells", type=int, default=27558)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    measured = []
+    with tempfile.TemporaryDirectory() as folder:
+        written(args.data, args.cells, Path(folder) / "cells")
+        for batch_size in (32, 64):
+            for precision in ("float32", "bfloat16"):
+                rounds = [started(Path(folder) / "cells", batch_size, precision) for _ in range(args.rounds)]
+                measured.append(
+                    {
+                        "cells": args.cells,
+                        "batch_size": batch_size,
+                        "precision": precision,
+                        "threads": THREADS,
+                        "seconds_to_first_step": round(statistics.median(first for first, _ in rounds), 2),
+                        "peak_bytes_over_60_steps": max(peak for _, peak in rounds),
+                    }
+                )
+                print(json.dumps(measured[-1]), flush=True)
+    if args.json:
+        args.json.write_text(json.dumps({"measured": measured}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
