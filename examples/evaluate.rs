@@ -125,7 +125,7 @@ fn run(args: &Args) -> Result<ExitCode> {
     if report.flips {
         println!("each cell in four mirror images, the mean of the probabilities");
     }
-    let figures = words::figures(&report.figures, report.threshold.as_ref())?;
+    let figures = words::figures(&report.figures, report.threshold.as_ref(), "")?;
     println!("\n{figures}");
     if !args.prevalence.is_empty() {
         println!("{}", words::at_prevalence(&report.assessment.at_prevalence));

@@ -15,7 +15,9 @@ use std::{
 use anyhow::Result;
 use clap::Parser;
 use malaria_resnet::{
-    Classifier, Prediction, default_run,
+    Classifier, Prediction,
+    dataset::list_images,
+    default_run,
     edge::{roll_up, write_patients},
     figures::percent,
     libtorch::{DeviceChoice, describe, keep_freed_memory},
@@ -34,7 +36,7 @@ struct Args {
     /// Pictures, or folders of them
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Print JSON instead of a table: `cells` and `patients`
+    /// Print JSON instead of a table: `cells` and `patients`, who are not called with --flips
     #[arg(long, conflicts_with = "csv")]
     json: bool,
     /// Print CSV instead of a table, one line a cell; patients are in the table and in the JSON only
@@ -58,6 +60,10 @@ fn run(args: &Args) -> Result<ExitCode> {
     let run = args.run.clone().map_or_else(default_run, Ok)?;
     let mut classifier = Classifier::load(&run, args.device.resolve()?)?;
     classifier.flips = args.flips;
+    let ignored = list_images(&args.paths)?.ignored;
+    if ignored > 0 {
+        console.say(&format!("warning: left out as they are not images: {ignored}"));
+    }
     let predictions = predict(&classifier, &args.paths, &|progress| console.show(progress))?;
     match print(args, &run, &classifier, &predictions) {
         // Whoever read us has seen enough.

@@ -108,7 +108,12 @@ fn training_leaves_a_run_directory_that_evaluate_and_predict_agree_with() {
     let threshold = metrics.threshold.unwrap().point.threshold;
     let called = if probability >= threshold { "Parasitized" } else { "Uninfected" };
     assert_eq!(said["cells"][0]["class"], called);
-    let table = succeed(program("predict").arg("--run").arg(&run).arg(bench.path("cells/Uninfected")));
+    fs::write(bench.path("cells/Uninfected/notes.txt"), "").unwrap();
+    let output =
+        program("predict").arg("--run").arg(&run).arg(bench.path("cells/Uninfected")).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("left out as they are not images: 1"));
+    let table = String::from_utf8(output.stdout).unwrap();
     assert_eq!(table.lines().filter(|line| line.contains("Uninfected/C")).count(), CELLS / 2, "{table}");
     let table = succeed(program("predict").arg("--run").arg(&run).arg(&picture).arg("--csv"));
     assert!(

@@ -101,9 +101,9 @@ fn what_cannot_be_read_in_the_middle_of_the_cells_is_named() {
 #[test]
 fn what_memory_cannot_hold_is_refused_with_its_size() {
     let bench = Workbench::new();
-    // 4,800 names of a few pictures, at 50 MB a cell and twice: 483 GB.
+    // 9,600 names of a few pictures, at 50 MB a cell: 483 GB.
     let cell = some_cell(&bench);
-    for copy in 0..4_800 - CELLS {
+    for copy in 0..9_600 - CELLS {
         let name = format!("C{}P1ThinF_IMG_20150101_cell_{}.png", 1 + copy % 20, 100 + copy);
         fs::hard_link(&cell, cell.with_file_name(name)).unwrap();
     }
@@ -113,7 +113,7 @@ fn what_memory_cannot_hold_is_refused_with_its_size() {
         text.replace("\"pixels\":16", "\"pixels\":4096").replace("\"input_size\":16", "\"input_size\":4096");
     fs::write(&config, text).unwrap();
     let said = fail(&mut bench.train("run"));
-    assert!(said.contains("4800 cells of 4096 x 4096") && said.contains("483.2 GB"), "{said}");
+    assert!(said.contains("9600 cells of 4096 x 4096") && said.contains("483.2 GB"), "{said}");
     assert!(!bench.path("run").exists());
 }
 

@@ -87,8 +87,10 @@ def main(run):
         share = at["prevalence"]
         right, alarms = share * sensitivity, (1 - share) * (1 - specificity)
         spared, missed = (1 - share) * specificity, share * (1 - sensitivity)
-        compared += [(f"at_prevalence[{i}].ppv", at["ppv"], right / (right + alarms))]
-        compared += [(f"at_prevalence[{i}].npv", at["npv"], spared / (spared + missed))]
+        if right + alarms > 0:
+            compared += [(f"at_prevalence[{i}].ppv", at["ppv"], right / (right + alarms))]
+        if spared + missed > 0:
+            compared += [(f"at_prevalence[{i}].npv", at["npv"], spared / (spared + missed))]
     if said["roll_up"] is not None:
         compared += patients(said, rows, is_positive, scores, called)
     matrix = metrics.confusion_matrix(truth, predicted, labels=range(len(classes)))
@@ -157,7 +159,7 @@ def patients(said, rows, is_positive, scores, called):
         return (
             (scores[cells & is_positive] >= threshold).mean(),
             (scores[cells & ~is_positive] >= threshold).mean(),
-            min(max(alike, 0.0), 0.999),
+            0.0 if np.isnan(alike) else min(max(alike, 0.0), 0.999),
         )
 
     if "folds" in said:

@@ -32,7 +32,7 @@ def as_png(paths):
 
 
 def written(data, count, folder):
-    """`count` cells of `data` as PNGs, in folders named after their classes, from both classes in turns."""
+    """`count` cells of `data` as PNGs, in folders named after their classes: as many of one class as of the other."""
     classes = [sorted(p for p in place.rglob("*") if p.suffix.lower() in PICTURES) for place in sorted(data.iterdir()) if place.is_dir()]
     found = [cell for pair in zip(*classes) for cell in pair]
     for place in data.iterdir():
@@ -59,6 +59,8 @@ def started(folder, batch_size, precision):
                     first = time.perf_counter() - start
                 if steps == STEPS:
                     break
+            if steps < STEPS:
+                raise SystemExit(f"{steps} steps in place of {STEPS}: take more cells, {' '.join(map(str, command))}")
             status = Path(f"/proc/{process.pid}/status").read_text()
             process.kill()
     return first, 1024 * int(status.split("VmHWM:")[1].split()[0])
@@ -84,7 +86,7 @@ def main():
                         "precision": precision,
                         "threads": THREADS,
                         "seconds_to_first_step": round(statistics.median(first for first, _ in rounds), 2),
-                        "peak_bytes_over_60_steps": max(peak for _, peak in rounds),
+                        f"peak_bytes_over_{STEPS}_steps": max(peak for _, peak in rounds),
                     }
                 )
                 print(json.dumps(measured[-1]), flush=True)

@@ -1,7 +1,7 @@
 //! Results in words.
 
 use malaria_resnet::{
-    AtPrevalence, CrossMetrics, Metrics, Spread, Threshold,
+    AtPrevalence, CALLED_APART, CrossMetrics, Metrics, Spread, Threshold,
     figures::{Interval, Summary, classification_report, percent},
     protocol_note,
 };
@@ -11,8 +11,8 @@ pub(crate) const DRAWN: &str = "no cells given, so drawn ones are used: figures 
                                 For the real ones: train_malaria --download, or --data DIR";
 
 /// The classification report, the confusion matrix, and the figures of the positive class, by the most probable class and
-/// at the threshold.
-pub(crate) fn figures(summary: &Summary, threshold: Option<&Threshold>) -> anyhow::Result<String> {
+/// at the threshold, with what else there is to `say` of that.
+pub(crate) fn figures(summary: &Summary, threshold: Option<&Threshold>, say: &str) -> anyhow::Result<String> {
     let report = classification_report(&summary.confusion, &summary.classes, None)?;
     let table = summary.confusion.to_table(&summary.classes)?;
     let mut text = format!(
@@ -25,7 +25,7 @@ pub(crate) fn figures(summary: &Summary, threshold: Option<&Threshold>) -> anyho
     );
     if let (Some(at), Some(threshold)) = (&summary.at_threshold, threshold) {
         text += &format!(
-            "{}:\naccuracy {}, sensitivity {}, specificity {}\n",
+            "{}{say}:\naccuracy {}, sensitivity {}, specificity {}\n",
             threshold.note(&summary.positive_class),
             percent(Some(at.accuracy)),
             percent(at.sensitivity),
@@ -56,7 +56,7 @@ pub(crate) fn test_set(metrics: &Metrics) -> anyhow::Result<String> {
         metrics.recipe,
         metrics.kept.epoch,
         protocol_note(metrics.protocol),
-        figures(&metrics.test, metrics.threshold.as_ref())?
+        figures(&metrics.test, metrics.threshold.as_ref(), "")?
     );
     if metrics.n_left_out > 0 {
         text += &format!("Cells left out of the training set on request: {}.\n", metrics.n_left_out);
@@ -77,7 +77,7 @@ pub(crate) fn cross_validation(metrics: &CrossMetrics) -> anyhow::Result<String>
         metrics.recipe,
         metrics.n_test,
         protocol_note(metrics.protocol),
-        figures(pooled, metrics.threshold.as_ref())?
+        figures(pooled, metrics.threshold.as_ref(), CALLED_APART)?
     );
     let rows = [
         (

@@ -202,15 +202,24 @@ fn inner_data_set(root: &Path, folders: &[String]) -> Option<PathBuf> {
     })
 }
 
-/// The images that `paths` stand for: files as they are, folders with all images below them; sorted, each once.
+/// What [`list_images`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The images, sorted, each once.
+    pub images: Vec<PathBuf>,
+    /// How many files in the folders were passed over: not images by their extension, or hidden. Hidden folders are not looked into.
+    pub ignored: usize,
+}
+
+/// The images that `paths` stand for: files as they are, folders with all images below them.
 ///
 /// A file that is named is taken whatever its extension. In folders the rules of [`Index::open`] hold: known
 /// extensions, hidden files passed over, links followed.
 ///
 /// # Errors
 /// Where a path does not exist, is neither file nor folder, cannot be listed, or is a folder without any image.
-pub fn list_images(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let mut images = Vec::new();
+pub fn list_images(paths: &[PathBuf]) -> Result<Listed> {
+    let (mut images, mut ignored) = (Vec::new(), Vec::new());
     for path in paths {
         let found = match std::fs::metadata(path) {
             Err(source) if source.kind() == std::io::ErrorKind::NotFound => {
@@ -228,15 +237,16 @@ pub fn list_images(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
         }
         let before = images.len();
         for file in files_below(path)? {
-            if file.is_image {
-                images.push(path.join(&file.below));
-            }
+            let to = if file.is_image { &mut images } else { &mut ignored };
+            to.push(path.join(&file.below));
         }
         if images.len() == before {
             return Err(Error::NoImages { path: path.clone() });
         }
     }
-    images.sort();
-    images.dedup();
-    Ok(images)
+    for list in [&mut images, &mut ignored] {
+        list.sort();
+        list.dedup();
+    }
+    Ok(Listed { images, ignored: ignored.len() })
 }

@@ -52,7 +52,7 @@ pub use decode::{BadImage, decode, decode_within, read_image};
 pub use download::{DownloadConfig, DownloadProblem, DownloadProgress, download};
 pub use error::{Error, Result};
 pub use fingerprint::{Duplicate, Fingerprint, duplicates};
-pub use index::{Index, Sample, list_images};
+pub use index::{Index, Listed, Sample, list_images};
 pub use input::{InputRange, InputWarning, Traits};
 pub use manifest::{Changes, Entry, Manifest, read_manifest, write_manifest};
 pub use names::{Subset, patient_of};

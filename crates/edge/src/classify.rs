@@ -100,7 +100,7 @@ pub fn classify<E: From<malaria_dataset::Error>>(
     mut said: impl FnMut(&Cells) -> Result<Vec<f64>, E>,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<Prediction>, E> {
-    let files = list_images(paths)?;
+    let files = list_images(paths)?.images;
     let mut predictions = Vec::with_capacity(files.len());
     for chunk in files.chunks(CHUNK) {
         let look = |path: &PathBuf| {

@@ -17,7 +17,7 @@ use std::{
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use malaria_dataset::Cells;
+use malaria_dataset::{Cells, list_images};
 use malaria_edge::{Model, PatientPrediction, Prediction, patient_words, roll_up, write_patients};
 use malaria_metrics::{PatientCall, percent};
 use serde_json::{Value, json};
@@ -102,6 +102,10 @@ fn load(path: &Path) -> Result<Model> {
 
 fn classify(args: &Classify) -> Result<ExitCode> {
     let model = load(&args.model)?;
+    let ignored = list_images(&args.paths)?.ignored;
+    if ignored > 0 {
+        eprintln!("warning: left out as they are not images: {ignored}");
+    }
     // Hidden where nobody watches.
     let style = ProgressStyle::with_template("{bar:40} {pos} of {len} cells, {eta} left")?;
     let bar = ProgressBar::no_length().with_style(style);

@@ -49,8 +49,8 @@ pub struct Assessment {
     pub calibration_error: f64,
     /// Predictive values where few cells are infected, at the threshold if there is one.
     pub at_prevalence: Vec<AtPrevalence>,
-    /// What the calls of cells come to for patients; `None` where no threshold was chosen, no patient is known, or cells of
-    /// the same patients were learned from.
+    /// What the calls of cells come to for patients; `None` where no threshold was chosen, no patient is known, cells of
+    /// the same patients were learned from, or positive calls are no likelier of infected cells than of others.
     pub roll_up: Option<RollUp>,
 }
 
@@ -86,18 +86,19 @@ pub struct RollUp {
     pub rule: PatientRule,
     /// Patients called by all of their cells, of which far more are infected than in a smear.
     pub as_they_are: PatientFigures,
-    /// Patients called as if their smears had been counted, at several shares of infected cells.
+    /// Patients called as if their smears had been counted, at several shares of infected cells: by
+    /// [`resampled_patient_figures`](malaria_metrics::resampled_patient_figures).
     pub resampled: Vec<Resampled>,
     /// The least that can be found.
     pub detection_limits: Vec<DetectionLimit>,
 }
 
-/// Calls of patients whose cells were drawn to a share of infected ones.
+/// Calls of patients as if smears had been counted of which a share is infected.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Resampled {
     /// Share of the infected patients' cells that are infected.
     pub infected_share: f64,
-    /// Cells drawn, a patient.
+    /// Cells counted, a patient.
     pub cells: u64,
     /// What they are called.
     #[serde(flatten)]
@@ -246,7 +247,7 @@ impl Said<'_> {
         Ok(Some(path))
     }
 
-    /// By which rule each known patient is called. Whoever cuts the threshold by cells leaves a patient's cells together.
+    /// By which rule each known patient is called; all cells of one are called at the same threshold, where patients are called.
     fn rules(&self, calling: &Calling) -> BTreeMap<&str, PatientRule> {
         let known = self.patients.iter().enumerate().filter_map(|(i, patient)| Some((i, (*patient)?)));
         known.map(|(i, patient)| (patient, calling.of_cell(i).patient_rule())).collect()
@@ -270,5 +271,48 @@ impl Said<'_> {
         let uninfected: Vec<_> = patients.iter().map(|patient| patient.uninfected).collect();
         // The rule wants it below 1, where a patient's cells would all be one.
         Ok(intra_patient_correlation(&uninfected).min(0.999))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use malaria_metrics::{OperatingPoint, Target};
+
+    use super::*;
+    use crate::{ChosenOn, Threshold};
+
+    fn threshold(at: f64, false_alarms: f64) -> Threshold {
+        Threshold {
+            target: Target::Specificity(1.0 - false_alarms),
+            chosen_on: ChosenOn::OutOfFold,
+            point: OperatingPoint { threshold: at, sensitivity: 0.9, specificity: 1.0 - false_alarms },
+            false_positive_correlation: 0.0,
+        }
+    }
+
+    #[test]
+    fn cells_and_patients_are_called_by_what_was_chosen_for_them() {
+        // Two patients of five infected cells each, of which all have a probability of 0.6.
+        let (truth, classes) = (vec![0; 10], ["Parasitized".to_owned(), "Uninfected".to_owned()]);
+        let patients: Vec<Option<&str>> = (0..10).map(|i| Some(if i < 5 { "C1" } else { "C2" })).collect();
+        let probabilities = [0.6, 0.4].repeat(10);
+        let said = Said {
+            truth: &truth,
+            probabilities: &probabilities,
+            classes: &classes,
+            positive: 0,
+            patients: &patients,
+        };
+        let (low, high) = (threshold(0.5, 0.02), threshold(0.7, 0.02));
+        let of_cells = Some(vec![low; 5].into_iter().chain(vec![high; 5]).collect());
+        let calling = Calling { threshold: low, of_cells };
+        let at = said.figures(Some(&calling)).unwrap().at_threshold.unwrap();
+        assert_eq!((at.threshold, at.sensitivity), (0.5, Some(0.5)));
+        let infected = |calling: &Calling| said.roll_up(calling).unwrap().unwrap().as_they_are.infected;
+        assert_eq!((infected(&calling).positive, infected(&calling).total()), (1, 2));
+        assert_eq!(infected(&Calling::from(low)).positive, 2);
+        // Called alike, but by rates of which one explains five positive cells by chance.
+        let of_cells = Some(vec![low; 5].into_iter().chain(vec![threshold(0.5, 0.8); 5]).collect());
+        assert_eq!(infected(&Calling { threshold: low, of_cells }).positive, 1);
     }
 }

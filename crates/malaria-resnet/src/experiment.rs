@@ -117,6 +117,22 @@ pub struct Context<'a> {
 
 /// Trains by `config` into the new run directory `out`, and judges the kept weights on the test set, once.
 ///
+/// ```no_run
+/// use std::{path::Path, sync::atomic::AtomicBool};
+///
+/// use malaria_resnet::{Context, ExperimentConfig, Recipe, dataset::Protocol, train};
+///
+/// let mut config = ExperimentConfig::new(Recipe::Fast, Protocol::Patient, 0);
+/// config.data = Some("cell_images".into());
+/// let stop = AtomicBool::new(false);
+/// let context = Context { command: "my program", stop: &stop, listener: &|_| {} };
+/// let summary = train(&config, Path::new("runs/mine"), context)?;
+/// if let Some(metrics) = summary.metrics {
+///     println!("sensitivity {:?}, specificity {:?}", metrics.test.sensitivity, metrics.test.specificity);
+/// }
+/// # Ok::<(), malaria_resnet::Error>(())
+/// ```
+///
 /// # Errors
 /// Every crate's own; the run directory then holds what was finished before.
 pub fn train(config: &ExperimentConfig, out: &Path, context: Context<'_>) -> Result<RunSummary> {

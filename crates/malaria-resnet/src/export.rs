@@ -41,6 +41,23 @@ pub struct Exported {
 /// Makes an ONNX file of a run's model. With weights in fewer bits than float32, and data, it compares the calls of both by
 /// the runtime without libtorch.
 ///
+/// ```no_run
+/// use std::path::Path;
+///
+/// use malaria_resnet::{ExportOptions, edge::Precision, export};
+///
+/// let options = ExportOptions {
+///     run: Path::new("runs/mine"),
+///     precision: Precision::Int8,
+///     data: Some(Path::new("cell_images")),
+///     most_sensitivity_lost: 0.005,
+///     skip_corrupt: false,
+/// };
+/// let exported = export(options, &|_| {})?;
+/// std::fs::write("mine-int8.onnx", exported.onnx)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// [`Error::Config`] when the loss that is allowed is no number; [`Error::SensitivityLost`] when sensitivity falls by more than is allowed; [`Error::Classes`] when the folder's classes are
 /// not the model's; the other crates' own.

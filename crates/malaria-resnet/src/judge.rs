@@ -92,6 +92,28 @@ pub struct EvaluationReport {
 ///
 /// Cells are recognised as the run's own by their bytes, so that renamed or copied ones are too.
 ///
+/// ```no_run
+/// use std::path::Path;
+///
+/// use malaria_resnet::{EvaluateOptions, evaluate, libtorch::DeviceChoice};
+///
+/// let options = EvaluateOptions {
+///     run: Path::new("runs/mine"),
+///     data: Path::new("cells_of_another_clinic"),
+///     judged: None,
+///     device: DeviceChoice::Auto.resolve()?,
+///     flips: false,
+///     skip_corrupt: false,
+///     prevalences: &[0.002],
+///     predictions: None,
+///     report: Some(Path::new("report.html")),
+///     command: "my program",
+/// };
+/// let report = evaluate(options, &|_| {})?;
+/// println!("AUC {:?}, 95 % interval {:?}", report.figures.auc, report.assessment.intervals.auc);
+/// # Ok::<(), malaria_resnet::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::Config`] for a prevalence that is no fraction, [`Error::Classes`] when the folder's classes are not the model's, [`Error::NoTestCell`] when the run's test set is
 /// asked for and not there; the other crates' own.
@@ -301,6 +323,20 @@ impl EvaluationReport {
 /// Classifies pictures: files, and folders with everything below them, in the order of their names.
 ///
 /// A picture that cannot be read gives a [`Prediction`] that says why, and does not keep the others from theirs.
+///
+/// ```no_run
+/// use malaria_resnet::{Classifier, default_run, edge::roll_up, libtorch::DeviceChoice, predict};
+///
+/// let classifier = Classifier::load(&default_run()?, DeviceChoice::Auto.resolve()?)?;
+/// let cells = predict(&classifier, &["a_folder_of_cells".into()], &|_| {})?;
+/// for cell in &cells {
+///     println!("{}: {:?}, {:?}", cell.path.display(), cell.class, cell.probability);
+/// }
+/// for patient in roll_up(&classifier.description(), &cells)? {
+///     println!("{}: {:?}", patient.patient, patient.result.call);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::Dataset`] when a path does not exist or holds no image; [`Error::Train`] when libtorch fails.

@@ -46,7 +46,7 @@ pub use assessment::{Assessment, AtPrevalence, CellIntervals, DetectionLimit, Re
 pub use classifier::{Classifier, default_run};
 pub use config::ExperimentConfig;
 pub use cross_validate::{
-    CrossMetrics, CrossOptions, CrossSummary, FoldFigures, Spread, cross_validate, fold_dir,
+    CALLED_APART, CrossMetrics, CrossOptions, CrossSummary, FoldFigures, Spread, cross_validate, fold_dir,
 };
 pub use data::{DataSummary, SubsetSummary, default_data, default_protocol};
 pub use error::{Error, Result};

@@ -56,7 +56,7 @@ impl Card<'_> {
             card += &at_threshold(figures, at, threshold, assessment, self.cross_validated);
             card.push('\n');
         }
-        let calls = if self.threshold.is_some() {
+        let calls = if figures.at_threshold.is_some() {
             "a call at the threshold"
         } else {
             "a call by the most probable class"
@@ -88,7 +88,7 @@ impl Card<'_> {
             );
             for sample in &roll_up.resampled {
                 card += &format!(
-                    "Of smears of {} cells, drawn from theirs so that {} are infected, {} of {} are called positive and {} negative.\n",
+                    "Of smears of {} cells, {} of them infected, as these patients' cells let expect them, {} of {} are called positive and {} negative.\n",
                     sample.cells,
                     percent(Some(sample.infected_share)),
                     sample.figures.infected.positive,
@@ -97,7 +97,8 @@ impl Card<'_> {
                 );
             }
             card += if self.cross_validated {
-                "How often cells are called wrong is taken as known here, from the patients of the other folds.\n"
+                "How often cells are called wrong is taken as known here, from the patients of the other folds; in the limits below, \
+                 from those of all.\n"
             } else {
                 "How often cells are called wrong is taken as known here, from the cells that the threshold was chosen on.\n"
             };

@@ -50,13 +50,17 @@ impl BetaBinomial {
     /// Draws the rate of a patient who has had `count` events: from the posterior of the beta distribution that rates have over patients.
     pub(crate) fn rate_given(self, count: u64, rng: &mut impl Rng) -> f64 {
         let Self { cells, rate, correlation } = self;
-        // All patients have the same rate.
-        if rate <= 0.0 || rate >= 1.0 || correlation < INDEPENDENT {
+        if rate <= 0.0 || rate >= 1.0 {
+            // Nobody else has told how patients differ from a rate of 0 or 1: this one's cells speak alone.
+            return if cells == 0 { rate } else { count as f64 / cells as f64 };
+        }
+        if correlation < INDEPENDENT {
             return rate;
         }
         let (a, b) = self.shape();
-        let posterior = Beta::new(a + count as f64, b + (cells - count) as f64);
-        posterior.expect("shapes above 0").sample(rng)
+        // Shapes that are no numbers above 0 come of rates and correlations at the end of what a float holds.
+        let Ok(posterior) = Beta::new(a + count as f64, b + (cells - count) as f64) else { return rate };
+        posterior.sample(rng)
     }
 
     /// Of the beta distribution of the rate, where patients differ in it.

@@ -376,11 +376,13 @@ pub fn patient_figures(
 }
 
 /// Calls every patient as if `cells` of their cells had been counted with `infected_share` of them infected (rounded to
-/// whole cells). Data sets hold far more infected cells than a smear does; this is what a smear would give.
+/// whole cells). Data sets hold far more infected cells than a smear does; this is what a smear would give if patients differ as the
+/// rule says.
 ///
 /// How often the patient's cells of either kind are called positive is drawn from what their own cells leave open, given the rule's rates
 /// and how much patients differ in them (the posterior of the beta-binomial model that patients are called by); the counts are drawn at
-/// that rate. So a patient of few cells is not taken for as extreme as chance has made those.
+/// that rate. So a patient of few cells is not taken for as extreme as chance has made those. Infected cells are taken to differ between
+/// patients as much as false alarms do: where they differ more, too many infected patients are found here.
 ///
 /// Infected patients need cells of both kinds, and are left out otherwise; the healthy are drawn without infected cells. The draws are a function of
 /// the seed and the patients' order.
@@ -406,15 +408,16 @@ pub fn resampled_patient_figures(
         rule.check()?;
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(stream);
-        let mut draw = |mean: f64, seen: Called, count: u64| {
+        let mut draw = |mean: f64, seen: Called, count: u64| -> Result<u64> {
             let rate = rule.count(seen.cells, mean).rate_given(seen.positive, &mut rng);
-            Binomial::new(count, rate).expect("a rate from 0 to 1").sample(&mut rng)
+            check::fraction(|| "rate of positive calls".into(), rate)?;
+            Ok(Binomial::new(count, rate).map_or(0, |counts| counts.sample(&mut rng)))
         };
         let sick = patient.infected.cells > 0;
         let parasites = if sick { (infected_share * cells as f64).round() as u64 } else { 0 };
-        let mut positive = draw(rule.false_positive_rate, patient.uninfected, cells - parasites);
+        let mut positive = draw(rule.false_positive_rate, patient.uninfected, cells - parasites)?;
         if parasites > 0 {
-            positive += draw(rule.sensitivity, patient.infected, parasites);
+            positive += draw(rule.sensitivity, patient.infected, parasites)?;
         }
         let side = if sick { &mut infected } else { &mut healthy };
         side.add(rule.call(Called { cells, positive })?);

@@ -62,7 +62,7 @@ pub struct Summary {
     #[serde(default)]
     pub averages: BTreeMap<Average, AverageScores>,
     /// The figures of the positive class against all others at a chosen threshold, where there is one; put what
-    /// [`evaluate_at`] gives here.
+    /// [`evaluate_at`] or [`AtThreshold::of`] gives here.
     pub at_threshold: Option<AtThreshold>,
 }
 
@@ -71,7 +71,7 @@ pub struct Summary {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AtThreshold {
-    /// The threshold, a probability.
+    /// The threshold, a probability; the one that is kept, where samples were called at several.
     pub threshold: f64,
     /// Share of samples called right.
     pub accuracy: f64,
@@ -168,7 +168,7 @@ pub fn evaluate_at(
 }
 
 impl AtThreshold {
-    /// What `counts`, of one sample or more, come to, under the name of `threshold`. For samples that were not all called at one
+    /// What `counts`, of one sample or more, come to; `threshold` is only carried along. For samples that were not all called at one
     /// threshold, as where each fold of a cross-validation has its own.
     pub fn of(counts: &BinaryCounts, threshold: f64) -> Self {
         let right = counts.true_positives + counts.true_negatives;

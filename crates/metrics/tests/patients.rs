@@ -126,6 +126,25 @@ fn a_patient_of_few_cells_is_not_taken_for_as_extreme_as_they_are() {
 }
 
 #[test]
+fn a_patient_unlike_all_others_is_drawn_by_their_own_cells() {
+    // Nobody else has false alarms, and nobody else has infected cells that are missed.
+    let rule = PatientRule { sensitivity: 1.0, false_positive_rate: 0.0, relevant_share: 0.01, ..RULE };
+    let patients =
+        [cells("C1", (0, 0), (7, 70)), cells("C2", (0, 50), (0, 70)), cells("C3", (0, 0), (0, 70))];
+    let drawn = resampled_patient_figures(|_| rule, &patients, 0.05, 1_000, 0).unwrap();
+    assert_eq!(drawn.healthy, Calls { positive: 1, negative: 1, undecided: 0 });
+    assert_eq!(drawn.infected, Calls { negative: 1, ..Calls::default() });
+    // Rates at the end of what a float holds.
+    let rule = PatientRule {
+        sensitivity: 1e-310,
+        false_positive_rate: 0.0,
+        correlation: 1.0 - f64::EPSILON,
+        ..RULE
+    };
+    assert_eq!(resampled_patient_figures(|_| rule, &patients, 0.05, 100, 0).unwrap().infected.total(), 1);
+}
+
+#[test]
 fn each_patient_is_called_by_the_rule_that_is_theirs() {
     let strict = PatientRule { false_positive_rate: 0.6, ..RULE };
     let patients = [cells("C1", (3, 3), (1, 5)), cells("C2", (3, 3), (1, 5))];

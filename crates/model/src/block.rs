@@ -149,11 +149,12 @@ impl Norm {
         self.forward(x, train).relu_()
     }
 
-    /// `conv` of what [`forward`](Self::forward) gives, by a gradient that costs less: 6 % of a training step in float32 for the stem.
+    /// `conv` of what [`forward`](Self::forward) gives, by a gradient that costs less, which at the stem saves 3 to 7 % of a training step in
+    /// float32, 8 % in bfloat16.
     ///
     /// Scale and shift go into the kernel, the shift as that of one more channel, of ones, which zero padding ends where it ends the
     /// shift. So their gradients come from the kernel's, and nobody needs that of the convolution's input.
-    pub(crate) fn forward_into(&self, conv: &Conv, x: &Tensor, train: bool) -> Tensor {
+    pub(crate) fn forward_through(&self, conv: &Conv, x: &Tensor, train: bool) -> Tensor {
         let x = self.normalise(x, None, train);
         let ones = x.narrow(1, 0, 1).ones_like();
         let scaled = &conv.kernel * self.scale.view([1, -1, 1, 1]);

@@ -221,9 +221,11 @@ fn images_are_listed_from_files_and_folders() {
         "cells/.x.png",
         "odd.dat",
     ]);
-    let given = ["z.png", "odd.dat", "cells", "cells/b.jpg"].map(|name| folder.join(name));
+    let given = ["z.png", "odd.dat", "cells", "cells/b.jpg", "cells"].map(|name| folder.join(name));
     let expected = ["cells/b.jpg", "cells/deep/a.PNG", "odd.dat", "z.png"].map(|name| folder.join(name));
-    assert_eq!(list_images(&given).unwrap(), expected);
+    let listed = list_images(&given).unwrap();
+    // notes.txt and .x.png.
+    assert_eq!((listed.images.as_slice(), listed.ignored), (expected.as_slice(), 2));
     assert!(matches!(list_images(&[folder.join("none.png")]), Err(Error::NoSuchPath { .. })));
     fs::create_dir(folder.join("empty")).unwrap();
     assert!(matches!(list_images(&[folder.join("empty")]), Err(Error::NoImages { .. })));

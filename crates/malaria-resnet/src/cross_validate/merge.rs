@@ -20,6 +20,10 @@ use crate::{
     threshold::{Calling, Labelled, PUBLISHED_SPECIFICITY, Said},
 };
 
+/// How the figures at a threshold came about in a cross-validation, to be said after how the threshold was chosen.
+pub const CALLED_APART: &str =
+    "; for these figures each fold's cells at one chosen so on the other folds' cells";
+
 /// Mean and deviation of a figure over the folds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
@@ -109,8 +113,9 @@ pub struct CrossMetrics {
     pub temperature: Option<f64>,
     /// The threshold that the settings ask for, chosen on what is said of every cell by the model that has not learned from
     /// it; it is stored with the model that learns from every cell. `None` where no threshold reaches what is asked for.
-    /// The figures at it are of calls that know nothing of the cell's fold: each fold's cells are called at the threshold chosen so on
-    /// those of the others.
+    /// The figures `at_threshold` are not at this one: each fold's cells are called at what is chosen in the same way on the cells of the
+    /// other folds (by models that had learned from this fold's cells, a trace that remains). Without one of these there are no such
+    /// figures, and no calls of patients.
     pub threshold: Option<Threshold>,
     /// The pooled figures: over all cells as if one model had judged them.
     #[serde(flatten)]

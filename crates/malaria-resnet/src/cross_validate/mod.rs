@@ -13,7 +13,7 @@ use malaria_train::{Outcome, Precision};
 use serde_json::Value;
 use tch::Device;
 
-pub use self::merge::{CrossMetrics, FoldFigures, Spread};
+pub use self::merge::{CALLED_APART, CrossMetrics, FoldFigures, Spread};
 use self::merge::{cells_of, merge};
 use crate::{
     Classifier, Context, Error, ExperimentConfig, Progress, Result, RunDir, Teacher,
@@ -61,6 +61,22 @@ pub fn fold_dir(out: &Path, number: usize) -> PathBuf {
 /// is said of each cell by the model that did not learn from it.
 ///
 /// Folds may be run on several machines with the same data, and their directories brought together in one `out`.
+///
+/// ```no_run
+/// use std::{path::Path, sync::atomic::AtomicBool};
+///
+/// use malaria_resnet::{Context, CrossOptions, ExperimentConfig, Recipe, cross_validate, dataset::Protocol};
+///
+/// let mut config = ExperimentConfig::new(Recipe::Fast, Protocol::Patient, 0);
+/// config.data = Some("cell_images".into());
+/// let stop = AtomicBool::new(false);
+/// let context = Context { command: "my program", stop: &stop, listener: &|_| {} };
+/// let options = CrossOptions { folds: 5, only: None, final_model: true, out: Path::new("runs/cv") };
+/// if let Some(metrics) = cross_validate(&config, options, context)?.metrics {
+///     println!("accuracy {:.4} over {} cells of new patients", metrics.pooled.accuracy, metrics.n_test);
+/// }
+/// # Ok::<(), malaria_resnet::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`train`](crate::train); [`Error::RunDir`] where `out` is a run itself; that and [`Error::Dataset`] for a fold that was run with other settings or on

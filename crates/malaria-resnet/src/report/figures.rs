@@ -4,7 +4,7 @@ use malaria_metrics::{AtThreshold, Average, AverageScores, Interval, Summary, pe
 use malaria_report::{Block, Section, Tile};
 
 use super::{Report, Show, area, between, table};
-use crate::{Assessment, Result, Threshold};
+use crate::{Assessment, CALLED_APART, Result, Threshold};
 
 impl Report<'_> {
     /// The figures that are looked at first, then the others.
@@ -70,7 +70,7 @@ impl Report<'_> {
         ));
         blocks.push(Block::Text(format!(
             "Predictive values {} where few cells are infected, as in a smear, rather than {} of them as here:",
-            if self.threshold.is_some() { "at the threshold" } else { "by the most probable class" },
+            if figures.at_threshold.is_some() { "at the threshold" } else { "by the most probable class" },
             percent(positive_share(figures))
         )));
         blocks.push(table(
@@ -149,11 +149,7 @@ pub(crate) fn at_threshold(
     format!(
         "At the threshold ({}{}): accuracy {}, sensitivity {}, specificity {}; in brackets their 95 % intervals over patients.",
         threshold.note(&figures.positive_class),
-        if cross_validated {
-            "; for these figures each fold's cells at one chosen so on the other folds' cells"
-        } else {
-            ""
-        },
+        if cross_validated { CALLED_APART } else { "" },
         with(Some(at.accuracy), intervals.and_then(|all| all.accuracy)),
         with(at.sensitivity, intervals.and_then(|all| all.sensitivity)),
         with(at.specificity, intervals.and_then(|all| all.specificity)),

@@ -94,12 +94,17 @@ impl Report<'_> {
             let mut blocks = vec![Block::Plot { plot, alt }];
             match name {
                 "history" => blocks.extend(self.history_of.clone().map(Block::Text)),
+                "roc" | "precision-recall" if self.cross_validated && self.threshold.is_some() => {
+                    let words =
+                        "The dot is the threshold that is kept for new cells, which was chosen on these.";
+                    blocks.push(Block::Text(words.to_owned()));
+                }
                 "patients" => {
                     blocks.extend(match &self.assessment.roll_up {
                         Some(roll_up) => self.roll_up(roll_up)?,
                         None => vec![Block::Text(
-                            "Patients are not called here: that takes a threshold, and patients none of whose cells were \
-                             learned from."
+                            "Patients are not called here: that takes a threshold, in a cross-validation one for every fold, and \
+                             patients none of whose cells were learned from."
                                 .to_owned(),
                         )],
                     });

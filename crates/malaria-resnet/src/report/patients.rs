@@ -66,6 +66,12 @@ impl Report<'_> {
             ],
             rows,
         ));
+        blocks.push(Block::Text(
+            "Nobody has counted these smears: how often a patient's cells are called wrong is drawn from what their cells here leave \
+             open, patients differing as the rates above say. Where infected cells differ between patients more than false alarms do, \
+             fewer are found."
+                .to_owned(),
+        ));
         blocks.push(Block::Text(match rule.cells_for_a_negative()? {
             Some(cells) => format!(
                 "A patient none of whose cells is called {} is negative from {cells} cells on; with fewer, nobody can be.",
