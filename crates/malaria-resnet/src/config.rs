@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(starts(Recipe::Fast, 20), [(1, 32), (5, 48), (13, 64)]);
         assert_eq!(starts(Recipe::Fast, 40), [(1, 32), (9, 48), (25, 64)]);
         assert_eq!(starts(Recipe::Fast, 3), [(1, 32), (2, 48), (3, 64)]);
-        assert_eq!(starts(Recipe::Fast, 2), [(1, 40), (2, 64)]);
+        assert_eq!(starts(Recipe::Fast, 2), [(1, 48), (2, 64)]);
         assert_eq!(starts(Recipe::Fast, 1), [(1, 64)]);
         assert_eq!(starts(Recipe::Tutorial, 50), [(1, 64)]);
         assert_eq!(starts(Recipe::Field, 5), [(1, 40)]);
