@@ -1,7 +1,7 @@
-"""Draws accuracy against speed and against size for the models in results/edge-first.json.
+"""Draws accuracy against speed and against size for the models of a file that tools/measure_edge.py has written.
 
     pip install matplotlib==3.11.2
-    python tools/plot_frontier.py results/edge-first.json docs/figures/frontier.png
+    python tools/plot_frontier.py results/edge.json docs/figures/frontier.png
 """
 
 import json
