@@ -98,6 +98,7 @@ fn library(weights: &Path) -> Result<Peer> {
     }))
 }
 
+/// Its threads are as many as the cores that this process may run on, which run.py sees to.
 fn runtime(onnx: &Path) -> Result<Peer> {
     let model = edge::Model::load(&fs::read(onnx)?)?;
     Ok(Box::new(move |order| match order.task.as_str() {

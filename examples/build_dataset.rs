@@ -1,8 +1,5 @@
 //! Divides a folder of cells into training, validation and testing trees, as the tutorial's first step does.
 
-// A program, unlike a library, prints.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
-
 #[path = "support/mod.rs"]
 mod support;
 
@@ -71,17 +68,30 @@ fn run(args: &Args) -> Result<ExitCode> {
     let split = split(&index, &config)?;
     let report = build_tree(&index, &split, &args.out, link)?;
     for subset in Subset::ALL {
-        println!("{:>10}: {} images", subset.folder(), split.subset(subset).len());
+        support::print(format_args!("{:>10}: {} images", subset.folder(), split.subset(subset).len()))?;
     }
     let shared = split.leakage(&index).shared_patients.len();
     if shared > 0 {
-        println!(
+        support::print(format_args!(
             "patients with cells in more than one tree: {shared}; figures will be better than on new patients"
-        );
+        ))?;
+    }
+    for (what, groups) in [
+        ("stand in more than one tree, byte for byte", report.duplicates_across),
+        ("stand in folders of more than one class, so that one label is wrong", report.doubly_labelled),
+    ] {
+        if groups > 0 {
+            support::note(format_args!("warning: pictures that {what}: {groups}; train_malaria names them"));
+        }
     }
     if index.ignored > 0 {
-        println!("warning: left out as they are not images: {}", index.ignored);
+        support::note(format_args!("warning: left out as they are not images: {}", index.ignored));
     }
-    println!("{} images written, {} there already, in {}", report.written, report.kept, args.out.display());
+    support::print(format_args!(
+        "{} images written, {} there already, in {}",
+        report.written,
+        report.kept,
+        args.out.display()
+    ))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,8 +1,5 @@
 //! Cross-validates a recipe: every cell is judged by a model that has learned nothing from it.
 
-// A program, unlike a library, prints.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
-
 #[path = "support/mod.rs"]
 mod support;
 

@@ -1,8 +1,5 @@
 //! Judges a trained model on a folder of labelled cells.
 
-// A program, unlike a library, prints.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
-
 #[path = "support/mod.rs"]
 mod support;
 
@@ -11,7 +8,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
 use malaria_resnet::{
-    EvaluateOptions, Judged, default_run, evaluate,
+    EvaluateOptions, Judged, default_run, evaluate, gone_words,
     libtorch::{DeviceChoice, describe, keep_freed_memory},
     protocol_note,
 };
@@ -97,6 +94,9 @@ fn run(args: &Args) -> Result<ExitCode> {
         command: &support::command(),
     };
     let report = evaluate(options, &|progress| console.show(progress))?;
+    if let Some(path) = &args.json {
+        report.write(path)?;
+    }
     for image in &report.skipped {
         console.say(&format!("warning: left out {image}"));
     }
@@ -105,35 +105,36 @@ fn run(args: &Args) -> Result<ExitCode> {
     }
     let which = if report.judged == Judged::Test { "the run's test cells" } else { "all cells" };
     let device = describe(options.device);
-    println!("{} cells of {} ({which})", report.figures.n, args.data.display());
-    println!("model: {}, on the {device}", run.display());
+    let mut text = format!(
+        "{} cells of {} ({which})\nmodel: {}, on the {device}\n",
+        report.figures.n,
+        args.data.display(),
+        run.display()
+    );
     if report.judged == Judged::Test {
-        println!("{}", protocol_note(report.protocol));
+        text += &format!("{}\n", protocol_note(report.protocol));
     }
     if report.seen_in_training > 0 {
         let seen = report.seen_in_training;
         console.say(&format!(
-            "warning: the model was trained on {seen} of these cells, so the figures are too good"
+            "warning: the model, or one that it comes from, has learned from {seen} of these cells, or was chosen by them, so the \
+             figures are too good"
         ));
     }
-    if let Some(init) = &report.init {
-        console.say(&format!(
-            "warning: training started from the weights of {}, which may have learned from these cells",
-            init.display()
-        ));
+    for run in &report.ancestors_gone {
+        console.say(&format!("warning: {}", gone_words(run)));
     }
     if report.flips {
-        println!("each cell in four mirror images, the mean of the probabilities");
+        text += "each cell in four mirror images, the mean of the probabilities\n";
     }
-    let figures = words::figures(&report.figures, report.threshold.as_ref(), "")?;
-    println!("\n{figures}");
+    text += &format!("\n{}\n", words::figures(&report.figures, report.threshold.as_ref(), "")?);
     if !args.prevalence.is_empty() {
-        println!("{}", words::at_prevalence(&report.assessment.at_prevalence));
+        text += &format!("{}\n", words::at_prevalence(&report.assessment.at_prevalence));
     }
-    println!("Research software, not a medical device.");
-    if let Some(path) = &args.json {
-        report.write(path)?;
+    text += "Research software, not a medical device.";
+    for file in outputs {
+        text += &format!("\nwritten: {}", file.display());
     }
-    outputs.iter().for_each(|file| println!("written: {}", file.display()));
+    support::print(text)?;
     Ok(ExitCode::SUCCESS)
 }

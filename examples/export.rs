@@ -1,8 +1,5 @@
 //! Writes a trained model for other programs: as ONNX for those without libtorch, as TorchScript for those with it.
 
-// A program, unlike a library, prints.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
-
 #[path = "support/mod.rs"]
 mod support;
 
@@ -74,10 +71,17 @@ fn run(args: &Args) -> Result<ExitCode> {
                 "TorchScript is written in f32 alone: leave --precision out, or name a file that ends in .onnx"
             );
         }
-        export_torchscript(&run, &args.out)?;
-        let (model, rest) = (args.out.display(), args.out.with_extension("json"));
-        println!("model: {}\nwritten: {model}\nwritten: {}", run.display(), rest.display());
+        let rest = export_torchscript(&run, &args.out)?;
+        let model = args.out.display();
+        support::print(format_args!(
+            "model: {}\nwritten: {model}\nwritten: {}",
+            run.display(),
+            rest.display()
+        ))?;
         return Ok(ExitCode::SUCCESS);
+    }
+    if args.precision == Precision::F32 && args.data.is_some() {
+        bail!("--data is there to compare f16 or int8 with f32: leave it out, or name another --precision");
     }
     let compared = args.precision != Precision::F32 && !args.unchecked;
     let data = if compared { Some(cells_to_compare(args, &run)?) } else { None };
@@ -93,18 +97,16 @@ fn run(args: &Args) -> Result<ExitCode> {
         console.say(&format!("warning: left out {image}"));
     }
     write(&args.out, &exported.onnx)?;
-    println!("model: {}", run.display());
+    let mut text = format!("model: {}\n", run.display());
     if let (Some(toll), Some(data)) = (&exported.toll, &data) {
-        println!(
-            "compared with f32 on {} cells of {} patients in {}",
-            toll.n,
-            toll.n_patients,
-            data.display()
-        );
-        print_toll(toll);
+        text += &toll_words(toll, data);
     }
     let megabytes = exported.onnx.len() as f64 / 1e6;
-    println!("written: {} ({megabytes:.2} MB, {})", args.out.display(), args.precision);
+    support::print(format_args!(
+        "{text}written: {} ({megabytes:.2} MB, {})",
+        args.out.display(),
+        args.precision
+    ))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -124,20 +126,28 @@ fn cells_to_compare(args: &Args, run: &Path) -> Result<PathBuf> {
     })
 }
 
-fn print_toll(toll: &Toll) {
+/// What fewer bits have changed on the cells of `data`, line by line.
+fn toll_words(toll: &Toll, data: &Path) -> String {
+    let mut text = format!(
+        "compared with f32 on {} cells of {} patients in {}\n",
+        toll.n,
+        toll.n_patients,
+        data.display()
+    );
     if toll.seen_in_training > 0 {
-        println!("  the model has learned from {} of them", toll.seen_in_training);
+        text += &format!("  the model has learned from {} of them\n", toll.seen_in_training);
     }
-    println!("  called otherwise: {}", toll.flipped);
-    let say = |name: &str, lost: Option<Lost>| match lost {
-        None => println!("  {name} lost: n/a"),
-        Some(Lost { estimate, interval }) => {
-            let points = |share: f64| format!("{:.2}", 100.0 * share);
-            let interval =
-                interval.map_or("n/a".to_owned(), |i| format!("{} to {}", points(i.low), points(i.high)));
-            println!("  {name} lost: {} points, 95 % interval {interval}", points(estimate));
-        }
-    };
-    say("sensitivity", toll.sensitivity_lost);
-    say("specificity", toll.specificity_lost);
+    text += &format!("  called otherwise: {}\n", toll.flipped);
+    let points = |share: f64| format!("{:.2}", 100.0 * share);
+    for (name, lost) in [("sensitivity", toll.sensitivity_lost), ("specificity", toll.specificity_lost)] {
+        text += &match lost {
+            None => format!("  {name} lost: n/a\n"),
+            Some(Lost { estimate, interval }) => {
+                let interval =
+                    interval.map_or("n/a".to_owned(), |i| format!("{} to {}", points(i.low), points(i.high)));
+                format!("  {name} lost: {} points, 95 % interval {interval}\n", points(estimate))
+            }
+        };
+    }
+    text
 }

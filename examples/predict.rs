@@ -1,13 +1,10 @@
 //! Classifies pictures of cells.
 
-// A program, unlike a library, prints.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
-
 #[path = "support/mod.rs"]
 mod support;
 
 use std::{
-    io::{self, Write},
+    io::Write,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -65,12 +62,7 @@ fn run(args: &Args) -> Result<ExitCode> {
         console.say(&format!("warning: left out as they are not images: {ignored}"));
     }
     let predictions = predict(&classifier, &args.paths, &|progress| console.show(progress))?;
-    match print(args, &run, &classifier, &predictions) {
-        // Whoever read us has seen enough.
-        Err(error)
-            if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => {}
-        result => result?,
-    }
+    support::print(text(args, &run, &classifier, &predictions)?.trim_end())?;
     let unreadable = predictions.iter().filter(|prediction| prediction.error.is_some()).count();
     if unreadable > 0 {
         console.say(&format!("{unreadable} of {} pictures could not be read", predictions.len()));
@@ -79,15 +71,15 @@ fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(args: &Args, run: &Path, classifier: &Classifier, predictions: &[Prediction]) -> Result<()> {
-    let mut out = io::stdout().lock();
+/// What is to be printed.
+fn text(args: &Args, run: &Path, classifier: &Classifier, predictions: &[Prediction]) -> Result<String> {
+    let mut out = Vec::new();
     // How often cells are called wrong, which calls of patients rest on, is known without mirror images only.
     let patients = if args.flips { Vec::new() } else { roll_up(&classifier.description(), predictions)? };
     if args.json {
         serde_json::to_writer_pretty(&mut out, &json!({"cells": predictions, "patients": patients}))?;
-        writeln!(out)?;
     } else if args.csv {
-        let mut writer = csv::Writer::from_writer(out);
+        let mut writer = csv::Writer::from_writer(&mut out);
         predictions.iter().try_for_each(|prediction| writer.serialize(prediction))?;
         writer.flush()?;
     } else {
@@ -110,5 +102,5 @@ fn print(args: &Args, run: &Path, classifier: &Classifier, predictions: &[Predic
         }
         writeln!(out, "Research software, not a medical device.")?;
     }
-    Ok(())
+    Ok(String::from_utf8(out)?)
 }

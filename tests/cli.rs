@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 use malaria_resnet::{ChosenOn, Metrics, figures::Target};
 use serde_json::Value;
@@ -93,7 +93,7 @@ fn training_leaves_a_run_directory_that_evaluate_and_predict_agree_with() {
     let mut evaluate = program("evaluate");
     evaluate.arg("--run").arg(&run).arg("--data").arg(bench.path("cells")).args(["--subset", "all"]);
     let output = evaluate.output().unwrap();
-    let warning = format!("trained on {} of these cells", CELLS - metrics.n_test);
+    let warning = format!("has learned from {} of these cells", CELLS - metrics.n_test);
     assert!(support::errors(&output).contains(&warning), "{}", support::errors(&output));
 
     // `predict` says the same of a single picture, in all three forms.
@@ -305,16 +305,51 @@ fn fine_tuning_starts_from_the_weights_it_is_given() {
     // At a rate of nothing the network stays what it was, but for its running statistics.
     assert!((after - before).abs() < 0.2 * before + 0.05, "{before} before, {after} after");
 
-    // What the first weights had learned from, `evaluate` cannot know: it says so, and calls no patients.
-    let mut evaluate = program("evaluate");
-    evaluate
-        .current_dir(bench.folder.path())
-        .args(["--run", "second", "--data", "cells", "--json", "e.json"]);
-    let output = evaluate.output().unwrap();
-    assert!(support::errors(&output).contains("started from the weights of"), "{output:?}");
-    assert!(json(&bench.path("e.json"))["roll_up"].is_null());
     let card = fs::read_to_string(bench.path("second/model_card.md")).unwrap();
-    assert!(card.contains("started from the weights of the run `first`"), "{card}");
+    assert!(
+        card.contains("started from the weights of the run `first`, which had learned from 0 of"),
+        "{card}"
+    );
+
+    // Cells that only the first weights know count as known, and no patients are called.
+    bench.mirror_cells("others", |name| name.replacen('C', "C9", 1));
+    succeed(bench.train_on("others", "third").args(["--init", "first", "--epochs", "1"]));
+    let mut evaluate = program("evaluate");
+    evaluate.current_dir(bench.folder.path()).args(["--run", "third", "--data", "cells", "--json", "e.json"]);
+    let learned = rows(&bench.path("first/split.csv")).iter().filter(|row| row["subset"] != "test").count();
+    let said = support::errors(&evaluate.output().unwrap());
+    assert!(said.contains(&format!("has learned from {learned} of these cells")), "{said}");
+    let figures = json(&bench.path("e.json"));
+    assert!(figures["roll_up"].is_null() && figures["seen_in_training"] == learned, "{figures}");
+
+    // A run goes on without them, and says where nobody can tell any more.
+    fs::remove_file(bench.path("third/metrics.json")).unwrap();
+    fs::rename(bench.path("first"), bench.path("elsewhere")).unwrap();
+    succeed(program("train_malaria").current_dir(bench.folder.path()).args(["--resume", "third"]));
+    assert!(json(&bench.path("third/metrics.json"))["test_cells_seen_by_init"].is_null());
+    let card = fs::read_to_string(bench.path("third/model_card.md")).unwrap();
+    assert!(card.contains("of which nobody knows any more"), "{card}");
+    let said = support::errors(&evaluate.output().unwrap());
+    assert!(said.contains("first, too, which is not there any more"), "{said}");
+}
+
+#[test]
+fn a_reader_that_goes_away_costs_nothing_but_its_own_lines() {
+    let bench = Workbench::new();
+    succeed(bench.train("run").args(["--epochs", "1"]));
+    let closed = |command: &mut Command| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        command.current_dir(bench.folder.path()).stdout(writer.try_clone().unwrap()).stderr(writer);
+        assert_eq!(command.status().unwrap().code(), Some(0), "{command:?}");
+    };
+    closed(program("evaluate").args(["--run", "run", "--data", "cells", "--json", "figures.json"]));
+    assert!(json(&bench.path("figures.json"))["accuracy"].is_number());
+    for form in ["--json", "--csv", "--flips"] {
+        closed(program("predict").args(["--run", "run", "cells", form]));
+    }
+    closed(bench.train("other").args(["--epochs", "1", "--progress", "plain"]));
+    assert!(bench.path("other/metrics.json").is_file());
 }
 
 #[test]

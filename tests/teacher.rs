@@ -45,6 +45,10 @@ fn a_teacher_is_believed_as_far_as_it_is_asked_for() {
     succeed(bench.train_on("more", "pupil").args(["--init", "other", "--epochs", "1", "--split", "random"]));
     let said = fail(bench.train("cheat").args(["--split", "random", "--teacher", "pupil"]));
     assert!(said.contains("of the test cells"), "{said}");
+    // What it learned so, nobody can tell once the other is gone.
+    fs::rename(bench.path("other"), bench.path("elsewhere")).unwrap();
+    let said = fail(bench.train("cheat").args(["--split", "random", "--teacher", "pupil"]));
+    assert!(said.contains("which comes from") && said.contains("other"), "{said}");
     let said = fail(bench.train("orphan").args(["--teacher", "nobody"]));
     assert!(said.contains("nobody") && !bench.path("orphan").exists(), "{said}");
     let said = fail(bench.train("loud").args(["--teacher", "teacher", "--teacher-weight", "70"]));

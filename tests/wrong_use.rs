@@ -111,17 +111,36 @@ fn what_can_be_known_before_pictures_are_read_is_not_left_for_later() {
     let bench = Workbench::new();
     fs::write(bench.path("nobody.csv"), "path\n").unwrap();
     fs::write(bench.path("others.csv"), "path\nUninfected/another.png\n").unwrap();
-    let cases: [(&[&str], &[&str]); 5] = [
+    fs::write(bench.path("file"), "").unwrap();
+    let cases: [(&[&str], &[&str]); 7] = [
         (&["--positive", "sick"], &["--positive", "Parasitized"]),
         (&["--leave-out", "nobody.csv"], &["leave_out", "none in nobody.csv"]),
         (&["--leave-out", "others.csv"], &["leave_out", "another.png"]),
         (&["--init", "cells"], &["init", "cells", "not a run directory"]),
         (&["--teacher", "cells"], &["teacher", "not a run directory"]),
+        (&["--split", "given"], &["not a split tree"]),
+        (&["--split", "all", "--calibrate"], &["--calibrate", "--split all"]),
     ];
     for (flags, words) in cases {
         let said = fail(bench.train("run").args(flags));
         assert!(words.iter().all(|word| said.contains(word)), "{flags:?}: {said}");
         assert!(!said.contains("reading images"), "{flags:?}: {said}");
+    }
+    // A file where a folder is to be made; and one whose figures would be taken for cells, or whose name no JSON holds.
+    let said = fail(&mut bench.train("file"));
+    assert!(said.contains("file: it is not a folder") && !said.contains("reading images"), "{said}");
+    for program in [bench.train("cells/run"), bench.train("cells"), bench.cross_validate("cells/new/run")] {
+        let mut program = program;
+        let said = fail(&mut program);
+        assert!(said.contains("setting `out`") && said.contains("outside the data folder"), "{said}");
+    }
+    assert_eq!(fs::read_dir(bench.path("cells")).unwrap().count(), 2, "something was left among the cells");
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        let name = std::ffi::OsStr::from_bytes(b"run\xff");
+        let said = fail(bench.train("run").arg("--init").arg(name));
+        assert!(said.contains("setting `init`") && said.contains("UTF-8"), "{said}");
     }
     // A folder where a file is to be written, and one file for two things.
     succeed(bench.train("run").args(["--epochs", "1"]));

@@ -3,8 +3,9 @@
     pip install numpy==2.4.6 scikit-learn==1.9.1 scipy==1.17.1
     python tools/check_metrics.py RUN_DIR
 
-RUN_DIR is that of a run, or of a cross-validation. Ends with 1 if a figure differs by more than 1e-12 (relative, where it is above 1). What
-is drawn by chance is left out: the intervals over patients, and the calls of smears that nobody counted.
+RUN_DIR is that of a run, or of a cross-validation, with cells of each class. Ends with 1 if a figure differs by more than 1e-12 (relative,
+where it is above 1), or if one is undefined (null) in only one of the two. What is drawn by chance is left out: the intervals over
+patients, and the calls of smears that nobody counted.
 """
 
 import csv
@@ -19,6 +20,8 @@ from sklearn.calibration import calibration_curve
 
 TOLERANCE = 1e-12
 BINS = 10
+# What a share of nothing is; scikit-learn would give it a number.
+UNDEFINED = {"zero_division": np.nan}
 CONFIDENCE = 0.95
 
 
@@ -34,7 +37,7 @@ def main(run):
     is_positive, scores = truth == classes.index(positive), probabilities[:, classes.index(positive)]
 
     def binary(called):
-        score = lambda function, label: function(is_positive, called, pos_label=label)
+        score = lambda function, label: function(is_positive, called, pos_label=label, **UNDEFINED)
         positive_ratio, negative_ratio = metrics.class_likelihood_ratios(is_positive, called)
         return {
             "sensitivity": score(metrics.recall_score, True),
@@ -51,9 +54,10 @@ def main(run):
         "n": len(rows),
         "accuracy": metrics.accuracy_score(truth, predicted),
         **binary(called),
-        "f1": metrics.f1_score(is_positive, called),
+        "f1": metrics.f1_score(is_positive, called, **UNDEFINED),
         "auc": metrics.roc_auc_score(is_positive, scores),
-        "mcc": metrics.matthews_corrcoef(truth, predicted),
+        # scikit-learn's is 0 where all are called alike.
+        "mcc": metrics.matthews_corrcoef(truth, predicted) if len(set(predicted)) > 1 else np.nan,
         "cohens_kappa": metrics.cohen_kappa_score(truth, predicted),
         "balanced_accuracy": metrics.balanced_accuracy_score(truth, predicted),
         "average_precision": metrics.average_precision_score(is_positive, scores),
@@ -87,34 +91,31 @@ def main(run):
         share = at["prevalence"]
         right, alarms = share * sensitivity, (1 - share) * (1 - specificity)
         spared, missed = (1 - share) * specificity, share * (1 - sensitivity)
-        if right + alarms > 0:
-            compared += [(f"at_prevalence[{i}].ppv", at["ppv"], right / (right + alarms))]
-        if spared + missed > 0:
-            compared += [(f"at_prevalence[{i}].npv", at["npv"], spared / (spared + missed))]
+        compared += [(f"at_prevalence[{i}].ppv", at["ppv"], right / (right + alarms) if right + alarms > 0 else np.nan)]
+        compared += [(f"at_prevalence[{i}].npv", at["npv"], spared / (spared + missed) if spared + missed > 0 else np.nan)]
     if said["roll_up"] is not None:
         compared += patients(said, rows, is_positive, scores, called)
     matrix = metrics.confusion_matrix(truth, predicted, labels=range(len(classes)))
     for i, row in enumerate(matrix):
         compared += [(f"confusion[{i}][{j}]", said["confusion"][i][j], value) for j, value in enumerate(row)]
 
-    by_class = metrics.precision_recall_fscore_support(truth, predicted, labels=range(len(classes)))
+    by_class = metrics.precision_recall_fscore_support(truth, predicted, labels=range(len(classes)), **UNDEFINED)
     for name, values in zip(["precision", "recall", "f1", "support"], by_class):
         compared += [(f"by_class[{i}].{name}", said["by_class"][i][name], value) for i, value in enumerate(values)]
 
     for average, ours in said["averages"].items():
-        theirs = metrics.precision_recall_fscore_support(truth, predicted, average=average)
+        theirs = metrics.precision_recall_fscore_support(truth, predicted, average=average, **UNDEFINED)
         names = ["precision", "recall", "f1"]
         compared += [(f"averages.{average}.{name}", ours[name], value) for name, value in zip(names, theirs)]
 
-    worst = 0.0
+    differences = []
     for name, ours, theirs in compared:
-        if ours is None:
-            # scikit-learn has a number for what is undefined.
-            print(f"{name:<36} undefined")
-            continue
-        difference = abs(ours - theirs) / max(1.0, abs(theirs))
-        worst = max(worst, difference)
-        print(f"{name:<36} {ours:<22} {theirs:<22} {difference:.1e}")
+        ours = np.nan if ours is None else ours
+        both_undefined = np.isnan(ours) and np.isnan(theirs)
+        differences.append(0.0 if both_undefined else abs(ours - theirs) / max(1.0, abs(theirs)))
+        print(f"{name:<36} {ours:<22} {theirs:<22} {differences[-1]:.1e}")
+    # Where only one of the two is undefined this is NaN, which is within no tolerance.
+    worst = np.max(differences)
     print(f"largest difference {worst:.1e}, allowed {TOLERANCE}")
     return 0 if worst <= TOLERANCE else 1
 

@@ -88,6 +88,8 @@ def main():
     models = args.paths if args.speeds_only else args.paths[2:]
     if not models:
         parser.error("expected the cells, the run and at least one model; found no model")
+    # malaria-edge takes every core that it may run on: as many as ONNX Runtime is given. What this starts inherits it.
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
     found = {model: {"model": Path(model).name, "bytes": Path(model).stat().st_size} for model in models}
     if not args.speeds_only:
         judge(args.binary, Path(args.paths[0]), Path(args.paths[1]), found)

@@ -1,6 +1,6 @@
 """Measures how long train_malaria takes to its first step, and how much memory it holds at most over the first steps.
 
-    pip install pillow==12.3.0
+    pip install pillow==13.0.0
     cargo build --release --examples -p malaria-resnet
     python tools/measure_start.py cell_images [--cells 27558] [--rounds 3] [--json FILE]
 

@@ -1,7 +1,7 @@
 //! Progress on the terminal: bars where somebody looks, plain lines in a log, JSON lines for a program.
 
 use std::{
-    io::{IsTerminal, Write, stderr, stdout},
+    io::{IsTerminal, stderr},
     sync::Mutex,
     time::Duration,
 };
@@ -11,6 +11,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use malaria_resnet::{DataSummary, Progress, dataset::DownloadProgress, training::Event};
 use serde::Serialize;
 use serde_json::json;
+
+use super::{note, print};
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -67,19 +69,19 @@ impl Console {
     /// One line that stays.
     pub(crate) fn say(&self, line: &str) {
         match self.bar.lock() {
-            Ok(bar) if self.style == Style::Auto && !bar.is_finished() => bar.suspend(|| eprintln!("{line}")),
-            _ => eprintln!("{line}"),
+            Ok(bar) if self.style == Style::Auto && !bar.is_finished() => bar.suspend(|| note(line)),
+            _ => note(line),
         }
     }
 
     /// Gives the result, on standard output; where that is for a program, `event` goes there and the words to standard
-    /// error. A reader that has gone away loses it, and nothing else is lost.
+    /// error.
     pub(crate) fn result<T: Serialize>(&self, words: &str, event: &T) {
         if self.style == Style::Json {
-            eprintln!("{words}");
+            note(words);
             print_json(event);
         } else {
-            let _ = writeln!(stdout(), "{words}");
+            let _ = print(words);
         }
     }
 
@@ -118,7 +120,7 @@ impl Console {
         // The bar is hidden, and remembers only how far the last line was.
         if received / step > bar.position() / step {
             let of = total.map(|total| format!(" of {}", total / 1_000_000)).unwrap_or_default();
-            eprintln!("fetched {}{of} MB", received / 1_000_000);
+            note(format_args!("fetched {}{of} MB", received / 1_000_000));
             bar.set_position(received);
         }
     }
@@ -136,7 +138,7 @@ impl Console {
         if done == total {
             bar.finish_and_clear();
             if self.style == Style::Plain {
-                eprintln!("{what}: {total}");
+                note(format_args!("{what}: {total}"));
             }
         }
     }
@@ -164,11 +166,15 @@ impl Console {
                 data.shared_patients
             ));
         }
-        if data.test_cells_seen_by_init > 0 {
-            self.say(&format!(
-                "  warning: the weights of --init have learned from {} of the test cells: figures will be too good",
-                data.test_cells_seen_by_init
-            ));
+        match data.test_cells_seen_by_init {
+            Some(0) => {}
+            Some(seen) => self.say(&format!(
+                "  warning: the weights of --init have learned from {seen} of the test cells: figures will be too good"
+            )),
+            None => self.say(
+                "  warning: a run that the weights of --init come from is not there any more: they may have learned from the test \
+                 cells",
+            ),
         }
         self.groups("pictures that stand in more than one set, byte for byte", &data.duplicates_across);
         self.groups(
@@ -268,9 +274,8 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-/// A reader that has gone away does not end a training.
 fn print_json(value: &impl Serialize) {
     if let Ok(line) = serde_json::to_string(value) {
-        let _ = writeln!(stdout(), "{line}");
+        let _ = print(line);
     }
 }

@@ -10,6 +10,8 @@ pub(crate) mod words;
 
 use std::{
     ffi::OsStr,
+    fmt::Display,
+    io::{self, Write},
     path::Path,
     process::ExitCode,
     sync::atomic::{AtomicBool, Ordering},
@@ -18,6 +20,19 @@ use std::{
 /// True once Ctrl-C or SIGTERM has asked the program to stop; a second one ends it at once.
 pub(crate) static STOP: AtomicBool = AtomicBool::new(false);
 
+/// A line on standard output. A reader that has gone away has seen enough, and no program ends for it; a full disk is an error.
+pub(crate) fn print(line: impl Display) -> io::Result<()> {
+    match writeln!(io::stdout(), "{line}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// A line on standard error, which nobody may be reading.
+pub(crate) fn note(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
 /// Lets Ctrl-C and SIGTERM finish the batch under way instead of killing the program.
 #[allow(clippy::exit, reason = "whoever asks twice does not want to wait")]
 pub(crate) fn stop_on_signal() -> anyhow::Result<()> {
@@ -25,7 +40,7 @@ pub(crate) fn stop_on_signal() -> anyhow::Result<()> {
         if STOP.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("\nstopping as soon as what is done is saved; once more to stop at once");
+        note("\nstopping as soon as what is done is saved; once more to stop at once");
     })?;
     Ok(())
 }
@@ -50,7 +65,7 @@ pub(crate) fn check_file(path: &Path) -> anyhow::Result<()> {
 /// causes themselves.
 pub(crate) fn exit_code(result: anyhow::Result<ExitCode>) -> ExitCode {
     result.unwrap_or_else(|error| {
-        eprintln!("error: {error}");
+        note(format_args!("error: {error}"));
         ExitCode::FAILURE
     })
 }

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroUsize, path::PathBuf};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use malaria_resnet::{
     ExperimentConfig, Recipe, Teacher, dataset::Protocol, default_data, default_protocol, figures::Target,
     libtorch::DeviceChoice, training::Precision,
@@ -60,7 +60,8 @@ pub(crate) struct Settings {
     /// The positive class, the one that sensitivity is about [default: Parasitized]
     #[arg(long, value_name = "NAME")]
     pub(crate) positive: Option<String>,
-    /// Choose the threshold that gives this sensitivity (a fraction) on the validation set
+    /// Choose the threshold that gives this sensitivity (a fraction) on the validation set; for cross_validate, on the cells of the
+    /// other folds
     #[arg(long, value_name = "SHARE", conflicts_with = "target_specificity", value_parser = flags::fraction,
         allow_negative_numbers = true)]
     pub(crate) target_sensitivity: Option<f64>,
@@ -129,6 +130,13 @@ impl Settings {
         config.leave_out = self.leave_out.clone().or(config.leave_out);
         config.calibrate |= self.calibrate;
         config.skip_corrupt |= self.skip_corrupt;
+        let chosen = self.target_sensitivity.is_some() || self.target_specificity.is_some();
+        if config.split.protocol == Protocol::All && (chosen || self.calibrate) {
+            bail!(
+                "--target-sensitivity, --target-specificity and --calibrate need cells that were not learned from, and --split all \
+                 leaves none: leave them out, or see cross_validate --final"
+            );
+        }
         Ok(config)
     }
 }

@@ -1,7 +1,7 @@
 //! Results in words.
 
 use malaria_resnet::{
-    AtPrevalence, CALLED_APART, CrossMetrics, Metrics, Spread, Threshold,
+    AtPrevalence, CALLED_APART, CrossMetrics, Metrics, NO_THRESHOLD, NOT_APART, Spread, Threshold,
     figures::{Interval, Summary, classification_report, percent},
     protocol_note,
 };
@@ -23,15 +23,17 @@ pub(crate) fn figures(summary: &Summary, threshold: Option<&Threshold>, say: &st
         percent(summary.sensitivity),
         percent(summary.specificity),
     );
-    if let (Some(at), Some(threshold)) = (&summary.at_threshold, threshold) {
-        text += &format!(
-            "{}{say}:\naccuracy {}, sensitivity {}, specificity {}\n",
-            threshold.note(&summary.positive_class),
+    text += &match (&summary.at_threshold, threshold.map(|threshold| threshold.note(&summary.positive_class)))
+    {
+        (Some(at), Some(note)) => format!(
+            "{note}{say}:\naccuracy {}, sensitivity {}, specificity {}\n",
             percent(Some(at.accuracy)),
             percent(at.sensitivity),
             percent(at.specificity),
-        );
-    }
+        ),
+        (None, Some(note)) => format!("new cells are {note}\n{NOT_APART}\n"),
+        (_, None) => format!("new cells are {NO_THRESHOLD}\n"),
+    };
     Ok(text)
 }
 

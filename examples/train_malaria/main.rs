@@ -1,8 +1,5 @@
 //! Trains a malaria cell classifier and judges it on its test set: `train_malaria --help` tells how.
 
-// A program, unlike a library, prints.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
-
 mod args;
 #[path = "../support/mod.rs"]
 mod support;
@@ -12,7 +9,7 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use args::Args;
 use clap::Parser;
 use malaria_resnet::{
@@ -37,6 +34,9 @@ fn run(args: &mut Args) -> Result<ExitCode> {
     if let Some(path) = &args.plot {
         check_figure_path(path)?;
         support::check_file(path)?;
+    }
+    if !args.url.is_empty() && !args.download {
+        bail!("--url says where --download fetches the data set from: give both, or neither");
     }
     stop_on_signal()?;
     let command = command();

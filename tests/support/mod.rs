@@ -156,7 +156,7 @@ impl Workbench {
         }
     }
 
-    /// `cross_validate` on the drawn cells with the tiny settings, three folds of two epochs on one thread, into `out`.
+    /// `cross_validate` on the drawn cells with the tiny settings, three folds of six epochs on one thread, into `out`.
     pub(crate) fn cross_validate(&self, out: &str) -> Command {
         let mut command = program("cross_validate");
         command.current_dir(self.folder.path()).args([
@@ -165,7 +165,7 @@ impl Workbench {
             "--config",
             "tiny.json",
             "--epochs",
-            "2",
+            "6",
         ]);
         command.args(["--folds", "3", "--threads", "1", "--device", "cpu", "--out", out]);
         command

@@ -60,6 +60,8 @@ def main():
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--json", required=True)
     args = parser.parse_args()
+    # malaria-edge takes every core that it may run on, and is told of no number of threads. What this starts inherits it.
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.threads])
     common = [str(args.threads), args.weights, args.onnx]
     worker = [sys.executable, str(pathlib.Path(__file__).with_name("worker.py"))]
     with tempfile.TemporaryDirectory() as folder:

@@ -32,7 +32,8 @@ pub fn forget_builds(root: &Path) -> Result<()> {
             .context("cannot start cargo")?;
         ensure!(
             status.success(),
-            "`cargo clean` failed, so programs built with the old libtorch may be left"
+            "`cargo clean` failed, so programs built with the old libtorch may be left: run `cargo clean`, which \
+             removes everything built"
         );
     }
     Ok(())
@@ -65,6 +66,7 @@ where
     #[cfg(not(unix))]
     {
         let status = command.status().context("cannot start cargo")?;
-        Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        // A code that does not fit must not become that of a success.
+        Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
     }
 }

@@ -23,7 +23,7 @@ pub(crate) fn watch() -> Result<()> {
 /// Fails once a signal has come.
 pub(crate) fn check() -> Result<()> {
     if INTERRUPTED.load(Ordering::Relaxed) {
-        bail!("interrupted. Nothing half-made is left behind: run the same command again");
+        bail!("interrupted. Nothing half-made will be used: run the same command again");
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The command line of `cargo xtask`.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -33,13 +34,13 @@ enum Task {
     Train {
         /// Arguments of train_malaria, after `--`: try `cargo xtask train -- --help`
         #[arg(last = true)]
-        args: Vec<String>,
+        args: Vec<OsString>,
     },
     /// Run every test: `cargo test --workspace -- ARGS`, after set-up
     Test {
         /// Arguments of the test programs, after `--`, such as part of a test's name
         #[arg(last = true)]
-        args: Vec<String>,
+        args: Vec<OsString>,
     },
     /// Damage files for everything that reads files, and see that it refuses them without a panic and in bounded memory
     Fuzz {
@@ -66,7 +67,7 @@ enum Task {
         rounds: u32,
         /// Arguments of the benchmarks, after `--`, such as part of a benchmark's name
         #[arg(last = true)]
-        args: Vec<String>,
+        args: Vec<OsString>,
     },
 }
 
@@ -107,8 +108,8 @@ fn run(task: Task) -> Result<ExitCode> {
         }
         Task::Bench { args, .. } => (&["bench", "-p", "malaria-resnet"], args),
     };
-    let separator = (!args.is_empty()).then(|| "--".to_owned());
-    let command = command.iter().map(|&word| word.to_owned());
+    let separator = (!args.is_empty()).then(|| OsString::from("--"));
+    let command = command.iter().map(OsString::from);
     become_cargo(&root, is_own(&root, variable), command.chain(separator).chain(args))
 }
 
@@ -116,4 +117,24 @@ fn run(task: Task) -> Result<ExitCode> {
 fn workspace() -> PathBuf {
     let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
     Path::new(&package).parent().map_or_else(PathBuf::new, Path::to_path_buf)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
+    use super::*;
+
+    #[test]
+    fn arguments_that_are_passed_on_may_be_any_path() {
+        let path = OsStr::from_bytes(b"cells-\xff");
+        for task in ["train", "test", "bench"] {
+            let words = ["cargo xtask", task, "--", "--data"].map(OsStr::new);
+            let parsed = Arguments::try_parse_from(words.into_iter().chain([path])).unwrap().task;
+            let (Task::Train { args } | Task::Test { args } | Task::Bench { args, .. }) = &parsed else {
+                panic!("{parsed:?}");
+            };
+            assert_eq!(args, &[OsStr::new("--data"), path]);
+        }
+    }
 }

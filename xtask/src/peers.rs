@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::cargo::cargo;
+use crate::{cargo::cargo, interrupt};
 
 /// What the benchmark reads and writes.
 #[derive(Clone, Debug)]
@@ -80,5 +80,7 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 fn succeed(command: &mut Command) -> Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
     let status = command.status().with_context(|| format!("cannot start {program}"))?;
+    // A Ctrl-C goes to the command and to this program, which listens to it once it has set up libtorch.
+    interrupt::check()?;
     if status.success() { Ok(()) } else { bail!("{program} failed: {status}") }
 }

@@ -85,7 +85,9 @@ impl Pip {
         // Warnings, as of a network that fails and is tried again, are shown as they come.
         let reader = std::thread::spawn(move || {
             let mut lines = Vec::new();
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            // To its end, whatever the bytes: a pipe that nobody reads any more would end pip.
+            for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+                let line = String::from_utf8_lossy(line.trim_ascii_end()).into_owned();
                 eprintln!("{line}");
                 lines.push(line);
             }

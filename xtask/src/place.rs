@@ -4,11 +4,17 @@ use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use malaria_libtorch_locate::Marker;
 
+use crate::interrupt;
 use crate::plan::Plan;
+
+/// How often a set-up that waits for another one looks whether that has ended, or a signal has come.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// The folder `.libtorch`, with its siblings: `.libtorch.partial-` and a process id being filled, `.libtorch.old` being
 /// replaced, and `.libtorch.lock`, which whoever touches the others holds.
@@ -44,19 +50,9 @@ impl Place {
     /// Waits for any other set-up to end, then clears away what one that was cut off has left.
     ///
     /// # Errors
-    /// Where the folder cannot be written to.
+    /// Where the folder cannot be written to, or a signal comes while it waits.
     pub fn hold(&self) -> Result<Held<'_>> {
-        let path = self.sibling("lock");
-        let cannot = || format!("cannot lock {}", path.display());
-        let lock = File::options().create(true).append(true).open(&path).with_context(cannot)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                println!("Another set-up is running in this folder; waiting for it to end.");
-                lock.lock().with_context(cannot)?;
-            }
-            Err(TryLockError::Error(error)) => return Err(error).with_context(cannot),
-        }
+        let lock = lock(&self.sibling("lock"))?;
         self.remove_partials()?;
         // Cut off between the two renames of `Held::replace`: what was there before is still whole.
         let old = self.sibling("old");
@@ -158,12 +154,33 @@ impl Drop for Partial {
     }
 }
 
+/// The file at `path`, locked as soon as nobody else holds it.
+fn lock(path: &Path) -> Result<File> {
+    let cannot = || format!("cannot lock {}", path.display());
+    let file = File::options().create(true).append(true).open(path).with_context(cannot)?;
+    let mut told = false;
+    // `File::lock` would wait through every Ctrl-C, since signals no longer end the program.
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(error).with_context(cannot),
+            Err(TryLockError::WouldBlock) if told => sleep(LOOK),
+            Err(TryLockError::WouldBlock) => {
+                println!("Another set-up is running in this folder; waiting for it to end.");
+                told = true;
+            }
+        }
+        interrupt::check()?;
+    }
+}
+
 /// Size for people, `527 MB`.
 pub fn megabytes(bytes: u64) -> String {
     format!("{} MB", bytes.div_ceil(1_000_000))
 }
 
-fn remove(path: &Path) -> Result<()> {
+/// Removes a file, or a folder with all that is in it, if it is there.
+pub(crate) fn remove(path: &Path) -> Result<()> {
     let result = match path.symlink_metadata() {
         Ok(found) if found.is_dir() => fs::remove_dir_all(path),
         Ok(_) => fs::remove_file(path),

@@ -4,14 +4,15 @@
 //! package index holds the same headers and libraries. A libtorch of the user's own is checked and left alone.
 
 use std::ffi::OsString;
+use std::fs;
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use malaria_libtorch_locate::{LIBTORCH_VERSION, MARKER_FILE, Marker, Settings, locate};
 
 use crate::interrupt;
 use crate::pip::Pip;
-use crate::place::{Partial, Place, megabytes};
+use crate::place::{Partial, Place, megabytes, remove};
 use crate::plan::{Plan, Variant};
 use crate::unpack::{unpack, verify};
 
@@ -145,8 +146,12 @@ fn announce(plan: &Plan, folder: &Path) {
 
 /// Fetches, checks and unpacks one wheel after the other, so that the disk never holds more than one of them.
 fn fill(plan: &Plan, pip: &Pip, partial: &Partial) -> Result<()> {
+    let write = |name: &str, text: &str| {
+        let path = partial.path().join(name);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    };
     let wheels = partial.path().join("wheels");
-    std::fs::create_dir_all(&wheels)?;
+    fs::create_dir_all(&wheels).with_context(|| format!("cannot make {}", wheels.display()))?;
     let mut files = Vec::new();
     for wheel in &plan.wheels {
         interrupt::check()?;
@@ -154,21 +159,20 @@ fn fill(plan: &Plan, pip: &Pip, partial: &Partial) -> Result<()> {
         verify(&path, wheel)?;
         println!("  Unpacking {}", wheel.file);
         files.extend(unpack(&path, wheel, plan, partial.path())?);
-        std::fs::remove_file(&path)?;
+        remove(&path)?;
     }
-    std::fs::remove_dir_all(&wheels)?;
+    remove(&wheels)?;
     for name in plan.required_libraries() {
         ensure!(files.iter().any(|(_, file)| *file == name), "none of the wheels holds {name}");
     }
     if let Some(script) = &plan.linker_script {
-        std::fs::write(partial.path().join("lib/libtorch.so"), script)?;
+        write("lib/libtorch.so", script)?;
         files.push((script.len() as u64, "lib/libtorch.so".to_owned()));
     }
-    std::fs::write(partial.path().join("build-version"), &plan.build_version)?;
+    write("build-version", &plan.build_version)?;
     files.sort_by(|a, b| a.1.cmp(&b.1));
     let marker = Marker { variant: plan.variant.name().to_owned(), wheels: hashes(plan), files };
-    std::fs::write(partial.path().join(MARKER_FILE), marker.to_string())?;
-    Ok(())
+    write(MARKER_FILE, &marker.to_string())
 }
 
 fn hashes(plan: &Plan) -> Vec<(String, String)> {

@@ -7,6 +7,7 @@
 
 mod world;
 
+use std::io::{BufRead, BufReader};
 use std::time::Duration;
 
 use world::World;
@@ -110,7 +111,17 @@ fn a_failure_of_pip_is_one_message_and_the_old_libtorch_stays() {
     let output = world.setup(&[("WISH", "cuda"), ("FAKE_MODE", "fail")]);
     assert!(!output.ok, "{}", output.text);
     assert!(output.text.contains("pip could not fetch torch 2.13.0: ERROR: No matching"), "{}", output.text);
+    assert!(output.text.contains("WARNING: Retrying \u{fffd}\n"), "{}", output.text);
     assert_eq!(world.read("lib/libtorch_cpu.so").as_deref(), Some("cpu library"));
+    assert_eq!(world.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_named() {
+    let world = World::new();
+    let output = world.setup(&[("FAKE_MODE", "blocked")]);
+    assert!(!output.ok && output.text.contains("cannot write"), "{}", output.text);
+    assert!(output.text.contains("build-version: Is a directory"), "{}", output.text);
     assert_eq!(world.leftovers(), Vec::<String>::new());
 }
 
@@ -183,6 +194,21 @@ fn two_at_once_fetch_once() {
     assert!(second.ok && second.text.contains("outcome AlreadyThere"), "{}", second.text);
     assert!(second.text.contains("Another set-up is running"), "{}", second.text);
     assert_eq!(world.downloads(), 2);
+}
+
+#[test]
+fn a_setup_that_waits_for_another_one_can_be_told_to_end() {
+    let world = World::new();
+    let first = world.spawn(&[("FAKE_MODE", "hang")]);
+    world.wait_for("hanging");
+    let mut second = world.spawn(&[]);
+    let mut lines = BufReader::new(second.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("Another set-up is running")));
+    world.terminate(&second);
+    let second = World::output(second);
+    world.terminate(&first);
+    World::output(first);
+    assert!(!second.ok && second.text.contains("interrupted"), "{}", second.text);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
+use crate::fingerprint::{duplicates, fingerprints};
 use crate::index::{Index, Sample};
 use crate::names::{Subset, is_set_aside};
 use crate::split::Split;
@@ -56,6 +57,10 @@ pub struct BuildReport {
     pub written: usize,
     /// How many of them were there already, with the same contents.
     pub kept: usize,
+    /// Groups of images with the same bytes in more than one of the trees.
+    pub duplicates_across: usize,
+    /// Groups of images with the same bytes in folders of different classes, so that one of the labels is wrong.
+    pub doubly_labelled: usize,
 }
 
 /// One file to be placed.
@@ -68,13 +73,13 @@ struct Placement {
 ///
 /// Below the class folder a file keeps its path. A file that is there already with the same contents stays, so an
 /// interrupted build is finished by running it again. Nothing is ever deleted or overwritten, and nothing is written
-/// before everything has been checked.
+/// before everything has been checked. All images are read, even where they are only linked, to count those with the same bytes.
 ///
 /// # Errors
 /// Where `out` is a file ([`Error::Occupied`]), is the data folder or lies in it, or holds other folders than a tree's
 /// ([`Error::NotOnlyATree`]); where the trees hold an image that is no part of this split, or other contents under one of
-/// its names ([`Error::TreeConflicts`], with all of them); where two samples would get the same name; what [`Split::check`]
-/// refuses; where a file cannot be read, written or linked.
+/// its names ([`Error::TreeConflicts`], with all of them); where two samples would get the same name, but for the case
+/// ([`Error::SameTarget`]); what [`Split::check`] refuses; where a file cannot be read, written or linked.
 pub fn build_tree(index: &Index, split: &Split, out: &Path, link: Link) -> Result<BuildReport> {
     split.check(index)?;
     refuse_inside(&index.root, out)?;
@@ -82,6 +87,7 @@ pub fn build_tree(index: &Index, split: &Split, out: &Path, link: Link) -> Resul
     let mut plan = plan(index, split, out)?;
     let standing = standing(index, &plan, out)?;
     plan.retain(|place| !standing.contains(&place.target));
+    let same = duplicates(index, &fingerprints(index)?, split);
 
     let folders: BTreeSet<&Path> = plan.iter().filter_map(|place| place.target.parent()).collect();
     for folder in folders {
@@ -94,6 +100,8 @@ pub fn build_tree(index: &Index, split: &Split, out: &Path, link: Link) -> Resul
         test: split.test.len(),
         written: plan.len(),
         kept: standing.len(),
+        duplicates_across: same.iter().filter(|group| group.across_sides).count(),
+        doubly_labelled: same.iter().filter(|group| group.across_classes).count(),
     })
 }
 
@@ -133,12 +141,14 @@ fn refuse_other_folders(out: &Path) -> Result<()> {
 
 fn plan(index: &Index, split: &Split, out: &Path) -> Result<Vec<Placement>> {
     let mut plan = Vec::with_capacity(index.samples.len());
-    let mut planned: HashMap<PathBuf, usize> = HashMap::new();
+    let mut planned: HashMap<(Subset, String), usize> = HashMap::new();
     for subset in Subset::ALL {
         for &i in split.subset(subset) {
+            let below = below_tree(&index.samples[i]);
             let mut target = out.join(subset.folder());
-            target.extend(below_tree(&index.samples[i]).split('/'));
-            if let Some(first) = planned.insert(target.clone(), i) {
+            target.extend(below.split('/'));
+            // Some systems take names for the same that differ in case.
+            if let Some(first) = planned.insert((subset, below.to_lowercase()), i) {
                 return Err(Error::SameTarget {
                     first: index.full_path(first),
                     second: index.full_path(i),

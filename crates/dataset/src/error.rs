@@ -308,7 +308,7 @@ pub enum Error {
         root: PathBuf,
     },
     /// Two samples that would be written under one name.
-    #[error("`{}` and `{}` would both become `{}`; rename one of them", first.display(), second.display(), target.display())]
+    #[error("`{}` and `{}` would both become `{}`, at least where case does not count; rename one of them", first.display(), second.display(), target.display())]
     SameTarget {
         /// The one sample's file.
         first: PathBuf,
@@ -359,7 +359,7 @@ pub enum Error {
     },
     /// Cells that no address gave.
     #[cfg(feature = "download")]
-    #[error("cannot download `{}`: {}; what has come in is kept for the next try", path.display(), addresses(failures))]
+    #[error("cannot download `{}`: {}; what has come in of the right file is kept for the next try", path.display(), addresses(failures))]
     DownloadFailed {
         /// The folder that was to be made.
         path: PathBuf,

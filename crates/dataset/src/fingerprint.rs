@@ -1,9 +1,12 @@
 //! What a file's bytes are known by, and files that are the same.
 
 use std::collections::BTreeMap;
+use std::fs;
 
+use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
+use crate::error::{Error, Result};
 use crate::index::Index;
 use crate::names::Subset;
 use crate::split::Split;
@@ -41,6 +44,15 @@ pub(crate) fn sha256_from_hex(hex: &str) -> Option<[u8; 32]> {
         *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
     }
     Some(sha256)
+}
+
+/// The fingerprints of the files of `index.samples`, in their order, read on all threads of the rayon pool.
+pub(crate) fn fingerprints(index: &Index) -> Result<Vec<Fingerprint>> {
+    let fingerprint = |i: usize| {
+        let path = index.full_path(i);
+        fs::read(&path).map(|contents| Fingerprint::of(&contents)).map_err(Error::io("read", &path))
+    };
+    (0..index.samples.len()).into_par_iter().map(fingerprint).collect()
 }
 
 /// Two samples or more with the same bytes.

@@ -1,11 +1,11 @@
 //! Folders on disk => a sorted list of samples.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::names::{Subset, names_a_side, patient_of};
-use crate::walk::{files_below, folders_in, holds_image};
+use crate::walk::{files_below, folders_in, holds_image, paths_below};
 
 /// One image file of an [`Index`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -205,7 +205,7 @@ fn inner_data_set(root: &Path, folders: &[String]) -> Option<PathBuf> {
 /// What [`list_images`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// The images, sorted, each once.
+    /// The images, sorted. One that is named several times, be it by a link, stands here once, as it was named first.
     pub images: Vec<PathBuf>,
     /// How many files in the folders were passed over: not images by their extension, or hidden. Hidden folders are not looked into.
     pub ignored: usize,
@@ -214,39 +214,98 @@ pub struct Listed {
 /// The images that `paths` stand for: files as they are, folders with all images below them.
 ///
 /// A file that is named is taken whatever its extension. In folders the rules of [`Index::open`] hold: known
-/// extensions, hidden files passed over, links followed.
+/// extensions, hidden files passed over, links followed. Names need not be UTF-8.
 ///
 /// # Errors
-/// Where a path does not exist, is neither file nor folder, cannot be listed, or is a folder without any image.
+/// Where a path does not exist, is neither file nor folder, cannot be read or listed, or is a folder without any image;
+/// where links in a folder run in a circle.
 pub fn list_images(paths: &[PathBuf]) -> Result<Listed> {
-    let (mut images, mut ignored) = (Vec::new(), Vec::new());
+    let mut images = Vec::new();
+    let (mut taken, mut ignored) = (HashSet::new(), HashSet::new());
     for path in paths {
-        let found = match std::fs::metadata(path) {
-            Err(source) if source.kind() == std::io::ErrorKind::NotFound => {
-                return Err(Error::NoSuchPath { path: path.clone() });
+        for (file, is_image) in files_of(path)? {
+            // Where it lies, however it is named. A link that leads nowhere stands for itself.
+            let real = std::fs::canonicalize(&file).unwrap_or_else(|_| file.clone());
+            if !is_image {
+                ignored.insert(real);
+            } else if taken.insert(real) {
+                images.push(file);
             }
-            Err(source) => return Err(Error::io("read", path)(source)),
-            Ok(found) => found,
-        };
-        if found.is_file() {
-            images.push(path.clone());
-            continue;
-        }
-        if !found.is_dir() {
-            return Err(Error::NotAnImageOrFolder { path: path.clone() });
-        }
-        let before = images.len();
-        for file in files_below(path)? {
-            let to = if file.is_image { &mut images } else { &mut ignored };
-            to.push(path.join(&file.below));
-        }
-        if images.len() == before {
-            return Err(Error::NoImages { path: path.clone() });
         }
     }
-    for list in [&mut images, &mut ignored] {
-        list.sort();
-        list.dedup();
+    images.sort();
+    Ok(Listed { images, ignored: ignored.difference(&taken).count() })
+}
+
+/// The files that `path` stands for, sorted, each with whether it is an image. There is at least one that is.
+fn files_of(path: &Path) -> Result<Vec<(PathBuf, bool)>> {
+    let found = match std::fs::metadata(path) {
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => {
+            return Err(Error::NoSuchPath { path: path.to_path_buf() });
+        }
+        Err(source) => return Err(Error::io("read", path)(source)),
+        Ok(found) => found,
+    };
+    if found.is_file() {
+        return Ok(vec![(path.to_path_buf(), true)]);
     }
-    Ok(Listed { images, ignored: ignored.len() })
+    if !found.is_dir() {
+        return Err(Error::NotAnImageOrFolder { path: path.to_path_buf() });
+    }
+    let mut files = paths_below(path)?;
+    if !files.iter().any(|(_, is_image)| *is_image) {
+        return Err(Error::NoImages { path: path.to_path_buf() });
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder that goes away with the test, and these empty files in it.
+    fn folder(files: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = folder.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, b"").unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn a_file_that_is_named_twice_is_listed_once_as_it_was_named_first() {
+        let folder = folder(&["a.png", "odd.dat", "deep/b.png"]);
+        let at = |name: &str| folder.path().join(name);
+        let listed = list_images(&[at("deep/../a.png"), at("a.png"), at("")]).unwrap();
+        assert_eq!(listed.images, [at("deep/../a.png"), at("deep/b.png")]);
+        assert_eq!(listed.ignored, 1);
+        // What is taken has not been passed over.
+        assert_eq!(list_images(&[at(""), at("odd.dat")]).unwrap().ignored, 0);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_no_second_picture() {
+        let folder = folder(&["a.png"]);
+        std::os::unix::fs::symlink("a.png", folder.path().join("b.png")).unwrap();
+        std::os::unix::fs::symlink("nowhere.png", folder.path().join("c.png")).unwrap();
+        let listed = list_images(&[folder.path().to_path_buf()]).unwrap();
+        assert_eq!(listed.images, ["a.png", "c.png"].map(|name| folder.path().join(name)));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn names_need_not_be_utf8_to_be_listed() {
+        use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+        let folder = folder(&["a.png"]);
+        let at = |name: &[u8]| folder.path().join(OsStr::from_bytes(name));
+        for name in [b"\xff.png".as_slice(), b"\xff.txt", b"._\xff.png"] {
+            std::fs::write(at(name), b"").unwrap();
+        }
+        let listed = list_images(&[folder.path().to_path_buf()]).unwrap();
+        assert_eq!((listed.images, listed.ignored), (vec![at(b"a.png"), at(b"\xff.png")], 2));
+    }
 }

@@ -8,8 +8,9 @@ use crate::error::{Error, Result};
 
 /// Has `fill` write a temporary folder beside `path`, and gives it the name `path` when that is done.
 ///
-/// At `path` there may be nothing, or an empty folder. What `fill` returns an error for is removed again. It has to
-/// sync the files it writes, as [`write_new`] does; the folders are synced here.
+/// At `path` there may be nothing, or an empty folder. What `fill` returns an error for is removed again, and so is what
+/// processes that were killed here have left. `fill` has to sync the files it writes, as [`write_new`] does; the folders are
+/// synced here.
 pub(crate) fn create_folder_whole<T, E: From<Error>>(
     path: &Path,
     fill: impl FnOnce(&Path) -> Result<T, E>,
@@ -28,8 +29,16 @@ pub(crate) fn create_folder_whole<T, E: From<Error>>(
         // The process's mask takes away from these, as from any new folder's; alone, tempfile gives none to others.
         builder.permissions(fs::Permissions::from_mode(0o777));
     }
+    let prefix = temporary_prefix(&absolute);
+    remove_left(parent, &prefix);
     let temporary =
-        builder.prefix(".tmp-").tempdir_in(parent).map_err(Error::io("write in the folder", parent))?;
+        builder.prefix(&prefix).tempdir_in(parent).map_err(Error::io("write in the folder", parent))?;
+    let handle = File::open(temporary.path());
+    if let Ok(handle) = &handle {
+        // Held until the end, so that nobody takes the folder for one that is left. Where folders cannot be locked, nothing is
+        // ever taken for that.
+        let _ = handle.lock();
+    }
     let filled = fill(temporary.path())?;
     sync_folders(temporary.path())?;
     // Where another process was faster, the folder is no longer empty, and this and the renaming fail.
@@ -46,6 +55,31 @@ pub(crate) fn create_folder_whole<T, E: From<Error>>(
     let _ = temporary.keep();
     sync_folder(parent)?;
     Ok(filled)
+}
+
+/// How the names of the temporary folders of `path` begin.
+fn temporary_prefix(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    // A part of the name: the whole of a long one would leave no room for the random end.
+    format!(".{}.writing-", name.chars().take(50).collect::<String>())
+}
+
+/// Removes the temporary folders that nobody fills any more: the lock on them went with the process. What cannot be
+/// removed stands in nobody's way.
+fn remove_left(parent: &Path, prefix: &str) {
+    let Ok(entries) = fs::read_dir(parent) else { return };
+    for entry in entries.flatten() {
+        let is_temporary = entry.file_name().to_string_lossy().starts_with(prefix);
+        // A link is not followed.
+        if !is_temporary || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
+        if let Ok(left) = File::open(entry.path())
+            && left.try_lock().is_ok()
+        {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 fn refuse_occupied(path: &Path) -> Result<()> {

@@ -17,6 +17,16 @@ pub(crate) struct Found {
     pub(crate) is_image: bool,
 }
 
+impl Found {
+    fn new(folder: &Path, path: &Path, is_image: bool) -> Result<Self> {
+        let mut below = Vec::new();
+        for part in path.strip_prefix(folder).unwrap_or(path).components() {
+            below.push(part.as_os_str().to_str().ok_or_else(|| not_utf8(path))?);
+        }
+        Ok(Self { below: below.join("/"), is_image })
+    }
+}
+
 /// Names of the folders directly in `folder`, sorted by their bytes, and how many files lie beside them.
 pub(crate) fn folders_in(folder: &Path) -> Result<(Vec<String>, usize)> {
     let mut folders = Vec::new();
@@ -34,8 +44,15 @@ pub(crate) fn folders_in(folder: &Path) -> Result<(Vec<String>, usize)> {
     Ok((folders, files))
 }
 
-/// All files below `folder`, hidden ones too but not what lies in hidden folders; in no particular order.
+/// All files below `folder`, hidden ones too but not what lies in hidden folders; in no particular order. Refuses names that are
+/// not UTF-8.
 pub(crate) fn files_below(folder: &Path) -> Result<Vec<Found>> {
+    let paths = paths_below(folder)?;
+    paths.iter().map(|(path, is_image)| Found::new(folder, path, *is_image)).collect()
+}
+
+/// The paths of these files whatever their names, each with what [`Found::is_image`] says of it.
+pub(crate) fn paths_below(folder: &Path) -> Result<Vec<(PathBuf, bool)>> {
     let visible =
         |entry: &DirEntry| entry.depth() == 0 || !entry.file_type().is_dir() || !is_hidden_path(entry.path());
     let mut files = Vec::new();
@@ -44,18 +61,14 @@ pub(crate) fn files_below(folder: &Path) -> Result<Vec<Found>> {
         if is_dir {
             continue;
         }
-        let mut below = Vec::new();
-        for part in path.strip_prefix(folder).unwrap_or(&path).components() {
-            below.push(part.as_os_str().to_str().ok_or_else(|| not_utf8(&path))?);
-        }
         let is_image = is_file && is_image(&path) && !is_hidden_path(&path);
-        files.push(Found { below: below.join("/"), is_image });
+        files.push((path, is_image));
     }
     Ok(files)
 }
 
 fn is_hidden_path(path: &Path) -> bool {
-    path.file_name().and_then(|name| name.to_str()).is_some_and(is_set_aside)
+    path.file_name().is_some_and(|name| is_set_aside(&name.to_string_lossy()))
 }
 
 /// Whether any image lies below `folder`; an error while looking counts as no.

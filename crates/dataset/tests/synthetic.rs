@@ -5,7 +5,7 @@ mod logistic;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use image::RgbImage;
 use malaria_dataset::{
@@ -178,6 +178,21 @@ fn nothing_is_left_of_a_set_that_was_not_finished() {
     }));
     assert!(drawn.is_err());
     assert_eq!(names_in(folder.path()), [""; 0]);
+}
+
+#[test]
+fn who_draws_beside_another_does_not_take_its_folder_for_left_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("cells");
+    let begun = AtomicBool::new(false);
+    let first = write_synthetic(&out, &SMALL, &|_| {
+        if !begun.swap(true, Ordering::Relaxed) {
+            write_synthetic(&out, &SMALL, &|_| {}).unwrap();
+        }
+    });
+    assert!(matches!(first, Err(Error::Occupied { .. })), "{first:?}");
+    assert_eq!(contents(&out).len(), 24);
+    assert_eq!(names_in(folder.path()), ["cells"]);
 }
 
 #[test]

@@ -3,24 +3,26 @@
 use std::{
     collections::BTreeMap,
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use image::RgbImage;
-use malaria_dataset::{Cells, Traits, decode_within, list_images, patient_of, read_image, resize};
+use malaria_dataset::{Cells, Traits, decode_within, patient_of, read_image, resize};
 use malaria_metrics::{Called, PatientResult, percent};
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{Description, Model, Result, call, patient_words};
 
-/// Pictures held in memory at once.
+/// Pictures held in memory at once, and the bytes that they have at most at the size that the model wants.
 const CHUNK: usize = 1024;
+const CHUNK_BYTES: usize = 32 << 20;
 
 /// What a model says of one picture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {
-    /// The picture.
+    /// The picture. Written down, what of its name is not UTF-8 becomes `\u{FFFD}`.
+    #[serde(serialize_with = "lossily")]
     pub path: PathBuf,
     /// What it is called, by [`call`]; none when the picture could not be read.
     pub class: Option<String>,
@@ -31,6 +33,11 @@ pub struct Prediction {
     pub warning: Option<String>,
     /// Why the picture could not be read; none when it could.
     pub error: Option<String>,
+}
+
+/// As text, whatever the path is: one odd name must not keep the others from being written.
+fn lossily<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
 }
 
 /// What the cells of one patient come to.
@@ -44,19 +51,19 @@ pub struct PatientPrediction {
 }
 
 impl Model {
-    /// Classifies pictures: files, and folders with everything below them, in the order of their names. `progress` hears how
-    /// many are done, and of how many.
+    /// Classifies pictures in the order of their `files`, as [`list_images`](malaria_dataset::list_images) gives them. `progress`
+    /// hears how many are done, and of how many.
     ///
     /// A picture that cannot be read gives a [`Prediction`] that says why, and does not keep the others from theirs.
     ///
     /// # Errors
-    /// [`Error::Dataset`](crate::Error::Dataset) when a path does not exist or holds no image, [`Error::Run`](crate::Error::Run) when the runtime fails.
+    /// [`Error::Run`](crate::Error::Run) when the runtime fails.
     pub fn classify(
         &self,
-        paths: &[PathBuf],
+        files: &[PathBuf],
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Vec<Prediction>> {
-        classify(self.description(), self.positive(), paths, |cells| self.said(cells), progress)
+        classify(self.description(), self.positive(), files, |cells| self.said(cells), progress)
     }
 
     /// [`Model::classify`] for pictures that are in memory, such as those that somebody has sent. One with a side of more than
@@ -92,17 +99,16 @@ pub struct Contents {
 /// [`Model::classify`] by whatever `said` gives for some cells: the probability of each class, `[N, classes]` row by row.
 ///
 /// # Errors
-/// Those of `said`; a path that does not exist or holds no image.
+/// Those of `said`; a size of pictures that no cell can have.
 pub fn classify<E: From<malaria_dataset::Error>>(
     description: &Description,
     positive: usize,
-    paths: &[PathBuf],
+    files: &[PathBuf],
     mut said: impl FnMut(&Cells) -> Result<Vec<f64>, E>,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<Prediction>, E> {
-    let files = list_images(paths)?.images;
     let mut predictions = Vec::with_capacity(files.len());
-    for chunk in files.chunks(CHUNK) {
+    for chunk in files.chunks(at_once(description.image.pixels)) {
         let look = |path: &PathBuf| {
             (path.clone(), read_image(path).map(|(picture, _)| Seen::new(description, &picture)))
         };
@@ -110,6 +116,13 @@ pub fn classify<E: From<malaria_dataset::Error>>(
         progress(predictions.len(), files.len());
     }
     Ok(predictions)
+}
+
+/// How many pictures of this side are held at once.
+fn at_once(pixels: u32) -> usize {
+    let side = pixels as usize;
+    let bytes = side.saturating_mul(side).saturating_mul(3).max(1);
+    (CHUNK_BYTES / bytes).clamp(1, CHUNK)
 }
 
 /// A picture at the size that the model wants.
@@ -173,18 +186,18 @@ pub fn write_patients(out: &mut impl Write, patients: &[PatientPrediction]) -> i
 }
 
 /// Calls the patients whose number stands at the head of the files' names (`C<number>`, as in the NIH's set), in the order of
-/// these; none where no threshold was chosen or it says nothing. Pictures that could not be read, or that look like no cell of
-/// the training, do not count.
+/// these; none where no threshold was chosen or it gives no [rule](crate::Threshold::patient_rule). Pictures that could not be
+/// read, or that look like no cell of the training, do not count.
 ///
 /// # Errors
 /// [`Error::Figures`](crate::Error::Figures) when a patient's rates cannot be computed.
 pub fn roll_up(description: &Description, predictions: &[Prediction]) -> Result<Vec<PatientPrediction>> {
-    let rule = description.threshold.as_ref().map(crate::Threshold::patient_rule);
-    let Some(rule) = rule.filter(|rule| rule.check().is_ok()) else { return Ok(Vec::new()) };
+    let rule = description.threshold.as_ref().and_then(crate::Threshold::patient_rule);
+    let Some(rule) = rule else { return Ok(Vec::new()) };
     let mut patients: BTreeMap<String, Called> = BTreeMap::new();
     for prediction in predictions.iter().filter(|prediction| prediction.warning.is_none()) {
-        let name = prediction.path.file_name().and_then(|name| name.to_str());
-        let (Some(patient), Some(class)) = (name.and_then(patient_of), &prediction.class) else { continue };
+        let name = prediction.path.file_name().unwrap_or_default().to_string_lossy();
+        let (Some(patient), Some(class)) = (patient_of(&name), &prediction.class) else { continue };
         let called = patients.entry(patient).or_default();
         called.cells += 1;
         called.positive += u64::from(*class == description.positive);
@@ -193,4 +206,15 @@ pub fn roll_up(description: &Description, predictions: &[Prediction]) -> Result<
         .into_iter()
         .map(|(patient, called)| Ok(PatientPrediction { patient, result: rule.judge(called)? }));
     judged.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_larger_pictures_are_the_fewer_are_held_at_once() {
+        let counts = [0, 32, 100, 224, 4096, u32::MAX].map(at_once);
+        assert_eq!(counts, [1024, 1024, 1024, 222, 1, 1]);
+    }
 }

@@ -28,21 +28,25 @@ pub struct Threshold {
     /// The threshold itself, and what it gives on those cells.
     #[serde(flatten)]
     pub point: OperatingPoint,
-    /// How alike the false alarms of one patient are on those cells, from 0 to 1: their intra-patient correlation, 0 where no
-    /// patient is known.
-    pub false_positive_correlation: f64,
+    /// How alike the false alarms of one patient are on those cells, from 0 to 1: their intra-patient correlation. `None` where
+    /// they do not tell, being of fewer than two known patients.
+    #[serde(default)]
+    pub false_positive_correlation: Option<f64>,
 }
 
 impl Threshold {
-    /// How patients are called from cells that this threshold was applied to.
-    pub fn patient_rule(&self) -> PatientRule {
-        PatientRule {
+    /// How patients are called from cells that this threshold was applied to. `None` where its own cells do not say enough of false
+    /// alarms: there was none, so that one positive cell in thousands would make a patient positive; or they do not tell how much
+    /// patients differ in them; or alarms are no rarer than finds.
+    pub fn patient_rule(&self) -> Option<PatientRule> {
+        let rule = PatientRule {
             sensitivity: self.point.sensitivity,
             false_positive_rate: 1.0 - self.point.specificity,
-            correlation: self.false_positive_correlation,
+            correlation: self.false_positive_correlation?,
             confidence: CONFIDENCE,
             relevant_share: RELEVANT_SHARE,
-        }
+        };
+        Some(rule).filter(|rule| rule.false_positive_rate > 0.0 && rule.check().is_ok())
     }
 
     /// How it was chosen, in words.
@@ -141,14 +145,19 @@ impl Description {
     /// What is wrong, in words, when the class is not among the classes, there are fewer than two of these, no cell can be of
     /// the size of the pictures, or the temperature is not a positive number.
     pub(crate) fn check(&self) -> Result<usize, String> {
-        let positive = self.classes.iter().position(|class| *class == self.positive);
-        let Some(positive) = positive.filter(|_| self.classes.len() > 1) else {
-            return Err(format!("classes {:?} and positive class `{}`", self.classes, self.positive));
-        };
-        Cells::from_pixels(self.image.pixels, Vec::new()).map_err(|error| error.to_string())?;
-        match self.temperature {
-            Some(found) if !(found > 0.0 && found.is_finite()) => Err(format!("temperature {found}")),
-            _ => Ok(positive),
+        let Self { classes, positive, image, temperature, .. } = self;
+        if classes.len() < 2 {
+            return Err(format!("`classes`: expected two or more, found {classes:?}"));
+        }
+        let index = classes.iter().position(|class| class == positive);
+        let index =
+            index.ok_or_else(|| format!("`positive`: expected one of {classes:?}, found `{positive}`"))?;
+        Cells::from_pixels(image.pixels, Vec::new()).map_err(|error| format!("`image`: {error}"))?;
+        match temperature {
+            Some(found) if !(*found > 0.0 && found.is_finite()) => {
+                Err(format!("`temperature`: expected a number above 0, found {found}"))
+            }
+            _ => Ok(index),
         }
     }
 }

@@ -12,8 +12,10 @@ use crate::{
     weights::Weights,
 };
 
-/// Key of our own entry in the model's metadata: a [`Description`] and an [`Origin`] in JSON.
+/// Key of our own entry in the model's metadata: a [`Description`] and an [`Origin`] in JSON, and the version of their layout.
 pub(crate) const KEY: &str = "malaria-resnet";
+/// The version that this code reads and writes. The first is not written out, and files that say none are of it.
+const FORMAT: u64 = 1;
 
 /// The version of ONNX's operators, which ONNX Runtime, OpenVINO, rten and tract all know.
 const OPSET: i64 = 17;
@@ -86,6 +88,27 @@ pub(crate) struct About {
     pub(crate) origin: Origin,
 }
 
+impl About {
+    /// Reads what stands under [`KEY`].
+    ///
+    /// # Errors
+    /// What is wrong, in words, for a later version and for what is no description.
+    pub(crate) fn read(text: &str) -> Result<Self, String> {
+        // The version alone first: a later one may have another layout.
+        #[derive(Deserialize)]
+        struct Version {
+            format: Option<u64>,
+        }
+        let Version { format } = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        match format {
+            Some(found) if found > FORMAT => Err(format!(
+                "expected format version {FORMAT}, found {found}: it was made by a later version, update this program"
+            )),
+            _ => serde_json::from_str(text).map_err(|error| error.to_string()),
+        }
+    }
+}
+
 /// The network as an ONNX file: `images`, float32 `[N, 3, S, S]` in [0, 1], to `probabilities`, float32 `[N, classes]`, with
 /// any N.
 ///
@@ -96,7 +119,8 @@ pub(crate) struct About {
 /// What is known of the `toll` of fewer bits goes into the metadata.
 ///
 /// # Errors
-/// [`Error::Model`] when a tensor is missing or has another shape than the network's settings say.
+/// [`Error::Model`] when a tensor is missing, has another shape than the network's settings say, is none of the network's, or holds
+/// a value that would become infinite as it is to be stored.
 pub fn export(weights: &Weights, precision: Precision, toll: Option<Toll>) -> Result<Vec<u8>> {
     let graph = graph(weights, precision).map_err(|reason| Error::Model { reason })?;
     let Weights { description, sha256, .. } = weights;

@@ -1,5 +1,7 @@
 //! The network as a graph of ONNX's operators, with as little left to compute as its weights allow.
 
+use std::collections::BTreeSet;
+
 use half::f16;
 
 use crate::{
@@ -10,13 +12,20 @@ use crate::{
 };
 
 /// The network of `weights`, whose kernels are stored in `precision`.
+///
+/// # Errors
+/// What is wrong, in words: with a tensor that is missing, has another shape than the network's settings say, or is none of the
+/// network's; with a value that would become infinite as it is to be stored.
 pub(crate) fn graph(weights: &Weights, precision: Precision) -> Result<Graph, String> {
-    Builder { weights, precision, graph: Graph::default() }.network()
+    let unread = weights.tensors.keys().map(String::as_str).collect();
+    Builder { weights, unread, precision, graph: Graph::default() }.network()
 }
 
 /// A graph in the making.
 struct Builder<'a> {
     weights: &'a Weights,
+    /// Names of tensors that nothing has asked for yet.
+    unread: BTreeSet<&'a str>,
     precision: Precision,
     graph: Graph,
 }
@@ -84,7 +93,8 @@ impl Builder<'_> {
         preactivations.push(Preactivation::of(norm, LARGEST_OFFSET));
 
         let mut size = input_size;
-        let mut x = self.batch_norm(INPUT, "input_norm", &self.affine("input_norm", 3)?);
+        let norm = self.affine("input_norm", 3)?;
+        let mut x = self.batch_norm(INPUT, "input_norm", &norm)?;
         let mut norm = self.affine("stem.norm", filters[0])?;
         norm.shift.iter_mut().zip(&preactivations[0].offset).for_each(|(shift, offset)| *shift += offset);
         x = self.conv(&x, "stem.conv", [filters[0], 3, 5], (size, 1), None, Some(norm))?;
@@ -112,10 +122,13 @@ impl Builder<'_> {
             channels = output;
         }
         let head = &preactivations[preactivations.len() - 1];
-        x = self.preactivate(&x, "head.norm", "head.relu", head);
+        x = self.preactivate(&x, "head.norm", "head.relu", head)?;
         x = self.node("GlobalAveragePool", "head.average", &[&x], vec![]);
         x = self.node("Flatten", "head.flatten", &[&x], vec![Attribute::int("axis", 1)]);
         self.dense(&x, classes, &head.scale)?;
+        if let Some(name) = self.unread.first() {
+            return Err(format!("expected the tensors of the network alone, found `{name}` too"));
+        }
         let side = input_size as i64;
         self.graph.name = KEY.to_owned();
         self.graph.input = vec![ValueInfo::batch(INPUT, &[3, side, side])];
@@ -137,7 +150,7 @@ impl Builder<'_> {
         let part = |part: &str| format!("{name}.{part}");
         let inner = output / 4;
         let [own, next] = around else { unreachable!("windows of two") };
-        let active = self.preactivate(x, &part("norm1"), &part("relu1"), own);
+        let active = self.preactivate(x, &part("norm1"), &part("relu1"), own)?;
         let scale = Some(own.scale.as_slice());
         let norm = self.affine(&part("norm2"), inner)?;
         let reduced = self.conv(&active, &part("conv1"), [inner, input, 1], (size, 1), scale, Some(norm))?;
@@ -163,20 +176,32 @@ impl Builder<'_> {
     }
 
     /// The ReLU, and before it what of the batch normalisation `norm` could not be folded.
-    fn preactivate(&mut self, x: &str, norm: &str, relu: &str, preactivation: &Preactivation) -> String {
+    fn preactivate(
+        &mut self,
+        x: &str,
+        norm: &str,
+        relu: &str,
+        preactivation: &Preactivation,
+    ) -> Result<String, String> {
         match &preactivation.kept {
-            None => self.relu(x, relu),
+            None => Ok(self.relu(x, relu)),
             Some(kept) => {
-                let x = self.batch_norm(x, norm, kept);
-                self.relu(&x, relu)
+                let x = self.batch_norm(x, norm, kept)?;
+                Ok(self.relu(&x, relu))
             }
         }
     }
 
+    /// The tensor `name` of the weights, which has to have this `shape`.
+    fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Values, String> {
+        self.unread.remove(name);
+        self.weights.tensor(name, shape)
+    }
+
     /// The batch normalisation `name`.
-    fn affine(&self, name: &str, channels: usize) -> Result<Affine, String> {
-        let get = |part: &str| {
-            let values = self.weights.tensor(&format!("{name}.{part}"), &[channels])?.values;
+    fn affine(&mut self, name: &str, channels: usize) -> Result<Affine, String> {
+        let mut get = |part: &str| {
+            let values = self.tensor(&format!("{name}.{part}"), &[channels])?.values;
             Ok::<_, String>(values)
         };
         let (gamma, beta) = (get("weight")?, get("bias")?);
@@ -191,16 +216,21 @@ impl Builder<'_> {
     }
 
     /// One that cannot be folded: [`Preactivation::of`] says when, and the image's, since zeros come between it and the convolution.
-    fn batch_norm(&mut self, x: &str, name: &str, Affine { scale, shift }: &Affine) -> String {
+    fn batch_norm(
+        &mut self,
+        x: &str,
+        name: &str,
+        Affine { scale, shift }: &Affine,
+    ) -> Result<String, String> {
         let channels = scale.len();
         let mut vector =
             |part: &str, values: &[f64]| self.floats(&format!("{name}.{part}"), &[channels], values);
-        let scale = vector("scale", scale);
-        let shift = vector("shift", shift);
+        let scale = vector("scale", scale)?;
+        let shift = vector("shift", shift)?;
         // Folded in float64 into scale and shift, so that nothing is left for mean and variance.
-        let (mean, var) = (vector("mean", &vec![0.0; channels]), vector("var", &vec![1.0; channels]));
+        let (mean, var) = (vector("mean", &vec![0.0; channels])?, vector("var", &vec![1.0; channels])?);
         let attributes = vec![Attribute::float("epsilon", 0.0)];
-        self.node("BatchNormalization", name, &[x, &scale, &shift, &mean, &var], attributes)
+        Ok(self.node("BatchNormalization", name, &[x, &scale, &shift, &mean, &var], attributes))
     }
 
     /// A convolution of a map of `size` pixels a side with Keras's "same" padding. `scale` multiplies the channels that it reads,
@@ -215,7 +245,7 @@ impl Builder<'_> {
         norm: Option<Affine>,
     ) -> Result<String, String> {
         let shape = [output, input, side, side];
-        let mut kernel = self.weights.tensor(&format!("{name}.weight"), &shape)?;
+        let mut kernel = self.tensor(&format!("{name}.weight"), &shape)?;
         if let Some(scale) = scale {
             kernel.scale_inputs(scale);
         }
@@ -224,10 +254,10 @@ impl Builder<'_> {
                 values.iter_mut().for_each(|value| *value *= scale);
             }
         }
-        let kernel = self.kernel(&format!("{name}.weight"), &kernel);
+        let kernel = self.kernel(&format!("{name}.weight"), &kernel)?;
         let mut inputs = vec![x.to_owned(), kernel];
         if let Some(Affine { shift, .. }) = norm {
-            inputs.push(self.floats(&format!("{name}.bias"), &[output], &shift));
+            inputs.push(self.floats(&format!("{name}.bias"), &[output], &shift)?);
         }
         let total = ((size.div_ceil(stride) - 1) * stride + side).saturating_sub(size) as i64;
         let (before, after) = (total / 2, total - total / 2);
@@ -243,12 +273,12 @@ impl Builder<'_> {
     /// The dense layer, which reads features to be multiplied by `scale`, and the softmax.
     fn dense(&mut self, x: &str, classes: usize, scale: &[f64]) -> Result<(), String> {
         let temperature = self.weights.description.temperature.unwrap_or(1.0);
-        let mut kernel = self.weights.tensor("head.dense.weight", &[classes, scale.len()])?;
+        let mut kernel = self.tensor("head.dense.weight", &[classes, scale.len()])?;
         kernel.scale_inputs(scale);
-        let mut bias = self.weights.tensor("head.dense.bias", &[classes])?.values;
+        let mut bias = self.tensor("head.dense.bias", &[classes])?.values;
         kernel.values.iter_mut().chain(&mut bias).for_each(|value| *value /= temperature);
-        let kernel = self.kernel("head.dense.weight", &kernel);
-        let bias = self.floats("head.dense.bias", &[classes], &bias);
+        let kernel = self.kernel("head.dense.weight", &kernel)?;
+        let bias = self.floats("head.dense.bias", &[classes], &bias)?;
         let logits = self.node("Gemm", "head.dense", &[x, &kernel, &bias], vec![Attribute::int("transB", 1)]);
         self.node("Softmax", OUTPUT, &[&logits], vec![Attribute::int("axis", 1)]);
         Ok(())
@@ -276,31 +306,51 @@ impl Builder<'_> {
         name.to_owned()
     }
 
-    fn floats(&mut self, name: &str, dims: &[usize], values: &[f64]) -> String {
+    fn floats(&mut self, name: &str, dims: &[usize], values: &[f64]) -> Result<String, String> {
+        check_finite(name, values, "float32", |value| (value as f32).is_finite())?;
         let bytes = values.iter().flat_map(|&value| (value as f32).to_le_bytes()).collect();
-        self.initializer(name, dims, FLOAT, bytes)
+        Ok(self.initializer(name, dims, FLOAT, bytes))
     }
 
     /// Weights in the format asked for, as float32 to whoever reads their name.
-    fn kernel(&mut self, name: &str, kernel: &Values) -> String {
+    fn kernel(&mut self, name: &str, kernel: &Values) -> Result<String, String> {
         let Values { shape, values } = kernel;
         let stored = format!("{name}.{}", self.precision);
         match self.precision {
             Precision::F32 => self.floats(name, shape, values),
             Precision::F16 => {
+                check_finite(name, values, "float16", |value| f16::from_f64(value).is_finite())?;
                 let bytes = values.iter().flat_map(|&value| f16::from_f64(value).to_le_bytes()).collect();
                 let stored = self.initializer(&stored, shape, FLOAT16, bytes);
-                self.node("Cast", name, &[&stored], vec![Attribute::int("to", i64::from(FLOAT))])
+                Ok(self.node("Cast", name, &[&stored], vec![Attribute::int("to", i64::from(FLOAT))]))
             }
             Precision::Int8 => {
+                // They are float32 again to whoever reads them.
+                check_finite(name, values, "float32", |value| (value as f32).is_finite())?;
                 let (scales, bytes) = quantise(values, shape[0]);
                 let stored = self.initializer(&stored, shape, INT8, bytes);
-                let scales = self.floats(&format!("{name}.scale"), &shape[..1], &scales);
+                let scales = self.floats(&format!("{name}.scale"), &shape[..1], &scales)?;
                 let zeros = self.initializer(&format!("{name}.zero"), &shape[..1], INT8, vec![0; shape[0]]);
                 let axis = vec![Attribute::int("axis", 0)];
-                self.node("DequantizeLinear", name, &[&stored, &scales, &zeros], axis)
+                Ok(self.node("DequantizeLinear", name, &[&stored, &scales, &zeros], axis))
             }
         }
+    }
+}
+
+/// Refuses values of which one would be infinite, or no number, in this format.
+fn check_finite(
+    name: &str,
+    values: &[f64],
+    format: &str,
+    is_finite: impl Fn(f64) -> bool,
+) -> Result<(), String> {
+    match values.iter().find(|&&value| !is_finite(value)) {
+        None => Ok(()),
+        Some(value) => Err(format!(
+            "tensor `{name}`: expected values that {format} holds, found {value:e}; take another precision, or weights that have \
+             not diverged"
+        )),
     }
 }
 
@@ -320,4 +370,42 @@ fn quantise(values: &[f64], channels: usize) -> (Vec<f64>, Vec<u8>) {
         bytes.extend(rounded.map(|value| value.cast_unsigned()));
     }
     (scales, bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn weights() -> Weights {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny.safetensors");
+        Weights::read(&path).unwrap()
+    }
+
+    #[test]
+    fn weights_that_would_become_infinite_are_refused_by_name() {
+        for (value, precision, fits) in [
+            (1e30, Precision::F16, false),
+            (1e30, Precision::Int8, true),
+            (1e30, Precision::F32, true),
+            (1e300, Precision::Int8, false),
+            (1e300, Precision::F32, false),
+        ] {
+            let mut weights = weights();
+            weights.tensors.get_mut("head.dense.weight").unwrap().values[0] = value;
+            match graph(&weights, precision) {
+                Ok(_) => assert!(fits, "{value:e} as {precision}"),
+                Err(reason) => assert!(!fits && reason.contains("`head.dense.weight`"), "{reason}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_tensor_that_the_network_has_not_is_refused_by_name() {
+        let mut weights = weights();
+        weights.tensors.insert("stem.more".to_owned(), Values { shape: vec![1], values: vec![0.0] });
+        let reason = graph(&weights, Precision::F32).unwrap_err();
+        assert!(reason.contains("`stem.more`"), "{reason}");
+    }
 }

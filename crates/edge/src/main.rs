@@ -1,12 +1,10 @@
 //! The program for the field: a model file and pictures in, calls out. No libtorch, no Python, nothing to install.
 
-// A program, unlike a library, prints.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
-
 #[cfg(feature = "serve")]
 mod serve;
 
 use std::{
+    fmt::Display,
     fs,
     io::{self, Write},
     path::{Path, PathBuf},
@@ -17,7 +15,7 @@ use std::{
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use malaria_dataset::{Cells, list_images};
+use malaria_dataset::{Cells, Listed, list_images};
 use malaria_edge::{Model, PatientPrediction, Prediction, patient_words, roll_up, write_patients};
 use malaria_metrics::{PatientCall, percent};
 use serde_json::{Value, json};
@@ -46,7 +44,8 @@ enum Task {
         /// The model
         #[arg(value_name = "MODEL.onnx")]
         model: PathBuf,
-        /// Address to listen on; others than 127.0.0.1 and ::1 can be reached from the network
+        /// Address to listen on; others than 127.0.0.1 and ::1 can be reached from the network. The page is opened by an IP
+        /// address or as localhost, not by another name
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
         host: std::net::IpAddr,
         /// Port to listen on; 0 takes any that is free
@@ -90,7 +89,7 @@ fn main() -> ExitCode {
     };
     result.unwrap_or_else(|error| {
         // One message, whatever RUST_BACKTRACE says.
-        eprintln!("error: {error:#}");
+        note(format_args!("error: {error:#}"));
         ExitCode::FAILURE
     })
 }
@@ -102,45 +101,55 @@ fn load(path: &Path) -> Result<Model> {
 
 fn classify(args: &Classify) -> Result<ExitCode> {
     let model = load(&args.model)?;
-    let ignored = list_images(&args.paths)?.ignored;
+    let Listed { images, ignored } = list_images(&args.paths)?;
     if ignored > 0 {
-        eprintln!("warning: left out as they are not images: {ignored}");
+        note(format_args!("warning: left out as they are not images: {ignored}"));
     }
     // Hidden where nobody watches.
     let style = ProgressStyle::with_template("{bar:40} {pos} of {len} cells, {eta} left")?;
     let bar = ProgressBar::no_length().with_style(style);
-    let predictions = model.classify(&args.paths, &mut |done, total| {
+    let predictions = model.classify(&images, &mut |done, total| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
     })?;
     bar.finish_and_clear();
     let patients = roll_up(model.description(), &predictions)?;
-    match print(args, &model, &predictions, &patients) {
-        // Whoever read us has seen enough.
-        Err(error)
-            if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => {}
-        result => result?,
-    }
+    print(text(args, &model, &predictions, &patients)?.trim_end());
     let unreadable = predictions.iter().filter(|prediction| prediction.error.is_some()).count();
     if unreadable > 0 {
-        eprintln!("{unreadable} of {} pictures could not be read", predictions.len());
+        note(format_args!("{unreadable} of {} pictures could not be read", predictions.len()));
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(args: &Classify, model: &Model, cells: &[Prediction], patients: &[PatientPrediction]) -> Result<()> {
-    let mut out = io::stdout().lock();
+/// A line on standard output. Where the reader has gone away it is lost, and nothing else is.
+fn print(line: impl Display) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// The same on standard error.
+fn note(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// What is to be printed of classified pictures.
+fn text(
+    args: &Classify,
+    model: &Model,
+    cells: &[Prediction],
+    patients: &[PatientPrediction],
+) -> Result<String> {
+    let mut out = Vec::new();
     if args.json {
-        serde_json::to_writer_pretty(&mut out, &json!({"cells": cells, "patients": patients}))?;
-        writeln!(out)?;
-        return Ok(());
+        return Ok(serde_json::to_string_pretty(&json!({"cells": cells, "patients": patients}))?);
     }
     if args.csv {
-        let mut writer = csv::Writer::from_writer(out);
+        let mut writer = csv::Writer::from_writer(&mut out);
         cells.iter().try_for_each(|cell| writer.serialize(cell))?;
         writer.flush()?;
-        return Ok(());
+        drop(writer);
+        return Ok(String::from_utf8(out)?);
     }
     let positive = &model.description().positive;
     writeln!(out, "{:<12} {:>14}  picture", "class", format!("p({positive})"))?;
@@ -159,20 +168,20 @@ fn print(args: &Classify, model: &Model, cells: &[Prediction], patients: &[Patie
         writeln!(out, "\n{}", threshold.note_with_rates(positive))?;
     }
     writeln!(out, "Research software, not a medical device.")?;
-    Ok(())
+    Ok(String::from_utf8(out)?)
 }
 
 fn info(path: &Path) -> Result<ExitCode> {
     let model = load(path)?;
-    let text = serde_json::to_string_pretty(&about(&model, path)?)?;
-    println!("{text}");
-    eprintln!("Research software, not a medical device.");
+    print(serde_json::to_string_pretty(&about(&model, path)?)?);
+    note("Research software, not a medical device.");
     Ok(ExitCode::SUCCESS)
 }
 
 /// What a model says of itself.
 fn about(model: &Model, path: &Path) -> Result<Value> {
     let description = model.description();
+    let bytes = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
     Ok(json!({
         "description": description,
         "rule": description.threshold.map(|threshold| threshold.note_with_rates(&description.positive)),
@@ -182,7 +191,7 @@ fn about(model: &Model, path: &Path) -> Result<Value> {
             "undecided": patient_words(PatientCall::Undecided),
         },
         "origin": model.origin(),
-        "bytes": fs::metadata(path)?.len(),
+        "bytes": bytes,
     }))
 }
 
@@ -192,11 +201,11 @@ fn serve(path: &Path, address: std::net::SocketAddr) -> Result<ExitCode> {
     let info = about(&model, path)?;
     serve::serve(model, info, address, |local| {
         if !local.ip().is_loopback() {
-            eprintln!(
+            note(format_args!(
                 "warning: whoever can reach this machine over the network can use the page, and send pictures"
-            );
+            ));
         }
-        println!("http://{local}/\nCtrl-C ends it. Research software, not a medical device.");
+        print(format_args!("http://{local}/\nCtrl-C ends it. Research software, not a medical device."));
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -204,7 +213,7 @@ fn serve(path: &Path, address: std::net::SocketAddr) -> Result<ExitCode> {
 fn bench(path: &Path, seconds: f64) -> Result<ExitCode> {
     let start = Instant::now();
     let model = load(path)?;
-    println!("loaded in {:.0} ms", start.elapsed().as_secs_f64() * 1e3);
+    print(format_args!("loaded in {:.0} ms", start.elapsed().as_secs_f64() * 1e3));
     let side = model.description().image.pixels;
     for batch in [1, 8, 32] {
         let bytes = (0..batch * side as usize * side as usize * 3).map(|i| (i * i % 251) as u8).collect();
@@ -216,7 +225,7 @@ fn bench(path: &Path, seconds: f64) -> Result<ExitCode> {
             model.probabilities(&cells, &all, &mut |_| {})?;
             done += batch;
         }
-        println!("{batch:>3} at once: {:.0} cells/s", done as f64 / start.elapsed().as_secs_f64());
+        print(format_args!("{batch:>3} at once: {:.0} cells/s", done as f64 / start.elapsed().as_secs_f64()));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -39,15 +39,17 @@ impl Model {
     }
 
     fn decode(onnx: &[u8]) -> Result<Self, String> {
-        let mut file = onnx::Model::decode(onnx).map_err(|_| "it is no ONNX file, or a damaged one")?;
+        let mut file = onnx::Model::decode(onnx)
+            .map_err(|error| format!("it is no ONNX file, or a damaged one: {error}"))?;
         let about = file.metadata_props.iter().find(|property| property.key == KEY);
         let about = about.ok_or_else(|| format!("no `{KEY}` in its metadata"))?;
-        let about: About = serde_json::from_str(&about.value)
-            .map_err(|error| format!("its description under `{KEY}`: {error}"))?;
+        let about =
+            About::read(&about.value).map_err(|error| format!("its description under `{KEY}`: {error}"))?;
         let positive = about.description.check()?;
         let graph = file.graph.as_mut().ok_or("it holds no graph")?;
         onnx::check(graph)?;
         expand(graph)?;
+        onnx::check_data(graph)?;
         let network = rten::Model::load(file.encode_to_vec()).map_err(|error| error.to_string())?;
         let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let cores = (0..cores).map(|_| Arc::new(rten::ThreadPool::with_num_threads(1))).collect();
@@ -154,46 +156,24 @@ impl Model {
     }
 }
 
-/// Puts float32 weights in the place of the nodes that would make them of smaller ones.
+/// Puts float32 weights in the place of the nodes that would make them of smaller ones. Each of these has a tensor of its own:
+/// one that many read would be expanded as often.
 fn expand(graph: &mut onnx::Graph) -> Result<(), String> {
     let mut expanded = Vec::new();
-    let nodes = std::mem::take(&mut graph.node);
-    for node in nodes {
-        let stored = |place: usize| {
-            let name = node.input.get(place)?;
-            graph.initializer.iter().find(|tensor| tensor.name == *name)
-        };
-        let (Some(weights), [output]) = (stored(0), &node.output[..]) else {
+    for node in std::mem::take(&mut graph.node) {
+        if !matches!(node.op_type.as_str(), "Cast" | "DequantizeLinear") {
             graph.node.push(node);
             continue;
+        }
+        let wrong = |reason: String| format!("node `{}`: {reason}", node.name);
+        let read = graph.initializer.iter().position(|tensor| node.input.first() == Some(&tensor.name));
+        let (Some(read), [output]) = (read, &node.output[..]) else {
+            return Err(wrong("expected one output, and weights that no other node reads".to_owned()));
         };
-        let values: Vec<f32> = match (node.op_type.as_str(), weights.data_type) {
-            ("Cast", FLOAT16) => weights
-                .raw_data
-                .as_chunks()
-                .0
-                .iter()
-                .map(|&bytes| f16::from_le_bytes(bytes).to_f32())
-                .collect(),
-            ("DequantizeLinear", INT8) => {
-                let scales = stored(1).ok_or_else(|| format!("`{output}` has no scales"))?;
-                let scales = scales.raw_data.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
-                let scales: Vec<f32> = scales.collect();
-                let channel = weights.raw_data.len().checked_div(scales.len()).unwrap_or(0).max(1);
-                let channels = weights.raw_data.chunks(channel).zip(scales);
-                channels
-                    .flat_map(|(bytes, scale)| {
-                        bytes.iter().map(move |byte| f32::from(byte.cast_signed()) * scale)
-                    })
-                    .collect()
-            }
-            _ => {
-                graph.node.push(node);
-                continue;
-            }
-        };
+        let weights = graph.initializer.swap_remove(read);
+        let values = unpacked(&node, &weights, &graph.initializer).map_err(wrong)?;
         expanded.push(onnx::Tensor {
-            dims: weights.dims.clone(),
+            dims: weights.dims,
             data_type: FLOAT,
             name: output.clone(),
             raw_data: values.into_iter().flat_map(f32::to_le_bytes).collect(),
@@ -205,22 +185,91 @@ fn expand(graph: &mut onnx::Graph) -> Result<(), String> {
     Ok(())
 }
 
+/// What a node makes of its weights. `others` are the tensors besides them.
+fn unpacked(node: &onnx::Node, weights: &onnx::Tensor, others: &[onnx::Tensor]) -> Result<Vec<f32>, String> {
+    let onnx::Tensor { data_type, raw_data, .. } = weights;
+    match (node.op_type.as_str(), *data_type) {
+        ("Cast", FLOAT16) => {
+            Ok(raw_data.as_chunks().0.iter().map(|&bytes| f16::from_le_bytes(bytes).to_f32()).collect())
+        }
+        ("DequantizeLinear", INT8) => dequantised(node, weights, others),
+        (operator, found) => {
+            Err(format!("`{operator}` of weights of type {found}, which no model of ours has"))
+        }
+    }
+}
+
+/// Int8 weights by their scales, one an output channel, with zero points of 0.
+fn dequantised(
+    node: &onnx::Node,
+    weights: &onnx::Tensor,
+    others: &[onnx::Tensor],
+) -> Result<Vec<f32>, String> {
+    // Without that setting it would be another axis.
+    if node.attribute != [onnx::Attribute::int("axis", 0)] {
+        return Err(format!("expected `axis` 0 as its one setting, found {:?}", node.attribute));
+    }
+    let by_channel = |place: usize, what: &str, data_type: i32| {
+        let found = node.input.get(place).and_then(|name| others.iter().find(|tensor| tensor.name == *name));
+        let fits = |tensor: &&onnx::Tensor| {
+            tensor.data_type == data_type && weights.dims.get(..1) == Some(&tensor.dims[..])
+        };
+        found.filter(fits).ok_or_else(|| {
+            let found = found.map(|tensor| format!("type {} of {:?}", tensor.data_type, tensor.dims));
+            let found = found.unwrap_or_else(|| "none".to_owned());
+            format!("expected {what} for each output channel of {:?}, found {found}", weights.dims)
+        })
+    };
+    let scales = by_channel(1, "a float32 scale", FLOAT)?;
+    let zeros = by_channel(2, "an int8 zero point", INT8)?;
+    if zeros.raw_data.iter().any(|&byte| byte != 0) {
+        return Err(format!("expected zero points of 0, found others in `{}`", zeros.name));
+    }
+    let scales = scales.raw_data.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
+    let scales: Vec<f32> = scales.collect();
+    let channel = weights.raw_data.len().checked_div(scales.len()).unwrap_or(0).max(1);
+    let channels = weights.raw_data.chunks(channel).zip(scales);
+    let values = channels
+        .flat_map(|(bytes, scale)| bytes.iter().map(move |byte| f32::from(byte.cast_signed()) * scale));
+    Ok(values.collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Precision;
+
+    fn fixture(precision: Precision) -> onnx::Model {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+        let bytes = std::fs::read(format!("{folder}/tiny-{precision}.onnx")).unwrap();
+        onnx::Model::decode(bytes.as_slice()).unwrap()
+    }
 
     /// What is said of the fixture with something else in it.
-    fn refusal(spoil: impl FnOnce(&mut onnx::Model)) -> String {
-        let sound = include_bytes!("../tests/fixtures/tiny-f32.onnx");
-        let mut file = onnx::Model::decode(sound.as_slice()).unwrap();
+    fn refusal(precision: Precision, spoil: impl FnOnce(&mut onnx::Model)) -> String {
+        let mut file = fixture(precision);
         spoil(&mut file);
         Model::load(&file.encode_to_vec()).err().unwrap().to_string()
+    }
+
+    /// The tensor `name`.
+    fn tensor<'a>(graph: &'a mut onnx::Graph, name: &str) -> &'a mut onnx::Tensor {
+        graph.initializer.iter_mut().find(|tensor| tensor.name == name).unwrap()
+    }
+
+    /// What a change of a fixture's description makes of it.
+    fn described(good: &str, bad: &str) -> onnx::Model {
+        let mut file = fixture(Precision::F32);
+        let about = file.metadata_props.iter_mut().find(|property| property.key == KEY).unwrap();
+        assert!(about.value.contains(good), "{good}: {}", about.value);
+        about.value = about.value.replace(good, bad);
+        file
     }
 
     #[test]
     fn networks_that_no_export_writes_are_refused_before_the_runtime_has_them() {
         type Spoil = fn(&mut onnx::Graph);
-        let cases: [(&str, Spoil); 6] = [
+        let cases: [(&str, Spoil); 8] = [
             // Makes as many numbers as the file says.
             ("operator `ConstantOfShape`", |graph| graph.node[1].op_type = "ConstantOfShape".to_owned()),
             ("`pads` [1000000000", |graph| graph.node[1].attribute[1].ints[0] = 1_000_000_000),
@@ -231,26 +280,83 @@ mod tests {
                     i64::MAX;
             }),
             ("found type 8", |graph| graph.initializer[0].data_type = 8),
+            // Would be computed when the file is loaded, whatever becomes of it.
+            ("found the tensor `stem.conv.weight`", |graph| {
+                graph.node[1].input.swap(0, 1);
+            }),
+            ("found the tensor `head.dense.bias`", |graph| {
+                let add = graph.node.iter_mut().find(|node| node.op_type == "Add").unwrap();
+                add.input[1] = "head.dense.bias".to_owned();
+            }),
         ];
         for (words, spoil) in cases {
-            let said = refusal(|file| spoil(file.graph.as_mut().unwrap()));
+            let said = refusal(Precision::F32, |file| spoil(file.graph.as_mut().unwrap()));
             assert!(said.contains(words), "{words}: {said}");
         }
     }
 
     #[test]
-    fn pictures_are_not_made_larger_than_cells_can_be() {
-        let said = refusal(|file| {
-            let about = file.metadata_props.iter_mut().find(|property| property.key == KEY).unwrap();
-            about.value = about.value.replace("\"pixels\":32", "\"pixels\":4294967295");
+    fn small_weights_that_no_export_writes_are_refused() {
+        type Spoil = fn(&mut onnx::Graph);
+        let cases: [(&str, Spoil); 7] = [
+            // Each reader would have a float32 copy.
+            ("weights that no other node reads", |graph| {
+                let mut second = graph.node[1].clone();
+                second.output[0] = "second".to_owned();
+                graph.node.push(second);
+            }),
+            ("`axis` 0", |graph| graph.node[1].attribute[0].i = 1),
+            // ONNX's default is another axis.
+            ("`axis` 0", |graph| graph.node[1].attribute.clear()),
+            ("zero points of 0", |graph| tensor(graph, "stem.conv.weight.zero").raw_data[3] = 1),
+            ("an int8 zero point", |graph| drop(graph.node[1].input.pop())),
+            ("a float32 scale", |graph| {
+                let scales = tensor(graph, "stem.conv.weight.scale");
+                scales.data_type = FLOAT16;
+                scales.raw_data.truncate(2 * scales.dims[0] as usize);
+            }),
+            ("a float32 scale", |graph| {
+                let scales = tensor(graph, "stem.conv.weight.scale");
+                scales.dims[0] -= 1;
+                scales.raw_data.truncate(4 * scales.dims[0] as usize);
+            }),
+        ];
+        for (words, spoil) in cases {
+            let said = refusal(Precision::Int8, |file| spoil(file.graph.as_mut().unwrap()));
+            assert!(said.contains("`stem.conv.weight`") && said.contains(words), "{words}: {said}");
+        }
+        let said = refusal(Precision::F16, |file| {
+            let graph = file.graph.as_mut().unwrap();
+            let second = graph.node[1].clone();
+            graph.node.push(second);
         });
-        assert!(said.contains("4294967295 px a side"), "{said}");
+        assert!(said.contains("weights that no other node reads"), "{said}");
+    }
+
+    #[test]
+    fn descriptions_that_make_no_sense_are_refused_by_the_name_of_the_field() {
+        let both = r#"["Parasitized","Uninfected"]"#;
+        for (good, bad, words) in [
+            (both, r#"["Parasitized"]"#, r#"`classes`: expected two or more, found ["Parasitized"]"#),
+            (both, r#"["a","b"]"#, r#"`positive`: expected one of ["a", "b"], found `Parasitized`"#),
+            // Pictures are not made larger than cells can be.
+            (r#""pixels":32"#, r#""pixels":4294967295"#, "`image`: cells of 4294967295 px a side"),
+            (
+                r#""temperature":0.6"#,
+                r#""temperature":-0.6"#,
+                "`temperature`: expected a number above 0, found -0.6",
+            ),
+            (r#"{"classes""#, r#"{"format":2,"types""#, "expected format version 1, found 2"),
+        ] {
+            let said = Model::load(&described(good, bad).encode_to_vec()).err().unwrap().to_string();
+            assert!(said.contains(words), "{words}: {said}");
+        }
+        Model::load(&described(r#"{"classes""#, r#"{"format":1,"classes""#).encode_to_vec()).unwrap();
     }
 
     #[test]
     fn what_is_no_number_is_no_probability() {
-        let mut file =
-            onnx::Model::decode(include_bytes!("../tests/fixtures/tiny-f32.onnx").as_slice()).unwrap();
+        let mut file = fixture(Precision::F32);
         for tensor in &mut file.graph.as_mut().unwrap().initializer {
             tensor.raw_data.chunks_mut(4).for_each(|value| value.copy_from_slice(&f32::NAN.to_le_bytes()));
         }

@@ -1,6 +1,6 @@
 //! The weights file of a run, read without libtorch.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fmt::Debug, fs, path::Path};
 
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -15,7 +15,7 @@ const FORMAT: u64 = 1;
 /// A trained network: its shape, its tensors and what it says of itself.
 pub struct Weights {
     pub(crate) shape: NetworkShape,
-    tensors: BTreeMap<String, Values>,
+    pub(crate) tensors: BTreeMap<String, Values>,
     pub(crate) description: Description,
     /// SHA-256 of the file, in hexadecimal.
     pub(crate) sha256: String,
@@ -35,16 +35,34 @@ impl NetworkShape {
     /// Refuses what `malaria_model::ResNetConfig` refuses, but for the size of the input.
     fn check(&self) -> Result<(), String> {
         let Self { stages, filters, bn_eps, .. } = self;
-        let counts = (1..=16).contains(&stages.len()) && filters.len() == stages.len() + 1;
-        let modules = stages.iter().all(|modules| (1..=1_000).contains(modules));
-        let channels = filters.iter().all(|filters| (1..=16_384).contains(filters));
+        let modules =
+            (1..=16).contains(&stages.len()) && stages.iter().all(|modules| (1..=1_000).contains(modules));
+        expect(modules, "stages", "1 to 16 numbers from 1 to 1000", stages)?;
+        let channels =
+            filters.len() == stages.len() + 1 && filters.iter().all(|filters| (1..=16_384).contains(filters));
+        expect(channels, "filters", "one number more than `stages`, each from 1 to 16384", filters)?;
         let bottlenecks = filters.iter().skip(1).all(|filters| filters.is_multiple_of(4));
+        expect(bottlenecks, "filters", "multiples of 4 after the first", filters)?;
         // NaN is in no range.
-        let eps = *bn_eps > 0.0 && *bn_eps <= 1.0;
-        if !(counts && modules && channels && bottlenecks && eps) {
-            return Err(format!("a network that makes no sense: {self:?}"));
-        }
+        expect(*bn_eps > 0.0 && *bn_eps <= 1.0, "bn_eps", "above 0 and at most 1", bn_eps)
+    }
+
+    /// Refuses a network that its description does not fit.
+    fn check_against(&self, Description { classes, image, .. }: &Description) -> Result<(), String> {
+        let told = |what: String| format!("{what} by its description");
+        let Self { classes: outputs, input_size, .. } = self;
+        expect(*outputs == classes.len(), "classes", &told(classes.len().to_string()), outputs)?;
+        let pixels = image.pixels;
+        expect(*input_size == pixels as usize, "input_size", &told(pixels.to_string()), input_size)
+    }
+}
+
+/// Refuses a setting of the network that is not as it has to be.
+fn expect(holds: bool, field: &str, expected: &str, found: &dyn Debug) -> Result<(), String> {
+    if holds {
         Ok(())
+    } else {
+        Err(format!("`{field}` of its network: expected {expected}, found {found:?}"))
     }
 }
 
@@ -66,8 +84,12 @@ impl Values {
 }
 
 #[derive(Deserialize)]
-struct Header {
+struct Version {
     format: u64,
+}
+
+#[derive(Deserialize)]
+struct Header {
     config: NetworkShape,
     metadata: BTreeMap<String, String>,
 }
@@ -88,11 +110,15 @@ impl Weights {
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(broken)?;
         let header = metadata.metadata().as_ref().and_then(|map| map.get(KEY));
         let header = header.ok_or_else(|| format!("no `{KEY}` in its metadata"))?;
-        let Header { format, config: shape, metadata } =
-            serde_json::from_str(header).map_err(|error| format!("its description: {error}"))?;
+        let foreign = |error: serde_json::Error| format!("its description: {error}");
+        // The version alone first: a later format may have another header.
+        let Version { format } = serde_json::from_str(header).map_err(foreign)?;
         if format != FORMAT {
-            return Err(format!("expected format version {FORMAT}, found {format}"));
+            return Err(format!(
+                "expected format version {FORMAT}, found {format}: a later one needs a later version of this program"
+            ));
         }
+        let Header { config: shape, metadata } = serde_json::from_str(header).map_err(foreign)?;
         shape.check()?;
         let description = Description {
             classes: field(&metadata, "classes")?,
@@ -103,10 +129,7 @@ impl Weights {
             temperature: optional(&metadata, "temperature")?,
         };
         description.check()?;
-        if description.classes.len() != shape.classes || description.image.pixels as usize != shape.input_size
-        {
-            return Err(format!("{description:?} does not fit the network {shape:?}"));
-        }
+        shape.check_against(&description)?;
         let file = SafeTensors::deserialize(bytes).map_err(broken)?;
         let mut tensors = BTreeMap::new();
         for (name, view) in file.iter() {
@@ -169,17 +192,29 @@ mod tests {
     }
 
     #[test]
-    fn networks_that_cannot_be_are_refused() {
-        for (good, bad) in [
+    fn networks_that_cannot_be_are_refused_by_the_name_of_the_setting() {
+        for (good, bad, words) in [
             // A convolution without channels would divide by their number.
-            ("[8,16,24]", "[0,16,24]"),
-            ("[8,16,24]", "[8,16,22]"),
-            ("[8,16,24]", "[8,16  ] "),
-            ("[1,2]", "[0,2]"),
-            ("0.00002", "-0.0002"),
+            ("[8,16,24]", "[0,16,24]", "`filters` of its network: expected one number more than `stages`"),
+            ("[8,16,24]", "[8,16,22]", "expected multiples of 4 after the first, found [8, 16, 22]"),
+            ("[8,16,24]", "[8,16  ] ", "found [8, 16]"),
+            ("[1,2]", "[0,2]", "`stages`"),
+            ("0.00002", "-0.0002", "`bn_eps`"),
+            (
+                r#"\"classes\":2"#,
+                r#"\"classes\":3"#,
+                "`classes` of its network: expected 2 by its description, found 3",
+            ),
+            (r#"\"input_size\":32"#, r#"\"input_size\":40"#, "`input_size`"),
         ] {
             let said = refusal(good, bad);
-            assert!(said.contains("makes no sense"), "{bad}: {said}");
+            assert!(said.contains(words), "{bad}: {said}");
         }
+    }
+
+    #[test]
+    fn a_later_format_is_named_whatever_its_layout() {
+        let said = refusal(r#"\"format\":1,\"config\""#, r#"\"format\":2,\"konfig\""#);
+        assert!(said.contains("expected format version 1, found 2"), "{said}");
     }
 }

@@ -1,5 +1,7 @@
 //! The program `malaria-edge` on pictures and on what are none.
 
+#![cfg(feature = "program")]
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -77,6 +79,20 @@ fn a_picture_that_cannot_be_read_does_not_keep_the_others_from_their_calls() {
         "{answer}"
     );
     assert_eq!(cells.iter().filter(|cell| cell["class"].is_string()).count(), 48);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn names_that_are_not_utf8_are_printed_all_the_same() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let folder = tempfile::tempdir().unwrap();
+    let drawn = draw_cell(&SyntheticConfig::default(), 0).unwrap();
+    drawn.image.save(folder.path().join(OsStr::from_bytes(b"C1_\xff.png"))).unwrap();
+    fs::write(folder.path().join(OsStr::from_bytes(b"\xff.txt")), b"no picture").unwrap();
+    for form in ["--json", "--csv"] {
+        let printed = said(&edge(&["classify", form], &[&model("f32"), folder.path()]));
+        assert!(printed.contains("C1_\u{fffd}.png"), "{printed}");
+    }
 }
 
 #[test]

@@ -180,7 +180,7 @@ fn the_page_shows_what_the_program_says_of_each_picture() {
     tab.look(1280, 900, "light");
     tab.screenshot("empty.png");
     tab.choose(&files);
-    tab.wait_for("document.querySelector('#status').textContent.endsWith('done')");
+    tab.wait_for("document.querySelector('#status').textContent === '97 of 97 pictures: done; left out as they are not images: 1'");
 
     let rows = tab.evaluate("[...document.querySelectorAll('#cell-rows tr')].map((row) => [...row.cells].map((cell) => cell.innerText))");
     let rows = rows.as_array().unwrap();
@@ -235,13 +235,21 @@ fn the_page_shows_what_the_program_says_of_each_picture() {
         name.as_str().unwrap().starts_with(line.trim()) || name.as_str().unwrap().starts_with("blob:")
     };
     assert!(fetched.as_array().unwrap().iter().all(own), "{fetched}");
+    // The same once more are no more cells.
+    tab.choose(&files);
+    tab.wait_for("document.querySelector('#status').textContent.includes('done; left out as they are not images: 1; shown already: 97')");
+    assert_eq!(tab.evaluate("document.querySelectorAll('#cell-rows tr').length"), 97);
     tab.evaluate("document.querySelector('#clear').click()");
     assert_eq!(tab.evaluate("document.querySelectorAll('#cell-rows tr').length"), 0);
     // A folder with a folder in it; and one picture that is too large to be sent keeps nobody from theirs.
-    fs::create_dir(folder.path().join("more")).unwrap();
+    fs::create_dir_all(folder.path().join("more/__MACOSX")).unwrap();
     fs::write(folder.path().join("more/A large.png"), vec![0; 20 << 20]).unwrap();
+    for hidden in ["more/.hidden.png", "more/__MACOSX/A large.png"] {
+        fs::write(folder.path().join(hidden), b"no picture").unwrap();
+    }
     tab.drop(folder.path());
-    tab.wait_for("document.querySelector('#status').textContent === '98 of 98 pictures: done'");
+    // words.txt and .hidden.png.
+    tab.wait_for("document.querySelector('#status').textContent === '98 of 98 pictures: done; left out as they are not images: 2'");
     assert_eq!(tab.evaluate("document.querySelector('#unreadable').textContent"), "2");
     assert_eq!(
         tab.evaluate("document.querySelectorAll('#patient-rows tr').length"),

@@ -8,7 +8,9 @@ mod mutation;
 
 use std::{
     cell::RefCell,
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     io::Write,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -60,10 +62,10 @@ impl Alone {
     /// what it is given.
     ///
     /// # Panics
-    /// Where it does, with what went wrong and the name of a file that holds the smallest input found to bring it about.
+    /// Where it does, with what went wrong and the name of a file that holds the smallest input found to bring it about. Where
+    /// [`SECONDS`] is no number of seconds.
     pub fn fuzz(&self, target: &str, samples: &[Vec<u8>], most_memory: usize, read: impl Fn(&[u8])) {
-        let seconds =
-            env::var(SECONDS).ok().and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs_f64);
+        let seconds = env::var_os(SECONDS).map(duration);
         let config = Config {
             cases: CASES,
             failure_persistence: None,
@@ -107,6 +109,13 @@ impl Alone {
             file.and_then(|mut file| file.write_all(line.as_bytes())).expect("the tally is written to");
         }
     }
+}
+
+/// Panics where it is none: a longer run must not pass for the short one.
+fn duration(seconds: OsString) -> Duration {
+    let number = seconds.to_str().and_then(|seconds| seconds.parse::<f64>().ok());
+    let duration = number.and_then(|number| Duration::try_from_secs_f64(number).ok());
+    duration.unwrap_or_else(|| panic!("{SECONDS} is {seconds:?}; expected a number of seconds, such as 60"))
 }
 
 fn limit_addresses() {

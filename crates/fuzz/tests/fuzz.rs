@@ -1,6 +1,8 @@
 //! Readers that do what they must not do are found out.
 
-use malaria_fuzz::alone;
+use std::{env, process::Command};
+
+use malaria_fuzz::{SECONDS, alone};
 
 #[test]
 #[should_panic(expected = "trusting: index out of bounds")]
@@ -32,4 +34,16 @@ fn a_reader_that_refuses_is_let_be() {
             bytes.strip_prefix(b"magic ").and_then(|rest| std::str::from_utf8(rest).ok()?.parse::<u8>().ok());
     });
     assert!((1000..2000).contains(&alone.memory_of(|| drop(vec![1_u8; 1000]))));
+}
+
+#[test]
+fn a_time_that_is_no_number_of_seconds_is_refused() {
+    for time in ["soon", "", "-1", "NaN"] {
+        let mut test = Command::new(env::current_exe().unwrap());
+        test.args(["--exact", "a_reader_that_refuses_is_let_be"]).env(SECONDS, time);
+        let output = test.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        let refused = format!("{SECONDS} is {time:?}; expected a number of seconds");
+        assert!(!output.status.success() && said.contains(&refused), "{said}");
+    }
 }

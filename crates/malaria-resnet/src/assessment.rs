@@ -50,7 +50,7 @@ pub struct Assessment {
     /// Predictive values where few cells are infected, at the threshold if there is one.
     pub at_prevalence: Vec<AtPrevalence>,
     /// What the calls of cells come to for patients; `None` where no threshold was chosen, no patient is known, cells of
-    /// the same patients were learned from, or positive calls are no likelier of infected cells than of others.
+    /// the same patients were learned from, or the threshold gives no [rule](Threshold::patient_rule).
     pub roll_up: Option<RollUp>,
 }
 
@@ -187,12 +187,13 @@ impl Said<'_> {
         })
     }
 
-    /// Calls of the known patients by `calling`; `None` where none is known, or positive calls are no sign of an infection.
+    /// Calls of the known patients by `calling`; `None` where none is known, or a threshold gives no rule.
     fn roll_up(self, calling: &Calling) -> Result<Option<RollUp>> {
-        let rule = calling.threshold.patient_rule();
-        let rules = self.rules(calling);
+        let (Some(rule), Some(rules)) = (calling.threshold.patient_rule(), self.rules(calling)) else {
+            return Ok(None);
+        };
         let patients = self.by_patient(|i, score| calling.calls(i, score))?;
-        if patients.is_empty() || rules.values().chain([&rule]).any(|rule| rule.check().is_err()) {
+        if patients.is_empty() {
             return Ok(None);
         }
         let rule_of = |patient: &PatientCells| rules[patient.patient.as_str()];
@@ -233,7 +234,7 @@ impl Said<'_> {
             call: PatientCall,
         }
         let Some(calling) = calling.filter(|_| assessment.roll_up.is_some()) else { return Ok(None) };
-        let rules = self.rules(calling);
+        let Some(rules) = self.rules(calling) else { return Ok(None) };
         let row = |patient: PatientCells| -> Result<Row> {
             let PatientResult { called, infected_share, interval: Interval { low, high }, call, .. } =
                 rules[patient.patient.as_str()].judge(patient.all())?;
@@ -247,10 +248,11 @@ impl Said<'_> {
         Ok(Some(path))
     }
 
-    /// By which rule each known patient is called; all cells of one are called at the same threshold, where patients are called.
-    fn rules(&self, calling: &Calling) -> BTreeMap<&str, PatientRule> {
+    /// By which rule each known patient is called; `None` where one has none. All cells of a patient are called at the same threshold,
+    /// where patients are called.
+    fn rules(&self, calling: &Calling) -> Option<BTreeMap<&str, PatientRule>> {
         let known = self.patients.iter().enumerate().filter_map(|(i, patient)| Some((i, (*patient)?)));
-        known.map(|(i, patient)| (patient, calling.of_cell(i).patient_rule())).collect()
+        known.map(|(i, patient)| Some((patient, calling.of_cell(i).patient_rule()?))).collect()
     }
 
     /// The cells of known patients. Whether one is positive is told by its place and its probability of being so.
@@ -265,12 +267,13 @@ impl Said<'_> {
         Ok(by_patient(&names, &infected, &called)?)
     }
 
-    /// How alike the false alarms of one patient are, at `threshold`: 0 where no patient is known.
-    pub(crate) fn false_positive_correlation(self, threshold: f64) -> Result<f64> {
+    /// How alike the false alarms of one patient are, at `threshold`; `None` where fewer than two patients with uninfected cells are
+    /// known.
+    pub(crate) fn false_positive_correlation(self, threshold: f64) -> Result<Option<f64>> {
         let patients = self.by_patient(|_, score| score >= threshold)?;
         let uninfected: Vec<_> = patients.iter().map(|patient| patient.uninfected).collect();
         // The rule wants it below 1, where a patient's cells would all be one.
-        Ok(intra_patient_correlation(&uninfected).min(0.999))
+        Ok(intra_patient_correlation(&uninfected).map(|correlation| correlation.min(0.999)))
     }
 }
 
@@ -286,7 +289,7 @@ mod tests {
             target: Target::Specificity(1.0 - false_alarms),
             chosen_on: ChosenOn::OutOfFold,
             point: OperatingPoint { threshold: at, sensitivity: 0.9, specificity: 1.0 - false_alarms },
-            false_positive_correlation: 0.0,
+            false_positive_correlation: Some(0.0),
         }
     }
 

@@ -13,7 +13,7 @@ use malaria_train::{CellTensors, Viewing, evaluate};
 use serde::{Serialize, de::DeserializeOwned};
 use tch::{Device, Kind};
 
-use crate::{Description, Error, ImageConfig, Result, RunDir, Threshold};
+use crate::{Description, Error, ImageConfig, Result, RunDir, Threshold, experiment::absolute};
 
 /// Cells a batch.
 const BATCH: usize = 128;
@@ -45,8 +45,19 @@ pub struct Classifier {
 impl Classifier {
     /// A network and what its outputs and inputs are; `positive` is an index into `classes`. It calls each cell by its most
     /// probable class and knows nothing of what its training cells looked like.
-    pub fn new(model: ResNet, classes: Vec<String>, positive: usize, image: ImageConfig) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the network has another number of outputs than there are classes, or none of them is the positive one.
+    pub fn new(model: ResNet, classes: Vec<String>, positive: usize, image: ImageConfig) -> Result<Self> {
+        let (outputs, named) = (model.config().classes, classes.len());
+        if outputs != named as i64 || positive >= named {
+            let expected = format!(
+                "{outputs} classes, as many as the network has outputs, and one of them as the positive one"
+            );
+            let found = format!("{classes:?}, and number {positive} as the positive one");
+            return Err(Error::Config { field: "classes", expected, found });
+        }
+        Ok(Self {
             model,
             classes,
             positive,
@@ -56,7 +67,7 @@ impl Classifier {
             temperature: None,
             flips: false,
             fused: OnceCell::new(),
-        }
+        })
     }
 
     /// Reads the kept weights of the run in `run`.
@@ -69,11 +80,7 @@ impl Classifier {
         let run = RunDir::open(run)?;
         // A layout of another version may mean something else.
         run.config()?;
-        let path = run.weights_path();
-        if !path.is_file() {
-            return Err(run
-                .error("it has no weights.safetensors yet: let the run end, by --resume if it was cut off"));
-        }
+        let path = run.finished_weights()?;
         let (model, metadata) = malaria_model::load_weights(&path, device)?;
         Self::described(model, &metadata, &path)
     }
@@ -115,7 +122,7 @@ impl Classifier {
         }
         let threshold = optional(path, metadata, "threshold")?;
         let input = optional(path, metadata, "input")?;
-        Ok(Self { input, threshold, temperature, ..Self::new(model, classes, positive, image) })
+        Ok(Self { input, threshold, temperature, ..Self::new(model, classes, positive, image)? })
     }
 
     /// Writes the weights and their description.
@@ -244,9 +251,8 @@ pub fn default_run() -> Result<PathBuf> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let roots = [PathBuf::from(".")].into_iter().chain(executable.ancestors().skip(1).map(PathBuf::from));
     let looked_in: Vec<PathBuf> = roots.chain([workspace]).map(|root| root.join("data/pretrained")).collect();
-    looked_in
-        .iter()
-        .find(|path| path.join("config.json").is_file())
-        .cloned()
-        .ok_or(Error::NoModel { looked_in })
+    match looked_in.iter().find(|path| path.join("config.json").is_file()) {
+        Some(found) => Ok(absolute(found)),
+        None => Err(Error::NoModel { looked_in }),
+    }
 }

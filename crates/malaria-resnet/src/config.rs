@@ -102,10 +102,15 @@ impl ExperimentConfig {
     /// Reads a `config.json`.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Json`], and what [`ExperimentConfig::check`] finds.
+    /// [`Error::Io`]; [`Error::Json`], also with what [`ExperimentConfig::check`] finds.
     pub fn read(path: &Path) -> Result<Self> {
-        let config: Self = files::read_json(path, "the settings of a run")?;
-        config.check()?;
+        let expected = "the settings of a run";
+        let config: Self = files::read_json(path, expected)?;
+        config.check().map_err(|error| Error::Json {
+            path: path.to_owned(),
+            expected,
+            reason: error.to_string(),
+        })?;
         Ok(config)
     }
 
@@ -136,11 +141,12 @@ impl ExperimentConfig {
     pub fn set_epochs(&mut self, epochs: u64) {
         let share = epochs as f64 / self.train.epochs as f64;
         for size in &mut self.train.image_sizes {
-            size.from_epoch = 1 + ((size.from_epoch - 1) as f64 * share).round() as u64;
+            size.from_epoch = 1 + (size.from_epoch.saturating_sub(1) as f64 * share).round() as u64;
         }
         // Where two sizes fall on one epoch, or one beyond the last, the later size wins: the run ends at full size.
-        let last = self.train.image_sizes.len() - 1;
-        self.train.image_sizes[last].from_epoch = self.train.image_sizes[last].from_epoch.min(epochs);
+        if let Some(last) = self.train.image_sizes.last_mut() {
+            last.from_epoch = last.from_epoch.min(epochs);
+        }
         let starts: Vec<u64> = self.train.image_sizes.iter().map(|size| size.from_epoch).collect();
         let mut position = 0;
         self.train.image_sizes.retain(|size| {

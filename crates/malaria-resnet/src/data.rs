@@ -43,8 +43,9 @@ pub struct DataSummary {
     pub doubly_labelled: Vec<Vec<String>>,
     /// The fold of a cross-validation that this is, where it is one.
     pub fold: Option<Fold>,
-    /// Test cells that the weights of `--init` have learned from: figures on them are too good.
-    pub test_cells_seen_by_init: usize,
+    /// Test cells that the weights of `--init` have learned from: figures on them are too good. `None` where that is not known, as
+    /// a run that those weights come from is not there any more.
+    pub test_cells_seen_by_init: Option<usize>,
     /// Files that are not images.
     pub ignored: usize,
     /// Images left out since they cannot be read: path and reason.
@@ -91,7 +92,12 @@ pub(crate) fn decode_index(
 }
 
 /// Counts what a run is told of its data.
-pub(crate) fn summarise(loaded: &Loaded, split: &Split, drawn: bool, seen_by_init: usize) -> DataSummary {
+pub(crate) fn summarise(
+    loaded: &Loaded,
+    split: &Split,
+    drawn: bool,
+    seen_by_init: Option<usize>,
+) -> DataSummary {
     let index = &loaded.index;
     let subsets = [Subset::Train, Subset::Validation, Subset::Test].map(|subset| {
         let indices = split.subset(subset);

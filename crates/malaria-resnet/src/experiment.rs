@@ -10,7 +10,7 @@ use std::{
 use malaria_dataset::{CorruptPolicy, Fold, Index, Loaded, Split, Subset, write_manifest};
 use malaria_model::ResNet;
 use malaria_report::{EpochPoint, history_plot};
-use malaria_train::{EpochRecord, Event, Outcome};
+use malaria_train::{Checkpoints, EpochRecord, Event, Outcome};
 use serde::Deserialize;
 use tch::Device;
 
@@ -109,7 +109,7 @@ pub struct RunSummary {
 pub struct Context<'a> {
     /// The command that started it, for the record.
     pub command: &'a str,
-    /// Looked at after every batch: when it turns true, the run saves and returns.
+    /// Looked at after every batch, and while a teacher is asked: when it turns true, the run saves and returns.
     pub stop: &'a AtomicBool,
     /// Hears what happens.
     pub listener: Listener<'a>,
@@ -137,12 +137,43 @@ pub struct Context<'a> {
 /// Every crate's own; the run directory then holds what was finished before.
 pub fn train(config: &ExperimentConfig, out: &Path, context: Context<'_>) -> Result<RunSummary> {
     config.check()?;
+    check_paths(config, out)?;
     RunDir::refuse_taken(out)?;
     // An absent device is to be known before pictures are read.
     config.device.resolve()?;
     config.teacher.iter().try_for_each(|teacher| teacher.open(Device::Cpu).map(drop))?;
-    let loaded = load_cells(config, out, context.listener)?;
+    let index = find_cells(config, out, context.listener)?;
+    // What cannot be divided is to be known before pictures are read, too.
+    malaria_dataset::split(&index, &config.split)?;
+    let loaded = decode(index, config, context.listener)?;
     begin(config, out, &loaded, context)
+}
+
+/// Refuses paths that no JSON could hold, and a folder for runs in the data folder: the next run would take its figures for cells.
+pub(crate) fn check_paths(config: &ExperimentConfig, out: &Path) -> Result<()> {
+    let config = found_from_anywhere(config);
+    let out = absolute(out);
+    let refuse = |field, expected: &str, path: &Path| {
+        let (expected, found) = (expected.to_owned(), path.display().to_string());
+        Err(Error::Config { field, expected, found })
+    };
+    let ExperimentConfig { data, init, leave_out, teacher, .. } = &config;
+    let named = [
+        ("out", Some(&out)),
+        ("data", data.as_ref()),
+        ("init", init.as_ref()),
+        ("leave_out", leave_out.as_ref()),
+        ("teacher", teacher.as_ref().map(|teacher| &teacher.run)),
+    ];
+    for (field, path) in named {
+        if let Some(path) = path.filter(|path| path.to_str().is_none()) {
+            return refuse(field, "a path in UTF-8, as it is written down in JSON", path);
+        }
+    }
+    if data.as_deref().is_some_and(|data| out.starts_with(data)) {
+        return refuse("out", "a folder outside the data folder, whose pictures are taken for cells", &out);
+    }
+    Ok(())
 }
 
 /// Goes on with the run in `run` from its newest sound checkpoint, or from its start where it has none.
@@ -160,8 +191,9 @@ pub fn resume(run: &Path, context: Context<'_>) -> Result<RunSummary> {
     // What is refused up to here leaves no lock file behind.
     let lock = run.lock()?;
     // split.csv says who was left out: the list need not be there any more.
-    let reading = ExperimentConfig { leave_out: None, ..config.clone() };
-    let loaded = load_cells(&reading, run.path(), context.listener)?;
+    // Nor has the run that it started from, where there is a checkpoint.
+    let reading = ExperimentConfig { leave_out: None, init: None, ..config.clone() };
+    let loaded = decode(find_cells(&reading, run.path(), context.listener)?, &reading, context.listener)?;
     go_on(config, run, lock, &loaded, context)
 }
 
@@ -219,7 +251,12 @@ pub(crate) fn go_on(
         return Err(Error::Config { field: "model.classes", expected, found });
     }
     let positive = positive(&config, &loaded.index)?;
-    let model = first_model(&config, &loaded.index)?;
+    let model = if Checkpoints::new(run.path(), "").exist() {
+        // The weights are in the checkpoint.
+        ResNet::new(&config.model, config.train.seed, config.device.resolve()?)?
+    } else {
+        first_model(&config, &loaded.index)?
+    };
     Session { config, run, loaded, split, positive, context }.run(model, true)
 }
 
@@ -243,9 +280,9 @@ fn named_cells(list: &Path, index: &Index) -> Result<HashSet<String>> {
     })
 }
 
-/// Reads the cells that the settings name, or else the drawn cells beside the run directory `run`; but first looks at whatever
-/// settings can be told to be wrong without them.
-pub(crate) fn load_cells(config: &ExperimentConfig, run: &Path, listener: Listener<'_>) -> Result<Loaded> {
+/// Finds the cells that the settings name, or else the drawn cells beside the run directory `run`, and looks at whatever settings can
+/// be told to be wrong before they are read.
+pub(crate) fn find_cells(config: &ExperimentConfig, run: &Path, listener: Listener<'_>) -> Result<Index> {
     let folder = match &config.data {
         Some(folder) => folder.clone(),
         None => drawn_cells(absolute(run).parent().unwrap_or(Path::new("")), listener)?,
@@ -260,6 +297,11 @@ pub(crate) fn load_cells(config: &ExperimentConfig, run: &Path, listener: Listen
         config.model.classes = index.classes.len() as i64;
         first_model(&config, &index)?;
     }
+    Ok(index)
+}
+
+/// Reads the cells of `index`.
+pub(crate) fn decode(index: Index, config: &ExperimentConfig, listener: Listener<'_>) -> Result<Loaded> {
     let corrupt = if config.skip_corrupt { CorruptPolicy::Skip } else { CorruptPolicy::Fail };
     decode_index(index, config.image, corrupt, listener)
 }
@@ -302,11 +344,23 @@ fn first_model(config: &ExperimentConfig, index: &Index) -> Result<ResNet> {
     Ok(init.model)
 }
 
-/// How many of the cells at `indices` the weights of `--init` have learned from, or were chosen by.
-pub(crate) fn seen_by_init(config: &ExperimentConfig, loaded: &Loaded, indices: &[usize]) -> Result<usize> {
-    let Some(init) = &config.init else { return Ok(0) };
+/// How many of the cells at `indices` the weights of `--init` have learned from, or were chosen by; `None` where a run that they come
+/// from is not there any more.
+pub(crate) fn seen_by_init(
+    config: &ExperimentConfig,
+    loaded: &Loaded,
+    indices: &[usize],
+) -> Result<Option<usize>> {
+    let Some(init) = &config.init else { return Ok(Some(0)) };
+    let Lineage { runs, gone } = lineage(init)?;
+    let seen = seen_by(&runs, loaded, indices)?;
+    Ok(gone.is_empty().then_some(seen))
+}
+
+/// How many of the cells at `indices` any of `runs` has learned from, or was chosen by.
+pub(crate) fn seen_by(runs: &[RunDir], loaded: &Loaded, indices: &[usize]) -> Result<usize> {
     let mut seen: HashSet<usize> = HashSet::new();
-    for run in with_ancestors(init)? {
+    for run in runs {
         let manifest = malaria_dataset::read_manifest(&run.split_path())?;
         let subsets = manifest.match_index(&loaded.index, &loaded.fingerprints)?;
         let known = |&&i: &&usize| matches!(subsets[i], Some(Subset::Train | Subset::Validation));
@@ -315,20 +369,33 @@ pub(crate) fn seen_by_init(config: &ExperimentConfig, loaded: &Loaded, indices: 
     Ok(seen.len())
 }
 
-/// The run in `path`, and those whose weights or words its own come from, as far as they are still where they were.
-pub(crate) fn with_ancestors(path: &Path) -> Result<Vec<RunDir>> {
-    let mut runs = vec![RunDir::open(path)?];
-    let mut met = HashSet::from([absolute(path)]);
-    let mut next = 0;
-    while let Some(run) = runs.get(next) {
-        let config = run.config()?;
-        let parents = config.init.into_iter().chain(config.teacher.map(|teacher| teacher.run));
-        let found =
-            parents.filter(|parent| met.insert(absolute(parent))).filter_map(|p| RunDir::open(&p).ok());
-        runs.extend(found.collect::<Vec<_>>());
-        next += 1;
+/// A run and those that its weights, or the words of its teacher, come from.
+pub(crate) struct Lineage {
+    pub(crate) runs: Vec<RunDir>,
+    /// Where one should be that is not there any more.
+    pub(crate) gone: Vec<PathBuf>,
+}
+
+/// The lineage of the run in `path`.
+pub(crate) fn lineage(path: &Path) -> Result<Lineage> {
+    let (mut runs, mut gone) = (Vec::new(), Vec::new());
+    let mut next = vec![absolute(path)];
+    let mut met = HashSet::new();
+    while let Some(path) = next.pop() {
+        if !met.insert(path.clone()) {
+            continue;
+        }
+        match RunDir::open(&path) {
+            Ok(run) => {
+                let config = run.config()?;
+                let parents = config.init.into_iter().chain(config.teacher.map(|teacher| teacher.run));
+                next.extend(parents.map(|parent| absolute(&parent)));
+                runs.push(run);
+            }
+            Err(_) => gone.push(path),
+        }
     }
-    Ok(runs)
+    Ok(Lineage { runs, gone })
 }
 
 /// `config` with paths that mean the same from every folder.
@@ -343,9 +410,16 @@ pub(crate) fn found_from_anywhere(config: &ExperimentConfig) -> ExperimentConfig
     config
 }
 
+/// `path` from the root, with its links followed as far as it is there already.
 pub(crate) fn absolute(path: &Path) -> PathBuf {
-    // A path that is not there yet has no canonical form.
-    fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
+    if let Ok(canonical) = fs::canonicalize(path) {
+        return canonical;
+    }
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => absolute(parent).join(name),
+        _ => path,
+    }
 }
 
 /// Draws loss and accuracy by epoch of the run in `run` to `path`, a `.png` or `.svg`.

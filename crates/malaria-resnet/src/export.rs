@@ -1,6 +1,6 @@
 //! A run's model as a file for other programs: ONNX, looked at before it is let out, and TorchScript.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use malaria_dataset::CorruptPolicy;
 use malaria_edge::{Calls, Model, Precision, Toll, Weights, toll};
@@ -67,7 +67,7 @@ pub fn export(options: ExportOptions<'_>, listener: Listener<'_>) -> Result<Expo
         return Err(Error::Config { field, expected, found: options.most_sensitivity_lost.to_string() });
     }
     let run = RunDir::open(options.run)?;
-    let weights = Weights::read(&run.weights_path())?;
+    let weights = Weights::read(&run.finished_weights()?)?;
     let onnx = malaria_edge::export(&weights, options.precision, None)?;
     let (Some(data), true) = (options.data, options.precision != Precision::F32) else {
         return Ok(Exported { onnx, toll: None, skipped: Vec::new() });
@@ -99,7 +99,12 @@ pub fn export(options: ExportOptions<'_>, listener: Listener<'_>) -> Result<Expo
         })
         .collect();
     let toll = toll(&calls, seen_in_training)?;
-    if let Some(lost) = toll.sensitivity_lost.filter(|lost| lost.estimate > options.most_sensitivity_lost) {
+    let Some(lost) = toll.sensitivity_lost else {
+        let expected =
+            format!("cells of the class {}, to see whether sensitivity is lost", description.positive);
+        return Err(Error::Config { field: "data", expected, found: format!("none in {}", data.display()) });
+    };
+    if lost.estimate > options.most_sensitivity_lost {
         return Err(Error::SensitivityLost { lost: lost.estimate, most: options.most_sensitivity_lost });
     }
     let onnx = malaria_edge::export(&weights, options.precision, Some(toll))?;
@@ -108,13 +113,11 @@ pub fn export(options: ExportOptions<'_>, listener: Listener<'_>) -> Result<Expo
 
 /// Writes a run's model as TorchScript to `path`, for programs with libtorch or PyTorch: `forward` takes `images`, float32
 /// `[N, 3, S, S]` in [0, 1], to probabilities, float32 `[N, classes]`, softmax and temperature included, with any N. What
-/// TorchScript cannot hold (classes, threshold, how pictures are read) goes to a JSON beside it, `path` with the extension
-/// `json`.
+/// TorchScript cannot hold (classes, threshold, how pictures are read) goes to a JSON beside it, whose path is given.
 ///
 /// # Errors
-/// [`Error::Train`] when libtorch cannot write the model, [`Error::Io`] for a file that cannot be written; the old ones then
-/// stay.
-pub fn export_torchscript(run: &Path, path: &Path) -> Result<()> {
+/// [`Error::Train`] when libtorch cannot write the model, [`Error::Io`] for a file that cannot be written.
+pub fn export_torchscript(run: &Path, path: &Path) -> Result<PathBuf> {
     let classifier = Classifier::load(run, Device::Cpu)?;
     // What is traced becomes constants, which must not ask for gradients.
     for parameter in classifier.model.parameters() {
@@ -130,6 +133,11 @@ pub fn export_torchscript(run: &Path, path: &Path) -> Result<()> {
     let traced = no_grad(|| CModule::create_by_tracing("Classifier", "forward", &[images], &mut forward));
     let file = malaria_files::beside(path).map_err(Error::io("write", path))?;
     traced.and_then(|model| model.save(file.path())).map_err(libtorch)?;
+    // The rest first: without it the model is of no use.
+    let mut rest = path.as_os_str().to_owned();
+    rest.push(".json");
+    let rest = PathBuf::from(rest);
+    files::write_json(&rest, &classifier.description())?;
     malaria_files::put(file, path).map_err(Error::io("write", path))?;
-    files::write_json(&path.with_extension("json"), &classifier.description())
+    Ok(rest)
 }

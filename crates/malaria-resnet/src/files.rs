@@ -1,6 +1,6 @@
 //! Whole files or none: every write goes to a temporary sibling, is synced and renamed into place.
 
-use std::{fs, path::Path};
+use std::{fs, io::ErrorKind, path::Path};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -22,7 +22,7 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path, expected: &'static str
     serde_json::from_str(&text).map_err(|error| json(path, expected, &error))
 }
 
-/// Writes rows as CSV, with their field names as header.
+/// Writes rows as CSV: structs with their field names as header, lists as they are.
 pub(crate) fn write_csv<T: Serialize>(path: &Path, rows: impl IntoIterator<Item = T>) -> Result<()> {
     let failed = |error: csv::Error| Error::io("write", path)(std::io::Error::other(error));
     let mut writer = csv::Writer::from_writer(Vec::new());
@@ -33,15 +33,12 @@ pub(crate) fn write_csv<T: Serialize>(path: &Path, rows: impl IntoIterator<Item 
     write(path, &bytes)
 }
 
-/// Writes records as CSV, the first of them its header.
-pub(crate) fn write_records(path: &Path, records: impl IntoIterator<Item = Vec<String>>) -> Result<()> {
-    let failed = |error: csv::Error| Error::io("write", path)(std::io::Error::other(error));
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    for record in records {
-        writer.write_record(record).map_err(failed)?;
+/// Removes a file, if it is there.
+pub(crate) fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
+        _ => Ok(()),
     }
-    let bytes = writer.into_inner().map_err(|error| Error::io("write", path)(error.into_error()))?;
-    write(path, &bytes)
 }
 
 pub(crate) fn read_csv<T: DeserializeOwned>(path: &Path, expected: &'static str) -> Result<Vec<T>> {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use malaria_dataset::{Cells, CorruptPolicy, Index, Loaded, Protocol, Subset, read_manifest};
+use malaria_dataset::{Cells, CorruptPolicy, Index, Loaded, Protocol, Subset, list_images, read_manifest};
 use malaria_edge::Prediction;
 use malaria_metrics::Summary;
 use malaria_train::CellTensors;
@@ -12,10 +12,10 @@ use tch::Device;
 use crate::{
     Assessment, Classifier, Error, ImageConfig, Progress, Result, RunDir, Threshold,
     data::{decode_index, reason},
-    experiment::{Listener, with_ancestors},
+    experiment::{Lineage, Listener, lineage, seen_by},
     files,
     metrics::machine,
-    pictures::{MISTAKES_SHOWN, mistake, picture, worst_mistakes},
+    pictures::mistakes,
     predictions::write_predictions,
     report::{Report, epoch_point, judged_section, protocol_note},
     threshold::{Calling, Labelled, Said},
@@ -67,11 +67,12 @@ pub struct EvaluationReport {
     pub judged: Judged,
     /// How the run divided its own cells.
     pub protocol: Protocol,
-    /// Judged cells that the model has learned from, or whose epoch was chosen on them: figures with such cells in
-    /// them are too good.
+    /// Judged cells that the model, the one it started from or its teacher has learned from, or whose epoch was chosen on them: figures
+    /// with such cells in them are too good.
     pub seen_in_training: usize,
-    /// The run whose weights training started from, if not from random ones: they may have learned from the judged cells.
-    pub init: Option<PathBuf>,
+    /// Runs that the model comes from, as its first weights or its teacher, that are not there any more: they may have learned from the
+    /// judged cells.
+    pub ancestors_gone: Vec<PathBuf>,
     /// Images left out since they cannot be read: path and reason.
     pub skipped: Vec<String>,
     /// Files in the folder that are not images.
@@ -127,7 +128,7 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
     classifier.flips = options.flips;
     let corrupt = if options.skip_corrupt { CorruptPolicy::Skip } else { CorruptPolicy::Fail };
     let (data, judged) = (options.data, options.judged);
-    let JudgedCells { loaded, chosen, judged, seen_in_training, new_patients } =
+    let JudgedCells { loaded, chosen, judged, seen_in_training, gone, new_patients } =
         JudgedCells::load(&run, &classifier.classes, classifier.image, data, judged, corrupt, listener)?;
     let samples = &loaded.index.samples;
     let labels: Vec<usize> = samples.iter().map(|sample| sample.class).collect();
@@ -155,7 +156,7 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
         judged,
         protocol: config.split.protocol,
         seen_in_training,
-        init: config.init.clone(),
+        ancestors_gone: gone,
         skipped: loaded.skipped.iter().map(reason).collect(),
         ignored: loaded.index.ignored,
         flips: options.flips,
@@ -175,8 +176,10 @@ pub(crate) struct JudgedCells {
     /// Positions of those that are judged.
     pub(crate) chosen: Vec<usize>,
     pub(crate) judged: Judged,
-    /// How many of them the model has learned from, or was chosen by.
+    /// How many of them the model, or one that it comes from, has learned from, or was chosen by.
     pub(crate) seen_in_training: usize,
+    /// Runs that it comes from which tell nothing any more.
+    pub(crate) gone: Vec<PathBuf>,
     /// Whether none of them is known to be of a patient whom the model has learned from. Names of patients may be those of others
     /// elsewhere; then too little is said rather than too much.
     pub(crate) new_patients: bool,
@@ -210,18 +213,30 @@ impl JudgedCells {
         if chosen.is_empty() {
             return Err(Error::NoTestCell { path: data.to_owned() });
         }
-        let seen = |i: &&usize| matches!(subsets[**i], Some(Subset::Train | Subset::Validation));
-        let seen_in_training = chosen.iter().filter(seen).count();
-        // What the weights had learned from that training started from, nobody may know here; what a teacher had, its folder tells.
-        // Where that folder tells nothing, patients are not called; the figures of the cells do not depend on it.
+        // What a run has learned from, its folder tells. Where one does not any more, or training went on from other weights, patients are
+        // not called.
+        let Lineage { mut runs, mut gone } = lineage(run.path())?;
+        let tells = |run: &RunDir| read_manifest(&run.split_path()).is_ok();
+        gone.extend(runs.iter().filter(|run| !tells(run)).map(|run| run.path().to_owned()));
+        runs.retain(tells);
+        let seen_in_training = seen_by(&runs, &loaded, &chosen)?;
         let shares_none = |run: &RunDir| {
-            read_manifest(&run.split_path())
-                .is_ok_and(|learned| !learned.shares_patients(&loaded.index, &chosen))
+            let learned = read_manifest(&run.split_path())?;
+            Ok::<_, Error>(!learned.shares_patients(&loaded.index, &chosen))
         };
-        let new_patients = run.config()?.init.is_none()
-            && with_ancestors(run.path()).is_ok_and(|runs| runs.iter().all(shares_none));
-        Ok(Self { loaded, chosen, judged, seen_in_training, new_patients })
+        let shared_by_none = runs.iter().map(shares_none).collect::<Result<Vec<_>>>()?;
+        let new_patients =
+            run.config()?.init.is_none() && gone.is_empty() && shared_by_none.into_iter().all(|none| none);
+        Ok(Self { loaded, chosen, judged, seen_in_training, gone, new_patients })
     }
+}
+
+/// What is to be said of a run that a model comes from, and that is not there any more.
+pub fn gone_words(run: &Path) -> String {
+    format!(
+        "The model comes from {}, too, which is not there any more: it may have learned from these cells.",
+        run.display()
+    )
 }
 
 impl EvaluationReport {
@@ -235,12 +250,6 @@ impl EvaluationReport {
         chosen: &[usize],
         command: &str,
     ) -> Result<Report<'a>> {
-        let worst = worst_mistakes(said).into_iter().take(MISTAKES_SHOWN);
-        let mistakes = worst.map(|i| {
-            let row = &said.probabilities[i * said.classes.len()..(i + 1) * said.classes.len()];
-            let path = &loaded.index.samples[chosen[i]].path;
-            mistake(classifier, picture(&loaded.cells, chosen[i]), path, said.truth[i], row)
-        });
         let mut summary = vec![match self.judged {
             Judged::Test => format!(
                 "The run's own test set: {} cells of {} patients. Protocol: {}.",
@@ -258,14 +267,12 @@ impl EvaluationReport {
         if self.seen_in_training > 0 {
             let seen = self.seen_in_training;
             summary.push(format!(
-                "The model has learned from {seen} of these cells, or was chosen by them, so the figures are too good."
+                "The model, or one that it comes from, has learned from {seen} of these cells, or was chosen by them, so the figures are \
+                 too good."
             ));
         }
-        if let Some(init) = &self.init {
-            summary.push(format!(
-                "Training started from the weights of {}, which may have learned from these cells.",
-                init.display()
-            ));
+        for run in &self.ancestors_gone {
+            summary.push(gone_words(run));
         }
         if self.flips {
             summary.push(
@@ -292,7 +299,7 @@ impl EvaluationReport {
             cross_validated: false,
             history,
             history_of: Some("Of the run that the model comes from.".to_owned()),
-            mistakes: mistakes.collect::<Result<_>>()?,
+            mistakes: mistakes(classifier, said, loaded, chosen)?,
             augmentation: Vec::new(),
             more: vec![judged_section(said)],
             made: vec![
@@ -352,7 +359,8 @@ pub fn predict(
         classifier.probabilities(&tensors, &all, &mut |_| {})
     };
     let (description, positive) = (classifier.description(), classifier.positive);
-    malaria_edge::classify(&description, positive, paths, said, &mut |done, total| {
+    let files = list_images(paths)?.images;
+    malaria_edge::classify(&description, positive, &files, said, &mut |done, total| {
         listener(Progress::Classifying { done, total });
     })
 }

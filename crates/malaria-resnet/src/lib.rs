@@ -1,9 +1,10 @@
 //! Train, judge and use a malaria cell classifier: the one crate to depend on.
 //!
 //! Stands on top of the others and re-exports them under [`dataset`], [`augment`], [`model`], [`training`], [`figures`],
-//! [`plots`] and [`libtorch`]. Its own part is the whole experiment: [`train`] takes an [`ExperimentConfig`] to a
+//! [`plots`], [`edge`] and [`libtorch`]. Its own part is the whole experiment: [`train`] takes an [`ExperimentConfig`] to a
 //! finished run directory, [`resume`] goes on with one that was cut off, [`cross_validate`] makes k of them,
-//! [`evaluate`] judges one on a labelled folder, and [`predict`] uses it on any picture. It prints nothing; what happens reaches the caller through [`Progress`].
+//! [`evaluate`] judges one on a labelled folder, [`predict`] uses it on any picture, and [`export`] makes an ONNX file of it for
+//! programs without libtorch. It prints nothing; what happens reaches the caller through [`Progress`].
 //! With the feature `pretrained` the model of `data/pretrained` is inside the crate.
 //!
 //! Class `Parasitized` is the positive one, unless the settings name another.
@@ -46,13 +47,14 @@ pub use assessment::{Assessment, AtPrevalence, CellIntervals, DetectionLimit, Re
 pub use classifier::{Classifier, default_run};
 pub use config::ExperimentConfig;
 pub use cross_validate::{
-    CALLED_APART, CrossMetrics, CrossOptions, CrossSummary, FoldFigures, Spread, cross_validate, fold_dir,
+    CALLED_APART, CrossMetrics, CrossOptions, CrossSummary, FoldFigures, NOT_APART, Spread, cross_validate,
+    fold_dir,
 };
 pub use data::{DataSummary, SubsetSummary, default_data, default_protocol};
 pub use error::{Error, Result};
 pub use experiment::{Context, Listener, Progress, RunSummary, plot_history, resume, train};
 pub use export::{ExportOptions, Exported, export, export_torchscript};
-pub use judge::{EvaluateOptions, EvaluationReport, Judged, evaluate, predict};
+pub use judge::{EvaluateOptions, EvaluationReport, Judged, evaluate, gone_words, predict};
 pub use malaria_edge::{ChosenOn, Description, ImageConfig, Prediction, Threshold};
 pub use metrics::{FiguresOf, Metrics};
 #[cfg(feature = "pretrained")]
@@ -61,6 +63,7 @@ pub use recipe::Recipe;
 pub use report::protocol_note;
 pub use run_dir::{RunDir, RunLock};
 pub use teacher::Teacher;
+pub use threshold::NO_THRESHOLD;
 
 pub use malaria_augment as augment;
 pub use malaria_dataset as dataset;

@@ -48,8 +48,9 @@ pub struct Metrics {
     pub fold: Option<Fold>,
     /// The run whose weights training started from, if not from random ones.
     pub init: Option<PathBuf>,
-    /// Test cells that those weights had learned from, or were chosen by: the figures are too good if there are any.
-    pub test_cells_seen_by_init: usize,
+    /// Test cells that those weights had learned from, or were chosen by: the figures are too good if there are any. `None` where that is
+    /// not known, as a run that those weights come from is not there any more.
+    pub test_cells_seen_by_init: Option<usize>,
     /// Epochs trained.
     pub epochs: usize,
     /// The epoch whose weights were kept and tested, and its validation figures.
@@ -57,6 +58,9 @@ pub struct Metrics {
     /// Cells that were to be learned from and were left out on request.
     #[serde(default)]
     pub n_left_out: usize,
+    /// Pictures that could not be read and were left out.
+    #[serde(default)]
+    pub n_skipped: usize,
     /// Cells learned from.
     pub n_train: usize,
     /// Cells that the threshold was chosen on, and the epoch, where the recipe chooses one.

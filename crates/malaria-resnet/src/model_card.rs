@@ -3,7 +3,7 @@
 use malaria_metrics::{PatientFigures, Summary, percent};
 
 use crate::{
-    Assessment, ExperimentConfig, Threshold, protocol_note,
+    Assessment, ExperimentConfig, NO_THRESHOLD, Threshold, protocol_note,
     report::{at_threshold, headlines, positive_share},
 };
 
@@ -123,10 +123,9 @@ impl Card<'_> {
             pixels = config.image.pixels,
             infected = percent(positive_share(figures)),
             few = match self.even_odds() {
-                Some(share) => format!(
-                    "where fewer than {} are, as in most smears, most positive calls are false.",
-                    percent(Some(share))
-                ),
+                Some(share) => {
+                    format!("where fewer than {} are, most positive calls are false.", percent(Some(share)))
+                }
                 None => "where few are, as in a smear, more positive calls are false.".to_owned(),
             },
         );
@@ -149,10 +148,7 @@ impl Card<'_> {
             ),
             (
                 "Cut-off, and how it was chosen (S12a; T15)",
-                self.threshold.map_or_else(
-                    || "the most probable class".to_owned(),
-                    |threshold| threshold.note(positive),
-                ),
+                self.threshold.map_or_else(|| NO_THRESHOLD.to_owned(), |threshold| threshold.note(positive)),
             ),
             (
                 "Cut-off of the reference standard (S12b)",
@@ -214,13 +210,13 @@ impl Card<'_> {
         card
     }
 
-    /// The share of infected cells at which half of the positive calls are false.
+    /// The share of infected cells at which half of the positive calls are false; `None` where no false alarm was seen.
     fn even_odds(&self) -> Option<f64> {
         let (sensitivity, specificity) = match (&self.figures.at_threshold, self.threshold) {
             (Some(at), Some(_)) => (at.sensitivity?, at.specificity?),
             _ => (self.figures.sensitivity?, self.figures.specificity?),
         };
         let false_alarms = 1.0 - specificity;
-        Some(false_alarms / (false_alarms + sensitivity)).filter(|share| share.is_finite())
+        Some(false_alarms / (false_alarms + sensitivity)).filter(|&share| share > 0.0)
     }
 }

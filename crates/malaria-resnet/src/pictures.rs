@@ -4,7 +4,7 @@ use std::path::Path;
 
 use image::RgbImage;
 use malaria_augment::{Draw, apply, draw};
-use malaria_dataset::Cells;
+use malaria_dataset::{Cells, Loaded};
 use malaria_edge::most_probable;
 use malaria_metrics::percent;
 use malaria_report::{Picture, heat_overlay};
@@ -29,6 +29,22 @@ pub(crate) fn worst_mistakes(said: Said<'_>) -> Vec<usize> {
 pub(crate) fn picture(cells: &Cells, i: usize) -> RgbImage {
     // As long as the bytes of a picture of that side.
     RgbImage::from_raw(cells.size(), cells.size(), cells.cell(i).to_vec()).unwrap_or_default()
+}
+
+/// The mistakes that `classifier` was most sure of in what it `said` of the cells of `loaded` at `indices`.
+pub(crate) fn mistakes(
+    classifier: &Classifier,
+    said: Said<'_>,
+    loaded: &Loaded,
+    indices: &[usize],
+) -> Result<Vec<Picture>> {
+    let show = |i: usize| {
+        let row = &said.probabilities[i * said.classes.len()..(i + 1) * said.classes.len()];
+        let sample = indices[i];
+        let path = &loaded.index.samples[sample].path;
+        mistake(classifier, picture(&loaded.cells, sample), path, said.truth[i], row)
+    };
+    worst_mistakes(said).into_iter().take(MISTAKES_SHOWN).map(show).collect()
 }
 
 /// A mistake as a picture: the cell, and the same with what spoke for the call laid over it.

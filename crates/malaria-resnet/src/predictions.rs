@@ -115,7 +115,7 @@ fn write_table<P: AsRef<[f64]>>(
     let rows = rows.into_iter().map(|(fields, probabilities)| {
         // The shortest decimal that reads back as the same number: a reader's figures are ours exactly.
         let probabilities = probabilities.as_ref().iter().map(f64::to_string);
-        fields.into_iter().chain(probabilities).collect()
+        fields.into_iter().chain(probabilities).collect::<Vec<String>>()
     });
-    files::write_records(path, std::iter::once(header(columns, classes).collect()).chain(rows))
+    files::write_csv(path, std::iter::once(header(columns, classes).collect()).chain(rows))
 }

@@ -6,7 +6,7 @@ use std::{
 use malaria_dataset::Protocol;
 use malaria_train::EpochRecord;
 
-use crate::{Error, ExperimentConfig, Result, files};
+use crate::{Error, ExperimentConfig, Result, files, fold_dir};
 
 /// The folder of one run. Whatever is in it was written whole or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +39,9 @@ impl RunDir {
     /// [`Error::RunDir`] then.
     pub(crate) fn refuse_taken(path: &Path) -> Result<()> {
         let run = Self { path: path.to_owned() };
+        if path.exists() && !path.is_dir() {
+            return Err(run.error("it is not a folder: choose another --out"));
+        }
         if run.config_path().exists() && run.is_finished() {
             return Err(run.error("it holds a finished run: choose another --out"));
         }
@@ -59,10 +62,27 @@ impl RunDir {
             let reason = if path.exists() { "it is not a folder" } else { "there is no such folder" };
             return Err(run.error(reason));
         }
+        if fold_dir(path, 1).is_dir() {
+            return Err(
+                run.error("it holds the folds of a cross-validation: name one of them, or `final` in it")
+            );
+        }
         if !run.config_path().is_file() {
             return Err(run.error("it holds no config.json, so it is not a run directory"));
         }
         Ok(run)
+    }
+
+    /// The kept weights' path, if the run has come to them.
+    ///
+    /// # Errors
+    /// [`Error::RunDir`] when it has not.
+    pub(crate) fn finished_weights(&self) -> Result<PathBuf> {
+        let path = self.weights_path();
+        if path.is_file() {
+            return Ok(path);
+        }
+        Err(self.error("it has no weights.safetensors yet: let the run end, by --resume if it was cut off"))
     }
 
     /// Takes the folder for this process alone.
@@ -76,7 +96,11 @@ impl RunDir {
         match file.try_lock() {
             Ok(()) => {
                 // Whoever was killed here while writing is gone: the lock was free.
-                malaria_files::sweep(&self.path).map_err(Error::io("clear up", &self.path))?;
+                for folder in
+                    [&self.path, &self.path.join("figures")].into_iter().filter(|path| path.is_dir())
+                {
+                    malaria_files::sweep(folder).map_err(Error::io("clear up", folder))?;
+                }
                 Ok(RunLock { _file: file })
             }
             Err(TryLockError::WouldBlock) => Err(self.error("another process is training in it")),

@@ -17,7 +17,7 @@ use crate::{
     files,
     metrics::machine,
     model_card::Card,
-    pictures::{MISTAKES_SHOWN, augmentation_sheet, mistake, picture, worst_mistakes},
+    pictures::{augmentation_sheet, mistakes, picture},
     predictions::write_predictions,
     report::{Report, data_section, epoch_point, protocol_note},
     threshold::{Calling, Labelled, Said},
@@ -76,22 +76,24 @@ impl Session<'_> {
         let mut cells = CellTensors::new(&self.loaded.cells, &labels, device)?;
         if let Some(teacher) = &self.config.teacher {
             let image = self.config.image;
-            cells.set_targets(&teacher.targets(self.loaded, &self.split, image, device, listener)?)?;
+            let targets = teacher.targets(self.loaded, &self.split, image, device, self.context)?;
+            let Some(targets) = targets else {
+                let (files, outcome) =
+                    (vec![self.run.config_path(), self.run.split_path()], Outcome::Interrupted);
+                return Ok(RunSummary { run: self.run, outcome, metrics: None, files });
+            };
+            cells.set_targets(&targets, self.loaded.index.classes.len())?;
         }
         let subsets = Subsets { train: &self.split.train, validation: &self.split.validation };
 
-        // The listener cannot fail; what goes wrong in it is looked at after the call.
-        let mut written = Ok(());
         let outcome = trainer.run(&cells, subsets, &checkpoints, stop, &mut |event| {
             if let Event::EpochEnded { record, .. } = event {
                 history.push(record.clone());
-                if written.is_ok() {
-                    written = self.write_history(&history);
-                }
+                // For whoever looks meanwhile. What goes wrong here counts when it is written for good, below.
+                let _ = self.write_history(&history);
             }
             listener(Progress::Training(event));
         })?;
-        written?;
 
         let mut files = vec![self.run.config_path(), self.run.split_path(), checkpoints.path()];
         if !history.is_empty() {
@@ -103,7 +105,7 @@ impl Session<'_> {
         };
         let classes = self.loaded.index.classes.clone();
         let mut classifier =
-            Classifier::new(trainer.into_model()?, classes, self.positive, self.config.image);
+            Classifier::new(trainer.into_model()?, classes, self.positive, self.config.image)?;
         self.adjust(&mut classifier, &cells)?;
         classifier.save(&self.run.weights_path())?;
         files.push(self.run.weights_path());
@@ -141,6 +143,7 @@ impl Session<'_> {
             test_cells_seen_by_init: data.test_cells_seen_by_init,
             epochs: history.len(),
             kept: *kept,
+            n_skipped: data.skipped.len(),
             n_left_out: sides.iter().filter(|side| side.is_none()).count(),
             n_train: split.train.len(),
             n_validation: split.validation.len(),
@@ -263,10 +266,15 @@ impl Session<'_> {
         }
         if let Some(init) = &self.config.init {
             let run = init.file_name().unwrap_or_default().to_string_lossy();
-            words += &format!(
-                " It started from the weights of the run `{run}`, which had learned from {} of the cells it is judged on.",
-                metrics.test_cells_seen_by_init
-            );
+            words += &match metrics.test_cells_seen_by_init {
+                Some(seen) => format!(
+                    " It started from the weights of the run `{run}`, which had learned from {seen} of the cells it is judged on."
+                ),
+                None => format!(
+                    " It started from the weights of the run `{run}`, of which nobody knows any more whether they had learned from the \
+                     cells it is judged on."
+                ),
+            };
         }
         if let Some(teacher) = &self.config.teacher {
             words += &format!(" {}", teacher.words());
@@ -277,13 +285,6 @@ impl Session<'_> {
     /// Writes the report of the test set; gives its path.
     fn report(&self, trained: &Trained<'_>, said: Said<'_>, metrics: &Metrics) -> Result<PathBuf> {
         let Trained { classifier, history, cells, data, .. } = trained;
-        let Loaded { index, cells: pictures, .. } = self.loaded;
-        let worst = worst_mistakes(said).into_iter().take(MISTAKES_SHOWN);
-        let mistakes = worst.map(|i| {
-            let row = &said.probabilities[i * said.classes.len()..(i + 1) * said.classes.len()];
-            let sample = self.split.test[i];
-            mistake(classifier, picture(pictures, sample), &index.samples[sample].path, said.truth[i], row)
-        });
         let report = Report {
             title: title(&self.config),
             summary: test_words(metrics),
@@ -294,7 +295,7 @@ impl Session<'_> {
             cross_validated: false,
             history: history.iter().map(epoch_point).collect(),
             history_of: None,
-            mistakes: mistakes.collect::<Result<_>>()?,
+            mistakes: mistakes(classifier, said, self.loaded, &self.split.test)?,
             augmentation: augmentation_sheet(&self.config.train, cells, &self.split.train)?,
             more: vec![data_section(data)],
             made: metrics.made(&self.config),
@@ -323,11 +324,16 @@ fn test_words(metrics: &Metrics) -> Vec<String> {
     if metrics.n_left_out > 0 {
         words.push(format!("Cells left out of the training set on request: {}.", metrics.n_left_out));
     }
-    if metrics.test_cells_seen_by_init > 0 {
-        words.push(format!(
-            "The weights that training started from had learned from {} of the test cells: the figures are too good.",
-            metrics.test_cells_seen_by_init
-        ));
+    match metrics.test_cells_seen_by_init {
+        Some(0) => {}
+        Some(seen) => words.push(format!(
+            "The weights that training started from had learned from {seen} of the test cells: the figures are too good."
+        )),
+        None => words.push(
+            "A run that the weights come from which training started from is not there any more: they may have learned from the test \
+             cells, and the figures be too good."
+                .to_owned(),
+        ),
     }
     words
 }

@@ -1,6 +1,6 @@
 //! Learning from what a larger model says of the training cells, and not from their labels alone.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::atomic::Ordering};
 
 use malaria_dataset::{CorruptPolicy, Loaded, Split, Subset, read_manifest};
 use malaria_train::CellTensors;
@@ -8,10 +8,13 @@ use serde::{Deserialize, Serialize};
 use tch::Device;
 
 use crate::{
-    Classifier, Error, ImageConfig, Progress, Result,
+    Classifier, Context, Error, ImageConfig, Progress, Result,
     data::decode_index,
-    experiment::{Listener, with_ancestors},
+    experiment::{Lineage, lineage},
 };
+
+/// Cells that the teacher is asked of before somebody may stop it.
+const ASKED_AT_ONCE: usize = 1024;
 
 /// A trained model whose probabilities a new one learns to give.
 ///
@@ -33,7 +36,7 @@ impl Teacher {
     pub(crate) fn words(&self) -> String {
         format!(
             "{} parts in 100 of what it learned are the probabilities of another model ({}), the others the labels.",
-            100.0 * self.weight,
+            (1000.0 * self.weight).round() / 10.0,
             self.run.display()
         )
     }
@@ -48,7 +51,7 @@ impl Teacher {
     }
 
     /// What is to be learned of each cell of `loaded`, read as `shown` says, `[N, classes]`: the label, mixed with what the teacher says where the
-    /// cell is one of the training set.
+    /// cell is one of the training set; `None` where the context's `stop` turned true.
     ///
     /// # Errors
     /// Those of [`load`](Self::load), and what goes wrong in libtorch.
@@ -58,8 +61,8 @@ impl Teacher {
         split: &Split,
         shown: ImageConfig,
         device: Device,
-        listener: Listener<'_>,
-    ) -> Result<Vec<f32>> {
+        Context { stop, listener, .. }: Context<'_>,
+    ) -> Result<Option<Vec<f32>>> {
         let mut teacher = self.load(loaded, split, device)?;
         teacher.flips = true;
         let index = &loaded.index;
@@ -76,8 +79,16 @@ impl Teacher {
         let labels: Vec<usize> = index.samples.iter().map(|sample| sample.class).collect();
         let cells = CellTensors::new(pixels, &labels, device)?;
         let total = split.train.len();
-        let said = teacher
-            .probabilities(&cells, &split.train, &mut |done| listener(Progress::Teaching { done, total }))?;
+        let mut said = Vec::with_capacity(total * index.classes.len());
+        for (number, asked) in split.train.chunks(ASKED_AT_ONCE).enumerate() {
+            let before = number * ASKED_AT_ONCE;
+            said.extend(teacher.probabilities(&cells, asked, &mut |done| {
+                listener(Progress::Teaching { done: before + done, total });
+            })?);
+            if stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+        }
 
         let classes = index.classes.len();
         let mut targets = vec![0.0; labels.len() * classes];
@@ -90,7 +101,7 @@ impl Teacher {
                 *target += self.weight as f32 * (*said as f32 - *target);
             }
         }
-        Ok(targets)
+        Ok(Some(targets))
     }
 
     /// The model, whoever it is to teach.
@@ -131,7 +142,14 @@ impl Teacher {
         };
         // Where patients are on one side each, so they have to be for the teacher.
         let apart = split.leakage(&loaded.index).shared_patients.is_empty();
-        for run in with_ancestors(&self.run)? {
+        let Lineage { runs, gone } = lineage(&self.run)?;
+        if let Some(gone) = gone.first() {
+            return Err(refuse(
+                "a model of which all runs that it comes from are there, to tell what they have learned from",
+                format!("which comes from {}", gone.display()),
+            ));
+        }
+        for run in runs {
             let manifest = read_manifest(&run.split_path())?;
             let known = manifest.match_index(&loaded.index, &loaded.fingerprints)?;
             let count = |cells: &[usize], as_what: &[Subset]| {

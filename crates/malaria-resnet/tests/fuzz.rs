@@ -83,7 +83,7 @@ fn classifier() {
     let model = ResNet::new(&config, 0, Device::Cpu).unwrap();
     let image = ImageConfig { pixels: 16, resize: ResizePolicy::Stretch };
     let classes = ["Parasitized", "Uninfected"].map(str::to_owned).to_vec();
-    Classifier::new(model, classes, 0, image).save(&run.weights_path()).unwrap();
+    Classifier::new(model, classes, 0, image).unwrap().save(&run.weights_path()).unwrap();
     let sample = fs::read(run.weights_path()).unwrap();
     let (_, metadata) = SafeTensors::read_metadata(&sample).unwrap();
     let (key, description) = metadata.metadata().clone().unwrap().into_iter().next().unwrap();

@@ -69,12 +69,13 @@ pub fn by_patient<S: AsRef<str>>(
     Ok(cells.collect())
 }
 
-/// How alike the calls of one patient's cells are: the correlation of any two of them, in `[0, 1]`. 0 where patients differ
-/// by no more than chance, where there is one patient only, or where no two cells are of one patient.
+/// How alike the calls of one patient's cells are: the correlation of any two of them, in `[0, 1]`; 0 where patients differ
+/// by no more than chance, or all cells are called alike. `None` where nothing tells: with fewer than two patients, or no two cells
+/// of one patient.
 ///
 /// Source: the analysis-of-variance estimator, as in M. S. Ridout et al., "Estimating intraclass correlation for binary
 /// data", Biometrics 55 (1999).
-pub fn intra_patient_correlation(patients: &[Called]) -> f64 {
+pub fn intra_patient_correlation(patients: &[Called]) -> Option<f64> {
     let patients: Vec<(f64, f64)> = patients
         .iter()
         .filter(|called| called.cells > 0)
@@ -83,7 +84,7 @@ pub fn intra_patient_correlation(patients: &[Called]) -> f64 {
     let count = patients.len() as f64;
     let total: f64 = patients.iter().map(|(cells, _)| cells).sum();
     if count < 2.0 || total <= count {
-        return 0.0;
+        return None;
     }
     let positive: f64 = patients.iter().map(|(_, positive)| positive).sum();
     let squares: f64 = patients.iter().map(|(cells, positive)| positive * positive / cells).sum();
@@ -92,7 +93,7 @@ pub fn intra_patient_correlation(patients: &[Called]) -> f64 {
     let size = (total - patients.iter().map(|(cells, _)| cells * cells).sum::<f64>() / total) / (count - 1.0);
     let correlation = (between - within) / (between + (size - 1.0) * within);
     // 0 / 0 where every cell is called alike.
-    if correlation.is_nan() { 0.0 } else { correlation.clamp(0.0, 1.0) }
+    Some(if correlation.is_nan() { 0.0 } else { correlation.clamp(0.0, 1.0) })
 }
 
 /// How patients are called from the calls of their cells.

@@ -163,16 +163,16 @@ fn correlations_are_those_of_the_analysis_of_variance() {
     for Correlation { cells, positive, correlation } in reference().correlations {
         let patients: Vec<Called> =
             cells.iter().zip(&positive).map(|(&cells, &positive)| Called { cells, positive }).collect();
-        same("correlation", intra_patient_correlation(&patients), correlation, 1e-12);
+        same("correlation", intra_patient_correlation(&patients).unwrap(), correlation, 1e-12);
     }
     let alike = [Called { cells: 9, positive: 0 }, Called { cells: 4, positive: 0 }];
-    assert_eq!(intra_patient_correlation(&alike), 0.0);
+    assert_eq!(intra_patient_correlation(&alike), Some(0.0));
     let opposite = [Called { cells: 9, positive: 9 }, Called { cells: 4, positive: 0 }];
-    assert_eq!(intra_patient_correlation(&opposite), 1.0);
-    assert_eq!(intra_patient_correlation(&alike[..1]), 0.0);
+    assert_eq!(intra_patient_correlation(&opposite), Some(1.0));
+    assert_eq!(intra_patient_correlation(&alike[..1]), None);
     assert_eq!(
         intra_patient_correlation(&[Called { cells: 1, positive: 1 }, Called { cells: 1, positive: 0 }]),
-        0.0
+        None
     );
 }
 

@@ -233,7 +233,7 @@ proptest! {
             // The call is what the interval says, but where rounding decides.
             let relevant = rule.relevant_share;
             match result.call {
-                PatientCall::Positive => prop_assert!(interval.low > -1e-9, "{result:?}"),
+                PatientCall::Positive => prop_assert!(interval.low > 0.0, "{result:?}"),
                 PatientCall::Negative => prop_assert!(interval.low < 1e-6 && interval.high < relevant + 1e-6, "{result:?}"),
                 PatientCall::Undecided => prop_assert!(interval.low < 1e-6 && interval.high > relevant - 1e-6, "{result:?}"),
             }

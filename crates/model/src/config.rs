@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 pub struct ResNetConfig {
     /// Classes told apart, 2 to 10,000. Default 2.
     pub classes: i64,
-    /// Residual modules in each stage: 1 to 16 stages of 1 to 1,000 modules. The first stage keeps the
+    /// Residual modules in each stage: 1 to 11 stages of 1 to 1,000 modules. The first stage keeps the
     /// resolution, each later one halves it. Default 3, 4, 6.
     pub stages: Vec<i64>,
     /// Channels of the stem, then of each stage's output: one entry more than `stages`, each at most
@@ -51,7 +51,8 @@ impl ResNetConfig {
     /// [`Error::Config`] names the first field out of range.
     pub fn check(&self) -> Result<()> {
         in_range("classes", self.classes, 2, 10_000)?;
-        in_range("stages (their number)", self.stages.len() as i64, 1, 16)?;
+        // 11 need the largest input that there may be.
+        in_range("stages (their number)", self.stages.len() as i64, 1, 11)?;
         for &modules in &self.stages {
             in_range("stages (modules in one)", modules, 1, 1_000)?;
         }
@@ -126,8 +127,8 @@ mod tests {
         type Spoil = fn(&mut ResNetConfig);
         let cases: [(&str, Spoil); 15] = [
             ("`classes` must be from 2 to 10000, found 1", |c| c.classes = 1),
-            ("`stages (their number)` must be from 1 to 16, found 0", |c| c.stages.clear()),
-            ("`stages (their number)`", |c| c.stages = vec![1; 17]),
+            ("`stages (their number)` must be from 1 to 11, found 0", |c| c.stages.clear()),
+            ("`stages (their number)`", |c| c.stages = vec![1; 12]),
             ("`stages (modules in one)`", |c| c.stages[1] = 0),
             ("`stages (modules in one)`", |c| c.stages[0] = i64::MAX),
             ("must be 4, found 3", |c| c.filters.truncate(3)),
@@ -150,5 +151,12 @@ mod tests {
         let lone_stem_channel =
             ResNetConfig { filters: vec![1, 4, 4, 4], input_size: 16, ..Default::default() };
         lone_stem_channel.check().unwrap();
+        let deepest = ResNetConfig {
+            stages: vec![1; 11],
+            filters: vec![4; 12],
+            input_size: 4_096,
+            ..ResNetConfig::default()
+        };
+        deepest.check().unwrap();
     }
 }

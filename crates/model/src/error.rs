@@ -76,6 +76,17 @@ pub enum Error {
         reason: String,
     },
 
+    /// The tensors are not those that were written.
+    #[error(
+        "its tensors have the SHA-256 {found}, and were written with {expected}: the file is damaged, copy it again"
+    )]
+    Damaged {
+        /// What the file says of its tensors.
+        expected: String,
+        /// What they have.
+        found: String,
+    },
+
     /// A safetensors file without our description in its metadata.
     #[error("a safetensors file, but not one of this project's: expected {expected}, found {found}")]
     Foreign {

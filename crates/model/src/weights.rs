@@ -5,6 +5,7 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, View, serialize};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use tch::{Device, Tensor};
 
 use crate::config::ResNetConfig;
@@ -23,6 +24,9 @@ struct Header {
     format: u32,
     config: ResNetConfig,
     metadata: BTreeMap<String, String>,
+    /// [`digest`] of the tensors; files from before it was written have none.
+    #[serde(default)]
+    tensors_sha256: Option<String>,
 }
 
 /// Saves `model` to `path` as safetensors, with its config and the caller's `metadata` (class names, positive
@@ -63,7 +67,7 @@ pub fn save_state(
 /// # Errors
 /// [`Error::WeightsFile`] with the path around what is wrong: [`Error::Io`], [`Error::NotSafetensors`] for a truncated
 /// file or one of another kind, [`Error::Foreign`] for one that is not ours, [`Error::FormatVersion`], [`Error::Config`],
-/// [`Error::NonFinite`], or the errors of [`ResNet::load_state`] for tensors that do not fit the config.
+/// [`Error::Damaged`], [`Error::NonFinite`], or the errors of [`ResNet::load_state`] for tensors that do not fit the config.
 pub fn load_weights(path: &Path, device: Device) -> Result<(ResNet, BTreeMap<String, String>)> {
     fs::read(path)
         .map_err(|source| Error::Io { action: "read", source })
@@ -78,11 +82,12 @@ pub fn load_weights(path: &Path, device: Device) -> Result<(ResNet, BTreeMap<Str
 pub fn decode_weights(bytes: &[u8], device: Device) -> Result<(ResNet, BTreeMap<String, String>)> {
     let broken = |error: safetensors::SafeTensorError| Error::NotSafetensors { reason: error.to_string() };
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(broken)?;
-    let Header { config, metadata, .. } =
+    let Header { config, metadata, tensors_sha256, .. } =
         read_header(metadata.metadata().as_ref().and_then(|map| map.get(KEY)))?;
     let file = SafeTensors::deserialize(bytes).map_err(broken)?;
 
     let mut left: BTreeMap<_, _> = file.iter().collect();
+    let found = digest(left.iter().map(|(&name, view)| (name, view.data())));
     let model = ResNet::build(&config, device, &mut |slot| {
         let view = left.remove(slot.name.as_str()).ok_or_else(|| missing(&slot.name, &slot.shape))?;
         let shape: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
@@ -95,8 +100,11 @@ pub fn decode_weights(bytes: &[u8], device: Device) -> Result<(ResNet, BTreeMap<
         check_finite(&slot.name, &values)?;
         Ok(Tensor::from_slice(&values).view(slot.shape.as_slice()))
     })?;
-    match left.into_keys().next() {
-        Some(name) => Err(Error::UnexpectedTensor { name: name.to_owned() }),
+    if let Some(name) = left.into_keys().next() {
+        return Err(Error::UnexpectedTensor { name: name.to_owned() });
+    }
+    match tensors_sha256.filter(|expected| *expected != found) {
+        Some(expected) => Err(Error::Damaged { expected, found }),
         None => Ok((model, metadata)),
     }
 }
@@ -106,13 +114,30 @@ fn encode(
     state: &[(String, Tensor)],
     metadata: &BTreeMap<String, String>,
 ) -> Result<Vec<u8>> {
-    let header = Header { format: WEIGHTS_FORMAT, config: config.clone(), metadata: metadata.clone() };
-    let header = serde_json::to_string(&header).map_err(not_written)?;
     let tensors = state
         .iter()
-        .map(|(name, tensor)| Ok((name, Bytes::of(name, tensor)?)))
-        .collect::<Result<Vec<_>>>()?;
+        .map(|(name, tensor)| Ok((name.as_str(), Bytes::of(name, tensor)?)))
+        .collect::<Result<BTreeMap<_, _>>>()?;
+    let header = Header {
+        format: WEIGHTS_FORMAT,
+        config: config.clone(),
+        metadata: metadata.clone(),
+        tensors_sha256: Some(digest(tensors.iter().map(|(&name, bytes)| (name, &*bytes.data)))),
+    };
+    let header = serde_json::to_string(&header).map_err(not_written)?;
     serialize(tensors, Some(HashMap::from([(KEY.to_owned(), header)]))).map_err(not_written)
+}
+
+/// SHA-256 of tensors, given in the order of their names, in hexadecimal: of each its name, a zero byte and its values. A file in which
+/// a few bits have turned still reads, and would call cells otherwise.
+fn digest<'a>(tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
+    let mut hash = Sha256::new();
+    for (name, bytes) in tensors {
+        hash.update(name);
+        hash.update([0]);
+        hash.update(bytes);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn not_written(error: impl std::error::Error + Send + Sync + 'static) -> Error {

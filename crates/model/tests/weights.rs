@@ -113,6 +113,18 @@ fn the_file_is_plain_and_its_bytes_are_reproducible() {
 }
 
 #[test]
+fn a_file_in_which_a_bit_has_turned_is_refused() {
+    let spoiled = rewritten(|tensors, _| tensors.get_mut("head.dense.weight").unwrap().2[0] ^= 1);
+    assert!(matches!(refusal(&spoiled), Error::Damaged { .. }));
+    // One from before the digest was written still loads.
+    let older = rewritten(|_, header| drop(header.as_object_mut().unwrap().remove("tensors_sha256")));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights.safetensors");
+    fs::write(&path, older).unwrap();
+    load_weights(&path, Device::Cpu).unwrap();
+}
+
+#[test]
 fn a_truncated_file_is_refused_wherever_it_ends() {
     let (_folder, path) = saved();
     let bytes = fs::read(path).unwrap();

@@ -43,16 +43,16 @@ pub enum Error {
     },
 
     /// The picture could not be encoded.
-    #[error("a picture could not be encoded as PNG")]
+    #[error("a picture could not be encoded as PNG: {source}")]
     Encode {
         /// What the encoder said.
         source: image::ImageError,
     },
 
     /// The file could not be written.
-    #[error("{}: the figure could not be written; does the folder exist, and may you write to it?", path.display())]
+    #[error("cannot write {}: {source}", path.display())]
     Write {
-        /// The figure that was asked for.
+        /// The file that was asked for.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,

@@ -96,7 +96,7 @@ pub enum Error {
     /// The augmentation crate's error.
     #[error(transparent)]
     Augment(#[from] malaria_augment::Error),
-    /// libtorch's own error, such as no memory left on the device.
+    /// libtorch's own error.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
 }

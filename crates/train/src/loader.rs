@@ -54,14 +54,14 @@ impl<'a> CellTensors<'a> {
     /// probability of each class. Losses and accuracies that are shown stay those of the labels.
     ///
     /// # Errors
-    /// [`Error::Cells`] when they are not as many for each cell.
-    pub fn set_targets(&mut self, targets: &[f32]) -> Result<(), Error> {
+    /// [`Error::Cells`] when they are not one for each class and cell.
+    pub fn set_targets(&mut self, targets: &[f32], classes: usize) -> Result<(), Error> {
         let cells = self.len();
-        if cells == 0 || targets.is_empty() || !targets.len().is_multiple_of(cells) {
-            let expected = format!("the probability of each class for each of {cells} cells");
+        if Some(targets.len()) != cells.checked_mul(classes) {
+            let expected = format!("the probability of each of {classes} classes for each of {cells} cells");
             return Err(Error::Cells { expected, found: format!("{} numbers", targets.len()) });
         }
-        let rows = Tensor::f_from_slice(targets)?.f_view([cells as i64, -1])?;
+        let rows = Tensor::f_from_slice(targets)?.f_view([cells as i64, classes as i64])?;
         self.targets = Some(rows.f_to_device(self.pixels.device())?);
         Ok(())
     }

@@ -123,8 +123,9 @@ impl Schedule {
     }
 
     /// The learning rate of batch `step` (from 0, over the whole run) in a run of `epochs` epochs of
-    /// `steps_per_epoch` batches.
+    /// `steps_per_epoch` batches (at least one).
     pub fn rate_at(&self, step: u64, steps_per_epoch: u64, epochs: u64) -> f64 {
+        let steps_per_epoch = steps_per_epoch.max(1);
         let epoch = step / steps_per_epoch;
         // Positions are epochs or steps, whichever the rate moves by.
         let (position, positions_per_epoch) = match self.per {
@@ -146,7 +147,7 @@ impl Schedule {
             Shape::Constant => self.rate,
             Shape::Polynomial { power } => self.rate * (1.0 - t).max(0.0).powf(power),
             Shape::Step { every_epochs, factor } => {
-                let drops = position / positions_per_epoch / every_epochs;
+                let drops = position / positions_per_epoch / every_epochs.max(1);
                 self.rate * factor.powf(drops as f64)
             }
             Shape::Cosine { final_fraction } => half_cosine(self.rate, self.rate * final_fraction, t),

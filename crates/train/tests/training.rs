@@ -369,6 +369,15 @@ fn batches_are_bytes_over_255_in_channels_last_order() {
 }
 
 #[test]
+fn there_is_one_target_for_each_class_of_each_cell() {
+    let mut cells = cells();
+    for count in [0, ALL, 2 * ALL - 1, 3 * ALL] {
+        assert!(matches!(cells.set_targets(&vec![0.5; count], 2), Err(Error::Cells { .. })), "{count}");
+    }
+    cells.set_targets(&[0.5; 2 * ALL], 2).unwrap();
+}
+
+#[test]
 fn every_epoch_has_its_own_order_of_the_same_cells() {
     let cells: Vec<usize> = (100..164).collect();
     let first = malaria_train::epoch_order(&cells, 1, 0);

@@ -37,7 +37,7 @@ impl World {
         fs::write(&python, include_str!("python3.sh")).unwrap();
         fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).unwrap();
         // The script's own needs, so that the PATH can be without a real Python.
-        for tool in ["sh", "cat", "cp", "tr", "head", "touch", "sleep", "dd"] {
+        for tool in ["sh", "cat", "cp", "tr", "head", "touch", "sleep", "dd", "mkdir"] {
             let real = ["/usr/bin", "/bin"].map(|folder| Path::new(folder).join(tool));
             let real = real.iter().find(|path| path.exists()).unwrap();
             std::os::unix::fs::symlink(real, world.bin.path().join(tool)).unwrap();

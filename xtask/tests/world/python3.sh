@@ -25,7 +25,8 @@ wheel=$(cd "$FAKE_WHEELS" && echo "$project"-*.whl)
 echo "$requirement" >>"$FAKE_WHEELS/downloads"
 case $FAKE_MODE in
 fail)
-    echo "WARNING: Retrying" >&2
+    # Not UTF-8, as file names and the system's own messages need not be.
+    printf 'WARNING: Retrying \377\n' >&2
     echo "ERROR: No matching distribution found for $requirement" >&2
     exit 1
     ;;
@@ -33,6 +34,10 @@ hang)
     head -c 100 "$FAKE_WHEELS/$wheel" >"$dest/$wheel"
     touch "$FAKE_WHEELS/hanging"
     sleep 60
+    ;;
+blocked)
+    # A folder where set-up is going to write a file.
+    mkdir -p "$dest/../build-version"
     ;;
 slow)
     touch "$FAKE_WHEELS/slow"

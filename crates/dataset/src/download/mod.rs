@@ -2,7 +2,8 @@
 //!
 //! In the folder asked for, `cell_images.zip.part` grows, with a note beside it on where it comes from; it is verified
 //! and unpacked into a hidden temporary folder, which gets the name `cell_images` once everything in it is there. So
-//! `cell_images` is whole whenever it exists, and whatever else was left is picked up by the next call.
+//! `cell_images` is whole whenever it exists. Of what a call that was cut off has left otherwise, the next one goes on with the
+//! part of the archive and removes the temporary folder.
 
 mod config;
 mod fetch;

@@ -153,8 +153,9 @@ fn file_name(seed: u64, patient: usize, infected: bool, cell: usize) -> String {
 /// Draws the whole set as PNG files into `out/Parasitized` and `out/Uninfected`, on all threads of the rayon pool.
 ///
 /// The files do not depend on the number of threads. They are drawn into a temporary folder beside `out`, synced, and
-/// appear under the name `out` together or not at all. `progress` is called after each cell with the number of cells
-/// that are done, from several threads and so not always in ascending order.
+/// appear under the name `out` together or not at all; what a call that was killed has left of such a folder, the next one
+/// removes. `progress` is called after each cell with the number of cells that are done, from several threads and so not
+/// always in ascending order.
 ///
 /// # Errors
 /// What [`SyntheticConfig::check`] refuses; [`Error::Occupied`] where `out` exists and is not an empty folder; where

@@ -99,6 +99,24 @@ fn a_stop_while_unpacking_leaves_nothing_that_looks_finished() {
     assert_eq!(server.starts(), [0]);
 }
 
+#[cfg(unix)]
+#[test]
+fn what_a_killed_call_left_half_unpacked_is_removed_and_nothing_else() {
+    let archive = archive();
+    let server = Server::start(&archive, &[Answer::Good]);
+    let out = Out::new();
+    let names =
+        [".cell_images.writing-held", ".cell_images.writing-left", ".other.writing-left", "cell_images2"];
+    for name in names {
+        fs::create_dir_all(out.path().join(name).join("Parasitized")).unwrap();
+    }
+    // A process that is still at it.
+    let held = fs::File::open(out.path().join(names[0])).unwrap();
+    held.lock().unwrap();
+    out.download(&config(&[&server], &archive)).unwrap();
+    assert_eq!(out.names(), [names[0], names[2], "cell_images", names[3]]);
+}
+
 #[test]
 fn settings_out_of_range_are_refused_by_name() {
     let good = DownloadConfig::default();

@@ -39,7 +39,9 @@ fn the_trees_hold_the_split() {
         let out = Folder::new();
         let tree = out.join("new/tree");
         let report = build_tree(&index, &split, &tree, link).unwrap();
-        assert_eq!(report, BuildReport { train: 15, validation: 1, test: 4, written: 20, kept: 0 });
+        let expected =
+            BuildReport { train: 15, validation: 1, test: 4, written: 20, ..BuildReport::default() };
+        assert_eq!(report, expected);
         for subset in Subset::ALL {
             let mut found: Vec<Vec<u8>> = Vec::new();
             for &i in split.subset(subset) {
@@ -191,6 +193,38 @@ fn two_samples_of_one_name_are_refused() {
     let refused = build_tree(&index, &split, out.path(), Link::Copy);
     assert!(matches!(refused, Err(Error::SameTarget { .. })), "{refused:?}");
     assert!(walk(out.path()).is_empty());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn names_that_differ_in_case_only_are_refused_before_anything_is_written() {
+    // Both can be here, and only one where the tree may be meant to go.
+    let (data, out) = (data(), Folder::new());
+    data.write("a/C1.png", b"one");
+    data.write("a/c1.png", b"another");
+    let index = data.open();
+    let middle: Vec<usize> = (1..21).collect();
+    let split = Split { config: SplitConfig::default(), train: middle, validation: vec![0], test: vec![21] };
+    match build_tree(&index, &split, out.path(), Link::Copy).unwrap_err() {
+        Error::SameTarget { first, second, .. } => {
+            assert_eq!([first, second], [data.join("a/C1.png"), data.join("a/c1.png")]);
+        }
+        error => panic!("{error}"),
+    }
+    assert!(walk(out.path()).is_empty());
+}
+
+#[test]
+fn images_with_the_same_bytes_are_counted() {
+    let (data, out) = (data(), Folder::new());
+    for (path, contents) in [("a/0.png", "one"), ("a/1.png", "one"), ("a/2.png", "two"), ("b/1.png", "two")] {
+        data.write(path, contents.as_bytes());
+    }
+    let index = data.open();
+    let middle: Vec<usize> = (1..19).collect();
+    let split = Split { config: SplitConfig::default(), train: middle, validation: vec![0], test: vec![19] };
+    let report = build_tree(&index, &split, out.path(), Link::Copy).unwrap();
+    assert_eq!((report.duplicates_across, report.doubly_labelled), (1, 1));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use axum::{
-    extract::{Request, State},
+    extract::Request,
     http::{HeaderMap, HeaderValue, Method, StatusCode, header, uri::Authority},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -15,15 +15,9 @@ use super::Refusal;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src blob: data:; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-#[derive(Clone, Copy)]
-pub(super) struct Guard {
-    /// Whether only this machine can reach the server.
-    pub(super) loopback: bool,
-}
-
 /// Lets a request through if it comes from our own page, or from no page at all.
-pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    let mut response = match refusal(guard, request.method(), request.headers()) {
+pub(super) async fn check(request: Request, next: Next) -> Response {
+    let mut response = match refusal(request.method(), request.headers()) {
         Some(words) => Refusal(StatusCode::FORBIDDEN, words).into_response(),
         None => next.run(request).await,
     };
@@ -39,12 +33,15 @@ pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Ne
 }
 
 /// Why a request with these headers is refused, if it is.
-fn refusal(guard: Guard, method: &Method, headers: &HeaderMap) -> Option<String> {
+fn refusal(method: &Method, headers: &HeaderMap) -> Option<String> {
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let host = headers.get(header::HOST).map(text).unwrap_or_default();
-    // A page elsewhere may point a name of its own at this machine, and then read what is answered to it.
-    if guard.loopback && !is_local(&host) {
-        return Some(format!("expected the host localhost or 127.0.0.1, found `{host}`"));
+    // A page elsewhere may point a name of its own at this machine, and then read what is answered to it. Nobody can do so with
+    // an address.
+    if !is_address(&host) {
+        return Some(format!(
+            "expected an IP address or localhost as the host, found `{host}`: open the page by the IP address"
+        ));
     }
     // A page elsewhere may send forms here. Browsers then say whose it is; other programs need not.
     let origin = headers.get(header::ORIGIN).map(text).filter(|_| method == Method::POST)?;
@@ -52,11 +49,11 @@ fn refusal(guard: Guard, method: &Method, headers: &HeaderMap) -> Option<String>
     (!own).then(|| format!("expected a request from this server's own page, found one from `{origin}`"))
 }
 
-/// Whether a browser that asks this host asks this machine, whatever names others have made up.
-fn is_local(host: &str) -> bool {
+/// Whether a browser that asks this host asks the machine that its user means, whatever names others have made up.
+fn is_address(host: &str) -> bool {
     let Ok(authority) = host.parse::<Authority>() else { return false };
     let name = authority.host().trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
 }
 
 #[cfg(test)]
@@ -64,26 +61,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_this_machine_and_its_own_page_are_let_through() {
-        let refused = |loopback, method: Method, host: &str, origin: Option<&str>| {
+    fn only_addresses_and_the_own_page_are_let_through() {
+        let refused = |method: Method, host: &str, origin: Option<&str>| {
             let mut headers = HeaderMap::new();
             headers.insert(header::HOST, host.parse().unwrap());
             if let Some(origin) = origin {
                 headers.insert(header::ORIGIN, HeaderValue::from_bytes(origin.as_bytes()).unwrap());
             }
-            refusal(Guard { loopback }, &method, &headers).is_some()
+            refusal(&method, &headers).is_some()
         };
-        for host in
-            ["localhost:8080", "127.0.0.1:8080", "[::1]:8080", "LOCALHOST", "127.0.0.1", "127.0.0.2:80"]
-        {
-            assert!(!refused(true, Method::GET, host, None), "{host}");
-            assert!(!refused(true, Method::POST, host, Some(&format!("http://{host}"))), "{host}");
+        for host in [
+            "localhost:8080",
+            "127.0.0.1:8080",
+            "[::1]:8080",
+            "LOCALHOST",
+            "127.0.0.1",
+            "192.168.1.7:80",
+            "[fd00::7]:80",
+        ] {
+            assert!(!refused(Method::GET, host, None), "{host}");
+            assert!(!refused(Method::POST, host, Some(&format!("http://{host}"))), "{host}");
         }
-        for host in
-            ["evil.example:8080", "127.0.0.1.evil.example", "localhost.evil.example:80", "", "[::2]:80"]
+        // Also where the origin agrees, as it does when a name has been pointed elsewhere since its page was loaded.
+        for host in ["evil.example:8080", "127.0.0.1.evil.example", "localhost.evil.example:80", "lab:80", ""]
         {
-            assert!(refused(true, Method::GET, host, None), "{host}");
-            assert!(!refused(false, Method::GET, host, None), "{host}");
+            assert!(refused(Method::GET, host, None), "{host}");
+            assert!(refused(Method::POST, host, Some(&format!("http://{host}"))), "{host}");
         }
         for origin in [
             "http://evil.example",
@@ -92,8 +95,8 @@ mod tests {
             "https://localhost:8080.evil.example",
             "http://\u{f8}rsted.example",
         ] {
-            assert!(refused(true, Method::POST, "localhost:8080", Some(origin)), "{origin}");
-            assert!(refused(false, Method::POST, "lab:8080", Some(origin)), "{origin}");
+            assert!(refused(Method::POST, "localhost:8080", Some(origin)), "{origin}");
+            assert!(refused(Method::POST, "192.168.1.7:8080", Some(origin)), "{origin}");
         }
     }
 }

@@ -24,7 +24,7 @@ use std::{
 use anyhow::{Context, Result};
 use axum::{
     Json, Router,
-    body::HttpBody,
+    body::{Bytes, HttpBody},
     extract::{
         DefaultBodyLimit, FromRequest, Multipart, Request, State,
         multipart::{MultipartError, MultipartRejection},
@@ -43,7 +43,7 @@ use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
     sync::{OwnedSemaphorePermit, Semaphore, watch},
-    task::spawn_blocking,
+    task::{JoinError, spawn_blocking},
     time::{error::Elapsed, sleep, timeout},
 };
 
@@ -51,6 +51,8 @@ use tokio::{
 const REQUEST_BYTES: usize = 16 << 20;
 /// Pictures of a request at most.
 const PICTURES: usize = 64;
+/// Predictions of a roll-up at most: to judge so many of one patient takes a second or two.
+const PREDICTIONS: usize = 50_000;
 /// Pixels of a picture's longer side at most: four times what the input check takes for a cell. Decoded it has 12 MiB.
 const LONGEST_SIDE: u32 = 2048;
 /// Connections at once; more wait until one ends.
@@ -76,7 +78,7 @@ struct Server {
     info: Value,
     /// A permit is held while a request is in memory.
     requests: Arc<Semaphore>,
-    /// The runtime uses all cores for one batch: batches take turns.
+    /// The runtime uses all cores for one batch: batches take turns, and roll-ups with them.
     turn: Arc<Semaphore>,
 }
 
@@ -98,7 +100,7 @@ pub(crate) fn serve(
         let local = listener.local_addr()?;
         let server =
             Server { model, info, requests: Semaphore::new(REQUESTS).into(), turn: Semaphore::new(1).into() };
-        let app = router(Arc::new(server), local.ip().is_loopback());
+        let app = router(Arc::new(server));
         let end = interrupted()?;
         ready(local);
         accept(&listener, app, end).await;
@@ -109,7 +111,7 @@ pub(crate) fn serve(
     served
 }
 
-fn router(server: Arc<Server>, loopback: bool) -> Router {
+fn router(server: Arc<Server>) -> Router {
     let text = |kind: &'static str, text: &'static str| {
         get(move || async move { ([(header::CONTENT_TYPE, kind)], text) })
     };
@@ -131,7 +133,7 @@ fn router(server: Arc<Server>, loopback: bool) -> Router {
         })
         .layer(DefaultBodyLimit::max(REQUEST_BYTES))
         .layer(middleware::from_fn(refuse_large))
-        .layer(middleware::from_fn_with_state(guard::Guard { loopback }, guard::check))
+        .layer(middleware::from_fn(guard::check))
         .with_state(server)
 }
 
@@ -201,28 +203,52 @@ async fn classify(
     let form = form.map_err(|rejection| Refusal(rejection.status(), rejection.body_text()))?;
     let permit = admitted(&server).await?;
     let pictures = timeout(BODY_TIME, received(form)).await.map_err(slow)??;
-    let turn = server.turn.clone().acquire_owned().await;
-    let said = spawn_blocking(move || {
-        // Here, since the client may be gone before the work is done, and its memory is not given back before that.
-        let _held = (turn, permit);
-        server.model.classify_contents(&pictures, LONGEST_SIDE)
-    });
-    let failed =
-        |error: &dyn std::fmt::Display| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
-    Ok(Json(said.await.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?))
+    in_turn(server, permit, move |server| {
+        let said = server.model.classify_contents(&pictures, LONGEST_SIDE);
+        said.map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+    })
+    .await
 }
 
 async fn patients(
     State(server): State<Arc<Server>>,
     request: Request,
 ) -> Result<Json<Vec<PatientPrediction>>, Refusal> {
-    let _permit = admitted(&server).await?;
-    let Json(predictions) = timeout(BODY_TIME, Json::<Vec<Prediction>>::from_request(request, &()))
+    let permit = admitted(&server).await?;
+    let body = timeout(BODY_TIME, Bytes::from_request(request, &()))
         .await
         .map_err(slow)?
         .map_err(|rejection| Refusal(rejection.status(), rejection.body_text()))?;
-    let failed = |error: malaria_edge::Error| Refusal(StatusCode::UNPROCESSABLE_ENTITY, error.to_string());
-    Ok(Json(roll_up(server.model.description(), &predictions).map_err(failed)?))
+    in_turn(server, permit, move |server| {
+        let Json(predictions) = Json::<Vec<Prediction>>::from_bytes(&body)
+            .map_err(|rejection| Refusal(rejection.status(), rejection.body_text()))?;
+        let found = predictions.len();
+        if found > PREDICTIONS {
+            let words = format!(
+                "expected at most {PREDICTIONS} cells to call patients by, found {found}: take fewer at once"
+            );
+            return Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, words));
+        }
+        let patients = roll_up(server.model.description(), &predictions);
+        patients.map_err(|error| Refusal(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
+    })
+    .await
+}
+
+/// What `work` comes to, when its turn has come: on a thread of its own, since those that answer others must not wait for it.
+async fn in_turn<T: Send + 'static>(
+    server: Arc<Server>,
+    permit: OwnedSemaphorePermit,
+    work: impl FnOnce(&Server) -> Result<T, Refusal> + Send + 'static,
+) -> Result<Json<T>, Refusal> {
+    let turn = server.turn.clone().acquire_owned().await;
+    let done = spawn_blocking(move || {
+        // Here, since the client may be gone before the work is done, and its memory is not given back before that.
+        let _held = (turn, permit);
+        work(&server)
+    });
+    let failed = |error: JoinError| Err(Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()));
+    done.await.unwrap_or_else(failed).map(Json)
 }
 
 /// Refuses a request that says it is too large, once it has come in unread: a connection that ends while the client still sends

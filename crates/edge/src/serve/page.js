@@ -6,6 +6,8 @@ const BYTES_AT_ONCE = 8 * 1024 * 1024;
 // A picture larger than that goes alone, if the server would take it at all.
 const LARGEST_PICTURE = 15 * 1024 * 1024;
 const PICTURE = /\.(png|jpe?g|bmp|tiff?|webp)$/i;
+// Hidden, or what macOS adds to a zip.
+const SET_ASIDE = /^(\.|__MACOSX$)/;
 
 const at = (id) => document.getElementById(id);
 // What is not all, or not nothing, is not rounded to it. The space is one at which no line is broken.
@@ -20,6 +22,8 @@ const between = ({ low, high }) => `${percent(low).replace("\u00a0%", "")} to ${
 let model = null;
 let predictions = [];
 let pictures = []; // Addresses of the thumbnails, to be given back.
+let known = new Set(); // Keys of the files that are shown.
+const paths = new WeakMap(); // Where dropped files lay.
 let work = Promise.resolve();
 
 function say(words, failed = false) {
@@ -83,7 +87,10 @@ function* batches(files) {
   if (batch.length > 0) yield batch;
 }
 
-async function classify(files) {
+// Tells whether a file is dropped for a second time.
+const key = (file) => JSON.stringify([paths.get(file) ?? file.name, file.size, file.lastModified]);
+
+async function classify(files, notes) {
   const progress = at("progress");
   progress.hidden = false;
   progress.max = files.length;
@@ -110,7 +117,7 @@ async function classify(files) {
   if (failure) {
     say(`${progress.value} of ${files.length} pictures, then: ${failure.message}`, true);
   } else {
-    say(`${files.length} of ${files.length} pictures: done`);
+    say(`${files.length} of ${files.length} pictures: done${notes}`);
   }
 }
 
@@ -126,6 +133,7 @@ async function predict(batch) {
 
 function show(prediction, file) {
   const first = predictions.push(prediction) === 1;
+  known.add(key(file));
   if (first) at("results").hidden = false;
   const thumbnail = element("img", "", "thumbnail");
   thumbnail.alt = "";
@@ -201,6 +209,7 @@ function clear() {
   pictures.forEach((address) => URL.revokeObjectURL(address));
   predictions = [];
   pictures = [];
+  known = new Set();
   at("cell-rows").replaceChildren();
   at("patient-rows").replaceChildren();
   at("patients").hidden = true;
@@ -208,20 +217,22 @@ function clear() {
   say("");
 }
 
-// Everything below what was dropped: files as they are, folders with all that is in them.
+// Everything below what was dropped: files as they are, folders with all that is in them but for hidden folders.
 async function dropped(items) {
   const entries = items.map((item) => item.webkitGetAsEntry()).filter((entry) => entry);
   const files = [];
   while (entries.length > 0) {
     const entry = entries.shift();
     if (entry.isFile) {
-      files.push(await new Promise((found, failed) => entry.file(found, failed)));
+      const file = await new Promise((found, failed) => entry.file(found, failed));
+      paths.set(file, entry.fullPath.slice(1));
+      files.push(file);
     } else {
       const reader = entry.createReader();
       // A folder is read in portions, the last of which is empty.
       for (let portion = null; portion === null || portion.length > 0; ) {
         portion = await new Promise((found, failed) => reader.readEntries(found, failed));
-        entries.push(...portion);
+        entries.push(...portion.filter((inner) => inner.isFile || !SET_ASIDE.test(inner.name)));
       }
     }
   }
@@ -233,11 +244,16 @@ function enqueue(list) {
   work = work
     .then(async () => {
       const files = await list;
-      const chosen = files.filter((file) => PICTURE.test(file.name)).sort((a, b) => (a.name < b.name ? -1 : 1));
-      if (chosen.length === 0) {
+      const images = files.filter((file) => PICTURE.test(file.name) && !SET_ASIDE.test(file.name));
+      const fresh = new Map(images.map((file) => [key(file), file]));
+      known.forEach((shown) => fresh.delete(shown));
+      const chosen = [...fresh.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+      const note = (words, number) => (number > 0 ? `; ${words}: ${number}` : "");
+      if (images.length === 0) {
         say("No picture among them: expected PNG, JPEG, BMP, TIFF or WebP.", true);
       } else {
-        await classify(chosen);
+        const notes = note("left out as they are not images", files.length - images.length);
+        await classify(chosen, notes + note("shown already", images.length - chosen.length));
       }
     })
     .catch((error) => say(`The pictures cannot be read: ${error.message}`, true));

@@ -24,6 +24,10 @@ use crate::{
 pub const CALLED_APART: &str =
     "; for these figures each fold's cells at one chosen so on the other folds' cells";
 
+/// Said of a cross-validation with a threshold, but without figures at it.
+pub const NOT_APART: &str =
+    "There are no figures at it, as the cells of all folds but one reach no such threshold.";
+
 /// Mean and deviation of a figure over the folds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
@@ -90,6 +94,9 @@ pub struct CrossMetrics {
     /// Cells that no model learned from, on request; they were tested on all the same.
     #[serde(default)]
     pub n_left_out: usize,
+    /// Pictures that could not be read and were left out.
+    #[serde(default)]
+    pub n_skipped: usize,
     /// Time spent training and validating, over all folds.
     pub wall_seconds: f64,
     /// Processor time of the same.
@@ -109,7 +116,7 @@ pub struct CrossMetrics {
     /// cells by patient, and where the positive class is Parasitized; `None` also where no threshold gives it.
     pub at_published_specificity: Option<OperatingPoint>,
     /// What the logits of the model that learns from every cell are divided by, where calibration was asked for: the
-    /// geometric mean of the folds' temperatures, since no cell is left to fit one by.
+    /// geometric mean of the folds' temperatures (1 for a fold that none could be fitted to), since no cell is left to fit one by.
     pub temperature: Option<f64>,
     /// The threshold that the settings ask for, chosen on what is said of every cell by the model that has not learned from
     /// it; it is stored with the model that learns from every cell. `None` where no threshold reaches what is asked for.
@@ -120,7 +127,7 @@ pub struct CrossMetrics {
     /// The pooled figures: over all cells as if one model had judged them.
     #[serde(flatten)]
     pub pooled: Summary,
-    /// How sure they are, and what they mean for patients. The intervals hold for new cells under these models; that other
+    /// How sure they are, and what they mean for patients. The intervals hold for new patients under these models; that other
     /// models would have been trained on other patients is not in them.
     #[serde(flatten)]
     pub assessment: Assessment,
@@ -195,7 +202,9 @@ pub(super) fn merge(
     let calling = threshold.zip(of_cells);
     let calling = calling.map(|(threshold, of_cells)| Calling { threshold, of_cells: Some(of_cells) });
     let pooled = said.figures(calling.as_ref())?;
-    let assessment = said.assess(calling.as_ref(), config.split.protocol == Protocol::Patient)?;
+    // The weights that training started from may know other cells of these patients.
+    let new_patients = config.split.protocol == Protocol::Patient && config.init.is_none();
+    let assessment = said.assess(calling.as_ref(), new_patients)?;
 
     let figures: Vec<FoldFigures> = (1..)
         .zip(&finished)
@@ -220,7 +229,9 @@ pub(super) fn merge(
         && config.data.is_some()
         && config.positive == "Parasitized";
     let total = |time: fn(&Metrics) -> f64| finished.iter().map(|fold| time(&fold.metrics)).sum();
-    let temperatures: Option<Vec<f64>> = finished.iter().map(|fold| fold.metrics.temperature).collect();
+    // A fold whose validation cells fit no temperature has kept its logits as they are.
+    let logs = finished.iter().map(|fold| fold.metrics.temperature.unwrap_or(1.0).ln());
+    let temperature = config.calibrate.then(|| (logs.sum::<f64>() / folds as f64).exp());
     let metrics = CrossMetrics {
         format_version: 1,
         figures_of: FiguresOf::CrossValidation,
@@ -234,6 +245,7 @@ pub(super) fn merge(
         epochs: config.train.epochs,
         n_test: rows.len(),
         n_left_out,
+        n_skipped: finished.iter().map(|fold| fold.metrics.n_skipped).max().unwrap_or(0),
         wall_seconds: total(|metrics| metrics.wall_seconds),
         cpu_seconds: total(|metrics| metrics.cpu_seconds),
         accuracy_over_folds: spread(&figures.iter().map(|fold| fold.accuracy).collect::<Vec<_>>()),
@@ -246,8 +258,7 @@ pub(super) fn merge(
         } else {
             None
         },
-        temperature: temperatures
-            .map(|all| (all.iter().map(|t| t.ln()).sum::<f64>() / all.len() as f64).exp()),
+        temperature,
         threshold,
         pooled,
         assessment,
@@ -255,7 +266,9 @@ pub(super) fn merge(
     let written = [out.join("predictions.csv"), out.join("metrics.json")];
     write_out_of_fold(&written[0], classes, &rows)?;
     files::write_json(&written[1], &metrics)?;
-    let patients = said.write_patients(out.join("patients.csv"), &metrics.assessment, calling.as_ref())?;
+    let patients = out.join("patients.csv");
+    files::remove(&patients)?;
+    let patients = said.write_patients(patients, &metrics.assessment, calling.as_ref())?;
     let audit = out.join("label_audit.csv");
     let suspects = label_audit(&truth, &probabilities, classes.len())?;
     write_label_audit(&audit, classes, &rows, &suspects)?;
@@ -331,6 +344,19 @@ fn every_cell_once(finished: &[Finished]) -> Result<Vec<OutOfFold>> {
             if row_of.insert(&row.path, row).is_some() {
                 return Err(run.error(&format!("its test cell {} was tested by another fold too", row.path)));
             }
+        }
+    }
+    for (i, entry) in all.iter().enumerate() {
+        let is = |subset| move |fold: &&Finished| fold.manifest.entries[i].subset == subset;
+        if let (Some(without), Some(with)) =
+            (finished.iter().find(is(None)), finished.iter().find(is(Some(Subset::Train))))
+        {
+            return Err(with.run.error(&format!(
+                "it has learned from {}, which was left out of what {} learned from: all folds have to leave out the same \
+                 cells; remove the one that is wrong and run it again",
+                entry.path,
+                without.run.path().display()
+            )));
         }
     }
     let row = |entry: &Entry| {

@@ -13,11 +13,13 @@ use malaria_train::{Outcome, Precision};
 use serde_json::Value;
 use tch::Device;
 
-pub use self::merge::{CALLED_APART, CrossMetrics, FoldFigures, Spread};
+pub use self::merge::{CALLED_APART, CrossMetrics, FoldFigures, NOT_APART, Spread};
 use self::merge::{cells_of, merge};
 use crate::{
     Classifier, Context, Error, ExperimentConfig, Progress, Result, RunDir, Teacher,
-    experiment::{absolute, begin, found_from_anywhere, go_on, load_cells, seen_by_init},
+    experiment::{
+        absolute, begin, check_paths, decode, find_cells, found_from_anywhere, go_on, seen_by_init,
+    },
     files,
     model_card::Card,
 };
@@ -42,7 +44,7 @@ pub struct CrossSummary {
 pub struct CrossOptions<'a> {
     /// Number of folds, at least 2.
     pub folds: usize,
-    /// Run this fold alone, from 1 to `folds`.
+    /// Run this fold alone, from 1 to `folds`; not together with `final_model`.
     pub only: Option<usize>,
     /// Once all folds are there, train one more model on every cell, in `final`: the one to use, of which the figures
     /// of the folds tell what to expect. It is judged on nothing itself.
@@ -95,6 +97,12 @@ pub fn cross_validate(
         config
     };
     of_fold(only.unwrap_or(1)).check()?;
+    if final_model && only.is_some() {
+        let expected =
+            "no single fold where the model that learns from every cell is asked for, too".to_owned();
+        return Err(Error::Config { field: "fold", expected, found: format!("fold {}", only.unwrap_or(1)) });
+    }
+    check_paths(config, out)?;
     let mut runs: Vec<Planned> = (1..=folds)
         .map(|number| Planned::new(of_fold(number), fold_dir(out, number), Some(number)))
         .filter(|run| only.is_none_or(|only| run.fold == Some(only)))
@@ -118,7 +126,9 @@ pub fn cross_validate(
             run.config.teacher.iter().try_for_each(|teacher| teacher.open(Device::Cpu).map(drop))?;
         }
         // All runs lie in `out`, so that drawn cells are the same for all.
-        let loaded = load_cells(config, &fold_dir(out, 1), context.listener)?;
+        let index = find_cells(config, &fold_dir(out, 1), context.listener)?;
+        malaria_dataset::split(&index, &of_fold(only.unwrap_or(1)).split)?;
+        let loaded = decode(index, config, context.listener)?;
         refuse_seen(config, &loaded)?;
         // Whatever is there already has to be of these cells, before anything is trained to stand beside it.
         for number in 1..=folds {
@@ -155,6 +165,10 @@ pub fn cross_validate(
             classifier.threshold = metrics.threshold;
             classifier.temperature = metrics.temperature;
             classifier.save(&run.weights_path())?;
+            files::write_json(
+                &run.config_path(),
+                &ExperimentConfig { threshold: config.threshold, ..run.config()? },
+            )?;
             write_card(&run, &metrics)?;
             files::write_json(&run.metrics_path(), &metrics)?;
             summary.final_model = Some(run);
@@ -194,7 +208,7 @@ fn write_card(run: &RunDir, metrics: &CrossMetrics) -> Result<()> {
         .flatten()
         .collect::<Vec<_>>()
         .join(" "),
-        missing: 0,
+        missing: metrics.n_skipped,
         made,
         command: &metrics.command,
     };
@@ -226,6 +240,8 @@ impl Planned {
             // As many as the cells have; that it is these cells is looked at later.
             config.model.classes = begun.model.classes;
             config.command = begun.command;
+            // What it was begun for; the figures of the folds together may be asked for another.
+            config.threshold = begun.threshold;
         }
         Self { config, path, fold }
     }
@@ -309,12 +325,11 @@ fn refuse_other_cells(path: &Path, loaded: &Loaded) -> Result<()> {
 /// Refuses to start from weights that know any of the cells: each of them is a test cell of some fold.
 fn refuse_seen(config: &ExperimentConfig, loaded: &Loaded) -> Result<()> {
     let all: Vec<usize> = (0..loaded.index.samples.len()).collect();
-    match seen_by_init(config, loaded, &all)? {
-        0 => Ok(()),
-        seen => Err(Error::Config {
-            field: "init",
-            expected: "weights that have learned from none of the cells, since each is tested on".to_owned(),
-            found: format!("weights that have learned from {seen} of them"),
-        }),
-    }
+    let found = match seen_by_init(config, loaded, &all)? {
+        Some(0) => return Ok(()),
+        Some(seen) => format!("weights that have learned from {seen} of them"),
+        None => "weights that come from a run which is not there any more".to_owned(),
+    };
+    let expected = "weights that have learned from none of the cells, since each is tested on".to_owned();
+    Err(Error::Config { field: "init", expected, found })
 }

@@ -34,7 +34,7 @@ pub(super) fn write_label_audit(
         let (suggested, probability) = (classes[suspect.suggested].clone(), suspect.probability_of_label);
         vec![path, class, patient, fold.to_string(), suggested, probability.to_string()]
     });
-    files::write_records(path, std::iter::once(header.map(str::to_owned).into()).chain(rows))
+    files::write_csv(path, std::iter::once(header.map(str::to_owned).into()).chain(rows))
 }
 
 /// Cells shown in the sheet of doubtful labels.

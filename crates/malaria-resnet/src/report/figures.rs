@@ -4,7 +4,7 @@ use malaria_metrics::{AtThreshold, Average, AverageScores, Interval, Summary, pe
 use malaria_report::{Block, Section, Tile};
 
 use super::{Report, Show, area, between, table};
-use crate::{Assessment, CALLED_APART, Result, Threshold};
+use crate::{Assessment, CALLED_APART, NO_THRESHOLD, NOT_APART, Result, Threshold};
 
 impl Report<'_> {
     /// The figures that are looked at first, then the others.
@@ -31,15 +31,15 @@ impl Report<'_> {
             );
         }
         let mut blocks = vec![Block::Tiles(tiles.collect()), Block::Text(words)];
-        if let (Some(at), Some(threshold)) = (&figures.at_threshold, &self.threshold) {
-            blocks.push(Block::Text(at_threshold(
-                figures,
-                at,
-                threshold,
-                self.assessment,
-                self.cross_validated,
-            )));
-        }
+        blocks.push(Block::Text(match (&figures.at_threshold, &self.threshold) {
+            (Some(at), Some(threshold)) => {
+                at_threshold(figures, at, threshold, self.assessment, self.cross_validated)
+            }
+            (None, Some(threshold)) => {
+                format!("New cells are {}. {NOT_APART}", threshold.note(&figures.positive_class))
+            }
+            (_, None) => format!("New cells are {NO_THRESHOLD}."),
+        }));
         blocks.push(table(
             &["Figure", "Value", "95 %, over patients", "95 %, as if cells were independent"],
             rows.iter().map(|row| {

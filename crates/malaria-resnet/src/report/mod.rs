@@ -103,8 +103,9 @@ impl Report<'_> {
                     blocks.extend(match &self.assessment.roll_up {
                         Some(roll_up) => self.roll_up(roll_up)?,
                         None => vec![Block::Text(
-                            "Patients are not called here: that takes a threshold, in a cross-validation one for every fold, and \
-                             patients none of whose cells were learned from."
+                            "Patients are not called here: that takes patients of whom nothing was learned, cells shown as they are \
+                             and not in mirror images, and a threshold (in a cross-validation one for every fold) whose own cells \
+                             tell how many false alarms there are and how much patients differ in them."
                                 .to_owned(),
                         )],
                     });

@@ -1,0 +1,71 @@
+//! `fuzz` from end to end, with a cargo that only pretends to be one.
+//!
+//! Each case is a process of its own, this test program started again: which cargo is called is a matter of the environment.
+
+#![cfg(unix)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use tempfile::TempDir;
+
+/// Lists a target and a plain test for each crate, and counts three inputs for a target, unless `FAKE_MODE` has it otherwise.
+const CARGO: &str = r#"#!/bin/sh
+case "$FAKE_MODE $*" in
+no-target*--list*) echo "a_small_file_that_claims_to_be_large_takes_no_memory: test" ;;
+*--list*) printf '%s: test\n' reader a_small_file_that_claims_to_be_large_takes_no_memory ;;
+no-tally*) ;;
+failing*) echo "reader: took too much"; exit 101 ;;
+*) printf '%s\n' "first part 1" "second part 2" >"$MALARIA_FUZZ_TALLY" ;;
+esac
+"#;
+
+/// Whether `fuzz` succeeds in `mode`, and what it says.
+fn fuzz(mode: &str, seconds: &str) -> (bool, String) {
+    let root = TempDir::new().unwrap();
+    fs::create_dir(root.path().join("target")).unwrap();
+    let cargo = root.path().join("cargo");
+    fs::write(&cargo, CARGO).unwrap();
+    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child", "--nocapture"])
+        .env("CARGO", &cargo)
+        .env("XTASK_CHILD", root.path())
+        .env("FAKE_MODE", mode)
+        .env("FAKE_SECONDS", seconds)
+        .output()
+        .unwrap();
+    let text = [output.stdout, output.stderr].map(|stream| String::from_utf8(stream).unwrap()).concat();
+    (output.status.success(), text)
+}
+
+#[test]
+fn every_target_is_run_and_its_inputs_are_counted() {
+    let (ok, text) = fuzz("", "0");
+    assert!(ok && text.contains("malaria-edge reader: 3 inputs in 0 s"), "{text}");
+    assert!(text.contains("0 of 5 targets failed"), "{text}");
+}
+
+#[test]
+fn a_run_that_tried_nothing_or_ended_too_soon_is_a_failure() {
+    for (mode, seconds, says) in [
+        ("failing", "0", "malaria-edge reader: FAILED\nreader: took too much"),
+        ("no-tally", "0", "malaria-edge reader: FAILED: 0 inputs"),
+        ("", "3000", "malaria-edge reader: FAILED: 3 inputs"),
+    ] {
+        let (ok, text) = fuzz(mode, seconds);
+        assert!(!ok && text.contains(says) && text.contains("5 of 5 targets failed"), "{text}");
+    }
+    let (ok, text) = fuzz("no-target", "0");
+    assert!(!ok && text.contains("malaria-dataset: its tests `fuzz` hold no target"), "{text}");
+}
+
+/// Not a test: what the tests above start as a process of its own.
+#[test]
+fn child() -> ExitCode {
+    let Some(root) = std::env::var_os("XTASK_CHILD") else { return ExitCode::SUCCESS };
+    let seconds = std::env::var("FAKE_SECONDS").unwrap().parse().unwrap();
+    xtask::fuzz(Path::new(&root), true, seconds).unwrap()
+}
