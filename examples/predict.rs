@@ -15,7 +15,7 @@ use malaria_resnet::{
     Classifier, Prediction,
     dataset::list_images,
     default_run,
-    edge::{roll_up, write_patients},
+    edge::{not_counted, roll_up, write_patients},
     figures::percent,
     libtorch::{DeviceChoice, describe, keep_freed_memory},
     predict,
@@ -94,6 +94,10 @@ fn text(args: &Args, run: &Path, classifier: &Classifier, predictions: &[Predict
         if !patients.is_empty() {
             writeln!(out)?;
             write_patients(&mut out, &patients)?;
+        }
+        let left_out = not_counted(predictions);
+        if left_out > 0 {
+            writeln!(out, "cells that do not count for patients, as they were warned of: {left_out}")?;
         }
         let device = describe(classifier.model.device());
         writeln!(out, "\nmodel: {}, on the {device}", run.display())?;

@@ -159,6 +159,9 @@ fn folds_run_apart_come_to_what_they_come_to_together() {
         table.lines().take_while(|line| !line.is_empty()).map(|line| line.split(' ').next().unwrap());
     let called: BTreeSet<&str> = called.collect();
     assert!(!judged.is_empty() && called == judged, "{judged:?}\n{said}");
+    let warned = said.lines().filter(|line| line.contains("cells/") && line.contains('[')).count();
+    let told = format!("as they were warned of: {warned}");
+    assert!(warned == 0 || said.contains(&told), "{said}");
     assert!(!predict(&["--flips"]).contains("infected cells (95 %"));
     let said: serde_json::Value = serde_json::from_str(&predict(&["--json"])).unwrap();
     let patients =

@@ -185,6 +185,11 @@ pub fn write_patients(out: &mut impl Write, patients: &[PatientPrediction]) -> i
     Ok(())
 }
 
+/// How many cells were warned of, which [`roll_up`] leaves out.
+pub fn not_counted(predictions: &[Prediction]) -> usize {
+    predictions.iter().filter(|prediction| prediction.class.is_some() && prediction.warning.is_some()).count()
+}
+
 /// Calls the patients whose number stands at the head of the files' names (`C<number>`, as in the NIH's set), in the order of
 /// these; none where no threshold was chosen or it gives no [rule](crate::Threshold::patient_rule). Pictures that could not be
 /// read, or that look like no cell of the training, do not count.

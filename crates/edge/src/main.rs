@@ -16,7 +16,9 @@ use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use malaria_dataset::{Cells, Listed, list_images};
-use malaria_edge::{Model, PatientPrediction, Prediction, patient_words, roll_up, write_patients};
+use malaria_edge::{
+    Model, PatientPrediction, Prediction, not_counted, patient_words, roll_up, write_patients,
+};
 use malaria_metrics::{PatientCall, percent};
 use serde_json::{Value, json};
 
@@ -163,6 +165,10 @@ fn text(
     if !patients.is_empty() {
         writeln!(out)?;
         write_patients(&mut out, patients)?;
+    }
+    let left_out = not_counted(cells);
+    if left_out > 0 {
+        writeln!(out, "cells that do not count for patients, as they were warned of: {left_out}")?;
     }
     if let Some(threshold) = &model.description().threshold {
         writeln!(out, "\n{}", threshold.note_with_rates(positive))?;
