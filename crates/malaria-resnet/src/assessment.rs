@@ -50,7 +50,7 @@ pub struct Assessment {
     /// Predictive values where few cells are infected, at the threshold if there is one.
     pub at_prevalence: Vec<AtPrevalence>,
     /// What the calls of cells come to for patients; `None` where no threshold was chosen, no patient is known, cells of
-    /// the same patients were learned from, or the threshold gives no [rule](Threshold::patient_rule).
+    /// the same patients were learned from, or the threshold gives no [rule](crate::Threshold::patient_rule).
     pub roll_up: Option<RollUp>,
 }
 
