@@ -96,7 +96,7 @@ fn text(args: &Args, run: &Path, classifier: &Classifier, predictions: &[Predict
             write_patients(&mut out, &patients)?;
         }
         let left_out = not_counted(predictions);
-        if left_out > 0 {
+        if left_out > 0 && !args.flips {
             writeln!(out, "cells that do not count for patients, as they were warned of: {left_out}")?;
         }
         let device = describe(classifier.model.device());

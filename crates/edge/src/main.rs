@@ -116,7 +116,7 @@ fn classify(args: &Classify) -> Result<ExitCode> {
     })?;
     bar.finish_and_clear();
     let patients = roll_up(model.description(), &predictions)?;
-    print(text(args, &model, &predictions, &patients)?.trim_end());
+    print(text(args, &model, &predictions, &patients)?.trim_end())?;
     let unreadable = predictions.iter().filter(|prediction| prediction.error.is_some()).count();
     if unreadable > 0 {
         note(format_args!("{unreadable} of {} pictures could not be read", predictions.len()));
@@ -125,12 +125,15 @@ fn classify(args: &Classify) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A line on standard output. Where the reader has gone away it is lost, and nothing else is.
-fn print(line: impl Display) {
-    let _ = writeln!(io::stdout(), "{line}");
+/// A line on standard output. A reader that has gone away has seen enough; a full disk is an error.
+fn print(line: impl Display) -> io::Result<()> {
+    match writeln!(io::stdout(), "{line}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
 }
 
-/// The same on standard error.
+/// A line on standard error, which nobody may be reading.
 fn note(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }
@@ -179,7 +182,7 @@ fn text(
 
 fn info(path: &Path) -> Result<ExitCode> {
     let model = load(path)?;
-    print(serde_json::to_string_pretty(&about(&model, path)?)?);
+    print(serde_json::to_string_pretty(&about(&model, path)?)?)?;
     note("Research software, not a medical device.");
     Ok(ExitCode::SUCCESS)
 }
@@ -211,7 +214,8 @@ fn serve(path: &Path, address: std::net::SocketAddr) -> Result<ExitCode> {
                 "warning: whoever can reach this machine over the network can use the page, and send pictures"
             ));
         }
-        print(format_args!("http://{local}/\nCtrl-C ends it. Research software, not a medical device."));
+        let _ =
+            print(format_args!("http://{local}/\nCtrl-C ends it. Research software, not a medical device."));
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -219,7 +223,7 @@ fn serve(path: &Path, address: std::net::SocketAddr) -> Result<ExitCode> {
 fn bench(path: &Path, seconds: f64) -> Result<ExitCode> {
     let start = Instant::now();
     let model = load(path)?;
-    print(format_args!("loaded in {:.0} ms", start.elapsed().as_secs_f64() * 1e3));
+    print(format_args!("loaded in {:.0} ms", start.elapsed().as_secs_f64() * 1e3))?;
     let side = model.description().image.pixels;
     for batch in [1, 8, 32] {
         let bytes = (0..batch * side as usize * side as usize * 3).map(|i| (i * i % 251) as u8).collect();
@@ -231,7 +235,10 @@ fn bench(path: &Path, seconds: f64) -> Result<ExitCode> {
             model.probabilities(&cells, &all, &mut |_| {})?;
             done += batch;
         }
-        print(format_args!("{batch:>3} at once: {:.0} cells/s", done as f64 / start.elapsed().as_secs_f64()));
+        print(format_args!(
+            "{batch:>3} at once: {:.0} cells/s",
+            done as f64 / start.elapsed().as_secs_f64()
+        ))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -36,8 +36,8 @@ impl NetworkShape {
     fn check(&self) -> Result<(), String> {
         let Self { stages, filters, bn_eps, .. } = self;
         let modules =
-            (1..=16).contains(&stages.len()) && stages.iter().all(|modules| (1..=1_000).contains(modules));
-        expect(modules, "stages", "1 to 16 numbers from 1 to 1000", stages)?;
+            (1..=11).contains(&stages.len()) && stages.iter().all(|modules| (1..=1_000).contains(modules));
+        expect(modules, "stages", "1 to 11 numbers from 1 to 1000", stages)?;
         let channels =
             filters.len() == stages.len() + 1 && filters.iter().all(|filters| (1..=16_384).contains(filters));
         expect(channels, "filters", "one number more than `stages`, each from 1 to 16384", filters)?;

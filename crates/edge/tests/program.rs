@@ -140,3 +140,21 @@ fn errors_name_the_file() {
         assert!(!errors.contains("panicked"), "{errors}");
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_an_error_and_a_reader_that_has_gone_away_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    draw(folder.path());
+    let run = |out: std::process::Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_malaria-edge"));
+        command.args(["classify", "--csv"]).arg(model("f32")).arg(folder.path()).stdout(out);
+        command.output().unwrap()
+    };
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = run(full.into());
+    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("No space left"));
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    assert!(run(writer.into()).status.success());
+}
