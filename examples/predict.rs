@@ -12,11 +12,10 @@ use std::{
 use anyhow::Result;
 use clap::Parser;
 use malaria_resnet::{
-    Classifier, Prediction,
+    Classifier, NO_THRESHOLD, Prediction,
     dataset::list_images,
     default_run,
-    edge::{not_counted, roll_up, write_patients},
-    figures::percent,
+    edge::{not_counted, roll_up, write_cells, write_patients},
     libtorch::{DeviceChoice, describe, keep_freed_memory},
     predict,
 };
@@ -84,13 +83,7 @@ fn text(args: &Args, run: &Path, classifier: &Classifier, predictions: &[Predict
         writer.flush()?;
     } else {
         let positive = &classifier.classes[classifier.positive];
-        writeln!(out, "{:<12} {:>10}  picture", "class", format!("p({positive})"))?;
-        for Prediction { path, class, probability, warning, error } in predictions {
-            let (class, path) = (class.as_deref().unwrap_or("unreadable"), path.display());
-            let reason = error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
-            let warning = warning.as_ref().map(|warning| format!("  [{warning}]")).unwrap_or_default();
-            writeln!(out, "{class:<12} {:>10}  {path}{warning}{reason}", percent(*probability))?;
-        }
+        write_cells(&mut out, positive, predictions)?;
         if !patients.is_empty() {
             writeln!(out)?;
             write_patients(&mut out, &patients)?;
@@ -101,8 +94,15 @@ fn text(args: &Args, run: &Path, classifier: &Classifier, predictions: &[Predict
         }
         let device = describe(classifier.model.device());
         writeln!(out, "\nmodel: {}, on the {device}", run.display())?;
-        if let Some(threshold) = &classifier.threshold {
-            writeln!(out, "{}", threshold.note_with_rates(positive))?;
+        if args.flips {
+            writeln!(
+                out,
+                "probabilities are means over four mirror images of each cell; patients are not called by them"
+            )?;
+        }
+        match &classifier.threshold {
+            Some(threshold) => writeln!(out, "{}", threshold.note_with_rates(positive))?,
+            None => writeln!(out, "{NO_THRESHOLD}; patients are not called")?,
         }
         writeln!(out, "Research software, not a medical device.")?;
     }

@@ -45,10 +45,14 @@ def commit():
 
 
 def machine():
-    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    core = pathlib.Path("/proc/cpuinfo").read_text().split("\n\n")[0]
+    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in core.splitlines())}
+    processor = told.get("model name", "unknown processor")
+    # A virtual machine may be told the make and no more.
+    if "cpu family" in told:
+        processor += f" (family {told['cpu family']}, model {told['model']})"
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {"processor": names[0], "cores": os.cpu_count(), "memory_gib": round(memory / 2**30)}
+    return {"processor": processor, "cores": os.cpu_count(), "memory_gib": round(memory / 2**30)}
 
 
 def main():

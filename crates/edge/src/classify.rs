@@ -167,6 +167,26 @@ fn judge<E: From<malaria_dataset::Error>>(
     Ok(pictures.into_iter().map(predict).collect())
 }
 
+/// Writes `predictions` as a table to be read: the class, the probability of the class `positive`, the picture with what it was
+/// warned of, or why it could not be read.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_cells(out: &mut impl Write, positive: &str, predictions: &[Prediction]) -> io::Result<()> {
+    let heading = format!("p({positive})");
+    let width = heading.chars().count().max(7);
+    writeln!(out, "{:<12} {heading:>width$}  picture", "class")?;
+    for Prediction { path, class, probability, warning, error } in predictions {
+        let class = class.as_deref().unwrap_or("unreadable");
+        let probability = percent(*probability);
+        let reason = error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+        let warning = warning.as_ref().map(|warning| format!("  [{warning}]")).unwrap_or_default();
+        let picture = path.display();
+        writeln!(out, "{class:<12} {probability:>width$}  {picture}{warning}{reason}")?;
+    }
+    Ok(())
+}
+
 /// Writes `patients` as a table to be read: cells, those called positive, the share of infected cells that these come to
 /// with its interval, and the call.
 ///

@@ -18,6 +18,10 @@ pub struct ImageConfig {
     pub resize: ResizePolicy,
 }
 
+/// Said where there is no [`Threshold`].
+pub const NO_THRESHOLD: &str = "called by the most probable class: no threshold reached what was asked for on the cells to choose it on, \
+                                or there were none of one class";
+
 /// From which probability of the positive class on a cell is called positive, and how that was chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Threshold {

@@ -28,8 +28,12 @@ mod onnx;
 mod toll;
 mod weights;
 
-pub use classify::{Contents, PatientPrediction, Prediction, classify, not_counted, roll_up, write_patients};
-pub use description::{ChosenOn, Description, ImageConfig, Threshold, call, most_probable, patient_words};
+pub use classify::{
+    Contents, PatientPrediction, Prediction, classify, not_counted, roll_up, write_cells, write_patients,
+};
+pub use description::{
+    ChosenOn, Description, ImageConfig, NO_THRESHOLD, Threshold, call, most_probable, patient_words,
+};
 pub use error::{Error, Result};
 pub use export::{Origin, Precision, export, write};
 pub use model::Model;

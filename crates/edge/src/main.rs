@@ -17,9 +17,10 @@ use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use malaria_dataset::{Cells, Listed, list_images};
 use malaria_edge::{
-    Model, PatientPrediction, Prediction, not_counted, patient_words, roll_up, write_patients,
+    Model, NO_THRESHOLD, PatientPrediction, Prediction, not_counted, patient_words, roll_up, write_cells,
+    write_patients,
 };
-use malaria_metrics::{PatientCall, percent};
+use malaria_metrics::PatientCall;
 use serde_json::{Value, json};
 
 /// Classify pictures of red blood cells with an exported model.
@@ -60,7 +61,7 @@ enum Task {
         #[arg(value_name = "MODEL.onnx")]
         model: PathBuf,
         /// For how long
-        #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
+        #[arg(long, value_name = "SECONDS", default_value_t = 5.0, value_parser = seconds)]
         seconds: f64,
     },
 }
@@ -94,6 +95,14 @@ fn main() -> ExitCode {
         note(format_args!("error: {error:#}"));
         ExitCode::FAILURE
     })
+}
+
+/// A time that ends.
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: Option<f64> = text.parse().ok();
+    seconds
+        .filter(|seconds| *seconds > 0.0 && seconds.is_finite())
+        .ok_or_else(|| "expected a number above 0".to_owned())
 }
 
 fn load(path: &Path) -> Result<Model> {
@@ -157,14 +166,7 @@ fn text(
         return Ok(String::from_utf8(out)?);
     }
     let positive = &model.description().positive;
-    writeln!(out, "{:<12} {:>14}  picture", "class", format!("p({positive})"))?;
-    for Prediction { path, class, probability, warning, error } in cells {
-        let class = class.as_deref().unwrap_or("unreadable");
-        let probability = percent(*probability);
-        let reason = error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
-        let warning = warning.as_ref().map(|warning| format!("  [{warning}]")).unwrap_or_default();
-        writeln!(out, "{class:<12} {probability:>14}  {}{warning}{reason}", path.display())?;
-    }
+    write_cells(&mut out, positive, cells)?;
     if !patients.is_empty() {
         writeln!(out)?;
         write_patients(&mut out, patients)?;
@@ -173,8 +175,9 @@ fn text(
     if left_out > 0 {
         writeln!(out, "cells that do not count for patients, as they were warned of: {left_out}")?;
     }
-    if let Some(threshold) = &model.description().threshold {
-        writeln!(out, "\n{}", threshold.note_with_rates(positive))?;
+    match &model.description().threshold {
+        Some(threshold) => writeln!(out, "\n{}", threshold.note_with_rates(positive))?,
+        None => writeln!(out, "\n{NO_THRESHOLD}; patients are not called")?,
     }
     writeln!(out, "Research software, not a medical device.")?;
     Ok(String::from_utf8(out)?)

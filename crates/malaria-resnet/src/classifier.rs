@@ -13,7 +13,7 @@ use malaria_train::{CellTensors, Viewing, evaluate};
 use serde::{Serialize, de::DeserializeOwned};
 use tch::{Device, Kind};
 
-use crate::{Description, Error, ImageConfig, Result, RunDir, Threshold, experiment::absolute};
+use crate::{Description, Error, ImageConfig, Result, RunDir, Threshold, paths::absolute};
 
 /// Cells a batch.
 const BATCH: usize = 128;

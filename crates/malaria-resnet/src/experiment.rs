@@ -2,12 +2,11 @@
 
 use std::{
     collections::HashSet,
-    fs,
     path::{Path, PathBuf},
     sync::atomic::AtomicBool,
 };
 
-use malaria_dataset::{CorruptPolicy, Fold, Index, Loaded, Split, Subset, write_manifest};
+use malaria_dataset::{CorruptPolicy, Fold, Index, Loaded, Split, write_manifest};
 use malaria_model::ResNet;
 use malaria_report::{EpochPoint, history_plot};
 use malaria_train::{Checkpoints, EpochRecord, Event, Outcome};
@@ -18,6 +17,7 @@ use crate::{
     Classifier, DataSummary, Error, ExperimentConfig, Metrics, Result, RunDir, RunLock,
     data::{decode_index, drawn_cells},
     files,
+    paths::{absolute, check_paths, found_from_anywhere},
     report::epoch_point,
     session::Session,
 };
@@ -147,33 +147,6 @@ pub fn train(config: &ExperimentConfig, out: &Path, context: Context<'_>) -> Res
     malaria_dataset::split(&index, &config.split)?;
     let loaded = decode(index, config, context.listener)?;
     begin(config, out, &loaded, context)
-}
-
-/// Refuses paths that no JSON could hold, and a folder for runs in the data folder: the next run would take its figures for cells.
-pub(crate) fn check_paths(config: &ExperimentConfig, out: &Path) -> Result<()> {
-    let config = found_from_anywhere(config);
-    let out = absolute(out);
-    let refuse = |field, expected: &str, path: &Path| {
-        let (expected, found) = (expected.to_owned(), path.display().to_string());
-        Err(Error::Config { field, expected, found })
-    };
-    let ExperimentConfig { data, init, leave_out, teacher, .. } = &config;
-    let named = [
-        ("out", Some(&out)),
-        ("data", data.as_ref()),
-        ("init", init.as_ref()),
-        ("leave_out", leave_out.as_ref()),
-        ("teacher", teacher.as_ref().map(|teacher| &teacher.run)),
-    ];
-    for (field, path) in named {
-        if let Some(path) = path.filter(|path| path.to_str().is_none()) {
-            return refuse(field, "a path in UTF-8, as it is written down in JSON", path);
-        }
-    }
-    if data.as_deref().is_some_and(|data| out.starts_with(data)) {
-        return refuse("out", "a folder outside the data folder, whose pictures are taken for cells", &out);
-    }
-    Ok(())
 }
 
 /// Goes on with the run in `run` from its newest sound checkpoint, or from its start where it has none.
@@ -342,84 +315,6 @@ fn first_model(config: &ExperimentConfig, index: &Index) -> Result<ResNet> {
         return Err(Error::Config { field: "model", expected, found: format!("{:?}", config.model) });
     }
     Ok(init.model)
-}
-
-/// How many of the cells at `indices` the weights of `--init` have learned from, or were chosen by; `None` where a run that they come
-/// from is not there any more.
-pub(crate) fn seen_by_init(
-    config: &ExperimentConfig,
-    loaded: &Loaded,
-    indices: &[usize],
-) -> Result<Option<usize>> {
-    let Some(init) = &config.init else { return Ok(Some(0)) };
-    let Lineage { runs, gone } = lineage(init)?;
-    let seen = seen_by(&runs, loaded, indices)?;
-    Ok(gone.is_empty().then_some(seen))
-}
-
-/// How many of the cells at `indices` any of `runs` has learned from, or was chosen by.
-pub(crate) fn seen_by(runs: &[RunDir], loaded: &Loaded, indices: &[usize]) -> Result<usize> {
-    let mut seen: HashSet<usize> = HashSet::new();
-    for run in runs {
-        let manifest = malaria_dataset::read_manifest(&run.split_path())?;
-        let subsets = manifest.match_index(&loaded.index, &loaded.fingerprints)?;
-        let known = |&&i: &&usize| matches!(subsets[i], Some(Subset::Train | Subset::Validation));
-        seen.extend(indices.iter().filter(known));
-    }
-    Ok(seen.len())
-}
-
-/// A run and those that its weights, or the words of its teacher, come from.
-pub(crate) struct Lineage {
-    pub(crate) runs: Vec<RunDir>,
-    /// Where one should be that is not there any more.
-    pub(crate) gone: Vec<PathBuf>,
-}
-
-/// The lineage of the run in `path`.
-pub(crate) fn lineage(path: &Path) -> Result<Lineage> {
-    let (mut runs, mut gone) = (Vec::new(), Vec::new());
-    let mut next = vec![absolute(path)];
-    let mut met = HashSet::new();
-    while let Some(path) = next.pop() {
-        if !met.insert(path.clone()) {
-            continue;
-        }
-        match RunDir::open(&path) {
-            Ok(run) => {
-                let config = run.config()?;
-                let parents = config.init.into_iter().chain(config.teacher.map(|teacher| teacher.run));
-                next.extend(parents.map(|parent| absolute(&parent)));
-                runs.push(run);
-            }
-            Err(_) => gone.push(path),
-        }
-    }
-    Ok(Lineage { runs, gone })
-}
-
-/// `config` with paths that mean the same from every folder.
-pub(crate) fn found_from_anywhere(config: &ExperimentConfig) -> ExperimentConfig {
-    let mut config = config.clone();
-    for path in [&mut config.data, &mut config.init, &mut config.leave_out] {
-        *path = path.as_deref().map(absolute);
-    }
-    if let Some(teacher) = &mut config.teacher {
-        teacher.run = absolute(&teacher.run);
-    }
-    config
-}
-
-/// `path` from the root, with its links followed as far as it is there already.
-pub(crate) fn absolute(path: &Path) -> PathBuf {
-    if let Ok(canonical) = fs::canonicalize(path) {
-        return canonical;
-    }
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    match (path.parent(), path.file_name()) {
-        (Some(parent), Some(name)) => absolute(parent).join(name),
-        _ => path,
-    }
 }
 
 /// Draws loss and accuracy by epoch of the run in `run` to `path`, a `.png` or `.svg`.

@@ -12,8 +12,9 @@ use tch::Device;
 use crate::{
     Assessment, Classifier, Error, ImageConfig, Progress, Result, RunDir, Threshold,
     data::{decode_index, reason},
-    experiment::{Lineage, Listener, lineage, seen_by},
+    experiment::Listener,
     files,
+    lineage::{Lineage, lineage, seen_by},
     metrics::machine,
     pictures::mistakes,
     predictions::write_predictions,

@@ -29,9 +29,11 @@ mod experiment;
 mod export;
 mod files;
 mod judge;
+mod lineage;
 mod memory;
 mod metrics;
 mod model_card;
+mod paths;
 mod pictures;
 mod predictions;
 #[cfg(feature = "pretrained")]
@@ -55,7 +57,7 @@ pub use error::{Error, Result};
 pub use experiment::{Context, Listener, Progress, RunSummary, plot_history, resume, train};
 pub use export::{ExportOptions, Exported, export, export_torchscript};
 pub use judge::{EvaluateOptions, EvaluationReport, Judged, evaluate, gone_words, predict};
-pub use malaria_edge::{ChosenOn, Description, ImageConfig, Prediction, Threshold};
+pub use malaria_edge::{ChosenOn, Description, ImageConfig, NO_THRESHOLD, Prediction, Threshold};
 pub use metrics::{FiguresOf, Metrics};
 #[cfg(feature = "pretrained")]
 pub use pretrained::pretrained;
@@ -63,7 +65,6 @@ pub use recipe::Recipe;
 pub use report::protocol_note;
 pub use run_dir::{RunDir, RunLock};
 pub use teacher::Teacher;
-pub use threshold::NO_THRESHOLD;
 
 pub use malaria_augment as augment;
 pub use malaria_dataset as dataset;

@@ -118,6 +118,18 @@ pub(crate) fn machine() -> String {
             .with_memory(MemoryRefreshKind::nothing().with_ram()),
     );
     let processor = system.cpus().first().map_or("unknown processor", |cpu| cpu.brand().trim());
+    let generation = generation().map(|generation| format!(" ({generation})")).unwrap_or_default();
     let gigabytes = system.total_memory() as f64 / f64::from(1 << 30);
-    format!("{processor}, {} cores, {gigabytes:.0} GiB", system.cpus().len())
+    format!("{processor}{generation}, {} cores, {gigabytes:.0} GiB", system.cpus().len())
+}
+
+/// Family and model of the processor: a virtual machine may be told the make and no more, and speeds of generations differ.
+fn generation() -> Option<String> {
+    #[cfg(target_arch = "x86_64")]
+    let generation = raw_cpuid::CpuId::new()
+        .get_feature_info()
+        .map(|told| format!("family {}, model {}", told.family_id(), told.model_id()));
+    #[cfg(not(target_arch = "x86_64"))]
+    let generation = None;
+    generation
 }

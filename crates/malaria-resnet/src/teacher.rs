@@ -10,7 +10,7 @@ use tch::Device;
 use crate::{
     Classifier, Context, Error, ImageConfig, Progress, Result,
     data::decode_index,
-    experiment::{Lineage, lineage},
+    lineage::{Lineage, lineage},
 };
 
 /// Cells that the teacher is asked of before somebody may stop it.

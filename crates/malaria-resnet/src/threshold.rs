@@ -9,10 +9,6 @@ use crate::{Classifier, Result};
 /// Specificity of the published figure by patient (Rajaraman et al. 2018), at which sensitivities are compared.
 pub(crate) const PUBLISHED_SPECIFICITY: f64 = 0.972;
 
-/// Said where there is no [`Threshold`].
-pub const NO_THRESHOLD: &str = "called by the most probable class: no threshold reached what was asked for on the cells to choose it on, \
-                                or there were none of one class";
-
 /// What is known of some cells of a data folder.
 pub(crate) struct Labelled<'a> {
     /// Their classes.

@@ -17,11 +17,11 @@ pub use self::merge::{CALLED_APART, CrossMetrics, FoldFigures, NOT_APART, Spread
 use self::merge::{cells_of, merge};
 use crate::{
     Classifier, Context, Error, ExperimentConfig, Progress, Result, RunDir, Teacher,
-    experiment::{
-        absolute, begin, check_paths, decode, find_cells, found_from_anywhere, go_on, seen_by_init,
-    },
+    experiment::{begin, decode, find_cells, go_on},
     files,
+    lineage::seen_by_init,
     model_card::Card,
+    paths::{absolute, check_paths, found_from_anywhere},
 };
 
 /// What a call of [`cross_validate`] came to.
