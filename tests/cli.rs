@@ -202,6 +202,14 @@ fn flips_and_calibration_change_probabilities_and_say_so() {
 }
 
 #[test]
+fn without_a_threshold_predict_says_why_no_patient_is_called() {
+    let bench = Workbench::new();
+    succeed(bench.train("every").args(["--split", "all", "--epochs", "1"]));
+    let said = succeed(program("predict").current_dir(bench.folder.path()).args(["--run", "every", "cells"]));
+    assert!(said.contains("no threshold") && said.contains("patients are not called"), "{said}");
+}
+
+#[test]
 fn cells_can_be_left_out_of_training_but_not_of_the_test() {
     let bench = Workbench::new();
     succeed(bench.train("all").args(["--epochs", "1"]));

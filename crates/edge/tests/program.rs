@@ -104,6 +104,11 @@ fn a_model_says_what_it_is_and_how_fast() {
     );
     let bench = said(&edge(&["bench", "--seconds", "0.1"], &[&model("f32")]));
     assert_eq!(bench.matches("cells/s").count(), 3, "{bench}");
+    for seconds in ["nan", "inf", "0"] {
+        let output = edge(&["bench", "--seconds", seconds], &[&model("f32")]);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && errors.contains("expected a number above 0"), "{errors}");
+    }
 }
 
 #[test]
