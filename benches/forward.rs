@@ -32,8 +32,8 @@ fn forward(criterion: &mut Criterion) {
     }
     for threads in counts {
         tch::set_num_threads(threads);
-        let fused = model.fused(Kind::Float);
-        let eager = |images: &Tensor| tch::no_grad(|| model.forward(images, false));
+        let fused = model.fused(Kind::Float).unwrap();
+        let eager = |images: &Tensor| tch::no_grad(|| model.forward(images, false).unwrap());
         let mut group = criterion.benchmark_group(format!("forward, {}", describe(device)));
         for batch in [1, 8, 32, 128] {
             let images = images(batch, device);
@@ -42,14 +42,14 @@ fn forward(criterion: &mut Criterion) {
                 bencher.iter(|| waited_for(eager(black_box(images))));
             });
             group.bench_with_input(BenchmarkId::new("fused", batch), &images, |bencher, images| {
-                bencher.iter(|| waited_for(fused.forward(black_box(images))));
+                bencher.iter(|| waited_for(fused.forward(black_box(images)).unwrap()));
             });
         }
         group.finish();
         let one = images(1, device);
         println!("one cell, {}", describe(device));
         print_percentiles("eager", || waited_for(eager(&one)));
-        print_percentiles("fused", || waited_for(fused.forward(&one)));
+        print_percentiles("fused", || waited_for(fused.forward(&one).unwrap()));
         println!();
     }
 }

@@ -67,20 +67,20 @@ fn main() -> Result<()> {
 
 fn library(weights: &Path) -> Result<Peer> {
     let (model, _) = load_weights(weights, Device::Cpu)?;
-    let fused = model.fused(Kind::Float);
+    let fused = model.fused(Kind::Float).unwrap();
     let recipe = malaria_resnet::ExperimentConfig::new(Recipe::Tutorial, Protocol::Random, 0).train;
     let mut optimizer = Sgd::new(recipe.sgd, &model)?;
     Ok(Box::new(move |order| match order.task.as_str() {
         "forward" => {
             let images = images(order.batch);
-            Ok(repeat(order, || drop(black_box(fused.forward(&images)))))
+            Ok(repeat(order, || drop(black_box(fused.forward(&images).unwrap()))))
         }
         "train" | "train in bfloat16" => {
             let kind = if order.task == "train" { Kind::Float } else { Kind::BFloat16 };
             let images = images(order.batch).to_kind(kind);
             let labels = Tensor::arange(order.batch as i64, (Kind::Int64, Device::Cpu)).remainder(2);
             Ok(repeat(order, || {
-                let loss = model.forward(&images, true).cross_entropy_for_logits(&labels);
+                let loss = model.forward(&images, true).unwrap().cross_entropy_for_logits(&labels);
                 optimizer.step(&loss, 0.0).expect("a loss with a gradient");
                 black_box(loss.double_value(&[]));
             }))
@@ -148,7 +148,7 @@ fn pipeline(folder: &Path, recipe: &TrainConfig) -> Result<usize> {
 }
 
 fn probabilities(fused: &Fused, images: &Path) -> Result<Value> {
-    let logits = no_grad(|| fused.forward(&Tensor::read_npy(images).expect("a NumPy file")));
+    let logits = no_grad(|| fused.forward(&Tensor::read_npy(images).expect("a NumPy file")).unwrap());
     let probabilities = logits.softmax(1, Kind::Float);
     let rows: Vec<Vec<f64>> = Vec::try_from(&probabilities)?;
     Ok(json!({"probabilities": rows}))

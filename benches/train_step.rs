@@ -72,7 +72,7 @@ fn batch(cells: &CellTensors<'_>, recipe: &TrainConfig, step: usize, size: i64) 
 /// One step; gives the loss, whose reading waits for a GPU to finish.
 fn learn(model: &ResNet, optimizer: &mut Sgd, images: &Tensor, labels: &Tensor) -> f64 {
     // A rate of 0 costs what any other does and leaves the weights where they are.
-    let loss = model.forward(images, true).cross_entropy_for_logits(labels);
+    let loss = model.forward(images, true).unwrap().cross_entropy_for_logits(labels);
     optimizer.step(&loss, 0.0).expect("a loss with a gradient");
     loss.double_value(&[])
 }

@@ -74,6 +74,6 @@ fn run(args: &Args) -> Result<ExitCode> {
     text += "Research software, not a medical device.\n\nwritten:";
     summary.files.iter().for_each(|file| text += &format!("\n  {}", file.display()));
     let event = json!({ "event": "finished", "missing": summary.missing, "metrics": summary.metrics });
-    console.result(&text, &event);
+    console.result(&text, &event)?;
     Ok(ExitCode::SUCCESS)
 }

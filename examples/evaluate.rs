@@ -8,7 +8,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
 use malaria_resnet::{
-    EvaluateOptions, Judged, default_run, evaluate, gone_words,
+    DRAWN_CELLS, EvaluateOptions, Judged, default_run, evaluate, gone_words,
     libtorch::{DeviceChoice, describe, keep_freed_memory},
     protocol_note,
 };
@@ -113,6 +113,9 @@ fn run(args: &Args) -> Result<ExitCode> {
     );
     if report.judged == Judged::Test {
         text += &format!("{}\n", protocol_note(report.protocol));
+    }
+    if report.drawn_cells {
+        console.say(&format!("warning: {DRAWN_CELLS}"));
     }
     if report.seen_in_training > 0 {
         let seen = report.seen_in_training;

@@ -12,7 +12,7 @@ use std::{
 use anyhow::Result;
 use clap::Parser;
 use malaria_resnet::{
-    Classifier, NO_THRESHOLD, Prediction,
+    Classifier, DRAWN_CELLS, Prediction, RunDir,
     dataset::list_images,
     default_run,
     edge::{not_counted, roll_up, write_cells, write_patients},
@@ -32,7 +32,8 @@ struct Args {
     /// Pictures, or folders of them
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Print JSON instead of a table: `cells` and `patients`, who are not called with --flips
+    /// Print JSON instead of a table: `cells`, `patients` (none with --flips), `not_counted` (cells left out for patients, as they
+    /// were warned of) and `rule`, how cells and patients are called
     #[arg(long, conflicts_with = "csv")]
     json: bool,
     /// Print CSV instead of a table, one line a cell; patients are in the table and in the JSON only
@@ -56,6 +57,9 @@ fn run(args: &Args) -> Result<ExitCode> {
     let run = args.run.clone().map_or_else(default_run, Ok)?;
     let mut classifier = Classifier::load(&run, args.device.resolve()?)?;
     classifier.flips = args.flips;
+    if RunDir::open(&run)?.config()?.data.is_none() {
+        console.say(&format!("warning: {DRAWN_CELLS}"));
+    }
     let ignored = list_images(&args.paths)?.ignored;
     if ignored > 0 {
         console.say(&format!("warning: left out as they are not images: {ignored}"));
@@ -74,22 +78,25 @@ fn run(args: &Args) -> Result<ExitCode> {
 fn text(args: &Args, run: &Path, classifier: &Classifier, predictions: &[Prediction]) -> Result<String> {
     let mut out = Vec::new();
     // How often cells are called wrong, which calls of patients rest on, is known without mirror images only.
-    let patients = if args.flips { Vec::new() } else { roll_up(&classifier.description(), predictions)? };
+    let description = classifier.description();
+    let patients = if args.flips { Vec::new() } else { roll_up(&description, predictions)? };
+    let left_out = if args.flips { 0 } else { not_counted(predictions) };
     if args.json {
-        serde_json::to_writer_pretty(&mut out, &json!({"cells": predictions, "patients": patients}))?;
+        let rule = description.calling_note();
+        let summary =
+            json!({"cells": predictions, "patients": patients, "not_counted": left_out, "rule": rule});
+        serde_json::to_writer_pretty(&mut out, &summary)?;
     } else if args.csv {
         let mut writer = csv::Writer::from_writer(&mut out);
         predictions.iter().try_for_each(|prediction| writer.serialize(prediction))?;
         writer.flush()?;
     } else {
-        let positive = &classifier.classes[classifier.positive];
-        write_cells(&mut out, positive, predictions)?;
+        write_cells(&mut out, &description.positive, predictions)?;
         if !patients.is_empty() {
             writeln!(out)?;
             write_patients(&mut out, &patients)?;
         }
-        let left_out = not_counted(predictions);
-        if left_out > 0 && !args.flips {
+        if left_out > 0 {
             writeln!(out, "cells that do not count for patients, as they were warned of: {left_out}")?;
         }
         let device = describe(classifier.model.device());
@@ -100,10 +107,7 @@ fn text(args: &Args, run: &Path, classifier: &Classifier, predictions: &[Predict
                 "probabilities are means over four mirror images of each cell; patients are not called by them"
             )?;
         }
-        match &classifier.threshold {
-            Some(threshold) => writeln!(out, "{}", threshold.note_with_rates(positive))?,
-            None => writeln!(out, "{NO_THRESHOLD}; patients are not called")?,
-        }
+        writeln!(out, "{}", description.calling_note())?;
         writeln!(out, "Research software, not a medical device.")?;
     }
     Ok(String::from_utf8(out)?)

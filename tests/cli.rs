@@ -4,7 +4,10 @@ mod support;
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
-use malaria_resnet::{ChosenOn, Metrics, figures::Target};
+use malaria_resnet::{
+    ChosenOn, Metrics,
+    figures::{Target, choose_threshold},
+};
 use serde_json::Value;
 use support::{CELLS, Training, Workbench, fail, program, rows, succeed};
 
@@ -125,26 +128,28 @@ fn training_leaves_a_run_directory_that_evaluate_and_predict_agree_with() {
 #[test]
 fn the_threshold_is_chosen_on_validation_and_used_by_evaluate_and_predict() {
     let bench = Workbench::new();
-    // A threshold that is not the most probable class's: few enough false alarms to be told apart from it.
+    bench.mislabel();
+    // A threshold that is not the most probable class's: it reaches the cells that are called infected and do not look it.
     let said = succeed(bench.train("run").args(["--epochs", "2", "--target-sensitivity", "1"]));
     assert!(said.contains("chosen for a sensitivity of 100.00 % on the validation set"), "{said}");
     let metrics: Metrics = serde_json::from_value(json(&bench.path("run/metrics.json"))).unwrap();
     let threshold = metrics.threshold.unwrap();
     assert_eq!(threshold.target, Target::Sensitivity(1.0));
     assert_eq!(threshold.chosen_on, ChosenOn::Validation);
-    assert_eq!(threshold.point.sensitivity, 1.0);
 
-    // The lowest probability of a positive validation cell: no lower one is needed, no higher one reaches them all.
     let validation: Vec<_> =
         rows(&bench.path("run/split.csv")).into_iter().filter(|row| row["subset"] == "validation").collect();
     let mut predict = program("predict");
     predict.current_dir(bench.path("cells")).arg("--run").arg(bench.path("run")).arg("--json");
-    let infected = validation.iter().filter(|row| row["class"] == "Parasitized").map(|row| &row["path"]);
-    let said: Value = serde_json::from_str(&succeed(predict.args(infected))).unwrap();
-    let said = said["cells"].as_array().unwrap();
-    let lowest = said.iter().map(|cell| cell["probability"].as_f64().unwrap()).fold(f64::INFINITY, f64::min);
+    let said: Value =
+        serde_json::from_str(&succeed(predict.args(validation.iter().map(|row| &row["path"])))).unwrap();
+    let truth = Vec::from_iter(validation.iter().map(|row| row["class"] == "Parasitized"));
+    let cells = said["cells"].as_array().unwrap();
+    let scores = Vec::from_iter(cells.iter().map(|cell| cell["probability"].as_f64().unwrap()));
+    let again = choose_threshold(&truth, &scores, threshold.target).unwrap();
     // A batch of another size may add in another order.
-    assert!((threshold.point.threshold - lowest).abs() < 1e-5, "{threshold:?}, {lowest}");
+    assert!((threshold.point.threshold - again.threshold).abs() < 1e-5, "{threshold:?}, {again:?}");
+    assert_eq!((threshold.point.sensitivity, again.sensitivity), (1.0, 1.0));
 
     // The figures at it are those of the predictions, and `evaluate` gives them again.
     let predictions = rows(&bench.path("run/predictions.csv"));
@@ -152,6 +157,9 @@ fn the_threshold_is_chosen_on_validation_and_used_by_evaluate_and_predict() {
         row["probability_Parasitized"].parse::<f64>().unwrap() >= threshold.point.threshold
     };
     let right = predictions.iter().filter(|row| positive(row) == (row["class"] == "Parasitized")).count();
+    let called = |row| if positive(row) { "Parasitized" } else { "Uninfected" };
+    assert!(predictions.iter().all(|row| row["called"] == called(row)), "{predictions:?}");
+    assert!(predictions.iter().any(|row| row["called"] != row["predicted"]), "nothing was tested");
     let at = metrics.test.at_threshold.unwrap();
     assert!((at.accuracy - right as f64 / predictions.len() as f64).abs() < 1e-12);
     let mut evaluate = program("evaluate");
@@ -207,6 +215,20 @@ fn without_a_threshold_predict_says_why_no_patient_is_called() {
     succeed(bench.train("every").args(["--split", "all", "--epochs", "1"]));
     let said = succeed(program("predict").current_dir(bench.folder.path()).args(["--run", "every", "cells"]));
     assert!(said.contains("no threshold") && said.contains("patients are not called"), "{said}");
+}
+
+#[test]
+fn patients_are_not_called_by_those_that_were_learned_from() {
+    let bench = Workbench::new();
+    // Many false alarms, so that they are not what is missing.
+    let many = ["--target-specificity", "0.3", "--epochs", "1"];
+    succeed(bench.train("random").args(["--split", "random"]).args(many));
+    let mut predict = program("predict");
+    predict.current_dir(bench.folder.path()).args(["--run", "random", "cells", "--json"]);
+    let said: Value = serde_json::from_str(&succeed(&mut predict)).unwrap();
+    let rule = said["rule"].as_str().unwrap();
+    assert!(rule.contains("patients are not called") && rule.contains("has learned nothing"), "{rule}");
+    assert_eq!(said["patients"], Value::Array(Vec::new()));
 }
 
 #[test]
@@ -338,7 +360,7 @@ fn fine_tuning_starts_from_the_weights_it_is_given() {
     let card = fs::read_to_string(bench.path("third/model_card.md")).unwrap();
     assert!(card.contains("of which nobody knows any more"), "{card}");
     let said = support::errors(&evaluate.output().unwrap());
-    assert!(said.contains("first, too, which is not there any more"), "{said}");
+    assert!(said.contains("first, too, which cannot be read any more"), "{said}");
 }
 
 #[test]

@@ -18,21 +18,11 @@ use support::{CELLS, PATIENTS, Workbench, fail, program, rows, succeed};
 #[test]
 fn folds_run_apart_come_to_what_they_come_to_together() {
     let bench = Workbench::new();
-    // Some labels are wrong, so that there are false alarms, without which no patient is called; and they are allowed for.
-    for patient in (1..PATIENTS).step_by(3) {
-        let cell = |class: &str, number: usize| {
-            let name =
-                format!("cells/{class}/C{}P{patient}ThinF_IMG_20150101_cell_{number}.png", patient + 1);
-            bench.path(&name)
-        };
-        let (infected, other) = (cell("Parasitized", 0), cell("Uninfected", 3));
-        let pictures = [&infected, &other].map(|path| fs::read(path).unwrap());
-        fs::write(&infected, &pictures[1]).unwrap();
-        fs::write(&other, &pictures[0]).unwrap();
-    }
+    // Without false alarms no patient is called.
+    bench.mislabel();
     let settings = fs::read_to_string(bench.path("tiny.json")).unwrap();
     let allowing =
-        settings.replace(r#""threshold":{"specificity":0.972}"#, r#""threshold":{"specificity":0.8}"#);
+        settings.replace(r#""threshold":{"specificity":0.972}"#, r#""threshold":{"specificity":0.5}"#);
     assert_ne!(settings, allowing);
     fs::write(bench.path("tiny.json"), allowing).unwrap();
     let said = succeed(&mut bench.cross_validate("together"));
@@ -62,6 +52,9 @@ fn folds_run_apart_come_to_what_they_come_to_together() {
     assert_eq!(before, after, "a finished fold was run again");
     let read = |name: &str| fs::read(bench.path(name)).unwrap();
     assert!(read("here/predictions.csv") == read("together/predictions.csv"), "the predictions differ");
+
+    let said = fail(&mut bench.train("together"));
+    assert!(said.contains("holds the folds of a cross-validation"), "{said}");
 
     // Every cell stands once, under the fold whose test set its patient is in.
     let metrics: CrossMetrics = serde_json::from_slice(&read("together/metrics.json")).unwrap();
@@ -102,6 +95,8 @@ fn folds_run_apart_come_to_what_they_come_to_together() {
         let chosen = choose_threshold(&truth, &scores, metrics.threshold.unwrap().target).unwrap();
         assert_eq!(fold.threshold, Some(chosen.threshold));
         let (truth, scores) = parasitized(&own);
+        let called = |score: &f64| if *score >= chosen.threshold { "Parasitized" } else { "Uninfected" };
+        assert!(own.iter().zip(&scores).all(|(row, score)| row["called"] == called(score)), "{own:?}");
         found += truth.iter().zip(&scores).filter(|&(&is, &score)| is && score >= chosen.threshold).count();
         infected += truth.iter().filter(|&&is| is).count();
     }
@@ -294,13 +289,12 @@ fn folds_that_do_not_belong_together_are_refused() {
     let said = fail(&mut bench.cross_validate("out"));
     assert!(said.contains("expected a probability"), "{said}");
     let (header, rows) = text.split_once('\n').unwrap();
-    for (from, to) in [(",Parasitized,", ",Uninfected,"), (",test,Parasitized,0.", ",test,Parasitized,0.00")]
-    {
+    for (from, to) in [(",Parasitized,", ",Uninfected,"), (",Parasitized,0.", ",Parasitized,0.00")] {
         let changed = rows.replacen(from, to, 1);
         assert_ne!(changed, rows, "{from}");
         fs::write(&path, format!("{header}\n{changed}")).unwrap();
         let said = fail(&mut bench.cross_validate("out"));
-        let reason = if to.contains("test") { "sum to 1" } else { "with their classes and patients" };
+        let reason = if to.ends_with("0.00") { "sum to 1" } else { "with their classes and patients" };
         assert!(said.contains("fold-2") && said.contains(reason), "{said}");
     }
 }

@@ -177,7 +177,7 @@ fn says_the_same_without_libtorch(change: impl Fn(&str, &Tensor)) -> Vec<u8> {
             change(&parameter.name, &parameter.tensor);
         }
         for _ in 0..20 {
-            let _ = model.forward(&images, true);
+            let _ = model.forward(&images, true).unwrap();
         }
     });
     let image = ImageConfig { pixels: 64, resize: ResizePolicy::Stretch };

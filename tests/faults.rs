@@ -118,6 +118,30 @@ fn what_memory_cannot_hold_is_refused_with_its_size() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_batch_that_memory_cannot_hold_ends_the_run_and_says_what_to_do() {
+    let bench = Workbench::new();
+    let config = bench.path("tiny.json");
+    let text = fs::read_to_string(&config).unwrap();
+    // Eight cells of 4096 px: 1.6 GB before the first layer, and as much again after it.
+    let large = text.replace("\"pixels\":8}", "\"pixels\":4096}");
+    assert_ne!(large, text);
+    fs::write(&config, large).unwrap();
+    let train = bench.train("run");
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", "ulimit -v 4000000; exec \"$0\" \"$@\""])
+        .arg(train.get_program())
+        .args(train.get_args());
+    let said = fail(limited.current_dir(bench.folder.path()));
+    assert!(said.contains("epoch 1, batch 1 of") && said.contains("8 cells of 4096 px"), "{said}");
+    assert!(said.contains("allocate") && said.contains("smaller batches"), "{said}");
+    // On one line, without libtorch's call stack.
+    let error = said.lines().find(|line| line.starts_with("error: ")).unwrap();
+    assert!(error.ends_with("; the last checkpoint is untouched") && !said.contains("frame #"), "{said}");
+}
+
+#[test]
 fn a_rate_that_no_network_bears_ends_the_run_and_names_it() {
     let bench = Workbench::new();
     let said = fail(bench.train("run").args(["--lr", "1e30"]));

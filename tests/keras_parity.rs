@@ -47,7 +47,8 @@ fn errors(file: &str, rates: impl Fn(usize, f64) -> f64, l2_scale: f64) -> [f64;
     let sgd = SgdConfig { momentum: number("/momentum"), nesterov: false, l2 };
     let mut optimizer = Sgd::new(sgd, &model).unwrap();
     [1, 2].map(|step| {
-        let loss = model.forward(&tensors["images"], true).cross_entropy_for_logits(&tensors["labels"]);
+        let loss =
+            model.forward(&tensors["images"], true).unwrap().cross_entropy_for_logits(&tensors["labels"]);
         let rate = number(&format!("/learning_rates/{}", step - 1));
         optimizer.step(&loss, rates(step, rate)).unwrap();
         let distance = |name: &str, found: &Tensor| {

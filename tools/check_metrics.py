@@ -84,6 +84,9 @@ def main(run):
             of_fold = {str(fold["fold"]): fold["threshold"] for fold in said["folds"]}
             threshold = np.array([of_fold[row["fold"]] for row in rows])
         called = scores >= threshold
+        others = np.where(np.arange(len(classes)) == classes.index(positive), -1.0, probabilities).argmax(axis=1)
+        by_name = [positive if call else classes[other] for call, other in zip(called, others)]
+        assert by_name == [row["called"] for row in rows], "the column `called`"
         theirs = {"accuracy": metrics.accuracy_score(is_positive, called), **binary(called)}
         compared += [(f"at_threshold.{name}", at[name], value) for name, value in theirs.items()]
     sensitivity, specificity = (binary(called)[name] for name in ["sensitivity", "specificity"])
@@ -91,8 +94,8 @@ def main(run):
         share = at["prevalence"]
         right, alarms = share * sensitivity, (1 - share) * (1 - specificity)
         spared, missed = (1 - share) * specificity, share * (1 - sensitivity)
-        compared += [(f"at_prevalence[{i}].ppv", at["ppv"], right / (right + alarms) if right + alarms > 0 else np.nan)]
-        compared += [(f"at_prevalence[{i}].npv", at["npv"], spared / (spared + missed) if spared + missed > 0 else np.nan)]
+        compared += [(f"at_prevalence[{i}].ppv", at["ppv"], right / (right + alarms) if alarms > 0 else np.nan)]
+        compared += [(f"at_prevalence[{i}].npv", at["npv"], spared / (spared + missed) if missed > 0 else np.nan)]
     if said["roll_up"] is not None:
         compared += patients(said, rows, is_positive, scores, called)
     matrix = metrics.confusion_matrix(truth, predicted, labels=range(len(classes)))
@@ -138,6 +141,8 @@ def delong(is_positive, scores):
     for side in (is_positive, ~is_positive):
         below = (ranks[side] - stats.rankdata(scores[side])) / (~side).sum()
         variance += below.var(ddof=1) / side.sum()
+    if variance == 0:
+        return np.nan, np.nan
     half = stats.norm.ppf((1 + CONFIDENCE) / 2) * variance**0.5
     return max(area - half, 0.0), min(area + half, 1.0)
 

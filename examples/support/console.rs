@@ -1,7 +1,7 @@
 //! Progress on the terminal: bars where somebody looks, plain lines in a log, JSON lines for a program.
 
 use std::{
-    io::{IsTerminal, stderr},
+    io::{self, IsTerminal, stderr},
     sync::Mutex,
     time::Duration,
 };
@@ -76,19 +76,19 @@ impl Console {
 
     /// Gives the result, on standard output; where that is for a program, `event` goes there and the words to standard
     /// error.
-    pub(crate) fn result<T: Serialize>(&self, words: &str, event: &T) {
+    pub(crate) fn result<T: Serialize>(&self, words: &str, event: &T) -> io::Result<()> {
         if self.style == Style::Json {
             note(words);
-            print_json(event);
-        } else {
-            let _ = print(words);
+            return print_json(event);
         }
+        print(words)
     }
 
     /// Tells a program, if one listens, what happened.
     pub(crate) fn event(&self, event: &impl Serialize) {
         if self.style == Style::Json {
-            print_json(event);
+            // What cannot be written here, the result cannot either.
+            let _ = print_json(event);
         }
     }
 
@@ -172,7 +172,7 @@ impl Console {
                 "  warning: the weights of --init have learned from {seen} of the test cells: figures will be too good"
             )),
             None => self.say(
-                "  warning: a run that the weights of --init come from is not there any more: they may have learned from the test \
+                "  warning: a run that the weights of --init come from cannot be read any more: they may have learned from the test \
                  cells",
             ),
         }
@@ -205,7 +205,7 @@ impl Console {
 
     fn training(&self, event: &Event) {
         if self.style == Style::Json {
-            return print_json(event);
+            return self.event(event);
         }
         match event {
             Event::EpochStarted { epoch, epochs, batch, batches, image_size, .. }
@@ -274,8 +274,6 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-fn print_json(value: &impl Serialize) {
-    if let Ok(line) = serde_json::to_string(value) {
-        let _ = print(line);
-    }
+fn print_json(value: &impl Serialize) -> io::Result<()> {
+    print(serde_json::to_string(value)?)
 }

@@ -61,11 +61,16 @@ pub(crate) fn check_file(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the program ends with: an error in one line, whatever RUST_BACKTRACE says. The library's errors name their
+/// What the program ends with: an error without any call stack, whatever RUST_BACKTRACE says. The library's errors name their
 /// causes themselves.
 pub(crate) fn exit_code(result: anyhow::Result<ExitCode>) -> ExitCode {
     result.unwrap_or_else(|error| {
-        note(format_args!("error: {error}"));
+        // libtorch puts its own into its messages, on lines of their own.
+        let text = error.to_string();
+        let of_stack =
+            |line: &&str| line.starts_with("frame #") || line.starts_with("Exception raised from ");
+        let lines = Vec::from_iter(text.lines().filter(|line| !of_stack(line)));
+        note(format_args!("error: {}", lines.join("\n").replace("\n; ", "; ")));
         ExitCode::FAILURE
     })
 }

@@ -37,7 +37,7 @@ pub(crate) struct Settings {
     /// Device to compute on: auto, cpu, cuda or cuda:I; asking for cuda where there is none is an error [default: auto]
     #[arg(long, value_name = "DEVICE")]
     pub(crate) device: Option<DeviceChoice>,
-    /// Arithmetic of the training steps: float32, bfloat16, or auto for bfloat16 where the device has instructions for it
+    /// Arithmetic of the training steps: float32, bfloat16, or auto for bfloat16 on GPUs and on processors with instructions for it
     /// [default: auto; recipe tutorial: float32]
     #[arg(long, value_name = "PRECISION")]
     pub(crate) precision: Option<Precision>,

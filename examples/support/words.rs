@@ -2,7 +2,7 @@
 
 use malaria_resnet::{
     AtPrevalence, CALLED_APART, CrossMetrics, Metrics, NO_THRESHOLD, NOT_APART, Spread, Threshold,
-    figures::{Interval, Summary, classification_report, percent},
+    figures::{Interval, Summary, classification_report, decimal, percent},
     protocol_note,
 };
 
@@ -18,7 +18,7 @@ pub(crate) fn figures(summary: &Summary, threshold: Option<&Threshold>, say: &st
     let mut text = format!(
         "{report}\n{table}\naccuracy {}, AUC {}; for {}: sensitivity {}, specificity {}\n",
         percent(Some(summary.accuracy)),
-        area(summary.auc),
+        decimal(summary.auc),
         summary.positive_class,
         percent(summary.sensitivity),
         percent(summary.specificity),
@@ -91,7 +91,7 @@ pub(crate) fn cross_validation(metrics: &CrossMetrics) -> anyhow::Result<String>
         ),
         ("sensitivity", pooled.sensitivity, intervals.sensitivity, metrics.sensitivity_over_folds, percent),
         ("specificity", pooled.specificity, intervals.specificity, metrics.specificity_over_folds, percent),
-        ("AUC", pooled.auc, intervals.auc, metrics.auc_over_folds, area),
+        ("AUC", pooled.auc, intervals.auc, metrics.auc_over_folds, decimal),
     ];
     let level = format!("{:.0} % interval", 100.0 * intervals.bootstrap.confidence);
     text += &format!("{:<12} {:>8}  {level:>19}  mean and SD over folds\n", "", "pooled");
@@ -104,7 +104,10 @@ pub(crate) fn cross_validation(metrics: &CrossMetrics) -> anyhow::Result<String>
         });
         text += &format!("{name:<12} {:>8}  {interval:>19}  {spread}\n", show(value));
     }
-    text += &format!("intervals: bootstrap over {} patients", assessment.n_patients);
+    text += &match assessment.n_patients {
+        0 => "intervals: bootstrap over cells".to_owned(),
+        number => format!("intervals: bootstrap over {number} patients"),
+    };
     if assessment.cells_without_patient > 0 {
         text += &format!(
             "; cells of unknown patient, each taken for itself, which makes them too narrow: {}",
@@ -127,7 +130,7 @@ pub(crate) fn cross_validation(metrics: &CrossMetrics) -> anyhow::Result<String>
             percent(Some(fold.accuracy)),
             percent(fold.sensitivity),
             percent(fold.specificity),
-            area(fold.auc),
+            decimal(fold.auc),
         );
     }
     if metrics.drawn_cells {
@@ -138,8 +141,3 @@ pub(crate) fn cross_validation(metrics: &CrossMetrics) -> anyhow::Result<String>
 
 /// How a figure is written.
 type Format = fn(Option<f64>) -> String;
-
-/// An area under a curve, `n/a` where it is undefined.
-pub(crate) fn area(area: Option<f64>) -> String {
-    area.map_or("n/a".to_owned(), |area| format!("{area:.4}"))
-}

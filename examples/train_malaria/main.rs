@@ -78,8 +78,8 @@ fn run(args: &mut Args) -> Result<ExitCode> {
     }
     text += "Research software, not a medical device.\n\nwritten:";
     summary.files.iter().chain(&args.plot).for_each(|file| text += &format!("\n  {}", file.display()));
-    console
-        .result(&text, &json!({ "event": "finished", "metrics": summary.metrics, "files": summary.files }));
+    let event = json!({ "event": "finished", "metrics": summary.metrics, "files": summary.files });
+    console.result(&text, &event)?;
     Ok(ExitCode::SUCCESS)
 }
 

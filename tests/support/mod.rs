@@ -144,6 +144,21 @@ impl Workbench {
         command
     }
 
+    /// Swaps two pictures of each patient, so that a third of the labels are wrong: a model of them makes mistakes.
+    pub(crate) fn mislabel(&self) {
+        for patient in 0..PATIENTS {
+            let cell = |class: &str, number: usize| {
+                let name = format!("C{}P{patient}ThinF_IMG_20150101_cell_{number}.png", patient + 1);
+                self.path("cells").join(class).join(name)
+            };
+            let (infected, other, aside) =
+                (cell("Parasitized", 0), cell("Uninfected", 3), self.path("aside.png"));
+            for (from, to) in [(&infected, &aside), (&other, &infected), (&aside, &other)] {
+                fs::rename(from, to).unwrap();
+            }
+        }
+    }
+
     /// Puts the mirror image of each drawn cell into `folder`, as other cells with other names.
     pub(crate) fn mirror_cells(&self, folder: &str, rename: impl Fn(&str) -> String) {
         for class in ["Parasitized", "Uninfected"] {

@@ -48,6 +48,8 @@ pub struct PatientPrediction {
     /// The share of infected cells and the call.
     #[serde(flatten)]
     pub result: PatientResult,
+    /// The share of infected cells that a negative call excludes: below it there may be some.
+    pub relevant_share: f64,
 }
 
 impl Model {
@@ -194,7 +196,7 @@ pub fn write_cells(out: &mut impl Write, positive: &str, predictions: &[Predicti
 /// Those of `out`.
 pub fn write_patients(out: &mut impl Write, patients: &[PatientPrediction]) -> io::Result<()> {
     writeln!(out, "{:<9} {:>6} {:>9}  infected cells (95 % interval)  call", "patient", "cells", "positive")?;
-    for PatientPrediction { patient, result } in patients {
+    for PatientPrediction { patient, result, .. } in patients {
         let call = patient_words(result.call);
         let [share, low, high] = [result.infected_share, result.interval.low, result.interval.high]
             .map(|share| percent(Some(share)));
@@ -211,14 +213,13 @@ pub fn not_counted(predictions: &[Prediction]) -> usize {
 }
 
 /// Calls the patients whose number stands at the head of the files' names (`C<number>`, as in the NIH's set), in the order of
-/// these; none where no threshold was chosen or it gives no [rule](crate::Threshold::patient_rule). Pictures that could not be
+/// these; none where there is no [rule](Description::patient_rule). Pictures that could not be
 /// read, or that look like no cell of the training, do not count.
 ///
 /// # Errors
 /// [`Error::Figures`](crate::Error::Figures) when a patient's rates cannot be computed.
 pub fn roll_up(description: &Description, predictions: &[Prediction]) -> Result<Vec<PatientPrediction>> {
-    let rule = description.threshold.as_ref().and_then(crate::Threshold::patient_rule);
-    let Some(rule) = rule else { return Ok(Vec::new()) };
+    let Ok(rule) = description.patient_rule() else { return Ok(Vec::new()) };
     let mut patients: BTreeMap<String, Called> = BTreeMap::new();
     for prediction in predictions.iter().filter(|prediction| prediction.warning.is_none()) {
         let name = prediction.path.file_name().unwrap_or_default().to_string_lossy();
@@ -227,9 +228,10 @@ pub fn roll_up(description: &Description, predictions: &[Prediction]) -> Result<
         called.cells += 1;
         called.positive += u64::from(*class == description.positive);
     }
-    let judged = patients
-        .into_iter()
-        .map(|(patient, called)| Ok(PatientPrediction { patient, result: rule.judge(called)? }));
+    let judged = patients.into_iter().map(|(patient, called)| {
+        let result = rule.judge(called)?;
+        Ok(PatientPrediction { patient, result, relevant_share: rule.relevant_share })
+    });
     judged.collect()
 }
 

@@ -33,24 +33,34 @@ pub struct Threshold {
     #[serde(flatten)]
     pub point: OperatingPoint,
     /// How alike the false alarms of one patient are on those cells, from 0 to 1: their intra-patient correlation. `None` where
-    /// they do not tell, being of fewer than two known patients.
+    /// they do not tell: with too few false alarms or known patients, or with patients of whom the model has learned other cells.
     #[serde(default)]
     pub false_positive_correlation: Option<f64>,
 }
 
 impl Threshold {
-    /// How patients are called from cells that this threshold was applied to. `None` where its own cells do not say enough of false
-    /// alarms: there was none, so that one positive cell in thousands would make a patient positive; or they do not tell how much
-    /// patients differ in them; or alarms are no rarer than finds.
-    pub fn patient_rule(&self) -> Option<PatientRule> {
+    /// How patients are called from cells that this threshold was applied to.
+    ///
+    /// # Errors
+    /// Why they are not, in words: its own cells do not tell how often new patients' cells are called wrong, and how much patients
+    /// differ in that; or alarms are no rarer than finds.
+    pub fn patient_rule(&self) -> Result<PatientRule, String> {
+        let correlation = self.false_positive_correlation.ok_or(
+            "the cells that the threshold was chosen on do not tell how often cells of new patients are called wrong; that takes at \
+             least ten false alarms, in ten patients or more, of whom the model has learned nothing",
+        )?;
         let rule = PatientRule {
             sensitivity: self.point.sensitivity,
             false_positive_rate: 1.0 - self.point.specificity,
-            correlation: self.false_positive_correlation?,
+            correlation,
             confidence: CONFIDENCE,
             relevant_share: RELEVANT_SHARE,
         };
-        Some(rule).filter(|rule| rule.false_positive_rate > 0.0 && rule.check().is_ok())
+        if rule.false_positive_rate == 0.0 {
+            return Err("there was no false alarm among the cells of the threshold, so that nobody knows how rare they are".to_owned());
+        }
+        rule.check().map_err(|error| error.to_string())?;
+        Ok(rule)
     }
 
     /// How it was chosen, in words.
@@ -143,6 +153,34 @@ pub struct Description {
 }
 
 impl Description {
+    /// How patients are called.
+    ///
+    /// # Errors
+    /// Why they are not, in words: there is no threshold, it gives no [rule](Threshold::patient_rule), or there are more classes than
+    /// two, of which those that are not the positive one may be other infections.
+    pub fn patient_rule(&self) -> Result<PatientRule, String> {
+        let threshold = self.threshold.as_ref().ok_or("there is no threshold")?;
+        if self.classes.len() > 2 {
+            return Err("there are more classes than two".to_owned());
+        }
+        threshold.patient_rule()
+    }
+
+    /// How cells are called and what that gave, and by what patients are called, or why they are not.
+    pub fn calling_note(&self) -> String {
+        let cells = match &self.threshold {
+            Some(threshold) => threshold.note_with_rates(&self.positive),
+            None => NO_THRESHOLD.to_owned(),
+        };
+        match self.patient_rule() {
+            Ok(rule) => format!(
+                "{cells}; patients are called by these rates, taken as known, and a negative one may have up to {:.0} % infected cells",
+                100.0 * rule.relevant_share
+            ),
+            Err(reason) => format!("{cells}; patients are not called: {reason}"),
+        }
+    }
+
     /// Index of the positive class.
     ///
     /// # Errors
@@ -162,6 +200,52 @@ impl Description {
                 Err(format!("`temperature`: expected a number above 0, found {found}"))
             }
             _ => Ok(index),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_no_patient_is_called_is_said() {
+        let sound = Threshold {
+            target: Target::Sensitivity(0.95),
+            chosen_on: ChosenOn::Validation,
+            point: OperatingPoint { threshold: 0.4, sensitivity: 0.95, specificity: 0.98 },
+            false_positive_correlation: Some(0.1),
+        };
+        let note = |threshold: Option<Threshold>| {
+            let description = Description {
+                classes: ["Parasitized", "Uninfected"].map(str::to_owned).to_vec(),
+                positive: "Parasitized".to_owned(),
+                image: ImageConfig { pixels: 64, resize: ResizePolicy::Stretch },
+                input: None,
+                threshold,
+                temperature: None,
+            };
+            description.calling_note()
+        };
+        let cells = "called Parasitized from a probability of 40.00 % on, chosen for a sensitivity of 95.00 % on the validation set; \
+                     there it gave a sensitivity of 95.00 % and a specificity of 98.00 %";
+        assert!(
+            note(Some(sound)).starts_with(cells)
+                && note(Some(sound)).contains("patients are called by these rates")
+        );
+        let with = |specificity, false_positive_correlation| Threshold {
+            point: OperatingPoint { specificity, ..sound.point },
+            false_positive_correlation,
+            ..sound
+        };
+        for (threshold, reason) in [
+            (Some(with(0.98, None)), "at least ten false alarms"),
+            (Some(with(1.0, Some(0.1))), "no false alarm"),
+            (Some(with(0.05, Some(0.1))), "say nothing"),
+            (None, "no threshold reached"),
+        ] {
+            let note = note(threshold);
+            assert!(note.contains(reason) && note.contains("patients are not called"), "{reason}: {note}");
         }
     }
 }

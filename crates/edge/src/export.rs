@@ -9,13 +9,17 @@ use crate::{
     Description, Error, Result, Toll,
     graph::graph,
     onnx::{Model, OperatorSet, Property},
-    weights::Weights,
+    weights::{self, Weights},
 };
 
 /// Key of our own entry in the model's metadata: a [`Description`] and an [`Origin`] in JSON, and the version of their layout.
 pub(crate) const KEY: &str = "malaria-resnet";
 /// The version that this code reads and writes. The first is not written out, and files that say none are of it.
 const FORMAT: u64 = 1;
+
+/// Key of the file's last entry: the SHA-256 of all that comes before it, in hexadecimal. A file in which a few bits have turned
+/// still reads, and would call cells otherwise.
+const DIGEST_KEY: &str = "malaria-resnet.sha256";
 
 /// The version of ONNX's operators, which ONNX Runtime, OpenVINO, rten and tract all know.
 const OPSET: i64 = 17;
@@ -153,7 +157,28 @@ pub fn export(weights: &Weights, precision: Precision, toll: Option<Toll>) -> Re
         opset_import: vec![OperatorSet { domain: String::new(), version: OPSET }],
         metadata_props,
     };
-    Ok(model.encode_to_vec())
+    let mut onnx = model.encode_to_vec();
+    let digest = last_entry(weights::sha256(&onnx));
+    onnx.extend(digest);
+    Ok(onnx)
+}
+
+/// The metadata entry of a digest, as it stands at a file's end: a message that is appended to another is merged into it.
+fn last_entry(digest: String) -> Vec<u8> {
+    let digest = Property { key: DIGEST_KEY.to_owned(), value: digest };
+    Model { metadata_props: vec![digest], ..Model::default() }.encode_to_vec()
+}
+
+/// Refuses a `file` whose bytes, `onnx`, are not those that were written. Older files have no digest and pass.
+pub(crate) fn check_digest(file: &Model, onnx: &[u8]) -> Result<(), String> {
+    let Some(digest) = file.metadata_props.iter().find(|property| property.key == DIGEST_KEY) else {
+        return Ok(());
+    };
+    match onnx.strip_suffix(&last_entry(digest.value.clone())[..]) {
+        Some(written) if weights::sha256(written) == digest.value => Ok(()),
+        _ => Err("its contents are not those that were exported: it is damaged, copy it again, or another program has changed it"
+            .to_owned()),
+    }
 }
 
 /// Writes an exported model to `path`: the file is there whole, or not at all.

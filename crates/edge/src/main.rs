@@ -17,8 +17,7 @@ use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use malaria_dataset::{Cells, Listed, list_images};
 use malaria_edge::{
-    Model, NO_THRESHOLD, PatientPrediction, Prediction, not_counted, patient_words, roll_up, write_cells,
-    write_patients,
+    Model, PatientPrediction, Prediction, not_counted, patient_words, roll_up, write_cells, write_patients,
 };
 use malaria_metrics::PatientCall;
 use serde_json::{Value, json};
@@ -74,7 +73,8 @@ struct Classify {
     /// Pictures, or folders of them
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Print JSON instead of a table: `cells` and `patients`
+    /// Print JSON instead of a table: `cells`, `patients`, `not_counted` (cells left out for patients, as they were warned of) and
+    /// `rule`, how cells and patients are called
     #[arg(long, conflicts_with = "csv")]
     json: bool,
     /// Print CSV instead of a table, one line a cell; patients are in the table and in the JSON only
@@ -156,7 +156,13 @@ fn text(
 ) -> Result<String> {
     let mut out = Vec::new();
     if args.json {
-        return Ok(serde_json::to_string_pretty(&json!({"cells": cells, "patients": patients}))?);
+        let summary = json!({
+            "cells": cells,
+            "patients": patients,
+            "not_counted": not_counted(cells),
+            "rule": model.description().calling_note(),
+        });
+        return Ok(serde_json::to_string_pretty(&summary)?);
     }
     if args.csv {
         let mut writer = csv::Writer::from_writer(&mut out);
@@ -175,10 +181,7 @@ fn text(
     if left_out > 0 {
         writeln!(out, "cells that do not count for patients, as they were warned of: {left_out}")?;
     }
-    match &model.description().threshold {
-        Some(threshold) => writeln!(out, "\n{}", threshold.note_with_rates(positive))?,
-        None => writeln!(out, "\n{NO_THRESHOLD}; patients are not called")?,
-    }
+    writeln!(out, "\n{}", model.description().calling_note())?;
     writeln!(out, "Research software, not a medical device.")?;
     Ok(String::from_utf8(out)?)
 }
@@ -196,7 +199,7 @@ fn about(model: &Model, path: &Path) -> Result<Value> {
     let bytes = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
     Ok(json!({
         "description": description,
-        "rule": description.threshold.map(|threshold| threshold.note_with_rates(&description.positive)),
+        "rule": description.calling_note(),
         "patient_calls": {
             "positive": patient_words(PatientCall::Positive),
             "negative": patient_words(PatientCall::Negative),

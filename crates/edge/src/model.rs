@@ -9,7 +9,7 @@ use rten_tensor::{AsView, Layout, NdTensor};
 
 use crate::{
     Description, Error, Origin, Result,
-    export::{About, KEY, OUTPUT},
+    export::{About, KEY, OUTPUT, check_digest},
     onnx::{self, FLOAT, FLOAT16, INT8},
 };
 
@@ -45,6 +45,7 @@ impl Model {
         let about = about.ok_or_else(|| format!("no `{KEY}` in its metadata"))?;
         let about =
             About::read(&about.value).map_err(|error| format!("its description under `{KEY}`: {error}"))?;
+        check_digest(&file, onnx)?;
         let positive = about.description.check()?;
         let graph = file.graph.as_mut().ok_or("it holds no graph")?;
         onnx::check(graph)?;
@@ -239,15 +240,21 @@ mod tests {
     use super::*;
     use crate::Precision;
 
-    fn fixture(precision: Precision) -> onnx::Model {
+    fn fixture(precision: Precision) -> Vec<u8> {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
-        let bytes = std::fs::read(format!("{folder}/tiny-{precision}.onnx")).unwrap();
-        onnx::Model::decode(bytes.as_slice()).unwrap()
+        std::fs::read(format!("{folder}/tiny-{precision}.onnx")).unwrap()
+    }
+
+    /// The same without its digest, to be changed.
+    fn unsealed(precision: Precision) -> onnx::Model {
+        let mut file = onnx::Model::decode(&*fixture(precision)).unwrap();
+        assert_eq!(file.metadata_props.pop().unwrap().key, "malaria-resnet.sha256");
+        file
     }
 
     /// What is said of the fixture with something else in it.
     fn refusal(precision: Precision, spoil: impl FnOnce(&mut onnx::Model)) -> String {
-        let mut file = fixture(precision);
+        let mut file = unsealed(precision);
         spoil(&mut file);
         Model::load(&file.encode_to_vec()).err().unwrap().to_string()
     }
@@ -259,11 +266,32 @@ mod tests {
 
     /// What a change of a fixture's description makes of it.
     fn described(good: &str, bad: &str) -> onnx::Model {
-        let mut file = fixture(Precision::F32);
+        let mut file = unsealed(Precision::F32);
         let about = file.metadata_props.iter_mut().find(|property| property.key == KEY).unwrap();
         assert!(about.value.contains(good), "{good}: {}", about.value);
         about.value = about.value.replace(good, bad);
         file
+    }
+
+    #[test]
+    fn a_turned_bit_is_noticed_wherever_it_is() {
+        let sealed = fixture(Precision::Int8);
+        let written = unsealed(Precision::Int8).encoded_len();
+        for at in (0..written).step_by(41).chain(written - 2000..written) {
+            let mut damaged = sealed.clone();
+            damaged[at] ^= 1 << (at % 8);
+            assert!(Model::load(&damaged).is_err(), "byte {at}");
+        }
+        let mut damaged = sealed.clone();
+        let weight = unsealed(Precision::Int8).graph.unwrap().initializer.swap_remove(0).raw_data;
+        let at = sealed.windows(weight.len()).position(|found| found == weight).unwrap();
+        damaged[at] ^= 1;
+        let said = Model::load(&damaged).err().unwrap().to_string();
+        assert!(said.contains("copy it again"), "{said}");
+
+        Model::load(&sealed).unwrap();
+        // As older files are.
+        Model::load(&unsealed(Precision::Int8).encode_to_vec()).unwrap();
     }
 
     #[test]
@@ -356,7 +384,7 @@ mod tests {
 
     #[test]
     fn what_is_no_number_is_no_probability() {
-        let mut file = fixture(Precision::F32);
+        let mut file = unsealed(Precision::F32);
         for tensor in &mut file.graph.as_mut().unwrap().initializer {
             tensor.raw_data.chunks_mut(4).for_each(|value| value.copy_from_slice(&f32::NAN.to_le_bytes()));
         }

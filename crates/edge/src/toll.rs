@@ -63,7 +63,6 @@ pub fn toll(cells: &[Calls<'_>], seen_in_training: usize) -> Result<Toll> {
     };
     let all: Vec<usize> = (0..cells.len()).collect();
     let intervals = cluster_bootstrap(&clusters, &Bootstrap::default(), both)?;
-    let intervals = intervals.map(|interval| interval.filter(|interval| interval.low < interval.high));
     let [sensitivity_lost, specificity_lost] = [0, 1]
         .map(|figure| both(&all)[figure].map(|estimate| Lost { estimate, interval: intervals[figure] }));
     Ok(Toll {

@@ -143,8 +143,7 @@ impl Weights {
             }
             tensors.insert(name.to_owned(), Values { shape: view.shape().to_vec(), values });
         }
-        let sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { shape, tensors, description, sha256 })
+        Ok(Self { shape, tensors, description, sha256: sha256(bytes) })
     }
 
     /// What the model says of itself.
@@ -162,6 +161,11 @@ impl Weights {
             Some(found) => Ok(found.clone()),
         }
     }
+}
+
+/// In hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn field<T: DeserializeOwned>(metadata: &BTreeMap<String, String>, name: &str) -> Result<T, String> {

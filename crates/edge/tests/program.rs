@@ -53,6 +53,7 @@ fn cells_and_their_patients_are_called() {
         let counted: u64 = patients.iter().map(|patient| patient["called"]["cells"].as_u64().unwrap()).sum();
         let unwarned = cells.iter().filter(|cell| cell["warning"].is_null()).count();
         assert_eq!(counted, unwarned as u64);
+        assert_eq!(answer["not_counted"].as_u64(), Some((cells.len() - unwarned) as u64));
     }
     let table = said(&edge(&["classify"], &[&model("f32"), folder.path()]));
     assert!(table.contains("patient") && table.contains("not a medical device"), "{table}");

@@ -27,6 +27,10 @@ const CELLS_COUNTED: [u64; 3] = [100, 1_000, CELLS_OF_A_SMEAR];
 const POWER: f64 = 0.95;
 /// Bins of the calibration curve.
 pub(crate) const CALIBRATION_BINS: usize = 10;
+/// Patients with uninfected cells, and false alarms among these, from which on they tell how often a new patient's cells are called
+/// wrong: a rate of ten alarms is known to a third of itself.
+const ENOUGH_PATIENTS: usize = 10;
+const ENOUGH_ALARMS: u64 = 10;
 /// Level of the intervals.
 const CONFIDENCE: f64 = 0.95;
 
@@ -50,7 +54,7 @@ pub struct Assessment {
     /// Predictive values where few cells are infected, at the threshold if there is one.
     pub at_prevalence: Vec<AtPrevalence>,
     /// What the calls of cells come to for patients; `None` where no threshold was chosen, no patient is known, cells of
-    /// the same patients were learned from, or the threshold gives no [rule](crate::Threshold::patient_rule).
+    /// the same patients were learned from, there are more classes than two, or the threshold gives no [rule](crate::Threshold::patient_rule).
     pub roll_up: Option<RollUp>,
 }
 
@@ -72,9 +76,9 @@ pub struct CellIntervals {
 pub struct AtPrevalence {
     /// Share of cells that are infected.
     pub prevalence: f64,
-    /// Share of positive calls that are right.
+    /// Share of positive calls that are right; `None` where no false alarm was seen, so that nobody knows how rare they are.
     pub ppv: Option<f64>,
-    /// Share of negative calls that are right.
+    /// Share of negative calls that are right; `None` where no infected cell was missed.
     pub npv: Option<f64>,
 }
 
@@ -121,6 +125,16 @@ enum Cluster<'a> {
     Cell(usize),
 }
 
+impl Assessment {
+    /// How many patients, in words that follow "cells of".
+    pub(crate) fn patients(&self) -> String {
+        match self.n_patients {
+            0 => "unknown patients".to_owned(),
+            number => format!("{number} patients"),
+        }
+    }
+}
+
 impl Said<'_> {
     /// Everything about these cells that a [`Summary`](malaria_metrics::Summary) leaves open. `roll_up` where nothing was
     /// learned from any of their patients.
@@ -146,7 +160,8 @@ impl Said<'_> {
             intervals_over_cells: self.over_cells(&is_positive, &scores)?,
             calibration_error: expected_calibration_error(&is_positive, &scores, CALIBRATION_BINS)?,
             at_prevalence: self.at_prevalences(calling, &PREVALENCES)?,
-            roll_up: match calling.filter(|_| roll_up) {
+            // Of more classes than two, those that are not the positive one may be other infections.
+            roll_up: match calling.filter(|_| roll_up && classes.len() == 2) {
                 Some(calling) => self.roll_up(calling)?,
                 None => None,
             },
@@ -169,7 +184,8 @@ impl Said<'_> {
             None => self.figures(None)?.confusion.one_vs_rest(self.positive)?,
         };
         let at = |&prevalence: &f64| {
-            let (ppv, npv) = (counts.ppv_at(prevalence)?, counts.npv_at(prevalence)?);
+            let ppv = counts.ppv_at(prevalence)?.filter(|_| counts.false_positives > 0);
+            let npv = counts.npv_at(prevalence)?.filter(|_| counts.false_negatives > 0);
             Ok(AtPrevalence { prevalence, ppv, npv })
         };
         prevalences.iter().map(at).collect()
@@ -189,7 +205,7 @@ impl Said<'_> {
 
     /// Calls of the known patients by `calling`; `None` where none is known, or a threshold gives no rule.
     fn roll_up(self, calling: &Calling) -> Result<Option<RollUp>> {
-        let (Some(rule), Some(rules)) = (calling.threshold.patient_rule(), self.rules(calling)) else {
+        let (Ok(rule), Some(rules)) = (calling.threshold.patient_rule(), self.rules(calling)) else {
             return Ok(None);
         };
         let patients = self.by_patient(|i, score| calling.calls(i, score))?;
@@ -213,7 +229,8 @@ impl Said<'_> {
         }))
     }
 
-    /// Writes one row a patient, each called by all of their cells: `patient,cells,infected,called_positive,infected_share,low,high,call`.
+    /// Writes one row a patient, each called by all of their cells:
+    /// `patient,cells,infected,called_positive,infected_share,low,high,call,relevant_share`. A negative call excludes that last share.
     /// Nothing where patients are not called, that is without `assessment.roll_up`; gives the path otherwise.
     pub(crate) fn write_patients(
         self,
@@ -232,16 +249,29 @@ impl Said<'_> {
             low: f64,
             high: f64,
             call: PatientCall,
+            relevant_share: f64,
         }
         let Some(calling) = calling.filter(|_| assessment.roll_up.is_some()) else { return Ok(None) };
         let Some(rules) = self.rules(calling) else { return Ok(None) };
         let row = |patient: PatientCells| -> Result<Row> {
+            let rule = rules[patient.patient.as_str()];
             let PatientResult { called, infected_share, interval: Interval { low, high }, call, .. } =
-                rules[patient.patient.as_str()].judge(patient.all())?;
+                rule.judge(patient.all())?;
+            let relevant_share = rule.relevant_share;
             let (cells, called_positive) = (called.cells, called.positive);
             let infected = patient.infected.cells;
             let patient = patient.patient;
-            Ok(Row { patient, cells, infected, called_positive, infected_share, low, high, call })
+            Ok(Row {
+                patient,
+                cells,
+                infected,
+                called_positive,
+                infected_share,
+                low,
+                high,
+                call,
+                relevant_share,
+            })
         };
         let patients = self.by_patient(|i, score| calling.calls(i, score))?;
         files::write_csv(&path, patients.into_iter().map(row).collect::<Result<Vec<_>>>()?)?;
@@ -252,7 +282,7 @@ impl Said<'_> {
     /// where patients are called.
     fn rules(&self, calling: &Calling) -> Option<BTreeMap<&str, PatientRule>> {
         let known = self.patients.iter().enumerate().filter_map(|(i, patient)| Some((i, (*patient)?)));
-        known.map(|(i, patient)| Some((patient, calling.of_cell(i).patient_rule()?))).collect()
+        known.map(|(i, patient)| Some((patient, calling.of_cell(i).patient_rule().ok()?))).collect()
     }
 
     /// The cells of known patients. Whether one is positive is told by its place and its probability of being so.
@@ -267,11 +297,16 @@ impl Said<'_> {
         Ok(by_patient(&names, &infected, &called)?)
     }
 
-    /// How alike the false alarms of one patient are, at `threshold`; `None` where fewer than two patients with uninfected cells are
-    /// known.
+    /// How alike the false alarms of one patient are, at `threshold`; `None` where there are too few alarms, or patients with uninfected
+    /// cells, to tell.
     pub(crate) fn false_positive_correlation(self, threshold: f64) -> Result<Option<f64>> {
         let patients = self.by_patient(|_, score| score >= threshold)?;
-        let uninfected: Vec<_> = patients.iter().map(|patient| patient.uninfected).collect();
+        let uninfected: Vec<_> =
+            patients.iter().map(|patient| patient.uninfected).filter(|called| called.cells > 0).collect();
+        let alarms: u64 = uninfected.iter().map(|called| called.positive).sum();
+        if uninfected.len() < ENOUGH_PATIENTS || alarms < ENOUGH_ALARMS {
+            return Ok(None);
+        }
         // The rule wants it below 1, where a patient's cells would all be one.
         Ok(intra_patient_correlation(&uninfected).map(|correlation| correlation.min(0.999)))
     }
@@ -291,6 +326,28 @@ mod tests {
             point: OperatingPoint { threshold: at, sensitivity: 0.9, specificity: 1.0 - false_alarms },
             false_positive_correlation: Some(0.0),
         }
+    }
+
+    #[test]
+    fn few_false_alarms_are_not_enough_to_call_patients_by() {
+        // Uninfected cells, ten a patient; the first `alarms` patients have one false alarm each.
+        let correlation = |patients: usize, alarms: usize| {
+            let names: Vec<String> = (0..patients).map(|patient| format!("C{patient}")).collect();
+            let cells = || (0..10 * patients).map(|i| (i / 10, i % 10));
+            let of: Vec<Option<&str>> = cells().map(|(patient, _)| Some(names[patient].as_str())).collect();
+            let positive = |(patient, cell)| if patient < alarms && cell == 0 { 0.9 } else { 0.1 };
+            let probabilities: Vec<f64> = cells().map(positive).flat_map(|p| [p, 1.0 - p]).collect();
+            let said = Said {
+                truth: &vec![1; 10 * patients],
+                probabilities: &probabilities,
+                classes: &["Parasitized".to_owned(), "Uninfected".to_owned()],
+                positive: 0,
+                patients: &of,
+            };
+            said.false_positive_correlation(0.5).unwrap()
+        };
+        assert!(correlation(12, 10).is_some() && correlation(10, 10).is_some());
+        assert_eq!([correlation(12, 9), correlation(9, 9), correlation(2, 1)], [None; 3]);
     }
 
     #[test]

@@ -156,7 +156,7 @@ impl Classifier {
     /// `progress` hears the number of cells done.
     ///
     /// # Errors
-    /// [`Error::Train`] when there are no indices, or one is out of range.
+    /// [`Error::Train`] when there are no indices, or one is out of range; [`Error::Model`] when memory is short.
     pub fn probabilities(
         &self,
         cells: &CellTensors<'_>,
@@ -165,7 +165,13 @@ impl Classifier {
     ) -> Result<Vec<f64>> {
         let image_size = i64::from(self.image.pixels);
         let viewing = Viewing { image_size, batch_size: BATCH, flips: self.flips };
-        let fused = self.fused.get_or_init(|| self.model.fused(Kind::Float));
+        let fused = match self.fused.get() {
+            Some(fused) => fused,
+            None => {
+                let fused = self.model.fused(Kind::Float)?;
+                self.fused.get_or_init(|| fused)
+            }
+        };
         let said = evaluate(fused, cells, indices, viewing, progress)?.probabilities;
         match self.temperature {
             None => Ok(said),
@@ -182,15 +188,16 @@ impl Classifier {
         let cells = Cells::from_pixels(self.image.pixels, cell.as_raw().clone())?;
         let (images, _) = CellTensors::new(&cells, &[0], self.model.device())?.batch(&[0])?;
         // [1, classes, H, W]
-        let maps = self.model.activation_maps(&images);
+        let maps = self.model.activation_maps(&images)?;
         let others = (self.classes.len() - 1) as f64;
-        let own = maps.select(1, class as i64);
-        let rest = (maps.sum_dim_intlist([1].as_slice(), false, Kind::Float) - &own) / others;
-        let map = own - rest;
-        let columns = map.size()[2] as usize;
-        let values =
-            map.f_flatten(0, -1).and_then(Vec::<f32>::try_from).map_err(malaria_train::Error::from)?;
-        Ok((values, columns))
+        let map = || {
+            let own = maps.f_select(1, class as i64)?;
+            let all = maps.f_sum_dim_intlist([1].as_slice(), false, Kind::Float)?;
+            let map = own.f_sub(&all.f_sub(&own)?.f_div_scalar(others)?)?;
+            let (_, _, columns) = map.size3()?;
+            Ok((Vec::<f32>::try_from(map.f_flatten(0, -1)?)?, columns as usize))
+        };
+        Ok(map().map_err(malaria_train::Error::Torch)?)
     }
 
     /// What a cell with these `probabilities`, one a class, is called: the positive class from the threshold on, else the

@@ -44,7 +44,7 @@ pub struct DataSummary {
     /// The fold of a cross-validation that this is, where it is one.
     pub fold: Option<Fold>,
     /// Test cells that the weights of `--init` have learned from: figures on them are too good. `None` where that is not known, as
-    /// a run that those weights come from is not there any more.
+    /// a run that those weights come from cannot be read any more.
     pub test_cells_seen_by_init: Option<usize>,
     /// Files that are not images.
     pub ignored: usize,

@@ -139,6 +139,7 @@ pub fn train(config: &ExperimentConfig, out: &Path, context: Context<'_>) -> Res
     config.check()?;
     check_paths(config, out)?;
     RunDir::refuse_taken(out)?;
+    RunDir::refuse_folds(out)?;
     // An absent device is to be known before pictures are read.
     config.device.resolve()?;
     config.teacher.iter().try_for_each(|teacher| teacher.open(Device::Cpu).map(drop))?;

@@ -120,17 +120,27 @@ pub fn export(options: ExportOptions<'_>, listener: Listener<'_>) -> Result<Expo
 pub fn export_torchscript(run: &Path, path: &Path) -> Result<PathBuf> {
     let classifier = Classifier::load(run, Device::Cpu)?;
     // What is traced becomes constants, which must not ask for gradients.
+    let libtorch = malaria_train::Error::from;
     for parameter in classifier.model.parameters() {
-        let _ = parameter.tensor.set_requires_grad(false);
+        let _ = parameter.tensor.f_set_requires_grad(false).map_err(libtorch)?;
     }
     let temperature = classifier.temperature.unwrap_or(1.0);
     let side = i64::from(classifier.image.pixels);
-    let images = Tensor::zeros([1, 3, side, side], (Kind::Float, Device::Cpu));
-    let mut forward = |images: &[Tensor]| {
-        vec![(classifier.model.forward(&images[0], false) / temperature).softmax(-1, Kind::Float)]
+    let images = Tensor::f_zeros([1, 3, side, side], (Kind::Float, Device::Cpu)).map_err(libtorch)?;
+    let probabilities = |images: &Tensor| -> Result<Tensor> {
+        let logits = classifier.model.forward(images, false)?.f_div_scalar(temperature).map_err(libtorch)?;
+        Ok(logits.f_softmax(-1, Kind::Float).map_err(libtorch)?)
     };
-    let libtorch = malaria_train::Error::from;
+    let mut failed = None;
+    let mut forward = |images: &[Tensor]| {
+        // What is traced cannot fail: it is told afterwards.
+        let traced = probabilities(&images[0]).map_err(|error| failed = Some(error));
+        vec![traced.unwrap_or_else(|()| images[0].shallow_clone())]
+    };
     let traced = no_grad(|| CModule::create_by_tracing("Classifier", "forward", &[images], &mut forward));
+    if let Some(error) = failed {
+        return Err(error);
+    }
     let file = malaria_files::beside(path).map_err(Error::io("write", path))?;
     traced.and_then(|model| model.save(file.path())).map_err(libtorch)?;
     // The rest first: without it the model is of no use.

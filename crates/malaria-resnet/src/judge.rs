@@ -68,10 +68,12 @@ pub struct EvaluationReport {
     pub judged: Judged,
     /// How the run divided its own cells.
     pub protocol: Protocol,
+    /// Whether the model has learned from drawn cells, so that its calls of others mean nothing.
+    pub drawn_cells: bool,
     /// Judged cells that the model, the one it started from or its teacher has learned from, or whose epoch was chosen on them: figures
     /// with such cells in them are too good.
     pub seen_in_training: usize,
-    /// Runs that the model comes from, as its first weights or its teacher, that are not there any more: they may have learned from the
+    /// Runs that the model comes from, as its first weights or its teacher, that cannot be read any more: they may have learned from the
     /// judged cells.
     pub ancestors_gone: Vec<PathBuf>,
     /// Images left out since they cannot be read: path and reason.
@@ -156,6 +158,7 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
         data: options.data.to_owned(),
         judged,
         protocol: config.split.protocol,
+        drawn_cells: config.data.is_none(),
         seen_in_training,
         ancestors_gone: gone,
         skipped: loaded.skipped.iter().map(reason).collect(),
@@ -216,26 +219,21 @@ impl JudgedCells {
         }
         // What a run has learned from, its folder tells. Where one does not any more, or training went on from other weights, patients are
         // not called.
-        let Lineage { mut runs, mut gone } = lineage(run.path())?;
-        let tells = |run: &RunDir| read_manifest(&run.split_path()).is_ok();
-        gone.extend(runs.iter().filter(|run| !tells(run)).map(|run| run.path().to_owned()));
-        runs.retain(tells);
-        let seen_in_training = seen_by(&runs, &loaded, &chosen)?;
-        let shares_none = |run: &RunDir| {
-            let learned = read_manifest(&run.split_path())?;
-            Ok::<_, Error>(!learned.shares_patients(&loaded.index, &chosen))
-        };
-        let shared_by_none = runs.iter().map(shares_none).collect::<Result<Vec<_>>>()?;
-        let new_patients =
-            run.config()?.init.is_none() && gone.is_empty() && shared_by_none.into_iter().all(|none| none);
+        let Lineage { manifests, gone } = lineage(run.path());
+        let seen_in_training = seen_by(&manifests, &loaded, &chosen)?;
+        let shared = manifests.iter().any(|learned| learned.shares_patients(&loaded.index, &chosen));
+        let new_patients = run.config()?.init.is_none() && gone.is_empty() && !shared;
         Ok(Self { loaded, chosen, judged, seen_in_training, gone, new_patients })
     }
 }
 
-/// What is to be said of a run that a model comes from, and that is not there any more.
+/// Said of a model that has learned from drawn cells.
+pub const DRAWN_CELLS: &str = "The model has learned from drawn cells: what it says of others means nothing.";
+
+/// What is to be said of a run that a model comes from, and that cannot be read any more.
 pub fn gone_words(run: &Path) -> String {
     format!(
-        "The model comes from {}, too, which is not there any more: it may have learned from these cells.",
+        "The model comes from {}, too, which cannot be read any more: it may have learned from these cells.",
         run.display()
     )
 }
@@ -253,18 +251,18 @@ impl EvaluationReport {
     ) -> Result<Report<'a>> {
         let mut summary = vec![match self.judged {
             Judged::Test => format!(
-                "The run's own test set: {} cells of {} patients. Protocol: {}.",
+                "The run's own test set: {} cells of {}. Protocol: {}.",
                 self.figures.n,
-                self.assessment.n_patients,
+                self.assessment.patients(),
                 protocol_note(self.protocol)
             ),
             Judged::All => {
-                format!(
-                    "All {} cells of the folder, of {} patients.",
-                    self.figures.n, self.assessment.n_patients
-                )
+                format!("All {} cells of the folder, of {}.", self.figures.n, self.assessment.patients())
             }
         }];
+        if self.drawn_cells {
+            summary.push(DRAWN_CELLS.to_owned());
+        }
         if self.seen_in_training > 0 {
             let seen = self.seen_in_training;
             summary.push(format!(

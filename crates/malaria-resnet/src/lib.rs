@@ -56,7 +56,7 @@ pub use data::{DataSummary, SubsetSummary, default_data, default_protocol};
 pub use error::{Error, Result};
 pub use experiment::{Context, Listener, Progress, RunSummary, plot_history, resume, train};
 pub use export::{ExportOptions, Exported, export, export_torchscript};
-pub use judge::{EvaluateOptions, EvaluationReport, Judged, evaluate, gone_words, predict};
+pub use judge::{DRAWN_CELLS, EvaluateOptions, EvaluationReport, Judged, evaluate, gone_words, predict};
 pub use malaria_edge::{ChosenOn, Description, ImageConfig, NO_THRESHOLD, Prediction, Threshold};
 pub use metrics::{FiguresOf, Metrics};
 #[cfg(feature = "pretrained")]

@@ -49,7 +49,7 @@ pub struct Metrics {
     /// The run whose weights training started from, if not from random ones.
     pub init: Option<PathBuf>,
     /// Test cells that those weights had learned from, or were chosen by: the figures are too good if there are any. `None` where that is
-    /// not known, as a run that those weights come from is not there any more.
+    /// not known, as a run that those weights come from cannot be read any more.
     pub test_cells_seen_by_init: Option<usize>,
     /// Epochs trained.
     pub epochs: usize,

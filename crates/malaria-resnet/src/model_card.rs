@@ -180,7 +180,7 @@ impl Card<'_> {
             ),
             (
                 "Sample size (S18; T10)",
-                format!("{} cells judged, of {} patients; {OPEN}", figures.n, assessment.n_patients),
+                format!("{} cells judged, of {}; {OPEN}", figures.n, assessment.patients()),
             ),
             ("Class imbalance (T13)", "classes as they are in the data; none weighted".to_owned()),
             ("Training against evaluation (T16)", protocol_note(config.split.protocol).to_owned()),

@@ -30,7 +30,20 @@ impl RunDir {
         let run = Self { path: path.to_owned() };
         let lock = run.lock()?;
         Self::refuse_taken(path)?;
+        Self::refuse_folds(path)?;
         Ok((run, lock))
+    }
+
+    /// Refuses the folder of a cross-validation, whose figures a run in it would replace.
+    ///
+    /// # Errors
+    /// [`Error::RunDir`] then.
+    pub(crate) fn refuse_folds(path: &Path) -> Result<()> {
+        if fold_dir(path, 1).is_dir() {
+            let run = Self { path: path.to_owned() };
+            return Err(run.error("it holds the folds of a cross-validation: choose another --out"));
+        }
+        Ok(())
     }
 
     /// Refuses a folder that holds a run already.

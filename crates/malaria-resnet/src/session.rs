@@ -42,6 +42,8 @@ struct Trained<'a> {
     history: Vec<EpochRecord>,
     cells: CellTensors<'a>,
     data: DataSummary,
+    /// Whether nothing is known of the patients that it is chosen and judged by.
+    new_patients: bool,
     /// In words, with the precision of the training steps.
     device: String,
 }
@@ -107,25 +109,25 @@ impl Session<'_> {
         let classes = self.loaded.index.classes.clone();
         let mut classifier =
             Classifier::new(trainer.into_model()?, classes, self.positive, self.config.image)?;
-        self.adjust(&mut classifier, &cells)?;
+        // Under the random split, other cells of the same patients were learned from; and so they may have been by the weights
+        // that training started from.
+        let new_patients = data.shared_patients == 0 && self.config.init.is_none();
+        self.adjust(&mut classifier, &cells, new_patients)?;
         classifier.save(&self.run.weights_path())?;
         files.push(self.run.weights_path());
-        let trained = Trained { classifier, kept, history, cells, data, device: device_name };
+        let trained = Trained { classifier, kept, history, cells, data, new_patients, device: device_name };
         let metrics = if self.split.test.is_empty() { None } else { Some(self.judge(&trained, &mut files)?) };
         Ok(RunSummary { run: self.run, outcome, metrics, files })
     }
 
     /// Judges the kept weights on the test set, and writes what that comes to; what was written joins `files`.
     fn judge(&self, trained: &Trained<'_>, files: &mut Vec<PathBuf>) -> Result<Metrics> {
-        let Trained { classifier, kept, history, cells, data, device } = trained;
+        let Trained { classifier, kept, history, cells, data, new_patients, device } = trained;
         let Self { config, split, run, .. } = self;
         let seen = self.test(classifier, cells)?;
         let labelled = Labelled::new(&self.loaded.index, &split.test);
         let said = Said::new(classifier, &labelled, &seen);
         let calling = classifier.threshold.map(Calling::from);
-        // Under the random split, other cells of the same patients were learned from; and so they may have been by the weights
-        // that training started from.
-        let new_patients = data.shared_patients == 0 && config.init.is_none();
         let sides = split.sides(self.loaded.index.samples.len());
         let metrics = Metrics {
             format_version: METRICS_VERSION,
@@ -155,7 +157,7 @@ impl Session<'_> {
             temperature: classifier.temperature,
             threshold: classifier.threshold,
             test: said.figures(calling.as_ref())?,
-            assessment: said.assess(calling.as_ref(), new_patients)?,
+            assessment: said.assess(calling.as_ref(), *new_patients)?,
         };
         files.extend([run.predictions_path(), run.metrics_path()]);
         files.extend(said.write_patients(run.patients_path(), &metrics.assessment, calling.as_ref())?);
@@ -190,7 +192,7 @@ impl Session<'_> {
 
     /// Sets what the classifier is to know of its training cells, and by the validation set the temperature, if the settings
     /// ask for one, and the threshold.
-    fn adjust(&self, classifier: &mut Classifier, cells: &CellTensors<'_>) -> Result<()> {
+    fn adjust(&self, classifier: &mut Classifier, cells: &CellTensors<'_>, new_patients: bool) -> Result<()> {
         let pictures = &self.loaded.cells;
         let traits: Vec<Traits> =
             self.split.train.par_iter().map(|&i| Traits::of(&picture(pictures, i))).collect();
@@ -209,7 +211,7 @@ impl Session<'_> {
             }
         }
         let said = Said::new(classifier, &labelled, &probabilities);
-        classifier.threshold = said.threshold(self.config.threshold, ChosenOn::Validation)?;
+        classifier.threshold = said.threshold(self.config.threshold, ChosenOn::Validation, new_patients)?;
         Ok(())
     }
 
@@ -234,8 +236,9 @@ impl Session<'_> {
             threshold: metrics.threshold.as_ref(),
             cross_validated: false,
             judged_on: format!(
-                "On the run's test set, {} cells of {} patients.",
-                metrics.n_test, metrics.assessment.n_patients
+                "On the run's test set, {} cells of {}.",
+                metrics.n_test,
+                metrics.assessment.patients()
             ),
             learned_from: self.learned_from(metrics, data)?,
             missing: data.skipped.len(),
@@ -314,8 +317,11 @@ fn hex(bytes: &[u8]) -> String {
 fn test_words(metrics: &Metrics) -> Vec<String> {
     let mut words = vec![
         format!(
-            "Test set: {} cells of {} patients; {} cells were learned from, and {} others looked at to choose by.",
-            metrics.n_test, metrics.assessment.n_patients, metrics.n_train, metrics.n_validation
+            "Test set: {} cells of {}; {} cells were learned from, and {} others looked at to choose by.",
+            metrics.n_test,
+            metrics.assessment.patients(),
+            metrics.n_train,
+            metrics.n_validation
         ),
         format!("Protocol: {}.", protocol_note(metrics.protocol)),
     ];
@@ -331,7 +337,7 @@ fn test_words(metrics: &Metrics) -> Vec<String> {
             "The weights that training started from had learned from {seen} of the test cells: the figures are too good."
         )),
         None => words.push(
-            "A run that the weights come from which training started from is not there any more: they may have learned from the test \
+            "A run that the weights come from which training started from cannot be read any more: they may have learned from the test \
              cells, and the figures be too good."
                 .to_owned(),
         ),

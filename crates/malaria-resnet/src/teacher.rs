@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::atomic::Ordering};
 
-use malaria_dataset::{CorruptPolicy, Loaded, Split, Subset, read_manifest};
+use malaria_dataset::{CorruptPolicy, Loaded, Split, Subset};
 use malaria_train::CellTensors;
 use serde::{Deserialize, Serialize};
 use tch::Device;
@@ -142,15 +142,14 @@ impl Teacher {
         };
         // Where patients are on one side each, so they have to be for the teacher.
         let apart = split.leakage(&loaded.index).shared_patients.is_empty();
-        let Lineage { runs, gone } = lineage(&self.run)?;
+        let Lineage { manifests, gone } = lineage(&self.run);
         if let Some(gone) = gone.first() {
             return Err(refuse(
-                "a model of which all runs that it comes from are there, to tell what they have learned from",
+                "a model of which all runs that it comes from can be read, to tell what they have learned from",
                 format!("which comes from {}", gone.display()),
             ));
         }
-        for run in runs {
-            let manifest = read_manifest(&run.split_path())?;
+        for manifest in manifests {
             let known = manifest.match_index(&loaded.index, &loaded.fingerprints)?;
             let count = |cells: &[usize], as_what: &[Subset]| {
                 cells.iter().filter(|&&i| known[i].is_some_and(|subset| as_what.contains(&subset))).count()

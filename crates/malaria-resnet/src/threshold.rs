@@ -110,10 +110,17 @@ impl<'a> Said<'a> {
         Ok(figures)
     }
 
-    /// The threshold for `target`, as [`Said::operating_point`] finds it.
-    pub(crate) fn threshold(self, target: Target, chosen_on: ChosenOn) -> Result<Option<Threshold>> {
+    /// The threshold for `target`, as [`Said::operating_point`] finds it. What its cells tell of patients counts where these are
+    /// `new_patients`, of whom the models have learned nothing.
+    pub(crate) fn threshold(
+        self,
+        target: Target,
+        chosen_on: ChosenOn,
+        new_patients: bool,
+    ) -> Result<Option<Threshold>> {
         let Some(point) = self.operating_point(target)? else { return Ok(None) };
-        let false_positive_correlation = self.false_positive_correlation(point.threshold)?;
+        let false_positive_correlation =
+            if new_patients { self.false_positive_correlation(point.threshold)? } else { None };
         Ok(Some(Threshold { target, chosen_on, point, false_positive_correlation }))
     }
 }

@@ -37,8 +37,9 @@ impl Default for Bootstrap {
 /// were drawn; it is called from several threads. A resample in which a figure is undefined, or not finite, does not count for that
 /// figure; its interval is `None` when it is undefined in more than half of them, or when there is only one cluster.
 ///
-/// With few clusters (below some thirty) such intervals are too narrow, and where every resample gives the same, as when
-/// all is right, they shrink to a point: then [`wilson_interval`](crate::wilson_interval) over clusters says more.
+/// With few clusters (below some thirty) such intervals are too narrow. Where every resample gives the same, as when all is right,
+/// they would shrink to a point, as if nothing were uncertain: there is none then, and [`wilson_interval`](crate::wilson_interval) over
+/// clusters says more.
 ///
 /// How often 95 % intervals hold the truth was simulated (150 patients of ten cells, nine in ten called right, an
 /// intra-patient correlation of 0.2): in 93 to 97 % of 1,000 studies where patients' shares follow a beta law, as
@@ -106,7 +107,8 @@ where
         let mut values = finite(&seen);
         values.sort_unstable_by(f64::total_cmp);
         let estimate = estimate[figure].filter(|_| 2 * values.len() >= settings.resamples)?;
-        Some(accelerated(&values, estimate, &finite(&without), settings.confidence))
+        let interval = accelerated(&values, estimate, &finite(&without), settings.confidence);
+        Some(interval).filter(|interval| interval.low < interval.high)
     }))
 }
 

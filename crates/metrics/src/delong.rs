@@ -4,11 +4,10 @@ use crate::{check, rank};
 
 /// DeLong's interval of the area under the ROC curve of `scores` `[N]` in `[0, 1]` against `truth` `[N]`, `true` for
 /// positive, at the level `confidence` (0.95, say), cut off at 0 and 1. `None` with fewer than two samples of either
-/// class.
+/// class, and where the classes do not overlap: its variance is 0 then, as if nothing were uncertain.
 ///
 /// It takes the samples to be independent. Cells of one patient are not: then
-/// [`cluster_bootstrap`](crate::cluster_bootstrap) over patients says more. Where the classes do not overlap its variance
-/// is 0, and the interval a point.
+/// [`cluster_bootstrap`](crate::cluster_bootstrap) over patients says more.
 ///
 /// Sources: E. R. DeLong et al., "Comparing the areas under two or more correlated receiver operating characteristic
 /// curves: a nonparametric approach", Biometrics 44 (1988); by ranks, as X. Sun and W. Xu, "Fast implementation of
@@ -36,6 +35,10 @@ pub fn delong_interval(truth: &[bool], scores: &[f64], confidence: f64) -> Resul
     // Of each positive sample the share of negatives below it, and of each negative the share of positives below it.
     let variance = (variance(&shares_below(&positives, &negatives)) / positives.len() as f64)
         + (variance(&shares_below(&negatives, &positives)) / negatives.len() as f64);
+    // The two classes lie apart, as if nothing were uncertain.
+    if variance == 0.0 {
+        return Ok(None);
+    }
     if confidence == 1.0 {
         return Ok(Some(Interval { low: 0.0, high: 1.0 }));
     }

@@ -58,7 +58,7 @@ pub use patients::{
     intra_patient_correlation, patient_figures, resampled_patient_figures,
 };
 pub use proper::{brier_score, log_loss};
-pub use report::{classification_report, percent};
+pub use report::{classification_report, decimal, percent};
 pub use scores::{Average, AverageScores, BinaryCounts, ClassScores, Discrimination};
 pub use summary::{AtThreshold, Summary, evaluate, evaluate_at, one_vs_rest};
 pub use temperature::{apply_temperature, fit_temperature};

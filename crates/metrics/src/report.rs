@@ -109,6 +109,24 @@ pub fn percent(fraction: Option<f64>) -> String {
     }
 }
 
+/// A figure with four decimals, such as an area under a curve; `n/a` where it is undefined. What is not 1, or not 0, is not rounded to
+/// it.
+///
+/// ```
+/// use malaria_metrics::decimal;
+///
+/// assert_eq!([Some(0.5), Some(0.999_966), None].map(decimal), ["0.5000", "> 0.9999", "n/a"]);
+/// ```
+#[must_use]
+pub fn decimal(figure: Option<f64>) -> String {
+    match figure {
+        None => "n/a".to_owned(),
+        Some(figure) if (0.99995..1.0).contains(&figure) => "> 0.9999".to_owned(),
+        Some(figure) if figure > 0.0 && figure < 0.00005 => "< 0.0001".to_owned(),
+        Some(figure) => format!("{figure:.4}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::percent;

@@ -1,10 +1,13 @@
 //! The layers a network is made of, and the builder that names and creates their tensors.
 
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use crate::config::ResNetConfig;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::resnet::{Parameter, Role};
+
+/// What libtorch makes of a layer: features, or why there are none, such as for want of memory.
+pub(crate) type Computed<T = Tensor> = std::result::Result<T, TchError>;
 
 /// Where a tensor stands in the network: all that is needed to draw its first values or to find it in a file.
 pub(crate) struct Slot {
@@ -38,18 +41,19 @@ impl Builder<'_> {
     fn create(&mut self, name: String, shape: &[i64], kind: SlotKind) -> Result<(String, Tensor)> {
         let slot = Slot { name, shape: shape.to_vec(), kind };
         let tensor = (self.source)(&slot)?;
-        let placed = tensor.f_to_device(self.device).map_err(|source| crate::Error::Torch {
-            action: format!("place tensor `{}` on {:?}", slot.name, self.device),
-            source,
-        })?;
+        let action = format!("place tensor `{}` on {:?}", slot.name, self.device);
+        let placed = tensor.f_to_device(self.device).map_err(Error::torch(action))?;
         Ok((slot.name, placed))
     }
 
     fn parameter(&mut self, name: String, shape: &[i64], role: Role) -> Result<Tensor> {
         let order = self.parameters.len() as u64;
         let (name, tensor) = self.create(name, shape, SlotKind::Trainable { role, order })?;
-        let tensor = if shape.len() == 4 { channels_last(&tensor) } else { tensor };
-        let tensor = tensor.set_requires_grad(true);
+        let laid_out = || {
+            let tensor = if shape.len() == 4 { channels_last(&tensor)? } else { tensor };
+            tensor.f_set_requires_grad(true)
+        };
+        let tensor = laid_out().map_err(Error::torch(format!("lay out tensor `{name}`")))?;
         self.parameters.push(Parameter { name, tensor: tensor.shallow_clone(), role });
         Ok(tensor)
     }
@@ -127,26 +131,26 @@ pub(crate) struct Norm {
 impl Norm {
     /// In training: normalises by the batch's statistics and moves the running ones towards them, the
     /// variance by its unbiased estimate. Otherwise normalises by the running statistics.
-    pub(crate) fn forward(&self, x: &Tensor, train: bool) -> Tensor {
+    pub(crate) fn forward(&self, x: &Tensor, train: bool) -> Computed {
         self.normalise(x, Some((&self.scale, &self.shift)), train)
     }
 
-    fn normalise(&self, x: &Tensor, affine: Option<(&Tensor, &Tensor)>, train: bool) -> Tensor {
+    fn normalise(&self, x: &Tensor, affine: Option<(&Tensor, &Tensor)>, train: bool) -> Computed {
         let (scale, shift) = affine.unzip();
-        x.batch_norm(scale, shift, Some(&self.mean), Some(&self.var), train, self.momentum, self.eps, true)
+        x.f_batch_norm(scale, shift, Some(&self.mean), Some(&self.var), train, self.momentum, self.eps, true)
     }
 
     /// What it comes to when the running statistics are used: a scale and a shift by channel, float64.
-    pub(crate) fn affine(&self) -> (Tensor, Tensor) {
-        let wide = |x: &Tensor| x.to_kind(Kind::Double);
-        let scale = wide(&self.scale) / (wide(&self.var) + self.eps).sqrt();
-        let shift = wide(&self.shift) - wide(&self.mean) * &scale;
-        (scale, shift)
+    pub(crate) fn affine(&self) -> Computed<(Tensor, Tensor)> {
+        let wide = |x: &Tensor| x.f_to_kind(Kind::Double);
+        let scale = wide(&self.scale)?.f_div(&wide(&self.var)?.f_add_scalar(self.eps)?.f_sqrt()?)?;
+        let shift = wide(&self.shift)?.f_sub(&wide(&self.mean)?.f_mul(&scale)?)?;
+        Ok((scale, shift))
     }
 
-    pub(crate) fn relu(&self, x: &Tensor, train: bool) -> Tensor {
+    pub(crate) fn relu(&self, x: &Tensor, train: bool) -> Computed {
         // In place: libtorch's batch norm keeps its input for the backward pass, not its output.
-        self.forward(x, train).relu_()
+        self.forward(x, train)?.f_relu_()
     }
 
     /// `conv` of what [`forward`](Self::forward) gives, by a gradient that costs less, which at the stem saves 3 to 7 % of a training step in
@@ -154,13 +158,14 @@ impl Norm {
     ///
     /// Scale and shift go into the kernel, the shift as that of one more channel, of ones, which zero padding ends where it ends the
     /// shift. So their gradients come from the kernel's, and nobody needs that of the convolution's input.
-    pub(crate) fn forward_through(&self, conv: &Conv, x: &Tensor, train: bool) -> Tensor {
-        let x = self.normalise(x, None, train);
-        let ones = x.narrow(1, 0, 1).ones_like();
-        let scaled = &conv.kernel * self.scale.view([1, -1, 1, 1]);
-        let shifts = (&conv.kernel * self.shift.view([1, -1, 1, 1])).sum_dim_intlist(1, true, Kind::Float);
-        let kernel = channels_last(&Tensor::cat(&[scaled, shifts], 1));
-        Conv { kernel, stride: conv.stride }.forward(&channels_last(&Tensor::cat(&[x, ones], 1)))
+    pub(crate) fn forward_through(&self, conv: &Conv, x: &Tensor, train: bool) -> Computed {
+        let x = self.normalise(x, None, train)?;
+        let ones = x.f_narrow(1, 0, 1)?.f_ones_like()?;
+        let by_channel = |values: &Tensor| conv.kernel.f_mul(&values.f_view([1, -1, 1, 1])?);
+        let shifts = by_channel(&self.shift)?.f_sum_dim_intlist(1, true, Kind::Float)?;
+        let kernel = channels_last(&Tensor::f_cat(&[by_channel(&self.scale)?, shifts], 1)?)?;
+        let x = channels_last(&Tensor::f_cat(&[x, ones], 1)?)?;
+        Conv { kernel, stride: conv.stride }.forward(&x)
     }
 }
 
@@ -172,20 +177,21 @@ pub(crate) struct Conv {
 
 impl Conv {
     /// `[N, in, H, W]` => `[N, out, ceil(H / stride), ceil(W / stride)]`.
-    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
+    pub(crate) fn forward(&self, x: &Tensor) -> Computed {
         // In the features' precision, float32 or less; the kernel itself stays float32, and so does its gradient.
-        let kernel = self.kernel.to_kind(x.kind());
-        let (_, _, side, _) = kernel.size4().unwrap_or_default();
-        let size = x.size();
-        let (top, bottom) = same_padding(size[2], side, self.stride);
-        let (left, right) = same_padding(size[3], side, self.stride);
+        let kernel = self.kernel.f_to_kind(x.f_kind()?)?;
+        let (_, _, side, _) = kernel.size4()?;
+        let (_, _, height, width) = x.size4()?;
+        let (top, bottom) = same_padding(height, side, self.stride);
+        let (left, right) = same_padding(width, side, self.stride);
         let none: Option<&Tensor> = None;
         let strides = [self.stride, self.stride];
         if top == bottom && left == right {
-            return x.conv2d(&kernel, none, strides, [top, left], [1, 1], 1);
+            return x.f_conv2d(&kernel, none, strides, [top, left], [1, 1], 1);
         }
         // libtorch pads from the last dimension inwards.
-        x.constant_pad_nd([left, right, top, bottom]).conv2d(&kernel, none, strides, [0, 0], [1, 1], 1)
+        let padded = x.f_constant_pad_nd([left, right, top, bottom])?;
+        padded.f_conv2d(&kernel, none, strides, [0, 0], [1, 1], 1)
     }
 }
 
@@ -206,14 +212,14 @@ pub(crate) struct Dense {
 
 impl Dense {
     /// `[N, in]` => `[N, out]`.
-    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
-        x.linear(&self.kernel, Some(&self.bias))
+    pub(crate) fn forward(&self, x: &Tensor) -> Computed {
+        x.f_linear(&self.kernel, Some(&self.bias))
     }
 
     /// `[N, in, H, W]` => `[N, out, H, W]`, without the bias.
-    pub(crate) fn at_each_place(&self, x: &Tensor) -> Tensor {
-        let kernel = self.kernel.unsqueeze(-1).unsqueeze(-1).to_kind(x.kind());
-        x.conv2d(&kernel, None::<Tensor>, [1, 1], [0, 0], [1, 1], 1)
+    pub(crate) fn at_each_place(&self, x: &Tensor) -> Computed {
+        let kernel = self.kernel.f_unsqueeze(-1)?.f_unsqueeze(-1)?.f_to_kind(x.f_kind()?)?;
+        x.f_conv2d(&kernel, None::<Tensor>, [1, 1], [0, 0], [1, 1], 1)
     }
 }
 
@@ -229,28 +235,35 @@ pub(crate) struct Residual {
 }
 
 impl Residual {
-    pub(crate) fn forward(&self, x: &Tensor, train: bool) -> Tensor {
-        let active = self.norm1.relu(x, train);
-        let inner = self.conv1.forward(&active);
-        let inner = self.conv2.forward(&self.norm2.relu(&inner, train));
-        let output = self.conv3.forward(&self.norm3.relu(&inner, train));
+    pub(crate) fn forward(&self, x: &Tensor, train: bool) -> Computed {
+        let active = self.norm1.relu(x, train)?;
+        let inner = self.conv1.forward(&active)?;
+        let inner = self.conv2.forward(&self.norm2.relu(&inner, train)?)?;
+        let output = self.conv3.forward(&self.norm3.relu(&inner, train)?)?;
         match &self.shortcut {
-            Some(projection) => output + projection.forward(&active),
-            None => output + x,
+            Some(projection) => output.f_add(&projection.forward(&active)?),
+            None => output.f_add(x),
         }
     }
 }
 
 /// The same values with channels innermost in memory, where libtorch's CPU and tensor-core convolutions are
 /// fastest. A tensor already so is returned as it is.
-pub(crate) fn channels_last(x: &Tensor) -> Tensor {
+pub(crate) fn channels_last(x: &Tensor) -> Computed {
     // NCHW => NHWC in memory => NCHW seen through strides: tch has no memory-format argument.
-    x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
+    x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])
+}
+
+/// A copy that lies row by row in memory, whatever the original does.
+pub(crate) fn row_major_copy(x: &Tensor) -> Computed {
+    let mut copy = Tensor::f_empty(x.size(), (x.f_kind()?, x.device()))?;
+    copy.f_copy_(x)?;
+    Ok(copy)
 }
 
 /// `[N, C, H, W]` => `[N, C]`, in float32 whatever the precision of the features.
-pub(crate) fn global_average(x: &Tensor) -> Tensor {
-    x.mean_dim([2, 3].as_slice(), false, Kind::Float)
+pub(crate) fn global_average(x: &Tensor) -> Computed {
+    x.f_mean_dim([2, 3].as_slice(), false, Kind::Float)
 }
 
 #[cfg(test)]

@@ -123,7 +123,7 @@ pub enum Error {
         problem: Box<Error>,
     },
 
-    /// libtorch refused an operation, such as placing a tensor on an absent device.
+    /// libtorch refused an operation: for want of memory, on images of a wrong shape, on a device that is not there.
     #[error("libtorch could not {action}: {source}")]
     Torch {
         /// What was attempted.
@@ -137,6 +137,11 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
+    /// What turns libtorch's own error into one that says what was attempted.
+    pub(crate) fn torch(action: impl Into<String>) -> impl FnOnce(tch::TchError) -> Self {
+        |source| Error::Torch { action: action.into(), source }
+    }
+
     pub(crate) fn in_file(self, path: &std::path::Path) -> Self {
         Error::WeightsFile { path: path.to_owned(), problem: Box::new(self) }
     }

@@ -5,8 +5,9 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use rayon::{ThreadPool, ThreadPoolBuilder, prelude::*};
 use tch::{Device, Kind, Tensor, no_grad};
 
-use crate::block::{Conv, Norm, Residual, same_padding};
-use crate::resnet::ResNet;
+use crate::block::{Computed, Conv, Norm, Residual, channels_last, row_major_copy, same_padding};
+use crate::error::{Error, Result};
+use crate::resnet::{FORWARD, ResNet};
 
 /// Most images that a CPU thread takes through the network at once: more of them leave the cache between layers, fewer
 /// load the weights more often.
@@ -72,13 +73,17 @@ impl ResNet {
     ///
     /// Weights are folded in float64 and stored in `kind`, except the dense layer, which stays float32; images must be of that
     /// kind. On the CPU it uses as many threads as libtorch is set to.
-    pub fn fused(&self, kind: Kind) -> Fused {
+    ///
+    /// # Errors
+    /// [`Error::Torch`] when memory is short.
+    pub fn fused(&self, kind: Kind) -> Result<Fused> {
         let on_cpu = !self.device().is_cuda();
         let threads = if on_cpu { tch::get_num_threads().max(1) } else { 1 };
         let pool = (threads > 1).then(|| single_threaded_pool(threads)).flatten();
-        let network = no_grad(|| Network::of(self, kind));
+        let network = no_grad(|| Network::of(self, kind)).map_err(Error::torch("fold the network"))?;
         let handles = pool.as_ref().map_or(1, ThreadPool::current_num_threads);
-        Fused { networks: (0..handles).map(|_| Mutex::new(network.handle())).collect(), pool, on_cpu }
+        let networks = (0..handles).map(|_| Mutex::new(network.handle())).collect();
+        Ok(Fused { networks, pool, on_cpu })
     }
 }
 
@@ -106,27 +111,31 @@ impl Fused {
     /// Logits `[N, classes]`, float32, of `images` `[N, 3, H, W]` in [0, 1]: those of [`ResNet::forward`] without `train`,
     /// but for rounding.
     ///
-    /// # Panics
-    /// When the images have another number of dimensions or channels, are of another kind than the weights, or live on
-    /// another device.
-    pub fn forward(&self, images: &Tensor) -> Tensor {
-        let part =
-            if self.on_cpu { part_size(images.size()[0], self.networks.len()) } else { images.size()[0] };
-        if part >= images.size()[0] {
+    /// # Errors
+    /// [`Error::Torch`] when memory is short, or the images have another number of dimensions or channels, are of another kind
+    /// than the weights, or live on another device.
+    pub fn forward(&self, images: &Tensor) -> Result<Tensor> {
+        self.in_parts(images).map_err(Error::torch(FORWARD))
+    }
+
+    fn in_parts(&self, images: &Tensor) -> Computed {
+        let (count, ..) = images.size4()?;
+        let part = if self.on_cpu { part_size(count, self.networks.len()) } else { count };
+        if part >= count {
             return self.network(0, images);
         }
-        let parts = images.split(part, 0);
-        let logits: Vec<Tensor> = match &self.pool {
+        let parts = images.f_split(part, 0)?;
+        let logits: Computed<Vec<Tensor>> = match &self.pool {
             None => parts.iter().map(|part| self.network(0, part)).collect(),
             Some(pool) => pool.install(|| {
                 let each = |part: Tensor| self.network(rayon::current_thread_index().unwrap_or(0), &part);
                 parts.into_par_iter().with_max_len(1).map(each).collect()
             }),
         };
-        Tensor::cat(&logits, 0)
+        Tensor::f_cat(&logits?, 0)
     }
 
-    fn network(&self, handle: usize, images: &Tensor) -> Tensor {
+    fn network(&self, handle: usize, images: &Tensor) -> Computed {
         // A panic in another call has not changed the weights.
         self.networks[handle].lock().unwrap_or_else(PoisonError::into_inner).forward(images)
     }
@@ -148,17 +157,16 @@ fn part_size(count: i64, threads: usize) -> i64 {
 }
 
 impl Network {
-    fn of(model: &ResNet, kind: Kind) -> Self {
-        Self {
-            input: Affine::of(&model.input_norm, kind),
-            stem: FoldedConv::of(&model.stem_conv, Some(&model.stem_norm), kind),
-            modules: model.modules.iter().map(|module| Module::of(module, kind)).collect(),
-            head: Affine::of(&model.head_norm, kind),
-            dense: (
-                model.head_dense.kernel.detach().tr().contiguous(),
-                model.head_dense.bias.detach().copy(),
-            ),
-        }
+    fn of(model: &ResNet, kind: Kind) -> Computed<Self> {
+        let dense = &model.head_dense;
+        let modules = model.modules.iter().map(|module| Module::of(module, kind));
+        Ok(Self {
+            input: Affine::of(&model.input_norm, kind)?,
+            stem: FoldedConv::of(&model.stem_conv, Some(&model.stem_norm), kind)?,
+            modules: modules.collect::<Computed<_>>()?,
+            head: Affine::of(&model.head_norm, kind)?,
+            dense: (row_major_copy(&dense.kernel.f_tr()?)?, row_major_copy(&dense.bias)?),
+        })
     }
 
     /// The same tensors once more.
@@ -172,42 +180,45 @@ impl Network {
         }
     }
 
-    fn forward(&self, images: &Tensor) -> Tensor {
+    fn forward(&self, images: &Tensor) -> Computed {
         no_grad(|| {
-            let x = self.stem.forward(&self.input.forward(&images.permute([0, 2, 3, 1]).contiguous()));
+            let x = self.input.forward(&nhwc(images)?.f_contiguous()?)?;
+            let x = self.stem.forward(&x)?;
             // A ReLU and a maximum may change places, and of the maxima there are four times fewer.
-            let x = nhwc(&nchw(&x).max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false)).relu_();
-            let x = self.modules.iter().fold(x, |x, module| module.forward(x));
-            let features = self.head.forward(&x).relu_().mean_dim([1, 2].as_slice(), false, Kind::Float);
-            self.dense.1.addmm(&features, &self.dense.0)
+            let x = nhwc(&nchw(&x)?.f_max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false)?)?.f_relu_()?;
+            let x = self.modules.iter().try_fold(x, |x, module| module.forward(x))?;
+            let features =
+                self.head.forward(&x)?.f_relu_()?.f_mean_dim([1, 2].as_slice(), false, Kind::Float)?;
+            self.dense.1.f_addmm(&features, &self.dense.0)
         })
     }
 }
 
 impl Affine {
-    fn of(norm: &Norm, kind: Kind) -> Self {
-        let (scale, shift) = norm.affine();
-        Self { scale: scale.to_kind(kind), shift: shift.to_kind(kind) }
+    fn of(norm: &Norm, kind: Kind) -> Computed<Self> {
+        let (scale, shift) = norm.affine()?;
+        Ok(Self { scale: scale.f_to_kind(kind)?, shift: shift.f_to_kind(kind)? })
     }
 
     fn handle(&self) -> Self {
         Self { scale: self.scale.shallow_clone(), shift: self.shift.shallow_clone() }
     }
 
-    fn forward(&self, x: &Tensor) -> Tensor {
-        self.shift.addcmul(x, &self.scale)
+    fn forward(&self, x: &Tensor) -> Computed {
+        self.shift.f_addcmul(x, &self.scale)
     }
 }
 
 impl FoldedConv {
-    fn of(conv: &Conv, norm: Option<&Norm>, kind: Kind) -> Self {
-        let kernel = conv.kernel.to_kind(Kind::Double);
-        let (kernel, bias) = match norm.map(Norm::affine) {
-            Some((scale, shift)) => (kernel * scale.view([-1, 1, 1, 1]), Some(shift.to_kind(kind))),
+    fn of(conv: &Conv, norm: Option<&Norm>, kind: Kind) -> Computed<Self> {
+        let kernel = conv.kernel.f_to_kind(Kind::Double)?;
+        let (kernel, bias) = match norm.map(Norm::affine).transpose()? {
+            Some((scale, shift)) => {
+                (kernel.f_mul(&scale.f_view([-1, 1, 1, 1])?)?, Some(shift.f_to_kind(kind)?))
+            }
             None => (kernel, None),
         };
-        let kernel = nchw(&nhwc(&kernel.to_kind(kind)).contiguous());
-        Self { kernel, bias, stride: conv.stride }
+        Ok(Self { kernel: channels_last(&kernel.f_to_kind(kind)?)?, bias, stride: conv.stride })
     }
 
     fn handle(&self) -> Self {
@@ -215,35 +226,37 @@ impl FoldedConv {
         Self { kernel: self.kernel.shallow_clone(), bias, stride: self.stride }
     }
 
-    fn forward(&self, x: &Tensor) -> Tensor {
-        let (size, side) = (x.size(), self.kernel.size()[2]);
-        let (top, bottom) = same_padding(size[1], side, self.stride);
-        let (left, right) = same_padding(size[2], side, self.stride);
+    fn forward(&self, x: &Tensor) -> Computed {
+        let (_, height, width, _) = x.size4()?;
+        let (_, _, side, _) = self.kernel.size4()?;
+        let (top, bottom) = same_padding(height, side, self.stride);
+        let (left, right) = same_padding(width, side, self.stride);
         let (x, padding) = if top == bottom && left == right {
             (x.shallow_clone(), [top, left])
         } else {
-            (x.constant_pad_nd([0, 0, left, right, top, bottom]), [0, 0])
+            (x.f_constant_pad_nd([0, 0, left, right, top, bottom])?, [0, 0])
         };
-        let (x, stride) = (nchw(&x), [self.stride; 2]);
+        let (x, stride) = (nchw(&x)?, [self.stride; 2]);
         // Left to itself, libtorch makes matrix products of MKL's of 1x1 convolutions, when one thread computes fewer than 16
         // images; and MKL uses no AVX-512 on processors that are not Intel's.
-        nhwc(&if x.device() == Device::Cpu && x.kind() == Kind::Float && *HAS_ONE_DNN {
-            x.mkldnn_convolution(&self.kernel, self.bias.as_ref(), padding, stride, [1, 1], 1)
+        nhwc(&if x.device() == Device::Cpu && x.f_kind()? == Kind::Float && *HAS_ONE_DNN {
+            x.f_mkldnn_convolution(&self.kernel, self.bias.as_ref(), padding, stride, [1, 1], 1)?
         } else {
-            x.conv2d(&self.kernel, self.bias.as_ref(), stride, padding, [1, 1], 1)
+            x.f_conv2d(&self.kernel, self.bias.as_ref(), stride, padding, [1, 1], 1)?
         })
     }
 }
 
 impl Module {
-    fn of(module: &Residual, kind: Kind) -> Self {
-        Self {
-            norm: Affine::of(&module.norm1, kind),
-            reduce: FoldedConv::of(&module.conv1, Some(&module.norm2), kind),
-            conv: FoldedConv::of(&module.conv2, Some(&module.norm3), kind),
-            expand: FoldedConv::of(&module.conv3, None, kind),
-            shortcut: module.shortcut.as_ref().map(|conv| FoldedConv::of(conv, None, kind)),
-        }
+    fn of(module: &Residual, kind: Kind) -> Computed<Self> {
+        let shortcut = module.shortcut.as_ref().map(|conv| FoldedConv::of(conv, None, kind));
+        Ok(Self {
+            norm: Affine::of(&module.norm1, kind)?,
+            reduce: FoldedConv::of(&module.conv1, Some(&module.norm2), kind)?,
+            conv: FoldedConv::of(&module.conv2, Some(&module.norm3), kind)?,
+            expand: FoldedConv::of(&module.conv3, None, kind)?,
+            shortcut: shortcut.transpose()?,
+        })
     }
 
     fn handle(&self) -> Self {
@@ -257,20 +270,23 @@ impl Module {
     }
 
     /// Takes the feature map apart: without a projection its memory becomes the result.
-    fn forward(&self, x: Tensor) -> Tensor {
-        let active = self.norm.forward(&x).relu_();
-        let inner = self.conv.forward(&self.reduce.forward(&active).relu_()).relu_();
-        let mut residual = self.shortcut.as_ref().map_or(x, |projection| projection.forward(&active));
-        residual.g_add_(&self.expand.forward(&inner))
+    fn forward(&self, x: Tensor) -> Computed {
+        let active = self.norm.forward(&x)?.f_relu_()?;
+        let inner = self.conv.forward(&self.reduce.forward(&active)?.f_relu_()?)?.f_relu_()?;
+        let mut residual = match &self.shortcut {
+            Some(projection) => projection.forward(&active)?,
+            None => x,
+        };
+        residual.f_add_(&self.expand.forward(&inner)?)
     }
 }
 
-fn nchw(x: &Tensor) -> Tensor {
-    x.permute([0, 3, 1, 2])
+fn nchw(x: &Tensor) -> Computed {
+    x.f_permute([0, 3, 1, 2])
 }
 
-fn nhwc(x: &Tensor) -> Tensor {
-    x.permute([0, 2, 3, 1])
+fn nhwc(x: &Tensor) -> Computed {
+    x.f_permute([0, 2, 3, 1])
 }
 
 #[cfg(test)]

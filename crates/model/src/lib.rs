@@ -12,7 +12,7 @@
 //! let config = ResNetConfig { stages: vec![1, 1], filters: vec![8, 16, 32], ..ResNetConfig::tutorial() };
 //! let model = ResNet::new(&config, 42, Device::Cpu)?;
 //! let images = Tensor::zeros([5, 3, 64, 64], (Kind::Float, Device::Cpu));
-//! assert_eq!(model.forward(&images, false).size(), [5, 2]);
+//! assert_eq!(model.forward(&images, false)?.size(), [5, 2]);
 //! # Ok::<(), malaria_model::Error>(())
 //! ```
 

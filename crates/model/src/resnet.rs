@@ -2,10 +2,16 @@ use std::collections::BTreeMap;
 
 use tch::{Device, Kind, Tensor, no_grad};
 
-use crate::block::{Builder, Conv, Dense, Norm, Residual, Slot, SlotKind, channels_last, global_average};
+use crate::block::{
+    Builder, Computed, Conv, Dense, Norm, Residual, Slot, SlotKind, channels_last, global_average,
+    row_major_copy,
+};
 use crate::config::ResNetConfig;
 use crate::error::{Error, Result};
 use crate::init::glorot_uniform;
+
+/// What is attempted where a network is asked.
+pub(crate) const FORWARD: &str = "compute the network";
 
 /// What a trainable tensor does. Optimizers decide by it which tensors decay, and how much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,7 +80,7 @@ impl ResNet {
     /// # Errors
     /// [`Error::Config`] for a config that fails its check, [`Error::Torch`] for a device that is not there.
     pub fn new(config: &ResNetConfig, seed: u64, device: Device) -> Result<Self> {
-        Self::build(config, device, &mut |slot| Ok(first_values(slot, seed)))
+        Self::build(config, device, &mut |slot| first_values(slot, seed))
     }
 
     /// Builds the network with the CPU float32 tensors that `source` gives for each slot.
@@ -140,11 +146,15 @@ impl ResNet {
     /// Softmax is left to the loss. Height and width may differ from the config's input size and from each
     /// other, as long as every batch normalisation sees more than one value a channel in training.
     ///
-    /// # Panics
-    /// When the images have another number of dimensions or channels, or live on another device.
-    pub fn forward(&self, images: &Tensor, train: bool) -> Tensor {
-        let features = global_average(&self.features(images, train));
-        self.head_dense.forward(&features).to_kind(Kind::Float)
+    /// # Errors
+    /// [`Error::Torch`] when memory is short, or the images have another number of dimensions or channels, or live on another
+    /// device.
+    pub fn forward(&self, images: &Tensor, train: bool) -> Result<Tensor> {
+        let logits = || {
+            let features = global_average(&self.features(images, train)?)?;
+            self.head_dense.forward(&features)?.f_to_kind(Kind::Float)
+        };
+        logits().map_err(Error::torch(FORWARD))
     }
 
     /// Where in the images each class is seen: `[N, classes, H/8, W/8]` (with the three stages of the tutorial), float32.
@@ -154,20 +164,21 @@ impl ResNet {
     ///
     /// Source: B. Zhou et al., "Learning deep features for discriminative localization", CVPR 2016.
     ///
-    /// # Panics
-    /// As [`forward`](Self::forward).
-    pub fn activation_maps(&self, images: &Tensor) -> Tensor {
-        no_grad(|| self.head_dense.at_each_place(&self.features(images, false)).to_kind(Kind::Float))
+    /// # Errors
+    /// Those of [`forward`](Self::forward).
+    pub fn activation_maps(&self, images: &Tensor) -> Result<Tensor> {
+        let maps = || self.head_dense.at_each_place(&self.features(images, false)?)?.f_to_kind(Kind::Float);
+        no_grad(maps).map_err(Error::torch(FORWARD))
     }
 
     /// What the global average is taken of: `[N, C, H/8, W/8]`.
-    fn features(&self, images: &Tensor, train: bool) -> Tensor {
-        let x = self.input_norm.forward_through(&self.stem_conv, &channels_last(images), train);
-        let x = self.stem_norm.relu(&x, train);
+    fn features(&self, images: &Tensor, train: bool) -> Computed {
+        let x = self.input_norm.forward_through(&self.stem_conv, &channels_last(images)?, train)?;
+        let x = self.stem_norm.relu(&x, train)?;
         // The tutorial pads with zeros before it pools; libtorch's own padding is minus infinity. After a
         // ReLU both give the same maxima: each window holds a real pixel, and none is below zero.
-        let x = x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
-        let x = self.modules.iter().fold(x, |x, module| module.forward(&x, train));
+        let x = x.f_max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false)?;
+        let x = self.modules.iter().try_fold(x, |x, module| module.forward(&x, train))?;
         self.head_norm.relu(&x, train)
     }
 
@@ -184,15 +195,13 @@ impl ResNet {
     /// A copy of every parameter, then every buffer, by name: what a weights file holds.
     ///
     /// The copies are detached, row-major, on the model's device, and further training does not touch them.
-    pub fn state(&self) -> Vec<(String, Tensor)> {
-        no_grad(|| {
-            self.tensors()
-                .map(|(name, tensor)| {
-                    let copy = Tensor::empty(tensor.size(), (tensor.kind(), tensor.device()));
-                    (name.to_owned(), copied_into(copy, tensor))
-                })
-                .collect()
-        })
+    ///
+    /// # Errors
+    /// [`Error::Torch`] when memory is short.
+    pub fn state(&self) -> Result<Vec<(String, Tensor)>> {
+        let copied = |(name, tensor): (&str, &Tensor)| Ok((name.to_owned(), row_major_copy(tensor)?));
+        no_grad(|| self.tensors().map(copied).collect::<Computed<_>>())
+            .map_err(Error::torch("copy the weights"))
     }
 
     /// Copies `state` into the model's tensors, in place: handles from [`parameters`](Self::parameters) stay valid.
@@ -201,7 +210,7 @@ impl ResNet {
     ///
     /// # Errors
     /// [`Error::MissingTensor`], [`Error::UnexpectedTensor`], [`Error::DuplicateTensor`], [`Error::Shape`] or
-    /// [`Error::ElementType`] when names, shapes and float32 are not exactly the model's.
+    /// [`Error::ElementType`] when names, shapes and float32 are not exactly the model's; [`Error::Torch`] when memory is short.
     pub fn load_state(&self, state: &[(String, Tensor)]) -> Result<()> {
         let mut given = BTreeMap::new();
         for (name, tensor) in state {
@@ -224,12 +233,8 @@ impl ResNet {
         if let Some(name) = given.into_keys().next() {
             return Err(Error::UnexpectedTensor { name: name.to_owned() });
         }
-        no_grad(|| {
-            for (own, tensor) in pairs {
-                let _ = copied_into(own.shallow_clone(), tensor);
-            }
-        });
-        Ok(())
+        let mut copy = |(own, tensor): (&Tensor, &Tensor)| own.shallow_clone().f_copy_(tensor);
+        no_grad(|| pairs.into_iter().try_for_each(&mut copy)).map_err(Error::torch("copy the weights"))
     }
 
     /// The number of trainable values: 2,150,472 for the tutorial's network.
@@ -252,30 +257,19 @@ impl std::fmt::Debug for ResNet {
     }
 }
 
-fn copied_into(mut target: Tensor, source: &Tensor) -> Tensor {
-    target.copy_(source);
-    target
-}
-
-fn first_values(slot: &Slot, seed: u64) -> Tensor {
+fn first_values(slot: &Slot, seed: u64) -> Result<Tensor> {
     let shape = slot.shape.as_slice();
-    match slot.kind {
+    let on_cpu = (Kind::Float, Device::Cpu);
+    let values = match slot.kind {
         SlotKind::Trainable { role: Role::StemKernel | Role::ResidualKernel | Role::DenseKernel, order } => {
-            Tensor::from_slice(&glorot_uniform(shape, seed, order)).view(shape)
+            Tensor::f_from_slice(&glorot_uniform(shape, seed, order)).and_then(|values| values.f_view(shape))
         }
-        SlotKind::Trainable { role: Role::Scale, .. } | SlotKind::RunningVar => ones(shape),
+        SlotKind::Trainable { role: Role::Scale, .. } | SlotKind::RunningVar => Tensor::f_ones(shape, on_cpu),
         SlotKind::Trainable { role: Role::Shift | Role::DenseBias, .. } | SlotKind::RunningMean => {
-            zeros(shape)
+            Tensor::f_zeros(shape, on_cpu)
         }
-    }
-}
-
-fn ones(shape: &[i64]) -> Tensor {
-    Tensor::ones(shape, (Kind::Float, Device::Cpu))
-}
-
-fn zeros(shape: &[i64]) -> Tensor {
-    Tensor::zeros(shape, (Kind::Float, Device::Cpu))
+    };
+    values.map_err(Error::torch(format!("make tensor `{}`", slot.name)))
 }
 
 pub(crate) fn missing(name: &str, expected: &[i64]) -> Error {
@@ -304,16 +298,16 @@ mod tests {
         let config = ResNetConfig { stages: vec![1, 2], filters: vec![4, 8, 12], ..ResNetConfig::tutorial() };
         let model = ResNet::new(&config, 1, Device::Cpu).unwrap();
         for train in [false, true] {
-            let x = channels_last(&Tensor::rand([2, 3, 24, 36], (Kind::Float, Device::Cpu)));
+            let x = channels_last(&Tensor::rand([2, 3, 24, 36], (Kind::Float, Device::Cpu))).unwrap();
             assert_channels_last("input", &x);
-            let x = model.input_norm.forward_through(&model.stem_conv, &x, train);
+            let x = model.input_norm.forward_through(&model.stem_conv, &x, train).unwrap();
             assert_channels_last("stem's convolution", &x);
-            let x = model.stem_norm.relu(&x, train);
+            let x = model.stem_norm.relu(&x, train).unwrap();
             assert_channels_last("stem", &x);
             let mut x = x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
             assert_channels_last("pool", &x);
             for (index, module) in model.modules.iter().enumerate() {
-                x = module.forward(&x, train);
+                x = module.forward(&x, train).unwrap();
                 assert_channels_last(&format!("module {index}"), &x);
             }
         }
@@ -322,6 +316,7 @@ mod tests {
         assert!(gradients().all(|(_, gradient)| !gradient.defined()));
         model
             .forward(&Tensor::rand([2, 3, 24, 36], (Kind::Float, Device::Cpu)), true)
+            .unwrap()
             .mean(Kind::Float)
             .backward();
         // The strides of a 1x1 kernel say nothing: either order is the same memory.

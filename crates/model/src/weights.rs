@@ -39,7 +39,9 @@ struct Header {
 /// [`Error::WeightsFile`] with the path around the [`Error::Io`], or around [`Error::NonFinite`] for weights
 /// that have diverged: they would not load, and would replace a file that does.
 pub fn save_weights(path: &Path, model: &ResNet, metadata: &BTreeMap<String, String>) -> Result<()> {
-    encode(model.config(), &model.state(), metadata)
+    model
+        .state()
+        .and_then(|state| encode(model.config(), &state, metadata))
         .and_then(|bytes| write(path, &bytes))
         .map_err(|e| e.in_file(path))
 }
@@ -57,7 +59,7 @@ pub fn save_state(
     let save = || {
         let model = ResNet::new(config, 0, Device::Cpu)?;
         model.load_state(state)?;
-        write(path, &encode(config, &model.state(), metadata)?)
+        write(path, &encode(config, &model.state()?, metadata)?)
     };
     save().map_err(|error| error.in_file(path))
 }
@@ -98,7 +100,8 @@ pub fn decode_weights(bytes: &[u8], device: Device) -> Result<(ResNet, BTreeMap<
         let values: Vec<f32> =
             view.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
         check_finite(&slot.name, &values)?;
-        Ok(Tensor::from_slice(&values).view(slot.shape.as_slice()))
+        let tensor = Tensor::f_from_slice(&values).and_then(|tensor| tensor.f_view(slot.shape.as_slice()));
+        tensor.map_err(Error::torch(format!("make tensor `{}`", slot.name)))
     })?;
     if let Some(name) = left.into_keys().next() {
         return Err(Error::UnexpectedTensor { name: name.to_owned() });

@@ -32,8 +32,8 @@ fn images(count: i64, height: i64, width: i64) -> Tensor {
 fn distance_and_spread(model: &ResNet, images: &Tensor) -> (f64, f64) {
     let kind = Kind::Double;
     let probabilities = |logits: Tensor| logits.to_kind(kind).softmax(1, kind);
-    let expected = probabilities(no_grad(|| model.forward(images, false)));
-    let found = probabilities(model.fused(Kind::Float).forward(images));
+    let expected = probabilities(no_grad(|| model.forward(images, false).unwrap()));
+    let found = probabilities(model.fused(Kind::Float).unwrap().forward(images).unwrap());
     let spread = expected.select(1, 0).std(false).double_value(&[]);
     ((expected - found).abs().max().double_value(&[]), spread)
 }
@@ -66,16 +66,16 @@ fn images_are_not_changed_and_later_learning_does_not_reach_the_copy() {
     let config =
         ResNetConfig { stages: vec![1, 1], filters: vec![8, 8, 12], input_size: 16, ..Default::default() };
     let model = unrestful(&config);
-    let fused = model.fused(Kind::Float);
+    let fused = model.fused(Kind::Float).unwrap();
     // Channels innermost, as batches come: here nothing needs to be copied, and something could be overwritten.
     let images = images(4, 16, 16).permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]);
     let copy = images.copy();
-    let before = fused.forward(&images);
+    let before = fused.forward(&images).unwrap();
     assert_eq!(images, copy);
     no_grad(|| {
         model.parameters().iter().for_each(|parameter| drop(parameter.tensor.shallow_clone().zero_()))
     });
-    assert_eq!(fused.forward(&images), before);
+    assert_eq!(fused.forward(&images).unwrap(), before);
 }
 
 #[test]
@@ -83,8 +83,8 @@ fn bfloat16_is_close() {
     let model = unrestful(&ResNetConfig::tutorial());
     let images = images(4, 64, 64);
     let kind = Kind::Double;
-    let expected = no_grad(|| model.forward(&images, false)).to_kind(kind).softmax(1, kind);
-    let logits = model.fused(Kind::BFloat16).forward(&images.to_kind(Kind::BFloat16));
+    let expected = no_grad(|| model.forward(&images, false).unwrap()).to_kind(kind).softmax(1, kind);
+    let logits = model.fused(Kind::BFloat16).unwrap().forward(&images.to_kind(Kind::BFloat16)).unwrap();
     assert_eq!(logits.kind(), Kind::Float);
     // Eight bits of mantissa over some forty layers.
     let distance = (logits.to_kind(kind).softmax(1, kind) - expected).abs().max().double_value(&[]);

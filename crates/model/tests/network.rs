@@ -27,7 +27,7 @@ fn the_tutorial_network_has_its_size() {
     assert_eq!((kernels(Role::StemKernel), kernels(Role::DenseKernel), kernels(Role::DenseBias)), (1, 1, 1));
     assert_eq!((kernels(Role::Scale), kernels(Role::Shift)), (42, 42));
     assert_eq!(model.buffers().len(), 84);
-    assert_eq!(model.forward(&ramps(2, 64, 64), false).size(), [2, 2]);
+    assert_eq!(model.forward(&ramps(2, 64, 64), false).unwrap().size(), [2, 2]);
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn names_and_order_are_fixed() {
         ["head.norm.weight", "head.norm.bias", "head.dense.weight", "head.dense.bias"]
     );
     assert!(names.contains(&"stages.1.0.shortcut.weight") && !names.contains(&"stages.1.1.shortcut.weight"));
-    let state: Vec<_> = model.state().into_iter().map(|(name, _)| name).collect();
+    let state: Vec<_> = model.state().unwrap().into_iter().map(|(name, _)| name).collect();
     assert_eq!(state.len(), names.len() + model.buffers().len());
     assert_eq!(state[..names.len()], names);
     assert_eq!(state[names.len()..names.len() + 2], ["input_norm.running_mean", "input_norm.running_var"]);
@@ -100,15 +100,15 @@ fn the_first_values_are_a_function_of_the_seed_alone() {
 fn training_moves_the_statistics_and_evaluation_does_not() {
     let model = ResNet::new(&small(), 1, Device::Cpu).unwrap();
     let images = ramps(3, 16, 20);
-    let before = model.state();
-    let _ = model.forward(&images, false);
+    let before = model.state().unwrap();
+    let _ = model.forward(&images, false).unwrap();
     let buffers = |state: &[(String, Tensor)]| {
         let moving = state.iter().filter(|(name, _)| name.contains("running"));
         moving.map(|(_, tensor)| values(tensor)).collect::<Vec<_>>()
     };
-    assert_eq!(buffers(&before), buffers(&model.state()));
-    let _ = model.forward(&images, true);
-    for (old, new) in buffers(&before).iter().zip(buffers(&model.state())) {
+    assert_eq!(buffers(&before), buffers(&model.state().unwrap()));
+    let _ = model.forward(&images, true).unwrap();
+    for (old, new) in buffers(&before).iter().zip(buffers(&model.state().unwrap())) {
         assert!(old.iter().zip(&new).all(|(old, new)| old != new && new.is_finite()));
     }
 }
@@ -117,8 +117,8 @@ fn training_moves_the_statistics_and_evaluation_does_not() {
 fn an_image_is_judged_by_itself_in_evaluation() {
     let model = ResNet::new(&small(), 1, Device::Cpu).unwrap();
     let images = ramps(3, 16, 20);
-    let together = model.forward(&images, false);
-    let alone = model.forward(&images.narrow(0, 1, 1), false);
+    let together = model.forward(&images, false).unwrap();
+    let alone = model.forward(&images.narrow(0, 1, 1), false).unwrap();
     let apart = (together.get(1) - alone.get(0)).abs().max().double_value(&[]);
     assert!(apart < 1e-5, "{apart}");
     assert!((together.get(0) - together.get(1)).abs().max().double_value(&[]) > 1e-3);
@@ -128,14 +128,16 @@ fn an_image_is_judged_by_itself_in_evaluation() {
 fn other_sizes_and_memory_layouts_are_taken() {
     let model = ResNet::new(&small(), 1, Device::Cpu).unwrap();
     for (height, width) in [(16, 16), (31, 17), (64, 48), (1, 1)] {
-        let logits = model.forward(&ramps(2, height, width), false);
+        let logits = model.forward(&ramps(2, height, width), false).unwrap();
         assert_eq!(logits.size(), [2, 2]);
         assert!(logits.isfinite().all().int64_value(&[]) == 1);
     }
     let rows = ramps(2, 16, 20);
     let channels_last = rows.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]);
-    let apart =
-        (model.forward(&rows, false) - model.forward(&channels_last, false)).abs().max().double_value(&[]);
+    let apart = (model.forward(&rows, false).unwrap() - model.forward(&channels_last, false).unwrap())
+        .abs()
+        .max()
+        .double_value(&[]);
     assert!(apart < 1e-6, "{apart}");
 }
 
@@ -143,15 +145,18 @@ fn other_sizes_and_memory_layouts_are_taken() {
 fn a_snapshot_is_not_touched_by_training_and_loads_in_place() {
     let model = ResNet::new(&small(), 1, Device::Cpu).unwrap();
     let other = ResNet::new(&small(), 2, Device::Cpu).unwrap();
-    let snapshot = model.state();
+    let snapshot = model.state().unwrap();
     let strides = model.parameters()[2].tensor.stride();
     let images = ramps(2, 16, 16);
-    let before = values(&model.forward(&images, false));
-    model.load_state(&other.state()).unwrap();
-    assert_eq!(values(&model.forward(&images, false)), values(&other.forward(&images, false)));
-    assert_ne!(values(&model.forward(&images, false)), before);
+    let before = values(&model.forward(&images, false).unwrap());
+    model.load_state(&other.state().unwrap()).unwrap();
+    assert_eq!(
+        values(&model.forward(&images, false).unwrap()),
+        values(&other.forward(&images, false).unwrap())
+    );
+    assert_ne!(values(&model.forward(&images, false).unwrap()), before);
     model.load_state(&snapshot).unwrap();
-    assert_eq!(values(&model.forward(&images, false)), before);
+    assert_eq!(values(&model.forward(&images, false).unwrap()), before);
     assert_eq!(model.parameters()[2].tensor.stride(), strides);
     assert!(model.parameters()[2].tensor.requires_grad());
     assert!(snapshot.iter().all(|(_, tensor)| !tensor.requires_grad() && tensor.is_contiguous()));
@@ -160,8 +165,8 @@ fn a_snapshot_is_not_touched_by_training_and_loads_in_place() {
 #[test]
 fn a_state_that_does_not_fit_is_refused_whole() {
     let model = ResNet::new(&small(), 1, Device::Cpu).unwrap();
-    let before: Vec<_> = model.state().iter().map(|(_, tensor)| values(tensor)).collect();
-    let good = || ResNet::new(&small(), 2, Device::Cpu).unwrap().state();
+    let before: Vec<_> = model.state().unwrap().iter().map(|(_, tensor)| values(tensor)).collect();
+    let good = || ResNet::new(&small(), 2, Device::Cpu).unwrap().state().unwrap();
     let refused = |state: &[(String, Tensor)]| model.load_state(state).unwrap_err();
 
     let mut state = good();
@@ -180,7 +185,7 @@ fn a_state_that_does_not_fit_is_refused_whole() {
     state.push((name.clone(), Tensor::ones([12], (Kind::Float, Device::Cpu))));
     assert!(matches!(refused(&state), Error::DuplicateTensor { name: n } if n == name));
 
-    let after: Vec<_> = model.state().iter().map(|(_, tensor)| values(tensor)).collect();
+    let after: Vec<_> = model.state().unwrap().iter().map(|(_, tensor)| values(tensor)).collect();
     assert_eq!(before, after);
 }
 
@@ -199,14 +204,14 @@ fn bfloat16_images_run_in_bfloat16_and_leave_weights_and_gradients_in_float32() 
     let config = ResNetConfig { stages: vec![1, 1], filters: vec![8, 16, 16], ..ResNetConfig::tutorial() };
     let model = ResNet::new(&config, 5, Device::Cpu).unwrap();
     let images = Tensor::rand([6, 3, 32, 32], (Kind::Float, Device::Cpu));
-    let exact = model.forward(&images, false);
-    let rough = model.forward(&images.to_kind(Kind::BFloat16), false);
+    let exact = model.forward(&images, false).unwrap();
+    let rough = model.forward(&images.to_kind(Kind::BFloat16), false).unwrap();
     assert_eq!(rough.kind(), Kind::Float);
     let error = (&exact - &rough).abs().max().double_value(&[]);
     // bfloat16 keeps 8 bits, so logits of order 1 move in the third digit: less would mean that it ran in float32.
     assert!(error > 1e-5 && error < 0.05, "{error}");
 
-    model.forward(&images.to_kind(Kind::BFloat16), true).square().mean(Kind::Float).backward();
+    model.forward(&images.to_kind(Kind::BFloat16), true).unwrap().square().mean(Kind::Float).backward();
     for parameter in model.parameters() {
         let gradient = parameter.tensor.grad();
         assert_eq!(
@@ -228,16 +233,38 @@ fn a_logit_is_the_mean_of_its_activation_map() {
     });
     // Not square, so that rows and columns cannot change places unseen.
     let images = ramps(3, 16, 32);
-    let maps = model.activation_maps(&images);
+    let maps = model.activation_maps(&images).unwrap();
     assert_eq!(maps.size(), [3, 2, 4, 8]);
     assert!(!maps.requires_grad());
     let logits = maps.mean_dim([2, 3].as_slice(), false, Kind::Float) + bias.detach();
-    let expected = model.forward(&images, false).detach();
+    let expected = model.forward(&images, false).unwrap().detach();
     assert!(f64::try_from((logits - &expected).abs().max()).unwrap() < 1e-5);
     // Where the picture is changed the map changes, more than at the far end.
     let corner = images.copy();
     let _ = corner.narrow(2, 0, 3).narrow(3, 29, 3).fill_(0.0);
-    let change = (model.activation_maps(&corner) - maps).abs();
+    let change = (model.activation_maps(&corner).unwrap() - maps).abs();
     let at = |row: i64, column: i64| f64::try_from(change.select(2, row).select(2, column).max()).unwrap();
     assert!(at(0, 7) > 10.0 * at(3, 0), "{} at the upper right, {} at the lower left", at(0, 7), at(3, 0));
+}
+
+#[test]
+fn images_that_cannot_be_computed_are_an_error() {
+    let model = ResNet::new(&small(), 1, Device::Cpu).unwrap();
+    let fused = model.fused(Kind::Float).unwrap();
+    for images in [[1, 4, 16, 16].as_slice(), &[3, 16, 16], &[2, 3, 16, 16, 1]] {
+        let images = Tensor::zeros(images, (Kind::Float, Device::Cpu));
+        for error in [
+            model.forward(&images, false).unwrap_err(),
+            model.forward(&images, true).unwrap_err(),
+            model.activation_maps(&images).unwrap_err(),
+            fused.forward(&images).unwrap_err(),
+        ] {
+            assert!(error.to_string().starts_with("libtorch could not compute the network: "), "{error}");
+        }
+    }
+    // One image seen as more of them than any machine can address.
+    let images =
+        Tensor::zeros([1, 3, 64, 64], (Kind::Float, Device::Cpu)).expand([1 << 34, -1, -1, -1], false);
+    let error = model.forward(&images, false).unwrap_err().to_string();
+    assert!(error.contains("allocate"), "{error}");
 }

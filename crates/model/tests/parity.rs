@@ -66,7 +66,7 @@ impl Reference {
     }
 
     fn eval_error(&self, config: &ResNetConfig) -> f64 {
-        let logits = self.model(config).forward(&self.tensors["images"], false);
+        let logits = self.model(config).forward(&self.tensors["images"], false).unwrap();
         distance(&logits, &self.tensors["eval.logits"])
     }
 }
@@ -88,7 +88,7 @@ fn check_against(reference: &Reference, libtorch_variance: bool) {
     assert!(reference.eval_error(&config) < LOGITS);
 
     let model = reference.model(&config);
-    let logits = model.forward(&reference.tensors["images"], true);
+    let logits = model.forward(&reference.tensors["images"], true).unwrap();
     assert_close("train logits", &logits, &reference.tensors["train.logits"], LOGITS);
     let loss = logits.cross_entropy_for_logits(&reference.tensors["labels"]);
     assert_close("loss", &loss, &reference.tensors["loss"], LOGITS);
@@ -154,7 +154,7 @@ fn mistakes_would_be_seen() {
     assert!(reference.eval_error(&ResNetConfig { bn_eps: 1e-3, ..config.clone() }) > 10.0 * LOGITS);
     // Images the other way round.
     let flipped = reference.tensors["images"].flip([3].as_slice());
-    assert!(distance(&reference.model(&config).forward(&flipped, false), logits) > 100.0 * LOGITS);
+    assert!(distance(&reference.model(&config).forward(&flipped, false).unwrap(), logits) > 100.0 * LOGITS);
     // The biased variance in place of the unbiased one.
     let variance = "after1.head.norm.running_var";
     let keras = Reference::read("keras.safetensors");

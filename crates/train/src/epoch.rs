@@ -105,10 +105,11 @@ const FLIPS: [&[i64]; 4] = [&[], &[3], &[2], &[2, 3]];
 /// What `model` says of `images` `[N, 3, H, W]`, `[N, classes]`.
 fn log_probabilities(model: &Fused, images: &Tensor, flips: bool) -> Result<Tensor, Error> {
     // Double precision, so that probabilities near 1 do not all round to it.
-    let look =
-        |images: &Tensor| model.forward(images).f_to_kind(Kind::Double)?.f_log_softmax(1, Kind::Double);
+    let look = |images: &Tensor| -> Result<Tensor, Error> {
+        Ok(model.forward(images)?.f_to_kind(Kind::Double)?.f_log_softmax(1, Kind::Double)?)
+    };
     if !flips {
-        return Ok(look(images)?);
+        return look(images);
     }
     let views = FLIPS.into_iter().map(|axes| look(&images.f_flip(axes)?)).collect::<Result<Vec<_>, _>>()?;
     // The logarithm of the mean of the probabilities, which rounding must not lift above that of 1.

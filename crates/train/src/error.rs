@@ -30,6 +30,25 @@ pub enum Error {
         /// What was given.
         found: String,
     },
+    /// libtorch failed in a step, for want of memory as a rule.
+    #[error(
+        "epoch {epoch}, batch {batch} of {batches}, {cells} cells of {image_size} px: {problem}; if memory is short, free some, or \
+         begin anew with smaller batches; the last checkpoint is untouched"
+    )]
+    Step {
+        /// Epoch, counted from 1.
+        epoch: u64,
+        /// Batch in that epoch, counted from 1.
+        batch: u64,
+        /// Batches in an epoch.
+        batches: u64,
+        /// Cells in that batch.
+        cells: usize,
+        /// Their side in pixels.
+        image_size: i64,
+        /// What libtorch said of what.
+        problem: Box<Error>,
+    },
     /// The loss became infinite or not a number.
     #[error(
         "the loss became {loss} in epoch {epoch}, batch {batch} of {batches} (learning rate {learning_rate}): \
@@ -99,4 +118,16 @@ pub enum Error {
     /// libtorch's own error.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
+}
+
+impl Error {
+    /// Whether it is libtorch that failed.
+    pub(crate) fn is_of_libtorch(&self) -> bool {
+        matches!(
+            self,
+            Error::Torch(_)
+                | Error::Model(malaria_model::Error::Torch { .. })
+                | Error::Augment(malaria_augment::Error::Torch(_))
+        )
+    }
 }

@@ -122,7 +122,7 @@ impl Trainer {
     /// [`Error::EmptySubset`] (of a validation set only where epochs are chosen by it), [`Error::Checkpoint`] where the
     /// one taken up is of more training cells than these, [`Error::NonFiniteLoss`], [`Error::NonFiniteWeights`],
     /// [`Error::NonFiniteValidation`], [`Error::Io`] when a checkpoint cannot be written (the one before it stays),
-    /// [`Error::Torch`].
+    /// [`Error::Step`] and [`Error::Torch`], when memory is short.
     pub fn run(
         &mut self,
         cells: &CellTensors<'_>,
@@ -154,7 +154,7 @@ impl Trainer {
             } else {
                 self.progress.spent = self.progress.spent.and(&clock);
             }
-            checkpoints.save(&self.snapshot())?;
+            checkpoints.save(&self.snapshot()?)?;
             listener(&Event::CheckpointWritten { path: checkpoints.path() });
             let done = self.progress.epochs_done == self.config.epochs || self.progress.stopped_early;
             if stop.load(Ordering::Relaxed) && !done {
@@ -192,7 +192,17 @@ impl Trainer {
         for (batch, indices) in (0..).zip(order.chunks(self.config.batch_size)).skip(first as usize) {
             let step =
                 Step { epoch, number: epoch * batches + batch, image_size, rate: rates[batch as usize] };
-            let loss = self.train_batch(cells, indices, step)?;
+            let loss = self.train_batch(cells, indices, step).map_err(|problem| match problem {
+                problem if problem.is_of_libtorch() => Error::Step {
+                    epoch: epoch + 1,
+                    batch: batch + 1,
+                    batches,
+                    cells: indices.len(),
+                    image_size,
+                    problem: Box::new(problem),
+                },
+                problem => problem,
+            })?;
             if !loss.is_finite() {
                 let (epoch, batch, learning_rate) = (epoch + 1, batch + 1, rates[batch as usize]);
                 return Err(Error::NonFiniteLoss { epoch, batch, batches, learning_rate, loss });
@@ -228,7 +238,7 @@ impl Trainer {
             .collect();
         let images = resize(apply(&images, &draws)?, step.image_size)?;
         let images = images.f_to_kind(config.precision.of(self.model.device()))?;
-        let logits = self.model.forward(&images, true);
+        let logits = self.model.forward(&images, true)?;
         let log_probabilities = logits.f_log_softmax(1, Kind::Float)?;
         let mean_loss = tch::no_grad(|| self.progress.sums.add(&log_probabilities, &labels))?;
         if mean_loss.is_finite() {
@@ -269,7 +279,7 @@ impl Trainer {
         if !validation.is_empty() {
             listener(&Event::ValidationStarted { epoch, cells: validation.len() });
             let viewing = Viewing { image_size, batch_size: EVALUATION_BATCH, flips: false };
-            let seen = evaluate(&model.fused(Kind::Float), cells, validation, viewing, &mut |_| {})?;
+            let seen = evaluate(&model.fused(Kind::Float)?, cells, validation, viewing, &mut |_| {})?;
             if !seen.loss.is_finite() {
                 return Err(Error::NonFiniteValidation { epoch, loss: seen.loss });
             }
@@ -282,7 +292,7 @@ impl Trainer {
             comparable && self.progress.kept.is_none_or(|kept| self.config.keep.prefers(&candidate, &kept));
         if gain {
             self.progress.kept = Some(candidate);
-            self.kept = model.state();
+            self.kept = model.state()?;
         }
         if comparable {
             self.progress.epochs_without_gain = if gain { 0 } else { self.progress.epochs_without_gain + 1 };
@@ -322,14 +332,14 @@ impl Trainer {
         Ok(())
     }
 
-    fn snapshot(&self) -> Snapshot {
-        Snapshot {
+    fn snapshot(&self) -> Result<Snapshot, Error> {
+        Ok(Snapshot {
             progress: self.progress.clone(),
-            model: self.model.state(),
+            model: self.model.state()?,
             velocity: self.optimizer.state(),
-            average: self.average.as_ref().map(ResNet::state).unwrap_or_default(),
+            average: self.average.as_ref().map(ResNet::state).transpose()?.unwrap_or_default(),
             kept: self.kept.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect(),
-        }
+        })
     }
 }
 
@@ -348,7 +358,7 @@ impl Keep {
 /// A second model with the same weights.
 fn twin(model: &ResNet) -> Result<ResNet, Error> {
     let twin = ResNet::new(model.config(), 0, model.device())?;
-    twin.load_state(&model.state())?;
+    twin.load_state(&model.state()?)?;
     Ok(twin)
 }
 

@@ -104,7 +104,7 @@ fn undisturbed(config: &TrainConfig) -> Vec<(String, Tensor)> {
     let mut trainer = Trainer::new(config.clone(), model()).unwrap();
     let outcome = run(&mut trainer, folder.path(), &AtomicBool::new(false), &mut |_| {}).unwrap();
     assert_eq!(outcome, Outcome::Finished);
-    trainer.into_model().unwrap().state()
+    trainer.into_model().unwrap().state().unwrap()
 }
 
 #[track_caller]
@@ -132,9 +132,14 @@ fn learns(precision: Precision) {
     let (_, validation) = subsets();
     let model = trainer.into_model().unwrap();
     let viewing = Viewing { image_size: SIZE as i64, batch_size: 7, flips: false };
-    let seen =
-        malaria_train::evaluate(&model.fused(Kind::Float), &cells(), &validation, viewing, &mut |_| {})
-            .unwrap();
+    let seen = malaria_train::evaluate(
+        &model.fused(Kind::Float).unwrap(),
+        &cells(),
+        &validation,
+        viewing,
+        &mut |_| {},
+    )
+    .unwrap();
     assert!((seen.loss - kept.validation_loss.unwrap()).abs() < 1e-6);
     assert_eq!(Some(seen.accuracy), kept.validation_accuracy);
 }
@@ -145,7 +150,8 @@ fn flips_take_the_mean_of_what_is_said_of_four_mirrored_pictures() {
     let (_, validation) = subsets();
     let look = |cells: &CellTensors<'_>, flips| {
         let viewing = Viewing { image_size: SIZE as i64, batch_size: 5, flips };
-        malaria_train::evaluate(&model.fused(Kind::Float), cells, &validation, viewing, &mut |_| {}).unwrap()
+        malaria_train::evaluate(&model.fused(Kind::Float).unwrap(), cells, &validation, viewing, &mut |_| {})
+            .unwrap()
     };
     let sides = [(false, false), (true, false), (false, true), (true, true)];
     let views = sides.map(|(horizontally, vertically)| look(&mirrored(horizontally, vertically), false));
@@ -204,7 +210,7 @@ fn goes_on(precision: Precision) {
         assert_eq!(outcome, Outcome::Finished);
         assert_eq!(second.history().len(), 5);
         assert!(second.history().iter().map(|record| record.epoch).eq(1..=5));
-        assert_same(&expected, &second.into_model().unwrap().state());
+        assert_same(&expected, &second.into_model().unwrap().state().unwrap());
     }
 }
 
@@ -253,7 +259,7 @@ fn a_damaged_checkpoint_is_passed_over_for_the_one_before_it() {
     let mut resumed = Trainer::new(config(), model()).unwrap();
     resumed.resume(&checkpoints).unwrap();
     run(&mut resumed, folder.path(), &AtomicBool::new(false), &mut |_| {}).unwrap();
-    assert_same(&expected, &resumed.into_model().unwrap().state());
+    assert_same(&expected, &resumed.into_model().unwrap().state().unwrap());
 }
 
 #[test]

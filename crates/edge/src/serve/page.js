@@ -63,9 +63,8 @@ function row(...contents) {
 async function loadModel() {
   model = await ask("/model");
   const { positive, image } = model.description;
-  const rule = model.rule ? `A cell is ${model.rule}.` : "A cell is called by its most probable class.";
   at("model").textContent =
-    `${rule} Pictures are brought to ${image.pixels} x ${image.pixels} pixels. Weights ${model.origin.weights_sha256.slice(0, 12)}, ` +
+    `A cell is ${model.rule}. Pictures are brought to ${image.pixels} x ${image.pixels} pixels. Weights ${model.origin.weights_sha256.slice(0, 12)}, ` +
     `${model.origin.precision}.`;
   at("positive-label").textContent = `Called ${positive}`;
   at("probability-label").textContent = `p(${positive})`;

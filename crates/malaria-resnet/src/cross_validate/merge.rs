@@ -194,16 +194,16 @@ pub(super) fn merge(
     let patients: Vec<Option<&str>> =
         rows.iter().map(|row| Some(row.patient.as_str()).filter(|patient| !patient.is_empty())).collect();
     let said = Said { truth: &truth, probabilities: &probabilities, classes, positive, patients: &patients };
-    let threshold = said.threshold(config.threshold, ChosenOn::OutOfFold)?;
+    // The weights that training started from may know other cells of these patients.
+    let new_patients = config.split.protocol == Protocol::Patient && config.init.is_none();
+    let threshold = said.threshold(config.threshold, ChosenOn::OutOfFold, new_patients)?;
     let of_others = (1..=folds)
-        .map(|fold| threshold_of_others(said, &rows, fold, config.threshold))
+        .map(|fold| threshold_of_others(said, &rows, fold, config.threshold, new_patients))
         .collect::<Result<Vec<_>>>()?;
     let of_cells = rows.iter().map(|row| of_others[row.fold - 1]).collect::<Option<Vec<_>>>();
     let calling = threshold.zip(of_cells);
     let calling = calling.map(|(threshold, of_cells)| Calling { threshold, of_cells: Some(of_cells) });
     let pooled = said.figures(calling.as_ref())?;
-    // The weights that training started from may know other cells of these patients.
-    let new_patients = config.split.protocol == Protocol::Patient && config.init.is_none();
     let assessment = said.assess(calling.as_ref(), new_patients)?;
 
     let figures: Vec<FoldFigures> = (1..)
@@ -263,8 +263,10 @@ pub(super) fn merge(
         pooled,
         assessment,
     };
+    // Before anything is written, so that what is there fits together.
+    let histories = finished.iter().map(|fold| fold.run.history()).collect::<Result<Vec<_>>>()?;
     let written = [out.join("predictions.csv"), out.join("metrics.json")];
-    write_out_of_fold(&written[0], classes, &rows)?;
+    write_out_of_fold(&written[0], classes, positive, &rows, calling.as_ref())?;
     files::write_json(&written[1], &metrics)?;
     let patients = out.join("patients.csv");
     files::remove(&patients)?;
@@ -273,7 +275,6 @@ pub(super) fn merge(
     let suspects = label_audit(&truth, &probabilities, classes.len())?;
     write_label_audit(&audit, classes, &rows, &suspects)?;
     let pictures = mistakes(&config, out, &rows, said);
-    let histories = finished.iter().map(|fold| fold.run.history()).collect::<Result<Vec<_>>>()?;
     let mut report = report(&metrics, &config, said, &rows, pictures, &histories);
     report.more.push(labels_section(
         &suspect_pictures(&config, &rows, classes, &suspects),
@@ -292,6 +293,7 @@ fn threshold_of_others(
     rows: &[OutOfFold],
     fold: usize,
     target: Target,
+    new_patients: bool,
 ) -> Result<Option<Threshold>> {
     let others: Vec<usize> = (0..rows.len()).filter(|&i| rows[i].fold != fold).collect();
     let labelled = Labelled {
@@ -302,7 +304,7 @@ fn threshold_of_others(
         others.iter().flat_map(|&i| rows[i].probabilities.iter().copied()).collect();
     let others =
         Said { truth: &labelled.truth, probabilities: &probabilities, patients: &labelled.patients, ..said };
-    others.threshold(target, ChosenOn::OutOfFold)
+    others.threshold(target, ChosenOn::OutOfFold, new_patients)
 }
 
 /// The files of a manifest, whatever side they are on.

@@ -181,7 +181,7 @@ pub fn cross_validate(
 
 /// Writes the model card of the model that has learned from every cell.
 fn write_card(run: &RunDir, metrics: &CrossMetrics) -> Result<()> {
-    let cells = format!("{} cells of {} patients", metrics.n_test, metrics.assessment.n_patients);
+    let cells = format!("{} cells of {}", metrics.n_test, metrics.assessment.patients());
     let left_out = match metrics.n_left_out {
         0 => String::new(),
         number => format!(", but for those left out on request: {number}"),
@@ -328,7 +328,7 @@ fn refuse_seen(config: &ExperimentConfig, loaded: &Loaded) -> Result<()> {
     let found = match seen_by_init(config, loaded, &all)? {
         Some(0) => return Ok(()),
         Some(seen) => format!("weights that have learned from {seen} of them"),
-        None => "weights that come from a run which is not there any more".to_owned(),
+        None => "weights that come from a run which cannot be read any more".to_owned(),
     };
     let expected = "weights that have learned from none of the cells, since each is tested on".to_owned();
     Err(Error::Config { field: "init", expected, found })

@@ -6,7 +6,7 @@ use std::{
 };
 
 use malaria_dataset::{Cells, read_image, resize};
-use malaria_metrics::{Contradiction, percent};
+use malaria_metrics::{Contradiction, decimal, percent};
 use malaria_report::{Block, EpochPoint, Picture, Section};
 use malaria_train::{CellTensors, EpochRecord};
 use tch::Device;
@@ -16,7 +16,7 @@ use crate::{
     Classifier, ExperimentConfig, Result, files,
     pictures::{AUGMENTED_CELLS, MISTAKES_SHOWN, augmentation_sheet, mistake, worst_mistakes},
     predictions::OutOfFold,
-    report::{Report, area, epoch_point, judged_section, protocol_note, table},
+    report::{Report, epoch_point, judged_section, protocol_note, table},
     threshold::Said,
 };
 
@@ -94,10 +94,10 @@ pub(super) fn report<'a>(
     let CrossMetrics { folds, recipe, protocol, .. } = metrics;
     let mut summary = vec![
         format!(
-            "Cross-validation: {} folds, {} cells of {} patients, each judged by the model that has not learned from it.",
+            "Cross-validation: {} folds, {} cells of {}, each judged by the model that has not learned from it.",
             folds.len(),
             metrics.n_test,
-            metrics.assessment.n_patients
+            metrics.assessment.patients()
         ),
         format!("Protocol: {}.", protocol_note(*protocol)),
     ];
@@ -121,7 +121,7 @@ pub(super) fn report<'a>(
             let mut row =
                 vec![fold.fold.to_string(), fold.n_test.to_string(), patients(fold.fold).to_string()];
             row.extend(figures);
-            row.push(area(fold.auc));
+            row.push(decimal(fold.auc));
             row
         })
         .collect();
@@ -138,7 +138,7 @@ pub(super) fn report<'a>(
         spread(percent, Some(metrics.accuracy_over_folds)),
         spread(percent, metrics.sensitivity_over_folds),
         spread(percent, metrics.specificity_over_folds),
-        spread(area, metrics.auc_over_folds),
+        spread(decimal, metrics.auc_over_folds),
     ]);
     let head = ["Fold", "Cells", "Patients", "Accuracy", "Sensitivity", "Specificity", "AUC"];
     let folds =

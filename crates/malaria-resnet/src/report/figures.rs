@@ -1,10 +1,13 @@
 //! The figures of a test set in words and tables.
 
-use malaria_metrics::{AtThreshold, Average, AverageScores, Interval, Summary, percent};
+use malaria_metrics::{AtThreshold, Average, AverageScores, Interval, Summary, decimal, percent};
 use malaria_report::{Block, Section, Tile};
 
-use super::{Report, Show, area, between, table};
+use super::{Report, Show, between, table};
 use crate::{Assessment, CALLED_APART, NO_THRESHOLD, NOT_APART, Result, Threshold};
+
+/// Patients below which bootstrap intervals are known to be too narrow.
+const FEW_PATIENTS: usize = 30;
 
 impl Report<'_> {
     /// The figures that are looked at first, then the others.
@@ -18,11 +21,19 @@ impl Report<'_> {
             exact: row.value,
             note: row.over_patients.map(|interval| between(interval, row.show)).unwrap_or_default(),
         });
-        let patients = assessment.n_patients;
+        let over = match assessment.n_patients {
+            0 => "cells".to_owned(),
+            number => format!("{number} patients"),
+        };
         let mut words = format!(
             "{} is the positive class; a cell is called by its most probable class. Below each figure its 95 % interval, from \
-             a bootstrap over {patients} patients.",
-            figures.positive_class
+             a bootstrap over {over}.{}",
+            figures.positive_class,
+            if (1..FEW_PATIENTS).contains(&assessment.n_patients) {
+                " With so few patients these intervals are too narrow."
+            } else {
+                ""
+            }
         );
         if assessment.cells_without_patient > 0 {
             words += &format!(
@@ -53,14 +64,14 @@ impl Report<'_> {
             ("Negative predictive value", percent(figures.npv)),
             ("F1", percent(figures.f1)),
             ("Balanced accuracy", percent(figures.balanced_accuracy)),
-            ("Youden's J", area(figures.discrimination.youdens_j)),
+            ("Youden's J", decimal(figures.discrimination.youdens_j)),
             ("Positive likelihood ratio", ratio(figures.discrimination.positive_likelihood_ratio)),
             ("Negative likelihood ratio", ratio(figures.discrimination.negative_likelihood_ratio)),
-            ("Matthews correlation", area(figures.mcc)),
-            ("Cohen's kappa", area(figures.cohens_kappa)),
-            ("Average precision", area(figures.average_precision)),
-            ("Log loss", area(Some(figures.log_loss))),
-            ("Brier score", area(Some(figures.brier))),
+            ("Matthews correlation", decimal(figures.mcc)),
+            ("Cohen's kappa", decimal(figures.cohens_kappa)),
+            ("Average precision", decimal(figures.average_precision)),
+            ("Log loss", decimal(Some(figures.log_loss))),
+            ("Brier score", decimal(Some(figures.brier))),
             ("Calibration error", percent(Some(assessment.calibration_error))),
             ("Cells", figures.n.to_string()),
         ];
@@ -190,7 +201,7 @@ pub(crate) fn headlines(figures: &Summary, assessment: &Assessment) -> [Headline
             value: figures.auc,
             over_patients: patients.auc,
             over_cells: cells.auc,
-            show: area,
+            show: decimal,
         },
     ]
 }

@@ -10,7 +10,8 @@ use std::{
 
 use malaria_dataset::Protocol;
 use malaria_metrics::{
-    Interval, Summary, calibration_curve, expected_calibration_error, one_vs_rest, pr_curve, roc_curve,
+    Interval, Summary, calibration_curve, decimal, expected_calibration_error, one_vs_rest, pr_curve,
+    roc_curve,
 };
 use malaria_report::{
     Block, EpochPoint, Page, Picture, Plot, Section, calibration_plot, confusion_plot, history_plot,
@@ -103,9 +104,10 @@ impl Report<'_> {
                     blocks.extend(match &self.assessment.roll_up {
                         Some(roll_up) => self.roll_up(roll_up)?,
                         None => vec![Block::Text(
-                            "Patients are not called here: that takes patients of whom nothing was learned, cells shown as they are \
-                             and not in mirror images, and a threshold (in a cross-validation one for every fold) whose own cells \
-                             tell how many false alarms there are and how much patients differ in them."
+                            "Patients are not called here: that takes two classes, patients of whom nothing was learned, cells shown as \
+                             they are and not in mirror images, and a threshold (in a cross-validation one for every fold) whose own \
+                             cells tell how many false alarms there are and how much patients differ in them: at least ten, in ten \
+                             patients or more."
                                 .to_owned(),
                         )],
                     });
@@ -157,7 +159,7 @@ impl Report<'_> {
             format!("Counts by true and predicted class: {:?}", Vec::from(self.figures.confusion.clone()));
         plots.push(Named { name: "confusion", heading: "Confusion matrix", plot, alt });
         if let Some(curve) = roc_curve(&is_positive, &scores)? {
-            let alt = format!("ROC curve with an area of {:.4}", curve.auc);
+            let alt = format!("ROC curve with an area of {}", decimal(Some(curve.auc)));
             let plot = roc_plot(&curve, name, threshold, title);
             plots.push(Named { name: "roc", heading: "ROC curve", plot, alt });
         }
@@ -268,11 +270,6 @@ pub(crate) fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> B
 
 /// How a figure is written.
 type Show = fn(Option<f64>) -> String;
-
-/// A figure with four decimals, `n/a` where it is undefined.
-pub(crate) fn area(figure: Option<f64>) -> String {
-    figure.map_or_else(|| "n/a".to_owned(), |figure| format!("{figure:.4}"))
-}
 
 fn between(Interval { low, high }: Interval, show: Show) -> String {
     format!("{} to {}", show(Some(low)), show(Some(high)))
