@@ -27,7 +27,8 @@ struct Args {
     /// Number of folds
     #[arg(long, value_name = "K", default_value_t = 5, value_parser = flags::folds, allow_negative_numbers = true)]
     folds: usize,
-    /// Run this fold alone, from 1 to K
+    /// Run this fold alone, from 1 to K. On several machines, what --init, --teacher and --leave-out name has to lie at the same
+    /// path
     #[arg(long, value_name = "I", value_parser = flags::count::<usize>, allow_negative_numbers = true)]
     fold: Option<usize>,
     /// Whether whole patients or single cells are dealt to the folds
