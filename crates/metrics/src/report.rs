@@ -101,12 +101,7 @@ fn fixed(value: Option<f64>) -> String {
 /// ```
 #[must_use]
 pub fn percent(fraction: Option<f64>) -> String {
-    match fraction {
-        None => "n/a".to_owned(),
-        Some(fraction) if (0.99995..1.0).contains(&fraction) => "> 99.99 %".to_owned(),
-        Some(fraction) if fraction > 0.0 && fraction < 0.00005 => "< 0.01 %".to_owned(),
-        Some(fraction) => format!("{:.2} %", 100.0 * fraction),
-    }
+    rounded(fraction, |fraction| format!("{:.2} %", 100.0 * fraction))
 }
 
 /// A figure with four decimals, such as an area under a curve; `n/a` where it is undefined. What is not 1, or not 0, is not rounded to
@@ -119,11 +114,16 @@ pub fn percent(fraction: Option<f64>) -> String {
 /// ```
 #[must_use]
 pub fn decimal(figure: Option<f64>) -> String {
+    rounded(figure, |figure| format!("{figure:.4}"))
+}
+
+/// As `show` writes it, which is to the fourth decimal.
+fn rounded(figure: Option<f64>, show: impl Fn(f64) -> String) -> String {
     match figure {
         None => "n/a".to_owned(),
-        Some(figure) if (0.99995..1.0).contains(&figure) => "> 0.9999".to_owned(),
-        Some(figure) if figure > 0.0 && figure < 0.00005 => "< 0.0001".to_owned(),
-        Some(figure) => format!("{figure:.4}"),
+        Some(figure) if (0.99995..1.0).contains(&figure) => format!("> {}", show(0.9999)),
+        Some(figure) if figure > 0.0 && figure < 0.00005 => format!("< {}", show(0.0001)),
+        Some(figure) => show(figure),
     }
 }
 
