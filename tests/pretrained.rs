@@ -13,7 +13,7 @@ use support::{program, succeed};
 use tch::Device;
 
 fn run() -> RunDir {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     RunDir::open(&root.join("data/pretrained")).unwrap()
 }
 

@@ -255,7 +255,7 @@ pub fn default_run() -> Result<PathBuf> {
         };
     }
     let executable = env::current_exe().unwrap_or_default();
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let workspace = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let roots = [PathBuf::from(".")].into_iter().chain(executable.ancestors().skip(1).map(PathBuf::from));
     let looked_in: Vec<PathBuf> = roots.chain([workspace]).map(|root| root.join("data/pretrained")).collect();
     match looked_in.iter().find(|path| path.join("config.json").is_file()) {

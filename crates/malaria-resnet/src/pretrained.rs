@@ -6,8 +6,8 @@ use tch::Device;
 
 use crate::{Classifier, Result};
 
-/// The file of `data/pretrained`, which a link beside this crate's manifest leads to, so that it is packaged with it.
-static WEIGHTS: &[u8] = include_bytes!("../pretrained.safetensors");
+/// The file of `data/pretrained`, which is packaged with this crate.
+static WEIGHTS: &[u8] = include_bytes!("../../../data/pretrained/weights.safetensors");
 
 /// The model of `data/pretrained`, out of the program itself: it needs no file. With the feature `pretrained`, which makes a
 /// program 8.7 MB larger.
