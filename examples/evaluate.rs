@@ -8,7 +8,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
 use malaria_resnet::{
-    DRAWN_CELLS, EvaluateOptions, Judged, default_run, evaluate, gone_words,
+    EvaluateOptions, Judged, default_run, evaluate,
     libtorch::{DeviceChoice, describe, keep_freed_memory},
     protocol_note,
 };
@@ -114,23 +114,7 @@ fn run(args: &Args) -> Result<ExitCode> {
     if report.judged == Judged::Test {
         text += &format!("{}\n", protocol_note(report.protocol));
     }
-    if report.drawn_cells {
-        console.say(&format!("warning: {DRAWN_CELLS}"));
-    }
-    if report.seen_in_training > 0 {
-        let seen = report.seen_in_training;
-        console.say(&format!(
-            "warning: the model, or one that it comes from, has learned from {seen} of these cells, or was chosen by them, so the \
-             figures are too good"
-        ));
-    }
-    for run in &report.ancestors_gone {
-        console.say(&format!("warning: {}", gone_words(run)));
-    }
-    if report.flips {
-        text += "each cell in four mirror images, the mean of the probabilities\n";
-    }
-    text += &format!("\n{}\n", words::figures(&report.figures, report.threshold.as_ref(), "")?);
+    text += &format!("\n{}\n", words::figures(&report.figures, report.threshold.as_ref(), &report.caveats)?);
     if !args.prevalence.is_empty() {
         text += &format!("{}\n", words::at_prevalence(&report.assessment.at_prevalence));
     }

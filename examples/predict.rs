@@ -12,12 +12,11 @@ use std::{
 use anyhow::Result;
 use clap::Parser;
 use malaria_resnet::{
-    Classifier, DRAWN_CELLS, Prediction, RunDir,
+    Caveat, Classifier, Prediction, RunDir,
     dataset::list_images,
     default_run,
-    edge::{not_counted, roll_up, write_cells, write_patients},
     libtorch::{DeviceChoice, describe, keep_freed_memory},
-    predict,
+    not_counted, predict, roll_up, write_cells, write_patients,
 };
 use serde_json::json;
 use support::console::{Console, Style};
@@ -58,7 +57,7 @@ fn run(args: &Args) -> Result<ExitCode> {
     let mut classifier = Classifier::load(&run, args.device.resolve()?)?;
     classifier.flips = args.flips;
     if RunDir::open(&run)?.config()?.data.is_none() {
-        console.say(&format!("warning: {DRAWN_CELLS}"));
+        console.say(&format!("warning: {}", Caveat::ModelOfDrawnCells));
     }
     let ignored = list_images(&args.paths)?.ignored;
     if ignored > 0 {

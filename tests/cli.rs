@@ -5,7 +5,7 @@ mod support;
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 use malaria_resnet::{
-    ChosenOn, Metrics,
+    ChosenOn, Metrics, RuleKind,
     figures::{Target, choose_threshold},
 };
 use serde_json::Value;
@@ -158,10 +158,12 @@ fn the_threshold_is_chosen_on_validation_and_used_by_evaluate_and_predict() {
     };
     let right = predictions.iter().filter(|row| positive(row) == (row["class"] == "Parasitized")).count();
     let called = |row| if positive(row) { "Parasitized" } else { "Uninfected" };
-    assert!(predictions.iter().all(|row| row["called"] == called(row)), "{predictions:?}");
-    assert!(predictions.iter().any(|row| row["called"] != row["predicted"]), "nothing was tested");
-    let at = metrics.test.at_threshold.unwrap();
-    assert!((at.accuracy - right as f64 / predictions.len() as f64).abs() < 1e-12);
+    assert!(predictions.iter().all(|row| row["predicted"] == called(row)), "{predictions:?}");
+    assert!(predictions.iter().any(|row| row["predicted"] != row["most_probable"]), "nothing was tested");
+    assert!((metrics.test.accuracy - right as f64 / predictions.len() as f64).abs() < 1e-12);
+    let by_argmax = predictions.iter().filter(|row| row["most_probable"] == row["class"]).count();
+    assert!((metrics.test.accuracy_argmax - by_argmax as f64 / predictions.len() as f64).abs() < 1e-12);
+    assert_eq!(metrics.decision_rule, RuleKind::Threshold);
     let mut evaluate = program("evaluate");
     evaluate.current_dir(bench.folder.path()).args([
         "--run",
@@ -172,7 +174,11 @@ fn the_threshold_is_chosen_on_validation_and_used_by_evaluate_and_predict() {
         "again.json",
     ]);
     succeed(&mut evaluate);
-    assert_eq!(json(&bench.path("again.json"))["at_threshold"], serde_json::to_value(&at).unwrap());
+    let again = json(&bench.path("again.json"));
+    assert_eq!(again["decision_rule"], "threshold");
+    for name in ["accuracy", "accuracy_argmax", "sensitivity", "specificity", "confusion", "intervals"] {
+        assert_eq!(again[name], json(&bench.path("run/metrics.json"))[name], "{name}");
+    }
 
     let said = fail(bench.train("other").args(["--target-specificity", "97"]));
     assert!(said.contains("--target-specificity") && said.contains("from 0 to 1"), "{said}");
@@ -214,7 +220,7 @@ fn without_a_threshold_predict_says_why_no_patient_is_called() {
     let bench = Workbench::new();
     succeed(bench.train("every").args(["--split", "all", "--epochs", "1"]));
     let said = succeed(program("predict").current_dir(bench.folder.path()).args(["--run", "every", "cells"]));
-    assert!(said.contains("no threshold") && said.contains("patients are not called"), "{said}");
+    assert!(said.contains("no threshold") && said.contains("Patients are not called"), "{said}");
 }
 
 #[test]
@@ -358,7 +364,7 @@ fn fine_tuning_starts_from_the_weights_it_is_given() {
     succeed(program("train_malaria").current_dir(bench.folder.path()).args(["--resume", "third"]));
     assert!(json(&bench.path("third/metrics.json"))["test_cells_seen_by_init"].is_null());
     let card = fs::read_to_string(bench.path("third/model_card.md")).unwrap();
-    assert!(card.contains("of which nobody knows any more"), "{card}");
+    assert!(card.contains("cannot be read any more: they may have learned from the test cells"), "{card}");
     let said = support::errors(&evaluate.output().unwrap());
     assert!(said.contains("first, too, which cannot be read any more"), "{said}");
 }

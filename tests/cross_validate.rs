@@ -10,8 +10,8 @@ use std::{
 };
 
 use malaria_resnet::{
-    ChosenOn, Classifier, CrossMetrics, ExperimentConfig, FiguresOf, figures::choose_threshold,
-    training::Precision,
+    Caveat, ChosenOn, Classifier, CrossMetrics, ExperimentConfig, FiguresOf, RuleKind,
+    figures::choose_threshold, training::Precision,
 };
 use support::{CELLS, PATIENTS, Workbench, fail, program, rows, succeed};
 
@@ -21,8 +21,7 @@ fn folds_run_apart_come_to_what_they_come_to_together() {
     // Without false alarms no patient is called.
     bench.mislabel();
     let settings = fs::read_to_string(bench.path("tiny.json")).unwrap();
-    let allowing =
-        settings.replace(r#""threshold":{"specificity":0.972}"#, r#""threshold":{"specificity":0.5}"#);
+    let allowing = settings.replace(r#""target":{"specificity":0.972}"#, r#""target":{"specificity":0.5}"#);
     assert_ne!(settings, allowing);
     fs::write(bench.path("tiny.json"), allowing).unwrap();
     let said = succeed(&mut bench.cross_validate("together"));
@@ -96,13 +95,16 @@ fn folds_run_apart_come_to_what_they_come_to_together() {
         assert_eq!(fold.threshold, Some(chosen.threshold));
         let (truth, scores) = parasitized(&own);
         let called = |score: &f64| if *score >= chosen.threshold { "Parasitized" } else { "Uninfected" };
-        assert!(own.iter().zip(&scores).all(|(row, score)| row["called"] == called(score)), "{own:?}");
+        assert!(own.iter().zip(&scores).all(|(row, score)| row["predicted"] == called(score)), "{own:?}");
+        let right = own.iter().filter(|row| row["class"] == row["predicted"]).count();
+        assert_eq!(fold.accuracy, right as f64 / own.len() as f64);
         found += truth.iter().zip(&scores).filter(|&(&is, &score)| is && score >= chosen.threshold).count();
         infected += truth.iter().filter(|&&is| is).count();
     }
-    let at = metrics.pooled.at_threshold.as_ref().expect("a threshold");
-    assert_eq!(at.sensitivity, Some(found as f64 / infected as f64));
-    assert!(page.contains("each fold's cells at one chosen so on the other folds' cells"));
+    assert_eq!(metrics.pooled.sensitivity, Some(found as f64 / infected as f64));
+    assert_eq!(metrics.decision_rule, RuleKind::FoldThresholds);
+    assert!(metrics.caveats.contains(&Caveat::FoldThresholds));
+    assert!(page.contains(&Caveat::FoldThresholds.to_string()));
     let roll_up = metrics.assessment.roll_up.as_ref().expect("patients are called");
     assert_eq!(metrics.assessment.n_patients, PATIENTS);
     let patients = rows(&bench.path("together/patients.csv"));
@@ -176,8 +178,11 @@ fn folds_run_apart_come_to_what_they_come_to_together() {
     assert!(said.starts_with("96 cells of cells (all cells)"), "{said}");
 
     // The pooled figures are those of the rows, and their intervals hold them.
-    let right = pooled.iter().filter(|row| row["class"] == row["predicted"]).count() as f64 / CELLS as f64;
+    let share =
+        |column: &str| pooled.iter().filter(|row| row["class"] == row[column]).count() as f64 / CELLS as f64;
+    let right = share("predicted");
     assert!((metrics.pooled.accuracy - right).abs() < 1e-12);
+    assert!((metrics.pooled.accuracy_argmax - share("most_probable")).abs() < 1e-12);
     let interval = metrics.assessment.intervals.accuracy.unwrap();
     assert!(interval.low <= right && right <= interval.high, "{interval:?}");
     assert_eq!(
@@ -185,9 +190,11 @@ fn folds_run_apart_come_to_what_they_come_to_together() {
         (PATIENTS, FiguresOf::CrossValidation)
     );
     assert!(metrics.at_published_specificity.expect("real cells").specificity >= 0.972);
-    let called = metrics.assessment.intervals_at_threshold.expect("a threshold");
-    let (at, sensitivity) = (metrics.pooled.at_threshold.unwrap(), called.sensitivity.unwrap());
-    assert!((sensitivity.low..=sensitivity.high).contains(&at.sensitivity.unwrap()), "{sensitivity:?}");
+    let sensitivity = metrics.assessment.intervals.sensitivity.unwrap();
+    assert!(
+        (sensitivity.low..=sensitivity.high).contains(&metrics.pooled.sensitivity.unwrap()),
+        "{sensitivity:?}"
+    );
     let mean = metrics.folds.iter().map(|fold| fold.accuracy).sum::<f64>() / 3.0;
     assert!((metrics.accuracy_over_folds.mean - mean).abs() < 1e-12);
 }

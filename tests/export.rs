@@ -4,10 +4,11 @@ mod support;
 
 use std::{fs, path::PathBuf};
 
+use malaria_classifier::WeightsFile;
 use malaria_resnet::{
     Classifier, Description, ExportOptions, ImageConfig, Metrics, RunDir,
     dataset::{Cells, CorruptPolicy, Index, ResizePolicy, load},
-    edge::{Model, Precision, Weights, export},
+    edge::{Model, Precision, export},
     model::{ResNet, ResNetConfig},
     training::CellTensors,
 };
@@ -187,7 +188,7 @@ fn says_the_same_without_libtorch(change: impl Fn(&str, &Tensor)) -> Vec<u8> {
     let path = folder.path().join("weights.safetensors");
     classifier.save(&path).unwrap();
     let expected = by_libtorch(&classifier, &cells);
-    let onnx = export(&Weights::read(&path).unwrap(), Precision::F32, None).unwrap();
+    let onnx = export(&WeightsFile::read(&path).unwrap(), Precision::F32, None).unwrap();
     let found = by_runtime(&Model::load(&onnx).unwrap(), &cells);
     let difference = largest_difference(&found, &expected);
     // Float32 sums in another order, over some forty layers.

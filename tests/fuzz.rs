@@ -89,13 +89,13 @@ fn classifier() {
     let (key, description) = metadata.metadata().clone().unwrap().into_iter().next().unwrap();
     let tensors = SafeTensors::deserialize(&sample).unwrap();
     // Pictures larger than the network takes would be made, and be it 4,294,967,295 pixels a side.
-    let described = description.replace("\\\"pixels\\\":16", "\\\"pixels\\\":4294967295");
+    let described = description.replace("\"pixels\":16", "\"pixels\":4294967295");
     assert_ne!(described, description);
     let metadata = HashMap::from([(key.clone(), described)]);
     fs::write(run.weights_path(), safetensors::serialize(tensors.tensors(), Some(metadata)).unwrap())
         .unwrap();
     let said = Classifier::load(run.path(), Device::Cpu).err().unwrap().to_string();
-    assert!(said.contains("4294967295 px a side do not fit"), "{said}");
+    assert!(said.contains("weights.safetensors") && said.contains("4294967295 px a side"), "{said}");
     alone.fuzz("classifier", &[description.into_bytes()], MEMORY, |input| {
         let metadata = HashMap::from([(key.clone(), String::from_utf8_lossy(input).into_owned())]);
         fs::write(run.weights_path(), safetensors::serialize(tensors.tensors(), Some(metadata)).unwrap())

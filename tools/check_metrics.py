@@ -32,9 +32,19 @@ def main(run):
     classes, positive = said["classes"], said["positive_class"]
     truth = np.array([classes.index(row["class"]) for row in rows])
     probabilities = np.array([[float(row[f"probability_{name}"]) for name in classes] for row in rows])
-    predicted = probabilities.argmax(axis=1)
-    assert [classes[i] for i in predicted] == [row["predicted"] for row in rows], "the column `predicted`"
     is_positive, scores = truth == classes.index(positive), probabilities[:, classes.index(positive)]
+    argmax = probabilities.argmax(axis=1)
+    assert [classes[i] for i in argmax] == [row["most_probable"] for row in rows], "the column `most_probable`"
+    predicted = argmax
+    if said["decision_rule"] != "argmax":
+        threshold = said["threshold"]["threshold"]
+        if said["decision_rule"] == "fold-thresholds":
+            # Each fold's cells are called at what was chosen on those of the others.
+            of_fold = {str(fold["fold"]): fold["threshold"] for fold in said["folds"]}
+            threshold = np.array([of_fold[row["fold"]] for row in rows])
+        others = np.where(np.arange(len(classes)) == classes.index(positive), -1.0, probabilities).argmax(axis=1)
+        predicted = np.where(scores >= threshold, classes.index(positive), others)
+    assert [classes[i] for i in predicted] == [row["predicted"] for row in rows], "the column `predicted`"
 
     def binary(called):
         score = lambda function, label: function(is_positive, called, pos_label=label, **UNDEFINED)
@@ -53,6 +63,7 @@ def main(run):
     figures = {
         "n": len(rows),
         "accuracy": metrics.accuracy_score(truth, predicted),
+        "accuracy_argmax": metrics.accuracy_score(truth, argmax),
         **binary(called),
         "f1": metrics.f1_score(is_positive, called, **UNDEFINED),
         "auc": metrics.roc_auc_score(is_positive, scores),
@@ -76,19 +87,6 @@ def main(run):
     for name, ends in over_cells.items():
         compared += [(f"intervals_over_cells.{name}", own[name][end], value) for end, value in zip(["low", "high"], ends)]
 
-    if said["at_threshold"] is not None:
-        at = said["at_threshold"]
-        threshold = at["threshold"]
-        if "folds" in said:
-            # Each fold's cells are called at what was chosen on those of the others.
-            of_fold = {str(fold["fold"]): fold["threshold"] for fold in said["folds"]}
-            threshold = np.array([of_fold[row["fold"]] for row in rows])
-        called = scores >= threshold
-        others = np.where(np.arange(len(classes)) == classes.index(positive), -1.0, probabilities).argmax(axis=1)
-        by_name = [positive if call else classes[other] for call, other in zip(called, others)]
-        assert by_name == [row["called"] for row in rows], "the column `called`"
-        theirs = {"accuracy": metrics.accuracy_score(is_positive, called), **binary(called)}
-        compared += [(f"at_threshold.{name}", at[name], value) for name, value in theirs.items()]
     sensitivity, specificity = (binary(called)[name] for name in ["sensitivity", "specificity"])
     for i, at in enumerate(said["at_prevalence"]):
         share = at["prevalence"]

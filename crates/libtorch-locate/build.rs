@@ -13,6 +13,8 @@ mod found;
 mod marker;
 #[path = "src/python.rs"]
 mod python;
+#[path = "src/version.rs"]
+mod version;
 
 fn main() {
     println!("cargo::rerun-if-changed=src");

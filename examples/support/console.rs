@@ -8,7 +8,7 @@ use std::{
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
-use malaria_resnet::{DataSummary, Progress, dataset::DownloadProgress, training::Event};
+use malaria_resnet::{Caveat, DataSummary, Progress, dataset::DownloadProgress, training::Event};
 use serde::Serialize;
 use serde_json::json;
 
@@ -166,15 +166,8 @@ impl Console {
                 data.shared_patients
             ));
         }
-        match data.test_cells_seen_by_init {
-            Some(0) => {}
-            Some(seen) => self.say(&format!(
-                "  warning: the weights of --init have learned from {seen} of the test cells: figures will be too good"
-            )),
-            None => self.say(
-                "  warning: a run that the weights of --init come from cannot be read any more: they may have learned from the test \
-                 cells",
-            ),
+        if let Some(caveat) = Caveat::of_init(data.test_cells_seen_by_init) {
+            self.say(&format!("  warning: {caveat}"));
         }
         self.groups("pictures that stand in more than one set, byte for byte", &data.duplicates_across);
         self.groups(

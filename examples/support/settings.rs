@@ -126,7 +126,7 @@ impl Settings {
         config.positive = self.positive.clone().unwrap_or(config.positive);
         let sensitivity = self.target_sensitivity.map(Target::Sensitivity);
         let target = sensitivity.or(self.target_specificity.map(Target::Specificity));
-        config.threshold = target.unwrap_or(config.threshold);
+        config.target = target.unwrap_or(config.target);
         config.leave_out = self.leave_out.clone().or(config.leave_out);
         config.calibrate |= self.calibrate;
         config.skip_corrupt |= self.skip_corrupt;

@@ -1,7 +1,7 @@
 //! Results in words.
 
 use malaria_resnet::{
-    AtPrevalence, CALLED_APART, CrossMetrics, Metrics, NO_THRESHOLD, NOT_APART, Spread, Threshold,
+    AtPrevalence, Caveat, CrossMetrics, Metrics, Spread, Threshold,
     figures::{Interval, Summary, classification_report, decimal, percent},
     protocol_note,
 };
@@ -10,30 +10,27 @@ use malaria_resnet::{
 pub(crate) const DRAWN: &str = "no cells given, so drawn ones are used: figures on them say nothing about malaria. \
                                 For the real ones: train_malaria --download, or --data DIR";
 
-/// The classification report, the confusion matrix, and the figures of the positive class, by the most probable class and
-/// at the threshold, with what else there is to `say` of that.
-pub(crate) fn figures(summary: &Summary, threshold: Option<&Threshold>, say: &str) -> anyhow::Result<String> {
+/// The classification report, the confusion matrix, the figures of the positive class, how cells are called, and the caveats.
+pub(crate) fn figures(
+    summary: &Summary,
+    threshold: Option<&Threshold>,
+    caveats: &[Caveat],
+) -> anyhow::Result<String> {
     let report = classification_report(&summary.confusion, &summary.classes, None)?;
     let table = summary.confusion.to_table(&summary.classes)?;
     let mut text = format!(
-        "{report}\n{table}\naccuracy {}, AUC {}; for {}: sensitivity {}, specificity {}\n",
+        "{report}\n{table}\naccuracy {} (by the most probable class {}), AUC {}\nfor {}: sensitivity {}, specificity {}\n",
         percent(Some(summary.accuracy)),
+        percent(Some(summary.accuracy_argmax)),
         decimal(summary.auc),
         summary.positive_class,
         percent(summary.sensitivity),
         percent(summary.specificity),
     );
-    text += &match (&summary.at_threshold, threshold.map(|threshold| threshold.note(&summary.positive_class)))
-    {
-        (Some(at), Some(note)) => format!(
-            "{note}{say}:\naccuracy {}, sensitivity {}, specificity {}\n",
-            percent(Some(at.accuracy)),
-            percent(at.sensitivity),
-            percent(at.specificity),
-        ),
-        (None, Some(note)) => format!("new cells are {note}\n{NOT_APART}\n"),
-        (_, None) => format!("new cells are {NO_THRESHOLD}\n"),
-    };
+    if let Some(threshold) = threshold {
+        text += &format!("New cells are {}.\n", threshold.note(&summary.positive_class));
+    }
+    caveats.iter().for_each(|caveat| text += &format!("{caveat}\n"));
     Ok(text)
 }
 
@@ -52,20 +49,14 @@ pub(crate) fn at_prevalence(rows: &[AtPrevalence]) -> String {
 
 /// What a run's test set came to.
 pub(crate) fn test_set(metrics: &Metrics) -> anyhow::Result<String> {
-    let mut text = format!(
+    let text = format!(
         "\nTest set, {} cells, {} recipe, epoch {} kept\n{}\n\n{}\n",
         metrics.n_test,
         metrics.recipe,
         metrics.kept.epoch,
         protocol_note(metrics.protocol),
-        figures(&metrics.test, metrics.threshold.as_ref(), "")?
+        figures(&metrics.test, metrics.threshold.as_ref(), &metrics.caveats)?
     );
-    if metrics.n_left_out > 0 {
-        text += &format!("Cells left out of the training set on request: {}.\n", metrics.n_left_out);
-    }
-    if metrics.drawn_cells {
-        text += "These cells are drawn: the figures say nothing about malaria.\n";
-    }
     Ok(text)
 }
 
@@ -79,7 +70,7 @@ pub(crate) fn cross_validation(metrics: &CrossMetrics) -> anyhow::Result<String>
         metrics.recipe,
         metrics.n_test,
         protocol_note(metrics.protocol),
-        figures(pooled, metrics.threshold.as_ref(), CALLED_APART)?
+        figures(pooled, metrics.threshold.as_ref(), &metrics.caveats)?
     );
     let rows = [
         (
@@ -108,12 +99,6 @@ pub(crate) fn cross_validation(metrics: &CrossMetrics) -> anyhow::Result<String>
         0 => "intervals: bootstrap over cells".to_owned(),
         number => format!("intervals: bootstrap over {number} patients"),
     };
-    if assessment.cells_without_patient > 0 {
-        text += &format!(
-            "; cells of unknown patient, each taken for itself, which makes them too narrow: {}",
-            assessment.cells_without_patient
-        );
-    }
     text += "\n\n";
     if let Some(point) = metrics.at_published_specificity {
         text += &format!(
@@ -132,9 +117,6 @@ pub(crate) fn cross_validation(metrics: &CrossMetrics) -> anyhow::Result<String>
             percent(fold.specificity),
             decimal(fold.auc),
         );
-    }
-    if metrics.drawn_cells {
-        text += "These cells are drawn: the figures say nothing about malaria.\n";
     }
     Ok(text)
 }

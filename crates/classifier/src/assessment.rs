@@ -1,19 +1,15 @@
-//! What a reviewer asks of the figures of a test set besides the figures: how sure they are, and what they mean for a patient.
+//! Confidence intervals, predictive values and patient-level results of a test set.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
 use malaria_metrics::{
-    BinaryCounts, Bootstrap, CallIntervals, Interval, Intervals, PatientCall, PatientCells, PatientFigures,
-    PatientResult, PatientRule, by_patient, call_intervals, delong_interval, expected_calibration_error,
-    intervals, intra_patient_correlation, one_vs_rest, patient_figures, resampled_patient_figures,
-    wilson_interval,
+    Bootstrap, Interval, Intervals, PatientCall, PatientCells, PatientFigures, PatientResult, PatientRule,
+    by_patient, delong_interval, expected_calibration_error, intervals, intra_patient_correlation,
+    patient_figures, resampled_patient_figures, wilson_interval,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Result, files,
-    threshold::{Calling, Said},
-};
+use crate::{decision::DecisionRule, error::Result, scored::Scored};
 
 /// Shares of infected cells that predictive values are told at: data sets hold far more infected cells than smears do.
 const PREVALENCES: [f64; 3] = [0.001, 0.01, 0.05];
@@ -25,8 +21,8 @@ const CELLS_OF_A_SMEAR: u64 = 5_000;
 const CELLS_COUNTED: [u64; 3] = [100, 1_000, CELLS_OF_A_SMEAR];
 /// Probability of being found that a detection limit asks for.
 const POWER: f64 = 0.95;
-/// Bins of the calibration curve.
-pub(crate) const CALIBRATION_BINS: usize = 10;
+/// Bins of the calibration curve and of [`Assessment::calibration_error`].
+pub const CALIBRATION_BINS: usize = 10;
 /// Patients with uninfected cells, and false alarms among these, from which on they tell how often a new patient's cells are called
 /// wrong: a rate of ten alarms is known to a third of itself.
 const ENOUGH_PATIENTS: usize = 10;
@@ -43,15 +39,12 @@ pub struct Assessment {
     pub cells_without_patient: usize,
     /// Intervals by drawing patients anew (cells, where no patients are known).
     pub intervals: Intervals,
-    /// The same of the figures at the threshold; `None` where there is none.
-    #[serde(default)]
-    pub intervals_at_threshold: Option<CallIntervals>,
     /// Intervals that take every cell for independent, as most publications do. Cells of one patient are not: these are
     /// too narrow, and stand here to be compared.
     pub intervals_over_cells: CellIntervals,
     /// Expected calibration error of the positive class's probability over ten bins, a fraction.
     pub calibration_error: f64,
-    /// Predictive values where few cells are infected, at the threshold if there is one.
+    /// Predictive values where few cells are infected.
     pub at_prevalence: Vec<AtPrevalence>,
     /// What the calls of cells come to for patients; `None` where no threshold was chosen, no patient is known, cells of
     /// the same patients were learned from, there are more classes than two, or the threshold gives no [rule](crate::Threshold::patient_rule).
@@ -127,7 +120,7 @@ enum Cluster<'a> {
 
 impl Assessment {
     /// How many patients, in words that follow "cells of".
-    pub(crate) fn patients(&self) -> String {
+    pub fn patients(&self) -> String {
         match self.n_patients {
             0 => "unknown patients".to_owned(),
             number => format!("{number} patients"),
@@ -135,54 +128,49 @@ impl Assessment {
     }
 }
 
-impl Said<'_> {
-    /// Everything about these cells that a [`Summary`](malaria_metrics::Summary) leaves open. `roll_up` where nothing was
-    /// learned from any of their patients.
-    pub(crate) fn assess(self, calling: Option<&Calling>, roll_up: bool) -> Result<Assessment> {
-        let Said { truth, probabilities, classes, positive, patients } = self;
-        let (is_positive, scores) = one_vs_rest(truth, probabilities, classes.len(), positive)?;
+impl Scored<'_> {
+    /// What a [`Summary`](malaria_metrics::Summary) of these cells by `rule` leaves open. Patients are called only with
+    /// `new_patients`: where the model has learned nothing from any of them.
+    ///
+    /// # Errors
+    /// [`Error::Metrics`](crate::Error::Metrics) for no cells, or numbers that do not fit each other.
+    pub fn assess(&self, rule: &DecisionRule, new_patients: bool) -> Result<Assessment> {
+        let Scored { truth, probabilities, classes, positive, patients } = *self;
+        let (is_positive, scores) = self.one_vs_rest()?;
         let clusters: Vec<Cluster<'_>> = patients
             .iter()
             .enumerate()
             .map(|(i, patient)| patient.map_or(Cluster::Cell(i), Cluster::Patient))
             .collect();
-        let intervals =
-            intervals(truth, probabilities, classes.len(), positive, &clusters, &Bootstrap::default())?;
-        let at = |calling: &Calling| {
-            call_intervals(&is_positive, &calling.called(&scores), &clusters, &Bootstrap::default())
-        };
+        let predicted = self.predicted(rule);
+        let intervals = intervals(
+            truth,
+            probabilities,
+            &predicted,
+            classes.len(),
+            positive,
+            &clusters,
+            &Bootstrap::default(),
+        )?;
         let cells_without_patient = patients.iter().filter(|patient| patient.is_none()).count();
         Ok(Assessment {
             n_patients: intervals.clusters - cells_without_patient,
             cells_without_patient,
             intervals,
-            intervals_at_threshold: calling.map(at).transpose()?,
-            intervals_over_cells: self.over_cells(&is_positive, &scores)?,
+            intervals_over_cells: self.over_cells(rule, &is_positive, &scores)?,
             calibration_error: expected_calibration_error(&is_positive, &scores, CALIBRATION_BINS)?,
-            at_prevalence: self.at_prevalences(calling, &PREVALENCES)?,
+            at_prevalence: self.at_prevalences(rule, &PREVALENCES)?,
             // Of more classes than two, those that are not the positive one may be other infections.
-            roll_up: match calling.filter(|_| roll_up && classes.len() == 2) {
-                Some(calling) => self.roll_up(calling)?,
-                None => None,
-            },
+            roll_up: if new_patients && classes.len() == 2 { self.roll_up(rule)? } else { None },
         })
     }
 
-    /// What calls by `calling`, or else by the most probable class, are worth where these shares of all cells are infected.
+    /// Predictive values of the classes that `rule` gives, where these shares of all cells are infected.
     ///
     /// # Errors
-    /// [`Error::Metrics`](crate::Error::Metrics) for a share that is not a fraction.
-    pub(crate) fn at_prevalences(
-        self,
-        calling: Option<&Calling>,
-        prevalences: &[f64],
-    ) -> Result<Vec<AtPrevalence>> {
-        let (is_positive, scores) =
-            one_vs_rest(self.truth, self.probabilities, self.classes.len(), self.positive)?;
-        let counts = match calling {
-            Some(calling) => BinaryCounts::of_calls(&is_positive, &calling.called(&scores))?,
-            None => self.figures(None)?.confusion.one_vs_rest(self.positive)?,
-        };
+    /// As [`assess`](Self::assess), and for a share that is not a fraction.
+    pub fn at_prevalences(&self, rule: &DecisionRule, prevalences: &[f64]) -> Result<Vec<AtPrevalence>> {
+        let counts = self.summary(rule)?.confusion.one_vs_rest(self.positive)?;
         let at = |&prevalence: &f64| {
             let ppv = counts.ppv_at(prevalence)?.filter(|_| counts.false_positives > 0);
             let npv = counts.npv_at(prevalence)?.filter(|_| counts.false_negatives > 0);
@@ -191,8 +179,8 @@ impl Said<'_> {
         prevalences.iter().map(at).collect()
     }
 
-    fn over_cells(self, is_positive: &[bool], scores: &[f64]) -> Result<CellIntervals> {
-        let confusion = self.figures(None)?.confusion;
+    fn over_cells(&self, rule: &DecisionRule, is_positive: &[bool], scores: &[f64]) -> Result<CellIntervals> {
+        let confusion = self.summary(rule)?.confusion;
         let counts = confusion.one_vs_rest(self.positive)?;
         let wilson = |part, whole| wilson_interval(part, whole, CONFIDENCE);
         Ok(CellIntervals {
@@ -203,12 +191,11 @@ impl Said<'_> {
         })
     }
 
-    /// Calls of the known patients by `calling`; `None` where none is known, or a threshold gives no rule.
-    fn roll_up(self, calling: &Calling) -> Result<Option<RollUp>> {
-        let (Ok(rule), Some(rules)) = (calling.threshold.patient_rule(), self.rules(calling)) else {
-            return Ok(None);
-        };
-        let patients = self.by_patient(|i, score| calling.calls(i, score))?;
+    /// Calls of the known patients; `None` where none is known, there is no threshold, or one gives no rule.
+    fn roll_up(&self, decision: &DecisionRule) -> Result<Option<RollUp>> {
+        let rule = decision.stored().and_then(|threshold| threshold.patient_rule().ok());
+        let (Some(rule), Some(rules)) = (rule, self.patient_rules(decision)) else { return Ok(None) };
+        let patients = self.by_patient(decision)?;
         if patients.is_empty() {
             return Ok(None);
         }
@@ -232,11 +219,14 @@ impl Said<'_> {
     /// Writes one row a patient, each called by all of their cells:
     /// `patient,cells,infected,called_positive,infected_share,low,high,call,relevant_share`. A negative call excludes that last share.
     /// Nothing where patients are not called, that is without `assessment.roll_up`; gives the path otherwise.
-    pub(crate) fn write_patients(
-        self,
+    ///
+    /// # Errors
+    /// [`Error::File`](crate::Error::File); an older file of that name then stays.
+    pub fn write_patients(
+        &self,
         path: PathBuf,
         assessment: &Assessment,
-        calling: Option<&Calling>,
+        rule: &DecisionRule,
     ) -> Result<Option<PathBuf>> {
         #[derive(Serialize)]
         struct Row {
@@ -251,8 +241,8 @@ impl Said<'_> {
             call: PatientCall,
             relevant_share: f64,
         }
-        let Some(calling) = calling.filter(|_| assessment.roll_up.is_some()) else { return Ok(None) };
-        let Some(rules) = self.rules(calling) else { return Ok(None) };
+        let rules = assessment.roll_up.as_ref().and_then(|_| self.patient_rules(rule));
+        let Some(rules) = rules else { return Ok(None) };
         let row = |patient: PatientCells| -> Result<Row> {
             let rule = rules[patient.patient.as_str()];
             let PatientResult { called, infected_share, interval: Interval { low, high }, call, .. } =
@@ -273,34 +263,34 @@ impl Said<'_> {
                 relevant_share,
             })
         };
-        let patients = self.by_patient(|i, score| calling.calls(i, score))?;
-        files::write_csv(&path, patients.into_iter().map(row).collect::<Result<Vec<_>>>()?)?;
+        let patients = self.by_patient(rule)?;
+        malaria_files::write_csv(&path, patients.into_iter().map(row).collect::<Result<Vec<_>>>()?)?;
         Ok(Some(path))
     }
 
-    /// By which rule each known patient is called; `None` where one has none. All cells of a patient are called at the same threshold,
-    /// where patients are called.
-    fn rules(&self, calling: &Calling) -> Option<BTreeMap<&str, PatientRule>> {
+    /// The rule of each known patient; `None` where one has none. All cells of a patient have the same threshold, where patients
+    /// are called.
+    fn patient_rules(&self, decision: &DecisionRule) -> Option<BTreeMap<&str, PatientRule>> {
         let known = self.patients.iter().enumerate().filter_map(|(i, patient)| Some((i, (*patient)?)));
-        known.map(|(i, patient)| Some((patient, calling.of_cell(i).patient_rule().ok()?))).collect()
+        known.map(|(i, patient)| Some((patient, decision.of_cell(i)?.patient_rule().ok()?))).collect()
     }
 
-    /// The cells of known patients. Whether one is positive is told by its place and its probability of being so.
-    fn by_patient(self, called: impl Fn(usize, f64) -> bool) -> Result<Vec<PatientCells>> {
-        let (is_positive, scores) =
-            one_vs_rest(self.truth, self.probabilities, self.classes.len(), self.positive)?;
+    /// The cells of known patients.
+    fn by_patient(&self, rule: &DecisionRule) -> Result<Vec<PatientCells>> {
+        let predicted = self.predicted(rule);
         let known: Vec<(usize, &str)> =
             self.patients.iter().enumerate().filter_map(|(i, patient)| Some((i, (*patient)?))).collect();
         let names: Vec<&str> = known.iter().map(|&(_, name)| name).collect();
-        let infected: Vec<bool> = known.iter().map(|&(i, _)| is_positive[i]).collect();
-        let called: Vec<bool> = known.iter().map(|&(i, _)| called(i, scores[i])).collect();
-        Ok(by_patient(&names, &infected, &called)?)
+        let of_positive = |classes: &[usize]| -> Vec<bool> {
+            known.iter().map(|&(i, _)| classes[i] == self.positive).collect()
+        };
+        Ok(by_patient(&names, &of_positive(self.truth), &of_positive(&predicted))?)
     }
 
-    /// How alike the false alarms of one patient are, at `threshold`; `None` where there are too few alarms, or patients with uninfected
+    /// How alike the false alarms of one patient are by `rule`; `None` where there are too few alarms, or patients with uninfected
     /// cells, to tell.
-    pub(crate) fn false_positive_correlation(self, threshold: f64) -> Result<Option<f64>> {
-        let patients = self.by_patient(|_, score| score >= threshold)?;
+    pub(crate) fn false_positive_correlation(&self, rule: &DecisionRule) -> Result<Option<f64>> {
+        let patients = self.by_patient(rule)?;
         let uninfected: Vec<_> =
             patients.iter().map(|patient| patient.uninfected).filter(|called| called.cells > 0).collect();
         let alarms: u64 = uninfected.iter().map(|called| called.positive).sum();
@@ -317,7 +307,7 @@ mod tests {
     use malaria_metrics::{OperatingPoint, Target};
 
     use super::*;
-    use crate::{ChosenOn, Threshold};
+    use crate::decision::{ChosenOn, Threshold};
 
     fn threshold(at: f64, false_alarms: f64) -> Threshold {
         Threshold {
@@ -337,14 +327,14 @@ mod tests {
             let of: Vec<Option<&str>> = cells().map(|(patient, _)| Some(names[patient].as_str())).collect();
             let positive = |(patient, cell)| if patient < alarms && cell == 0 { 0.9 } else { 0.1 };
             let probabilities: Vec<f64> = cells().map(positive).flat_map(|p| [p, 1.0 - p]).collect();
-            let said = Said {
+            let scored = Scored {
                 truth: &vec![1; 10 * patients],
                 probabilities: &probabilities,
                 classes: &["Parasitized".to_owned(), "Uninfected".to_owned()],
                 positive: 0,
                 patients: &of,
             };
-            said.false_positive_correlation(0.5).unwrap()
+            scored.false_positive_correlation(&DecisionRule::Argmax).unwrap()
         };
         assert!(correlation(12, 10).is_some() && correlation(10, 10).is_some());
         assert_eq!([correlation(12, 9), correlation(9, 9), correlation(2, 1)], [None; 3]);
@@ -356,7 +346,7 @@ mod tests {
         let (truth, classes) = (vec![0; 10], ["Parasitized".to_owned(), "Uninfected".to_owned()]);
         let patients: Vec<Option<&str>> = (0..10).map(|i| Some(if i < 5 { "C1" } else { "C2" })).collect();
         let probabilities = [0.6, 0.4].repeat(10);
-        let said = Said {
+        let scored = Scored {
             truth: &truth,
             probabilities: &probabilities,
             classes: &classes,
@@ -364,15 +354,15 @@ mod tests {
             patients: &patients,
         };
         let (low, high) = (threshold(0.5, 0.02), threshold(0.7, 0.02));
-        let of_cells = Some(vec![low; 5].into_iter().chain(vec![high; 5]).collect());
-        let calling = Calling { threshold: low, of_cells };
-        let at = said.figures(Some(&calling)).unwrap().at_threshold.unwrap();
-        assert_eq!((at.threshold, at.sensitivity), (0.5, Some(0.5)));
-        let infected = |calling: &Calling| said.roll_up(calling).unwrap().unwrap().as_they_are.infected;
-        assert_eq!((infected(&calling).positive, infected(&calling).total()), (1, 2));
-        assert_eq!(infected(&Calling::from(low)).positive, 2);
+        let apart = |other| DecisionRule::FoldThresholds {
+            stored: low,
+            of_cells: vec![low; 5].into_iter().chain(vec![other; 5]).collect(),
+        };
+        assert_eq!(scored.summary(&apart(high)).unwrap().sensitivity, Some(0.5));
+        let infected = |rule: &DecisionRule| scored.roll_up(rule).unwrap().unwrap().as_they_are.infected;
+        assert_eq!((infected(&apart(high)).positive, infected(&apart(high)).total()), (1, 2));
+        assert_eq!(infected(&DecisionRule::Threshold(low)).positive, 2);
         // Called alike, but by rates of which one explains five positive cells by chance.
-        let of_cells = Some(vec![low; 5].into_iter().chain(vec![threshold(0.5, 0.8); 5]).collect());
-        assert_eq!(infected(&Calling { threshold: low, of_cells }).positive, 1);
+        assert_eq!(infected(&apart(threshold(0.5, 0.8))).positive, 1);
     }
 }

@@ -12,7 +12,11 @@ use malaria_metrics::{Called, PatientResult, percent};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::{Description, Model, Result, call, patient_words};
+use crate::{
+    decision::{call, patient_words},
+    description::Description,
+    error::Result,
+};
 
 /// Pictures held in memory at once, and the bytes that they have at most at the size that the model wants.
 const CHUNK: usize = 1024;
@@ -52,43 +56,6 @@ pub struct PatientPrediction {
     pub relevant_share: f64,
 }
 
-impl Model {
-    /// Classifies pictures in the order of their `files`, as [`list_images`](malaria_dataset::list_images) gives them. `progress`
-    /// hears how many are done, and of how many.
-    ///
-    /// A picture that cannot be read gives a [`Prediction`] that says why, and does not keep the others from theirs.
-    ///
-    /// # Errors
-    /// [`Error::Run`](crate::Error::Run) when the runtime fails.
-    pub fn classify(
-        &self,
-        files: &[PathBuf],
-        progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<Vec<Prediction>> {
-        classify(self.description(), self.positive(), files, |cells| self.said(cells), progress)
-    }
-
-    /// [`Model::classify`] for pictures that are in memory, such as those that somebody has sent. One with a side of more than
-    /// `longest_side` pixels counts as one that cannot be read.
-    ///
-    /// # Errors
-    /// [`Error::Run`](crate::Error::Run) when the runtime fails.
-    pub fn classify_contents(&self, pictures: &[Contents], longest_side: u32) -> Result<Vec<Prediction>> {
-        let look = |Contents { name, bytes }: &Contents| {
-            let picture = decode_within(bytes, name, longest_side);
-            (name.clone(), picture.map(|picture| Seen::new(self.description(), &picture)))
-        };
-        let pictures = pictures.par_iter().map(look).collect();
-        judge(self.description(), self.positive(), pictures, |cells| self.said(cells))
-    }
-
-    /// [`Model::probabilities`] of all the cells.
-    fn said(&self, cells: &Cells) -> Result<Vec<f64>> {
-        let all: Vec<usize> = (0..cells.len()).collect();
-        self.probabilities(cells, &all, &mut |_| {})
-    }
-}
-
 /// A picture that is in memory, as it lies in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contents {
@@ -98,7 +65,11 @@ pub struct Contents {
     pub bytes: Vec<u8>,
 }
 
-/// [`Model::classify`] by whatever `said` gives for some cells: the probability of each class, `[N, classes]` row by row.
+/// Classifies pictures in the order of their `files`, as [`list_images`](malaria_dataset::list_images) gives them, by whatever
+/// network `said` asks: it gives the probability of each class, `[N, classes]` row by row. `positive` is the index of the positive
+/// class. `progress` hears how many pictures are done, and of how many.
+///
+/// A picture that cannot be read gives a [`Prediction`] that says why, and does not keep the others from theirs.
 ///
 /// # Errors
 /// Those of `said`; a size of pictures that no cell can have.
@@ -118,6 +89,25 @@ pub fn classify<E: From<malaria_dataset::Error>>(
         progress(predictions.len(), files.len());
     }
     Ok(predictions)
+}
+
+/// [`classify`] for pictures that are in memory, such as those that somebody has sent. One with a side of more than `longest_side`
+/// pixels counts as one that cannot be read.
+///
+/// # Errors
+/// As [`classify`].
+pub fn classify_contents<E: From<malaria_dataset::Error>>(
+    description: &Description,
+    positive: usize,
+    pictures: &[Contents],
+    longest_side: u32,
+    said: impl FnMut(&Cells) -> Result<Vec<f64>, E>,
+) -> Result<Vec<Prediction>, E> {
+    let look = |Contents { name, bytes }: &Contents| {
+        let picture = decode_within(bytes, name, longest_side);
+        (name.clone(), picture.map(|picture| Seen::new(description, &picture)))
+    };
+    judge(description, positive, pictures.par_iter().map(look).collect(), said)
 }
 
 /// How many pictures of this side are held at once.
@@ -217,7 +207,7 @@ pub fn not_counted(predictions: &[Prediction]) -> usize {
 /// read, or that look like no cell of the training, do not count.
 ///
 /// # Errors
-/// [`Error::Figures`](crate::Error::Figures) when a patient's rates cannot be computed.
+/// [`Error::Metrics`](crate::Error::Metrics) when a patient's rates cannot be computed.
 pub fn roll_up(description: &Description, predictions: &[Prediction]) -> Result<Vec<PatientPrediction>> {
     let Ok(rule) = description.patient_rule() else { return Ok(Vec::new()) };
     let mut patients: BTreeMap<String, Called> = BTreeMap::new();

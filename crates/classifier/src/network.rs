@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// The shape of a [`ResNet`](crate::ResNet): everything its weights depend on, saved beside them.
+/// The shape of the ResNet: everything its weights depend on, saved beside them.
 ///
 /// The default is the tutorial's network; see [`ResNetConfig::tutorial`].
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -99,7 +99,7 @@ fn share(field: &'static str, found: f64) -> Result<()> {
 }
 
 fn config_error(field: &'static str, expected: &str, found: &dyn std::fmt::Display) -> Error {
-    Error::Config { field, expected: expected.to_owned(), found: found.to_string() }
+    Error::Network { field, expected: expected.to_owned(), found: found.to_string() }
 }
 
 #[cfg(test)]

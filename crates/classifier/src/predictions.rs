@@ -1,84 +1,71 @@
+//! `predictions.csv`: what a model says of every tested cell.
+
 use std::path::Path;
 
-use malaria_dataset::{Index, Subset};
-use malaria_edge::{Threshold, call, most_probable};
-
-use crate::{Classifier, Error, Result, files, threshold::Calling};
+use crate::{decision::DecisionRule, error::Result, scored::Scored};
 
 /// How far probabilities computed in float32 may sum to something else than one, with room.
 const SUM_TOLERANCE: f64 = 1e-4;
 
-/// Writes one row a cell: `path,class,patient,subset,predicted,called`, then `probability_<class>` for every class. `predicted` is the
-/// most probable class, `called` what the cell is called at the threshold: empty where there is none.
-///
-/// `indices` are the cells' places in `index`, and `probabilities` `[indices, classes]` what the model says of them.
-/// `subset` is empty where cells do not belong to a run.
-pub(crate) fn write_predictions(
-    path: &Path,
-    classifier: &Classifier,
-    index: &Index,
-    indices: &[usize],
-    subset: Option<Subset>,
-    probabilities: &[f64],
-) -> Result<()> {
-    let subset = subset.map(|subset| subset.to_string()).unwrap_or_default();
-    let rows = indices.iter().zip(probabilities.chunks(classifier.classes.len())).map(|(&i, row)| {
-        let sample = &index.samples[i];
-        let fields = [
-            sample.path.clone(),
-            index.classes[sample.class].clone(),
-            sample.patient.clone().unwrap_or_default(),
-            subset.clone(),
-            classifier.classes[most_probable(row)].clone(),
-            called(row, &classifier.classes, classifier.positive, classifier.threshold.as_ref()),
-        ];
-        (fields, row)
-    });
-    let columns = ["path", "class", "patient", "subset", "predicted", "called"];
-    write_table(path, columns, &classifier.classes, rows)
-}
-
-/// The class that a cell is called at `threshold`; empty where there is none.
-fn called(row: &[f64], classes: &[String], positive: usize, threshold: Option<&Threshold>) -> String {
-    threshold.map(|_| classes[call(row, positive, threshold)].clone()).unwrap_or_default()
-}
-
-/// What the model that has not learned from a cell says of it.
+/// The prediction for a cell by the model of a cross-validation that has not learned from it.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct OutOfFold {
-    pub(crate) path: String,
-    pub(crate) class: String,
-    /// Empty where it is not known.
-    pub(crate) patient: String,
-    pub(crate) fold: usize,
-    pub(crate) predicted: String,
-    /// One a class.
-    pub(crate) probabilities: Vec<f64>,
+pub struct OutOfFold {
+    /// Path of the cell below the data folder.
+    pub path: String,
+    /// Its true class.
+    pub class: String,
+    /// Its patient; empty where it is unknown.
+    pub patient: String,
+    /// The fold in whose test set it is, from 1.
+    pub fold: usize,
+    /// Probabilities, one a class.
+    pub probabilities: Vec<f64>,
 }
 
-/// Writes one row a cell: `path,class,patient,fold,predicted,called`, then `probability_<class>` for every class. Cells are called by
-/// `calling`.
-pub(crate) fn write_out_of_fold(
+/// Writes one row a cell: `path,class,patient,GROUP,predicted,most_probable`, then `probability_<class>` for every class.
+/// `predicted` is the class by `rule`, `most_probable` the one by argmax.
+///
+/// `paths` `[N]` are those of the cells of `scored` below the data folder; `group` names a column, such as `subset` or `fold`,
+/// and gives its values `[N]`.
+///
+/// # Errors
+/// [`Error::File`](crate::Error::File); an older file of that name then stays.
+pub fn write_predictions<'a>(
     path: &Path,
-    classes: &[String],
-    positive: usize,
-    rows: &[OutOfFold],
-    calling: Option<&Calling>,
+    scored: &Scored<'_>,
+    rule: &DecisionRule,
+    paths: impl IntoIterator<Item = &'a str>,
+    group: (&str, impl IntoIterator<Item = String>),
 ) -> Result<()> {
-    let rows = rows.iter().enumerate().map(|(i, row)| {
-        let OutOfFold { path, class, patient, fold, predicted, probabilities } = row.clone();
-        let threshold = calling.map(|calling| calling.of_cell(i));
-        let called = called(&probabilities, classes, positive, threshold);
-        ([path, class, patient, fold.to_string(), predicted, called], probabilities)
+    let classes = scored.classes;
+    let (predicted, most_probable) = (scored.predicted(rule), scored.most_probable());
+    let rows = scored.probabilities.chunks_exact(classes.len()).enumerate();
+    let rows = rows.zip(paths).zip(group.1).map(|(((i, row), path), group)| {
+        let fields = [
+            path.to_owned(),
+            classes[scored.truth[i]].clone(),
+            scored.patients[i].unwrap_or_default().to_owned(),
+            group,
+            classes[predicted[i]].clone(),
+            classes[most_probable[i]].clone(),
+        ];
+        // The shortest decimal that reads back as the same number: a reader's metrics are ours exactly.
+        fields.into_iter().chain(row.iter().map(f64::to_string)).collect::<Vec<String>>()
     });
-    write_table(path, ["path", "class", "patient", "fold", "predicted", "called"], classes, rows)
+    let columns = ["path", "class", "patient", group.0, "predicted", "most_probable"].map(str::to_owned);
+    let header = columns.into_iter().chain(classes.iter().map(|class| probability_of(class))).collect();
+    Ok(malaria_files::write_csv(path, std::iter::once(header).chain(rows))?)
 }
 
 /// Reads what [`write_predictions`] wrote for a run whose classes are `classes`, as the rows of `fold`.
-pub(crate) fn read_predictions(path: &Path, classes: &[String], fold: usize) -> Result<Vec<OutOfFold>> {
+///
+/// # Errors
+/// [`Error::File`](crate::Error::File) for a file that cannot be read, lacks a column, names another class, or holds
+/// probabilities that are none.
+pub fn read_predictions(path: &Path, classes: &[String], fold: usize) -> Result<Vec<OutOfFold>> {
     let expected = "the predictions of a run";
-    let bad = |reason: String| Error::Csv { path: path.to_owned(), expected, reason };
-    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    let bad = |reason: String| malaria_files::Error::Content { path: path.to_owned(), expected, reason };
+    let bytes = std::fs::read(path).map_err(malaria_files::Error::io("read", path))?;
     let mut reader = csv::Reader::from_reader(bytes.as_slice());
     let header = reader.headers().map_err(|error| bad(error.to_string()))?;
     let column = |name: &str| {
@@ -87,10 +74,11 @@ pub(crate) fn read_predictions(path: &Path, classes: &[String], fold: usize) -> 
             bad(format!("expected a column `{name}`, found {}", found.join(",")))
         })
     };
-    let [path_at, class_at, patient_at, predicted_at] =
-        [column("path")?, column("class")?, column("patient")?, column("predicted")?];
-    let probabilities_at =
-        classes.iter().map(|class| column(&probability_of(class))).collect::<Result<Vec<_>>>()?;
+    let [path_at, class_at, patient_at] = [column("path")?, column("class")?, column("patient")?];
+    let probabilities_at = classes
+        .iter()
+        .map(|class| column(&probability_of(class)))
+        .collect::<Result<Vec<_>, malaria_files::Error>>()?;
     let rows = reader.records().map(|record| {
         let record = record.map_err(|error| bad(error.to_string()))?;
         let line = record.position().map_or(0, csv::Position::line);
@@ -100,24 +88,19 @@ pub(crate) fn read_predictions(path: &Path, classes: &[String], fold: usize) -> 
         };
         let class = record[class_at].to_owned();
         if !classes.contains(&class) {
-            return Err(bad(format!("line {line}: `{class}` is not one of the classes {classes:?}")));
+            return Err(bad(format!("line {line}: `{class}` is not one of the classes {classes:?}")).into());
         }
-        let probabilities =
-            probabilities_at.iter().map(|&at| number(&record[at])).collect::<Result<Vec<f64>>>()?;
+        let probabilities = probabilities_at
+            .iter()
+            .map(|&at| number(&record[at]))
+            .collect::<Result<Vec<f64>, malaria_files::Error>>()?;
         let sum: f64 = probabilities.iter().sum();
         if (sum - 1.0).abs() > SUM_TOLERANCE {
-            return Err(bad(format!(
-                "line {line}: expected probabilities that sum to 1, found a sum of {sum}"
-            )));
+            let reason = format!("line {line}: expected probabilities that sum to 1, found a sum of {sum}");
+            return Err(bad(reason).into());
         }
-        Ok(OutOfFold {
-            path: record[path_at].to_owned(),
-            class,
-            patient: record[patient_at].to_owned(),
-            fold,
-            predicted: record[predicted_at].to_owned(),
-            probabilities,
-        })
+        let (path, patient) = (record[path_at].to_owned(), record[patient_at].to_owned());
+        Ok(OutOfFold { path, class, patient, fold, probabilities })
     });
     rows.collect()
 }
@@ -125,20 +108,4 @@ pub(crate) fn read_predictions(path: &Path, classes: &[String], fold: usize) -> 
 /// The column of a class's probabilities.
 fn probability_of(class: &str) -> String {
     format!("probability_{class}")
-}
-
-fn write_table<P: AsRef<[f64]>>(
-    path: &Path,
-    columns: [&str; 6],
-    classes: &[String],
-    rows: impl IntoIterator<Item = ([String; 6], P)>,
-) -> Result<()> {
-    let rows = rows.into_iter().map(|(fields, probabilities)| {
-        // The shortest decimal that reads back as the same number: a reader's figures are ours exactly.
-        let probabilities = probabilities.as_ref().iter().map(f64::to_string);
-        fields.into_iter().chain(probabilities).collect::<Vec<String>>()
-    });
-    let probabilities = classes.iter().map(|class| probability_of(class));
-    let header: Vec<String> = columns.into_iter().map(str::to_owned).chain(probabilities).collect();
-    files::write_csv(path, std::iter::once(header).chain(rows))
 }

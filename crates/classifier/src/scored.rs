@@ -1,94 +1,91 @@
+//! Labelled cells and what a model says of them.
+
 use malaria_dataset::Index;
-use malaria_edge::{ChosenOn, Threshold};
 use malaria_metrics::{
-    AtThreshold, BinaryCounts, OperatingPoint, Summary, Target, choose_threshold, one_vs_rest,
+    OperatingPoint, Summary, Target, argmax, choose_threshold, evaluate_predicted, one_vs_rest,
 };
 
-use crate::{Classifier, Result};
+use crate::{
+    decision::{ChosenOn, DecisionRule, Threshold, call},
+    error::Result,
+};
 
-/// Specificity of the published figure by patient (Rajaraman et al. 2018), at which sensitivities are compared.
-pub(crate) const PUBLISHED_SPECIFICITY: f64 = 0.972;
-
-/// What is known of some cells of a data folder.
-pub(crate) struct Labelled<'a> {
-    /// Their classes.
-    pub(crate) truth: Vec<usize>,
-    /// Whose they are.
-    pub(crate) patients: Vec<Option<&'a str>>,
+/// True classes and patients of some cells of a data folder.
+#[derive(Clone, Debug)]
+pub struct GroundTruth<'a> {
+    /// Their classes, `[N]`.
+    pub classes: Vec<usize>,
+    /// Their patients, `[N]`; `None` where the name tells none.
+    pub patients: Vec<Option<&'a str>>,
 }
 
-impl<'a> Labelled<'a> {
-    pub(crate) fn new(index: &'a Index, indices: &[usize]) -> Self {
+impl<'a> GroundTruth<'a> {
+    /// That of the cells at `indices` of `index`.
+    ///
+    /// # Panics
+    /// Where an index is not below the number of cells, as slices do.
+    pub fn new(index: &'a Index, indices: &[usize]) -> Self {
         let samples = || indices.iter().map(|&i| &index.samples[i]);
         Self {
-            truth: samples().map(|sample| sample.class).collect(),
+            classes: samples().map(|sample| sample.class).collect(),
             patients: samples().map(|sample| sample.patient.as_deref()).collect(),
         }
     }
 }
 
-/// What one cell's class and the model's probabilities of it are, for many cells.
-#[derive(Clone, Copy)]
-pub(crate) struct Said<'a> {
+/// True classes and predicted probabilities of a set of cells.
+#[derive(Clone, Copy, Debug)]
+pub struct Scored<'a> {
     /// True classes, `[N]`.
-    pub(crate) truth: &'a [usize],
+    pub truth: &'a [usize],
     /// `[N, classes]`, row by row.
-    pub(crate) probabilities: &'a [f64],
-    pub(crate) classes: &'a [String],
+    pub probabilities: &'a [f64],
+    /// Class names.
+    pub classes: &'a [String],
     /// Index of the positive class.
-    pub(crate) positive: usize,
-    /// Whose cell each is, `[N]`; `None` where nobody knows.
-    pub(crate) patients: &'a [Option<&'a str>],
+    pub positive: usize,
+    /// The patient of each cell, `[N]`; `None` where it is unknown.
+    pub patients: &'a [Option<&'a str>],
 }
 
-/// From which probability on cells are called positive.
-pub(crate) struct Calling {
-    /// What is stored with the model, and told.
-    pub(crate) threshold: Threshold,
-    /// What each cell is called at, `[N]`, where that is another: in a cross-validation, what was chosen on the other folds' cells.
-    pub(crate) of_cells: Option<Vec<Threshold>>,
-}
-
-impl From<Threshold> for Calling {
-    fn from(threshold: Threshold) -> Self {
-        Self { threshold, of_cells: None }
-    }
-}
-
-impl Calling {
-    /// What cell `i` is called at.
-    pub(crate) fn of_cell(&self, i: usize) -> &Threshold {
-        self.of_cells.as_ref().map_or(&self.threshold, |of_cells| &of_cells[i])
+impl Scored<'_> {
+    /// The class of each cell by `rule`, `[N]`.
+    pub fn predicted(&self, rule: &DecisionRule) -> Vec<usize> {
+        let rows = self.probabilities.chunks_exact(self.classes.len()).enumerate();
+        rows.map(|(i, row)| call(row, self.positive, rule.of_cell(i))).collect()
     }
 
-    /// Whether cell `i` is called positive, by its probability of being so.
-    pub(crate) fn calls(&self, i: usize, score: f64) -> bool {
-        score >= self.of_cell(i).point.threshold
+    /// The most probable class of each cell, `[N]`.
+    pub fn most_probable(&self) -> Vec<usize> {
+        self.probabilities.chunks_exact(self.classes.len()).map(argmax).collect()
     }
 
-    /// The same of all cells, `[N]`.
-    pub(crate) fn called(&self, scores: &[f64]) -> Vec<bool> {
-        scores.iter().enumerate().map(|(i, &score)| self.calls(i, score)).collect()
+    /// All metrics of the classes that `rule` gives.
+    ///
+    /// # Errors
+    /// [`Error::Metrics`](crate::Error::Metrics) for no cells, or numbers that do not fit each other.
+    pub fn summary(&self, rule: &DecisionRule) -> Result<Summary> {
+        let Scored { truth, probabilities, classes, positive, .. } = *self;
+        // What does not fit is refused here, before rows are cut from it.
+        self.one_vs_rest()?;
+        Ok(evaluate_predicted(truth, probabilities, &self.predicted(rule), classes, positive)?)
     }
-}
 
-impl<'a> Said<'a> {
-    /// What `classifier` says of `cells`.
-    pub(crate) fn new(classifier: &'a Classifier, cells: &'a Labelled<'a>, probabilities: &'a [f64]) -> Self {
-        Self {
-            truth: &cells.truth,
-            probabilities,
-            classes: &classifier.classes,
-            positive: classifier.positive,
-            patients: &cells.patients,
-        }
+    /// Whether each cell is of the positive class, and its probability of being so, both `[N]`.
+    ///
+    /// # Errors
+    /// As [`summary`](Self::summary).
+    pub fn one_vs_rest(&self) -> Result<(Vec<bool>, Vec<f64>)> {
+        Ok(one_vs_rest(self.truth, self.probabilities, self.classes.len(), self.positive)?)
     }
 
     /// The place on the ROC curve that reaches `target` best; `None` where cells are of one class only, or no
     /// threshold reaches it.
-    pub(crate) fn operating_point(self, target: Target) -> Result<Option<OperatingPoint>> {
-        let (is_positive, scores) =
-            one_vs_rest(self.truth, self.probabilities, self.classes.len(), self.positive)?;
+    ///
+    /// # Errors
+    /// As [`summary`](Self::summary).
+    pub fn operating_point(&self, target: Target) -> Result<Option<OperatingPoint>> {
+        let (is_positive, scores) = self.one_vs_rest()?;
         match choose_threshold(&is_positive, &scores, target) {
             Ok(point) => Ok(Some(point)),
             Err(
@@ -98,29 +95,23 @@ impl<'a> Said<'a> {
         }
     }
 
-    /// Every figure, those of `calling` among them.
-    pub(crate) fn figures(self, calling: Option<&Calling>) -> Result<Summary> {
-        let Said { truth, probabilities, classes, positive, .. } = self;
-        let mut figures = malaria_metrics::evaluate(truth, probabilities, classes, positive)?;
-        if let Some(calling) = calling {
-            let (is_positive, scores) = one_vs_rest(truth, probabilities, classes.len(), positive)?;
-            let counts = BinaryCounts::of_calls(&is_positive, &calling.called(&scores))?;
-            figures.at_threshold = Some(AtThreshold::of(&counts, calling.threshold.point.threshold));
-        }
-        Ok(figures)
-    }
-
-    /// The threshold for `target`, as [`Said::operating_point`] finds it. What its cells tell of patients counts where these are
-    /// `new_patients`, of whom the models have learned nothing.
-    pub(crate) fn threshold(
-        self,
+    /// The threshold for `target`, as [`operating_point`](Self::operating_point) finds it. What its cells tell of patients counts
+    /// where these are `new_patients`, of whom the models have learned nothing.
+    ///
+    /// # Errors
+    /// As [`summary`](Self::summary).
+    pub fn threshold(
+        &self,
         target: Target,
         chosen_on: ChosenOn,
         new_patients: bool,
     ) -> Result<Option<Threshold>> {
         let Some(point) = self.operating_point(target)? else { return Ok(None) };
-        let false_positive_correlation =
-            if new_patients { self.false_positive_correlation(point.threshold)? } else { None };
-        Ok(Some(Threshold { target, chosen_on, point, false_positive_correlation }))
+        let mut threshold = Threshold { target, chosen_on, point, false_positive_correlation: None };
+        if new_patients {
+            threshold.false_positive_correlation =
+                self.false_positive_correlation(&DecisionRule::Threshold(threshold))?;
+        }
+        Ok(Some(threshold))
     }
 }

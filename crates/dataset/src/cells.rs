@@ -7,8 +7,8 @@ use fast_image_resize::Resizer;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::decode::{BadImage, try_read};
-use crate::error::{Error, Result};
+use crate::decode::try_read;
+use crate::error::{BadImage, Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::index::Index;
 use crate::resize::{ResizePolicy, resize_with};

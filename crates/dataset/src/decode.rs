@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Cursor, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use image::{DynamicImage, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 use zune_jpeg::JpegDecoder;
@@ -10,22 +10,13 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use crate::error::{Error, Result};
+use crate::error::{BadImage, Error, Result};
 use crate::fingerprint::Fingerprint;
 
 /// Longest side of an image that is decoded, in pixels. A cell has some hundred.
 const MAX_SIDE: u32 = 8192;
 /// Largest file that is read, in bytes.
 const MAX_FILE_BYTES: u64 = 512 << 20;
-
-/// An image file that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BadImage {
-    /// The file.
-    pub path: PathBuf,
-    /// What is wrong with it, such as "is empty" or what the decoder met.
-    pub reason: String,
-}
 
 /// Reads a file once: its pixels as RGB, `[height, width, 3]` of u8, and the fingerprint of its bytes.
 ///

@@ -3,14 +3,31 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::decode::BadImage;
 #[cfg(feature = "download")]
-use crate::download::DownloadProblem;
-use crate::manifest::Changes;
-use crate::names::Subset;
+use crate::download::problem::DownloadProblem;
 
 /// Result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An image file that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadImage {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it, such as "is empty" or what the decoder met.
+    pub reason: String,
+}
+
+/// How a data folder differs from a manifest. Paths are below the data folder.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Changes {
+    /// Files of the manifest that are not in the folder.
+    pub missing: Vec<String>,
+    /// Files of the folder that are not in the manifest.
+    pub added: Vec<String>,
+    /// Files of both whose contents differ.
+    pub changed: Vec<String>,
+}
 
 /// Every failure of this crate. Messages say where, what was expected, what was found and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -186,7 +203,7 @@ pub enum Error {
     )]
     EmptySide {
         /// The side.
-        subset: Subset,
+        subset: &'static str,
         /// Number of samples in the index.
         samples: usize,
     },
@@ -196,7 +213,7 @@ pub enum Error {
     )]
     OutOfRange {
         /// The side.
-        subset: Subset,
+        subset: &'static str,
         /// The position it names.
         position: usize,
         /// Number of samples in the index.
@@ -208,9 +225,9 @@ pub enum Error {
         /// Path of the sample below its root.
         path: String,
         /// Side of the first mention.
-        first: Subset,
+        first: &'static str,
         /// Side of the second mention, perhaps the same.
-        second: Subset,
+        second: &'static str,
     },
     /// A class that the train side has no sample of.
     #[error(

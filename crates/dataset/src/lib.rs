@@ -42,20 +42,22 @@ mod new_folder;
 mod partition;
 mod resize;
 mod split;
+mod split_config;
 mod synthetic;
 mod walk;
 
 pub use build_tree::{BuildReport, Link, build_tree};
 pub use cells::{Cells, CorruptPolicy, Loaded, load};
-pub use decode::{BadImage, decode, decode_within, read_image};
+pub use decode::{decode, decode_within, read_image};
 #[cfg(feature = "download")]
 pub use download::{DownloadConfig, DownloadProblem, DownloadProgress, download};
-pub use error::{Error, Result};
+pub use error::{BadImage, Changes, Error, Result};
 pub use fingerprint::{Duplicate, Fingerprint, duplicates};
 pub use index::{Index, Listed, Sample, list_images};
 pub use input::{InputRange, InputWarning, Traits};
-pub use manifest::{Changes, Entry, Manifest, read_manifest, write_manifest};
+pub use manifest::{Entry, Manifest, read_manifest, write_manifest};
 pub use names::{Subset, patient_of};
 pub use resize::{ResizePolicy, resize};
-pub use split::{Fold, Leakage, Protocol, Split, SplitConfig, k_fold, split};
+pub use split::{Leakage, Split, k_fold, split};
+pub use split_config::{Fold, Protocol, SplitConfig};
 pub use synthetic::{DrawnCell, SyntheticConfig, draw_cell, write_synthetic};

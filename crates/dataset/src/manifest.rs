@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Changes, Error, Result};
 use crate::fingerprint::{Fingerprint, sha256_from_hex};
 use crate::index::{Index, Sample};
 use crate::names::{Subset, nih_name};
-use crate::split::{Protocol, Split, SplitConfig};
+use crate::split::Split;
+use crate::split_config::{Protocol, SplitConfig};
 
 /// One row of a manifest, as its columns stand.
 #[derive(Serialize, Deserialize)]
@@ -47,17 +48,6 @@ pub struct Manifest {
     pub path: PathBuf,
     /// Its rows, in the order of the file: that of [`Index::samples`].
     pub entries: Vec<Entry>,
-}
-
-/// How a data folder differs from a manifest. Paths are below the data folder.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Changes {
-    /// Files of the manifest that are not in the folder.
-    pub missing: Vec<String>,
-    /// Files of the folder that are not in the manifest.
-    pub added: Vec<String>,
-    /// Files of both whose contents differ.
-    pub changed: Vec<String>,
 }
 
 /// Writes every sample of `index` with its side of `split`, as CSV with the columns
@@ -218,6 +208,12 @@ impl Manifest {
             at.or_else(|| side_of.get(fingerprint)).copied().or_else(|| named(sample))
         };
         Ok(index.samples.iter().zip(fingerprints).map(side).collect())
+    }
+
+    /// Its cells, whatever subset they are in: two manifests of the same cells give the same.
+    #[must_use]
+    pub fn cells(&self) -> Vec<Entry> {
+        self.entries.iter().cloned().map(|entry| Entry { subset: None, ..entry }).collect()
     }
 
     /// Whether any of the samples of `index` at `indices` is of a patient with cells on the train or validation side.

@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::error::{Error, Result};
 use crate::index::Index;
-use crate::split::SplitConfig;
+use crate::split_config::SplitConfig;
 
 /// Train, validation, test, each ascending.
 type Sides = [Vec<usize>; 3];

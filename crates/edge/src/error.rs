@@ -15,15 +15,6 @@ pub enum Error {
         source: io::Error,
     },
 
-    /// A weights file that cannot be understood.
-    #[error("{}: not a weights file of a trained run: {reason}", path.display())]
-    Weights {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-
     /// A model file that cannot be understood.
     #[error("not a model of this project's `export`: {reason}")]
     Model {
@@ -46,6 +37,10 @@ pub enum Error {
         /// That of the cells.
         found: u32,
     },
+
+    /// From the weights file, or the patients' results.
+    #[error(transparent)]
+    Classifier(#[from] malaria_classifier::Error),
 
     /// From reading pictures.
     #[error(transparent)]

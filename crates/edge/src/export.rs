@@ -2,20 +2,21 @@
 
 use std::path::Path;
 
+use malaria_classifier::{Description, WeightsFile, format_advice};
 use prost::Message;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::{
-    Description, Error, Result, Toll,
+    error::{Error, Result},
+    format::{KEY, Precision},
     graph::graph,
     onnx::{Model, OperatorSet, Property},
-    weights::{self, Weights},
+    toll::Toll,
 };
 
-/// Key of our own entry in the model's metadata: a [`Description`] and an [`Origin`] in JSON, and the version of their layout.
-pub(crate) const KEY: &str = "malaria-resnet";
-/// The version that this code reads and writes. The first is not written out, and files that say none are of it.
-const FORMAT: u64 = 1;
+/// The version that this code reads and writes.
+const FORMAT: u32 = 2;
 
 /// Key of the file's last entry: the SHA-256 of all that comes before it, in hexadecimal. A file in which a few bits have turned
 /// still reads, and would call cells otherwise.
@@ -25,51 +26,6 @@ const DIGEST_KEY: &str = "malaria-resnet.sha256";
 const OPSET: i64 = 17;
 /// The version of ONNX's file layout that came with it.
 const IR_VERSION: i64 = 8;
-
-/// Names of the network's input and output.
-pub(crate) const INPUT: &str = "images";
-pub(crate) const OUTPUT: &str = "probabilities";
-
-/// How the weights of convolutions and of the dense layer are stored. Everything is computed in float32.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// Four bytes each.
-    F32,
-    /// Two bytes each.
-    F16,
-    /// One byte each, with a scale for each output channel.
-    Int8,
-}
-
-impl Precision {
-    /// All three.
-    pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::Int8];
-
-    /// `f32`, `f16` or `int8`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Precision::F32 => "f32",
-            Precision::F16 => "f16",
-            Precision::Int8 => "int8",
-        }
-    }
-}
-
-impl std::fmt::Display for Precision {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl std::str::FromStr for Precision {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let known = Self::ALL.into_iter().find(|precision| precision.name() == name);
-        known.ok_or_else(|| Error::UnknownPrecision { found: name.to_owned() })
-    }
-}
 
 /// Where a model file comes from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,6 +42,7 @@ pub struct Origin {
 /// What stands in the file's metadata under [`KEY`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct About {
+    format: u32,
     #[serde(flatten)]
     pub(crate) description: Description,
     #[serde(flatten)]
@@ -96,20 +53,20 @@ impl About {
     /// Reads what stands under [`KEY`].
     ///
     /// # Errors
-    /// What is wrong, in words, for a later version and for what is no description.
+    /// What is wrong, in words, for another version and for what is no description.
     pub(crate) fn read(text: &str) -> Result<Self, String> {
-        // The version alone first: a later one may have another layout.
+        // The version alone first: another one may have another layout. Files of the first say none.
         #[derive(Deserialize)]
         struct Version {
             format: Option<u64>,
         }
         let Version { format } = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        match format {
-            Some(found) if found > FORMAT => Err(format!(
-                "expected format version {FORMAT}, found {found}: it was made by a later version, update this program"
-            )),
-            _ => serde_json::from_str(text).map_err(|error| error.to_string()),
+        let found = format.unwrap_or(1);
+        if found != u64::from(FORMAT) {
+            let advice = format_advice(FORMAT, found);
+            return Err(format!("expected format version {FORMAT}, found {found}: {advice}"));
         }
+        serde_json::from_str(text).map_err(|error| error.to_string())
     }
 }
 
@@ -125,12 +82,13 @@ impl About {
 /// # Errors
 /// [`Error::Model`] when a tensor is missing, has another shape than the network's settings say, is none of the network's, or holds
 /// a value that would become infinite as it is to be stored.
-pub fn export(weights: &Weights, precision: Precision, toll: Option<Toll>) -> Result<Vec<u8>> {
-    let graph = graph(weights, precision).map_err(|reason| Error::Model { reason })?;
-    let Weights { description, sha256, .. } = weights;
+pub fn export(file: &WeightsFile, precision: Precision, toll: Option<Toll>) -> Result<Vec<u8>> {
+    let graph = graph(&file.weights, precision).map_err(|reason| Error::Model { reason })?;
+    let description = &file.weights.description;
     let about = About {
+        format: FORMAT,
         description: description.clone(),
-        origin: Origin { precision, toll, weights_sha256: sha256.clone() },
+        origin: Origin { precision, toll, weights_sha256: file.sha256.clone() },
     };
     let property = |key: &str, value: String| Property { key: key.to_owned(), value };
     let mut metadata_props = vec![
@@ -158,7 +116,7 @@ pub fn export(weights: &Weights, precision: Precision, toll: Option<Toll>) -> Re
         metadata_props,
     };
     let mut onnx = model.encode_to_vec();
-    let digest = last_entry(weights::sha256(&onnx));
+    let digest = last_entry(sha256(&onnx));
     onnx.extend(digest);
     Ok(onnx)
 }
@@ -169,13 +127,13 @@ fn last_entry(digest: String) -> Vec<u8> {
     Model { metadata_props: vec![digest], ..Model::default() }.encode_to_vec()
 }
 
-/// Refuses a `file` whose bytes, `onnx`, are not those that were written. Older files have no digest and pass.
+/// Refuses a `file` whose bytes, `onnx`, are not those that were written. One without a digest passes.
 pub(crate) fn check_digest(file: &Model, onnx: &[u8]) -> Result<(), String> {
     let Some(digest) = file.metadata_props.iter().find(|property| property.key == DIGEST_KEY) else {
         return Ok(());
     };
     match onnx.strip_suffix(&last_entry(digest.value.clone())[..]) {
-        Some(written) if weights::sha256(written) == digest.value => Ok(()),
+        Some(written) if sha256(written) == digest.value => Ok(()),
         _ => Err("its contents are not those that were exported: it is damaged, copy it again, or another program has changed it"
             .to_owned()),
     }
@@ -191,6 +149,11 @@ pub fn write(path: &Path, onnx: &[u8]) -> Result<()> {
         path: path.into(),
         source,
     })
+}
+
+/// In hexadecimal.
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn json(value: &impl Serialize) -> Result<String> {

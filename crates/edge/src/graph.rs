@@ -3,13 +3,28 @@
 use std::collections::BTreeSet;
 
 use half::f16;
+use malaria_classifier::{ResNetConfig, Weights};
 
 use crate::{
-    Precision, Weights,
-    export::{INPUT, KEY, OUTPUT},
+    format::{INPUT, KEY, OUTPUT, Precision},
     onnx::{Attribute, FLOAT, FLOAT16, Graph, INT8, Node, Tensor, ValueInfo},
-    weights::{NetworkShape, Values},
 };
+
+/// A tensor in float64, row by row.
+struct Values {
+    shape: Vec<usize>,
+    values: Vec<f64>,
+}
+
+impl Values {
+    /// Multiplies the weights of each input channel, the second side of the shape, by its scale.
+    fn scale_inputs(&mut self, scales: &[f64]) {
+        let each = self.shape[2..].iter().product();
+        for (values, scale) in self.values.chunks_mut(each).zip(scales.iter().cycle()) {
+            values.iter_mut().for_each(|value| *value *= scale);
+        }
+    }
+}
 
 /// The network of `weights`, whose kernels are stored in `precision`.
 ///
@@ -72,7 +87,11 @@ impl Preactivation {
 
 impl Builder<'_> {
     fn network(mut self) -> Result<Graph, String> {
-        let NetworkShape { classes, stages, filters, input_size, .. } = self.weights.shape.clone();
+        let ResNetConfig { classes, stages, filters, input_size, .. } = &self.weights.network;
+        // All above 0: the network has been checked.
+        let (classes, input_size) = (*classes as usize, *input_size as usize);
+        let [stages, filters] =
+            [stages, filters].map(|all| all.iter().map(|&n| n as usize).collect::<Vec<_>>());
         let modules = || {
             let each = |(stage, (&modules, &output)): (usize, (&usize, &usize))| {
                 (0..modules).map(move |module| (stage, module, output))
@@ -195,7 +214,16 @@ impl Builder<'_> {
     /// The tensor `name` of the weights, which has to have this `shape`.
     fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Values, String> {
         self.unread.remove(name);
-        self.weights.tensor(name, shape)
+        match self.weights.tensors.get(name) {
+            None => Err(format!("tensor `{name}` is missing")),
+            Some(found) if found.shape != shape => {
+                Err(format!("tensor `{name}`: expected shape {shape:?}, found {:?}", found.shape))
+            }
+            Some(found) => {
+                let values = found.values.iter().map(|&value| f64::from(value)).collect();
+                Ok(Values { shape: shape.to_vec(), values })
+            }
+        }
     }
 
     /// The batch normalisation `name`.
@@ -206,7 +234,7 @@ impl Builder<'_> {
         };
         let (gamma, beta) = (get("weight")?, get("bias")?);
         let (mean, var) = (get("running_mean")?, get("running_var")?);
-        let eps = self.weights.shape.bn_eps;
+        let eps = self.weights.network.bn_eps;
         let scale: Vec<f64> = gamma.iter().zip(var).map(|(gamma, var)| gamma / (var + eps).sqrt()).collect();
         if scale.iter().any(|scale| !scale.is_finite()) {
             return Err(format!("`{name}.running_var` holds variances below 0"));
@@ -376,11 +404,13 @@ fn quantise(values: &[f64], channels: usize) -> (Vec<f64>, Vec<u8>) {
 mod tests {
     use std::path::Path;
 
+    use malaria_classifier::{WeightTensor, WeightsFile};
+
     use super::*;
 
     fn weights() -> Weights {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny.safetensors");
-        Weights::read(&path).unwrap()
+        WeightsFile::read(&path).unwrap().weights
     }
 
     #[test]
@@ -389,11 +419,14 @@ mod tests {
             (1e30, Precision::F16, false),
             (1e30, Precision::Int8, true),
             (1e30, Precision::F32, true),
-            (1e300, Precision::Int8, false),
-            (1e300, Precision::F32, false),
+            // The temperature, 0.6, divides it.
+            (3e38, Precision::Int8, false),
+            (3e38, Precision::F32, false),
         ] {
             let mut weights = weights();
-            weights.tensors.get_mut("head.dense.weight").unwrap().values[0] = value;
+            let scale = weights.tensors["head.norm.weight"].values[0]
+                / (weights.tensors["head.norm.running_var"].values[0] + 2e-5).sqrt();
+            weights.tensors.get_mut("head.dense.weight").unwrap().values[0] = value / scale;
             match graph(&weights, precision) {
                 Ok(_) => assert!(fits, "{value:e} as {precision}"),
                 Err(reason) => assert!(!fits && reason.contains("`head.dense.weight`"), "{reason}"),
@@ -404,7 +437,7 @@ mod tests {
     #[test]
     fn a_tensor_that_the_network_has_not_is_refused_by_name() {
         let mut weights = weights();
-        weights.tensors.insert("stem.more".to_owned(), Values { shape: vec![1], values: vec![0.0] });
+        weights.tensors.insert("stem.more".to_owned(), WeightTensor { shape: vec![1], values: vec![0.0] });
         let reason = graph(&weights, Precision::F32).unwrap_err();
         assert!(reason.contains("`stem.more`"), "{reason}");
     }

@@ -15,10 +15,11 @@ use std::{
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use malaria_dataset::{Cells, Listed, list_images};
-use malaria_edge::{
-    Model, PatientPrediction, Prediction, not_counted, patient_words, roll_up, write_cells, write_patients,
+use malaria_classifier::{
+    PatientPrediction, Prediction, not_counted, patient_words, roll_up, write_cells, write_patients,
 };
+use malaria_dataset::{Cells, Listed, list_images};
+use malaria_edge::Model;
 use malaria_metrics::PatientCall;
 use serde_json::{Value, json};
 

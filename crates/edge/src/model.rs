@@ -1,15 +1,17 @@
 //! An ONNX file of ours, computed by rten.
 
-use std::{num::NonZeroUsize, panic::resume_unwind, sync::Arc, thread};
+use std::{num::NonZeroUsize, panic::resume_unwind, path::PathBuf, sync::Arc, thread};
 
 use half::f16;
+use malaria_classifier::{Contents, Description, Prediction, classify, classify_contents};
 use malaria_dataset::Cells;
 use prost::Message;
 use rten_tensor::{AsView, Layout, NdTensor};
 
 use crate::{
-    Description, Error, Origin, Result,
-    export::{About, KEY, OUTPUT, check_digest},
+    error::{Error, Result},
+    export::{About, Origin, check_digest},
+    format::{KEY, OUTPUT},
     onnx::{self, FLOAT, FLOAT16, INT8},
 };
 
@@ -46,7 +48,7 @@ impl Model {
         let about =
             About::read(&about.value).map_err(|error| format!("its description under `{KEY}`: {error}"))?;
         check_digest(&file, onnx)?;
-        let positive = about.description.check()?;
+        let positive = about.description.check().map_err(|error| error.to_string())?;
         let graph = file.graph.as_mut().ok_or("it holds no graph")?;
         onnx::check(graph)?;
         expand(graph)?;
@@ -70,6 +72,36 @@ impl Model {
     /// Index of the positive class.
     pub fn positive(&self) -> usize {
         self.positive
+    }
+
+    /// Classifies pictures in the order of their `files`, as [`list_images`](malaria_dataset::list_images) gives them. `progress`
+    /// hears how many are done, and of how many.
+    ///
+    /// A picture that cannot be read gives a [`Prediction`] that says why, and does not keep the others from theirs.
+    ///
+    /// # Errors
+    /// [`Error::Run`] when the runtime fails.
+    pub fn classify(
+        &self,
+        files: &[PathBuf],
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Vec<Prediction>> {
+        classify(self.description(), self.positive, files, |cells| self.said(cells), progress)
+    }
+
+    /// [`Model::classify`] for pictures that are in memory, such as those that somebody has sent. One with a side of more than
+    /// `longest_side` pixels counts as one that cannot be read.
+    ///
+    /// # Errors
+    /// [`Error::Run`] when the runtime fails.
+    pub fn classify_contents(&self, pictures: &[Contents], longest_side: u32) -> Result<Vec<Prediction>> {
+        classify_contents(self.description(), self.positive, pictures, longest_side, |cells| self.said(cells))
+    }
+
+    /// [`Model::probabilities`] of all the cells.
+    fn said(&self, cells: &Cells) -> Result<Vec<f64>> {
+        let all: Vec<usize> = (0..cells.len()).collect();
+        self.probabilities(cells, &all, &mut |_| {})
     }
 
     /// What the network says of the `cells` at `indices`: the probability of each class, `[indices, classes]` row by row.
@@ -238,7 +270,7 @@ fn dequantised(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Precision;
+    use crate::format::Precision;
 
     fn fixture(precision: Precision) -> Vec<u8> {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
@@ -290,7 +322,7 @@ mod tests {
         assert!(said.contains("copy it again"), "{said}");
 
         Model::load(&sealed).unwrap();
-        // As older files are.
+        // Without its digest it is any other file.
         Model::load(&unsealed(Precision::Int8).encode_to_vec()).unwrap();
     }
 
@@ -368,18 +400,22 @@ mod tests {
             (both, r#"["Parasitized"]"#, r#"`classes`: expected two or more, found ["Parasitized"]"#),
             (both, r#"["a","b"]"#, r#"`positive`: expected one of ["a", "b"], found `Parasitized`"#),
             // Pictures are not made larger than cells can be.
-            (r#""pixels":32"#, r#""pixels":4294967295"#, "`image`: cells of 4294967295 px a side"),
+            (r#""pixels":32"#, r#""pixels":4294967295"#, "found cells of 4294967295 px a side"),
             (
                 r#""temperature":0.6"#,
                 r#""temperature":-0.6"#,
                 "`temperature`: expected a number above 0, found -0.6",
             ),
-            (r#"{"classes""#, r#"{"format":2,"types""#, "expected format version 1, found 2"),
+            (
+                r#"{"format":2,"classes""#,
+                r#"{"format":3,"types""#,
+                "expected format version 2, found 3: a later version",
+            ),
+            (r#"{"format":2,"#, "{", "expected format version 2, found 1: an earlier version"),
         ] {
             let said = Model::load(&described(good, bad).encode_to_vec()).err().unwrap().to_string();
             assert!(said.contains(words), "{words}: {said}");
         }
-        Model::load(&described(r#"{"classes""#, r#"{"format":1,"classes""#).encode_to_vec()).unwrap();
     }
 
     #[test]

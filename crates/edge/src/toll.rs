@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use malaria_metrics::{Bootstrap, Interval, cluster_bootstrap};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// How calls of cells change when weights are stored in fewer bits.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

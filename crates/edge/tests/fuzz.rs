@@ -10,7 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use malaria_edge::{Contents, Model, Precision, Weights, export};
+use malaria_classifier::{Contents, WeightsFile};
+use malaria_edge::{Model, Precision, export};
 use malaria_fuzz::{Alone, alone};
 use prost::Message;
 use safetensors::SafeTensors;
@@ -33,10 +34,10 @@ fn weights(alone: &Alone, target: &str, samples: &[Vec<u8>], file: impl Fn(&[u8]
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("weights.safetensors");
     fs::write(&path, file(&samples[0])).unwrap();
-    Weights::read(&path).unwrap();
+    WeightsFile::read(&path).unwrap();
     alone.fuzz(target, samples, MEMORY, |input| {
         fs::write(&path, file(input)).unwrap();
-        match Weights::read(&path) {
+        match WeightsFile::read(&path) {
             Ok(weights) => {
                 for precision in Precision::ALL {
                     if let Ok(onnx) = export(&weights, precision, None) {

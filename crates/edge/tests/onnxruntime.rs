@@ -2,8 +2,9 @@
 
 use std::{fs, path::PathBuf};
 
+use malaria_classifier::WeightsFile;
 use malaria_dataset::Cells;
-use malaria_edge::{Model, Precision, Weights, export};
+use malaria_edge::{Model, Precision, export};
 
 const SIDE: u32 = 32;
 const CELLS: i64 = 12;
@@ -27,7 +28,7 @@ fn cell(number: i64) -> impl Iterator<Item = u8> {
 }
 
 fn exported(precision: Precision) -> Vec<u8> {
-    export(&Weights::read(&fixture("tiny.safetensors")).unwrap(), precision, None).unwrap()
+    export(&WeightsFile::read(&fixture("tiny.safetensors")).unwrap(), precision, None).unwrap()
 }
 
 fn probabilities(onnx: &[u8]) -> Vec<f64> {

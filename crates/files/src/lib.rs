@@ -1,7 +1,7 @@
 //! Files that are whole or not there: what is written goes to a temporary sibling, is synced, and renamed.
 //!
-//! Stands on the ground of the workspace. Errors are the system's: the caller
-//! knows what the file was for.
+//! Stands on the ground of the workspace. [`write`] and what it is made of give the system's errors: the caller knows what the
+//! file was for. [`read_json`], [`write_json`], [`read_csv`] and [`write_csv`] give an [`Error`] that names the file.
 //!
 //! ```
 //! # let folder = tempfile::tempdir()?;
@@ -11,6 +11,9 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod error;
+mod tables;
+
 use std::{
     ffi::OsString,
     fs,
@@ -18,6 +21,8 @@ use std::{
     path::Path,
 };
 
+pub use error::{Error, Result};
+pub use tables::{read_csv, read_json, remove, write_csv, write_json};
 pub use tempfile::NamedTempFile;
 
 /// What stands between a file's name and the random end of its temporary sibling's.

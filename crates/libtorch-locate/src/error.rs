@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::found::LIBTORCH_VERSION;
+use crate::version::LIBTORCH_VERSION;
 
 /// Why there is no usable libtorch. The message names the folder, what was expected, what was found and what to do.
 //

@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::error::Error;
 use crate::marker::{MARKER_FILE, Marker};
 use crate::python::installed_torch;
-
-/// The libtorch release that the pinned tch and torch-sys are written for.
-pub const LIBTORCH_VERSION: &str = "2.13.0";
+use crate::version::LIBTORCH_VERSION;
 
 /// The environment variables that torch-sys and this crate read.
 pub const VARIABLES: [&str; 7] = [

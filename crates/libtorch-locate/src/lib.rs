@@ -19,7 +19,9 @@ mod error;
 mod found;
 mod marker;
 mod python;
+mod version;
 
 pub use error::Error;
-pub use found::{LIBTORCH_VERSION, Libtorch, Settings, VARIABLES, locate};
+pub use found::{Libtorch, Settings, VARIABLES, locate};
 pub use marker::{MARKER_FILE, Marker};
+pub use version::LIBTORCH_VERSION;

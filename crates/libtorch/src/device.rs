@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use tch::{Cuda, Device};
 
-use crate::Error;
+use crate::error::Error;
 
 /// Where tensors are to live, as a user says it: `auto`, `cpu`, `cuda` or `cuda:1`. The same words are its serde form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

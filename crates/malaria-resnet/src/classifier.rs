@@ -1,19 +1,24 @@
+//! A trained model with all that is needed to use it.
+
 use std::{
     cell::OnceCell,
-    collections::BTreeMap,
     env,
     path::{Path, PathBuf},
 };
 
 use image::RgbImage;
+use malaria_classifier::{Description, GroundTruth, ImageConfig, Scored, Threshold};
 use malaria_dataset::{Cells, InputRange};
 use malaria_metrics::apply_temperature;
 use malaria_model::{Fused, ResNet};
 use malaria_train::{CellTensors, Viewing, evaluate};
-use serde::{Serialize, de::DeserializeOwned};
 use tch::{Device, Kind};
 
-use crate::{Description, Error, ImageConfig, Result, RunDir, Threshold, paths::absolute};
+use crate::{
+    error::{Error, Result},
+    paths::absolute,
+    run::dir::RunDir,
+};
 
 /// Cells a batch.
 const BATCH: usize = 128;
@@ -73,55 +78,20 @@ impl Classifier {
     /// Reads the kept weights of the run in `run`.
     ///
     /// # Errors
-    /// [`Error::RunDir`] when the run has not come to weights yet; [`Error::Config`] and [`Error::Json`] when its settings cannot
-    /// be understood; [`Error::Model`] when its file is damaged or not
-    /// one of ours; [`Error::Json`] when what the file says of itself cannot be understood.
+    /// [`Error::RunDir`] when the run has not come to weights yet; [`Error::Config`] and [`Error::File`] when its settings cannot
+    /// be understood, or are of another format version; [`Error::Model`] when its weights file is damaged or not one of ours.
     pub fn load(run: &Path, device: Device) -> Result<Self> {
         let run = RunDir::open(run)?;
         // A layout of another version may mean something else.
         run.config()?;
-        let path = run.finished_weights()?;
-        let (model, metadata) = malaria_model::load_weights(&path, device)?;
-        Self::described(model, &metadata, &path)
+        let (model, description) = malaria_model::load_weights(&run.finished_weights()?, device)?;
+        Self::described(model, description)
     }
 
-    /// Puts a network and what its file says of it together; `path` is that file's.
-    pub(crate) fn described(model: ResNet, metadata: &BTreeMap<String, String>, path: &Path) -> Result<Self> {
-        let classes: Vec<String> = field(path, metadata, "classes")?;
-        let positive: String = field(path, metadata, "positive")?;
-        let position = classes.iter().position(|class| *class == positive);
-        let positive =
-            position.filter(|_| classes.len() as i64 == model.config().classes).ok_or_else(|| {
-                Error::Json {
-                    path: path.to_owned(),
-                    expected: "the description of a classifier",
-                    reason: format!(
-                        "classes {classes:?} and positive class `{positive}` do not fit the network"
-                    ),
-                }
-            })?;
-        let image: ImageConfig = field(path, metadata, "image")?;
-        let size = model.config().input_size;
-        if i64::from(image.pixels) != size {
-            return Err(Error::Json {
-                path: path.to_owned(),
-                expected: "the description of a classifier",
-                reason: format!(
-                    "pictures of {} px a side do not fit the network, which takes {size}",
-                    image.pixels
-                ),
-            });
-        }
-        let temperature = optional(path, metadata, "temperature")?;
-        if let Some(found) = temperature.filter(|&found: &f64| !(found > 0.0 && found.is_finite())) {
-            return Err(Error::Json {
-                path: path.to_owned(),
-                expected: "the description of a classifier",
-                reason: format!("temperature {found} is not a positive number"),
-            });
-        }
-        let threshold = optional(path, metadata, "threshold")?;
-        let input = optional(path, metadata, "input")?;
+    /// A network with the description that its file holds.
+    pub(crate) fn described(model: ResNet, description: Description) -> Result<Self> {
+        let positive = description.check()?;
+        let Description { classes, image, input, threshold, temperature, .. } = description;
         Ok(Self { input, threshold, temperature, ..Self::new(model, classes, positive, image)? })
     }
 
@@ -130,14 +100,7 @@ impl Classifier {
     /// # Errors
     /// [`Error::Model`] when the file cannot be written; the old one then stays.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let mut metadata = BTreeMap::new();
-        put(&mut metadata, path, "classes", &self.classes)?;
-        put(&mut metadata, path, "positive", &self.classes[self.positive])?;
-        put(&mut metadata, path, "image", &self.image)?;
-        put(&mut metadata, path, "input", &self.input)?;
-        put(&mut metadata, path, "threshold", &self.threshold)?;
-        put(&mut metadata, path, "temperature", &self.temperature)?;
-        Ok(malaria_model::save_weights(path, &self.model, &metadata)?)
+        Ok(malaria_model::save_weights(path, &self.model, &self.description())?)
     }
 
     /// What it says of itself besides its weights.
@@ -200,42 +163,11 @@ impl Classifier {
         Ok(map().map_err(malaria_train::Error::Torch)?)
     }
 
-    /// What a cell with these `probabilities`, one a class, is called: the positive class from the threshold on, else the
-    /// most probable of the others; where there is no threshold, the most probable of all. An index into `classes`.
-    pub fn call(&self, probabilities: &[f64]) -> usize {
-        malaria_edge::call(probabilities, self.positive, self.threshold.as_ref())
+    /// Cells of which the model says `probabilities`.
+    pub(crate) fn scored<'a>(&'a self, truth: &'a GroundTruth<'a>, probabilities: &'a [f64]) -> Scored<'a> {
+        let (classes, positive) = (&self.classes, self.positive);
+        Scored { truth: &truth.classes, probabilities, classes, positive, patients: &truth.patients }
     }
-}
-
-fn field<T: DeserializeOwned>(path: &Path, metadata: &BTreeMap<String, String>, name: &str) -> Result<T> {
-    let expected = "the description of a classifier";
-    let bad = |reason: String| Error::Json { path: path.to_owned(), expected, reason };
-    let text = metadata.get(name).ok_or_else(|| bad(format!("`{name}` is missing from its metadata")))?;
-    serde_json::from_str(text).map_err(|error| bad(format!("`{name}`: {error}")))
-}
-
-/// As [`field`], but `None` where the file is older than the field.
-fn optional<T: DeserializeOwned>(
-    path: &Path,
-    metadata: &BTreeMap<String, String>,
-    name: &str,
-) -> Result<Option<T>> {
-    if metadata.contains_key(name) { field(path, metadata, name) } else { Ok(None) }
-}
-
-fn put(
-    metadata: &mut BTreeMap<String, String>,
-    path: &Path,
-    name: &str,
-    value: &impl Serialize,
-) -> Result<()> {
-    let text = serde_json::to_string(value).map_err(|error| Error::Json {
-        path: path.to_owned(),
-        expected: "the description of a classifier",
-        reason: format!("`{name}`: {error}"),
-    })?;
-    metadata.insert(name.to_owned(), text);
-    Ok(())
 }
 
 /// The run directory to use when none is named: `MALARIA_RUN`, or else `data/pretrained` in the current folder, in one

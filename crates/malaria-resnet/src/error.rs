@@ -1,4 +1,4 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What can go wrong between a data folder and a run directory.
 #[derive(Debug, thiserror::Error)]
@@ -13,26 +13,6 @@ pub enum Error {
         expected: String,
         /// What was given.
         found: String,
-    },
-    /// A JSON file that does not read as what it should be.
-    #[error("{}: not {expected}: {reason}", path.display())]
-    Json {
-        /// The file.
-        path: PathBuf,
-        /// What it should hold.
-        expected: &'static str,
-        /// Where and why it does not.
-        reason: String,
-    },
-    /// A CSV file that does not read as what it should be.
-    #[error("{}: not {expected}: {reason}", path.display())]
-    Csv {
-        /// The file.
-        path: PathBuf,
-        /// What it should hold.
-        expected: &'static str,
-        /// Where and why it does not.
-        reason: String,
     },
     /// A run directory in the wrong state for what is asked.
     #[error("run directory {}: {reason}", path.display())]
@@ -85,16 +65,12 @@ pub enum Error {
         /// The data folder.
         path: PathBuf,
     },
-    /// A file that cannot be read or written.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// `read`, `write`, …
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
+    /// A file that cannot be read or written, or that does not hold what it should.
+    #[error(transparent)]
+    File(#[from] malaria_files::Error),
+    /// From the description, the weights file or the test results of a classifier.
+    #[error(transparent)]
+    Classifier(#[from] malaria_classifier::Error),
     /// From the data set.
     #[error(transparent)]
     Dataset(#[from] malaria_dataset::Error),
@@ -123,6 +99,7 @@ pub enum Error {
         most: f64,
     },
     /// From the model without libtorch.
+    #[cfg(feature = "export")]
     #[error(transparent)]
     Edge(#[from] malaria_edge::Error),
     /// From the plots.
@@ -132,11 +109,3 @@ pub enum Error {
 
 /// Result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-impl Error {
-    /// Wraps a system error with what was being done, and to which path.
-    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io { action, path, source }
-    }
-}

@@ -1,25 +1,31 @@
-//! A trained model on pictures that are not part of its training: labelled folders, and single files.
+//! A trained model on a labelled folder.
 
 use std::path::{Path, PathBuf};
 
-use malaria_dataset::{Cells, CorruptPolicy, Index, Loaded, Protocol, Subset, list_images, read_manifest};
-use malaria_edge::Prediction;
+use malaria_classifier::{
+    Assessment, Caveat, DecisionRule, GroundTruth, ImageConfig, RuleKind, Scored, Threshold, protocol_note,
+    write_predictions,
+};
+use malaria_dataset::{CorruptPolicy, Index, Loaded, Protocol, Subset, read_manifest};
 use malaria_metrics::Summary;
+use malaria_report::{Report, judged_section};
 use malaria_train::CellTensors;
 use serde::Serialize;
 use tch::Device;
 
 use crate::{
-    Assessment, Classifier, Error, ImageConfig, Progress, Result, RunDir, Threshold,
-    data::{decode_index, reason},
-    experiment::Listener,
-    files,
-    lineage::{Lineage, lineage, seen_by},
-    metrics::machine,
+    classifier::Classifier,
+    data::decode_index,
+    error::{Error, Result},
+    history::epoch_point,
     pictures::mistakes,
-    predictions::write_predictions,
-    report::{Report, epoch_point, judged_section, protocol_note},
-    threshold::{Calling, Labelled, Said},
+    progress::{Listener, Progress},
+    run::{
+        dir::RunDir,
+        lineage::{Lineage, lineage, seen_by},
+        record::machine,
+    },
+    summary::reason,
 };
 
 /// Which cells of a folder a model is judged on.
@@ -82,8 +88,12 @@ pub struct EvaluationReport {
     pub ignored: usize,
     /// Whether each cell was shown in four mirror images.
     pub flips: bool,
-    /// From which probability on a cell is called positive, where that was chosen: the figures `at_threshold`.
+    /// From which probability on a cell is called positive, where that was chosen.
     pub threshold: Option<Threshold>,
+    /// How cells were called in the figures.
+    pub decision_rule: RuleKind,
+    /// What to read the figures with.
+    pub caveats: Vec<Caveat>,
     /// The figures.
     #[serde(flatten)]
     pub figures: Summary,
@@ -137,22 +147,34 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
     let labels: Vec<usize> = samples.iter().map(|sample| sample.class).collect();
     let cells = CellTensors::new(&loaded.cells, &labels, options.device)?;
     let total = chosen.len();
-    let said =
+    let probabilities =
         classifier.probabilities(&cells, &chosen, &mut |done| listener(Progress::Testing { done, total }))?;
+    let truth = GroundTruth::new(&loaded.index, &chosen);
+    let scored = classifier.scored(&truth, &probabilities);
+    let rule = DecisionRule::from(classifier.threshold);
     if let Some(path) = options.predictions {
-        let subset = (judged == Judged::Test).then_some(Subset::Test);
-        write_predictions(path, &classifier, &loaded.index, &chosen, subset, &said)?;
+        let subset = if judged == Judged::Test { Subset::Test.to_string() } else { String::new() };
+        let paths = chosen.iter().map(|&i| loaded.index.samples[i].path.as_str());
+        write_predictions(path, &scored, &rule, paths, ("subset", std::iter::repeat(subset)))?;
     }
-    let labelled = Labelled::new(&loaded.index, &chosen);
-    let said = Said::new(&classifier, &labelled, &said);
-    let calling = classifier.threshold.map(Calling::from);
     // How often cells are called wrong is known without mirror images only.
-    let mut assessment = said.assess(calling.as_ref(), new_patients && !options.flips)?;
+    let mut assessment = scored.assess(&rule, new_patients && !options.flips)?;
     if !options.prevalences.is_empty() {
-        assessment.at_prevalence = said.at_prevalences(calling.as_ref(), options.prevalences)?;
+        assessment.at_prevalence = scored.at_prevalences(&rule, options.prevalences)?;
     }
-    let figures = said.figures(calling.as_ref())?;
     let config = run.config()?;
+    let mut caveats = Vec::new();
+    if config.data.is_none() {
+        caveats.push(Caveat::ModelOfDrawnCells);
+    }
+    if seen_in_training > 0 {
+        caveats.push(Caveat::SeenInTraining { cells: seen_in_training });
+    }
+    caveats.extend(gone.iter().map(|run| Caveat::ParentMissing { run: run.clone() }));
+    if options.flips {
+        caveats.push(Caveat::MirrorImages);
+    }
+    caveats.extend(Caveat::of(&rule, false, &assessment));
     let report = EvaluationReport {
         run: options.run.to_owned(),
         data: options.data.to_owned(),
@@ -165,11 +187,13 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
         ignored: loaded.index.ignored,
         flips: options.flips,
         threshold: classifier.threshold,
-        figures,
+        decision_rule: rule.kind(),
+        caveats,
+        figures: scored.summary(&rule)?,
         assessment,
     };
     if let Some(path) = options.report {
-        report.page(&run, &classifier, said, &loaded, &chosen, options.command)?.write_page(path)?;
+        report.page(&run, &classifier, scored, &rule, &loaded, &chosen, options.command)?.write_page(path)?;
     }
     Ok(report)
 }
@@ -227,29 +251,19 @@ impl JudgedCells {
     }
 }
 
-/// Said of a model that has learned from drawn cells.
-pub const DRAWN_CELLS: &str = "The model has learned from drawn cells: what it says of others means nothing.";
-
-/// What is to be said of a run that a model comes from, and that cannot be read any more.
-pub fn gone_words(run: &Path) -> String {
-    format!(
-        "The model comes from {}, too, which cannot be read any more: it may have learned from these cells.",
-        run.display()
-    )
-}
-
 impl EvaluationReport {
     /// The page of these figures.
     fn page<'a>(
         &'a self,
         run: &RunDir,
         classifier: &Classifier,
-        said: Said<'a>,
+        scored: Scored<'a>,
+        rule: &'a DecisionRule,
         loaded: &Loaded,
         chosen: &[usize],
         command: &str,
     ) -> Result<Report<'a>> {
-        let mut summary = vec![match self.judged {
+        let summary = vec![match self.judged {
             Judged::Test => format!(
                 "The run's own test set: {} cells of {}. Protocol: {}.",
                 self.figures.n,
@@ -260,26 +274,6 @@ impl EvaluationReport {
                 format!("All {} cells of the folder, of {}.", self.figures.n, self.assessment.patients())
             }
         }];
-        if self.drawn_cells {
-            summary.push(DRAWN_CELLS.to_owned());
-        }
-        if self.seen_in_training > 0 {
-            let seen = self.seen_in_training;
-            summary.push(format!(
-                "The model, or one that it comes from, has learned from {seen} of these cells, or was chosen by them, so the figures are \
-                 too good."
-            ));
-        }
-        for run in &self.ancestors_gone {
-            summary.push(gone_words(run));
-        }
-        if self.flips {
-            summary.push(
-                "Each cell was shown in four mirror images, and the mean of the probabilities taken; the threshold \
-                 was chosen without them."
-                    .to_owned(),
-            );
-        }
         let row = |name: &str, value: String| [name.to_owned(), value];
         let config = run.config()?;
         // A model that is handed on may come without it.
@@ -291,16 +285,16 @@ impl EvaluationReport {
         Ok(Report {
             title: format!("{} on {}", self.run.display(), self.data.display()),
             summary,
-            said,
+            caveats: &self.caveats,
+            scored,
+            rule,
             figures: &self.figures,
             assessment: &self.assessment,
-            threshold: self.threshold,
-            cross_validated: false,
             history,
             history_of: Some("Of the run that the model comes from.".to_owned()),
-            mistakes: mistakes(classifier, said, loaded, chosen)?,
+            mistakes: mistakes(classifier, scored, rule, loaded, chosen)?,
             augmentation: Vec::new(),
-            more: vec![judged_section(said)],
+            more: vec![judged_section(&scored)],
             made: vec![
                 row("malaria-resnet", env!("CARGO_PKG_VERSION").to_owned()),
                 row("libtorch", malaria_libtorch::LIBTORCH_VERSION.to_owned()),
@@ -320,46 +314,8 @@ impl EvaluationReport {
     /// Writes the report as JSON.
     ///
     /// # Errors
-    /// [`Error::Io`]; an older file of that name then stays.
+    /// [`Error::File`]; an older file of that name then stays.
     pub fn write(&self, path: &Path) -> Result<()> {
-        files::write_json(path, self)
+        Ok(malaria_files::write_json(path, self)?)
     }
-}
-
-/// Classifies pictures: files, and folders with everything below them, in the order of their names.
-///
-/// A picture that cannot be read gives a [`Prediction`] that says why, and does not keep the others from theirs.
-///
-/// ```no_run
-/// use malaria_resnet::{Classifier, default_run, edge::roll_up, libtorch::DeviceChoice, predict};
-///
-/// let classifier = Classifier::load(&default_run()?, DeviceChoice::Auto.resolve()?)?;
-/// let cells = predict(&classifier, &["a_folder_of_cells".into()], &|_| {})?;
-/// for cell in &cells {
-///     println!("{}: {:?}, {:?}", cell.path.display(), cell.class, cell.probability);
-/// }
-/// for patient in roll_up(&classifier.description(), &cells)? {
-///     println!("{}: {:?}", patient.patient, patient.result.call);
-/// }
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-///
-/// # Errors
-/// [`Error::Dataset`] when a path does not exist or holds no image; [`Error::Train`] when libtorch fails.
-pub fn predict(
-    classifier: &Classifier,
-    paths: &[PathBuf],
-    listener: Listener<'_>,
-) -> Result<Vec<Prediction>> {
-    let said = |cells: &Cells| {
-        // Nothing is known of these cells: the labels only fill the place that figures would need.
-        let tensors = CellTensors::new(cells, &vec![0; cells.len()], classifier.model.device())?;
-        let all: Vec<usize> = (0..cells.len()).collect();
-        classifier.probabilities(&tensors, &all, &mut |_| {})
-    };
-    let (description, positive) = (classifier.description(), classifier.positive);
-    let files = list_images(paths)?.images;
-    malaria_edge::classify(&description, positive, &files, said, &mut |done, total| {
-        listener(Progress::Classifying { done, total });
-    })
 }

@@ -2,13 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
+use malaria_classifier::{GroundTruth, WeightsFile, call};
 use malaria_dataset::CorruptPolicy;
-use malaria_edge::{Calls, Model, Precision, Toll, Weights, toll};
+use malaria_edge::{Calls, Model, Precision, Toll, toll};
 use tch::{CModule, Device, Kind, Tensor, no_grad};
 
 use crate::{
-    Classifier, Error, Progress, Result, RunDir, data::reason, experiment::Listener, files,
-    judge::JudgedCells, threshold::Labelled,
+    classifier::Classifier,
+    error::{Error, Result},
+    evaluate::JudgedCells,
+    progress::{Listener, Progress},
+    run::dir::RunDir,
+    summary::reason,
 };
 
 /// What to export.
@@ -67,14 +72,14 @@ pub fn export(options: ExportOptions<'_>, listener: Listener<'_>) -> Result<Expo
         return Err(Error::Config { field, expected, found: options.most_sensitivity_lost.to_string() });
     }
     let run = RunDir::open(options.run)?;
-    let weights = Weights::read(&run.finished_weights()?)?;
+    let weights = WeightsFile::read(&run.finished_weights()?)?;
     let onnx = malaria_edge::export(&weights, options.precision, None)?;
     let (Some(data), true) = (options.data, options.precision != Precision::F32) else {
         return Ok(Exported { onnx, toll: None, skipped: Vec::new() });
     };
     let full = Model::load(&malaria_edge::export(&weights, Precision::F32, None)?)?;
     let reduced = Model::load(&onnx)?;
-    let description = weights.description();
+    let description = &weights.weights.description;
     let corrupt = if options.skip_corrupt { CorruptPolicy::Skip } else { CorruptPolicy::Fail };
     let JudgedCells { loaded, chosen, seen_in_training, .. } =
         JudgedCells::load(&run, &description.classes, description.image, data, None, corrupt, listener)?;
@@ -84,18 +89,17 @@ pub fn export(options: ExportOptions<'_>, listener: Listener<'_>) -> Result<Expo
         let said = model.probabilities(&loaded.cells, &chosen, &mut |done| {
             listener(Progress::Testing { done: done_before + done, total });
         })?;
-        let call =
-            |row: &[f64]| malaria_edge::call(row, positive, description.threshold.as_ref()) == positive;
+        let call = |row: &[f64]| call(row, positive, description.threshold.as_ref()) == positive;
         Ok::<_, Error>(said.chunks(description.classes.len()).map(call).collect::<Vec<bool>>())
     };
     let (by_full, by_reduced) = (called_positive(&full, 0)?, called_positive(&reduced, chosen.len())?);
-    let labelled = Labelled::new(&loaded.index, &chosen);
+    let truth = GroundTruth::new(&loaded.index, &chosen);
     let calls: Vec<Calls<'_>> = (0..chosen.len())
         .map(|i| Calls {
-            is_positive: labelled.truth[i] == positive,
+            is_positive: truth.classes[i] == positive,
             full: by_full[i],
             reduced: by_reduced[i],
-            patient: labelled.patients[i],
+            patient: truth.patients[i],
         })
         .collect();
     let toll = toll(&calls, seen_in_training)?;
@@ -116,7 +120,7 @@ pub fn export(options: ExportOptions<'_>, listener: Listener<'_>) -> Result<Expo
 /// TorchScript cannot hold (classes, threshold, how pictures are read) goes to a JSON beside it, whose path is given.
 ///
 /// # Errors
-/// [`Error::Train`] when libtorch cannot write the model, [`Error::Io`] for a file that cannot be written.
+/// [`Error::Train`] when libtorch cannot write the model, [`Error::File`] for a file that cannot be written.
 pub fn export_torchscript(run: &Path, path: &Path) -> Result<PathBuf> {
     let classifier = Classifier::load(run, Device::Cpu)?;
     // What is traced becomes constants, which must not ask for gradients.
@@ -141,13 +145,13 @@ pub fn export_torchscript(run: &Path, path: &Path) -> Result<PathBuf> {
     if let Some(error) = failed {
         return Err(error);
     }
-    let file = malaria_files::beside(path).map_err(Error::io("write", path))?;
+    let file = malaria_files::beside(path).map_err(malaria_files::Error::io("write", path))?;
     traced.and_then(|model| model.save(file.path())).map_err(libtorch)?;
     // The rest first: without it the model is of no use.
     let mut rest = path.as_os_str().to_owned();
     rest.push(".json");
     let rest = PathBuf::from(rest);
-    files::write_json(&rest, &classifier.description())?;
-    malaria_files::put(file, path).map_err(Error::io("write", path))?;
+    malaria_files::write_json(&rest, &classifier.description())?;
+    malaria_files::put(file, path).map_err(malaria_files::Error::io("write", path))?;
     Ok(rest)
 }

@@ -19,55 +19,56 @@
 //! # Ok::<(), malaria_resnet::Error>(())
 //! ```
 
-mod assessment;
 mod classifier;
 mod config;
 mod cross_validate;
 mod data;
 mod error;
-mod experiment;
+mod evaluate;
+#[cfg(feature = "export")]
 mod export;
-mod files;
-mod judge;
-mod lineage;
+mod history;
 mod memory;
-mod metrics;
-mod model_card;
 mod paths;
 mod pictures;
-mod predictions;
+mod predict;
 #[cfg(feature = "pretrained")]
 mod pretrained;
-mod recipe;
-mod report;
-mod run_dir;
-mod session;
-mod teacher;
-mod threshold;
+mod progress;
+mod run;
+mod summary;
 
-pub use assessment::{Assessment, AtPrevalence, CellIntervals, DetectionLimit, Resampled, RollUp};
 pub use classifier::{Classifier, default_run};
-pub use config::ExperimentConfig;
+pub use config::{ExperimentConfig, Recipe, Teacher};
 pub use cross_validate::{
-    CALLED_APART, CrossMetrics, CrossOptions, CrossSummary, FoldFigures, NOT_APART, Spread, cross_validate,
-    fold_dir,
+    CrossOptions, CrossSummary, cross_validate,
+    record::{CrossMetrics, FoldFigures},
 };
-pub use data::{DataSummary, SubsetSummary, default_data, default_protocol};
+pub use data::{default_data, default_protocol};
 pub use error::{Error, Result};
-pub use experiment::{Context, Listener, Progress, RunSummary, plot_history, resume, train};
+pub use evaluate::{EvaluateOptions, EvaluationReport, Judged, evaluate};
+#[cfg(feature = "export")]
 pub use export::{ExportOptions, Exported, export, export_torchscript};
-pub use judge::{DRAWN_CELLS, EvaluateOptions, EvaluationReport, Judged, evaluate, gone_words, predict};
-pub use malaria_edge::{ChosenOn, Description, ImageConfig, NO_THRESHOLD, Prediction, Threshold};
-pub use metrics::{FiguresOf, Metrics};
+pub use malaria_classifier::{
+    Assessment, AtPrevalence, Caveat, CellIntervals, ChosenOn, Description, DetectionLimit, ImageConfig,
+    PatientPrediction, Prediction, Resampled, RollUp, RuleKind, Spread, Threshold, not_counted,
+    patient_words, protocol_note, roll_up, write_cells, write_patients,
+};
+pub use predict::predict;
 #[cfg(feature = "pretrained")]
 pub use pretrained::pretrained;
-pub use recipe::Recipe;
-pub use report::protocol_note;
-pub use run_dir::{RunDir, RunLock};
-pub use teacher::Teacher;
+pub use progress::{Context, Listener, Progress};
+pub use run::{
+    dir::{RunDir, RunLock, fold_dir},
+    record::{FiguresOf, Metrics},
+    session::{RunSummary, plot_history},
+    start::{resume, train},
+};
+pub use summary::{DataSummary, SubsetSummary};
 
 pub use malaria_augment as augment;
 pub use malaria_dataset as dataset;
+#[cfg(feature = "export")]
 pub use malaria_edge as edge;
 pub use malaria_libtorch as libtorch;
 pub use malaria_metrics as figures;

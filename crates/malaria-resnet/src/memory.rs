@@ -2,7 +2,7 @@
 
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Refuses `cells` of `pixels` a side that take more memory than is free: the system would end the process without a word.
 ///

@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Error, ExperimentConfig, Result};
+use crate::{
+    config::ExperimentConfig,
+    error::{Error, Result},
+};
 
 /// Refuses paths that no JSON could hold, and a folder for runs in the data folder: the next run would take its figures for cells.
 pub(crate) fn check_paths(config: &ExperimentConfig, out: &Path) -> Result<()> {

@@ -4,24 +4,24 @@ use std::path::Path;
 
 use image::RgbImage;
 use malaria_augment::{Draw, apply, draw};
+use malaria_classifier::{DecisionRule, Scored};
 use malaria_dataset::{Cells, Loaded};
-use malaria_edge::most_probable;
 use malaria_metrics::percent;
 use malaria_report::{Picture, heat_overlay};
 use malaria_train::{CellTensors, TrainConfig};
 use tch::{Kind, TchError, Tensor};
 
-use crate::{Classifier, Result, threshold::Said};
+use crate::{classifier::Classifier, error::Result};
 
 /// Mistakes shown as pictures.
 pub(crate) const MISTAKES_SHOWN: usize = 24;
 
-/// Positions of the cells called wrong, the one of which its own class was thought least probable first.
-pub(crate) fn worst_mistakes(said: Said<'_>) -> Vec<usize> {
-    let rows: Vec<&[f64]> = said.probabilities.chunks_exact(said.classes.len()).collect();
-    let mut wrong: Vec<usize> =
-        (0..rows.len()).filter(|&i| most_probable(rows[i]) != said.truth[i]).collect();
-    wrong.sort_by(|&a, &b| rows[a][said.truth[a]].total_cmp(&rows[b][said.truth[b]]));
+/// Positions of the cells that `rule` calls wrong, the one of which its own class was thought least probable first.
+pub(crate) fn worst_mistakes(scored: &Scored<'_>, rule: &DecisionRule) -> Vec<usize> {
+    let rows: Vec<&[f64]> = scored.probabilities.chunks_exact(scored.classes.len()).collect();
+    let predicted = scored.predicted(rule);
+    let mut wrong: Vec<usize> = (0..rows.len()).filter(|&i| predicted[i] != scored.truth[i]).collect();
+    wrong.sort_by(|&a, &b| rows[a][scored.truth[a]].total_cmp(&rows[b][scored.truth[b]]));
     wrong
 }
 
@@ -31,43 +31,51 @@ pub(crate) fn picture(cells: &Cells, i: usize) -> RgbImage {
     RgbImage::from_raw(cells.size(), cells.size(), cells.cell(i).to_vec()).unwrap_or_default()
 }
 
-/// The mistakes that `classifier` was most sure of in what it `said` of the cells of `loaded` at `indices`.
+/// The mistakes by `rule` that `classifier` was most sure of, among the cells of `loaded` at `indices`.
 pub(crate) fn mistakes(
     classifier: &Classifier,
-    said: Said<'_>,
+    scored: Scored<'_>,
+    rule: &DecisionRule,
     loaded: &Loaded,
     indices: &[usize],
 ) -> Result<Vec<Picture>> {
+    let predicted = scored.predicted(rule);
     let show = |i: usize| {
-        let row = &said.probabilities[i * said.classes.len()..(i + 1) * said.classes.len()];
+        let row = &scored.probabilities[i * scored.classes.len()..(i + 1) * scored.classes.len()];
         let sample = indices[i];
-        let path = &loaded.index.samples[sample].path;
-        mistake(classifier, picture(&loaded.cells, sample), path, said.truth[i], row)
+        let file = &loaded.index.samples[sample].path;
+        let mistake = Mistake { file, class: scored.truth[i], predicted: predicted[i], row };
+        mistake.picture(classifier, picture(&loaded.cells, sample))
     };
-    worst_mistakes(said).into_iter().take(MISTAKES_SHOWN).map(show).collect()
+    worst_mistakes(&scored, rule).into_iter().take(MISTAKES_SHOWN).map(show).collect()
 }
 
-/// A mistake as a picture: the cell, and the same with what spoke for the call laid over it.
-pub(crate) fn mistake(
-    classifier: &Classifier,
-    cell: RgbImage,
-    file: &str,
-    class: usize,
-    row: &[f64],
-) -> Result<Picture> {
-    let called = most_probable(row);
-    let (map, columns) = classifier.evidence(&cell, called)?;
-    let overlay = heat_overlay(&cell, &map, columns);
-    let name = Path::new(file).file_name().map_or_else(|| file.into(), |name| name.to_string_lossy());
-    let classes = &classifier.classes;
-    Ok(Picture {
-        images: vec![cell, overlay],
-        caption: vec![
-            format!("called {} ({})", classes[called], percent(Some(row[called]))),
-            format!("labelled {}", classes[class]),
-            name.into_owned(),
-        ],
-    })
+/// A cell that was called wrong.
+pub(crate) struct Mistake<'a> {
+    pub(crate) file: &'a str,
+    pub(crate) class: usize,
+    pub(crate) predicted: usize,
+    /// Probabilities, one a class.
+    pub(crate) row: &'a [f64],
+}
+
+impl Mistake<'_> {
+    /// The `cell`, and the same with what spoke for the call laid over it.
+    pub(crate) fn picture(&self, classifier: &Classifier, cell: RgbImage) -> Result<Picture> {
+        let Self { file, class, predicted, row } = *self;
+        let (map, columns) = classifier.evidence(&cell, predicted)?;
+        let overlay = heat_overlay(&cell, &map, columns);
+        let name = Path::new(file).file_name().map_or_else(|| file.into(), |name| name.to_string_lossy());
+        let classes = &classifier.classes;
+        Ok(Picture {
+            images: vec![cell, overlay],
+            caption: vec![
+                format!("called {} ({})", classes[predicted], percent(Some(row[predicted]))),
+                format!("labelled {}", classes[class]),
+                name.into_owned(),
+            ],
+        })
+    }
 }
 
 /// Training cells shown with what augmentation makes of them, and how many times each.

@@ -1,10 +1,8 @@
 //! The model that comes with the crate.
 
-use std::path::Path;
-
 use tch::Device;
 
-use crate::{Classifier, Result};
+use crate::{classifier::Classifier, error::Result};
 
 /// The file of `data/pretrained`, which is packaged with this crate.
 static WEIGHTS: &[u8] = include_bytes!("../../../data/pretrained/weights.safetensors");
@@ -18,6 +16,6 @@ static WEIGHTS: &[u8] = include_bytes!("../../../data/pretrained/weights.safeten
 /// # Errors
 /// [`Error::Model`](crate::Error::Model) when libtorch fails, as for want of memory.
 pub fn pretrained(device: Device) -> Result<Classifier> {
-    let (model, metadata) = malaria_model::decode_weights(WEIGHTS, device)?;
-    Classifier::described(model, &metadata, Path::new("the weights inside malaria-resnet"))
+    let (model, description) = malaria_model::decode_weights(WEIGHTS, device)?;
+    Classifier::described(model, description)
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::interval::{Interval, normal_quantile, normal_share};
 use crate::rank::Ranked;
-use crate::{check, summary::argmax, summary::one_vs_rest};
+use crate::{check, summary::one_vs_rest};
 
 /// Skewness is looked for by leaving out one cluster after the other, or one of so many groups where there are more.
 const MOST_GROUPS: usize = 500;
@@ -173,22 +173,23 @@ pub struct Intervals {
     pub auc: Option<Interval>,
 }
 
-/// Intervals of what [`evaluate`](crate::evaluate) computes from the same `truth` `[N]` and `probabilities` `[N, classes]`, by
-/// [`cluster_bootstrap`] over `clusters` `[N]`.
+/// Intervals of what [`evaluate_predicted`](crate::evaluate_predicted) computes from the same `truth` `[N]`, `probabilities`
+/// `[N, classes]` and `predicted` `[N]`, by [`cluster_bootstrap`] over `clusters` `[N]`.
 ///
 /// # Errors
-/// As [`evaluate`](crate::evaluate) and [`cluster_bootstrap`]; `clusters` that are not one a sample.
+/// As [`evaluate_predicted`](crate::evaluate_predicted) and [`cluster_bootstrap`]; `clusters` that are not one a sample.
 pub fn intervals<C: Eq + std::hash::Hash>(
     truth: &[usize],
     probabilities: &[f64],
+    predicted: &[usize],
     classes: usize,
     positive: usize,
     clusters: &[C],
     settings: &Bootstrap,
 ) -> Result<Intervals> {
     let (is_positive, scores) = one_vs_rest(truth, probabilities, classes, positive)?;
+    check::length("predictions", truth.len(), predicted.len())?;
     check::length("clusters", truth.len(), clusters.len())?;
-    let called: Vec<usize> = probabilities.chunks_exact(classes).map(argmax).collect();
     let ranked = Ranked::new(&scores);
     let [accuracy, sensitivity, specificity, auc] = cluster_bootstrap(clusters, settings, |drawn| {
         let mut copies = vec![0_u64; truth.len()];
@@ -200,54 +201,14 @@ pub fn intervals<C: Eq + std::hash::Hash>(
         let positives = count(&|i| is_positive[i]);
         let negatives = drawn.len() as u64 - positives;
         [
-            share(count(&|i| called[i] == truth[i]), drawn.len() as u64),
-            share(count(&|i| is_positive[i] && called[i] == positive), positives),
-            share(count(&|i| !is_positive[i] && called[i] != positive), negatives),
+            share(count(&|i| predicted[i] == truth[i]), drawn.len() as u64),
+            share(count(&|i| is_positive[i] && predicted[i] == positive), positives),
+            share(count(&|i| !is_positive[i] && predicted[i] != positive), negatives),
             ranked.auc(&is_positive, &copies),
         ]
     })?;
     let clusters = members(clusters).len();
     Ok(Intervals { clusters, bootstrap: *settings, accuracy, sensitivity, specificity, auc })
-}
-
-/// Intervals of what calls come to, from a bootstrap over clusters; `None` where the figure itself is undefined.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct CallIntervals {
-    /// Of the accuracy.
-    pub accuracy: Option<Interval>,
-    /// Of the sensitivity.
-    pub sensitivity: Option<Interval>,
-    /// Of the specificity.
-    pub specificity: Option<Interval>,
-}
-
-/// Intervals of the figures of calls at a threshold: `called` `[N]` against `is_positive` `[N]`, by [`cluster_bootstrap`] over
-/// `clusters` `[N]`.
-///
-/// # Errors
-/// As [`cluster_bootstrap`]; `called` or `clusters` that are not one a sample.
-pub fn call_intervals<C: Eq + std::hash::Hash>(
-    is_positive: &[bool],
-    called: &[bool],
-    clusters: &[C],
-    settings: &Bootstrap,
-) -> Result<CallIntervals> {
-    check::length("called", is_positive.len(), called.len())?;
-    check::length("clusters", is_positive.len(), clusters.len())?;
-    let [accuracy, sensitivity, specificity] = cluster_bootstrap(clusters, settings, |drawn| {
-        // Right and all, of the negative and of the positive samples.
-        let mut counts = [[0_u64; 2]; 2];
-        for &i in drawn {
-            let [right, all] = &mut counts[usize::from(is_positive[i])];
-            *right += u64::from(is_positive[i] == called[i]);
-            *all += 1;
-        }
-        let share = |[right, all]: [u64; 2]| (all > 0).then(|| right as f64 / all as f64);
-        let [negative, positive] = counts;
-        [share([0, 1].map(|i| negative[i] + positive[i])), share(positive), share(negative)]
-    })?;
-    Ok(CallIntervals { accuracy, sensitivity, specificity })
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ mod summary;
 mod temperature;
 mod threshold;
 
-pub use bootstrap::{Bootstrap, CallIntervals, Intervals, call_intervals, cluster_bootstrap, intervals};
+pub use bootstrap::{Bootstrap, Intervals, cluster_bootstrap, intervals};
 pub use calibration::{CalibrationBin, calibration_curve, expected_calibration_error};
 pub use confusion::ConfusionMatrix;
 pub use curves::{PrCurve, PrPoint, RocCurve, RocPoint, pr_curve, roc_curve};
@@ -60,6 +60,6 @@ pub use patients::{
 pub use proper::{brier_score, log_loss};
 pub use report::{classification_report, decimal, percent};
 pub use scores::{Average, AverageScores, BinaryCounts, ClassScores, Discrimination};
-pub use summary::{AtThreshold, Summary, evaluate, evaluate_at, one_vs_rest};
+pub use summary::{Summary, argmax, evaluate, evaluate_predicted, one_vs_rest, predict_at};
 pub use temperature::{apply_temperature, fit_temperature};
 pub use threshold::{OperatingPoint, Target, choose_threshold};

@@ -7,12 +7,12 @@ use crate::confusion::ConfusionMatrix;
 use crate::curves::{pr_curve, roc_curve};
 use crate::error::Result;
 use crate::proper::{brier_score, log_loss};
-use crate::scores::{Average, AverageScores, BinaryCounts, ClassScores, Discrimination};
+use crate::scores::{Average, AverageScores, ClassScores, Discrimination};
 
 /// The figures of one set of predictions, ready for JSON. All are fractions, except `n`, `discrimination`,
 /// `mcc`, `cohens_kappa` and `log_loss`; an undefined one is `None`, in JSON `null`.
 ///
-/// Predictions are by the highest probability; figures at a chosen threshold stand under `at_threshold`.
+/// [`evaluate`] takes the most probable class of each sample for its prediction, [`evaluate_predicted`] any other.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Summary {
@@ -23,11 +23,13 @@ pub struct Summary {
     /// Name of the class that sensitivity, specificity, PPV, NPV, F1, AUC and average precision count as
     /// positive; all others are negative.
     pub positive_class: String,
-    /// Share of samples whose most probable class is the true one.
+    /// Share of samples whose predicted class is the true one.
     pub accuracy: f64,
-    /// Share of the positive samples called positive.
+    /// Share of samples whose most probable class is the true one, whatever was predicted.
+    pub accuracy_argmax: f64,
+    /// Share of the positive samples predicted positive.
     pub sensitivity: Option<f64>,
-    /// Share of the negative samples called negative.
+    /// Share of the negative samples predicted negative.
     pub specificity: Option<f64>,
     /// Area under the ROC curve.
     pub auc: Option<f64>,
@@ -61,38 +63,13 @@ pub struct Summary {
     /// The same averaged over the classes: `micro`, `macro` and `weighted`.
     #[serde(default)]
     pub averages: BTreeMap<Average, AverageScores>,
-    /// The figures of the positive class against all others at a chosen threshold, where there is one; put what
-    /// [`evaluate_at`] or [`AtThreshold::of`] gives here.
-    pub at_threshold: Option<AtThreshold>,
-}
-
-/// The figures of the positive class against all others, a sample being called positive when the probability
-/// of that class is at least the threshold. All are fractions, except `discrimination`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct AtThreshold {
-    /// The threshold, a probability; the one that is kept, where samples were called at several.
-    pub threshold: f64,
-    /// Share of samples called right.
-    pub accuracy: f64,
-    /// Share of the positive samples called positive.
-    pub sensitivity: Option<f64>,
-    /// Share of the negative samples called negative.
-    pub specificity: Option<f64>,
-    /// Share of positive calls that are right.
-    pub ppv: Option<f64>,
-    /// Share of negative calls that are right.
-    pub npv: Option<f64>,
-    /// What sensitivity and specificity come to together.
-    #[serde(flatten)]
-    pub discrimination: Discrimination,
 }
 
 /// Computes every figure of a [`Summary`].
 ///
 /// `truth` `[N]` holds the true classes, `probabilities` `[N, C]` row by row the probability of each class, and
 /// `classes` `[C]` the class names; `positive` is the index of the positive class. A sample is called by its
-/// highest probability, on a tie by the first of the tied classes, as `numpy.argmax` has it.
+/// highest probability ([`argmax`]).
 ///
 /// ```
 /// use malaria_metrics::evaluate;
@@ -113,15 +90,45 @@ pub fn evaluate(
     classes: &[String],
     positive: usize,
 ) -> Result<Summary> {
-    let (is_positive, scores) = one_vs_rest(truth, probabilities, classes.len(), positive)?;
+    check::probabilities(truth, probabilities, classes.len())?;
     let predicted = Vec::from_iter(probabilities.chunks_exact(classes.len()).map(argmax));
-    let confusion = ConfusionMatrix::from_labels(truth, &predicted, classes.len())?;
+    evaluate_predicted(truth, probabilities, &predicted, classes, positive)
+}
+
+/// Computes every figure of a [`Summary`] for samples that are predicted to be of the classes `predicted` `[N]`, such as those
+/// that [`predict_at`] gives at a threshold; the other arguments are those of [`evaluate`].
+///
+/// ```
+/// # use malaria_metrics::{evaluate_predicted, predict_at};
+/// # let classes = ["Parasitized".to_owned(), "Uninfected".to_owned()];
+/// # let (truth, probabilities) = ([0, 0, 1], [0.9, 0.1, 0.4, 0.6, 0.2, 0.8]);
+/// let predicted: Vec<usize> = probabilities.chunks(2).map(|row| predict_at(row, 0, 0.3)).collect();
+/// let summary = evaluate_predicted(&truth, &probabilities, &predicted, &classes, 0)?;
+/// assert_eq!((summary.sensitivity, summary.accuracy), (Some(1.0), 1.0));
+/// assert_eq!(summary.accuracy_argmax, 2.0 / 3.0);
+/// # Ok::<(), malaria_metrics::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`evaluate`], and predictions that are not one a sample or out of range.
+pub fn evaluate_predicted(
+    truth: &[usize],
+    probabilities: &[f64],
+    predicted: &[usize],
+    classes: &[String],
+    positive: usize,
+) -> Result<Summary> {
+    let (is_positive, scores) = one_vs_rest(truth, probabilities, classes.len(), positive)?;
+    let confusion = ConfusionMatrix::from_labels(truth, predicted, classes.len())?;
     let counts = confusion.one_vs_rest(positive)?;
+    let most_probable = probabilities.chunks_exact(classes.len()).map(argmax);
+    let right = most_probable.zip(truth).filter(|(class, truth)| class == *truth).count();
     Ok(Summary {
         n: truth.len(),
         classes: classes.to_vec(),
         positive_class: classes[positive].clone(),
         accuracy: confusion.correct() as f64 / truth.len() as f64,
+        accuracy_argmax: right as f64 / truth.len() as f64,
         sensitivity: counts.sensitivity(),
         specificity: counts.specificity(),
         auc: roc_curve(&is_positive, &scores)?.map(|curve| curve.auc),
@@ -138,50 +145,7 @@ pub fn evaluate(
         by_class: confusion.class_scores(),
         averages: Average::ALL.map(|average| (average, confusion.average_scores(average))).into(),
         confusion,
-        at_threshold: None,
     })
-}
-
-/// Computes the figures at a chosen threshold, in `[0, 1]`; the other arguments are those of [`evaluate`].
-///
-/// ```
-/// # use malaria_metrics::{evaluate, evaluate_at};
-/// # let classes = ["Parasitized".to_owned(), "Uninfected".to_owned()];
-/// # let (truth, probabilities) = ([0, 0, 1], [0.9, 0.1, 0.4, 0.6, 0.2, 0.8]);
-/// let mut summary = evaluate(&truth, &probabilities, &classes, 0)?;
-/// summary.at_threshold = Some(evaluate_at(&truth, &probabilities, &classes, 0, 0.3)?);
-/// assert_eq!(summary.at_threshold.unwrap().sensitivity, Some(1.0));
-/// # Ok::<(), malaria_metrics::Error>(())
-/// ```
-///
-/// # Errors
-/// As [`evaluate`], and a threshold that is NaN or outside `[0, 1]`.
-pub fn evaluate_at(
-    truth: &[usize],
-    probabilities: &[f64],
-    classes: &[String],
-    positive: usize,
-    threshold: f64,
-) -> Result<AtThreshold> {
-    let (is_positive, scores) = one_vs_rest(truth, probabilities, classes.len(), positive)?;
-    Ok(AtThreshold::of(&BinaryCounts::at_threshold(&is_positive, &scores, threshold)?, threshold))
-}
-
-impl AtThreshold {
-    /// What `counts`, of one sample or more, come to; `threshold` is only carried along. For samples that were not all called at one
-    /// threshold, as where each fold of a cross-validation has its own.
-    pub fn of(counts: &BinaryCounts, threshold: f64) -> Self {
-        let right = counts.true_positives + counts.true_negatives;
-        Self {
-            threshold,
-            accuracy: right as f64 / (counts.positives() + counts.negatives()) as f64,
-            sensitivity: counts.sensitivity(),
-            specificity: counts.specificity(),
-            ppv: counts.ppv(),
-            npv: counts.npv(),
-            discrimination: counts.discrimination(),
-        }
-    }
 }
 
 /// The class `positive` against all others: whether each sample is of it, and its probability of being so, both
@@ -204,7 +168,22 @@ pub fn one_vs_rest(
     Ok((is_positive, scores))
 }
 
-/// Position of the largest value, the first of equals.
-pub(crate) fn argmax(row: &[f64]) -> usize {
-    (1..row.len()).fold(0, |best, column| if row[column] > row[best] { column } else { best })
+/// The most probable class of a sample whose classes have the probabilities `row`; of equal ones the first, as `numpy.argmax` has
+/// it.
+pub fn argmax(row: &[f64]) -> usize {
+    (1..row.len()).fold(0, |best, class| if row[class] > row[best] { class } else { best })
+}
+
+/// The class of a sample at a decision threshold: `positive` where its probability is at least `threshold`, else the most
+/// probable of the other classes.
+///
+/// # Panics
+/// Where `positive` is not below the number of classes, as slices do.
+pub fn predict_at(row: &[f64], positive: usize, threshold: f64) -> usize {
+    if row[positive] >= threshold {
+        return positive;
+    }
+    let mut others = row.to_vec();
+    others[positive] = f64::NEG_INFINITY;
+    argmax(&others)
 }

@@ -2,7 +2,7 @@
 
 use malaria_metrics::{
     BinaryCounts, Bootstrap, CalibrationBin, Called, ConfusionMatrix, PatientCall, PatientRule,
-    apply_temperature, brier_score, calibration_curve, delong_interval, expected_calibration_error,
+    apply_temperature, argmax, brier_score, calibration_curve, delong_interval, expected_calibration_error,
     fit_temperature, intervals, log_loss, pr_curve, roc_curve, wilson_interval,
 };
 use proptest::collection::vec;
@@ -174,7 +174,8 @@ proptest! {
         let labels: Vec<usize> = truth.iter().map(|&positive| usize::from(!positive)).collect();
         let rows: Vec<f64> = scores.iter().flat_map(|&score| [score, 1.0 - score]).collect();
         let settings = Bootstrap { resamples: 60, seed, ..Bootstrap::default() };
-        let found = intervals(&labels, &rows, 2, 0, &patients[..labels.len()], &settings).unwrap();
+        let predicted: Vec<usize> = rows.chunks(2).map(argmax).collect();
+        let found = intervals(&labels, &rows, &predicted, 2, 0, &patients[..labels.len()], &settings).unwrap();
         let distinct = patients[..labels.len()].iter().collect::<std::collections::BTreeSet<_>>().len();
         prop_assert_eq!(found.clusters, distinct);
         for interval in [found.accuracy, found.sensitivity, found.specificity, found.auc].into_iter().flatten() {

@@ -2,8 +2,8 @@
 
 use malaria_metrics::{
     BinaryCounts, ConfusionMatrix, Error, Target, brier_score, calibration_curve, choose_threshold,
-    classification_report, evaluate, evaluate_at, expected_calibration_error, log_loss, pr_curve, roc_curve,
-    wilson_interval,
+    classification_report, evaluate, evaluate_predicted, expected_calibration_error, log_loss, pr_curve,
+    roc_curve, wilson_interval,
 };
 
 fn names() -> [String; 2] {
@@ -14,7 +14,7 @@ fn names() -> [String; 2] {
 fn refusals(truth: &[usize], probabilities: &[f64]) -> [Error; 4] {
     [
         evaluate(truth, probabilities, &names(), 0).unwrap_err(),
-        evaluate_at(truth, probabilities, &names(), 0, 0.5).unwrap_err(),
+        evaluate_predicted(truth, probabilities, &vec![0; truth.len()], &names(), 0).unwrap_err(),
         log_loss(truth, probabilities, 2).unwrap_err(),
         brier_score(truth, probabilities, 2).unwrap_err(),
     ]
@@ -46,7 +46,6 @@ fn values_that_are_no_probability() {
             );
         }
         for error in [
-            evaluate_at(&[0], &[0.5, 0.5], &names(), 0, bad).unwrap_err(),
             BinaryCounts::at_threshold(&[true], &[0.5], bad).unwrap_err(),
             choose_threshold(&[true, false], &[0.5, 0.4], Target::Specificity(bad)).unwrap_err(),
             wilson_interval(1, 2, bad).unwrap_err(),

@@ -1,10 +1,10 @@
 //! The layers a network is made of, and the builder that names and creates their tensors.
 
+use malaria_classifier::ResNetConfig;
 use tch::{Device, Kind, TchError, Tensor};
 
-use crate::config::ResNetConfig;
 use crate::error::{Error, Result};
-use crate::resnet::{Parameter, Role};
+use crate::parameter::{Parameter, Role};
 
 /// What libtorch makes of a layer: features, or why there are none, such as for want of memory.
 pub(crate) type Computed<T = Tensor> = std::result::Result<T, TchError>;

@@ -4,17 +4,6 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A field of [`ResNetConfig`](crate::ResNetConfig) is out of range.
-    #[error("model config: `{field}` must be {expected}, found {found}")]
-    Config {
-        /// The offending field.
-        field: &'static str,
-        /// What the field may hold.
-        expected: String,
-        /// What it holds.
-        found: String,
-    },
-
     /// A state lacks a tensor that the model has.
     #[error("tensor `{name}` is missing; the model expects it with shape {expected:?}")]
     MissingTensor {
@@ -60,61 +49,11 @@ pub enum Error {
         found: String,
     },
 
-    /// A tensor holds NaN or an infinity: the training that made it diverged.
-    #[error(
-        "tensor `{name}` holds NaN or infinite values; such weights predict nothing, use an earlier checkpoint"
-    )]
-    NonFinite {
-        /// The tensor's name.
-        name: String,
-    },
+    /// From the weights file, its description or the network's settings.
+    #[error(transparent)]
+    Classifier(#[from] malaria_classifier::Error),
 
-    /// The bytes are not a whole safetensors file.
-    #[error("not a whole safetensors file ({reason}); it is truncated or of another kind")]
-    NotSafetensors {
-        /// What the safetensors reader stumbled over.
-        reason: String,
-    },
-
-    /// The tensors are not those that were written.
-    #[error(
-        "its tensors have the SHA-256 {found}, and were written with {expected}: the file is damaged, copy it again"
-    )]
-    Damaged {
-        /// What the file says of its tensors.
-        expected: String,
-        /// What they have.
-        found: String,
-    },
-
-    /// A safetensors file without our description in its metadata.
-    #[error("a safetensors file, but not one of this project's: expected {expected}, found {found}")]
-    Foreign {
-        /// What the file's metadata should hold.
-        expected: String,
-        /// What it holds.
-        found: String,
-    },
-
-    /// The file was written in a format this version does not read.
-    #[error("format version {found} is not supported: this version reads {expected}; update this program")]
-    FormatVersion {
-        /// The version this code reads and writes.
-        expected: u32,
-        /// The version in the file.
-        found: u64,
-    },
-
-    /// The operating system refused to read or write.
-    #[error("cannot {action}: {source}")]
-    Io {
-        /// What was attempted.
-        action: &'static str,
-        /// The system's answer.
-        source: std::io::Error,
-    },
-
-    /// A weights file could not be saved or loaded.
+    /// A weights file whose tensors are not those of its network.
     #[error("weights file {}: {problem}", path.display())]
     WeightsFile {
         /// The weights file.

@@ -1,7 +1,7 @@
 //! The pre-activation bottleneck ResNet, its initialisation and its weights file.
 //!
-//! Place in the flow: a ground crate, beside dataset, augment and metrics. It takes batches of images
-//! `[N, 3, H, W]`, float32 in [0, 1], and gives logits `[N, classes]`. Training, evaluation and export stand above it
+//! Place in the flow: above `malaria-classifier`, which has the settings of the network and the layout of the weights file. It takes
+//! batches of images `[N, 3, H, W]`, float32 in [0, 1], and gives logits `[N, classes]`. Training and evaluation stand above it
 //! and reach the weights through [`ResNet::parameters`] and [`ResNet::state`], or through the file of
 //! [`save_weights`], [`load_weights`] and [`decode_weights`].
 //!
@@ -20,15 +20,16 @@
 use malaria_libtorch as _;
 
 mod block;
-mod config;
 mod error;
 mod fused;
 mod init;
+mod parameter;
 mod resnet;
 mod weights;
 
-pub use config::ResNetConfig;
 pub use error::{Error, Result};
 pub use fused::Fused;
-pub use resnet::{Parameter, ResNet, Role};
-pub use weights::{WEIGHTS_FORMAT, decode_weights, load_weights, save_state, save_weights};
+pub use malaria_classifier::ResNetConfig;
+pub use parameter::{Parameter, Role};
+pub use resnet::ResNet;
+pub use weights::{decode_weights, load_weights, save_weights};

@@ -1,45 +1,18 @@
 use std::collections::BTreeMap;
 
+use malaria_classifier::ResNetConfig;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::block::{
     Builder, Computed, Conv, Dense, Norm, Residual, Slot, SlotKind, channels_last, global_average,
     row_major_copy,
 };
-use crate::config::ResNetConfig;
 use crate::error::{Error, Result};
 use crate::init::glorot_uniform;
+use crate::parameter::{Parameter, Role};
 
 /// What is attempted where a network is asked.
 pub(crate) const FORWARD: &str = "compute the network";
-
-/// What a trainable tensor does. Optimizers decide by it which tensors decay, and how much.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// The kernel of the 5x5 convolution on the image, `[out, in, 5, 5]`.
-    StemKernel,
-    /// A kernel inside a residual module, its shortcut's included, `[out, in, kh, kw]`.
-    ResidualKernel,
-    /// The kernel of the dense layer, `[classes, in]`.
-    DenseKernel,
-    /// The bias of the dense layer, `[classes]`.
-    DenseBias,
-    /// Gamma of a batch normalisation, `[channels]`.
-    Scale,
-    /// Beta of a batch normalisation, `[channels]`.
-    Shift,
-}
-
-/// A trainable tensor of a [`ResNet`].
-#[derive(Debug)]
-pub struct Parameter {
-    /// Its name in weights files, such as `stages.0.1.conv2.weight`.
-    pub name: String,
-    /// A handle on the model's own tensor: what is written to it in place, the model uses.
-    pub tensor: Tensor,
-    /// What it does.
-    pub role: Role,
-}
 
 /// The pre-activation bottleneck ResNet of the tutorial.
 ///
@@ -78,7 +51,7 @@ impl ResNet {
     /// The values are a pure function of `config` and `seed`, the same on every device and platform.
     ///
     /// # Errors
-    /// [`Error::Config`] for a config that fails its check, [`Error::Torch`] for a device that is not there.
+    /// [`Error::Classifier`] for a config that fails its check, [`Error::Torch`] for a device that is not there.
     pub fn new(config: &ResNetConfig, seed: u64, device: Device) -> Result<Self> {
         Self::build(config, device, &mut |slot| first_values(slot, seed))
     }

@@ -1,7 +1,9 @@
 //! Damaged weights files: refused or loaded, without a panic and in bounded memory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
+use malaria_classifier::{Description, ImageConfig};
+use malaria_dataset::ResizePolicy;
 use malaria_fuzz::{Alone, alone};
 use malaria_model::{ResNet, ResNetConfig, decode_weights, save_weights};
 use safetensors::SafeTensors;
@@ -16,8 +18,15 @@ fn sample() -> Vec<u8> {
     let model = ResNet::new(&config, 0, Device::Cpu).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("weights.safetensors");
-    let metadata = BTreeMap::from([("classes".to_owned(), "[\"a\", \"b\"]".to_owned())]);
-    save_weights(&path, &model, &metadata).unwrap();
+    let description = Description {
+        classes: ["a", "b"].map(str::to_owned).to_vec(),
+        positive: "a".to_owned(),
+        image: ImageConfig { pixels: 16, resize: ResizePolicy::Stretch },
+        input: None,
+        threshold: None,
+        temperature: None,
+    };
+    save_weights(&path, &model, &description).unwrap();
     std::fs::read(path).unwrap()
 }
 

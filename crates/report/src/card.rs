@@ -1,28 +1,39 @@
 //! `model_card.md`: what a reader of a paper or a user of the model has to know, as far as a run can tell.
 
+use malaria_classifier::{Assessment, Caveat, DecisionRule, ImageConfig, ResNetConfig, protocol_note};
+use malaria_dataset::Protocol;
 use malaria_metrics::{PatientFigures, Summary, percent};
 
-use crate::{
-    Assessment, ExperimentConfig, NO_THRESHOLD, Threshold, protocol_note,
-    report::{at_threshold, headlines, positive_share},
-};
+use crate::results::{decision_words, headlines, positive_share};
 
 /// What a card is written from.
-pub(crate) struct Card<'a> {
-    pub(crate) config: &'a ExperimentConfig,
-    pub(crate) figures: &'a Summary,
-    pub(crate) assessment: &'a Assessment,
-    pub(crate) threshold: Option<&'a Threshold>,
-    /// Whether each fold's cells were called at a threshold, and its patients by rates, of the other folds.
-    pub(crate) cross_validated: bool,
+pub struct Card<'a> {
+    /// The recipe of the training, in words.
+    pub recipe: String,
+    /// How cells were divided where the figures come from.
+    pub protocol: Protocol,
+    /// How pictures are prepared.
+    pub image: ImageConfig,
+    /// The network.
+    pub network: &'a ResNetConfig,
+    /// The figures of the tested cells.
+    pub figures: &'a Summary,
+    /// Intervals, predictive values and patients.
+    pub assessment: &'a Assessment,
+    /// How the tested cells are called.
+    pub rule: &'a DecisionRule,
+    /// What to read the figures with.
+    pub caveats: &'a [Caveat],
     /// Which cells the figures are of, in words.
-    pub(crate) judged_on: String,
+    pub judged_on: String,
     /// What was learned from, in words.
-    pub(crate) learned_from: String,
+    pub learned_from: String,
     /// Pictures that could not be read and were left out.
-    pub(crate) missing: usize,
-    pub(crate) made: Vec<[String; 2]>,
-    pub(crate) command: &'a str,
+    pub missing: usize,
+    /// Name and value: what the model was made by.
+    pub made: Vec<[String; 2]>,
+    /// The command that made it.
+    pub command: &'a str,
 }
 
 /// What only a person can fill in.
@@ -30,38 +41,35 @@ const OPEN: &str = "*to be filled in by a person*";
 
 impl Card<'_> {
     /// The card as Markdown.
-    pub(crate) fn markdown(&self) -> String {
-        let Self { config, figures, assessment, judged_on, learned_from, command, .. } = self;
+    pub fn markdown(&self) -> String {
+        let Self { image, figures, assessment, judged_on, learned_from, command, .. } = self;
         let positive = &figures.positive_class;
-        let drawn = config.data.is_none();
+        let cross_validated = matches!(self.rule, DecisionRule::FoldThresholds { .. });
         let mut card = format!(
             "# Model card\n\n\
              **Research software, not a medical device.** Nothing here may be used to diagnose or treat anybody.\n\n\
              A pre-activation bottleneck ResNet that calls pictures of single cells {}, trained by malaria-resnet (recipe: {}).\n\n",
             figures.classes.join(" or "),
-            config.recipe_words()
+            self.recipe
         );
-        if drawn {
-            card += "It has learned from drawn cells: it says nothing about malaria.\n\n";
+        if self.caveats.contains(&Caveat::DrawnCells) {
+            card += &format!("{}\n\n", Caveat::ModelOfDrawnCells);
         }
-        card += &format!("## Figures\n\n{judged_on} Protocol: {}.\n\n", protocol_note(config.split.protocol));
+        card += &format!("## Figures\n\n{judged_on} Protocol: {}.\n\n", protocol_note(self.protocol));
         card += "| | value | 95 % interval over patients |\n| --- | --- | --- |\n";
         for row in headlines(figures, assessment) {
             let (value, interval) = ((row.show)(row.value), row.interval(row.over_patients));
             card += &format!("| {} | {value} | {interval} |\n", row.label);
         }
-        card +=
-            &format!("\n{positive} is the positive class; a cell is called by its most probable class.\n");
-        if let (Some(at), Some(threshold)) = (&figures.at_threshold, self.threshold) {
-            card += &at_threshold(figures, at, threshold, assessment, self.cross_validated);
-            card.push('\n');
+        card += &format!(
+            "| Accuracy by the most probable class | {} | |\n",
+            percent(Some(figures.accuracy_argmax))
+        );
+        card += &format!("\n{positive} is the positive class. {}\n", decision_words(self.rule, positive));
+        for caveat in self.caveats {
+            card += &format!("\n- {caveat}");
         }
-        let calls = if figures.at_threshold.is_some() {
-            "a call at the threshold"
-        } else {
-            "a call by the most probable class"
-        };
-        card += &format!("\nWhat {calls} is worth where few cells are infected, as in a smear:\n\n");
+        card += "\n\nWhat a call is worth where few cells are infected, as in a smear:\n\n";
         card += "\
                  | infected cells | positive predictive value | negative predictive value |\n| --- | --- | --- |\n";
         for at in &assessment.at_prevalence {
@@ -96,7 +104,7 @@ impl Card<'_> {
                     sample.figures.infected.negative,
                 );
             }
-            card += if self.cross_validated {
+            card += if cross_validated {
                 "How often cells are called wrong is taken as known here, from the patients of the other folds; in the limits below, \
                  from those of all.\n"
             } else {
@@ -119,8 +127,8 @@ impl Card<'_> {
              ## Checklist\n\n\
              Items of STARD 2015 (S) and TRIPOD+AI 2024 (T) that a run can fill in, and those that it cannot.\n\n\
              | item | content |\n| --- | --- |\n",
-            config.image.resize,
-            pixels = config.image.pixels,
+            image.resize,
+            pixels = image.pixels,
             infected = percent(positive_share(figures)),
             few = match self.even_odds() {
                 Some(share) => {
@@ -139,7 +147,7 @@ impl Card<'_> {
             ("Eligibility and recruitment of patients (S6, S7, S9; T6)", open()),
             (
                 "Preparation of the data (T7)",
-                format!("brought to {0}x{0} px (`{1}`)", config.image.pixels, config.image.resize),
+                format!("brought to {0}x{0} px (`{1}`)", image.pixels, image.resize),
             ),
             ("Index test and predictors (S10a; T9)", format!("this model on one picture; {weights}")),
             (
@@ -148,7 +156,10 @@ impl Card<'_> {
             ),
             (
                 "Cut-off, and how it was chosen (S12a; T15)",
-                self.threshold.map_or_else(|| NO_THRESHOLD.to_owned(), |threshold| threshold.note(positive)),
+                match self.rule.stored() {
+                    Some(threshold) => threshold.note(positive),
+                    None => Caveat::NoThreshold.to_string(),
+                },
             ),
             (
                 "Cut-off of the reference standard (S12b)",
@@ -183,7 +194,7 @@ impl Card<'_> {
                 format!("{} cells judged, of {}; {OPEN}", figures.n, assessment.patients()),
             ),
             ("Class imbalance (T13)", "classes as they are in the data; none weighted".to_owned()),
-            ("Training against evaluation (T16)", protocol_note(config.split.protocol).to_owned()),
+            ("Training against evaluation (T16)", protocol_note(self.protocol).to_owned()),
             ("Participants and their flow (S19-S22; T20)", open()),
             (
                 "Cross tabulation and performance (S23, S24; T23)",
@@ -193,7 +204,7 @@ impl Card<'_> {
                     Vec::<Vec<u64>>::from(figures.confusion.clone())
                 ),
             ),
-            ("Model (T21, T22)", format!("{:?}; recipe: {}", config.model, config.recipe_words())),
+            ("Model (T21, T22)", format!("{:?}; recipe: {}", self.network, self.recipe)),
             (
                 "Variability, fairness, adverse events, limits, use in practice (S17, S25-S27; T14, T24-T27)",
                 open(),
@@ -212,10 +223,7 @@ impl Card<'_> {
 
     /// The share of infected cells at which half of the positive calls are false; `None` where no false alarm was seen.
     fn even_odds(&self) -> Option<f64> {
-        let (sensitivity, specificity) = match (&self.figures.at_threshold, self.threshold) {
-            (Some(at), Some(_)) => (at.sensitivity?, at.specificity?),
-            _ => (self.figures.sensitivity?, self.figures.specificity?),
-        };
+        let (sensitivity, specificity) = (self.figures.sensitivity?, self.figures.specificity?);
         let false_alarms = 1.0 - specificity;
         Some(false_alarms / (false_alarms + sensitivity)).filter(|&share| share > 0.0)
     }

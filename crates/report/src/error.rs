@@ -49,6 +49,14 @@ pub enum Error {
         source: image::ImageError,
     },
 
+    /// From the figures.
+    #[error(transparent)]
+    Classifier(#[from] malaria_classifier::Error),
+
+    /// From the figures.
+    #[error(transparent)]
+    Metrics(#[from] malaria_metrics::Error),
+
     /// The file could not be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {

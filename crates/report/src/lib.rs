@@ -1,7 +1,7 @@
 //! Figures that show how a run went, each as PNG or SVG, and the page of HTML that they stand on.
 //!
-//! This crate stands above [`malaria_metrics`], whose results it draws, and below the facade that calls it at the
-//! end of a run. It computes no figures of its own. It needs no fonts and no libraries of the system: letters come
+//! This crate stands above [`malaria_metrics`] and [`malaria_classifier`], whose results it draws and puts into words ([`Report`],
+//! [`Card`]), and below the facade that calls it at the end of a run. It computes no figures of its own. It needs no fonts and no libraries of the system: letters come
 //! from a part of DejaVu Sans that is built in (Latin, Greek and Cyrillic). A figure is written to a temporary
 //! sibling, synced and renamed, so that there is never half of one.
 //!
@@ -23,11 +23,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod card;
 mod error;
 mod overlay;
 mod page;
 mod plots;
+mod results;
 
+pub use card::Card;
 pub use error::{Error, Result};
 pub use overlay::heat_overlay;
 pub use page::{Block, Page, Picture, Section, Tile};
@@ -35,3 +38,4 @@ pub use plots::{
     EpochPoint, PatientAccuracy, Plot, calibration_plot, check_figure_path, confusion_plot, history_plot,
     patients_plot, pr_plot, roc_plot,
 };
+pub use results::{Report, judged_section, table};

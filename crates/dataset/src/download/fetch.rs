@@ -6,8 +6,10 @@ use ureq::Agent;
 use ureq::http::header::{CONTENT_RANGE, ETAG, HeaderMap, HeaderName, IF_RANGE, LAST_MODIFIED, RANGE};
 use ureq::http::{Response, Uri};
 
+use super::caller::{Caller, DownloadProgress, Failure};
+use super::config::DownloadConfig;
 use super::part::{Part, Source};
-use super::{Caller, DownloadConfig, DownloadProblem, DownloadProgress, Failure};
+use super::problem::DownloadProblem;
 
 /// Bytes read at once.
 const CHUNK: usize = 1 << 16;

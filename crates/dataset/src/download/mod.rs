@@ -5,122 +5,29 @@
 //! `cell_images` is whole whenever it exists. Of what a call that was cut off has left otherwise, the next one goes on with the
 //! part of the archive and removes the temporary folder.
 
+mod caller;
 mod config;
 mod fetch;
 mod part;
-mod problem;
+pub(crate) mod problem;
 mod unpack;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::new_folder::create_folder_whole;
+pub use caller::DownloadProgress;
+use caller::{Caller, FOLDER, Failure};
 pub use config::DownloadConfig;
 use fetch::{agent, fetch};
 use part::Part;
 pub use problem::DownloadProblem;
 use unpack::{check_complete, unpack};
 
-/// Name of the folder that a download makes.
-const FOLDER: &str = "cell_images";
 /// Longest wait between two attempts.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// How often a wait looks whether it is to be broken off.
-const LOOK: Duration = Duration::from_millis(50);
-
-/// What a download is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DownloadProgress {
-    /// A request is sent.
-    Connecting {
-        /// Where to.
-        url: String,
-        /// Bytes that are there already and need not be sent again.
-        have: u64,
-    },
-    /// Bytes have come in.
-    Receiving {
-        /// Bytes of the archive that are there.
-        received: u64,
-        /// Size of the archive in bytes, where the server or the settings tell it.
-        total: Option<u64>,
-    },
-    /// An attempt failed, and another one follows.
-    Retrying {
-        /// What went wrong.
-        problem: String,
-        /// How long until the next attempt.
-        wait: Duration,
-    },
-    /// An address is given up, and the next one follows where there is one.
-    GivingUp {
-        /// The address.
-        url: String,
-        /// What went wrong in the end.
-        problem: String,
-    },
-    /// Size and hash are being checked.
-    Verifying,
-    /// An image was unpacked.
-    Unpacking {
-        /// Images unpacked.
-        done: usize,
-        /// Images in the archive.
-        total: usize,
-    },
-}
-
-/// Whoever asked for the download: hears how it goes, and may have it stopped.
-struct Caller<'a> {
-    stop: &'a AtomicBool,
-    progress: &'a mut dyn FnMut(DownloadProgress),
-}
-
-impl Caller<'_> {
-    fn tell(&mut self, event: DownloadProgress) -> Result<()> {
-        (self.progress)(event);
-        self.check()
-    }
-
-    /// Fails once the download is to be stopped.
-    fn check(&self) -> Result<()> {
-        if self.stop.load(Ordering::Relaxed) { Err(Error::DownloadStopped) } else { Ok(()) }
-    }
-
-    fn wait(&self, wait: Duration) -> Result<()> {
-        let start = Instant::now();
-        while let Some(left) = wait.checked_sub(start.elapsed()) {
-            self.check()?;
-            sleep(left.min(LOOK));
-        }
-        self.check()
-    }
-}
-
-/// Why an attempt came to nothing.
-enum Failure {
-    /// For a reason on this side, such as a full disk: no other address would help.
-    Here(Error),
-    /// For a reason on the other side; where it is `lasting`, another attempt would meet it again.
-    There { problem: DownloadProblem, lasting: bool },
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Here(error)
-    }
-}
-
-impl From<DownloadProblem> for Failure {
-    fn from(problem: DownloadProblem) -> Self {
-        let lasting = problem.is_lasting();
-        Self::There { problem, lasting }
-    }
-}
 
 /// Downloads the cells to `out_dir/cell_images`, with a folder a class, and returns that path.
 ///

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::{DownloadConfig, DownloadProblem, Failure};
+use super::caller::Failure;
+use super::config::DownloadConfig;
+use super::problem::DownloadProblem;
 use crate::error::{Error, Result};
 
 /// Where the bytes of a part come from.

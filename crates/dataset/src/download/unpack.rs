@@ -9,7 +9,9 @@ use rayon::prelude::*;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-use super::{Caller, DownloadConfig, DownloadProblem, DownloadProgress, FOLDER, Failure};
+use super::caller::{Caller, DownloadProgress, FOLDER, Failure};
+use super::config::DownloadConfig;
+use super::problem::DownloadProblem;
 use crate::error::{Error, Result};
 use crate::names::{is_image, is_set_aside};
 use crate::new_folder::create_folder;

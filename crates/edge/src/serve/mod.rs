@@ -38,7 +38,8 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use malaria_edge::{Contents, Model, PatientPrediction, Prediction, roll_up};
+use malaria_classifier::{Contents, PatientPrediction, Prediction, roll_up};
+use malaria_edge::Model;
 use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,

@@ -64,7 +64,7 @@ async function loadModel() {
   model = await ask("/model");
   const { positive, image } = model.description;
   at("model").textContent =
-    `A cell is ${model.rule}. Pictures are brought to ${image.pixels} x ${image.pixels} pixels. Weights ${model.origin.weights_sha256.slice(0, 12)}, ` +
+    `${model.rule} Pictures are brought to ${image.pixels} x ${image.pixels} pixels. Weights ${model.origin.weights_sha256.slice(0, 12)}, ` +
     `${model.origin.precision}.`;
   at("positive-label").textContent = `Called ${positive}`;
   at("probability-label").textContent = `p(${positive})`;

@@ -1,20 +1,28 @@
+//! The settings of an experiment.
+
+mod recipe;
+mod teacher;
+
 use std::{
     num::NonZeroUsize,
     path::{Path, PathBuf},
 };
 
+use malaria_classifier::{ImageConfig, ResNetConfig, format_advice};
 use malaria_dataset::{Protocol, SplitConfig};
-use malaria_edge::ImageConfig;
 use malaria_libtorch::DeviceChoice;
 use malaria_metrics::Target;
-use malaria_model::ResNetConfig;
 use malaria_train::{ImageSize, Keep, TrainConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Recipe, Result, Teacher, files, threshold::PUBLISHED_SPECIFICITY};
+pub use self::{recipe::Recipe, teacher::Teacher};
+use crate::error::{Error, Result};
 
-/// Version of the layout of `config.json`.
-const FORMAT_VERSION: u32 = 1;
+/// Version of the layout of `config.json`, and with it of the run directory.
+const FORMAT_VERSION: u32 = 2;
+
+/// Specificity of the published figure by patient (Rajaraman et al. 2018), at which sensitivities are compared.
+pub(crate) const PUBLISHED_SPECIFICITY: f64 = 0.972;
 
 /// Epochs of the quick recipe on the drawn cells, and the first of them at full size.
 const DRAWN_EPOCHS: u64 = 12;
@@ -65,7 +73,7 @@ pub struct ExperimentConfig {
     /// specificity of 97.2 %, that of Rajaraman et al. 2018: most cells even of the sick are uninfected, so false alarms
     /// decide how few infected cells can be told from none.
     #[serde(default = "default_target")]
-    pub threshold: Target,
+    pub target: Target,
     /// The command that began the run; none before it is begun.
     #[serde(default)]
     pub command: Option<String>,
@@ -94,7 +102,7 @@ impl ExperimentConfig {
             train: recipe.training(seed),
             leave_out: None,
             calibrate: false,
-            threshold: default_target(),
+            target: default_target(),
             command: None,
         }
     }
@@ -102,15 +110,26 @@ impl ExperimentConfig {
     /// Reads a `config.json`.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Json`], also with what [`ExperimentConfig::check`] finds.
+    /// [`Error::File`], also for another format version and with what [`ExperimentConfig::check`] finds.
     pub fn read(path: &Path) -> Result<Self> {
         let expected = "the settings of a run";
-        let config: Self = files::read_json(path, expected)?;
-        config.check().map_err(|error| Error::Json {
-            path: path.to_owned(),
-            expected,
-            reason: error.to_string(),
-        })?;
+        let content =
+            |reason: String| malaria_files::Error::Content { path: path.to_owned(), expected, reason };
+        // The version alone first: another one may have other fields.
+        #[derive(Deserialize)]
+        struct Version {
+            format_version: u64,
+        }
+        let Version { format_version: found } = malaria_files::read_json(path, expected)?;
+        if found != u64::from(FORMAT_VERSION) {
+            let advice = format_advice(FORMAT_VERSION, found);
+            return Err(content(format!(
+                "expected format version {FORMAT_VERSION}, found {found}: {advice}"
+            ))
+            .into());
+        }
+        let config: Self = malaria_files::read_json(path, expected)?;
+        config.check().map_err(|error| content(error.to_string()))?;
         Ok(config)
     }
 
@@ -195,9 +214,9 @@ impl ExperimentConfig {
                 "`last`, since under the split `all` no cell is left to choose an epoch by".to_owned();
             return config("train.keep", expected, format!("{:?}", self.train.keep));
         }
-        let (Target::Sensitivity(share) | Target::Specificity(share)) = self.threshold;
+        let (Target::Sensitivity(share) | Target::Specificity(share)) = self.target;
         if !(0.0..=1.0).contains(&share) {
-            return config("threshold", "a fraction from 0 to 1".to_owned(), share.to_string());
+            return config("target", "a fraction from 0 to 1".to_owned(), share.to_string());
         }
         let pixels = i64::from(self.image.pixels);
         if self.model.input_size != pixels {
@@ -268,12 +287,12 @@ mod tests {
         type Break = fn(&mut ExperimentConfig);
         let cases: [(&str, Break); 7] = [
             ("threads", |config| config.threads = NonZeroUsize::new(100_000)),
-            ("threshold", |config| config.threshold = Target::Sensitivity(95.0)),
+            ("target", |config| config.target = Target::Sensitivity(95.0)),
             ("train.keep", |config| {
                 config.split.protocol = Protocol::All;
                 config.train.keep = Keep::BestLoss;
             }),
-            ("format_version", |config| config.format_version = 2),
+            ("format_version", |config| config.format_version = 1),
             ("model.input_size", |config| config.model.input_size = 32),
             ("train.image_sizes", |config| config.train.image_sizes[2].pixels = 48),
             ("train.image_sizes", |config| config.train.image_sizes[0].pixels = 8),

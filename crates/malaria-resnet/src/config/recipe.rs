@@ -1,12 +1,12 @@
 use std::{fmt, str::FromStr};
 
 use malaria_augment::AugmentConfig;
+use malaria_classifier::{ImageConfig, ResNetConfig};
 use malaria_dataset::ResizePolicy;
-use malaria_model::ResNetConfig;
 use malaria_train::{ImageSize, Keep, L2, Per, Precision, Schedule, SgdConfig, Shape, TrainConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, ImageConfig};
+use crate::error::Error;
 
 /// Pixels a side that the `field` recipe's network sees.
 const FIELD_PIXELS: i64 = 40;

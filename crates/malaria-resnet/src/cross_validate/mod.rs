@@ -1,27 +1,35 @@
 //! k runs, each tested on the cells that the others learn from, and their figures together.
 
 mod merge;
-mod page;
+mod plan;
+pub(crate) mod record;
+mod report;
 
 use std::{
     path::{Path, PathBuf},
     sync::atomic::Ordering,
 };
 
-use malaria_dataset::{Fold, Loaded, Protocol, SplitConfig, read_manifest};
-use malaria_train::{Outcome, Precision};
-use serde_json::Value;
+use malaria_classifier::DecisionRule;
+use malaria_dataset::{Fold, Protocol, SplitConfig, read_manifest};
+use malaria_report::Card;
 use tch::Device;
 
-pub use self::merge::{CALLED_APART, CrossMetrics, FoldFigures, NOT_APART, Spread};
-use self::merge::{cells_of, merge};
+use self::{
+    merge::{Merged, merge},
+    plan::{Planned, is_finished, refuse_other_cells, refuse_seen, taught_in},
+    record::CrossMetrics,
+};
 use crate::{
-    Classifier, Context, Error, ExperimentConfig, Progress, Result, RunDir, Teacher,
-    experiment::{begin, decode, find_cells, go_on},
-    files,
-    lineage::seen_by_init,
-    model_card::Card,
-    paths::{absolute, check_paths, found_from_anywhere},
+    classifier::Classifier,
+    config::{ExperimentConfig, Teacher},
+    error::{Error, Result},
+    paths::{check_paths, found_from_anywhere},
+    progress::Context,
+    run::{
+        dir::{RunDir, fold_dir},
+        start::{decode, find_cells},
+    },
 };
 
 /// What a call of [`cross_validate`] came to.
@@ -51,11 +59,6 @@ pub struct CrossOptions<'a> {
     pub final_model: bool,
     /// Folder for the folds and their figures together.
     pub out: &'a Path,
-}
-
-/// Where fold `number` (from 1) of the cross-validation in `out` is run.
-pub fn fold_dir(out: &Path, number: usize) -> PathBuf {
-    out.join(format!("fold-{number}"))
 }
 
 /// Cross-validates `config`, each fold a run directory of its own. A fold that is finished is left as it is; one that was
@@ -150,12 +153,11 @@ pub fn cross_validate(
     }
     summary.missing = missing();
     if summary.missing.is_empty() {
-        let (metrics, files) = merge(&of_fold, folds, out, context.command)?;
+        let Merged { metrics, rule, files } = merge(&of_fold, folds, out, context.command)?;
         if final_model {
             let run = RunDir::open(&out.join("final"))?;
             let _lock = run.lock()?;
-            let cells =
-                |path: &Path| read_manifest(&path.join("split.csv")).map(|manifest| cells_of(&manifest));
+            let cells = |path: &Path| read_manifest(&path.join("split.csv")).map(|manifest| manifest.cells());
             if cells(run.path())? != cells(&fold_dir(out, 1))? {
                 return Err(run.error("it has learned from other cells than the folds: choose another --out"));
             }
@@ -165,12 +167,12 @@ pub fn cross_validate(
             classifier.threshold = metrics.threshold;
             classifier.temperature = metrics.temperature;
             classifier.save(&run.weights_path())?;
-            files::write_json(
+            malaria_files::write_json(
                 &run.config_path(),
-                &ExperimentConfig { threshold: config.threshold, ..run.config()? },
+                &ExperimentConfig { target: config.target, ..run.config()? },
             )?;
-            write_card(&run, &metrics)?;
-            files::write_json(&run.metrics_path(), &metrics)?;
+            write_card(&run, &metrics, &rule)?;
+            malaria_files::write_json(&run.metrics_path(), &metrics)?;
             summary.final_model = Some(run);
         }
         summary.files.extend(files);
@@ -180,7 +182,7 @@ pub fn cross_validate(
 }
 
 /// Writes the model card of the model that has learned from every cell.
-fn write_card(run: &RunDir, metrics: &CrossMetrics) -> Result<()> {
+fn write_card(run: &RunDir, metrics: &CrossMetrics, rule: &DecisionRule) -> Result<()> {
     let cells = format!("{} cells of {}", metrics.n_test, metrics.assessment.patients());
     let left_out = match metrics.n_left_out {
         0 => String::new(),
@@ -190,11 +192,14 @@ fn write_card(run: &RunDir, metrics: &CrossMetrics) -> Result<()> {
     let taught = own.teacher.as_ref().map(Teacher::words);
     let made = metrics.made(&own);
     let card = Card {
-        config: &ExperimentConfig { split: SplitConfig { protocol: metrics.protocol, ..own.split }, ..own },
+        recipe: own.recipe_words(),
+        protocol: metrics.protocol,
+        image: own.image,
+        network: &own.model,
         figures: &metrics.pooled,
         assessment: &metrics.assessment,
-        threshold: metrics.threshold.as_ref(),
-        cross_validated: true,
+        rule,
+        caveats: &metrics.caveats,
         judged_on: format!(
             "The figures are cross-validated: {cells}, each judged by one of {} models of the same settings that had not learned \
              from it. This model has learned from all of their patients, so that none is left to judge it by.",
@@ -212,124 +217,7 @@ fn write_card(run: &RunDir, metrics: &CrossMetrics) -> Result<()> {
         made,
         command: &metrics.command,
     };
-    files::write(&run.model_card_path(), card.markdown().as_bytes())
-}
-
-/// The teacher of one of the runs, where all are taught by those of another cross-validation.
-fn taught_in(config: &mut ExperimentConfig, run: impl Fn(&Path) -> PathBuf) {
-    if let Some(teacher) = &mut config.teacher {
-        teacher.run = run(&teacher.run);
-    }
-}
-
-/// A run of the cross-validation.
-struct Planned {
-    config: ExperimentConfig,
-    path: PathBuf,
-    /// Which fold it is; `None` for the model that learns from every cell.
-    fold: Option<usize>,
-}
-
-impl Planned {
-    fn new(mut config: ExperimentConfig, path: PathBuf, fold: Option<usize>) -> Self {
-        if let Ok(begun) = RunDir::open(&path).and_then(|run| run.config()) {
-            // Folds may be spread over machines of which not all have bfloat16; each ends in the precision it was begun in.
-            if config.train.precision == Precision::Auto {
-                config.train.precision = begun.train.precision;
-            }
-            // As many as the cells have; that it is these cells is looked at later.
-            config.model.classes = begun.model.classes;
-            config.command = begun.command;
-            // What it was begun for; the figures of the folds together may be asked for another.
-            config.threshold = begun.threshold;
-        }
-        Self { config, path, fold }
-    }
-
-    fn is_finished(&self) -> bool {
-        is_finished(&self.path)
-    }
-
-    /// Refuses to mix runs that differ in anything that decides which weights come out.
-    fn refuse_other_settings(&self) -> Result<()> {
-        let Ok(run) = RunDir::open(&self.path) else { return Ok(()) };
-        let settings = |config: &ExperimentConfig| {
-            let ExperimentConfig {
-                split,
-                image,
-                model,
-                train,
-                init,
-                positive,
-                data,
-                leave_out,
-                calibrate,
-                teacher,
-                ..
-            } = config;
-            let init = init.as_deref().map(absolute);
-            let teacher = teacher.as_ref().map(|Teacher { run, weight }| (absolute(run), weight));
-            serde_json::json!({ "split": split, "image": image, "model": model, "train": train, "init": init,
-                "positive": positive, "drawn_cells": data.is_none(), "calibrate": calibrate, "teacher": teacher,
-                "leave_out": leave_out.as_deref().map(absolute) })
-        };
-        match difference("", &settings(&self.config), &settings(&run.config()?)) {
-            None => Ok(()),
-            Some((field, expected, found)) => Err(run.error(&format!(
-                "it was run with other settings: `{field}` is {found} in its config.json, and {expected} now; give the \
-                 same settings, or choose another --out"
-            ))),
-        }
-    }
-
-    /// Takes the run to its end, on `loaded` and the device of now; false where it was asked to stop before.
-    fn train(&self, loaded: &Loaded, folds: usize, context: Context<'_>) -> Result<bool> {
-        let path = &self.path;
-        (context.listener)(match self.fold {
-            Some(number) => Progress::Fold { fold: Fold { number, of: folds }, path },
-            None => Progress::FinalModel { path },
-        });
-        let summary = match RunDir::open(path) {
-            Ok(run) => {
-                let lock = run.lock()?;
-                go_on(self.config.clone(), run, lock, loaded, context)?
-            }
-            Err(_) => begin(&self.config, path, loaded, context)?,
-        };
-        Ok(summary.outcome != Outcome::Interrupted)
-    }
-}
-
-fn is_finished(path: &Path) -> bool {
-    RunDir::open(path).is_ok_and(|run| run.is_finished())
-}
-
-/// The first place where two JSON values differ: its path, and what stands there in each.
-fn difference<'a>(path: &str, a: &'a Value, b: &'a Value) -> Option<(String, &'a Value, &'a Value)> {
-    match (a, b) {
-        (Value::Object(a), Value::Object(b)) => a.iter().find_map(|(name, value)| {
-            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-            difference(&path, value, b.get(name).unwrap_or(&Value::Null))
-        }),
-        _ => (a != b).then(|| (path.to_owned(), a, b)),
-    }
-}
-
-/// Refuses a run in `path`, if there is one, that is of other cells than `loaded`.
-fn refuse_other_cells(path: &Path, loaded: &Loaded) -> Result<()> {
-    let Ok(run) = RunDir::open(path) else { return Ok(()) };
-    read_manifest(&run.split_path())?.resolve(&loaded.index, &loaded.fingerprints)?;
-    Ok(())
-}
-
-/// Refuses to start from weights that know any of the cells: each of them is a test cell of some fold.
-fn refuse_seen(config: &ExperimentConfig, loaded: &Loaded) -> Result<()> {
-    let all: Vec<usize> = (0..loaded.index.samples.len()).collect();
-    let found = match seen_by_init(config, loaded, &all)? {
-        Some(0) => return Ok(()),
-        Some(seen) => format!("weights that have learned from {seen} of them"),
-        None => "weights that come from a run which cannot be read any more".to_owned(),
-    };
-    let expected = "weights that have learned from none of the cells, since each is tested on".to_owned();
-    Err(Error::Config { field: "init", expected, found })
+    let path = run.model_card_path();
+    Ok(malaria_files::write(&path, card.markdown().as_bytes())
+        .map_err(malaria_files::Error::io("write", &path))?)
 }

@@ -5,36 +5,35 @@ use std::{
     path::Path,
 };
 
+use malaria_classifier::{DecisionRule, OutOfFold, Pooled, Scored, Spread, protocol_note};
 use malaria_dataset::{Cells, read_image, resize};
 use malaria_metrics::{Contradiction, decimal, percent};
-use malaria_report::{Block, EpochPoint, Picture, Section};
+use malaria_report::{Block, EpochPoint, Picture, Report, Section, judged_section, table};
 use malaria_train::{CellTensors, EpochRecord};
 use tch::Device;
 
-use super::{CrossMetrics, Spread, fold_dir};
+use super::record::CrossMetrics;
 use crate::{
-    Classifier, ExperimentConfig, Result, files,
-    pictures::{AUGMENTED_CELLS, MISTAKES_SHOWN, augmentation_sheet, mistake, worst_mistakes},
-    predictions::OutOfFold,
-    report::{Report, epoch_point, judged_section, protocol_note, table},
-    threshold::Said,
+    classifier::Classifier,
+    config::ExperimentConfig,
+    error::Result,
+    history::epoch_point,
+    pictures::{AUGMENTED_CELLS, MISTAKES_SHOWN, Mistake, augmentation_sheet, worst_mistakes},
+    run::dir::fold_dir,
 };
 
 /// Writes the cells whose labels are in doubt, the most suspect first:
 /// `path,class,patient,fold,suggested,probability_of_label`.
-pub(super) fn write_label_audit(
-    path: &Path,
-    classes: &[String],
-    rows: &[OutOfFold],
-    suspects: &[Contradiction],
-) -> Result<()> {
+pub(super) fn write_label_audit(path: &Path, pooled: &Pooled, suspects: &[Contradiction]) -> Result<()> {
+    let Pooled { rows, classes, .. } = pooled;
     let header = ["path", "class", "patient", "fold", "suggested", "probability_of_label"];
     let rows = suspects.iter().map(|suspect| {
         let OutOfFold { path, class, patient, fold, .. } = rows[suspect.sample].clone();
         let (suggested, probability) = (classes[suspect.suggested].clone(), suspect.probability_of_label);
         vec![path, class, patient, fold.to_string(), suggested, probability.to_string()]
     });
-    files::write_csv(path, std::iter::once(header.map(str::to_owned).into()).chain(rows))
+    let header = header.map(str::to_owned).into();
+    Ok(malaria_files::write_csv(path, std::iter::once(header).chain(rows))?)
 }
 
 /// Cells shown in the sheet of doubtful labels.
@@ -43,10 +42,10 @@ const SUSPECTS_SHOWN: usize = 60;
 /// The first of the `suspects` as pictures; without those that are not at hand any more.
 pub(super) fn suspect_pictures(
     config: &ExperimentConfig,
-    rows: &[OutOfFold],
-    classes: &[String],
+    pooled: &Pooled,
     suspects: &[Contradiction],
 ) -> Vec<Picture> {
+    let Pooled { rows, classes, .. } = pooled;
     let Some(folder) = &config.data else { return Vec::new() };
     let show = |suspect: &Contradiction| -> Result<Picture> {
         let OutOfFold { path, class, .. } = &rows[suspect.sample];
@@ -86,13 +85,15 @@ pub(super) fn labels_section(pictures: &[Picture], suspects: usize, cells: usize
 pub(super) fn report<'a>(
     metrics: &'a CrossMetrics,
     config: &ExperimentConfig,
-    said: Said<'a>,
-    rows: &[OutOfFold],
+    scored: Scored<'a>,
+    rule: &'a DecisionRule,
+    pooled: &Pooled,
     mistakes: Vec<Picture>,
-    histories: &[Vec<EpochRecord>],
+    histories: &[&[EpochRecord]],
 ) -> Report<'a> {
     let CrossMetrics { folds, recipe, protocol, .. } = metrics;
-    let mut summary = vec![
+    let rows = &pooled.rows;
+    let summary = vec![
         format!(
             "Cross-validation: {} folds, {} cells of {}, each judged by the model that has not learned from it.",
             folds.len(),
@@ -101,15 +102,6 @@ pub(super) fn report<'a>(
         ),
         format!("Protocol: {}.", protocol_note(*protocol)),
     ];
-    if metrics.drawn_cells {
-        summary.push("These cells are drawn: the figures say nothing about malaria.".to_owned());
-    }
-    if metrics.n_left_out > 0 {
-        summary.push(format!(
-            "Cells left out of every training set on request: {}; they were judged all the same.",
-            metrics.n_left_out
-        ));
-    }
     let patients = |fold: usize| {
         let of_fold = rows.iter().filter(|row| row.fold == fold && !row.patient.is_empty());
         of_fold.map(|row| &row.patient).collect::<BTreeSet<_>>().len()
@@ -146,18 +138,18 @@ pub(super) fn report<'a>(
     Report {
         title: format!("{recipe} recipe, {} folds, {protocol} split", metrics.folds.len()),
         summary,
-        said,
+        caveats: &metrics.caveats,
+        scored,
+        rule,
         figures: &metrics.pooled,
         assessment: &metrics.assessment,
-        threshold: metrics.threshold,
-        cross_validated: true,
         history: mean_history(histories),
         history_of: Some(
             "The mean over the folds. Each fold has a page of its own: report.html in its folder.".to_owned(),
         ),
         mistakes,
         augmentation: augmented(config, rows).unwrap_or_default(),
-        more: vec![folds, judged_section(said)],
+        more: vec![folds, judged_section(&scored)],
         made: metrics.made(config),
         command: metrics.command.clone(),
     }
@@ -178,8 +170,8 @@ fn augmented(config: &ExperimentConfig, rows: &[OutOfFold]) -> Result<Vec<Pictur
 }
 
 /// The means over the folds, up to the last epoch that all of them have; of the validation where all have one.
-fn mean_history(folds: &[Vec<EpochRecord>]) -> Vec<EpochPoint> {
-    let epochs = folds.iter().map(Vec::len).min().unwrap_or(0);
+fn mean_history(folds: &[&[EpochRecord]]) -> Vec<EpochPoint> {
+    let epochs = folds.iter().map(|fold| fold.len()).min().unwrap_or(0);
     let mean_at = |epoch: usize| {
         let mean = |value: fn(&EpochPoint) -> Option<f64>| -> Option<f64> {
             let values = folds.iter().map(|fold| value(&epoch_point(&fold[epoch])));
@@ -201,20 +193,24 @@ fn mean_history(folds: &[Vec<EpochRecord>]) -> Vec<EpochPoint> {
 pub(super) fn mistakes(
     config: &ExperimentConfig,
     out: &Path,
-    rows: &[OutOfFold],
-    said: Said<'_>,
+    pooled: &Pooled,
+    scored: Scored<'_>,
+    rule: &DecisionRule,
 ) -> Vec<Picture> {
     let Some(folder) = &config.data else { return Vec::new() };
     let mut models: BTreeMap<usize, Classifier> = BTreeMap::new();
+    let predicted = scored.predicted(rule);
     let mut show = |i: usize| -> Result<Picture> {
-        let OutOfFold { path, fold, probabilities, .. } = &rows[i];
+        let OutOfFold { path, fold, probabilities, .. } = &pooled.rows[i];
         if !models.contains_key(fold) {
             models.insert(*fold, Classifier::load(&fold_dir(out, *fold), Device::Cpu)?);
         }
         let (cell, _) = read_image(&folder.join(path))?;
         let cell = resize(&cell, config.image.pixels, config.image.resize);
-        mistake(&models[fold], cell, path, said.truth[i], probabilities)
+        let mistake =
+            Mistake { file: path, class: scored.truth[i], predicted: predicted[i], row: probabilities };
+        mistake.picture(&models[fold], cell)
     };
-    let worst = worst_mistakes(said).into_iter().take(MISTAKES_SHOWN);
+    let worst = worst_mistakes(&scored, rule).into_iter().take(MISTAKES_SHOWN);
     worst.filter_map(|i| show(i).ok()).collect()
 }

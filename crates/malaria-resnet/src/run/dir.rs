@@ -6,7 +6,15 @@ use std::{
 use malaria_dataset::Protocol;
 use malaria_train::EpochRecord;
 
-use crate::{Error, ExperimentConfig, Result, files, fold_dir};
+use crate::{
+    config::ExperimentConfig,
+    error::{Error, Result},
+};
+
+/// Where fold `number` (from 1) of the cross-validation in `out` is run.
+pub fn fold_dir(out: &Path, number: usize) -> PathBuf {
+    out.join(format!("fold-{number}"))
+}
 
 /// The folder of one run. Whatever is in it was written whole or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,9 +32,9 @@ impl RunDir {
     /// Makes the folder and takes its lock.
     ///
     /// # Errors
-    /// [`Error::RunDir`] when it holds a run already, or is in use; [`Error::Io`] when it cannot be made.
+    /// [`Error::RunDir`] when it holds a run already, or is in use; [`Error::File`] when it cannot be made.
     pub fn create(path: &Path) -> Result<(Self, RunLock)> {
-        fs::create_dir_all(path).map_err(Error::io("make the run directory", path))?;
+        fs::create_dir_all(path).map_err(malaria_files::Error::io("make the run directory", path))?;
         let run = Self { path: path.to_owned() };
         let lock = run.lock()?;
         Self::refuse_taken(path)?;
@@ -105,19 +113,19 @@ impl RunDir {
     pub fn lock(&self) -> Result<RunLock> {
         let path = self.path.join("run.lock");
         let file = File::options().create(true).truncate(false).write(true).open(&path);
-        let file = file.map_err(Error::io("open", &path))?;
+        let file = file.map_err(malaria_files::Error::io("open", &path))?;
         match file.try_lock() {
             Ok(()) => {
                 // Whoever was killed here while writing is gone: the lock was free.
                 for folder in
                     [&self.path, &self.path.join("figures")].into_iter().filter(|path| path.is_dir())
                 {
-                    malaria_files::sweep(folder).map_err(Error::io("clear up", folder))?;
+                    malaria_files::sweep(folder).map_err(malaria_files::Error::io("clear up", folder))?;
                 }
                 Ok(RunLock { _file: file })
             }
             Err(TryLockError::WouldBlock) => Err(self.error("another process is training in it")),
-            Err(TryLockError::Error(source)) => Err(Error::io("lock", &path)(source)),
+            Err(TryLockError::Error(source)) => Err(malaria_files::Error::io("lock", &path)(source).into()),
         }
     }
 
@@ -137,9 +145,9 @@ impl RunDir {
     /// The run's figures by epoch.
     ///
     /// # Errors
-    /// [`Error::Csv`] or [`Error::Io`] when there is no readable `history.csv` yet.
+    /// [`Error::File`] when there is no readable `history.csv` yet.
     pub fn history(&self) -> Result<Vec<EpochRecord>> {
-        files::read_csv(&self.history_path(), "figures by epoch")
+        Ok(malaria_files::read_csv(&self.history_path(), "figures by epoch")?)
     }
 
     /// Whether the run has come to its end: it has its figures, or, where no cell is left to test on, its weights.

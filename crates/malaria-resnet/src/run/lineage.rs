@@ -7,7 +7,8 @@ use std::{
 
 use malaria_dataset::{Loaded, Manifest, Subset, read_manifest};
 
-use crate::{ExperimentConfig, Result, RunDir, paths::absolute};
+use super::dir::RunDir;
+use crate::{config::ExperimentConfig, error::Result, paths::absolute};
 
 /// How many of the cells at `indices` the weights of `--init` have learned from, or were chosen by; `None` where a run that they come
 /// from cannot be read any more.

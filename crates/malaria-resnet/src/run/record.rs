@@ -1,12 +1,18 @@
+//! `metrics.json` of a run.
+
 use std::path::PathBuf;
 
+use malaria_classifier::{Assessment, Caveat, RuleKind, Threshold};
 use malaria_dataset::{Fold, Protocol};
 use malaria_metrics::Summary;
 use malaria_train::Kept;
 use serde::{Deserialize, Serialize};
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 
-use crate::{Assessment, ExperimentConfig, Recipe, Threshold};
+use crate::config::{ExperimentConfig, Recipe};
+
+/// Version of the layout of `metrics.json`.
+pub(crate) const METRICS_VERSION: u32 = 2;
 
 /// Which cells figures are of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +83,10 @@ pub struct Metrics {
     pub temperature: Option<f64>,
     /// From which probability on a cell is called positive; `None` where no threshold reached what the settings ask for.
     pub threshold: Option<Threshold>,
+    /// How cells were called in the figures.
+    pub decision_rule: RuleKind,
+    /// What to read the figures with.
+    pub caveats: Vec<Caveat>,
     /// The figures on the test set.
     #[serde(flatten)]
     pub test: Summary,

@@ -1,119 +1,25 @@
-//! From settings to a finished run directory.
+//! From settings to a session, new or taken up again.
 
-use std::{
-    collections::HashSet,
-    path::{Path, PathBuf},
-    sync::atomic::AtomicBool,
-};
+use std::{collections::HashSet, path::Path};
 
-use malaria_dataset::{CorruptPolicy, Fold, Index, Loaded, Split, write_manifest};
+use malaria_dataset::{CorruptPolicy, Index, Loaded, Split, write_manifest};
 use malaria_model::ResNet;
-use malaria_report::{EpochPoint, history_plot};
-use malaria_train::{Checkpoints, EpochRecord, Event, Outcome};
+use malaria_train::Checkpoints;
 use serde::Deserialize;
 use tch::Device;
 
-use crate::{
-    Classifier, DataSummary, Error, ExperimentConfig, Metrics, Result, RunDir, RunLock,
-    data::{decode_index, drawn_cells},
-    files,
-    paths::{absolute, check_paths, found_from_anywhere},
-    report::epoch_point,
-    session::Session,
+use super::{
+    dir::{RunDir, RunLock},
+    session::{RunSummary, Session},
 };
-
-/// What a run tells its listener.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Progress<'a> {
-    /// Cells are being drawn, since no real ones were given.
-    Drawing {
-        /// Cells drawn.
-        done: usize,
-        /// Cells to draw.
-        total: usize,
-    },
-    /// Pictures are being read.
-    Decoding {
-        /// Pictures read.
-        done: usize,
-        /// Pictures to read.
-        total: usize,
-    },
-    /// What was found, and how it was divided.
-    Data(&'a DataSummary),
-    /// Training can begin.
-    Model {
-        /// Where tensors live, in words.
-        device: &'a str,
-        /// Trainable values of the network.
-        parameters: i64,
-        /// Epochs done before, where a run goes on.
-        epochs_done: usize,
-    },
-    /// Training goes on.
-    Training(&'a Event),
-    /// A fold of a cross-validation begins, or goes on.
-    Fold {
-        /// Which.
-        fold: Fold,
-        /// Its run directory.
-        path: &'a Path,
-    },
-    /// After the folds of a cross-validation, the model that learns from every cell begins, or goes on.
-    FinalModel {
-        /// Its run directory.
-        path: &'a Path,
-    },
-    /// The teacher is being asked of the training cells.
-    Teaching {
-        /// Cells it was asked of.
-        done: usize,
-        /// Cells to ask it of.
-        total: usize,
-    },
-    /// The test set is being read.
-    Testing {
-        /// Cells seen.
-        done: usize,
-        /// Cells to see.
-        total: usize,
-    },
-    /// Pictures of which nothing is known are being classified.
-    Classifying {
-        /// Cells classified.
-        done: usize,
-        /// Cells to classify.
-        total: usize,
-    },
-}
-
-/// Hears what a run tells; called from several threads while pictures are read.
-pub type Listener<'a> = &'a (dyn Fn(Progress<'_>) + Sync);
-
-/// How a run ended.
-#[derive(Debug)]
-pub struct RunSummary {
-    /// The run directory.
-    pub run: RunDir,
-    /// Finished, stopped early, or interrupted.
-    pub outcome: Outcome,
-    /// The test figures; none for an interrupted run, or one that was left no cell to test on.
-    pub metrics: Option<Metrics>,
-    /// What was written.
-    pub files: Vec<PathBuf>,
-}
-
-/// What a run needs from its caller besides its settings.
-#[derive(Clone, Copy)]
-pub struct Context<'a> {
-    /// The command that started it, for the record.
-    pub command: &'a str,
-    /// Looked at after every batch, and while a teacher is asked: when it turns true, the run saves and returns.
-    pub stop: &'a AtomicBool,
-    /// Hears what happens.
-    pub listener: Listener<'a>,
-}
+use crate::{
+    classifier::Classifier,
+    config::ExperimentConfig,
+    data::{decode_index, drawn_cells},
+    error::{Error, Result},
+    paths::{absolute, check_paths, found_from_anywhere},
+    progress::{Context, Listener},
+};
 
 /// Trains by `config` into the new run directory `out`, and judges the kept weights on the test set, once.
 ///
@@ -200,7 +106,7 @@ pub(crate) fn begin(
     let (run, _lock) = RunDir::create(out)?;
     write_manifest(&run.split_path(), &loaded.index, &split, &loaded.fingerprints)?;
     // Last, since a folder with settings in it counts as a run.
-    files::write_json(&run.config_path(), &config)?;
+    malaria_files::write_json(&run.config_path(), &config)?;
     Session { config, run, loaded, split, positive, context }.run(model, false)
 }
 
@@ -240,7 +146,7 @@ fn named_cells(list: &Path, index: &Index) -> Result<HashSet<String>> {
     struct Row {
         path: String,
     }
-    let rows: Vec<Row> = files::read_csv(list, "a list of cells with a column `path`")?;
+    let rows: Vec<Row> = malaria_files::read_csv(list, "a list of cells with a column `path`")?;
     let known: HashSet<&str> = index.samples.iter().map(|sample| sample.path.as_str()).collect();
     let wrong = match rows.iter().find(|row| !known.contains(row.path.as_str())) {
         Some(unknown) => format!("`{}`", unknown.path),
@@ -316,22 +222,4 @@ fn first_model(config: &ExperimentConfig, index: &Index) -> Result<ResNet> {
         return Err(Error::Config { field: "model", expected, found: format!("{:?}", config.model) });
     }
     Ok(init.model)
-}
-
-/// Draws loss and accuracy by epoch of the run in `run` to `path`, a `.png` or `.svg`.
-///
-/// # Errors
-/// [`Error::Csv`] or [`Error::Io`] when the run has no readable `history.csv` yet, [`Error::Report`] when the figure
-/// cannot be drawn or written.
-pub fn plot_history(run: &RunDir, path: &Path) -> Result<()> {
-    plot(&run.history()?, &run.config()?, path)
-}
-
-pub(crate) fn plot(history: &[EpochRecord], config: &ExperimentConfig, path: &Path) -> Result<()> {
-    let points: Vec<EpochPoint> = history.iter().map(epoch_point).collect();
-    Ok(history_plot(&points, &title(config))?.save(path)?)
-}
-
-pub(crate) fn title(config: &ExperimentConfig) -> String {
-    format!("{} recipe, {} split", config.recipe, config.split.protocol)
 }

@@ -1,55 +1,25 @@
-//! Learning from what a larger model says of the training cells, and not from their labels alone.
+//! The teacher at work.
 
-use std::{path::PathBuf, sync::atomic::Ordering};
+use std::sync::atomic::Ordering;
 
+use malaria_classifier::ImageConfig;
 use malaria_dataset::{CorruptPolicy, Loaded, Split, Subset};
 use malaria_train::CellTensors;
-use serde::{Deserialize, Serialize};
 use tch::Device;
 
+use super::lineage::{Lineage, lineage};
 use crate::{
-    Classifier, Context, Error, ImageConfig, Progress, Result,
+    classifier::Classifier,
+    config::Teacher,
     data::decode_index,
-    lineage::{Lineage, lineage},
+    error::{Error, Result},
+    progress::{Context, Progress},
 };
 
 /// Cells that the teacher is asked of before somebody may stop it.
 const ASKED_AT_ONCE: usize = 1024;
 
-/// A trained model whose probabilities a new one learns to give.
-///
-/// The teacher is asked once, of each training cell in four mirror images, and not of what augmentation makes of it.
-///
-/// Source: G. Hinton, O. Vinyals and J. Dean, "Distilling the knowledge in a neural network", 2015.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Teacher {
-    /// Its run directory. For a cross-validation, that of another whose folds hold the same cells: each fold is taught by the
-    /// model of the same fold, and the last model by the last.
-    pub run: PathBuf,
-    /// Share of the teacher's probabilities in what is learned, in [0, 1]; the rest are the labels.
-    pub weight: f64,
-}
-
 impl Teacher {
-    /// That it taught, in words.
-    pub(crate) fn words(&self) -> String {
-        format!(
-            "{} parts in 100 of what it learned are the probabilities of another model ({}), the others the labels.",
-            (1000.0 * self.weight).round() / 10.0,
-            self.run.display()
-        )
-    }
-
-    /// Refuses a share that is none.
-    pub(crate) fn check(&self) -> Result<()> {
-        if (0.0..=1.0).contains(&self.weight) {
-            return Ok(());
-        }
-        let expected = "a fraction from 0 to 1".to_owned();
-        Err(Error::Config { field: "teacher.weight", expected, found: self.weight.to_string() })
-    }
-
     /// What is to be learned of each cell of `loaded`, read as `shown` says, `[N, classes]`: the label, mixed with what the teacher says where the
     /// cell is one of the training set; `None` where the context's `stop` turned true.
     ///

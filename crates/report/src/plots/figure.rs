@@ -3,6 +3,7 @@
 use plotters::style::RGBColor;
 
 use super::font;
+pub(crate) use super::text::{Align, Label, Look};
 
 /// Okabe and Ito's blue.
 pub(crate) const BLUE: RGBColor = RGBColor(0, 114, 178);
@@ -14,14 +15,6 @@ pub(crate) const AXIS: RGBColor = RGBColor(134, 142, 150);
 pub(crate) const GRID: RGBColor = RGBColor(225, 229, 233);
 pub(crate) const WHITE: RGBColor = RGBColor(255, 255, 255);
 
-/// Which point of a text stands at its x.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Align {
-    Left,
-    Centre,
-    Right,
-}
-
 /// Lengths of a dash and of the gap after it.
 pub(crate) type Dash = (f64, f64);
 
@@ -32,32 +25,7 @@ pub(crate) enum Shape {
     Box { from: (f64, f64), to: (f64, f64), color: RGBColor },
 }
 
-/// A text with its baseline at the y of `at`; texts lie on top of all shapes.
-#[derive(Debug, Clone)]
-pub(crate) struct Label {
-    pub(crate) at: (f64, f64),
-    pub(crate) text: String,
-    pub(crate) look: Look,
-    pub(crate) align: Align,
-}
-
-/// How a text looks; `size` is its em in pixels.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Look {
-    pub(crate) size: f64,
-    pub(crate) bold: bool,
-    pub(crate) color: RGBColor,
-}
-
 impl Look {
-    pub(crate) const fn plain(size: f64, color: RGBColor) -> Self {
-        Self { size, bold: false, color }
-    }
-
-    pub(crate) const fn bold(size: f64, color: RGBColor) -> Self {
-        Self { size, bold: true, color }
-    }
-
     /// Width of `text` in pixels.
     pub(crate) fn width(self, text: &str) -> f64 {
         font::width(text, self)

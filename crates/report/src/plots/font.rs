@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use ab_glyph::{Font, FontRef, Glyph, PxScale, ScaleFont, point};
 use image::{Rgb, RgbImage};
 
-use super::figure::{Align, Label, Look};
+use super::text::{Align, Label, Look};
 
 /// DejaVu Sans, regular and bold, as far as `assets/fonts/subset.py` took it over.
 static FONTS: LazyLock<[FontRef<'static>; 2]> = LazyLock::new(|| {

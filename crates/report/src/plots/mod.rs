@@ -10,6 +10,7 @@ mod panel;
 mod patients;
 mod render;
 mod square;
+mod text;
 
 pub use confusion::confusion_plot;
 pub use figure::Plot;

@@ -1,122 +1,96 @@
 //! The figures of a test set in words and tables.
 
-use malaria_metrics::{AtThreshold, Average, AverageScores, Interval, Summary, decimal, percent};
-use malaria_report::{Block, Section, Tile};
+use malaria_classifier::{Assessment, DecisionRule};
+use malaria_metrics::{Average, AverageScores, Interval, Summary, decimal, percent};
 
-use super::{Report, Show, between, table};
-use crate::{Assessment, CALLED_APART, NO_THRESHOLD, NOT_APART, Result, Threshold};
+use super::words::{Show, between, table};
+use crate::page::{Block, Section, Tile};
 
-/// Patients below which bootstrap intervals are known to be too narrow.
-const FEW_PATIENTS: usize = 30;
+/// The figures that are looked at first, then the others.
+pub(super) fn section(figures: &Summary, assessment: &Assessment, rule: &DecisionRule) -> Section {
+    let rows = headlines(figures, assessment);
+    let tiles = rows.iter().map(|row| Tile {
+        name: row.name.to_owned(),
+        label: row.label.to_owned(),
+        value: (row.show)(row.value),
+        exact: row.value,
+        note: row.over_patients.map(|interval| between(interval, row.show)).unwrap_or_default(),
+    });
+    let over = match assessment.n_patients {
+        0 => "cells".to_owned(),
+        number => format!("{number} patients"),
+    };
+    let words = format!(
+        "{} is the positive class. {} Below each figure its 95 % interval, from a bootstrap over {over}.",
+        figures.positive_class,
+        decision_words(rule, &figures.positive_class),
+    );
+    let mut blocks = vec![Block::Tiles(tiles.collect()), Block::Text(words)];
+    blocks.push(table(
+        &["Figure", "Value", "95 %, over patients", "95 %, as if cells were independent"],
+        rows.iter().map(|row| {
+            let [patients, cells] =
+                [row.over_patients, row.over_cells].map(|interval| row.interval(interval));
+            vec![row.label.to_owned(), (row.show)(row.value), patients, cells]
+        }),
+    ));
+    let more = [
+        ("Accuracy by the most probable class", percent(Some(figures.accuracy_argmax))),
+        ("Positive predictive value", percent(figures.ppv)),
+        ("Negative predictive value", percent(figures.npv)),
+        ("F1", percent(figures.f1)),
+        ("Balanced accuracy", percent(figures.balanced_accuracy)),
+        ("Youden's J", decimal(figures.discrimination.youdens_j)),
+        ("Positive likelihood ratio", ratio(figures.discrimination.positive_likelihood_ratio)),
+        ("Negative likelihood ratio", ratio(figures.discrimination.negative_likelihood_ratio)),
+        ("Matthews correlation", decimal(figures.mcc)),
+        ("Cohen's kappa", decimal(figures.cohens_kappa)),
+        ("Average precision", decimal(figures.average_precision)),
+        ("Log loss", decimal(Some(figures.log_loss))),
+        ("Brier score", decimal(Some(figures.brier))),
+        ("Calibration error", percent(Some(assessment.calibration_error))),
+        ("Cells", figures.n.to_string()),
+    ];
+    blocks.push(table(
+        &["Other figures", "Value"],
+        more.into_iter().map(|(name, value)| vec![name.to_owned(), value]),
+    ));
+    blocks.push(Block::Text(format!(
+        "Predictive values where few cells are infected, as in a smear, rather than {} of them as here:",
+        percent(positive_share(figures))
+    )));
+    blocks.push(table(
+        &["Infected cells", "A positive call is right in", "A negative call is right in"],
+        assessment
+            .at_prevalence
+            .iter()
+            .map(|at| vec![percent(Some(at.prevalence)), percent(at.ppv), percent(at.npv)]),
+    ));
+    Section { id: "figures", heading: "Figures".to_owned(), blocks }
+}
 
-impl Report<'_> {
-    /// The figures that are looked at first, then the others.
-    pub(super) fn figures(&self) -> Result<Section> {
-        let Self { figures, assessment, .. } = self;
-        let rows = headlines(figures, assessment);
-        let tiles = rows.iter().map(|row| Tile {
-            name: row.name.to_owned(),
-            label: row.label.to_owned(),
-            value: (row.show)(row.value),
-            exact: row.value,
-            note: row.over_patients.map(|interval| between(interval, row.show)).unwrap_or_default(),
-        });
-        let over = match assessment.n_patients {
-            0 => "cells".to_owned(),
-            number => format!("{number} patients"),
+/// Precision, recall and F1 of each class and over the classes.
+pub(super) fn by_class(figures: &Summary) -> Section {
+    let confusion = &figures.confusion;
+    let row = |name: &str, scores: AverageScores, support: u64| {
+        let [precision, recall, f1] = [scores.precision, scores.recall, scores.f1].map(percent);
+        vec![name.to_owned(), precision, recall, f1, support.to_string()]
+    };
+    let classes = figures.classes.iter().zip(confusion.class_scores()).map(|(name, scores)| {
+        let (precision, recall, f1) = (scores.precision, scores.recall, scores.f1);
+        row(name, AverageScores { precision, recall, f1 }, scores.support)
+    });
+    let averages = Average::ALL.map(|average| {
+        let name = match average {
+            Average::Micro => "Micro average",
+            Average::Macro => "Macro average",
+            Average::Weighted => "Weighted average",
         };
-        let mut words = format!(
-            "{} is the positive class; a cell is called by its most probable class. Below each figure its 95 % interval, from \
-             a bootstrap over {over}.{}",
-            figures.positive_class,
-            if (1..FEW_PATIENTS).contains(&assessment.n_patients) {
-                " With so few patients these intervals are too narrow."
-            } else {
-                ""
-            }
-        );
-        if assessment.cells_without_patient > 0 {
-            words += &format!(
-                " Cells of unknown patient, each taken for itself, which makes the intervals too narrow: {}.",
-                assessment.cells_without_patient
-            );
-        }
-        let mut blocks = vec![Block::Tiles(tiles.collect()), Block::Text(words)];
-        blocks.push(Block::Text(match (&figures.at_threshold, &self.threshold) {
-            (Some(at), Some(threshold)) => {
-                at_threshold(figures, at, threshold, self.assessment, self.cross_validated)
-            }
-            (None, Some(threshold)) => {
-                format!("New cells are {}. {NOT_APART}", threshold.note(&figures.positive_class))
-            }
-            (_, None) => format!("New cells are {NO_THRESHOLD}."),
-        }));
-        blocks.push(table(
-            &["Figure", "Value", "95 %, over patients", "95 %, as if cells were independent"],
-            rows.iter().map(|row| {
-                let [patients, cells] =
-                    [row.over_patients, row.over_cells].map(|interval| row.interval(interval));
-                vec![row.label.to_owned(), (row.show)(row.value), patients, cells]
-            }),
-        ));
-        let more = [
-            ("Positive predictive value", percent(figures.ppv)),
-            ("Negative predictive value", percent(figures.npv)),
-            ("F1", percent(figures.f1)),
-            ("Balanced accuracy", percent(figures.balanced_accuracy)),
-            ("Youden's J", decimal(figures.discrimination.youdens_j)),
-            ("Positive likelihood ratio", ratio(figures.discrimination.positive_likelihood_ratio)),
-            ("Negative likelihood ratio", ratio(figures.discrimination.negative_likelihood_ratio)),
-            ("Matthews correlation", decimal(figures.mcc)),
-            ("Cohen's kappa", decimal(figures.cohens_kappa)),
-            ("Average precision", decimal(figures.average_precision)),
-            ("Log loss", decimal(Some(figures.log_loss))),
-            ("Brier score", decimal(Some(figures.brier))),
-            ("Calibration error", percent(Some(assessment.calibration_error))),
-            ("Cells", figures.n.to_string()),
-        ];
-        blocks.push(table(
-            &["Other figures", "Value"],
-            more.into_iter().map(|(name, value)| vec![name.to_owned(), value]),
-        ));
-        blocks.push(Block::Text(format!(
-            "Predictive values {} where few cells are infected, as in a smear, rather than {} of them as here:",
-            if figures.at_threshold.is_some() { "at the threshold" } else { "by the most probable class" },
-            percent(positive_share(figures))
-        )));
-        blocks.push(table(
-            &["Infected cells", "A positive call is right in", "A negative call is right in"],
-            assessment
-                .at_prevalence
-                .iter()
-                .map(|at| vec![percent(Some(at.prevalence)), percent(at.ppv), percent(at.npv)]),
-        ));
-        Ok(Section { id: "figures", heading: "Figures".to_owned(), blocks })
-    }
-
-    /// Precision, recall and F1 of each class and over the classes.
-    pub(super) fn by_class(&self) -> Section {
-        let confusion = &self.figures.confusion;
-        let row = |name: &str, scores: AverageScores, support: u64| {
-            let [precision, recall, f1] = [scores.precision, scores.recall, scores.f1].map(percent);
-            vec![name.to_owned(), precision, recall, f1, support.to_string()]
-        };
-        let classes = self.figures.classes.iter().zip(confusion.class_scores()).map(|(name, scores)| {
-            let (precision, recall, f1) = (scores.precision, scores.recall, scores.f1);
-            row(name, AverageScores { precision, recall, f1 }, scores.support)
-        });
-        let averages = Average::ALL.map(|average| {
-            let name = match average {
-                Average::Micro => "Micro average",
-                Average::Macro => "Macro average",
-                Average::Weighted => "Weighted average",
-            };
-            row(name, confusion.average_scores(average), confusion.total())
-        });
-        let head = ["Class", "Precision", "Recall", "F1", "Cells"];
-        let blocks = vec![table(&head, classes.chain(averages))];
-        Section { id: "by-class", heading: "By class".to_owned(), blocks }
-    }
+        row(name, confusion.average_scores(average), confusion.total())
+    });
+    let head = ["Class", "Precision", "Recall", "F1", "Cells"];
+    let blocks = vec![table(&head, classes.chain(averages))];
+    Section { id: "by-class", heading: "By class".to_owned(), blocks }
 }
 
 /// Share of the cells that are of the positive class.
@@ -143,28 +117,18 @@ impl Headline {
     }
 }
 
-/// What calls at the threshold come to, in words: their figures `at` it, each with its interval over patients. With `cross_validated`,
-/// each fold's cells were called at a threshold of the other folds.
-pub(crate) fn at_threshold(
-    figures: &Summary,
-    at: &AtThreshold,
-    threshold: &Threshold,
-    assessment: &Assessment,
-    cross_validated: bool,
-) -> String {
-    let intervals = assessment.intervals_at_threshold;
-    let with = |value, interval: Option<Interval>| match interval {
-        Some(interval) => format!("{} ({})", percent(value), between(interval, percent)),
-        None => percent(value),
-    };
-    format!(
-        "At the threshold ({}{}): accuracy {}, sensitivity {}, specificity {}; in brackets their 95 % intervals over patients.",
-        threshold.note(&figures.positive_class),
-        if cross_validated { CALLED_APART } else { "" },
-        with(Some(at.accuracy), intervals.and_then(|all| all.accuracy)),
-        with(at.sensitivity, intervals.and_then(|all| all.sensitivity)),
-        with(at.specificity, intervals.and_then(|all| all.specificity)),
-    )
+/// How cells are called, in a sentence.
+pub(crate) fn decision_words(rule: &DecisionRule, positive_class: &str) -> String {
+    match rule {
+        DecisionRule::Argmax => "A cell is called by its most probable class.".to_owned(),
+        DecisionRule::Threshold(threshold) => format!("Cells are {}.", threshold.note(positive_class)),
+        DecisionRule::FoldThresholds { stored, .. } => {
+            format!(
+                "New cells are {}; here each fold has a threshold of the other folds.",
+                stored.note(positive_class)
+            )
+        }
+    }
 }
 
 /// Accuracy, sensitivity, specificity and area under the ROC curve.

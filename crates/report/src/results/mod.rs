@@ -1,68 +1,60 @@
-//! A run as figures to look at: files of their own, and one page that holds them all.
+//! The results of a test set as figures to look at: files of their own, and one page that holds them all.
 
 mod figures;
 mod patients;
+mod words;
 
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
 };
 
-use malaria_dataset::Protocol;
-use malaria_metrics::{
-    Interval, Summary, calibration_curve, decimal, expected_calibration_error, one_vs_rest, pr_curve,
-    roc_curve,
-};
-use malaria_report::{
-    Block, EpochPoint, Page, Picture, Plot, Section, calibration_plot, confusion_plot, history_plot,
-    patients_plot, pr_plot, roc_plot,
-};
-use malaria_train::EpochRecord;
+use malaria_classifier::{Assessment, CALIBRATION_BINS, Caveat, DecisionRule, Scored};
+use malaria_metrics::{Summary, calibration_curve, decimal, expected_calibration_error, pr_curve, roc_curve};
 
-pub(crate) use self::figures::{at_threshold, headlines, positive_share};
+pub(crate) use self::figures::{decision_words, headlines, positive_share};
+pub use self::words::table;
 use crate::{
-    Assessment, DataSummary, Error, Result, Threshold, assessment::CALIBRATION_BINS, threshold::Said,
+    error::{Error, Result},
+    page::{Block, Page, Picture, Section},
+    plots::{
+        EpochPoint, Plot, calibration_plot, confusion_plot, history_plot, patients_plot, pr_plot, roc_plot,
+    },
 };
 
 const NOTICE: &str = "Research software, not a medical device. Nothing on this page may be used to diagnose or treat \
                       anybody.";
 
-/// What a figure under this protocol may be taken for.
-pub fn protocol_note(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Random => {
-            "random split: cells of one patient are on both sides, so the figures are optimistic"
-        }
-        Protocol::Patient => "patient split: no patient is on two sides",
-        Protocol::Given => "split as given by the folder's training, validation and testing trees",
-        Protocol::All => "learned from every cell: none was left to judge by",
-    }
-}
-
 /// Everything that a page shows.
-pub(crate) struct Report<'a> {
-    pub(crate) title: String,
+pub struct Report<'a> {
+    /// The heading.
+    pub title: String,
     /// Who was judged, and how: lines below the title.
-    pub(crate) summary: Vec<String>,
-    pub(crate) said: Said<'a>,
-    pub(crate) figures: &'a Summary,
-    pub(crate) assessment: &'a Assessment,
-    pub(crate) threshold: Option<Threshold>,
-    /// Whether each fold's cells were called at a threshold, and its patients by rates, of the other folds.
-    pub(crate) cross_validated: bool,
+    pub summary: Vec<String>,
+    /// What to read the figures with; more lines below the title.
+    pub caveats: &'a [Caveat],
+    /// The tested cells and their probabilities.
+    pub scored: Scored<'a>,
+    /// How they are called.
+    pub rule: &'a DecisionRule,
+    /// Their figures by that rule.
+    pub figures: &'a Summary,
+    /// Intervals, predictive values and patients.
+    pub assessment: &'a Assessment,
     /// Losses and accuracies by epoch; empty where none are known.
-    pub(crate) history: Vec<EpochPoint>,
+    pub history: Vec<EpochPoint>,
     /// Whose these are, where that is not plain.
-    pub(crate) history_of: Option<String>,
+    pub history_of: Option<String>,
     /// The most confident mistakes, the worst first.
-    pub(crate) mistakes: Vec<Picture>,
+    pub mistakes: Vec<Picture>,
     /// What augmentation makes of some cells; empty where nothing was trained.
-    pub(crate) augmentation: Vec<Picture>,
+    pub augmentation: Vec<Picture>,
     /// Sections of the caller's own, before the last.
-    pub(crate) more: Vec<Section>,
+    pub more: Vec<Section>,
     /// Name and value: what the run was made by.
-    pub(crate) made: Vec<[String; 2]>,
-    pub(crate) command: String,
+    pub made: Vec<[String; 2]>,
+    /// The command that gave the results.
+    pub command: String,
 }
 
 /// A figure with its file name and what it shows in words.
@@ -75,11 +67,15 @@ struct Named {
 
 impl Report<'_> {
     /// Writes `report.html` into `folder`, and each figure as PNG and SVG into `figures` in it; gives the page's path.
-    pub(crate) fn write(&self, folder: &Path) -> Result<PathBuf> {
+    ///
+    /// # Errors
+    /// [`Error::Write`] for a file that cannot be written; [`Error::Draw`], [`Error::Encode`] and [`Error::Classifier`] for figures
+    /// that cannot be made.
+    pub fn write(&self, folder: &Path) -> Result<PathBuf> {
         let path = folder.join("report.html");
         self.write_page(&path)?;
         let figures = folder.join("figures");
-        std::fs::create_dir_all(&figures).map_err(Error::io("make the folder", &figures))?;
+        std::fs::create_dir_all(&figures).map_err(|source| Error::Write { path: figures.clone(), source })?;
         for Named { name, plot, .. } in self.plots()? {
             for extension in ["png", "svg"] {
                 plot.save(figures.join(name).with_extension(extension))?;
@@ -89,20 +85,26 @@ impl Report<'_> {
     }
 
     /// Writes the page alone.
-    pub(crate) fn write_page(&self, path: &Path) -> Result<()> {
-        let mut sections = vec![self.figures()?, self.by_class()];
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_page(&self, path: &Path) -> Result<()> {
+        let mut sections =
+            vec![figures::section(self.figures, self.assessment, self.rule), figures::by_class(self.figures)];
         for Named { name, heading, plot, alt } in self.plots()? {
             let mut blocks = vec![Block::Plot { plot, alt }];
             match name {
                 "history" => blocks.extend(self.history_of.clone().map(Block::Text)),
-                "roc" | "precision-recall" if self.cross_validated && self.threshold.is_some() => {
+                "roc" | "precision-recall" if self.cross_validated() => {
                     let words =
                         "The dot is the threshold that is kept for new cells, which was chosen on these.";
                     blocks.push(Block::Text(words.to_owned()));
                 }
                 "patients" => {
                     blocks.extend(match &self.assessment.roll_up {
-                        Some(roll_up) => self.roll_up(roll_up)?,
+                        Some(roll_up) => {
+                            patients::roll_up(roll_up, &self.figures.positive_class, self.cross_validated())?
+                        }
                         None => vec![Block::Text(
                             "Patients are not called here: that takes two classes, patients of whom nothing was learned, cells shown as \
                              they are and not in mirror images, and a threshold (in a cross-validation one for every fold) whose own \
@@ -137,17 +139,22 @@ impl Report<'_> {
                 },
             ],
         });
-        let (title, summary) = (self.title.clone(), self.summary.clone());
-        let page = Page { title, summary, notice: NOTICE.to_owned(), sections };
-        Ok(page.save(path)?)
+        let caveats = self.caveats.iter().map(Caveat::to_string);
+        let summary = self.summary.iter().cloned().chain(caveats).collect();
+        Page { title: self.title.clone(), summary, notice: NOTICE.to_owned(), sections }.save(path)
+    }
+
+    /// Whether each fold's cells were called at a threshold, and its patients by rates, of the other folds.
+    fn cross_validated(&self) -> bool {
+        matches!(self.rule, DecisionRule::FoldThresholds { .. })
     }
 
     /// Every figure that can be drawn: one that is undefined is left out.
     fn plots(&self) -> Result<Vec<Named>> {
-        let Said { truth, probabilities, classes, positive, .. } = self.said;
-        let (is_positive, scores) = one_vs_rest(truth, probabilities, classes.len(), positive)?;
+        let classes = self.scored.classes;
+        let (is_positive, scores) = self.scored.one_vs_rest()?;
         let (title, name) = (self.title.as_str(), self.figures.positive_class.as_str());
-        let threshold = self.threshold.map(|threshold| threshold.point.threshold);
+        let threshold = self.rule.stored().map(|threshold| threshold.point.threshold);
         let mut plots = Vec::new();
         if !self.history.is_empty() {
             let plot = history_plot(&self.history, title)?;
@@ -175,7 +182,7 @@ impl Report<'_> {
         let alt =
             format!("Share of positive cells against their probability, calibration error {:.4}", error);
         plots.push(Named { name: "calibration", heading: "Calibration", plot, alt });
-        let patients = self.patients();
+        let patients = patients::accuracies(&self.scored, self.rule);
         if !patients.is_empty() {
             let plot = patients_plot(&patients, title);
             let alt = format!("Accuracy of the cells of each of {} patients", patients.len());
@@ -208,38 +215,9 @@ impl Report<'_> {
     }
 }
 
-/// Which cells there were, and how they were divided.
-pub(crate) fn data_section(data: &DataSummary) -> Section {
-    let mut head = vec!["Subset".to_owned()];
-    head.extend(data.classes.iter().cloned());
-    head.push("Patients".to_owned());
-    let rows = data.subsets.iter().map(|subset| {
-        let mut row = vec![subset.subset.to_string()];
-        row.extend(subset.cells.iter().map(usize::to_string));
-        row.push(subset.patients.to_string());
-        row
-    });
-    let mut blocks = vec![Block::Table { head, rows: rows.collect() }];
-    blocks.push(Block::Text(format!(
-        "Patients with cells in more than one subset: {}. Groups of files with the same bytes in more than one: {}; in folders of \
-         more than one class: {}. Files that are not images: {}. Images that could not be read and were left out: {}.",
-        data.shared_patients,
-        data.duplicates_across.len(),
-        data.doubly_labelled.len(),
-        data.ignored,
-        data.skipped.len()
-    )));
-    let doubled = data.duplicates_across.iter().chain(&data.doubly_labelled).map(|group| group.join(" = "));
-    let lines: Vec<String> = doubled.chain(data.skipped.iter().cloned()).collect();
-    if !lines.is_empty() {
-        blocks.push(Block::Verbatim(lines.join("\n")));
-    }
-    Section { id: "data", heading: "Data".to_owned(), blocks }
-}
-
 /// Which cells were judged, where no others are known.
-pub(crate) fn judged_section(said: Said<'_>) -> Section {
-    let Said { truth, classes, patients, .. } = said;
+pub fn judged_section(scored: &Scored<'_>) -> Section {
+    let Scored { truth, classes, patients, .. } = *scored;
     let mut head = classes.to_vec();
     head.push("Patients".to_owned());
     let mut row: Vec<String> = (0..classes.len())
@@ -251,26 +229,4 @@ pub(crate) fn judged_section(said: Said<'_>) -> Section {
         Block::Table { head, rows: vec![row] },
     ];
     Section { id: "data", heading: "Data".to_owned(), blocks }
-}
-
-/// An epoch as the figure of losses and accuracies wants it.
-pub(crate) fn epoch_point(record: &EpochRecord) -> EpochPoint {
-    EpochPoint {
-        epoch: u32::try_from(record.epoch).unwrap_or(u32::MAX),
-        train_loss: Some(record.train_loss),
-        train_accuracy: Some(record.train_accuracy),
-        validation_loss: record.validation_loss,
-        validation_accuracy: record.validation_accuracy,
-    }
-}
-
-pub(crate) fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Block {
-    Block::Table { head: head.iter().map(|&heading| heading.to_owned()).collect(), rows: rows.collect() }
-}
-
-/// How a figure is written.
-type Show = fn(Option<f64>) -> String;
-
-fn between(Interval { low, high }: Interval, show: Show) -> String {
-    format!("{} to {}", show(Some(low)), show(Some(high)))
 }

@@ -1,0 +1,174 @@
+//! What belongs beside a figure so that nobody takes it for more than it is.
+
+use std::{fmt, path::PathBuf};
+
+use malaria_dataset::Protocol;
+use serde::{Deserialize, Serialize};
+
+use crate::{assessment::Assessment, decision::DecisionRule};
+
+/// Patients below which bootstrap intervals are known to be too narrow.
+const FEW_PATIENTS: usize = 30;
+
+/// A reason to read figures with care. Its JSON has a stable key under `caveat`; the words are those of its `Display`, in the
+/// terminal, on pages and on model cards alike.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "caveat", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Caveat {
+    /// The tested cells are drawn ones.
+    DrawnCells,
+    /// The model has learned from drawn cells.
+    ModelOfDrawnCells,
+    /// Cells were kept out of the training set on request.
+    LeftOut {
+        /// How many.
+        cells: usize,
+    },
+    /// Cells were kept out of the training set of every fold on request.
+    LeftOutOfFolds {
+        /// How many.
+        cells: usize,
+    },
+    /// The weights that training started from know some of the test cells.
+    SeenByInit {
+        /// How many.
+        cells: usize,
+    },
+    /// Nobody knows whether the weights that training started from know test cells.
+    InitUnknown,
+    /// The model, or one that it comes from, knows some of the tested cells.
+    SeenInTraining {
+        /// How many.
+        cells: usize,
+    },
+    /// A run that the model comes from cannot be read any more.
+    ParentMissing {
+        /// Where it should be.
+        run: PathBuf,
+    },
+    /// Probabilities are means over mirror images, and the threshold was chosen without them.
+    MirrorImages,
+    /// Each fold's cells have a threshold of the other folds.
+    FoldThresholds,
+    /// There is a threshold for new cells, but not one for every fold.
+    NoFoldThresholds,
+    /// There is no threshold.
+    NoThreshold,
+    /// So few patients that intervals are too narrow.
+    FewPatients {
+        /// How many.
+        patients: usize,
+    },
+    /// Cells whose patient is unknown.
+    UnknownPatients {
+        /// How many.
+        cells: usize,
+    },
+}
+
+impl Caveat {
+    /// The caveats of figures by `rule`, and of their intervals.
+    pub fn of(rule: &DecisionRule, threshold_stored: bool, assessment: &Assessment) -> Vec<Self> {
+        let mut caveats = Vec::new();
+        match rule {
+            DecisionRule::FoldThresholds { .. } => caveats.push(Self::FoldThresholds),
+            DecisionRule::Argmax if threshold_stored => caveats.push(Self::NoFoldThresholds),
+            DecisionRule::Argmax => caveats.push(Self::NoThreshold),
+            DecisionRule::Threshold(_) => {}
+        }
+        let (patients, cells) = (assessment.n_patients, assessment.cells_without_patient);
+        if (1..FEW_PATIENTS).contains(&patients) {
+            caveats.push(Self::FewPatients { patients });
+        }
+        if cells > 0 {
+            caveats.push(Self::UnknownPatients { cells });
+        }
+        caveats
+    }
+
+    /// The caveat of weights that training started from, of which `seen` test cells were known; `None` where that is not known.
+    pub fn of_init(seen: Option<usize>) -> Option<Self> {
+        match seen {
+            Some(0) => None,
+            Some(cells) => Some(Self::SeenByInit { cells }),
+            None => Some(Self::InitUnknown),
+        }
+    }
+}
+
+impl fmt::Display for Caveat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DrawnCells => write!(f, "These cells are drawn: the figures say nothing about malaria."),
+            Self::ModelOfDrawnCells => {
+                write!(f, "The model has learned from drawn cells: its predictions for others mean nothing.")
+            }
+            Self::LeftOut { cells } => {
+                write!(f, "Cells left out of the training set on request: {cells}.")
+            }
+            Self::LeftOutOfFolds { cells } => write!(
+                f,
+                "Cells left out of every training set on request: {cells}; they were tested all the same."
+            ),
+            Self::SeenByInit { cells } => write!(
+                f,
+                "The weights that training started from had learned from {cells} of the test cells: the figures are too good."
+            ),
+            Self::InitUnknown => write!(
+                f,
+                "A run that the first weights come from cannot be read any more: they may have learned from the test cells, and \
+                 the figures be too good."
+            ),
+            Self::SeenInTraining { cells } => write!(
+                f,
+                "The model, or one that it comes from, has learned from {cells} of these cells, or was chosen by them: the figures \
+                 are too good."
+            ),
+            Self::ParentMissing { run } => write!(
+                f,
+                "The model comes from {}, too, which cannot be read any more: it may have learned from these cells.",
+                run.display()
+            ),
+            Self::MirrorImages => write!(
+                f,
+                "Each cell was shown in four mirror images, and the mean of the probabilities taken; the threshold was chosen \
+                 without them."
+            ),
+            Self::FoldThresholds => write!(
+                f,
+                "Each fold's cells are called at a threshold chosen on the other folds' cells; the one for new cells was chosen on \
+                 all of them."
+            ),
+            Self::NoFoldThresholds => write!(
+                f,
+                "Cells are called by the most probable class here: the cells of all folds but one reach no threshold as was asked \
+                 for."
+            ),
+            Self::NoThreshold => write!(
+                f,
+                "Cells are called by the most probable class: no threshold reached what was asked for on the cells to choose it \
+                 on, or there were none of one class."
+            ),
+            Self::FewPatients { patients } => {
+                write!(f, "With so few patients ({patients}) the intervals are too narrow.")
+            }
+            Self::UnknownPatients { cells } => write!(
+                f,
+                "Cells of unknown patient, each taken for a patient of its own, which makes the intervals too narrow: {cells}."
+            ),
+        }
+    }
+}
+
+/// What figures under this protocol may be taken for.
+pub fn protocol_note(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Random => {
+            "random split: cells of one patient are on both sides, so the figures are optimistic"
+        }
+        Protocol::Patient => "patient split: no patient is on two sides",
+        Protocol::Given => "split as given by the folder's training, validation and testing trees",
+        Protocol::All => "learned from every cell: none was left to judge by",
+    }
+}

@@ -1,0 +1,53 @@
+//! What a trained cell classifier is to whoever uses it, and what a test set says of it. Nothing here needs libtorch.
+//!
+//! Stands on `malaria-dataset` and `malaria-metrics`; the network, its training, the export and the reports stand above it. It
+//! holds the contracts that these share:
+//!
+//! - [`Description`] (classes, [`ImageConfig`], [`Threshold`]) and the [weights file](Weights) that carries it,
+//! - [`Prediction`] and [`PatientPrediction`], and [`classify`], which makes them of pictures and any network,
+//! - [`Scored`] cells under a [`DecisionRule`], their [`Assessment`], `predictions.csv` and the [pooling](Pooled) of folds,
+//! - the [`Caveat`]s that belong beside a figure.
+//!
+//! ```
+//! use malaria_classifier::{DecisionRule, Scored};
+//!
+//! let classes = ["Parasitized".to_owned(), "Uninfected".to_owned()];
+//! let scored = Scored {
+//!     truth: &[0, 0, 1],
+//!     probabilities: &[0.9, 0.1, 0.4, 0.6, 0.2, 0.8],
+//!     classes: &classes,
+//!     positive: 0,
+//!     patients: &[Some("C1"), Some("C1"), Some("C2")],
+//! };
+//! assert_eq!(scored.summary(&DecisionRule::Argmax)?.sensitivity, Some(0.5));
+//! # Ok::<(), malaria_classifier::Error>(())
+//! ```
+
+mod assessment;
+mod caveat;
+mod classify;
+mod decision;
+mod description;
+mod error;
+mod network;
+mod pool;
+mod predictions;
+mod scored;
+mod weights;
+
+pub use assessment::{
+    Assessment, AtPrevalence, CALIBRATION_BINS, CellIntervals, DetectionLimit, Resampled, RollUp,
+};
+pub use caveat::{Caveat, protocol_note};
+pub use classify::{
+    Contents, PatientPrediction, Prediction, classify, classify_contents, not_counted, roll_up, write_cells,
+    write_patients,
+};
+pub use decision::{ChosenOn, DecisionRule, RuleKind, Threshold, call, patient_words};
+pub use description::{Description, ImageConfig};
+pub use error::{Error, Result, format_advice};
+pub use network::ResNetConfig;
+pub use pool::{FoldResult, Pooled, PooledDecision, Spread};
+pub use predictions::{OutOfFold, read_predictions, write_predictions};
+pub use scored::{GroundTruth, Scored};
+pub use weights::{WEIGHTS_FORMAT, WeightTensor, Weights, WeightsFile};

@@ -1,0 +1,30 @@
+//! Losses and accuracies by epoch as a figure.
+
+use std::path::Path;
+
+use malaria_report::{EpochPoint, history_plot};
+use malaria_train::EpochRecord;
+
+use crate::{config::ExperimentConfig, error::Result};
+
+/// Draws them to `path`, a `.png` or `.svg`.
+pub(crate) fn plot(history: &[EpochRecord], config: &ExperimentConfig, path: &Path) -> Result<()> {
+    let points: Vec<EpochPoint> = history.iter().map(epoch_point).collect();
+    Ok(history_plot(&points, &title(config))?.save(path)?)
+}
+
+/// The title of a run's figures and page.
+pub(crate) fn title(config: &ExperimentConfig) -> String {
+    format!("{} recipe, {} split", config.recipe, config.split.protocol)
+}
+
+/// An epoch as the figure of losses and accuracies wants it.
+pub(crate) fn epoch_point(record: &EpochRecord) -> EpochPoint {
+    EpochPoint {
+        epoch: u32::try_from(record.epoch).unwrap_or(u32::MAX),
+        train_loss: Some(record.train_loss),
+        train_accuracy: Some(record.train_accuracy),
+        validation_loss: record.validation_loss,
+        validation_accuracy: record.validation_accuracy,
+    }
+}

@@ -1,0 +1,10 @@
+//! A run: its folder, its start, its training and its end.
+
+pub(crate) mod dir;
+mod finish;
+pub(crate) mod lineage;
+pub(crate) mod record;
+pub(crate) mod session;
+pub(crate) mod start;
+pub(crate) mod teach;
+mod train;

@@ -1,0 +1,29 @@
+use tch::Tensor;
+
+/// What a trainable tensor does. Optimizers decide by it which tensors decay, and how much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// The kernel of the 5x5 convolution on the image, `[out, in, 5, 5]`.
+    StemKernel,
+    /// A kernel inside a residual module, its shortcut's included, `[out, in, kh, kw]`.
+    ResidualKernel,
+    /// The kernel of the dense layer, `[classes, in]`.
+    DenseKernel,
+    /// The bias of the dense layer, `[classes]`.
+    DenseBias,
+    /// Gamma of a batch normalisation, `[channels]`.
+    Scale,
+    /// Beta of a batch normalisation, `[channels]`.
+    Shift,
+}
+
+/// A trainable tensor of a [`ResNet`](crate::ResNet).
+#[derive(Debug)]
+pub struct Parameter {
+    /// Its name in weights files, such as `stages.0.1.conv2.weight`.
+    pub name: String,
+    /// A handle on the model's own tensor: what is written to it in place, the model uses.
+    pub tensor: Tensor,
+    /// What it does.
+    pub role: Role,
+}

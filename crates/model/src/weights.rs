@@ -1,0 +1,61 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use malaria_classifier::{Description, WeightTensor, Weights, WeightsFile};
+use tch::{Device, Tensor};
+
+use crate::error::{Error, Result};
+use crate::resnet::{ResNet, check_shape, missing};
+
+/// Saves `model` and its `description` as the weights file `path`: whole or not at all.
+///
+/// # Errors
+/// [`Error::Classifier`] with the path, for a file that cannot be written, a description that does not fit the network, and weights
+/// that have diverged; [`Error::Torch`] when memory is short.
+pub fn save_weights(path: &Path, model: &ResNet, description: &Description) -> Result<()> {
+    let tensors = model
+        .state()?
+        .into_iter()
+        .map(|(name, tensor)| {
+            let torch = |source| Error::Torch { action: format!("read tensor `{name}`"), source };
+            let values = tensor.f_flatten(0, -1).and_then(Vec::<f32>::try_from).map_err(torch)?;
+            let shape = tensor.size().into_iter().map(|side| side as usize).collect();
+            Ok((name, WeightTensor { shape, values }))
+        })
+        .collect::<Result<BTreeMap<_, _>>>()?;
+    let weights = Weights { network: model.config().clone(), description: description.clone(), tensors };
+    Ok(weights.write(path)?)
+}
+
+/// Loads the network of the weights file `path` onto `device`, and its description.
+///
+/// # Errors
+/// [`Error::Classifier`] for what [`WeightsFile::read`] refuses; [`Error::WeightsFile`] with the path around the errors of
+/// [`ResNet::load_state`] for tensors that are not those of its network.
+pub fn load_weights(path: &Path, device: Device) -> Result<(ResNet, Description)> {
+    of_weights(WeightsFile::read(path)?.weights, device).map_err(|error| error.in_file(path))
+}
+
+/// [`load_weights`] for a file that is in memory already: weights carried inside a program.
+///
+/// # Errors
+/// Those of [`load_weights`], without a path around them.
+pub fn decode_weights(bytes: &[u8], device: Device) -> Result<(ResNet, Description)> {
+    of_weights(WeightsFile::decode(bytes)?.weights, device)
+}
+
+fn of_weights(weights: Weights, device: Device) -> Result<(ResNet, Description)> {
+    let Weights { network, description, mut tensors } = weights;
+    let model = ResNet::build(&network, device, &mut |slot| {
+        let WeightTensor { shape, values } =
+            tensors.remove(&slot.name).ok_or_else(|| missing(&slot.name, &slot.shape))?;
+        let shape: Vec<i64> = shape.into_iter().map(|side| side as i64).collect();
+        check_shape(&slot.name, &slot.shape, &shape)?;
+        let tensor = Tensor::f_from_slice(&values).and_then(|tensor| tensor.f_view(slot.shape.as_slice()));
+        tensor.map_err(Error::torch(format!("make tensor `{}`", slot.name)))
+    })?;
+    match tensors.into_keys().next() {
+        Some(name) => Err(Error::UnexpectedTensor { name }),
+        None => Ok((model, description)),
+    }
+}
