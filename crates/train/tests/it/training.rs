@@ -8,7 +8,6 @@ use std::{
 };
 
 use malaria_augment::AugmentConfig;
-use malaria_dataset::Cells;
 use malaria_model::{ResNet, ResNetConfig};
 use malaria_train::{
     CellTensors, Checkpoints, Error, Event, ImageSize, Keep, L2, Outcome, Per, Precision, Schedule,
@@ -16,40 +15,7 @@ use malaria_train::{
 };
 use tch::{Device, Kind, Tensor};
 
-/// Side of the pictures.
-const SIZE: usize = 16;
-const TRAIN: usize = 24;
-const ALL: usize = 36;
-
-/// Pictures of two classes: a bright bar that lies, or stands, on a noisy ground.
-fn cells() -> CellTensors<'static> {
-    mirrored(false, false)
-}
-
-/// Those pictures, mirrored left to right, or top to bottom.
-fn mirrored(horizontally: bool, vertically: bool) -> CellTensors<'static> {
-    let place = |i: usize, mirror: bool| if mirror { SIZE - 1 - i } else { i };
-    let classes: Vec<usize> = (0..ALL).map(|i| i % 2).collect();
-    let mut pixels = Vec::with_capacity(ALL * SIZE * SIZE * 3);
-    for (i, &class) in classes.iter().enumerate() {
-        for y in 0..SIZE {
-            for x in 0..SIZE {
-                let (x, y) = (place(x, horizontally), place(y, vertically));
-                let across = if class == 0 { y } else { x };
-                let noise = (i * 31 + y * 17 + x * 7) * 2_654_435_761 % 60;
-                let bar = if across.abs_diff(5 + i % 6) < 2 { 150 } else { 20 };
-                pixels.extend([bar + noise as u8, bar, 40]);
-            }
-        }
-    }
-    // Leaked, so that a test need not hold what the tensors borrow.
-    let cells = Box::leak(Box::new(Cells::from_pixels(SIZE as u32, pixels).unwrap()));
-    CellTensors::new(cells, &classes, Device::Cpu).unwrap()
-}
-
-fn subsets() -> (Vec<usize>, Vec<usize>) {
-    ((0..TRAIN).collect(), (TRAIN..ALL).collect())
-}
+use crate::support::{ALL, SIZE, TRAIN, assert_same, cells, mirrored, subsets};
 
 fn model() -> ResNet {
     let config = ResNetConfig {
@@ -105,14 +71,6 @@ fn undisturbed(config: &TrainConfig) -> Vec<(String, Tensor)> {
     let outcome = run(&mut trainer, folder.path(), &AtomicBool::new(false), &mut |_| {}).unwrap();
     assert_eq!(outcome, Outcome::Finished);
     trainer.into_model().unwrap().state().unwrap()
-}
-
-#[track_caller]
-fn assert_same(a: &[(String, Tensor)], b: &[(String, Tensor)]) {
-    assert_eq!(a.len(), b.len());
-    for ((name, a), (_, b)) in a.iter().zip(b) {
-        assert_eq!(a, b, "{name} differs");
-    }
 }
 
 #[test]
@@ -356,44 +314,6 @@ fn the_last_epoch_is_kept_where_that_is_asked_for() {
     let mut trainer = Trainer::new(TrainConfig { keep: Keep::Last, ..config() }, model()).unwrap();
     run(&mut trainer, folder.path(), &AtomicBool::new(false), &mut |_| {}).unwrap();
     assert_eq!(trainer.kept().unwrap().epoch, 5);
-}
-
-#[test]
-fn batches_are_bytes_over_255_in_channels_last_order() {
-    let pixels: Vec<u8> = (0..2 * 2 * 2 * 3).map(|i| i * 10).collect();
-    let cells = Cells::from_pixels(2, pixels.clone()).unwrap();
-    let cells = CellTensors::new(&cells, &[1, 0], Device::Cpu).unwrap();
-    let (images, labels) = cells.batch(&[1, 0, 1]).unwrap();
-    assert_eq!(images.size(), [3, 3, 2, 2]);
-    assert_eq!(images.stride(), [12, 1, 6, 3], "channels innermost in memory");
-    assert_eq!(Vec::<i64>::try_from(labels).unwrap(), [0, 1, 0]);
-    // Green of the second cell's upper right pixel: cell 1, row 0, column 1, channel 1.
-    let expected = f64::from(pixels[12 + 3 + 1]) / 255.0;
-    assert!((images.double_value(&[0, 1, 0, 1]) - expected).abs() < 1e-7);
-    assert!(cells.batch(&[2]).unwrap_err().to_string().contains("indices below 2"));
-    assert!(CellTensors::new(&Cells::from_pixels(2, pixels).unwrap(), &[0], Device::Cpu).is_err());
-}
-
-#[test]
-fn there_is_one_target_for_each_class_of_each_cell() {
-    let mut cells = cells();
-    for count in [0, ALL, 2 * ALL - 1, 3 * ALL] {
-        assert!(matches!(cells.set_targets(&vec![0.5; count], 2), Err(Error::Cells { .. })), "{count}");
-    }
-    cells.set_targets(&[0.5; 2 * ALL], 2).unwrap();
-}
-
-#[test]
-fn every_epoch_has_its_own_order_of_the_same_cells() {
-    let cells: Vec<usize> = (100..164).collect();
-    let first = malaria_train::epoch_order(&cells, 1, 0);
-    assert_eq!(first, malaria_train::epoch_order(&cells, 1, 0));
-    assert_ne!(first, malaria_train::epoch_order(&cells, 1, 1));
-    assert_ne!(first, malaria_train::epoch_order(&cells, 2, 0));
-    assert_ne!(first, cells);
-    let mut sorted = first;
-    sorted.sort_unstable();
-    assert_eq!(sorted, cells);
 }
 
 #[test]

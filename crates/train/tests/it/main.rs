@@ -1,0 +1,5 @@
+//! The training loop from outside.
+
+mod loader;
+mod support;
+mod training;
