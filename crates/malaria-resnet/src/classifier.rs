@@ -9,14 +9,11 @@ use image::RgbImage;
 use malaria_dataset::{Cells, InputRange};
 use malaria_metrics::apply_temperature;
 use malaria_model::{Fused, ResNet};
-use malaria_train::{CellTensors, Viewing, evaluate};
+use malaria_train::{CellTensors, EvalOptions, evaluate};
 use serde::{Serialize, de::DeserializeOwned};
-use tch::{Device, Kind};
+use tch::{Device, Kind, Tensor};
 
 use crate::{Description, Error, ImageConfig, Result, RunDir, Threshold, paths::absolute};
-
-/// Cells a batch.
-const BATCH: usize = 128;
 
 /// A trained model with all that is needed to use it: its classes, and how it wants its pictures.
 pub struct Classifier {
@@ -163,8 +160,12 @@ impl Classifier {
         indices: &[usize],
         progress: &mut dyn FnMut(usize),
     ) -> Result<Vec<f64>> {
-        let image_size = i64::from(self.image.pixels);
-        let viewing = Viewing { image_size, batch_size: BATCH, flips: self.flips };
+        let options = EvalOptions {
+            image_size: Some(i64::from(self.image.pixels)),
+            flips: self.flips,
+            progress: Some(progress),
+            ..EvalOptions::default()
+        };
         let fused = match self.fused.get() {
             Some(fused) => fused,
             None => {
@@ -172,7 +173,8 @@ impl Classifier {
                 self.fused.get_or_init(|| fused)
             }
         };
-        let said = evaluate(fused, cells, indices, viewing, progress)?.probabilities;
+        let network = |images: &Tensor| Ok(fused.forward(images)?);
+        let said = evaluate(network, cells, indices, options)?.probabilities;
         match self.temperature {
             None => Ok(said),
             Some(temperature) => Ok(apply_temperature(&said, self.classes.len(), temperature)?),

@@ -4,8 +4,8 @@ use std::{
 };
 
 use malaria_dataset::{
-    BadImage, CorruptPolicy, Duplicate, Fold, Index, Loaded, Protocol, Split, Subset, SyntheticConfig, load,
-    write_synthetic,
+    BadImage, CorruptPolicy, Duplicate, Fold, Index, LoadOptions, Loaded, Protocol, Split, Subset,
+    SyntheticConfig, load, write_synthetic,
 };
 use serde::Serialize;
 
@@ -88,7 +88,9 @@ pub(crate) fn decode_index(
     let total = index.samples.len();
     check_room(total, image.pixels)?;
     let progress = |done| listener(Progress::Decoding { done, total });
-    Ok(load(index, image.pixels, image.resize, corrupt, &progress)?)
+    let options =
+        LoadOptions { size: image.pixels, resize: image.resize, corrupt, progress: Some(&progress) };
+    Ok(load(index, options)?)
 }
 
 /// Counts what a run is told of its data.

@@ -282,10 +282,9 @@ pub(crate) fn decode(index: Index, config: &ExperimentConfig, listener: Listener
 
 /// Index of the positive class among the folder's.
 fn positive(config: &ExperimentConfig, index: &Index) -> Result<usize> {
-    let classes = &index.classes;
-    classes.iter().position(|class| *class == config.positive).ok_or_else(|| Error::Config {
+    index.class(&config.positive).ok_or_else(|| Error::Config {
         field: "positive",
-        expected: format!("one of the classes {classes:?}; name it by --positive"),
+        expected: format!("one of the classes {:?}; name it by --positive", index.classes),
         found: format!("`{}`", config.positive),
     })
 }

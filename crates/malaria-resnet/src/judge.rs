@@ -133,9 +133,7 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
     let (data, judged) = (options.data, options.judged);
     let JudgedCells { loaded, chosen, judged, seen_in_training, gone, new_patients } =
         JudgedCells::load(&run, &classifier.classes, classifier.image, data, judged, corrupt, listener)?;
-    let samples = &loaded.index.samples;
-    let labels: Vec<usize> = samples.iter().map(|sample| sample.class).collect();
-    let cells = CellTensors::new(&loaded.cells, &labels, options.device)?;
+    let cells = CellTensors::of(&loaded, options.device)?;
     let total = chosen.len();
     let said =
         classifier.probabilities(&cells, &chosen, &mut |done| listener(Progress::Testing { done, total }))?;

@@ -1,6 +1,6 @@
 //! Cells as tensors, and the order that they come in.
 
-use malaria_dataset::Cells;
+use malaria_dataset::{Cells, Index, Loaded, Sample};
 use malaria_train::{CellTensors, Error};
 use tch::Device;
 
@@ -42,4 +42,21 @@ fn every_epoch_has_its_own_order_of_the_same_cells() {
     let mut sorted = first;
     sorted.sort_unstable();
     assert_eq!(sorted, cells);
+}
+
+#[test]
+fn a_loaded_folder_brings_its_classes_along() {
+    let sample = |class| Sample { path: String::new(), class, patient: None, subset: None };
+    let classes = vec!["a".to_owned(), "b".to_owned()];
+    let samples = [1, 0, 1].map(sample).into();
+    let loaded = Loaded {
+        index: Index { root: "cells".into(), classes, samples, ignored: 0 },
+        cells: Cells::from_pixels(2, (0..36).collect()).unwrap(),
+        fingerprints: Vec::new(),
+        skipped: Vec::new(),
+    };
+    let cells = CellTensors::of(&loaded, Device::Cpu).unwrap();
+    let (images, labels) = cells.batch(&[0, 1, 2]).unwrap();
+    assert_eq!(images.size(), [3, 3, 2, 2]);
+    assert_eq!(Vec::<i64>::try_from(labels).unwrap(), [1, 0, 1]);
 }

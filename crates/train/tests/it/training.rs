@@ -10,10 +10,10 @@ use std::{
 use malaria_augment::AugmentConfig;
 use malaria_model::{ResNet, ResNetConfig};
 use malaria_train::{
-    CellTensors, Checkpoints, Error, Event, ImageSize, Keep, L2, Outcome, Per, Precision, Schedule,
-    SgdConfig, Shape, Subsets, TrainConfig, Trainer, Viewing,
+    CellTensors, Checkpoints, Error, EvalOptions, Event, ImageSize, Keep, L2, Network, Outcome, Per,
+    Precision, RunOptions, Schedule, SgdConfig, Shape, Subsets, TrainConfig, Trainer, evaluate,
 };
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::support::{ALL, SIZE, TRAIN, assert_same, cells, mirrored, subsets};
 
@@ -54,14 +54,16 @@ fn config() -> TrainConfig {
 }
 
 fn run(
-    trainer: &mut Trainer,
+    trainer: &mut Trainer<ResNet>,
     folder: &Path,
     stop: &AtomicBool,
     listener: &mut dyn FnMut(&Event),
 ) -> Result<Outcome, Error> {
     let (train, validation) = subsets();
     let subsets = Subsets { train: &train, validation: &validation };
-    trainer.run(&cells(), subsets, &Checkpoints::new(folder, "a run"), stop, listener)
+    let checkpoints = Checkpoints::new(folder, "a run");
+    let options = RunOptions { checkpoints: Some(&checkpoints), stop: Some(stop), listener: Some(listener) };
+    trainer.run(&cells(), subsets, options)
 }
 
 /// The weights after an undisturbed run.
@@ -89,17 +91,23 @@ fn learns(precision: Precision) {
     let kept = trainer.kept().unwrap();
     let (_, validation) = subsets();
     let model = trainer.into_model().unwrap();
-    let viewing = Viewing { image_size: SIZE as i64, batch_size: 7, flips: false };
-    let seen = malaria_train::evaluate(
-        &model.fused(Kind::Float).unwrap(),
-        &cells(),
-        &validation,
-        viewing,
-        &mut |_| {},
-    )
-    .unwrap();
+    let mut done = Vec::new();
+    let mut progress = |cells| done.push(cells);
+    let options = EvalOptions { batch_size: 7, progress: Some(&mut progress), ..EvalOptions::default() };
+    let seen = evaluate(model.inference().unwrap(), &cells(), &validation, options).unwrap();
+    assert_eq!(done, [7, ALL - TRAIN]);
     assert!((seen.loss - kept.validation_loss.unwrap()).abs() < 1e-6);
     assert_eq!(Some(seen.accuracy), kept.validation_accuracy);
+}
+
+#[test]
+fn a_resnet_is_evaluated_in_its_fused_form() {
+    let (model, images) = (model(), cells().batch(&[0, 1, 2]).unwrap().0);
+    let found = no_grad(|| model.inference().unwrap()(&images)).unwrap();
+    let [fused, eager] =
+        no_grad(|| [model.fused(Kind::Float).unwrap().forward(&images), model.forward(&images, false)]);
+    assert_eq!(found, fused.unwrap());
+    assert_ne!(found, eager.unwrap(), "the two forms round alike, so that nothing was tested");
 }
 
 #[test]
@@ -107,9 +115,8 @@ fn flips_take_the_mean_of_what_is_said_of_four_mirrored_pictures() {
     let model = model();
     let (_, validation) = subsets();
     let look = |cells: &CellTensors<'_>, flips| {
-        let viewing = Viewing { image_size: SIZE as i64, batch_size: 5, flips };
-        malaria_train::evaluate(&model.fused(Kind::Float).unwrap(), cells, &validation, viewing, &mut |_| {})
-            .unwrap()
+        let options = EvalOptions { flips, ..EvalOptions::default() };
+        evaluate(model.inference().unwrap(), cells, &validation, options).unwrap()
     };
     let sides = [(false, false), (true, false), (false, true), (true, true)];
     let views = sides.map(|(horizontally, vertically)| look(&mirrored(horizontally, vertically), false));
@@ -249,8 +256,8 @@ fn a_checkpoint_beyond_the_end_of_an_epoch_is_refused() {
     fewer.resume(&checkpoints).unwrap();
     let (train, validation) = subsets();
     let subsets = Subsets { train: &train[..10], validation: &validation };
-    let error = fewer.run(&cells(), subsets, &checkpoints, &AtomicBool::new(true), &mut |_| {}).unwrap_err();
-    assert!(error.to_string().contains("after batch 3 of an epoch of 2"), "{error}");
+    let error = fewer.run(&cells(), subsets, RunOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("batch 3 done of an epoch of 2"), "{error}");
 }
 
 #[test]
@@ -278,13 +285,8 @@ fn weights_that_are_no_numbers_stop_a_run_that_nothing_is_validated_in() {
     let mut trainer = Trainer::new(wild, model()).unwrap();
     let checkpoints = Checkpoints::new(folder.path(), "a run");
     let (train, _) = subsets();
-    let error = trainer.run(
-        &cells(),
-        Subsets { train: &train, validation: &[] },
-        &checkpoints,
-        &AtomicBool::new(false),
-        &mut |_| {},
-    );
+    let options = RunOptions { checkpoints: Some(&checkpoints), ..RunOptions::default() };
+    let error = trainer.run(&cells(), Subsets { train: &train, validation: &[] }, options);
     assert!(matches!(error, Err(Error::NonFiniteWeights { epoch: 1 })), "{:?}", error.err());
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "no checkpoint of such weights");
 }
@@ -371,12 +373,10 @@ fn precisions_have_one_name_in_flags_and_files() {
 
 #[test]
 fn an_empty_subset_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let checkpoints = Checkpoints::new(folder.path(), "a run");
     for (train, validation, name) in [(&[][..], &[1][..], "training"), (&[1], &[], "validation")] {
         let subsets = Subsets { train, validation };
         let mut trainer = Trainer::new(config(), model()).unwrap();
-        let error = trainer.run(&cells(), subsets, &checkpoints, &AtomicBool::new(false), &mut |_| {});
+        let error = trainer.run(&cells(), subsets, RunOptions::default());
         assert!(error.unwrap_err().to_string().contains(name));
     }
 }
