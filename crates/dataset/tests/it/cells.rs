@@ -36,7 +36,8 @@ fn cells_are_the_resized_files_in_the_order_of_the_index() {
 
 #[test]
 fn by_default_cells_are_stretched_to_64_pixels_and_a_bad_file_is_an_error() {
-    let index = Folder::of_cells(1).open();
+    let folder = Folder::of_cells(1);
+    let index = folder.open();
     let loaded = load(index.clone(), LoadOptions::default()).unwrap();
     let (picture, _) = read_image(&index.full_path(0)).unwrap();
     assert_eq!(loaded.cells.cell(0), resize(&picture, 64, ResizePolicy::Stretch).as_raw().as_slice());
