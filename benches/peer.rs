@@ -15,9 +15,8 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use malaria_resnet::{
-    Recipe,
-    augment::{apply, draw},
-    dataset::{Cells, CorruptPolicy, Index, Protocol, ResizePolicy, load},
+    Recipe, augment,
+    dataset::{Cells, Index, LoadOptions, Protocol, ResizePolicy, load},
     edge,
     libtorch::keep_freed_memory,
     model::{Fused, load_weights},
@@ -134,15 +133,14 @@ fn repeat(order: &Order, mut step: impl FnMut()) -> Value {
 
 /// Every picture of `folder` read, resized and augmented as the tutorial does; gives their number.
 fn pipeline(folder: &Path, recipe: &TrainConfig) -> Result<usize> {
-    let loaded =
-        load(Index::open(folder)?, SIDE as u32, ResizePolicy::StretchNearest, CorruptPolicy::Fail, &|_| {})?;
-    let classes: Vec<usize> = loaded.index.samples.iter().map(|sample| sample.class).collect();
-    let cells = CellTensors::new(&loaded.cells, &classes, Device::Cpu)?;
+    let options =
+        LoadOptions { size: SIDE as u32, resize: ResizePolicy::StretchNearest, ..LoadOptions::default() };
+    let loaded = load(Index::open(folder)?, options)?;
+    let cells = CellTensors::of(&loaded, Device::Cpu)?;
     let order: Vec<usize> = (0..cells.len()).collect();
     for indices in order.chunks(recipe.batch_size) {
         let (images, _) = cells.batch(indices)?;
-        let draws: Vec<_> = indices.iter().map(|&i| draw(&recipe.augment, 0, 0, i as u64)).collect();
-        let _ = black_box(apply(&images, &draws)?);
+        let _ = black_box(augment::batch(&images, &recipe.augment, 0, 0, indices)?);
     }
     Ok(cells.len())
 }

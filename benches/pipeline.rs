@@ -8,10 +8,9 @@ use std::{hint::black_box, path::Path};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use malaria_resnet::{
-    Recipe,
-    augment::{apply, draw},
+    Recipe, augment,
     dataset::{
-        CorruptPolicy, Index, Loaded, Protocol, ResizePolicy, SyntheticConfig, draw_cell, load, read_image,
+        Index, LoadOptions, Loaded, Protocol, ResizePolicy, SyntheticConfig, draw_cell, load, read_image,
         resize,
     },
     libtorch::keep_freed_memory,
@@ -77,12 +76,11 @@ fn write_cells(folder: &Path, extension: &str) {
 }
 
 fn loaded(index: &Index) -> Loaded {
-    load(index.clone(), SIZE, ResizePolicy::Stretch, CorruptPolicy::Fail, &|_| {}).expect("sound pictures")
+    load(index.clone(), LoadOptions { size: SIZE, ..LoadOptions::default() }).expect("sound pictures")
 }
 
 fn tensors(loaded: &Loaded) -> CellTensors<'_> {
-    let classes: Vec<usize> = loaded.index.samples.iter().map(|sample| sample.class).collect();
-    CellTensors::new(&loaded.cells, &classes, Device::Cpu).expect("room for a few cells")
+    CellTensors::of(loaded, Device::Cpu).expect("room for a few cells")
 }
 
 /// One epoch of batches, as the quick recipe varies them.
@@ -91,8 +89,8 @@ fn augment_all(cells: &CellTensors<'_>) {
     let order: Vec<usize> = (0..cells.len()).collect();
     for indices in order.chunks(BATCH) {
         let (images, _) = cells.batch(indices).expect("indices in range");
-        let draws: Vec<_> = indices.iter().map(|&i| draw(&recipe.augment, 0, 0, i as u64)).collect();
-        let _ = black_box(apply(&images, &draws).expect("one draw an image"));
+        let augmented = augment::batch(&images, &recipe.augment, 0, 0, indices);
+        let _ = black_box(augmented.expect("one index an image"));
     }
 }
 

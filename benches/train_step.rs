@@ -7,8 +7,7 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use malaria_resnet::{
-    Recipe,
-    augment::{apply, draw},
+    Recipe, augment,
     dataset::{Cells, Protocol},
     libtorch::{DeviceChoice, describe, keep_freed_memory},
     model::{ResNet, ResNetConfig},
@@ -63,9 +62,8 @@ fn train_step(criterion: &mut Criterion) {
 fn batch(cells: &CellTensors<'_>, recipe: &TrainConfig, step: usize, size: i64) -> (Tensor, Tensor) {
     let indices: Vec<usize> = (0..BATCH).map(|place| (step * BATCH + place * 7) % STORED).collect();
     let (images, labels) = cells.batch(&indices).expect("indices in range");
-    let draws: Vec<_> =
-        indices.iter().map(|&index| draw(&recipe.augment, 0, step as u64, index as u64)).collect();
-    let images = apply(&images, &draws).expect("one draw an image");
+    let images = augment::batch(&images, &recipe.augment, 0, step as u64, &indices);
+    let images = images.expect("one index an image");
     (resize(images, size).expect("a size that libtorch takes"), labels)
 }
 

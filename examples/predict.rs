@@ -98,7 +98,7 @@ fn text(args: &Args, run: &Path, classifier: &Classifier, predictions: &[Predict
         if left_out > 0 {
             writeln!(out, "cells that do not count for patients, as they were warned of: {left_out}")?;
         }
-        let device = describe(classifier.model.device());
+        let device = describe(classifier.model().device());
         writeln!(out, "\nmodel: {}, on the {device}", run.display())?;
         if args.flips {
             writeln!(

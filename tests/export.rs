@@ -7,7 +7,7 @@ use std::{fs, path::PathBuf};
 use malaria_classifier::WeightsFile;
 use malaria_resnet::{
     Classifier, Description, ExportOptions, ImageConfig, Metrics, RunDir,
-    dataset::{Cells, CorruptPolicy, Index, ResizePolicy, load},
+    dataset::{Cells, Index, LoadOptions, ResizePolicy, load},
     edge::{Model, Precision, export},
     model::{ResNet, ResNetConfig},
     training::CellTensors,
@@ -26,7 +26,7 @@ fn trained() -> (Workbench, PathBuf) {
 /// The cells that it learned from and was tested on, at its size.
 fn decoded(bench: &Workbench) -> Cells {
     let index = Index::open(&bench.path("cells")).unwrap();
-    load(index, 16, ResizePolicy::Stretch, CorruptPolicy::Fail, &|_| {}).unwrap().cells
+    load(index, LoadOptions { size: 16, ..LoadOptions::default() }).unwrap().cells
 }
 
 /// Probabilities of all of `cells` by libtorch.

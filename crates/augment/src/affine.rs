@@ -1,6 +1,6 @@
 //! From a draw to the map that says where each pixel of the result is read.
 
-use crate::Draw;
+use crate::draw::Draw;
 
 /// The map from a pixel of the result to its place in the image, both of `height` x `width` pixels.
 ///

@@ -3,11 +3,32 @@
 use tch::{Kind, Tensor};
 
 use crate::colour::colour;
-use crate::{Draw, Error, affine};
+use crate::{
+    affine::affine,
+    config::AugmentConfig,
+    draw::{Draw, draw},
+    error::Error,
+};
 
 /// libtorch's numbers for `mode="bilinear"` and `padding_mode="border"`.
 const BILINEAR: i64 = 0;
 const BORDER: i64 = 1;
+
+/// Augments the batch `images`, `[N, 3, H, W]` RGB floats in `[0, 1]`, whose places in the data set are `indices`
+/// `[N]`, as it looks in `epoch` (from 0): [`draw()`](crate::draw()) for each image, then [`apply`].
+///
+/// # Errors
+/// Those of [`apply`]; [`AugmentConfig::check`] tells beforehand whether the ranges of `config` make sense.
+pub fn batch(
+    images: &Tensor,
+    config: &AugmentConfig,
+    seed: u64,
+    epoch: u64,
+    indices: &[usize],
+) -> Result<Tensor, Error> {
+    let draws: Vec<Draw> = indices.iter().map(|&index| draw(config, seed, epoch, index as u64)).collect();
+    apply(images, &draws)
+}
 
 /// Augments the batch `images`, `[N, 3, H, W]` RGB floats in `[0, 1]`, by one draw an image.
 ///

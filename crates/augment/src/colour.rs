@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-use crate::Draw;
+use crate::draw::Draw;
 
 /// Grey value of an RGB pixel: the Y of NTSC's YIQ.
 const LUMA: [f64; 3] = [0.299, 0.587, 0.114];

@@ -3,7 +3,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::AugmentConfig;
+use crate::config::AugmentConfig;
 
 /// What happens to one image. [`Draw::identity`] leaves it as it is.
 ///

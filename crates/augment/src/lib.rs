@@ -9,12 +9,14 @@
 //! 3. [`apply`] carries the draws of a batch out on the device where the batch lives: one bilinear resampling for
 //!    everything geometric, one colour matrix an image for everything about colour.
 //!
+//! [`batch`] is 2 and 3 in one call.
+//!
 //! Resampling agrees with Keras 3's `apply_transform` (`fill_mode="nearest"`, `interpolation_order=1`) on square
 //! images and with `scipy.ndimage.affine_transform` on all. On non-square images Keras itself turns about a point
 //! that is not the centre, because it exchanges the two halves of the sides; this crate does not follow it there.
 //!
 //! ```
-//! use malaria_augment::{AugmentConfig, apply, draw};
+//! use malaria_augment::{AugmentConfig, batch};
 //! use tch::{Device, Kind, Tensor};
 //!
 //! let config = AugmentConfig::tutorial();
@@ -22,13 +24,12 @@
 //! let images = Tensor::rand([2, 3, 16, 24], (Kind::Float, Device::Cpu)); // [N, 3, H, W] in [0, 1]
 //!
 //! let (seed, epoch) = (42, 0);
-//! let draws = [draw(&config, seed, epoch, 7), draw(&config, seed, epoch, 8)];
-//! let augmented = apply(&images, &draws)?;
+//! let augmented = batch(&images, &config, seed, epoch, &[7, 8])?;
 //! assert_eq!(augmented.size(), [2, 3, 16, 24]);
 //! assert_ne!(augmented, images);
 //!
 //! // The same image, alone in its batch, looks the same.
-//! assert_eq!(apply(&images.narrow(0, 1, 1), &draws[1..])?, augmented.narrow(0, 1, 1));
+//! assert_eq!(batch(&images.narrow(0, 1, 1), &config, seed, epoch, &[8])?, augmented.narrow(0, 1, 1));
 //! # Ok::<(), malaria_augment::Error>(())
 //! ```
 
@@ -40,7 +41,7 @@ mod draw;
 mod error;
 
 pub use affine::affine;
-pub use apply::apply;
+pub use apply::{apply, batch};
 pub use config::AugmentConfig;
 pub use draw::{Draw, draw};
 pub use error::Error;

@@ -1,6 +1,6 @@
 //! What holds for `apply` whatever the image and the draw.
 
-use malaria_augment::{AugmentConfig, Draw, Error, apply, draw};
+use malaria_augment::{AugmentConfig, Draw, Error, apply, batch, draw};
 use tch::{Device, Kind, Tensor};
 
 /// Asymmetric random images, `[count, 3, height, width]`, the same on every call.
@@ -51,6 +51,17 @@ fn identity_returns_the_images_bit_by_bit() {
         assert_eq!(same.stride(), images.stride());
         assert_eq!(same.data_ptr(), images.data_ptr(), "copied for nothing");
     }
+}
+
+#[test]
+fn a_batch_looks_as_its_draws_say() {
+    let (images, indices) = (images(3, 5, 8), [40, 7, 12]);
+    let (seed, epoch) = (3, 2);
+    let draws = indices.map(|index| draw(&everything(), seed, epoch, index as u64));
+    let augmented = batch(&images, &everything(), seed, epoch, &indices).unwrap();
+    assert_eq!(augmented, apply(&images, &draws).unwrap());
+    let refused = batch(&images, &everything(), seed, epoch, &indices[..2]);
+    assert!(matches!(refused, Err(Error::DrawCount { images: 3, draws: 2 })));
 }
 
 #[test]

@@ -91,6 +91,22 @@ pub fn classify<E: From<malaria_dataset::Error>>(
     Ok(predictions)
 }
 
+/// [`classify`] for one picture of a cell that is in memory; the path of the [`Prediction`] is empty.
+///
+/// # Errors
+/// As [`classify`].
+pub fn classify_picture<E: From<malaria_dataset::Error>>(
+    description: &Description,
+    positive: usize,
+    picture: &RgbImage,
+    said: impl FnMut(&Cells) -> Result<Vec<f64>, E>,
+) -> Result<Prediction, E> {
+    let seen = Ok(Seen::new(description, picture));
+    let mut predictions = judge(description, positive, vec![(PathBuf::new(), seen)], said)?;
+    // One picture, one prediction.
+    Ok(predictions.swap_remove(0))
+}
+
 /// [`classify`] for pictures that are in memory, such as those that somebody has sent. One with a side of more than `longest_side`
 /// pixels counts as one that cannot be read.
 ///

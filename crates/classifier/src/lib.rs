@@ -40,8 +40,8 @@ pub use assessment::{
 };
 pub use caveat::{Caveat, protocol_note};
 pub use classify::{
-    Contents, PatientPrediction, Prediction, classify, classify_contents, not_counted, roll_up, write_cells,
-    write_patients,
+    Contents, PatientPrediction, Prediction, classify, classify_contents, classify_picture, not_counted,
+    roll_up, write_cells, write_patients,
 };
 pub use decision::{ChosenOn, DecisionRule, RuleKind, Threshold, call, patient_words};
 pub use description::{Description, ImageConfig};

@@ -101,22 +101,36 @@ pub struct Loaded {
     pub skipped: Vec<BadImage>,
 }
 
-/// Reads, decodes and resizes every image of `index` to `size` pixels a side, on all threads of the rayon pool.
+/// How [`load`] reads images.
+#[derive(Clone, Copy)]
+pub struct LoadOptions<'a> {
+    /// Side of the cells in pixels, 1 to 4096. Default: 64.
+    pub size: u32,
+    /// How a picture becomes a square. Default: stretched.
+    pub resize: ResizePolicy,
+    /// What to do about images that cannot be read. Default: refuse the folder.
+    pub corrupt: CorruptPolicy,
+    /// Called after each file with the number of files done, from several threads and so not always in ascending
+    /// order. Default: none.
+    pub progress: Option<&'a (dyn Fn(usize) + Sync)>,
+}
+
+impl Default for LoadOptions<'_> {
+    fn default() -> Self {
+        Self { size: 64, resize: ResizePolicy::default(), corrupt: CorruptPolicy::default(), progress: None }
+    }
+}
+
+/// Reads, decodes and resizes every image of `index`, on all threads of the rayon pool.
 ///
-/// The result does not depend on the number of threads. `progress` is called after each file with the number of
-/// files that are done, from several threads and so not always in ascending order.
+/// The result does not depend on the number of threads.
 ///
 /// # Errors
-/// Where `size` is 0 or above 4096, or the array does not fit in memory. Under [`CorruptPolicy::Fail`],
+/// Where the size is 0 or above 4096, or the array does not fit in memory. Under [`CorruptPolicy::Fail`],
 /// [`Error::BadImages`] with every image that cannot be used; under [`CorruptPolicy::Skip`], where a class loses its
 /// last image.
-pub fn load(
-    mut index: Index,
-    size: u32,
-    policy: ResizePolicy,
-    corrupt: CorruptPolicy,
-    progress: &(dyn Fn(usize) + Sync),
-) -> Result<Loaded> {
+pub fn load(mut index: Index, options: LoadOptions<'_>) -> Result<Loaded> {
+    let LoadOptions { size, resize, corrupt, progress } = options;
     check_size(size)?;
     let cell_bytes = cell_bytes(size);
     let mut pixels = zeros(index.samples.len(), size)?;
@@ -128,12 +142,14 @@ pub fn load(
             let path = index.full_path(i);
             let result = match try_read(&path) {
                 Ok((picture, fingerprint)) => {
-                    cell.copy_from_slice(&resize_with(resizer, &picture, size, policy));
+                    cell.copy_from_slice(&resize_with(resizer, &picture, size, resize));
                     Ok(fingerprint)
                 }
                 Err(reason) => Err(BadImage { path, reason }),
             };
-            progress(done.fetch_add(1, Ordering::Relaxed) + 1);
+            if let Some(progress) = progress {
+                progress(done.fetch_add(1, Ordering::Relaxed) + 1);
+            }
             result
         })
         .collect();

@@ -155,6 +155,18 @@ impl Index {
         path
     }
 
+    /// Class of each sample `[N]`, positions in [`Index::classes`].
+    #[must_use]
+    pub fn labels(&self) -> Vec<usize> {
+        self.samples.iter().map(|sample| sample.class).collect()
+    }
+
+    /// Position of the class `name` in [`Index::classes`]; `None` where there is no such class.
+    #[must_use]
+    pub fn class(&self, name: &str) -> Option<usize> {
+        self.classes.iter().position(|class| class == name)
+    }
+
     /// Number of samples of each class, in the order of [`Index::classes`].
     #[must_use]
     pub fn class_counts(&self) -> Vec<usize> {

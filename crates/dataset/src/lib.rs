@@ -7,7 +7,7 @@
 //!
 //! ```
 //! use image::{Rgb, RgbImage};
-//! use malaria_dataset::{CorruptPolicy, Index, ResizePolicy, SplitConfig, load, split};
+//! use malaria_dataset::{Index, LoadOptions, SplitConfig, load, split};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let data = tempfile::tempdir()?;
@@ -19,7 +19,7 @@
 //!     }
 //! }
 //! let index = Index::open(data.path())?;
-//! let loaded = load(index, 64, ResizePolicy::Stretch, CorruptPolicy::Fail, &|_done| {})?;
+//! let loaded = load(index, LoadOptions::default())?;
 //! let split = split(&loaded.index, &SplitConfig::default())?;
 //! assert_eq!(loaded.cells.pixels().len(), 40 * 64 * 64 * 3);
 //! assert_eq!([split.train.len(), split.validation.len(), split.test.len()], [29, 3, 8]);
@@ -47,7 +47,7 @@ mod synthetic;
 mod walk;
 
 pub use build_tree::{BuildReport, Link, build_tree};
-pub use cells::{Cells, CorruptPolicy, Loaded, load};
+pub use cells::{Cells, CorruptPolicy, LoadOptions, Loaded, load};
 pub use decode::{decode, decode_within, read_image};
 #[cfg(feature = "download")]
 pub use download::{DownloadConfig, DownloadProblem, DownloadProgress, download};

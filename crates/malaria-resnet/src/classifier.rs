@@ -7,12 +7,14 @@ use std::{
 };
 
 use image::RgbImage;
-use malaria_classifier::{Description, GroundTruth, ImageConfig, Scored, Threshold};
+use malaria_classifier::{
+    Description, GroundTruth, ImageConfig, Prediction, Scored, Threshold, classify_picture,
+};
 use malaria_dataset::{Cells, InputRange};
 use malaria_metrics::apply_temperature;
 use malaria_model::{Fused, ResNet};
-use malaria_train::{CellTensors, Viewing, evaluate};
-use tch::{Device, Kind};
+use malaria_train::{CellTensors, EvalOptions, evaluate};
+use tch::{Device, Kind, Tensor};
 
 use crate::{
     error::{Error, Result},
@@ -20,13 +22,10 @@ use crate::{
     run::dir::RunDir,
 };
 
-/// Cells a batch.
-const BATCH: usize = 128;
-
 /// A trained model with all that is needed to use it: its classes, and how it wants its pictures.
 pub struct Classifier {
-    /// The network.
-    pub model: ResNet,
+    /// The network, which does not change any more: [`fused`](Self::fused) is made of it.
+    model: ResNet,
     /// Class names, in the order of the network's outputs.
     pub classes: Vec<String>,
     /// The class that sensitivity and every probability on its own are about: an index into `classes`.
@@ -43,7 +42,7 @@ pub struct Classifier {
     /// Show each cell in four mirror images and take the mean of the probabilities: four times the work. Not stored with
     /// the model, and off when it is loaded.
     pub flips: bool,
-    /// The network as it was when it was first asked, in the form for inference.
+    /// Its form for inference, made when it is first asked.
     fused: OnceCell<Fused>,
 }
 
@@ -103,6 +102,32 @@ impl Classifier {
         Ok(malaria_model::save_weights(path, &self.model, &self.description())?)
     }
 
+    /// The network.
+    pub fn model(&self) -> &ResNet {
+        &self.model
+    }
+
+    /// The network alone, as to train it further.
+    pub fn into_model(self) -> ResNet {
+        self.model
+    }
+
+    /// Classifies a picture of one cell that is in memory, of any size. The path of the [`Prediction`] is empty.
+    ///
+    /// # Errors
+    /// [`Error::Train`] when libtorch fails; [`Error::Model`] when memory is short.
+    pub fn predict(&self, picture: &RgbImage) -> Result<Prediction> {
+        classify_picture(&self.description(), self.positive, picture, |cells| self.all(cells))
+    }
+
+    /// The probabilities of all `cells`, `[N, classes]` row by row.
+    pub(crate) fn all(&self, cells: &Cells) -> Result<Vec<f64>> {
+        // Nothing is known of these cells: the labels only fill the place that figures would need.
+        let tensors = CellTensors::new(cells, &vec![0; cells.len()], self.model.device())?;
+        let all: Vec<usize> = (0..cells.len()).collect();
+        self.probabilities(&tensors, &all, &mut |_| {})
+    }
+
     /// What it says of itself besides its weights.
     pub fn description(&self) -> Description {
         Description {
@@ -126,8 +151,12 @@ impl Classifier {
         indices: &[usize],
         progress: &mut dyn FnMut(usize),
     ) -> Result<Vec<f64>> {
-        let image_size = i64::from(self.image.pixels);
-        let viewing = Viewing { image_size, batch_size: BATCH, flips: self.flips };
+        let options = EvalOptions {
+            image_size: Some(i64::from(self.image.pixels)),
+            flips: self.flips,
+            progress: Some(progress),
+            ..EvalOptions::default()
+        };
         let fused = match self.fused.get() {
             Some(fused) => fused,
             None => {
@@ -135,7 +164,8 @@ impl Classifier {
                 self.fused.get_or_init(|| fused)
             }
         };
-        let said = evaluate(fused, cells, indices, viewing, progress)?.probabilities;
+        let network = |images: &Tensor| Ok(fused.forward(images)?);
+        let said = evaluate(network, cells, indices, options)?.probabilities;
         match self.temperature {
             None => Ok(said),
             Some(temperature) => Ok(apply_temperature(&said, self.classes.len(), temperature)?),

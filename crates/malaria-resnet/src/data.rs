@@ -6,7 +6,9 @@ use std::{
 };
 
 use malaria_classifier::ImageConfig;
-use malaria_dataset::{CorruptPolicy, Index, Loaded, Protocol, SyntheticConfig, load, write_synthetic};
+use malaria_dataset::{
+    CorruptPolicy, Index, LoadOptions, Loaded, Protocol, SyntheticConfig, load, write_synthetic,
+};
 
 use crate::{
     error::Result,
@@ -50,5 +52,7 @@ pub(crate) fn decode_index(
     let total = index.samples.len();
     check_room(total, image.pixels)?;
     let progress = |done| listener(Progress::Decoding { done, total });
-    Ok(load(index, image.pixels, image.resize, corrupt, &progress)?)
+    let options =
+        LoadOptions { size: image.pixels, resize: image.resize, corrupt, progress: Some(&progress) };
+    Ok(load(index, options)?)
 }

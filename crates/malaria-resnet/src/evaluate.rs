@@ -143,9 +143,7 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
     let (data, judged) = (options.data, options.judged);
     let JudgedCells { loaded, chosen, judged, seen_in_training, gone, new_patients } =
         JudgedCells::load(&run, &classifier.classes, classifier.image, data, judged, corrupt, listener)?;
-    let samples = &loaded.index.samples;
-    let labels: Vec<usize> = samples.iter().map(|sample| sample.class).collect();
-    let cells = CellTensors::new(&loaded.cells, &labels, options.device)?;
+    let cells = CellTensors::of(&loaded, options.device)?;
     let total = chosen.len();
     let probabilities =
         classifier.probabilities(&cells, &chosen, &mut |done| listener(Progress::Testing { done, total }))?;
@@ -298,7 +296,7 @@ impl EvaluationReport {
             made: vec![
                 row("malaria-resnet", env!("CARGO_PKG_VERSION").to_owned()),
                 row("libtorch", malaria_libtorch::LIBTORCH_VERSION.to_owned()),
-                row("Device", malaria_libtorch::describe(classifier.model.device())),
+                row("Device", malaria_libtorch::describe(classifier.model().device())),
                 row("Model", self.run.display().to_string()),
                 row("Recipe of the model", config.recipe_words()),
                 row("Seed of the model", config.train.seed.to_string()),

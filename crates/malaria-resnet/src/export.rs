@@ -125,14 +125,15 @@ pub fn export_torchscript(run: &Path, path: &Path) -> Result<PathBuf> {
     let classifier = Classifier::load(run, Device::Cpu)?;
     // What is traced becomes constants, which must not ask for gradients.
     let libtorch = malaria_train::Error::from;
-    for parameter in classifier.model.parameters() {
+    for parameter in classifier.model().parameters() {
         let _ = parameter.tensor.f_set_requires_grad(false).map_err(libtorch)?;
     }
     let temperature = classifier.temperature.unwrap_or(1.0);
     let side = i64::from(classifier.image.pixels);
     let images = Tensor::f_zeros([1, 3, side, side], (Kind::Float, Device::Cpu)).map_err(libtorch)?;
     let probabilities = |images: &Tensor| -> Result<Tensor> {
-        let logits = classifier.model.forward(images, false)?.f_div_scalar(temperature).map_err(libtorch)?;
+        let logits =
+            classifier.model().forward(images, false)?.f_div_scalar(temperature).map_err(libtorch)?;
         Ok(logits.f_softmax(-1, Kind::Float).map_err(libtorch)?)
     };
     let mut failed = None;

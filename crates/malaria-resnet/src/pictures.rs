@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use image::RgbImage;
-use malaria_augment::{Draw, apply, draw};
 use malaria_classifier::{DecisionRule, Scored};
 use malaria_dataset::{Cells, Loaded};
 use malaria_metrics::percent;
@@ -93,9 +92,8 @@ pub(crate) fn augmentation_sheet(
     let (images, _) = cells.batch(&shown)?;
     let mut sheets: Vec<Vec<RgbImage>> = pictures(&images)?.into_iter().map(|cell| vec![cell]).collect();
     for epoch in 0..AUGMENTED_EPOCHS {
-        let draws: Vec<Draw> =
-            shown.iter().map(|&i| draw(&config.augment, config.seed, epoch, i as u64)).collect();
-        let augmented = apply(&images, &draws).map_err(malaria_train::Error::from)?;
+        let augmented = malaria_augment::batch(&images, &config.augment, config.seed, epoch, &shown)
+            .map_err(malaria_train::Error::from)?;
         for (sheet, picture) in sheets.iter_mut().zip(pictures(&augmented)?) {
             sheet.push(picture);
         }

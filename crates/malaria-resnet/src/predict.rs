@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use malaria_classifier::{Prediction, classify};
-use malaria_dataset::{Cells, list_images};
-use malaria_train::CellTensors;
+use malaria_dataset::list_images;
 
 use crate::{
     classifier::Classifier,
@@ -37,15 +36,9 @@ pub fn predict(
     paths: &[PathBuf],
     listener: Listener<'_>,
 ) -> Result<Vec<Prediction>> {
-    let said = |cells: &Cells| {
-        // Nothing is known of these cells: the labels only fill the place that figures would need.
-        let tensors = CellTensors::new(cells, &vec![0; cells.len()], classifier.model.device())?;
-        let all: Vec<usize> = (0..cells.len()).collect();
-        classifier.probabilities(&tensors, &all, &mut |_| {})
-    };
     let (description, positive) = (classifier.description(), classifier.positive);
     let files = list_images(paths)?.images;
-    classify(&description, positive, &files, said, &mut |done, total| {
+    classify(&description, positive, &files, |cells| classifier.all(cells), &mut |done, total| {
         listener(Progress::Classifying { done, total });
     })
 }

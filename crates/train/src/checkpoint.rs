@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 
-use crate::{Error, progress::Progress};
+use crate::{error::Error, network::State, progress::Progress};
 
 const NEWEST: &str = "checkpoint.safetensors";
 const PREVIOUS: &str = "checkpoint.previous.safetensors";
@@ -20,9 +20,6 @@ const DAMAGED: &str = "checkpoint.damaged.safetensors";
 /// Key of the one metadata entry; one, since safetensors writes several in no fixed order.
 const HEADER: &str = "malaria-train-checkpoint";
 const FORMAT_VERSION: u32 = 1;
-
-/// Named tensors in a fixed order.
-pub(crate) type State = Vec<(String, Tensor)>;
 
 /// What a checkpoint holds.
 pub(crate) struct Snapshot {

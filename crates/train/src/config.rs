@@ -4,7 +4,7 @@ use malaria_augment::AugmentConfig;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind};
 
-use crate::{Error, Schedule, SgdConfig};
+use crate::{error::Error, optim::SgdConfig, schedule::Schedule};
 
 /// More epochs than anybody waits for; so many batches can still be counted.
 const MOST_EPOCHS: u64 = 1_000_000;

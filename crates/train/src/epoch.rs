@@ -1,10 +1,12 @@
 //! One pass over cells: the figures both passes keep, and the pass that only looks.
 
-use malaria_model::Fused;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use crate::{CellTensors, Error, resize};
+use crate::{
+    error::Error,
+    loader::{CellTensors, resize},
+};
 
 /// Sums over cells, from which loss and accuracy are computed at the end: batches of different sizes weigh as they
 /// should.
@@ -42,7 +44,7 @@ impl Sums {
     }
 }
 
-/// What a model says of cells that it is only shown.
+/// Probabilities and figures of cells that nothing is learned from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evaluation {
     /// Softmax probabilities, `[N, classes]` row by row, in the order of the indices.
@@ -53,31 +55,38 @@ pub struct Evaluation {
     pub accuracy: f64,
 }
 
-/// How cells are shown to a model that only looks at them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Viewing {
-    /// Side of the model's input in pixels.
-    pub image_size: i64,
-    /// Cells a batch, at least 1.
+/// How [`evaluate`] shows cells to a network.
+pub struct EvalOptions<'a> {
+    /// Side of the network's input in pixels. Default: the side that the cells have.
+    pub image_size: Option<i64>,
+    /// Cells a batch, at least 1. Default: 128.
     pub batch_size: usize,
     /// Show each cell four times, as it is and mirrored left to right, top to bottom and both, and take the mean of the
-    /// four probabilities. A red blood cell has no right way up.
+    /// four probabilities. A red blood cell has no right way up. Default: false.
     pub flips: bool,
+    /// Called after each batch with the number of cells done. Default: none.
+    pub progress: Option<&'a mut dyn FnMut(usize)>,
 }
 
-/// Shows the cells at `indices` to `model`, and calls `progress` with the number of cells seen after each batch.
-/// The cells reach the model as float32.
+impl Default for EvalOptions<'_> {
+    fn default() -> Self {
+        Self { image_size: None, batch_size: 128, flips: false, progress: None }
+    }
+}
+
+/// Probabilities of the cells at `indices` by a network in its form for inference
+/// ([`Network::inference`](crate::Network::inference)), and what they are like beside the labels. The network gets float32
+/// images.
 ///
 /// # Errors
-/// [`Error::EmptySubset`] without indices; [`Error::Cells`] for one out of range or a `batch_size` of 0.
+/// [`Error::EmptySubset`] without indices; [`Error::Cells`] for one out of range or a `batch_size` of 0; the network's own.
 pub fn evaluate(
-    model: &Fused,
+    network: impl Fn(&Tensor) -> Result<Tensor, Error>,
     cells: &CellTensors<'_>,
     indices: &[usize],
-    viewing: Viewing,
-    progress: &mut dyn FnMut(usize),
+    options: EvalOptions<'_>,
 ) -> Result<Evaluation, Error> {
-    let Viewing { image_size, batch_size, flips } = viewing;
+    let EvalOptions { image_size, batch_size, flips, mut progress } = options;
     if indices.is_empty() {
         return Err(Error::EmptySubset { subset: "evaluation", purpose: "evaluate on" });
     }
@@ -89,11 +98,14 @@ pub fn evaluate(
     tch::no_grad(|| {
         for batch in indices.chunks(batch_size) {
             let (images, labels) = cells.batch(batch)?;
-            let log_probabilities = log_probabilities(model, &resize(images, image_size)?, flips)?;
+            let images = resize(images, image_size.unwrap_or(cells.size()))?;
+            let log_probabilities = log_probabilities(&network, &images, flips)?;
             sums.add(&log_probabilities, &labels)?;
             let rows = log_probabilities.f_exp()?.f_flatten(0, -1)?;
             probabilities.extend(Vec::<f64>::try_from(rows)?);
-            progress(sums.cells as usize);
+            if let Some(progress) = &mut progress {
+                progress(sums.cells as usize);
+            }
         }
         Ok(Evaluation { probabilities, loss: sums.mean_loss(), accuracy: sums.accuracy() })
     })
@@ -102,11 +114,15 @@ pub fn evaluate(
 /// Axes to mirror `[N, 3, H, W]` along: not at all, left to right, top to bottom, and both.
 const FLIPS: [&[i64]; 4] = [&[], &[3], &[2], &[2, 3]];
 
-/// What `model` says of `images` `[N, 3, H, W]`, `[N, classes]`.
-fn log_probabilities(model: &Fused, images: &Tensor, flips: bool) -> Result<Tensor, Error> {
+/// Log-probabilities `[N, classes]` of `images` `[N, 3, H, W]`.
+fn log_probabilities(
+    network: impl Fn(&Tensor) -> Result<Tensor, Error>,
+    images: &Tensor,
+    flips: bool,
+) -> Result<Tensor, Error> {
     // Double precision, so that probabilities near 1 do not all round to it.
     let look = |images: &Tensor| -> Result<Tensor, Error> {
-        Ok(model.forward(images)?.f_to_kind(Kind::Double)?.f_log_softmax(1, Kind::Double)?)
+        Ok(network(images)?.f_to_kind(Kind::Double)?.f_log_softmax(1, Kind::Double)?)
     };
     if !flips {
         return look(images);

@@ -30,6 +30,16 @@ pub enum Error {
         /// What was given.
         found: String,
     },
+    /// Weights, averaged weights or a velocity that are not those of the network.
+    #[error("{what} of the network: expected {expected}, found {found}")]
+    State {
+        /// `weights`, `averaged weights` or `velocity`.
+        what: &'static str,
+        /// What the network has.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
     /// libtorch failed in a step, for want of memory as a rule.
     #[error(
         "epoch {epoch}, batch {batch} of {batches}, {cells} cells of {image_size} px: {problem}; if memory is short, free some, or \
@@ -112,6 +122,9 @@ pub enum Error {
     /// The model crate's error.
     #[error(transparent)]
     Model(#[from] malaria_model::Error),
+    /// An error of a [`Network`](crate::Network) of one's own.
+    #[error("the network failed: {0}")]
+    Network(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The augmentation crate's error.
     #[error(transparent)]
     Augment(#[from] malaria_augment::Error),

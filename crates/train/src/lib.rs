@@ -1,9 +1,10 @@
 //! Training loop, learning-rate schedules, optimizer and checkpoints.
 //!
 //! Stands above `malaria-dataset` (decoded cells), `malaria-augment` and `malaria-model`; the facade `malaria-resnet`
-//! drives it. A training is a [`Trainer`] made of a [`TrainConfig`] and a model; [`Trainer::run`] takes it to its end,
-//! tells a listener what happens ([`Event`]) and writes [`Checkpoints`] from which it goes on exactly: the order of
-//! cells and their augmentation are functions of (seed, epoch, cell), never of what ran before.
+//! drives it. A training is a [`Trainer`] made of a [`TrainConfig`] and a network: the ResNet of `malaria-model`, or any
+//! other [`Network`]. [`Trainer::run`] takes it to its end; on request ([`RunOptions`]) it tells a listener what happens
+//! ([`Event`]) and writes [`Checkpoints`] from which it goes on exactly: the order of cells and their augmentation are
+//! functions of (seed, epoch, cell), never of what ran before.
 //!
 //! ```
 //! use malaria_train::{Per, Schedule, Shape};
@@ -22,6 +23,7 @@ mod error;
 mod events;
 mod loader;
 mod loss;
+mod network;
 mod optim;
 mod progress;
 mod schedule;
@@ -29,11 +31,12 @@ mod trainer;
 
 pub use checkpoint::Checkpoints;
 pub use config::{ImageSize, Keep, Precision, TrainConfig};
-pub use epoch::{Evaluation, Viewing, evaluate};
+pub use epoch::{EvalOptions, Evaluation, evaluate};
 pub use error::Error;
 pub use events::{EpochRecord, Event};
 pub use loader::{CellTensors, epoch_order, resize};
+pub use network::{DecayGroup, Inference, Network, State, Trainable};
 pub use optim::{L2, Sgd, SgdConfig};
 pub use progress::Kept;
 pub use schedule::{Per, Schedule, Shape};
-pub use trainer::{Outcome, Subsets, Trainer};
+pub use trainer::{Outcome, RunOptions, Subsets, Trainer};

@@ -2,12 +2,12 @@
 
 use std::marker::PhantomData;
 
-use malaria_dataset::Cells;
+use malaria_dataset::{Cells, Loaded};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use tch::{Device, Kind, Tensor};
 
-use crate::Error;
+use crate::error::Error;
 
 /// All cells of a data set and their classes, on one device, as bytes: 27,558 cells of 64 px take 339 MB. On the CPU they are those of the
 /// [`Cells`] they are made from, where they lie; on another device, a copy.
@@ -48,6 +48,14 @@ impl<'a> CellTensors<'a> {
         let classes: Vec<i64> = classes.iter().map(|&class| class as i64).collect();
         let labels = Tensor::f_from_slice(&classes)?.f_to_device(device)?;
         Ok(Self { pixels, labels, targets: None, size, cells: PhantomData })
+    }
+
+    /// The cells of a folder and their classes, on `device`.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] when the device has no room.
+    pub fn of(loaded: &'a Loaded, device: Device) -> Result<Self, Error> {
+        Self::new(&loaded.cells, &loaded.index.labels(), device)
     }
 
     /// Gives the cells something else to be learned of them than their labels: `targets`, `[N, classes]` row by row, the

@@ -2,7 +2,7 @@
 
 use tch::{Kind, Reduction, Tensor};
 
-use crate::Error;
+use crate::error::Error;
 
 /// Mean cross-entropy of log-probabilities `[N, classes]` against `targets` `[N, classes]` or else labels `[N]`, of whose weight
 /// `smoothing` is spread evenly over the classes.

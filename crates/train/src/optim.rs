@@ -1,10 +1,12 @@
 //! Stochastic gradient descent whose state can be saved.
 
-use malaria_model::{Parameter, ResNet, Role};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::Error;
+use crate::{
+    error::Error,
+    network::{DecayGroup, Network, State, Trainable, write},
+};
 
 /// L2 regularisation of the kernels, as Keras counts it: `r * sum(w^2)` joins the loss, so that `2 r w` joins the
 /// gradient (PyTorch's `weight_decay` is `2 r`). BatchNorm and biases have none.
@@ -56,12 +58,12 @@ impl SgdConfig {
         Ok(())
     }
 
-    /// What multiplies a parameter of `role` before it joins its gradient.
-    fn decay(&self, role: Role) -> f64 {
-        match role {
-            Role::StemKernel | Role::DenseKernel => 2.0 * self.l2.stem_and_dense,
-            Role::ResidualKernel => 2.0 * self.l2.residual,
-            _ => 0.0,
+    /// What multiplies a parameter of `group` before it joins its gradient.
+    fn decay(&self, group: DecayGroup) -> f64 {
+        match group {
+            DecayGroup::StemAndDense => 2.0 * self.l2.stem_and_dense,
+            DecayGroup::Residual => 2.0 * self.l2.residual,
+            DecayGroup::None => 0.0,
         }
     }
 }
@@ -73,24 +75,23 @@ impl SgdConfig {
 /// rate, where PyTorch's are rescaled to the new one.
 pub struct Sgd {
     config: SgdConfig,
-    parameters: Vec<Parameter>,
-    velocity: Vec<Tensor>,
+    parameters: Vec<Trainable>,
+    /// One for each parameter, under its name.
+    velocity: State,
 }
 
 impl Sgd {
-    /// An optimizer at rest for the parameters of `model`.
+    /// An optimizer at rest for the parameters of `network`.
     ///
     /// # Errors
-    /// [`Error::Config`] for settings out of range.
-    pub fn new(config: SgdConfig, model: &ResNet) -> Result<Self, Error> {
+    /// [`Error::Config`] for settings out of range; [`Error::Torch`] when memory is short.
+    pub fn new(config: SgdConfig, network: &(impl Network + ?Sized)) -> Result<Self, Error> {
         config.check()?;
-        let handle = |parameter: &Parameter| Parameter {
-            name: parameter.name.clone(),
-            tensor: parameter.tensor.shallow_clone(),
-            role: parameter.role,
+        let parameters = network.parameters();
+        let at_rest = |parameter: &Trainable| {
+            Ok((parameter.name.clone(), parameter.tensor.f_detach()?.f_zeros_like()?))
         };
-        let parameters: Vec<Parameter> = model.parameters().iter().map(handle).collect();
-        let velocity = parameters.iter().map(|parameter| parameter.tensor.detach().zeros_like()).collect();
+        let velocity = parameters.iter().map(at_rest).collect::<Result<State, Error>>()?;
         Ok(Self { config, parameters, velocity })
     }
 
@@ -103,15 +104,16 @@ impl Sgd {
         let gradients = Tensor::f_run_backward(&[loss], &tensors, false, false)?;
         let SgdConfig { momentum, nesterov, .. } = self.config;
         tch::no_grad(|| {
-            for ((parameter, velocity), mut gradient) in
+            for ((parameter, (_, velocity)), mut gradient) in
                 self.parameters.iter_mut().zip(&mut self.velocity).zip(gradients)
             {
                 let weight = &mut parameter.tensor;
-                let decay = self.config.decay(parameter.role);
+                let decay = self.config.decay(parameter.decay);
                 if decay != 0.0 {
-                    let _ = gradient.f_add_(&weight.f_mul_scalar(decay)?)?;
+                    gradient = gradient.f_add(&weight.f_mul_scalar(decay)?)?;
                 }
-                let step = gradient.f_mul_scalar_(-learning_rate)?;
+                // Not in place: the values of a gradient may share their memory, as those of a sum do.
+                let step = gradient.f_mul_scalar(-learning_rate)?;
                 let _ = velocity.f_mul_scalar_(momentum)?.f_add_(&step)?;
                 if nesterov {
                     let _ = weight.f_add_(&velocity.f_mul_scalar(momentum)?)?.f_add_(&step)?;
@@ -123,30 +125,16 @@ impl Sgd {
         })
     }
 
-    /// The velocity of each parameter, under the parameter's name, in the model's order.
-    pub fn state(&self) -> Vec<(String, Tensor)> {
-        let names = self.parameters.iter().map(|parameter| parameter.name.clone());
-        names.zip(self.velocity.iter().map(Tensor::shallow_clone)).collect()
+    /// The velocity of each parameter, under the parameter's name, in the network's order.
+    pub fn state(&self) -> State {
+        self.velocity.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
     }
 
-    /// Takes over a velocity that [`Sgd::state`] gave.
+    /// Takes over a velocity that [`Sgd::state`] gave. Nothing is written unless all of it fits.
     ///
     /// # Errors
-    /// [`Error::Config`] when names or shapes are not this model's.
+    /// [`Error::State`] when names, order or shapes are not this network's.
     pub fn load_state(&mut self, state: &[(String, Tensor)]) -> Result<(), Error> {
-        let mismatch = |expected: String, found: String| Error::Config { field: "velocity", expected, found };
-        if state.len() != self.parameters.len() {
-            return Err(mismatch(format!("{} tensors", self.parameters.len()), state.len().to_string()));
-        }
-        for ((parameter, velocity), (name, tensor)) in
-            self.parameters.iter().zip(&mut self.velocity).zip(state)
-        {
-            if *name != parameter.name || tensor.size() != velocity.size() {
-                let expected = format!("`{}` of shape {:?}", parameter.name, velocity.size());
-                return Err(mismatch(expected, format!("`{name}` of shape {:?}", tensor.size())));
-            }
-            tch::no_grad(|| velocity.f_copy_(tensor))?;
-        }
-        Ok(())
+        write("velocity", &mut self.velocity, state)
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use cpu_time::ProcessTime;
 use serde::{Deserialize, Serialize};
 
-use crate::{EpochRecord, epoch::Sums};
+use crate::{epoch::Sums, events::EpochRecord};
 
 /// The kept epoch and its validation figures.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -5,22 +5,20 @@ use std::{
     time::Instant,
 };
 
-use malaria_augment::{Draw, apply, draw};
-use malaria_model::ResNet;
-use tch::{Kind, Tensor};
+use tch::Kind;
 
 use crate::{
-    CellTensors, Checkpoints, EpochRecord, Error, Event, Keep, Kept, Sgd, TrainConfig,
-    checkpoint::{Snapshot, State},
-    epoch::{Sums, Viewing, evaluate},
-    epoch_order,
+    checkpoint::{Checkpoints, Snapshot},
+    config::{Keep, TrainConfig},
+    epoch::{EvalOptions, Sums, evaluate},
+    error::Error,
+    events::{EpochRecord, Event},
+    loader::{CellTensors, epoch_order, resize},
     loss::cross_entropy,
-    progress::{Clock, Progress, Spent},
-    resize,
+    network::{Network, State, copies, handles, swap, write},
+    optim::Sgd,
+    progress::{Clock, Kept, Progress, Spent},
 };
-
-/// Cells a batch when nothing is learned.
-const EVALUATION_BATCH: usize = 128;
 
 /// How a call of [`Trainer::run`] ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +27,7 @@ pub enum Outcome {
     Finished,
     /// Early stopping ended it.
     StoppedEarly,
-    /// The caller asked it to stop; it can go on from its checkpoint.
+    /// The caller asked it to stop; it can go on from its checkpoint, or by another call.
     Interrupted,
 }
 
@@ -40,6 +38,17 @@ pub struct Subsets<'a> {
     pub train: &'a [usize],
     /// What the epoch, and nothing else, is chosen on. May be empty where the last epoch is kept, come what may.
     pub validation: &'a [usize],
+}
+
+/// What a run does besides training; by default nothing.
+#[derive(Default)]
+pub struct RunOptions<'a> {
+    /// Where a checkpoint is written after every epoch and on `stop`.
+    pub checkpoints: Option<&'a Checkpoints>,
+    /// Read after every batch: true ends the run.
+    pub stop: Option<&'a AtomicBool>,
+    /// Called for every [`Event`].
+    pub listener: Option<&'a mut dyn FnMut(&Event)>,
 }
 
 /// One step's place in the run.
@@ -53,41 +62,45 @@ struct Step {
     rate: f64,
 }
 
-/// A model in training.
-pub struct Trainer {
+/// A network in training.
+pub struct Trainer<N> {
     config: TrainConfig,
-    model: ResNet,
+    network: N,
+    /// Handles on the network's parameters, then its buffers.
+    tensors: State,
     optimizer: Sgd,
-    /// The averaged weights, where the settings ask for them.
-    average: Option<ResNet>,
+    /// The average of each of `tensors`, where the settings ask for it.
+    average: Option<State>,
     /// The kept weights.
     kept: State,
     progress: Progress,
 }
 
-impl Trainer {
-    /// Starts from `model`'s weights.
+impl<N: Network> Trainer<N> {
+    /// Starts from the weights of `network`.
     ///
     /// # Errors
-    /// [`Error::Config`] for settings out of range.
-    pub fn new(config: TrainConfig, model: ResNet) -> Result<Self, Error> {
+    /// [`Error::Config`] for settings out of range; [`Error::Torch`] when memory is short.
+    pub fn new(config: TrainConfig, network: N) -> Result<Self, Error> {
         config.check()?;
-        let optimizer = Sgd::new(config.sgd, &model)?;
-        let average = config.average_decay.map(|_| twin(&model)).transpose()?;
-        Ok(Self { config, model, optimizer, average, kept: State::new(), progress: Progress::default() })
+        let optimizer = Sgd::new(config.sgd, &network)?;
+        let tensors = handles(&network);
+        let average = config.average_decay.map(|_| copies(handles(&network))).transpose()?;
+        let (kept, progress) = (State::new(), Progress::default());
+        Ok(Self { config, network, tensors, optimizer, average, kept, progress })
     }
 
     /// Takes up the newest sound checkpoint; gives why a newer one was passed over, if one was.
     ///
     /// # Errors
-    /// [`Error::NoCheckpoint`] when none can be used, [`Error::Io`] when one cannot be read, [`Error::Model`] and [`Error::Config`]
+    /// [`Error::NoCheckpoint`] when none can be used, [`Error::Io`] when one cannot be read, [`Error::Model`] and [`Error::State`]
     /// when its weights or velocity are those of another network.
     pub fn resume(&mut self, checkpoints: &Checkpoints) -> Result<Vec<String>, Error> {
         let (snapshot, passed_over) = checkpoints.load()?;
-        self.model.load_state(&snapshot.model)?;
+        self.network.load_state(&snapshot.model)?;
         self.optimizer.load_state(&snapshot.velocity)?;
-        if let Some(average) = &self.average {
-            average.load_state(&snapshot.average)?;
+        if let Some(average) = &mut self.average {
+            write("averaged weights", average, &snapshot.average)?;
         }
         self.kept = snapshot.kept;
         self.progress = snapshot.progress;
@@ -104,33 +117,37 @@ impl Trainer {
         self.progress.kept
     }
 
-    /// The model with the kept weights; with the newest ones before there are any.
+    /// The network with the kept weights; with the newest ones before there are any.
     ///
     /// # Errors
-    /// [`Error::Model`] when the device has no room for them.
-    pub fn into_model(self) -> Result<ResNet, Error> {
+    /// Those of [`Network::load_state`].
+    pub fn into_model(self) -> Result<N, Error> {
         if !self.kept.is_empty() {
-            self.model.load_state(&self.kept)?;
+            self.network.load_state(&self.kept)?;
         }
-        Ok(self.model)
+        Ok(self.network)
     }
 
-    /// Trains until the last epoch, early stopping, or `stop`, which is looked at after every batch. A checkpoint is
-    /// written after every epoch and on `stop`.
+    /// Trains until the last epoch, early stopping, or the stop flag.
     ///
     /// # Errors
-    /// [`Error::EmptySubset`] (of a validation set only where epochs are chosen by it), [`Error::Checkpoint`] where the
-    /// one taken up is of more training cells than these, [`Error::NonFiniteLoss`], [`Error::NonFiniteWeights`],
+    /// [`Error::EmptySubset`] (of a validation set only where epochs are chosen by it), [`Error::Cells`] where an epoch under
+    /// way has more training cells than these, [`Error::NonFiniteLoss`], [`Error::NonFiniteWeights`],
     /// [`Error::NonFiniteValidation`], [`Error::Io`] when a checkpoint cannot be written (the one before it stays),
-    /// [`Error::Step`] and [`Error::Torch`], when memory is short.
+    /// [`Error::Step`] and [`Error::Torch`], when memory is short; the network's own.
     pub fn run(
         &mut self,
         cells: &CellTensors<'_>,
         subsets: Subsets<'_>,
-        checkpoints: &Checkpoints,
-        stop: &AtomicBool,
-        listener: &mut dyn FnMut(&Event),
+        options: RunOptions<'_>,
     ) -> Result<Outcome, Error> {
+        let RunOptions { checkpoints, stop, listener } = options;
+        let (never, mut nobody) = (AtomicBool::new(false), |_: &Event| {});
+        let stop = stop.unwrap_or(&never);
+        let listener: &mut dyn FnMut(&Event) = match listener {
+            Some(listener) => listener,
+            None => &mut nobody,
+        };
         if subsets.train.is_empty() {
             return Err(Error::EmptySubset { subset: "training", purpose: "learn from" });
         }
@@ -141,10 +158,11 @@ impl Trainer {
         // A whole epoch is closed before it is written down. Beyond its end there would be none to close, for ever.
         let (done, batches) = (self.progress.batches_done, self.batches_per_epoch(subsets.train));
         if done > 0 && done >= batches {
-            let reason = format!(
-                "it stands after batch {done} of an epoch of {batches}: it is of other training cells"
-            );
-            return Err(Error::Checkpoint { path: checkpoints.path(), reason });
+            let expected = "the training cells that the run began with".to_owned();
+            return Err(Error::Cells {
+                expected,
+                found: format!("batch {done} done of an epoch of {batches}"),
+            });
         }
         while self.progress.epochs_done < self.config.epochs && !self.progress.stopped_early {
             let clock = Clock::start();
@@ -154,8 +172,10 @@ impl Trainer {
             } else {
                 self.progress.spent = self.progress.spent.and(&clock);
             }
-            checkpoints.save(&self.snapshot()?)?;
-            listener(&Event::CheckpointWritten { path: checkpoints.path() });
+            if let Some(checkpoints) = checkpoints {
+                checkpoints.save(&self.snapshot()?)?;
+                listener(&Event::CheckpointWritten { path: checkpoints.path() });
+            }
             let done = self.progress.epochs_done == self.config.epochs || self.progress.stopped_early;
             if stop.load(Ordering::Relaxed) && !done {
                 return Ok(Outcome::Interrupted);
@@ -232,13 +252,10 @@ impl Trainer {
     fn train_batch(&mut self, cells: &CellTensors<'_>, indices: &[usize], step: Step) -> Result<f64, Error> {
         let config = &self.config;
         let (images, labels) = cells.batch(indices)?;
-        let draws: Vec<Draw> = indices
-            .iter()
-            .map(|&index| draw(&config.augment, config.seed, step.epoch, index as u64))
-            .collect();
-        let images = resize(apply(&images, &draws)?, step.image_size)?;
-        let images = images.f_to_kind(config.precision.of(self.model.device()))?;
-        let logits = self.model.forward(&images, true)?;
+        let images = malaria_augment::batch(&images, &config.augment, config.seed, step.epoch, indices)?;
+        let images = resize(images, step.image_size)?;
+        let images = images.f_to_kind(config.precision.of(self.network.device()))?;
+        let logits = self.network.forward(&images, true)?;
         let log_probabilities = logits.f_log_softmax(1, Kind::Float)?;
         let mean_loss = tch::no_grad(|| self.progress.sums.add(&log_probabilities, &labels))?;
         if mean_loss.is_finite() {
@@ -252,14 +269,25 @@ impl Trainer {
 
     /// Moves the averaged weights and running statistics towards those after `step` (from 0).
     fn update_average(&mut self, step: u64) -> Result<(), Error> {
-        let (Some(average), Some(decay)) = (&self.average, self.config.average_decay) else { return Ok(()) };
+        let (Some(average), Some(decay)) = (&mut self.average, self.config.average_decay) else {
+            return Ok(());
+        };
         let decay = decay.min((1 + step) as f64 / (10 + step) as f64);
         tch::no_grad(|| {
-            for (averaged, newest) in tensors(average).zip(tensors(&self.model)) {
-                let _ = averaged.shallow_clone().f_lerp_(newest, 1.0 - decay)?;
+            for ((_, averaged), (_, newest)) in average.iter_mut().zip(&self.tensors) {
+                let _ = averaged.f_lerp_(newest, 1.0 - decay)?;
             }
             Ok(())
         })
+    }
+
+    /// Does `work` with the averaged weights in the network, where there are any, and then takes them out again.
+    fn on_average<T>(&mut self, work: impl FnOnce(&N) -> Result<T, Error>) -> Result<T, Error> {
+        let Some(average) = &mut self.average else { return work(&self.network) };
+        swap(&mut self.tensors, average)?;
+        let done = work(&self.network);
+        swap(&mut self.tensors, average)?;
+        done
     }
 
     /// Validates, keeps the weights if they are to be kept, and turns the page.
@@ -274,12 +302,12 @@ impl Trainer {
         let epoch = index + 1;
         let image_size = self.config.image_size(index);
         self.check_weights(epoch)?;
-        let model = self.average.as_ref().unwrap_or(&self.model);
         let mut candidate = Kept { epoch, validation_loss: None, validation_accuracy: None };
         if !validation.is_empty() {
             listener(&Event::ValidationStarted { epoch, cells: validation.len() });
-            let viewing = Viewing { image_size, batch_size: EVALUATION_BATCH, flips: false };
-            let seen = evaluate(&model.fused(Kind::Float)?, cells, validation, viewing, &mut |_| {})?;
+            let options = EvalOptions { image_size: Some(image_size), ..EvalOptions::default() };
+            let seen =
+                self.on_average(|network| evaluate(network.inference()?, cells, validation, options))?;
             if !seen.loss.is_finite() {
                 return Err(Error::NonFiniteValidation { epoch, loss: seen.loss });
             }
@@ -292,7 +320,7 @@ impl Trainer {
             comparable && self.progress.kept.is_none_or(|kept| self.config.keep.prefers(&candidate, &kept));
         if gain {
             self.progress.kept = Some(candidate);
-            self.kept = model.state()?;
+            self.kept = self.on_average(N::state)?;
         }
         if comparable {
             self.progress.epochs_without_gain = if gain { 0 } else { self.progress.epochs_without_gain + 1 };
@@ -324,7 +352,7 @@ impl Trainer {
 
     /// Refuses weights that are no numbers. The loss of the next batch would tell, but after the last one there is none.
     fn check_weights(&self, epoch: u64) -> Result<(), Error> {
-        for tensor in tensors(&self.model) {
+        for (_, tensor) in &self.tensors {
             if !bool::try_from(tensor.f_isfinite()?.f_all()?)? {
                 return Err(Error::NonFiniteWeights { epoch });
             }
@@ -333,12 +361,15 @@ impl Trainer {
     }
 
     fn snapshot(&self) -> Result<Snapshot, Error> {
+        let same = |state: &State| {
+            state.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
+        };
         Ok(Snapshot {
             progress: self.progress.clone(),
-            model: self.model.state()?,
+            model: self.network.state()?,
             velocity: self.optimizer.state(),
-            average: self.average.as_ref().map(ResNet::state).transpose()?.unwrap_or_default(),
-            kept: self.kept.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect(),
+            average: self.average.as_ref().map(same).unwrap_or_default(),
+            kept: same(&self.kept),
         })
     }
 }
@@ -353,17 +384,4 @@ impl Keep {
             Keep::BestAccuracy => (new.validation_accuracy, gain(new)) > (old.validation_accuracy, gain(old)),
         }
     }
-}
-
-/// A second model with the same weights.
-fn twin(model: &ResNet) -> Result<ResNet, Error> {
-    let twin = ResNet::new(model.config(), 0, model.device())?;
-    twin.load_state(&model.state()?)?;
-    Ok(twin)
-}
-
-/// Parameters, then running statistics: the model's own tensors.
-fn tensors(model: &ResNet) -> impl Iterator<Item = &Tensor> {
-    let parameters = model.parameters().iter().map(|parameter| &parameter.tensor);
-    parameters.chain(model.buffers().iter().map(|(_, tensor)| tensor))
 }

@@ -1,16 +1,16 @@
 //! Damaged checkpoints: refused or gone on from, without a panic and in bounded memory.
 
-use std::{fs, path::Path, sync::atomic::AtomicBool};
+use std::{fs, path::Path};
 
 use malaria_dataset::Cells;
 use malaria_fuzz::alone;
 use malaria_model::{ResNet, ResNetConfig};
-use malaria_train::{CellTensors, Checkpoints, Error, ImageSize, Subsets, TrainConfig, Trainer};
+use malaria_train::{CellTensors, Checkpoints, Error, ImageSize, RunOptions, Subsets, TrainConfig, Trainer};
 use tch::Device;
 
 const SIZE: u32 = 16;
 
-fn trainer() -> Trainer {
+fn trainer() -> Trainer<ResNet> {
     let config = ResNetConfig {
         stages: vec![1],
         filters: vec![2, 4],
@@ -29,7 +29,8 @@ fn sample(folder: &Path) -> Vec<u8> {
     let cells = CellTensors::new(&cells, &[0, 1, 0, 1], Device::Cpu).unwrap();
     let subsets = Subsets { train: &[0, 1, 2, 3], validation: &[] };
     let checkpoints = Checkpoints::new(folder, "a run");
-    trainer().run(&cells, subsets, &checkpoints, &AtomicBool::new(false), &mut |_| {}).unwrap();
+    let options = RunOptions { checkpoints: Some(&checkpoints), ..RunOptions::default() };
+    trainer().run(&cells, subsets, options).unwrap();
     fs::read(checkpoints.path()).unwrap()
 }
 

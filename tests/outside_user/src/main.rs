@@ -5,7 +5,7 @@ use malaria_resnet::libtorch::{DeviceChoice, describe};
 fn main() -> Result<(), malaria_resnet::Error> {
     let device = DeviceChoice::Auto.resolve()?;
     let classifier = malaria_resnet::pretrained(device)?;
-    println!("{} parameters on the {}", classifier.model.trainable_count(), describe(device));
+    println!("{} parameters on the {}", classifier.model().trainable_count(), describe(device));
     let pictures: Vec<PathBuf> = env::args_os().skip(1).map(PathBuf::from).collect();
     for cell in malaria_resnet::predict(&classifier, &pictures, &|_| {})? {
         // No class for a picture that cannot be read: `cell.error` says why then.

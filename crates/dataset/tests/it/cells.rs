@@ -1,13 +1,14 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use malaria_dataset::{
-    Cells, CorruptPolicy, Error, Fingerprint, Index, Loaded, ResizePolicy, load, read_image, resize,
+    Cells, CorruptPolicy, Error, Fingerprint, Index, LoadOptions, Loaded, ResizePolicy, load, read_image,
+    resize,
 };
 
 use crate::support::Folder;
 
 fn load_quietly(index: Index, corrupt: CorruptPolicy) -> Result<Loaded, Error> {
-    load(index, 6, ResizePolicy::Stretch, corrupt, &|_| {})
+    load(index, LoadOptions { size: 6, corrupt, ..LoadOptions::default() })
 }
 
 #[test]
@@ -15,7 +16,8 @@ fn cells_are_the_resized_files_in_the_order_of_the_index() {
     let folder = Folder::of_cells(5);
     let index = folder.open();
     for policy in ResizePolicy::ALL {
-        let loaded = load(index.clone(), 6, policy, CorruptPolicy::Fail, &|_| {}).unwrap();
+        let options = LoadOptions { size: 6, resize: policy, ..LoadOptions::default() };
+        let loaded = load(index.clone(), options).unwrap();
         assert_eq!((loaded.cells.len(), loaded.cells.size()), (20, 6));
         assert_eq!(loaded.cells.pixels().len(), 20 * 6 * 6 * 3);
         assert!(loaded.skipped.is_empty() && !loaded.cells.is_empty());
@@ -30,6 +32,17 @@ fn cells_are_the_resized_files_in_the_order_of_the_index() {
             assert_eq!(loaded.fingerprints[i], fingerprint);
         }
     }
+}
+
+#[test]
+fn by_default_cells_are_stretched_to_64_pixels_and_a_bad_file_is_an_error() {
+    let folder = Folder::of_cells(1);
+    let index = folder.open();
+    let loaded = load(index.clone(), LoadOptions::default()).unwrap();
+    let (picture, _) = read_image(&index.full_path(0)).unwrap();
+    assert_eq!(loaded.cells.cell(0), resize(&picture, 64, ResizePolicy::Stretch).as_raw().as_slice());
+    let refused = load(spoiled().0.open(), LoadOptions::default());
+    assert!(matches!(refused, Err(Error::BadImages { .. })), "{refused:?}");
 }
 
 #[test]
@@ -50,7 +63,7 @@ fn progress_counts_every_file_once() {
         sum.fetch_add(done, Ordering::Relaxed);
     };
     let index = Folder::of_cells(3);
-    load(index.open(), 4, ResizePolicy::Pad, CorruptPolicy::Fail, &progress).unwrap();
+    load(index.open(), LoadOptions { size: 4, progress: Some(&progress), ..LoadOptions::default() }).unwrap();
     assert_eq!((calls.into_inner(), sum.into_inner()), (12, 12 * 13 / 2));
 }
 
@@ -123,14 +136,14 @@ fn a_class_that_loses_its_last_image_is_an_error() {
 fn sizes_that_cannot_be_are_refused() {
     let folder = Folder::of_cells(1);
     for size in [0, 4097, u32::MAX] {
-        let refused = load(folder.open(), size, ResizePolicy::Stretch, CorruptPolicy::Fail, &|_| {});
+        let refused = load(folder.open(), LoadOptions { size, ..LoadOptions::default() });
         assert!(matches!(refused, Err(Error::BadSize { most: 4096, .. })), "{size}");
     }
     // A million million cells of 48 MiB overflow no count, only memory.
     let mut index = folder.open();
     let sample = index.samples[0].clone();
     index.samples.resize(4_000_000, sample);
-    let refused = load(index, 4096, ResizePolicy::Stretch, CorruptPolicy::Fail, &|_| {});
+    let refused = load(index, LoadOptions { size: 4096, ..LoadOptions::default() });
     assert!(matches!(refused, Err(Error::NoMemory { cells: 4_000_000, size: 4096 })));
 }
 

@@ -91,6 +91,8 @@ fn a_split_tree_tells_the_sides() {
             ("validation/b/y.png", 1, Some(Subset::Validation)),
         ]
     );
+    assert_eq!(index.labels(), [0, 1, 0, 1, 0, 1]);
+    assert_eq!([index.class("a"), index.class("b"), index.class("c")], [Some(0), Some(1), None]);
     assert_eq!(index.samples[3].patient.as_deref(), Some("C2"));
     assert_eq!(index.ignored, 1);
 }

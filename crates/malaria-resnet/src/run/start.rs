@@ -188,10 +188,9 @@ pub(crate) fn decode(index: Index, config: &ExperimentConfig, listener: Listener
 
 /// Index of the positive class among the folder's.
 fn positive(config: &ExperimentConfig, index: &Index) -> Result<usize> {
-    let classes = &index.classes;
-    classes.iter().position(|class| *class == config.positive).ok_or_else(|| Error::Config {
+    index.class(&config.positive).ok_or_else(|| Error::Config {
         field: "positive",
-        expected: format!("one of the classes {classes:?}; name it by --positive"),
+        expected: format!("one of the classes {:?}; name it by --positive", index.classes),
         found: format!("`{}`", config.positive),
     })
 }
@@ -217,9 +216,9 @@ fn first_model(config: &ExperimentConfig, index: &Index) -> Result<ResNet> {
         let (expected, found) = (init.classes, index.classes.clone());
         return Err(Error::Classes { path: index.root.clone(), expected, found });
     }
-    if *init.model.config() != config.model {
-        let expected = format!("the network of --init, {:?}", init.model.config());
+    if *init.model().config() != config.model {
+        let expected = format!("the network of --init, {:?}", init.model().config());
         return Err(Error::Config { field: "model", expected, found: format!("{:?}", config.model) });
     }
-    Ok(init.model)
+    Ok(init.into_model())
 }

@@ -46,7 +46,7 @@ impl Teacher {
             own = decode_index(index.clone(), image, CorruptPolicy::Fail, listener)?;
             &own.cells
         };
-        let labels: Vec<usize> = index.samples.iter().map(|sample| sample.class).collect();
+        let labels = index.labels();
         let cells = CellTensors::new(pixels, &labels, device)?;
         let total = split.train.len();
         let mut said = Vec::with_capacity(total * index.classes.len());

@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use malaria_model::ResNet;
-use malaria_train::{CellTensors, Checkpoints, Event, Outcome, Subsets, Trainer};
+use malaria_train::{CellTensors, Checkpoints, Event, Outcome, RunOptions, Subsets, Trainer};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -43,8 +43,7 @@ impl Session<'_> {
         for reason in passed_over {
             listener(Progress::Training(&Event::CheckpointPassedOver { reason }));
         }
-        let labels: Vec<usize> = self.loaded.index.samples.iter().map(|sample| sample.class).collect();
-        let mut cells = CellTensors::new(&self.loaded.cells, &labels, device)?;
+        let mut cells = CellTensors::of(self.loaded, device)?;
         if let Some(teacher) = &self.config.teacher {
             let image = self.config.image;
             let targets = teacher.targets(self.loaded, &self.split, image, device, self.context)?;
@@ -57,14 +56,17 @@ impl Session<'_> {
         }
         let subsets = Subsets { train: &self.split.train, validation: &self.split.validation };
 
-        let outcome = trainer.run(&cells, subsets, &checkpoints, stop, &mut |event| {
+        let mut hear = |event: &Event| {
             if let Event::EpochEnded { record, .. } = event {
                 history.push(record.clone());
                 // For whoever looks meanwhile. What goes wrong here counts when it is written for good, below.
                 let _ = self.write_history(&history);
             }
             listener(Progress::Training(event));
-        })?;
+        };
+        let options =
+            RunOptions { checkpoints: Some(&checkpoints), stop: Some(stop), listener: Some(&mut hear) };
+        let outcome = trainer.run(&cells, subsets, options)?;
 
         let mut files = vec![self.run.config_path(), self.run.split_path(), checkpoints.path()];
         if !history.is_empty() {

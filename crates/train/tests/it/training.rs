@@ -8,48 +8,14 @@ use std::{
 };
 
 use malaria_augment::AugmentConfig;
-use malaria_dataset::Cells;
 use malaria_model::{ResNet, ResNetConfig};
 use malaria_train::{
-    CellTensors, Checkpoints, Error, Event, ImageSize, Keep, L2, Outcome, Per, Precision, Schedule,
-    SgdConfig, Shape, Subsets, TrainConfig, Trainer, Viewing,
+    CellTensors, Checkpoints, Error, EvalOptions, Event, ImageSize, Keep, L2, Network, Outcome, Per,
+    Precision, RunOptions, Schedule, SgdConfig, Shape, Subsets, TrainConfig, Trainer, evaluate,
 };
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, Tensor, no_grad};
 
-/// Side of the pictures.
-const SIZE: usize = 16;
-const TRAIN: usize = 24;
-const ALL: usize = 36;
-
-/// Pictures of two classes: a bright bar that lies, or stands, on a noisy ground.
-fn cells() -> CellTensors<'static> {
-    mirrored(false, false)
-}
-
-/// Those pictures, mirrored left to right, or top to bottom.
-fn mirrored(horizontally: bool, vertically: bool) -> CellTensors<'static> {
-    let place = |i: usize, mirror: bool| if mirror { SIZE - 1 - i } else { i };
-    let classes: Vec<usize> = (0..ALL).map(|i| i % 2).collect();
-    let mut pixels = Vec::with_capacity(ALL * SIZE * SIZE * 3);
-    for (i, &class) in classes.iter().enumerate() {
-        for y in 0..SIZE {
-            for x in 0..SIZE {
-                let (x, y) = (place(x, horizontally), place(y, vertically));
-                let across = if class == 0 { y } else { x };
-                let noise = (i * 31 + y * 17 + x * 7) * 2_654_435_761 % 60;
-                let bar = if across.abs_diff(5 + i % 6) < 2 { 150 } else { 20 };
-                pixels.extend([bar + noise as u8, bar, 40]);
-            }
-        }
-    }
-    // Leaked, so that a test need not hold what the tensors borrow.
-    let cells = Box::leak(Box::new(Cells::from_pixels(SIZE as u32, pixels).unwrap()));
-    CellTensors::new(cells, &classes, Device::Cpu).unwrap()
-}
-
-fn subsets() -> (Vec<usize>, Vec<usize>) {
-    ((0..TRAIN).collect(), (TRAIN..ALL).collect())
-}
+use crate::support::{ALL, SIZE, TRAIN, assert_same, cells, mirrored, subsets};
 
 fn model() -> ResNet {
     let config = ResNetConfig {
@@ -88,14 +54,16 @@ fn config() -> TrainConfig {
 }
 
 fn run(
-    trainer: &mut Trainer,
+    trainer: &mut Trainer<ResNet>,
     folder: &Path,
     stop: &AtomicBool,
     listener: &mut dyn FnMut(&Event),
 ) -> Result<Outcome, Error> {
     let (train, validation) = subsets();
     let subsets = Subsets { train: &train, validation: &validation };
-    trainer.run(&cells(), subsets, &Checkpoints::new(folder, "a run"), stop, listener)
+    let checkpoints = Checkpoints::new(folder, "a run");
+    let options = RunOptions { checkpoints: Some(&checkpoints), stop: Some(stop), listener: Some(listener) };
+    trainer.run(&cells(), subsets, options)
 }
 
 /// The weights after an undisturbed run.
@@ -105,14 +73,6 @@ fn undisturbed(config: &TrainConfig) -> Vec<(String, Tensor)> {
     let outcome = run(&mut trainer, folder.path(), &AtomicBool::new(false), &mut |_| {}).unwrap();
     assert_eq!(outcome, Outcome::Finished);
     trainer.into_model().unwrap().state().unwrap()
-}
-
-#[track_caller]
-fn assert_same(a: &[(String, Tensor)], b: &[(String, Tensor)]) {
-    assert_eq!(a.len(), b.len());
-    for ((name, a), (_, b)) in a.iter().zip(b) {
-        assert_eq!(a, b, "{name} differs");
-    }
 }
 
 #[test]
@@ -131,17 +91,23 @@ fn learns(precision: Precision) {
     let kept = trainer.kept().unwrap();
     let (_, validation) = subsets();
     let model = trainer.into_model().unwrap();
-    let viewing = Viewing { image_size: SIZE as i64, batch_size: 7, flips: false };
-    let seen = malaria_train::evaluate(
-        &model.fused(Kind::Float).unwrap(),
-        &cells(),
-        &validation,
-        viewing,
-        &mut |_| {},
-    )
-    .unwrap();
+    let mut done = Vec::new();
+    let mut progress = |cells| done.push(cells);
+    let options = EvalOptions { batch_size: 7, progress: Some(&mut progress), ..EvalOptions::default() };
+    let seen = evaluate(model.inference().unwrap(), &cells(), &validation, options).unwrap();
+    assert_eq!(done, [7, ALL - TRAIN]);
     assert!((seen.loss - kept.validation_loss.unwrap()).abs() < 1e-6);
     assert_eq!(Some(seen.accuracy), kept.validation_accuracy);
+}
+
+#[test]
+fn a_resnet_is_evaluated_in_its_fused_form() {
+    let (model, images) = (model(), cells().batch(&[0, 1, 2]).unwrap().0);
+    let found = no_grad(|| model.inference().unwrap()(&images)).unwrap();
+    let [fused, eager] =
+        no_grad(|| [model.fused(Kind::Float).unwrap().forward(&images), model.forward(&images, false)]);
+    assert_eq!(found, fused.unwrap());
+    assert_ne!(found, eager.unwrap(), "the two forms round alike, so that nothing was tested");
 }
 
 #[test]
@@ -149,9 +115,8 @@ fn flips_take_the_mean_of_what_is_said_of_four_mirrored_pictures() {
     let model = model();
     let (_, validation) = subsets();
     let look = |cells: &CellTensors<'_>, flips| {
-        let viewing = Viewing { image_size: SIZE as i64, batch_size: 5, flips };
-        malaria_train::evaluate(&model.fused(Kind::Float).unwrap(), cells, &validation, viewing, &mut |_| {})
-            .unwrap()
+        let options = EvalOptions { flips, ..EvalOptions::default() };
+        evaluate(model.inference().unwrap(), cells, &validation, options).unwrap()
     };
     let sides = [(false, false), (true, false), (false, true), (true, true)];
     let views = sides.map(|(horizontally, vertically)| look(&mirrored(horizontally, vertically), false));
@@ -291,8 +256,8 @@ fn a_checkpoint_beyond_the_end_of_an_epoch_is_refused() {
     fewer.resume(&checkpoints).unwrap();
     let (train, validation) = subsets();
     let subsets = Subsets { train: &train[..10], validation: &validation };
-    let error = fewer.run(&cells(), subsets, &checkpoints, &AtomicBool::new(true), &mut |_| {}).unwrap_err();
-    assert!(error.to_string().contains("after batch 3 of an epoch of 2"), "{error}");
+    let error = fewer.run(&cells(), subsets, RunOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("batch 3 done of an epoch of 2"), "{error}");
 }
 
 #[test]
@@ -320,13 +285,8 @@ fn weights_that_are_no_numbers_stop_a_run_that_nothing_is_validated_in() {
     let mut trainer = Trainer::new(wild, model()).unwrap();
     let checkpoints = Checkpoints::new(folder.path(), "a run");
     let (train, _) = subsets();
-    let error = trainer.run(
-        &cells(),
-        Subsets { train: &train, validation: &[] },
-        &checkpoints,
-        &AtomicBool::new(false),
-        &mut |_| {},
-    );
+    let options = RunOptions { checkpoints: Some(&checkpoints), ..RunOptions::default() };
+    let error = trainer.run(&cells(), Subsets { train: &train, validation: &[] }, options);
     assert!(matches!(error, Err(Error::NonFiniteWeights { epoch: 1 })), "{:?}", error.err());
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "no checkpoint of such weights");
 }
@@ -356,44 +316,6 @@ fn the_last_epoch_is_kept_where_that_is_asked_for() {
     let mut trainer = Trainer::new(TrainConfig { keep: Keep::Last, ..config() }, model()).unwrap();
     run(&mut trainer, folder.path(), &AtomicBool::new(false), &mut |_| {}).unwrap();
     assert_eq!(trainer.kept().unwrap().epoch, 5);
-}
-
-#[test]
-fn batches_are_bytes_over_255_in_channels_last_order() {
-    let pixels: Vec<u8> = (0..2 * 2 * 2 * 3).map(|i| i * 10).collect();
-    let cells = Cells::from_pixels(2, pixels.clone()).unwrap();
-    let cells = CellTensors::new(&cells, &[1, 0], Device::Cpu).unwrap();
-    let (images, labels) = cells.batch(&[1, 0, 1]).unwrap();
-    assert_eq!(images.size(), [3, 3, 2, 2]);
-    assert_eq!(images.stride(), [12, 1, 6, 3], "channels innermost in memory");
-    assert_eq!(Vec::<i64>::try_from(labels).unwrap(), [0, 1, 0]);
-    // Green of the second cell's upper right pixel: cell 1, row 0, column 1, channel 1.
-    let expected = f64::from(pixels[12 + 3 + 1]) / 255.0;
-    assert!((images.double_value(&[0, 1, 0, 1]) - expected).abs() < 1e-7);
-    assert!(cells.batch(&[2]).unwrap_err().to_string().contains("indices below 2"));
-    assert!(CellTensors::new(&Cells::from_pixels(2, pixels).unwrap(), &[0], Device::Cpu).is_err());
-}
-
-#[test]
-fn there_is_one_target_for_each_class_of_each_cell() {
-    let mut cells = cells();
-    for count in [0, ALL, 2 * ALL - 1, 3 * ALL] {
-        assert!(matches!(cells.set_targets(&vec![0.5; count], 2), Err(Error::Cells { .. })), "{count}");
-    }
-    cells.set_targets(&[0.5; 2 * ALL], 2).unwrap();
-}
-
-#[test]
-fn every_epoch_has_its_own_order_of_the_same_cells() {
-    let cells: Vec<usize> = (100..164).collect();
-    let first = malaria_train::epoch_order(&cells, 1, 0);
-    assert_eq!(first, malaria_train::epoch_order(&cells, 1, 0));
-    assert_ne!(first, malaria_train::epoch_order(&cells, 1, 1));
-    assert_ne!(first, malaria_train::epoch_order(&cells, 2, 0));
-    assert_ne!(first, cells);
-    let mut sorted = first;
-    sorted.sort_unstable();
-    assert_eq!(sorted, cells);
 }
 
 #[test]
@@ -451,12 +373,10 @@ fn precisions_have_one_name_in_flags_and_files() {
 
 #[test]
 fn an_empty_subset_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let checkpoints = Checkpoints::new(folder.path(), "a run");
     for (train, validation, name) in [(&[][..], &[1][..], "training"), (&[1], &[], "validation")] {
         let subsets = Subsets { train, validation };
         let mut trainer = Trainer::new(config(), model()).unwrap();
-        let error = trainer.run(&cells(), subsets, &checkpoints, &AtomicBool::new(false), &mut |_| {});
+        let error = trainer.run(&cells(), subsets, RunOptions::default());
         assert!(error.unwrap_err().to_string().contains(name));
     }
 }

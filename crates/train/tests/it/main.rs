@@ -1,0 +1,6 @@
+//! The training loop from outside.
+
+mod loader;
+mod own_network;
+mod support;
+mod training;

@@ -1,0 +1,48 @@
+//! Pictures that a small network learns in a second.
+
+use malaria_dataset::Cells;
+use malaria_train::CellTensors;
+use tch::{Device, Tensor};
+
+/// Side of the pictures.
+pub(crate) const SIZE: usize = 16;
+pub(crate) const TRAIN: usize = 24;
+pub(crate) const ALL: usize = 36;
+
+/// Pictures of two classes: a bright bar that lies, or stands, on a noisy ground.
+pub(crate) fn cells() -> CellTensors<'static> {
+    mirrored(false, false)
+}
+
+/// Those pictures, mirrored left to right, or top to bottom.
+pub(crate) fn mirrored(horizontally: bool, vertically: bool) -> CellTensors<'static> {
+    let place = |i: usize, mirror: bool| if mirror { SIZE - 1 - i } else { i };
+    let classes: Vec<usize> = (0..ALL).map(|i| i % 2).collect();
+    let mut pixels = Vec::with_capacity(ALL * SIZE * SIZE * 3);
+    for (i, &class) in classes.iter().enumerate() {
+        for y in 0..SIZE {
+            for x in 0..SIZE {
+                let (x, y) = (place(x, horizontally), place(y, vertically));
+                let across = if class == 0 { y } else { x };
+                let noise = (i * 31 + y * 17 + x * 7) * 2_654_435_761 % 60;
+                let bar = if across.abs_diff(5 + i % 6) < 2 { 150 } else { 20 };
+                pixels.extend([bar + noise as u8, bar, 40]);
+            }
+        }
+    }
+    // Leaked, so that a test need not hold what the tensors borrow.
+    let cells = Box::leak(Box::new(Cells::from_pixels(SIZE as u32, pixels).unwrap()));
+    CellTensors::new(cells, &classes, Device::Cpu).unwrap()
+}
+
+pub(crate) fn subsets() -> (Vec<usize>, Vec<usize>) {
+    ((0..TRAIN).collect(), (TRAIN..ALL).collect())
+}
+
+#[track_caller]
+pub(crate) fn assert_same(a: &[(String, Tensor)], b: &[(String, Tensor)]) {
+    assert_eq!(a.len(), b.len());
+    for ((name, a), (_, b)) in a.iter().zip(b) {
+        assert_eq!(a, b, "{name} differs");
+    }
+}
