@@ -17,7 +17,7 @@ use tch::{Device, Kind, Tensor};
 const TOLERANCE: f64 = 3e-5;
 
 fn read(file: &str) -> (Value, BTreeMap<String, Tensor>) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/tests/fixtures").join(file);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/model/tests/fixtures").join(file);
     let bytes = fs::read(path).unwrap();
     let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
     let header = serde_json::from_str(&metadata.metadata().as_ref().unwrap()["reference"]).unwrap();

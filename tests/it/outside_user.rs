@@ -1,9 +1,9 @@
 //! A crate outside the workspace, made by following the README to the letter, builds and runs; so does its program
 //! without cargo, in another folder, with an empty environment. The model inside it is that of `data/pretrained`.
 
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 use std::process::{Command, Output};
-use std::{env, fs};
 
 use malaria_resnet::{
     Classifier, Prediction,
@@ -11,6 +11,8 @@ use malaria_resnet::{
     predict,
 };
 use tch::Device;
+
+use crate::outer_cargo::{forget, target_and_profile};
 
 /// The crate is kept in `tests/outside_user`; the README shows the same files.
 const FILES: [&str; 4] = ["Cargo.toml", ".cargo/config.toml", "build.rs", "src/main.rs"];
@@ -42,7 +44,7 @@ fn a_crate_that_follows_the_readme_builds_and_runs_anywhere() {
 
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["run", "--offline", "--profile", &profile, "--config"]).arg(&profiles);
-    forget_this_cargo(&mut cargo, root);
+    forget(&mut cargo, root);
     cargo.env("CARGO_TARGET_DIR", &target).current_dir(outside.path());
     let cells = outside.path().join("cells");
     write_synthetic(&cells, &SyntheticConfig { cells: 2, ..SyntheticConfig::default() }, &|_| {}).unwrap();
@@ -77,35 +79,6 @@ fn profiles_of(manifest: &str) -> String {
         }
     }
     tables
-}
-
-/// Where this test lies tells both: `target/debug/deps/outside_user-…`.
-fn target_and_profile() -> (PathBuf, String) {
-    let test = env::current_exe().unwrap();
-    let folder = test.ancestors().nth(2).unwrap();
-    let profile = match folder.file_name().unwrap().to_str().unwrap() {
-        "debug" => "dev",
-        other => other,
-    };
-    (folder.parent().unwrap().to_owned(), profile.to_owned())
-}
-
-/// Takes back what the cargo that started this test has added to the environment.
-fn forget_this_cargo(command: &mut Command, root: &Path) {
-    for (name, _) in env::vars_os() {
-        let name = name.to_string_lossy();
-        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"]
-            .iter()
-            .any(|of| name.starts_with(of))
-        {
-            command.env_remove(&*name);
-        }
-    }
-    command.env_remove("LD_LIBRARY_PATH").env_remove("DYLD_FALLBACK_LIBRARY_PATH");
-    // A libtorch of the user's own stays: it wins outside as well.
-    if env::var_os("LIBTORCH").is_some_and(|libtorch| Path::new(&libtorch) == root.join(".libtorch")) {
-        command.env_remove("LIBTORCH");
-    }
 }
 
 fn succeed(command: &mut Command) -> String {

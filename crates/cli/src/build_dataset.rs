@@ -1,22 +1,27 @@
-//! Divides a folder of cells into training, validation and testing trees, as the tutorial's first step does.
-
-#[path = "support/mod.rs"]
-mod support;
+//! `malaria build-dataset`: divides a folder of cells into training, validation and testing trees, as the tutorial's first step does.
 
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
-use clap::{Parser, ValueEnum};
+use clap::ValueEnum;
 use malaria_resnet::dataset::{Index, Link, Protocol, SplitConfig, Subset, build_tree, split};
-use support::flags;
+
+use crate::{
+    flags,
+    terminal::{note, print},
+};
 
 /// Divide a folder of cell images into training, validation and testing trees.
 ///
 /// The originals stay where they are and nothing is ever deleted; running it again with the same settings adds what is
 /// missing and leaves the rest.
-#[derive(Parser)]
-#[command(version, after_help = "Then: train_malaria --data OUT --recipe tutorial")]
-struct Args {
+#[derive(clap::Args)]
+#[command(after_help = "\
+Next:
+  malaria train --data OUT --recipe tutorial
+
+Research software, not a medical device.")]
+pub(crate) struct Args {
     /// Folder of class folders
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
@@ -49,11 +54,7 @@ enum SplitArg {
     Patient,
 }
 
-fn main() -> ExitCode {
-    support::exit_code(run(&Args::parse()))
-}
-
-fn run(args: &Args) -> Result<ExitCode> {
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let link = match args.link {
         LinkArg::Copy => Link::Copy,
         LinkArg::Hard => Link::Hard,
@@ -68,11 +69,11 @@ fn run(args: &Args) -> Result<ExitCode> {
     let split = split(&index, &config)?;
     let report = build_tree(&index, &split, &args.out, link)?;
     for subset in Subset::ALL {
-        support::print(format_args!("{:>10}: {} images", subset.folder(), split.subset(subset).len()))?;
+        print(format_args!("{:>10}: {} images", subset.folder(), split.subset(subset).len()))?;
     }
     let shared = split.leakage(&index).shared_patients.len();
     if shared > 0 {
-        support::print(format_args!(
+        print(format_args!(
             "patients with cells in more than one tree: {shared}; figures will be better than on new patients"
         ))?;
     }
@@ -81,13 +82,13 @@ fn run(args: &Args) -> Result<ExitCode> {
         ("stand in folders of more than one class, so that one label is wrong", report.doubly_labelled),
     ] {
         if groups > 0 {
-            support::note(format_args!("warning: pictures that {what}: {groups}; train_malaria names them"));
+            note(format_args!("warning: pictures that {what}: {groups}; malaria train names them"));
         }
     }
     if index.ignored > 0 {
-        support::note(format_args!("warning: left out as they are not images: {}", index.ignored));
+        note(format_args!("warning: left out as they are not images: {}", index.ignored));
     }
-    support::print(format_args!(
+    print(format_args!(
         "{} images written, {} there already, in {}",
         report.written,
         report.kept,

@@ -6,13 +6,17 @@ use std::{
     time::Duration,
 };
 
+use anyhow::{Result, bail};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use malaria_resnet::{DataSummary, Progress, dataset::DownloadProgress, training::Event};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{note, print};
+use crate::{
+    json::Json,
+    terminal::{note, print},
+};
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -74,14 +78,27 @@ impl Console {
         }
     }
 
-    /// Gives the result, on standard output; where that is for a program, `event` goes there and the words to standard
-    /// error.
-    pub(crate) fn result<T: Serialize>(&self, words: &str, event: &T) -> io::Result<()> {
-        if self.style == Style::Json {
-            note(words);
-            return print_json(event);
+    /// Refuses events and a document on the same stream.
+    pub(crate) fn check(&self, json: &Json) -> Result<()> {
+        if self.style == Style::Json && json.takes_stdout() {
+            bail!(
+                "--progress json and --json both write to standard output: name a file by --json FILE.json"
+            );
         }
-        print(words)
+        json.check()
+    }
+
+    /// Gives a result: the document where `json` asks for it, the words, and to a program that listens the document as its last
+    /// event.
+    pub(crate) fn result(&self, json: &Json, words: &str, document: &Value) -> Result<()> {
+        if self.style != Style::Json {
+            return json.result(words, document);
+        }
+        json.write(document)?;
+        note(words);
+        let mut event = document.clone();
+        event["event"] = "finished".into();
+        Ok(print_json(&event)?)
     }
 
     /// Tells a program, if one listens, what happened.

@@ -1,16 +1,18 @@
-//! Cross-validates a recipe: every cell is judged by a model that has learned nothing from it.
-
-#[path = "support/mod.rs"]
-mod support;
+//! `malaria cross-validate`: every cell is judged by a model that has learned nothing from it.
 
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
-use clap::Parser;
-use malaria_resnet::{Context, CrossOptions, cross_validate, dataset::Protocol, libtorch::keep_freed_memory};
+use malaria_resnet::{Context, CrossOptions, Progress, cross_validate, dataset::Protocol};
 use serde_json::json;
-use support::{
-    STOP, command, console::Console, console::Style, flags, settings::Settings, stop_on_signal, words,
+
+use crate::{
+    console::{Console, Style},
+    flags,
+    json::Json,
+    settings::Settings,
+    terminal::{STOP, command, stop_on_signal},
+    words,
 };
 
 /// Cross-validate: train K models, each tested on the K-th part of the cells that it has not learned from.
@@ -19,9 +21,18 @@ use support::{
 /// same command can be given again at any time. With --fold, one fold is run by itself: on several machines, say, whose
 /// folds are then copied into one DIR, where the command without --fold puts their figures together. Without --data,
 /// MALARIA_DATA and a folder cell_images here are looked for; without those, cells are drawn.
-#[derive(Parser)]
-#[command(version, after_help = "Research software, not a medical device.")]
-struct Args {
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  malaria cross-validate --data cell_images --out runs/cv --final
+  malaria cross-validate --data cell_images --out runs/cv --fold 2      one fold by itself
+  malaria cross-validate --data cell_images --out runs/cv --recipe best
+
+Next:
+  malaria predict --run runs/cv/final some_cell.png
+
+Research software, not a medical device.")]
+pub(crate) struct Args {
     #[command(flatten)]
     settings: Settings,
     /// Number of folds
@@ -41,21 +52,19 @@ struct Args {
     /// Folder for the folds and their figures together
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    #[command(flatten)]
+    json: Json,
     /// How progress is shown
     #[arg(long, value_enum, default_value = "auto")]
     progress: Style,
 }
 
-fn main() -> ExitCode {
-    keep_freed_memory();
-    support::exit_code(run(&Args::parse()))
-}
-
-fn run(args: &Args) -> Result<ExitCode> {
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let console = Console::new(args.progress);
+    console.check(&args.json)?;
     stop_on_signal()?;
     let command = command();
-    let listener = |progress: malaria_resnet::Progress<'_>| console.show(progress);
+    let listener = |progress: Progress<'_>| console.show(progress);
     let context = Context { command: &command, stop: &STOP, listener: &listener };
     let config = args.settings.experiment(Some(args.split))?;
     if config.data.is_none() {
@@ -74,7 +83,7 @@ fn run(args: &Args) -> Result<ExitCode> {
     };
     text += "Research software, not a medical device.\n\nwritten:";
     summary.files.iter().for_each(|file| text += &format!("\n  {}", file.display()));
-    let event = json!({ "event": "finished", "missing": summary.missing, "metrics": summary.metrics });
-    console.result(&text, &event)?;
+    let document = json!({ "missing": summary.missing, "metrics": summary.metrics, "files": summary.files });
+    console.result(&args.json, &text, &document)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,26 +1,32 @@
-//! Judges a trained model on a folder of labelled cells.
-
-#[path = "support/mod.rs"]
-mod support;
+//! `malaria evaluate`: judges a trained model on a folder of labelled cells.
 
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Result, bail};
-use clap::{Parser, ValueEnum};
+use clap::ValueEnum;
 use malaria_resnet::{
     DRAWN_CELLS, EvaluateOptions, Judged, default_run, evaluate, gone_words,
-    libtorch::{DeviceChoice, describe, keep_freed_memory},
+    libtorch::{DeviceChoice, describe},
     protocol_note,
 };
-use support::{
+
+use crate::{
     console::{Console, Style},
-    flags, words,
+    flags,
+    json::Json,
+    terminal::{check_file, command},
+    words,
 };
 
 /// Judge a trained model on a folder of labelled cells.
-#[derive(Parser)]
-#[command(version, after_help = "Research software, not a medical device.")]
-struct Args {
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  malaria evaluate --data my_cells --report my_cells.html      the pretrained model
+  malaria evaluate --run runs/fast-patient-seed0 --data cell_images
+
+Research software, not a medical device.")]
+pub(crate) struct Args {
     /// Run directory of the model [default: MALARIA_RUN, or the pretrained model]
     #[arg(long, value_name = "RUN_DIR")]
     run: Option<PathBuf>,
@@ -30,9 +36,8 @@ struct Args {
     /// Judge on the run's own test cells, or on all [default: test where the folder is the run's own, else all]
     #[arg(long, value_enum)]
     subset: Option<SubsetArg>,
-    /// Write the figures here as JSON
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    json: Json,
     /// Write what the model says of each cell here
     #[arg(long, value_name = "FILE.csv")]
     predictions: Option<PathBuf>,
@@ -60,16 +65,12 @@ enum SubsetArg {
     All,
 }
 
-fn main() -> ExitCode {
-    keep_freed_memory();
-    support::exit_code(run(&Args::parse()))
-}
-
-fn run(args: &Args) -> Result<ExitCode> {
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let console = Console::new(Style::Auto);
-    let outputs: Vec<&PathBuf> = args.json.iter().chain(&args.predictions).chain(&args.report).collect();
+    let outputs: Vec<&PathBuf> =
+        args.json.file().into_iter().chain(&args.predictions).chain(&args.report).collect();
     for (number, path) in outputs.iter().enumerate() {
-        support::check_file(path)?;
+        check_file(path)?;
         if outputs[..number].contains(path) {
             bail!(
                 "{}: named for two of --json, --predictions and --report: give each a file of its own",
@@ -91,12 +92,9 @@ fn run(args: &Args) -> Result<ExitCode> {
         prevalences: &args.prevalence,
         predictions: args.predictions.as_deref(),
         report: args.report.as_deref(),
-        command: &support::command(),
+        command: &command(),
     };
     let report = evaluate(options, &|progress| console.show(progress))?;
-    if let Some(path) = &args.json {
-        report.write(path)?;
-    }
     for image in &report.skipped {
         console.say(&format!("warning: left out {image}"));
     }
@@ -138,6 +136,6 @@ fn run(args: &Args) -> Result<ExitCode> {
     for file in outputs {
         text += &format!("\nwritten: {}", file.display());
     }
-    support::print(text)?;
+    args.json.result(&text, &report)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,4 @@
-//! Writes a trained model for other programs: as ONNX for those without libtorch, as TorchScript for those with it.
-
-#[path = "support/mod.rs"]
-mod support;
+//! `malaria export`: writes a trained model for other programs: as ONNX for those without libtorch, as TorchScript for those with it.
 
 use std::{
     path::{Path, PathBuf},
@@ -9,26 +6,39 @@ use std::{
 };
 
 use anyhow::{Result, anyhow, bail};
-use clap::Parser;
 use malaria_resnet::{
     ExportOptions, RunDir, default_data, default_run,
     edge::{Lost, Precision, Toll, write},
     export, export_torchscript,
 };
-use support::{
+use serde_json::json;
+
+use crate::{
     console::{Console, Style},
     flags,
+    json::Json,
+    terminal::check_file,
 };
 
-/// Write a trained model as an ONNX file, for ONNX Runtime, OpenVINO, rten, tract and whatever else reads such files; or as
-/// TorchScript, for libtorch and PyTorch, where the file's name ends in .pt.
+/// Write a trained model for other programs, as ONNX or TorchScript.
+///
+/// ONNX is for ONNX Runtime, OpenVINO, rten, tract and whatever else reads such files; TorchScript, for libtorch and PyTorch, is
+/// written where the file's name ends in .pt.
 ///
 /// Input `images`: float32 [N, 3, S, S], RGB divided by 255. Output `probabilities`: float32 [N, classes], softmax and
 /// temperature included. The metadata of an ONNX file hold the classes, the threshold, how pictures are read and where the
 /// weights come from; beside a TorchScript file they stand in a JSON of the same name.
-#[derive(Parser)]
-#[command(version, after_help = "Research software, not a medical device.")]
-struct Args {
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  malaria export --out model.onnx                                       the pretrained model
+  malaria export --run runs/cv/final --out model-int8.onnx --weights int8
+
+Next:
+  malaria-edge classify model.onnx some_cell.png                        without libtorch
+
+Research software, not a medical device.")]
+pub(crate) struct Args {
     /// Run directory of the model [default: MALARIA_RUN, or the pretrained model]
     #[arg(long, value_name = "RUN_DIR")]
     run: Option<PathBuf>,
@@ -36,8 +46,8 @@ struct Args {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// How weights are stored: f32, f16 or int8; everything is computed in float32
-    #[arg(long, default_value = "f32")]
-    precision: Precision,
+    #[arg(long, value_name = "f32|f16|int8", default_value = "f32")]
+    weights: Precision,
     /// Labelled cells on which f16 and int8 are compared with f32: the run's own test cells among them, or else all [default:
     /// the folder that the run was trained on]
     #[arg(long, value_name = "DIR", conflicts_with = "unchecked")]
@@ -51,14 +61,13 @@ struct Args {
     /// Leave out images that cannot be read, and say which, instead of stopping
     #[arg(long)]
     skip_corrupt: bool,
+    #[command(flatten)]
+    json: Json,
 }
 
-fn main() -> ExitCode {
-    support::exit_code(run(&Args::parse()))
-}
-
-fn run(args: &Args) -> Result<ExitCode> {
-    support::check_file(&args.out)?;
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    args.json.check()?;
+    check_file(&args.out)?;
     let is_a = |extension| args.out.extension().is_some_and(|found| found.eq_ignore_ascii_case(extension));
     if !is_a("onnx") && !is_a("pt") {
         bail!("--out {}: expected a name that ends in .onnx, or in .pt for TorchScript", args.out.display());
@@ -66,28 +75,26 @@ fn run(args: &Args) -> Result<ExitCode> {
     let console = Console::new(Style::Auto);
     let run = args.run.clone().map_or_else(default_run, Ok)?;
     if is_a("pt") {
-        if args.precision != Precision::F32 {
+        if args.weights != Precision::F32 {
             bail!(
-                "TorchScript is written in f32 alone: leave --precision out, or name a file that ends in .onnx"
+                "TorchScript is written in f32 alone: leave --weights out, or name a file that ends in .onnx"
             );
         }
         let rest = export_torchscript(&run, &args.out)?;
-        let model = args.out.display();
-        support::print(format_args!(
-            "model: {}\nwritten: {model}\nwritten: {}",
-            run.display(),
-            rest.display()
-        ))?;
+        let words =
+            format!("model: {}\nwritten: {}\nwritten: {}", run.display(), args.out.display(), rest.display());
+        let document = json!({ "model": run, "weights": args.weights.name(), "files": [args.out, rest] });
+        args.json.result(&words, &document)?;
         return Ok(ExitCode::SUCCESS);
     }
-    if args.precision == Precision::F32 && args.data.is_some() {
-        bail!("--data is there to compare f16 or int8 with f32: leave it out, or name another --precision");
+    if args.weights == Precision::F32 && args.data.is_some() {
+        bail!("--data is there to compare f16 or int8 with f32: leave it out, or name other --weights");
     }
-    let compared = args.precision != Precision::F32 && !args.unchecked;
+    let compared = args.weights != Precision::F32 && !args.unchecked;
     let data = if compared { Some(cells_to_compare(args, &run)?) } else { None };
     let options = ExportOptions {
         run: &run,
-        precision: args.precision,
+        precision: args.weights,
         data: data.as_deref(),
         most_sensitivity_lost: args.most_sensitivity_lost,
         skip_corrupt: args.skip_corrupt,
@@ -102,11 +109,10 @@ fn run(args: &Args) -> Result<ExitCode> {
         text += &toll_words(toll, data);
     }
     let megabytes = exported.onnx.len() as f64 / 1e6;
-    support::print(format_args!(
-        "{text}written: {} ({megabytes:.2} MB, {})",
-        args.out.display(),
-        args.precision
-    ))?;
+    text += &format!("written: {} ({megabytes:.2} MB, {})", args.out.display(), args.weights);
+    let document = json!({ "model": run, "weights": args.weights.name(), "files": [args.out], "toll": exported.toll,
+        "compared_on": data, "skipped": exported.skipped });
+    args.json.result(&text, &document)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -121,7 +127,7 @@ fn cells_to_compare(args: &Args, run: &Path) -> Result<PathBuf> {
         anyhow!(
             "{} is compared with f32 on labelled cells, and those that the run was trained on are not here: name a folder \
              of cells by --data, or leave the comparison out by --unchecked",
-            args.precision
+            args.weights
         )
     })
 }

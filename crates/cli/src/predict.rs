@@ -1,7 +1,4 @@
-//! Classifies pictures of cells.
-
-#[path = "support/mod.rs"]
-mod support;
+//! `malaria predict`: classifies pictures of cells.
 
 use std::{
     io::Write,
@@ -10,34 +7,44 @@ use std::{
 };
 
 use anyhow::Result;
-use clap::Parser;
 use malaria_resnet::{
     Classifier, DRAWN_CELLS, Prediction, RunDir,
     dataset::list_images,
     default_run,
-    edge::{not_counted, roll_up, write_cells, write_patients},
-    libtorch::{DeviceChoice, describe, keep_freed_memory},
+    edge::{PatientPrediction, not_counted, roll_up, write_cells, write_patients},
+    libtorch::{DeviceChoice, describe},
     predict,
 };
 use serde_json::json;
-use support::console::{Console, Style};
+
+use crate::{
+    console::{Console, Style},
+    json::Json,
+};
 
 /// Classify pictures of single cells: files, or folders with everything below them.
-#[derive(Parser)]
-#[command(version, after_help = "Research software, not a medical device.")]
-struct Args {
+///
+/// The document of --json holds `cells`, `patients` (none with --flips), `not_counted` (cells left out for patients, as they were
+/// warned of) and `rule`, how cells and patients are called.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  malaria predict some_cell.png a_folder_of_cells              the pretrained model
+  malaria predict --run runs/fast-patient-seed0 a_folder_of_cells --csv
+  malaria predict a_folder_of_cells --json calls.json          cells, and patients where names tell them
+
+Research software, not a medical device.")]
+pub(crate) struct Args {
     /// Run directory of the model [default: MALARIA_RUN, or the pretrained model]
     #[arg(long, value_name = "RUN_DIR")]
     run: Option<PathBuf>,
     /// Pictures, or folders of them
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Print JSON instead of a table: `cells`, `patients` (none with --flips), `not_counted` (cells left out for patients, as they
-    /// were warned of) and `rule`, how cells and patients are called
-    #[arg(long, conflicts_with = "csv")]
-    json: bool,
+    #[command(flatten)]
+    json: Json,
     /// Print CSV instead of a table, one line a cell; patients are in the table and in the JSON only
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     csv: bool,
     /// Show each cell in four mirror images and take the mean of the probabilities: four times the work
     #[arg(long)]
@@ -47,12 +54,8 @@ struct Args {
     device: DeviceChoice,
 }
 
-fn main() -> ExitCode {
-    keep_freed_memory();
-    support::exit_code(run(&Args::parse()))
-}
-
-fn run(args: &Args) -> Result<ExitCode> {
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    args.json.check()?;
     let console = Console::new(Style::Auto);
     let run = args.run.clone().map_or_else(default_run, Ok)?;
     let mut classifier = Classifier::load(&run, args.device.resolve()?)?;
@@ -65,7 +68,19 @@ fn run(args: &Args) -> Result<ExitCode> {
         console.say(&format!("warning: left out as they are not images: {ignored}"));
     }
     let predictions = predict(&classifier, &args.paths, &|progress| console.show(progress))?;
-    support::print(text(args, &run, &classifier, &predictions)?.trim_end())?;
+    // How often cells are called wrong, which calls of patients rest on, is known without mirror images only.
+    let description = classifier.description();
+    let patients = if args.flips { Vec::new() } else { roll_up(&description, &predictions)? };
+    let left_out = if args.flips { 0 } else { not_counted(&predictions) };
+    let words = if args.csv {
+        csv(&predictions)?
+    } else {
+        table(args, &run, &classifier, &predictions, &patients, left_out)?
+    };
+    let rule = description.calling_note();
+    let document =
+        json!({ "cells": predictions, "patients": patients, "not_counted": left_out, "rule": rule });
+    args.json.result(words.trim_end(), &document)?;
     let unreadable = predictions.iter().filter(|prediction| prediction.error.is_some()).count();
     if unreadable > 0 {
         console.say(&format!("{unreadable} of {} pictures could not be read", predictions.len()));
@@ -74,41 +89,39 @@ fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is to be printed.
-fn text(args: &Args, run: &Path, classifier: &Classifier, predictions: &[Prediction]) -> Result<String> {
+fn csv(predictions: &[Prediction]) -> Result<String> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    predictions.iter().try_for_each(|prediction| writer.serialize(prediction))?;
+    Ok(String::from_utf8(writer.into_inner()?)?)
+}
+
+fn table(
+    args: &Args,
+    run: &Path,
+    classifier: &Classifier,
+    predictions: &[Prediction],
+    patients: &[PatientPrediction],
+    left_out: usize,
+) -> Result<String> {
     let mut out = Vec::new();
-    // How often cells are called wrong, which calls of patients rest on, is known without mirror images only.
     let description = classifier.description();
-    let patients = if args.flips { Vec::new() } else { roll_up(&description, predictions)? };
-    let left_out = if args.flips { 0 } else { not_counted(predictions) };
-    if args.json {
-        let rule = description.calling_note();
-        let summary =
-            json!({"cells": predictions, "patients": patients, "not_counted": left_out, "rule": rule});
-        serde_json::to_writer_pretty(&mut out, &summary)?;
-    } else if args.csv {
-        let mut writer = csv::Writer::from_writer(&mut out);
-        predictions.iter().try_for_each(|prediction| writer.serialize(prediction))?;
-        writer.flush()?;
-    } else {
-        write_cells(&mut out, &description.positive, predictions)?;
-        if !patients.is_empty() {
-            writeln!(out)?;
-            write_patients(&mut out, &patients)?;
-        }
-        if left_out > 0 {
-            writeln!(out, "cells that do not count for patients, as they were warned of: {left_out}")?;
-        }
-        let device = describe(classifier.model.device());
-        writeln!(out, "\nmodel: {}, on the {device}", run.display())?;
-        if args.flips {
-            writeln!(
-                out,
-                "probabilities are means over four mirror images of each cell; patients are not called by them"
-            )?;
-        }
-        writeln!(out, "{}", description.calling_note())?;
-        writeln!(out, "Research software, not a medical device.")?;
+    write_cells(&mut out, &description.positive, predictions)?;
+    if !patients.is_empty() {
+        writeln!(out)?;
+        write_patients(&mut out, patients)?;
     }
+    if left_out > 0 {
+        writeln!(out, "cells that do not count for patients, as they were warned of: {left_out}")?;
+    }
+    let device = describe(classifier.model.device());
+    writeln!(out, "\nmodel: {}, on the {device}", run.display())?;
+    if args.flips {
+        writeln!(
+            out,
+            "probabilities are means over four mirror images of each cell; patients are not called by them"
+        )?;
+    }
+    writeln!(out, "{}", description.calling_note())?;
+    writeln!(out, "Research software, not a medical device.")?;
     Ok(String::from_utf8(out)?)
 }

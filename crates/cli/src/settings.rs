@@ -1,4 +1,4 @@
-//! The flags that settle how a model is trained, for the programs that train.
+//! The flags that settle how a model is trained, for the subcommands that train.
 
 use std::{num::NonZeroUsize, path::PathBuf};
 
@@ -8,7 +8,7 @@ use malaria_resnet::{
     libtorch::DeviceChoice, training::Precision,
 };
 
-use super::flags;
+use crate::flags;
 
 /// Share of a teacher's words, unless told otherwise.
 const TEACHER_WEIGHT: f64 = 0.7;
@@ -51,7 +51,7 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "RUN_DIR")]
     pub(crate) init: Option<PathBuf>,
     /// Learn from this run's predictions on the training cells as well as from their labels; this helps small networks. For
-    /// cross_validate: the folder of another cross-validation with the same folds
+    /// cross-validate: the folder of another cross-validation with the same folds
     #[arg(long, value_name = "RUN_DIR")]
     pub(crate) teacher: Option<PathBuf>,
     /// Weight of the teacher's predictions, from 0 (labels only) to 1 [default: 0.7]
@@ -60,7 +60,7 @@ pub(crate) struct Settings {
     /// The positive class, the one that sensitivity is about [default: Parasitized]
     #[arg(long, value_name = "NAME")]
     pub(crate) positive: Option<String>,
-    /// Choose the threshold that gives this sensitivity (a fraction) on the validation set; for cross_validate, on the cells of the
+    /// Choose the threshold that gives this sensitivity (a fraction) on the validation set; for cross-validate, on the cells of the
     /// other folds
     #[arg(long, value_name = "SHARE", conflicts_with = "target_specificity", value_parser = flags::fraction,
         allow_negative_numbers = true)]
@@ -134,7 +134,7 @@ impl Settings {
         if config.split.protocol == Protocol::All && (chosen || self.calibrate) {
             bail!(
                 "--target-sensitivity, --target-specificity and --calibrate need cells that were not learned from, and --split all \
-                 leaves none: leave them out, or see cross_validate --final"
+                 leaves none: leave them out, or see malaria cross-validate --final"
             );
         }
         Ok(config)

@@ -1,19 +1,10 @@
-//! What the example programs share: how they show progress, stop on Ctrl-C and word their results.
-
-// Each example uses its own part of this module.
-#![allow(dead_code)]
-
-pub(crate) mod console;
-pub(crate) mod flags;
-pub(crate) mod settings;
-pub(crate) mod words;
+//! Standard streams, signals and the command line.
 
 use std::{
     ffi::OsStr,
     fmt::Display,
     io::{self, Write},
     path::Path,
-    process::ExitCode,
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -61,20 +52,6 @@ pub(crate) fn check_file(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the program ends with: an error without any call stack, whatever RUST_BACKTRACE says. The library's errors name their
-/// causes themselves.
-pub(crate) fn exit_code(result: anyhow::Result<ExitCode>) -> ExitCode {
-    result.unwrap_or_else(|error| {
-        // libtorch puts its own into its messages, on lines of their own.
-        let text = error.to_string();
-        let of_stack =
-            |line: &&str| line.starts_with("frame #") || line.starts_with("Exception raised from ");
-        let lines = Vec::from_iter(text.lines().filter(|line| !of_stack(line)));
-        note(format_args!("error: {}", lines.join("\n").replace("\n; ", "; ")));
-        ExitCode::FAILURE
-    })
-}
-
 /// The command line as it was given, quoted so that a shell reads it back.
 pub(crate) fn command() -> String {
     std::env::args_os().map(|word| quoted(&word)).collect::<Vec<_>>().join(" ")
@@ -82,8 +59,8 @@ pub(crate) fn command() -> String {
 
 /// The command that goes on with the run in `run`.
 pub(crate) fn resume_command(run: &Path) -> String {
-    let program = std::env::args_os().next().unwrap_or_else(|| "train_malaria".into());
-    format!("{} --resume {}", quoted(&program), quoted(run.as_os_str()))
+    let program = std::env::args_os().next().unwrap_or_else(|| "malaria".into());
+    format!("{} train --resume {}", quoted(&program), quoted(run.as_os_str()))
 }
 
 /// A word as a shell reads it back.

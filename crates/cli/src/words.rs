@@ -8,7 +8,7 @@ use malaria_resnet::{
 
 /// Said where no cells are given.
 pub(crate) const DRAWN: &str = "no cells given, so drawn ones are used: figures on them say nothing about malaria. \
-                                For the real ones: train_malaria --download, or --data DIR";
+                                For the real ones: malaria train --download, or --data DIR";
 
 /// The classification report, the confusion matrix, and the figures of the positive class, by the most probable class and
 /// at the threshold, with what else there is to `say` of that.

@@ -73,7 +73,7 @@ impl Classifier {
     /// Reads the kept weights of the run in `run`.
     ///
     /// # Errors
-    /// [`Error::RunDir`] when the run has not come to weights yet; [`Error::Config`] and [`Error::Json`] when its settings cannot
+    /// [`Error::Unfinished`] when the run has not come to weights yet; [`Error::Config`] and [`Error::Json`] when its settings cannot
     /// be understood; [`Error::Model`] when its file is damaged or not
     /// one of ours; [`Error::Json`] when what the file says of itself cannot be understood.
     pub fn load(run: &Path, device: Device) -> Result<Self> {

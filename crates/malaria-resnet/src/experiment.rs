@@ -285,7 +285,7 @@ fn positive(config: &ExperimentConfig, index: &Index) -> Result<usize> {
     let classes = &index.classes;
     classes.iter().position(|class| *class == config.positive).ok_or_else(|| Error::Config {
         field: "positive",
-        expected: format!("one of the classes {classes:?}; name it by --positive"),
+        expected: format!("one of the classes {classes:?}"),
         found: format!("`{}`", config.positive),
     })
 }
@@ -312,7 +312,7 @@ fn first_model(config: &ExperimentConfig, index: &Index) -> Result<ResNet> {
         return Err(Error::Classes { path: index.root.clone(), expected, found });
     }
     if *init.model.config() != config.model {
-        let expected = format!("the network of --init, {:?}", init.model.config());
+        let expected = format!("the network of `init`, {:?}", init.model.config());
         return Err(Error::Config { field: "model", expected, found: format!("{:?}", config.model) });
     }
     Ok(init.model)

@@ -1,12 +1,11 @@
 //! Folders of more than two classes, from training to calls.
 
-mod support;
-
 use std::fs;
 
 use image::{Rgb, RgbImage};
 use malaria_resnet::Metrics;
-use support::{Workbench, fail, program, rows, succeed};
+
+use crate::support::{self, Workbench, fail, malaria, rows, succeed};
 
 /// Cells of a third class beside the two: discs of another colour.
 fn draw_a_third(bench: &Workbench) {
@@ -41,7 +40,7 @@ fn three_classes_are_told_apart() {
     assert!(predictions.iter().all(|row| row.contains_key("probability_Artefact")));
 
     // It is judged again, used, and cross-validated.
-    let mut evaluate = program("evaluate");
+    let mut evaluate = malaria("evaluate");
     evaluate.current_dir(bench.folder.path()).args([
         "--run",
         "run",
@@ -54,7 +53,7 @@ fn three_classes_are_told_apart() {
     let again: serde_json::Value =
         serde_json::from_slice(&fs::read(bench.path("again.json")).unwrap()).unwrap();
     assert_eq!(again["accuracy"], metrics.test.accuracy);
-    let mut predict = program("predict");
+    let mut predict = malaria("predict");
     let said =
         succeed(predict.current_dir(bench.folder.path()).args(["--run", "run", "cells/Artefact", "--csv"]));
     assert!(said.matches(",Artefact,").count() > said.matches(",Uninfected,").count(), "{said}");
@@ -77,6 +76,6 @@ fn a_network_of_other_classes_is_named() {
     let changed = settings.replace("\"classes\": 2", "\"classes\": 3");
     assert_ne!(changed, settings);
     fs::write(bench.path("two/config.json"), changed).unwrap();
-    let said = fail(program("train_malaria").current_dir(bench.folder.path()).args(["--resume", "two"]));
+    let said = fail(malaria("train").current_dir(bench.folder.path()).args(["--resume", "two"]));
     assert!(said.contains("`model.classes`") && said.contains("one for each class"), "{said}");
 }

@@ -1,6 +1,4 @@
-//! The programs as their users call them.
-
-mod support;
+//! The program as its users call it.
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
@@ -9,7 +7,8 @@ use malaria_resnet::{
     figures::{Target, choose_threshold},
 };
 use serde_json::Value;
-use support::{CELLS, Training, Workbench, fail, program, rows, succeed};
+
+use crate::support::{self, CELLS, Training, Workbench, fail, malaria, rows, succeed};
 
 fn json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
@@ -60,7 +59,7 @@ fn training_leaves_a_run_directory_that_evaluate_and_predict_agree_with() {
 
     // `evaluate` gives the same figures from the weights on disk, from any folder.
     let (figures, cells) = (bench.path("figures.json"), bench.path("cells.csv"));
-    let mut evaluate = program("evaluate");
+    let mut evaluate = malaria("evaluate");
     evaluate.current_dir("/").arg("--run").arg(&run).arg("--data").arg(bench.path("cells"));
     let said = succeed(evaluate.arg("--json").arg(&figures).arg("--predictions").arg(&cells));
     assert!(said.contains("the run's test cells"), "{said}");
@@ -77,7 +76,7 @@ fn training_leaves_a_run_directory_that_evaluate_and_predict_agree_with() {
     // Where no test cell is, none can be asked for.
     bench.mirror_cells("others", |name| name.replacen('C', "C9", 1));
     let test_cells = |data: &str| {
-        let mut evaluate = program("evaluate");
+        let mut evaluate = malaria("evaluate");
         evaluate.arg("--run").arg(&run).arg("--data").arg(bench.path(data)).args(["--subset", "test"]);
         evaluate
     };
@@ -86,14 +85,14 @@ fn training_leaves_a_run_directory_that_evaluate_and_predict_agree_with() {
     assert!(said.contains("others") && said.contains("test"), "{said}");
 
     // A run's own settings make the same run again.
-    let mut again = program("train_malaria");
+    let mut again = malaria("train");
     again.current_dir(bench.folder.path()).args(["--config", "run/config.json", "--out", "again"]);
     succeed(&mut again);
     let weights = |run: &str| fs::read(bench.path(run).join("weights.safetensors")).unwrap();
     assert!(weights("again") == weights("run"), "the weights differ");
 
     // On all cells it warns of those that were learned from.
-    let mut evaluate = program("evaluate");
+    let mut evaluate = malaria("evaluate");
     evaluate.arg("--run").arg(&run).arg("--data").arg(bench.path("cells")).args(["--subset", "all"]);
     let output = evaluate.output().unwrap();
     let warning = format!("has learned from {} of these cells", CELLS - metrics.n_test);
@@ -102,7 +101,7 @@ fn training_leaves_a_run_directory_that_evaluate_and_predict_agree_with() {
     // `predict` says the same of a single picture, in all three forms.
     let picture = bench.path("cells").join(&predictions[0]["path"]);
     let probability: f64 = predictions[0]["probability_Parasitized"].parse().unwrap();
-    let mut predict = program("predict");
+    let mut predict = malaria("predict");
     predict.env("MALARIA_RUN", &run).arg(&picture).arg("--json");
     let said: Value = serde_json::from_str(&succeed(&mut predict)).unwrap();
     // A batch of another size may add in another order.
@@ -113,12 +112,12 @@ fn training_leaves_a_run_directory_that_evaluate_and_predict_agree_with() {
     assert_eq!(said["cells"][0]["class"], called);
     fs::write(bench.path("cells/Uninfected/notes.txt"), "").unwrap();
     let output =
-        program("predict").arg("--run").arg(&run).arg(bench.path("cells/Uninfected")).output().unwrap();
+        malaria("predict").arg("--run").arg(&run).arg(bench.path("cells/Uninfected")).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("left out as they are not images: 1"));
     let table = String::from_utf8(output.stdout).unwrap();
     assert_eq!(table.lines().filter(|line| line.contains("Uninfected/C")).count(), CELLS / 2, "{table}");
-    let table = succeed(program("predict").arg("--run").arg(&run).arg(&picture).arg("--csv"));
+    let table = succeed(malaria("predict").arg("--run").arg(&run).arg(&picture).arg("--csv"));
     assert!(
         table.starts_with("path,class,probability,warning,error\n") && table.lines().count() == 2,
         "{table}"
@@ -139,8 +138,8 @@ fn the_threshold_is_chosen_on_validation_and_used_by_evaluate_and_predict() {
 
     let validation: Vec<_> =
         rows(&bench.path("run/split.csv")).into_iter().filter(|row| row["subset"] == "validation").collect();
-    let mut predict = program("predict");
-    predict.current_dir(bench.path("cells")).arg("--run").arg(bench.path("run")).arg("--json");
+    let mut predict = malaria("predict");
+    predict.current_dir(bench.path("cells")).arg("--run").arg(bench.path("run")).arg("--json=-");
     let said: Value =
         serde_json::from_str(&succeed(predict.args(validation.iter().map(|row| &row["path"])))).unwrap();
     let truth = Vec::from_iter(validation.iter().map(|row| row["class"] == "Parasitized"));
@@ -162,7 +161,7 @@ fn the_threshold_is_chosen_on_validation_and_used_by_evaluate_and_predict() {
     assert!(predictions.iter().any(|row| row["called"] != row["predicted"]), "nothing was tested");
     let at = metrics.test.at_threshold.unwrap();
     assert!((at.accuracy - right as f64 / predictions.len() as f64).abs() < 1e-12);
-    let mut evaluate = program("evaluate");
+    let mut evaluate = malaria("evaluate");
     evaluate.current_dir(bench.folder.path()).args([
         "--run",
         "run",
@@ -196,7 +195,7 @@ fn flips_and_calibration_change_probabilities_and_say_so() {
     }
 
     let evaluate = |out: &str, flips: &[&str]| {
-        let mut evaluate = program("evaluate");
+        let mut evaluate = malaria("evaluate");
         evaluate.current_dir(bench.folder.path()).args(["--run", "plain", "--data", "cells", "--json", out]);
         evaluate.args(["--report", "page.html"]).args(flips);
         succeed(&mut evaluate);
@@ -213,7 +212,7 @@ fn flips_and_calibration_change_probabilities_and_say_so() {
 fn without_a_threshold_predict_says_why_no_patient_is_called() {
     let bench = Workbench::new();
     succeed(bench.train("every").args(["--split", "all", "--epochs", "1"]));
-    let said = succeed(program("predict").current_dir(bench.folder.path()).args(["--run", "every", "cells"]));
+    let said = succeed(malaria("predict").current_dir(bench.folder.path()).args(["--run", "every", "cells"]));
     assert!(said.contains("no threshold") && said.contains("patients are not called"), "{said}");
 }
 
@@ -223,7 +222,7 @@ fn patients_are_not_called_by_those_that_were_learned_from() {
     // Many false alarms, so that they are not what is missing.
     let many = ["--target-specificity", "0.3", "--epochs", "1"];
     succeed(bench.train("random").args(["--split", "random"]).args(many));
-    let mut predict = program("predict");
+    let mut predict = malaria("predict");
     predict.current_dir(bench.folder.path()).args(["--run", "random", "cells", "--json"]);
     let said: Value = serde_json::from_str(&succeed(&mut predict)).unwrap();
     let rule = said["rule"].as_str().unwrap();
@@ -256,7 +255,7 @@ fn cells_can_be_left_out_of_training_but_not_of_the_test() {
     // It goes on as it began, even without the list.
     fs::remove_file(bench.path("doubtful.csv")).unwrap();
     fs::remove_file(bench.path("fewer/metrics.json")).unwrap();
-    succeed(program("train_malaria").current_dir(bench.folder.path()).args(["--resume", "fewer"]));
+    succeed(malaria("train").current_dir(bench.folder.path()).args(["--resume", "fewer"]));
 
     fs::write(bench.path("doubtful.csv"), "path\nParasitized/nobody.png\n").unwrap();
     let said = fail(bench.train("wrong").args(["--leave-out", "doubtful.csv"]));
@@ -269,7 +268,7 @@ fn cells_can_be_left_out_of_training_but_not_of_the_test() {
 #[test]
 fn build_dataset_makes_trees_that_train_as_they_are() {
     let bench = Workbench::new();
-    let mut build = program("build_dataset");
+    let mut build = malaria("build-dataset");
     build.current_dir(bench.folder.path()).args(["--data", "cells", "--out", "trees", "--seed", "3"]);
     let said = succeed(&mut build);
     // 96 cells: int(96 * 0.8) = 76 for training, of which int(76 * 0.1) = 7 for validation.
@@ -280,12 +279,12 @@ fn build_dataset_makes_trees_that_train_as_they_are() {
     }
     assert!(succeed(&mut build).contains("0 images written, 96 there already"));
 
-    let mut train = program("train_malaria");
+    let mut train = malaria("train");
     train.current_dir(bench.folder.path()).args(["--data", "trees", "--out", "run", "--config", "tiny.json"]);
     let said = succeed(train.args(["--split", "given", "--epochs", "2"]));
     assert!(said.contains("split as given by the folder"), "{said}");
     assert_eq!(json(&bench.path("run/metrics.json"))["n_train"], 69);
-    let said = succeed(program("evaluate").current_dir(bench.folder.path()).args([
+    let said = succeed(malaria("evaluate").current_dir(bench.folder.path()).args([
         "--run",
         "run",
         "--data",
@@ -310,11 +309,11 @@ fn a_run_goes_on_after_it_was_asked_to_stop_and_ends_with_the_same_weights() {
         assert_eq!(code, Some(status), "{said}");
         assert!(!bench.path(&run).join("weights.safetensors").exists());
         let said = fail(
-            program("evaluate").args(["--data", "cells", "--run", &run]).current_dir(bench.folder.path()),
+            malaria("evaluate").args(["--data", "cells", "--run", &run]).current_dir(bench.folder.path()),
         );
-        assert!(said.contains("--resume"), "{said}");
+        assert!(said.contains(&format!("malaria train --resume {run}")), "{said}");
 
-        succeed(program("train_malaria").current_dir(bench.folder.path()).args(["--resume", &run]));
+        succeed(malaria("train").current_dir(bench.folder.path()).args(["--resume", &run]));
         let weights = fs::read(bench.path(&run).join("weights.safetensors")).unwrap();
         assert!(weights == expected, "the weights differ after SIG{signal}");
         let history = rows(&bench.path(&run).join("history.csv"));
@@ -344,7 +343,7 @@ fn fine_tuning_starts_from_the_weights_it_is_given() {
     // Cells that only the first weights know count as known, and no patients are called.
     bench.mirror_cells("others", |name| name.replacen('C', "C9", 1));
     succeed(bench.train_on("others", "third").args(["--init", "first", "--epochs", "1"]));
-    let mut evaluate = program("evaluate");
+    let mut evaluate = malaria("evaluate");
     evaluate.current_dir(bench.folder.path()).args(["--run", "third", "--data", "cells", "--json", "e.json"]);
     let learned = rows(&bench.path("first/split.csv")).iter().filter(|row| row["subset"] != "test").count();
     let said = support::errors(&evaluate.output().unwrap());
@@ -355,7 +354,7 @@ fn fine_tuning_starts_from_the_weights_it_is_given() {
     // A run goes on without them, and says where nobody can tell any more.
     fs::remove_file(bench.path("third/metrics.json")).unwrap();
     fs::rename(bench.path("first"), bench.path("elsewhere")).unwrap();
-    succeed(program("train_malaria").current_dir(bench.folder.path()).args(["--resume", "third"]));
+    succeed(malaria("train").current_dir(bench.folder.path()).args(["--resume", "third"]));
     assert!(json(&bench.path("third/metrics.json"))["test_cells_seen_by_init"].is_null());
     let card = fs::read_to_string(bench.path("third/model_card.md")).unwrap();
     assert!(card.contains("of which nobody knows any more"), "{card}");
@@ -373,10 +372,10 @@ fn a_reader_that_goes_away_costs_nothing_but_its_own_lines() {
         command.current_dir(bench.folder.path()).stdout(writer.try_clone().unwrap()).stderr(writer);
         assert_eq!(command.status().unwrap().code(), Some(0), "{command:?}");
     };
-    closed(program("evaluate").args(["--run", "run", "--data", "cells", "--json", "figures.json"]));
+    closed(malaria("evaluate").args(["--run", "run", "--data", "cells", "--json", "figures.json"]));
     assert!(json(&bench.path("figures.json"))["accuracy"].is_number());
     for form in ["--json", "--csv", "--flips"] {
-        closed(program("predict").args(["--run", "run", "cells", form]));
+        closed(malaria("predict").args(["--run", "run", "cells", form]));
     }
     closed(bench.train("other").args(["--epochs", "1", "--progress", "plain"]));
     assert!(bench.path("other/metrics.json").is_file());

@@ -1,7 +1,5 @@
 //! Cross-validation as its users run it: fold by fold, cut off, spread out, put together.
 
-mod support;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -13,7 +11,8 @@ use malaria_resnet::{
     ChosenOn, Classifier, CrossMetrics, ExperimentConfig, FiguresOf, figures::choose_threshold,
     training::Precision,
 };
-use support::{CELLS, PATIENTS, Workbench, fail, program, rows, succeed};
+
+use crate::support::{CELLS, PATIENTS, Workbench, fail, malaria, rows, succeed};
 
 #[test]
 fn folds_run_apart_come_to_what_they_come_to_together() {
@@ -126,7 +125,7 @@ fn folds_run_apart_come_to_what_they_come_to_together() {
     let last = Classifier::load(&bench.path("together/final"), tch::Device::Cpu).unwrap();
     assert_eq!(last.threshold, metrics.threshold);
     // Which nothing takes from it again.
-    let mut resume = program("train_malaria");
+    let mut resume = malaria("train");
     let said = fail(resume.current_dir(bench.folder.path()).args(["--resume", "together/final"]));
     assert!(said.contains("is finished"), "{said}");
     assert_eq!(
@@ -140,7 +139,7 @@ fn folds_run_apart_come_to_what_they_come_to_together() {
     );
     assert!(card.contains("It has learned from 96 cells of 16 patients. split.csv"), "{card}");
     let predict = |flags: &[&str]| {
-        let mut command = program("predict");
+        let mut command = malaria("predict");
         succeed(
             command.current_dir(bench.folder.path()).args(["--run", "together/final", "cells"]).args(flags),
         )
@@ -167,7 +166,7 @@ fn folds_run_apart_come_to_what_they_come_to_together() {
     assert!(read("together/final/weights.safetensors") != weights("together"));
     let history = rows(&bench.path("together/final/history.csv"));
     assert!(history.len() == 6 && history.iter().all(|row| row["validation_loss"].is_empty()), "{history:?}");
-    let said = succeed(program("evaluate").current_dir(bench.folder.path()).args([
+    let said = succeed(malaria("evaluate").current_dir(bench.folder.path()).args([
         "--run",
         "together/final",
         "--data",
@@ -243,7 +242,7 @@ fn folds_that_do_not_belong_together_are_refused() {
     );
     let said = fail(bench.cross_validate("out").args(["--fold", "4"]));
     assert!(said.contains("no fold 4 of 3"), "{said}");
-    let mut predict = program("predict");
+    let mut predict = malaria("predict");
     let said = fail(predict.current_dir(bench.folder.path()).args(["--run", "out", "cells"]));
     assert!(said.contains("holds the folds of a cross-validation"), "{said}");
     let said = fail(&mut bench.cross_validate("out/fold-1"));

@@ -2,16 +2,14 @@
 //!
 //! That these cells are hard for a model that sees only colour is shown in `crates/dataset/tests/synthetic.rs`.
 
-mod support;
-
 use malaria_resnet::{ExperimentConfig, Metrics};
-use support::{Training, program};
+
+use crate::support::{self, Training, malaria};
 
 #[test]
 fn the_quick_recipe_learns_the_drawn_cells_and_says_what_that_is_worth() {
     let folder = tempfile::tempdir().unwrap();
-    let output =
-        program("train_malaria").current_dir(folder.path()).args(["--out", "runs/demo"]).output().unwrap();
+    let output = malaria("train").current_dir(folder.path()).args(["--out", "runs/demo"]).output().unwrap();
     let (said, progress) = (String::from_utf8_lossy(&output.stdout), support::errors(&output));
     assert!(output.status.success(), "{progress}");
     assert!(progress.contains("say nothing about malaria") && progress.contains("--download"), "{progress}");
@@ -23,7 +21,7 @@ fn the_quick_recipe_learns_the_drawn_cells_and_says_what_that_is_worth() {
     assert!(metrics.test.accuracy >= 0.9, "{}\n{progress}", metrics.test.accuracy);
 
     // Whoever asks for other epochs still gets the rate and the sizes that suit so few cells.
-    let mut shorter = program("train_malaria");
+    let mut shorter = malaria("train");
     shorter.current_dir(folder.path()).args(["--epochs", "3", "--out", "runs/short"]);
     let mut training = Training::start(&mut shorter);
     training.event("epoch-started");

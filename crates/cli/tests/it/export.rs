@@ -1,7 +1,5 @@
 //! Exported models: the same probabilities without libtorch as with it.
 
-mod support;
-
 use std::{fs, path::PathBuf};
 
 use malaria_resnet::{
@@ -11,7 +9,8 @@ use malaria_resnet::{
     model::{ResNet, ResNetConfig},
     training::CellTensors,
 };
-use support::{Workbench, fail, program, succeed};
+
+use crate::support::{Workbench, fail, malaria, succeed};
 use tch::{CModule, Device, Kind, Tensor, no_grad};
 
 /// A finished run, and the folder it lies in.
@@ -61,8 +60,8 @@ fn a_trained_model_says_the_same_without_libtorch() {
     let expected = by_libtorch(&classifier, &cells);
     for precision in Precision::ALL {
         let file = bench.path(&format!("{precision}.onnx"));
-        let mut command = program("export");
-        command.args(["--precision", precision.name(), "--run"]).arg(&run).arg("--out").arg(&file);
+        let mut command = malaria("export");
+        command.args(["--weights", precision.name(), "--run"]).arg(&run).arg("--out").arg(&file);
         if precision != Precision::F32 {
             command.arg("--data").arg(bench.path("cells"));
         }
@@ -101,7 +100,7 @@ fn torchscript_says_the_same_of_any_number_of_cells() {
     let cells = decoded(&bench);
     let expected = by_libtorch(&classifier, &cells);
     let file = bench.path("model.pt");
-    succeed(program("export").arg("--run").arg(&run).arg("--out").arg(&file));
+    succeed(malaria("export").arg("--run").arg(&run).arg("--out").arg(&file));
     let model = CModule::load(&file).unwrap();
     let labels = vec![0; cells.len()];
     let tensors = CellTensors::new(&cells, &labels, Device::Cpu).unwrap();
@@ -117,9 +116,8 @@ fn torchscript_says_the_same_of_any_number_of_cells() {
     let description: Description =
         serde_json::from_slice(&fs::read(bench.path("model.pt.json")).unwrap()).unwrap();
     assert_eq!(description, classifier.description());
-    let said =
-        fail(program("export").args(["--precision", "int8", "--run"]).arg(&run).arg("--out").arg(&file));
-    assert!(said.contains("--precision"), "{said}");
+    let said = fail(malaria("export").args(["--weights", "int8", "--run"]).arg(&run).arg("--out").arg(&file));
+    assert!(said.contains("--weights"), "{said}");
 }
 
 #[test]
@@ -200,10 +198,10 @@ fn says_the_same_without_libtorch(change: impl Fn(&str, &Tensor)) -> Vec<u8> {
 fn what_cannot_be_exported_or_loaded_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("model.onnx");
-    let said = fail(program("export").arg("--run").arg(folder.path()).arg("--out").arg(&out));
+    let said = fail(malaria("export").arg("--run").arg(folder.path()).arg("--out").arg(&out));
     assert!(said.contains(&folder.path().display().to_string()), "{said}");
     let (bench, run) = trained();
-    let said = fail(program("export").args(["--precision", "f8", "--run"]).arg(&run).arg("--out").arg(&out));
+    let said = fail(malaria("export").args(["--weights", "f8", "--run"]).arg(&run).arg("--out").arg(&out));
     assert!(said.contains("f32, f16 and int8"), "{said}");
     // Sensitivity that must rise.
     let strict = ExportOptions {
@@ -216,28 +214,28 @@ fn what_cannot_be_exported_or_loaded_is_said() {
     let said = malaria_resnet::export(strict, &|_| {}).unwrap_err().to_string();
     assert!(said.contains("sensitivity falls by"), "{said}");
     // A limit that nothing would be above.
-    let mut lax = program("export");
-    lax.args(["--precision", "int8", "--most-sensitivity-lost", "nan", "--run"])
+    let mut lax = malaria("export");
+    lax.args(["--weights", "int8", "--most-sensitivity-lost", "nan", "--run"])
         .arg(&run)
         .arg("--out")
         .arg(&out);
     let said = fail(lax.arg("--data").arg(bench.path("cells")));
     assert!(said.contains("--most-sensitivity-lost") && !out.exists(), "{said}");
     fs::rename(bench.path("cells"), bench.path("elsewhere")).unwrap();
-    let mut blind = program("export");
-    blind.current_dir("/").args(["--precision", "int8", "--run"]).arg(&run).arg("--out").arg(&out);
+    let mut blind = malaria("export");
+    blind.current_dir("/").args(["--weights", "int8", "--run"]).arg(&run).arg("--out").arg(&out);
     let said = fail(&mut blind);
     assert!(said.contains("--data") && said.contains("--unchecked") && !out.exists(), "{said}");
     succeed(blind.arg("--unchecked"));
     assert!(out.exists());
     fs::remove_file(&out).unwrap();
     let missing = folder.path().join("nowhere/model.onnx");
-    let said = fail(program("export").arg("--run").arg(&run).arg("--out").arg(&missing));
+    let said = fail(malaria("export").arg("--run").arg(&run).arg("--out").arg(&missing));
     assert!(said.contains("nowhere"), "{said}");
     let weights = RunDir::open(&run).unwrap().weights_path();
     let bytes = fs::read(&weights).unwrap();
     fs::write(&weights, &bytes[..bytes.len() / 2]).unwrap();
-    let said = fail(program("export").arg("--run").arg(&run).arg("--out").arg(&out));
+    let said = fail(malaria("export").arg("--run").arg(&run).arg("--out").arg(&out));
     assert!(said.contains("weights.safetensors") && !out.exists(), "{said}");
     for bytes in [&b""[..], b"not a model", &[0xff; 100]] {
         assert!(Model::load(bytes).is_err());

@@ -1,7 +1,5 @@
 //! Faults on purpose: whatever goes wrong under a run, it says what, and nothing that was learned is lost.
 
-mod support;
-
 use std::{
     fs::{self, File},
     io::Write,
@@ -10,7 +8,7 @@ use std::{
     process::Command,
 };
 
-use support::{CELLS, Training, Workbench, errors, fail, program, succeed};
+use crate::support::{CELLS, Training, Workbench, errors, fail, malaria, succeed};
 
 /// The weights of a run that nothing happened to.
 fn undisturbed(bench: &Workbench) -> Vec<u8> {
@@ -23,7 +21,7 @@ fn weights(bench: &Workbench, run: &str) -> Vec<u8> {
 }
 
 fn resume(bench: &Workbench, run: &str) -> Command {
-    let mut command = program("train_malaria");
+    let mut command = malaria("train");
     command.current_dir(bench.folder.path()).args(["--resume", run]);
     command
 }
@@ -190,7 +188,7 @@ impl Drop for SmallDisk {
 }
 
 #[test]
-#[ignore = "mounts a small file system, which takes root: cargo test -p malaria-resnet --test faults -- --ignored"]
+#[ignore = "mounts a small file system, which takes root: cargo test -p malaria-cli --test it faults:: -- --ignored"]
 fn a_full_disk_ends_the_run_and_costs_nothing() {
     let bench = Workbench::new();
     let expected = undisturbed(&bench);
@@ -218,7 +216,7 @@ fn a_full_disk_ends_the_run_and_costs_nothing() {
 }
 
 #[test]
-#[ignore = "mounts a small file system, which takes root: cargo test -p malaria-resnet --test faults -- --ignored"]
+#[ignore = "mounts a small file system, which takes root: cargo test -p malaria-cli --test it faults:: -- --ignored"]
 fn a_read_only_disk_is_named_before_training() {
     let bench = Workbench::new();
     let disk = SmallDisk::mount(&bench.path("disk"));
@@ -228,7 +226,7 @@ fn a_read_only_disk_is_named_before_training() {
 }
 
 #[test]
-#[ignore = "gives its rights up, which takes root: cargo test -p malaria-resnet --test faults -- --ignored"]
+#[ignore = "gives its rights up, which takes root: cargo test -p malaria-cli --test it faults:: -- --ignored"]
 fn permissions_that_are_missing_are_named_and_cost_nothing() {
     let bench = Workbench::new();
     let expected = undisturbed(&bench);

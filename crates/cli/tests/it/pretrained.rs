@@ -1,7 +1,5 @@
 //! The model that comes with a clone answers where no other is named, and says what it is.
 
-mod support;
-
 use std::{collections::BTreeSet, fs, path::Path};
 
 use malaria_resnet::{
@@ -9,12 +7,12 @@ use malaria_resnet::{
     dataset::{Subset, SyntheticConfig, read_manifest, write_synthetic},
 };
 use serde_json::Value;
-use support::{program, succeed};
+
+use crate::support::{malaria, succeed};
 use tch::Device;
 
 fn run() -> RunDir {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    RunDir::open(&root.join("data/pretrained")).unwrap()
+    RunDir::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/pretrained")).unwrap()
 }
 
 #[test]
@@ -22,13 +20,13 @@ fn programs_use_it_where_no_run_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let cells = folder.path().join("cells");
     write_synthetic(&cells, &SyntheticConfig { cells: 8, ..SyntheticConfig::default() }, &|_| {}).unwrap();
-    let said = succeed(program("predict").arg(&cells).arg("--json").current_dir(&folder));
+    let said = succeed(malaria("predict").arg(&cells).arg("--json").current_dir(&folder));
     let said: Value = serde_json::from_str(&said).unwrap();
     let cells = said["cells"].as_array().unwrap();
     assert_eq!(cells.len(), 8);
     assert!(cells.iter().all(|cell| cell["probability"].is_f64()), "{said}");
     let said =
-        succeed(program("evaluate").arg("--data").arg(folder.path().join("cells")).current_dir(&folder));
+        succeed(malaria("evaluate").arg("--data").arg(folder.path().join("cells")).current_dir(&folder));
     assert!(said.contains("support"), "{said}");
 }
 

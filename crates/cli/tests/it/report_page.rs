@@ -1,14 +1,13 @@
 //! The reports in a real browser, at the width of a phone and of a desk: every section shows something, nothing sticks out,
 //! nothing is fetched, and the headline figures are those of `metrics.json`. Of a run, an evaluation and a cross-validation.
 //!
-//! Needs Chromium: `cargo test -p malaria-resnet --test report_page -- --ignored`.
-
-mod support;
+//! Needs Chromium: `cargo test -p malaria-cli --test it report_page:: -- --ignored`.
 
 use std::{fs, path::Path, process::Command};
 
 use serde_json::Value;
-use support::{Workbench, program, succeed};
+
+use crate::support::{self, Workbench, malaria, succeed};
 
 /// Run in the page that holds the report in a frame: looks around in there, and leaves what it saw as the only text.
 const PROBE: &str = r#"
@@ -122,7 +121,7 @@ fn the_reports_of_a_run_and_of_an_evaluation_show_all_of_it_on_any_screen() {
     is_whole(&bench.path("run"), &sections, 37);
 
     fs::create_dir(bench.path("judged")).unwrap();
-    succeed(program("evaluate").current_dir(bench.folder.path()).args([
+    succeed(malaria("evaluate").current_dir(bench.folder.path()).args([
         "--run",
         "run",
         "--data",

@@ -1,7 +1,5 @@
 //! A run that is killed, at whatever moment and however often, ends as the run that was never killed.
 
-mod support;
-
 use std::{
     collections::BTreeMap,
     fs,
@@ -11,7 +9,8 @@ use std::{
 
 use malaria_resnet::{ExperimentConfig, training::ImageSize};
 use serde_json::Value;
-use support::{Training, Workbench, fail, program, succeed};
+
+use crate::support::{Training, Workbench, fail, malaria, succeed};
 
 /// Enough that two dozen kills, some of which let an epoch pass, do not use them up.
 const EPOCHS: u64 = 24;
@@ -114,7 +113,7 @@ fn a_run_killed_two_dozen_times_ends_as_if_it_never_had_been() {
         let mut training = match run.join("config.json").exists() {
             false => Training::start(&mut bench.train("killed")),
             true => Training::start(
-                program("train_malaria").current_dir(bench.folder.path()).args(["--resume", "killed"]),
+                malaria("train").current_dir(bench.folder.path()).args(["--resume", "killed"]),
             ),
         };
         let going_on = training.event("epoch-started")["epoch"].as_u64().unwrap();
@@ -142,7 +141,7 @@ fn a_run_killed_two_dozen_times_ends_as_if_it_never_had_been() {
     }
     assert_eq!(kills.values().sum::<usize>(), 4 * KILLS);
 
-    succeed(program("train_malaria").current_dir(bench.folder.path()).args(["--resume", "killed"]));
+    succeed(malaria("train").current_dir(bench.folder.path()).args(["--resume", "killed"]));
     let (expected, found) = (outcome(&bench.path("whole")), outcome(&run));
     for (name, expected) in expected {
         assert!(found[name] == expected, "{name} differs from that of the run that was never killed");
@@ -154,7 +153,7 @@ fn a_run_directory_is_one_process_at_a_time() {
     let bench = Workbench::new();
     let mut training = Training::start(bench.train("run").args(["--epochs", "1000"]));
     training.event("batch");
-    let said = fail(program("train_malaria").current_dir(bench.folder.path()).args(["--resume", "run"]));
+    let said = fail(malaria("train").current_dir(bench.folder.path()).args(["--resume", "run"]));
     assert!(said.contains("another process is training in it"), "{said}");
     training.kill();
 }

@@ -1,7 +1,4 @@
-//! What the whole-program tests share: pictures to learn from, a network that learns them in seconds, and the programs.
-
-// Each test program uses its own part.
-#![allow(dead_code)]
+//! What the tests share: pictures to learn from, a network that learns them in seconds, and the program.
 
 use std::{
     collections::BTreeMap,
@@ -78,17 +75,10 @@ pub(crate) fn rows(path: &Path) -> Vec<BTreeMap<String, String>> {
     csv::Reader::from_path(path).unwrap().deserialize().collect::<Result<_, _>>().unwrap()
 }
 
-/// One of the example programs, as cargo built it beside this test.
-pub(crate) fn program(name: &str) -> Command {
-    let test = std::env::current_exe().unwrap();
-    let path = test.parent().unwrap().with_file_name("examples").join(name);
-    assert!(
-        path.exists(),
-        "{} is not built: run `cargo test`, or `cargo build --examples` first",
-        path.display()
-    );
-    let mut command = Command::new(path);
-    command.env_remove("MALARIA_DATA").env_remove("MALARIA_RUN");
+/// A subcommand of the program, which finds neither data nor a model by the environment of whoever tests.
+pub(crate) fn malaria(task: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_malaria"));
+    command.arg(task).env_remove("MALARIA_DATA").env_remove("MALARIA_RUN");
     command
 }
 
@@ -131,14 +121,14 @@ impl Workbench {
         self.folder.path().join(name)
     }
 
-    /// `train_malaria` on the drawn cells with the tiny settings, on one thread, into `run`.
+    /// `malaria train` on the drawn cells with the tiny settings, on one thread, into `run`.
     pub(crate) fn train(&self, run: &str) -> Command {
         self.train_on("cells", run)
     }
 
     /// [`train`](Self::train) on the cells in another folder.
     pub(crate) fn train_on(&self, data: &str, run: &str) -> Command {
-        let mut command = program("train_malaria");
+        let mut command = malaria("train");
         command.current_dir(self.folder.path()).args(["--config", "tiny.json", "--data", data]);
         command.args(["--threads", "1", "--device", "cpu", "--out", run]);
         command
@@ -171,9 +161,9 @@ impl Workbench {
         }
     }
 
-    /// `cross_validate` on the drawn cells with the tiny settings, three folds of six epochs on one thread, into `out`.
+    /// `malaria cross-validate` on the drawn cells with the tiny settings, three folds of six epochs on one thread, into `out`.
     pub(crate) fn cross_validate(&self, out: &str) -> Command {
-        let mut command = program("cross_validate");
+        let mut command = malaria("cross-validate");
         command.current_dir(self.folder.path()).args([
             "--data",
             "cells",

@@ -1,11 +1,10 @@
 //! Models that learn what others say: how far they believe them, and whom they may not ask.
 
-mod support;
-
 use std::fs;
 
 use serde_json::Value;
-use support::{Workbench, fail, succeed};
+
+use crate::support::{Workbench, fail, succeed};
 
 #[test]
 fn a_teacher_is_believed_as_far_as_it_is_asked_for() {

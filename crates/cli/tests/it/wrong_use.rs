@@ -1,21 +1,19 @@
 //! Wrong flags, bad files and folders: told in words of what was expected, in time, and without loss.
 
-mod support;
-
 use std::{
     fs,
     io::{BufRead, BufReader},
     process::{Command, Stdio},
 };
 
-use support::{CELLS, Workbench, fail, program, rows, succeed};
+use crate::support::{self, CELLS, Workbench, fail, malaria, rows, succeed};
 
 #[test]
 fn errors_say_what_to_do() {
     let bench = Workbench::new();
     let here = bench.folder.path();
     let train = || {
-        let mut command = program("train_malaria");
+        let mut command = malaria("train");
         command.current_dir(here);
         command
     };
@@ -82,16 +80,21 @@ fn errors_say_what_to_do() {
             &[flag.trim_start_matches('-'), value, expected],
         );
     }
-    refuse(program("predict").current_dir(here).args(["--run", "cells", "cells"]), &["not a run directory"]);
+    // A picture is no place for JSON, wherever the flag stands.
+    refuse(malaria("predict").current_dir(here).args(["--json", "cells"]), &["--json", "cells", ".json"]);
+    refuse(malaria("predict").current_dir(here).args(["--run", "cells", "cells"]), &["not a run directory"]);
     refuse(
-        program("predict").current_dir(here).arg("a.png").env("MALARIA_RUN", "x"),
+        malaria("predict").current_dir(here).arg("a.png").env("MALARIA_RUN", "x"),
         &["MALARIA_RUN", "x", "no such folder"],
     );
-    refuse(program("predict").current_dir(here).args(["--run", "tiny.json", "cells"]), &["not a folder"]);
-    refuse(program("cross_validate").args(["--out", "x", "--folds", "1"]), &["--folds", "from 2 on"]);
-    refuse(program("export").current_dir(here).args(["--out", "model.txt"]), &["--out", ".onnx", ".pt"]);
+    let both = ["--progress", "json", "--json"];
+    refuse(train().args(both), &["--progress json", "name a file"]);
+    refuse(malaria("cross-validate").args(["--out", "x"]).args(both), &["--progress json", "name a file"]);
+    refuse(malaria("predict").current_dir(here).args(["--run", "tiny.json", "cells"]), &["not a folder"]);
+    refuse(malaria("cross-validate").args(["--out", "x", "--folds", "1"]), &["--folds", "from 2 on"]);
+    refuse(malaria("export").current_dir(here).args(["--out", "model.txt"]), &["--out", ".onnx", ".pt"]);
     refuse(
-        program("export").args(["--out", "model.onnx", "--most-sensitivity-lost", "5"]),
+        malaria("export").args(["--out", "model.onnx", "--most-sensitivity-lost", "5"]),
         &["--most-sensitivity-lost", "0.05"],
     );
     assert!(
@@ -145,15 +148,16 @@ fn what_can_be_known_before_pictures_are_read_is_not_left_for_later() {
     // A folder where a file is to be written, and one file for two things.
     succeed(bench.train("run").args(["--epochs", "1"]));
     let evaluate = |flags: &[&str]| {
-        let mut command = program("evaluate");
+        let mut command = malaria("evaluate");
         let said = fail(
             command.current_dir(bench.folder.path()).args(["--run", "run", "--data", "cells"]).args(flags),
         );
         assert!(!said.contains("reading images"), "{flags:?}: {said}");
         said
     };
-    assert!(evaluate(&["--json", "cells"]).contains("this is a folder"));
-    assert!(evaluate(&["--json", "a.html", "--report", "a.html"]).contains("a file of its own"));
+    assert!(evaluate(&["--report", "cells"]).contains("this is a folder"));
+    assert!(evaluate(&["--json", "nowhere/a.json"]).contains("make it first"));
+    assert!(evaluate(&["--json", "a.json", "--report", "a.json"]).contains("a file of its own"));
     assert!(evaluate(&["--prevalence", "2"]).contains("did you mean 0.02?"));
     // A refused going on leaves no lock behind.
     let config = fs::read_to_string(bench.path("run/config.json")).unwrap();
@@ -163,10 +167,10 @@ fn what_can_be_known_before_pictures_are_read_is_not_left_for_later() {
     )
     .unwrap();
     fs::remove_file(bench.path("run/run.lock")).unwrap();
-    let said = fail(program("train_malaria").arg("--resume").arg(bench.path("run")));
+    let said = fail(malaria("train").arg("--resume").arg(bench.path("run")));
     assert!(said.contains("format_version") && said.contains("99"), "{said}");
     assert!(!bench.path("run/run.lock").exists());
-    let said = fail(program("predict").arg("--run").arg(bench.path("run")).arg(bench.path("cells")));
+    let said = fail(malaria("predict").arg("--run").arg(bench.path("run")).arg(bench.path("cells")));
     assert!(said.contains("format_version") && said.contains("99"), "{said}");
 }
 
@@ -174,7 +178,7 @@ fn what_can_be_known_before_pictures_are_read_is_not_left_for_later() {
 fn a_split_tree_wants_a_folder_of_its_own() {
     let bench = Workbench::new();
     let build = |out: &str, more: &[&str]| {
-        let mut command = program("build_dataset");
+        let mut command = malaria("build-dataset");
         command.current_dir(bench.folder.path()).args(["--data", "cells", "--out", out]).args(more);
         command
     };
@@ -199,7 +203,7 @@ fn a_corrupt_image_stops_a_run_or_is_left_out_by_name() {
     fs::write(&bad, b"\x89PNG\r\n\x1a\n and no more").unwrap();
     fs::write(bench.path("cells/Uninfected/Thumbs.db"), b"not an image").unwrap();
     let said = fail(&mut bench.train("run"));
-    assert!(said.contains("cell_9.png"), "{said}");
+    assert!(said.contains("cell_9.png") && said.contains("help: --skip-corrupt"), "{said}");
 
     let output = bench.train("run").args(["--skip-corrupt", "--epochs", "1"]).output().unwrap();
     let said = support::errors(&output);
@@ -210,7 +214,7 @@ fn a_corrupt_image_stops_a_run_or_is_left_out_by_name() {
 
     // `predict` classifies the others, shows the reason, and fails.
     let output =
-        program("predict").arg("--run").arg(bench.path("run")).arg(bad.parent().unwrap()).output().unwrap();
+        malaria("predict").arg("--run").arg(bench.path("run")).arg(bad.parent().unwrap()).output().unwrap();
     assert!(!output.status.success());
     let table = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(
@@ -229,7 +233,7 @@ fn a_damaged_weights_file_is_a_clear_error() {
     let whole = fs::read(&weights).unwrap();
     for bytes in [&whole[..whole.len() / 2], b"\x89PNG\r\n\x1a\n", b""] {
         fs::write(&weights, bytes).unwrap();
-        let said = fail(program("predict").arg("--run").arg(bench.path("run")).arg(bench.path("cells")));
+        let said = fail(malaria("predict").arg("--run").arg(bench.path("run")).arg(bench.path("cells")));
         assert!(said.contains("weights.safetensors"), "{said}");
     }
 }
@@ -238,15 +242,15 @@ fn a_damaged_weights_file_is_a_clear_error() {
 fn a_run_directory_belongs_to_one_run() {
     let bench = Workbench::new();
     succeed(bench.train("run").args(["--epochs", "1"]));
-    let resume = || fail(program("train_malaria").current_dir(bench.folder.path()).args(["--resume", "run"]));
+    let resume = || fail(malaria("train").current_dir(bench.folder.path()).args(["--resume", "run"]));
     let said = fail(&mut bench.train("run"));
-    assert!(said.contains("a finished run") && said.contains("--out"), "{said}");
+    assert!(said.contains("a finished run") && said.contains("help: choose another --out\n"), "{said}");
     // Its test set is not read a second time.
     assert!(resume().contains("is finished"), "{}", resume());
     // Nor is one thrown away that has not come to its end.
     fs::remove_file(bench.path("run/metrics.json")).unwrap();
     let said = fail(&mut bench.train("run"));
-    assert!(said.contains("--resume") && said.contains("--out"), "{said}");
+    assert!(said.contains("malaria train --resume run") && said.contains("another --out"), "{said}");
     // Changed data are noticed when the run goes on.
     let cell = fs::read_dir(bench.path("cells/Uninfected")).unwrap().next().unwrap().unwrap().path();
     fs::remove_file(&cell).unwrap();
@@ -258,15 +262,17 @@ fn a_run_directory_belongs_to_one_run() {
 #[cfg(unix)]
 fn a_download_that_waits_ends_with_ctrl_c_and_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let mut download = program("train_malaria");
-    // Nobody listens there: it would wait, and try again, for half a minute.
-    download.current_dir(folder.path()).args(["--download", "--url", "http://127.0.0.1:9/cells.zip"]);
-    let mut child = download.stderr(Stdio::piped()).spawn().unwrap();
-    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-    assert!(said.any(|line| line.contains("trying again")));
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-    let rest: Vec<String> = said.collect();
-    assert!(rest.iter().any(|line| line.contains("the download was stopped")), "{rest:?}");
-    assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left");
+    for words in [&["download"][..], &["train", "--download"]] {
+        let mut download = malaria(words[0]);
+        // Nobody listens there: it would wait, and try again, for half a minute.
+        download.current_dir(folder.path()).args(&words[1..]).args(["--url", "http://127.0.0.1:9/cells.zip"]);
+        let mut child = download.stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        assert!(said.any(|line| line.contains("trying again")));
+        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        let rest: Vec<String> = said.collect();
+        assert!(rest.iter().any(|line| line.contains("the download was stopped")), "{rest:?}");
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left");
+    }
 }

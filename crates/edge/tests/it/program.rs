@@ -1,7 +1,5 @@
 //! The program `malaria-edge` on pictures and on what are none.
 
-#![cfg(feature = "program")]
-
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -1,7 +1,5 @@
 //! `malaria-edge serve`: what it answers, what it refuses, and that it goes on under load.
 
-#![cfg(feature = "serve")]
-
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},

@@ -1,9 +1,7 @@
 //! The page of `malaria-edge serve` in a real browser: pictures are chosen, and what is shown is what the program says.
 //!
-//! Needs Chromium: `cargo test -p malaria-edge --test serve_page -- --ignored`. With `SCREENSHOTS` naming a folder, the page is
+//! Needs Chromium: `cargo test -p malaria-edge --test it serve_page:: -- --ignored`. With `SCREENSHOTS` naming a folder, the page is
 //! left there as pictures.
-
-#![cfg(feature = "serve")]
 
 use std::{
     fs,

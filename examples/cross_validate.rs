@@ -1,0 +1,36 @@
+//! Five models, each tested on the patients it has not learned from: `cross_validate CELLS OUT [EPOCHS]`.
+
+#![allow(clippy::print_stdout, reason = "what a program is there for")]
+
+use std::{env, path::PathBuf, sync::atomic::AtomicBool};
+
+use anyhow::Context as _;
+use malaria_resnet::{
+    Context, CrossOptions, ExperimentConfig, Progress, Recipe, cross_validate,
+    dataset::Protocol,
+    figures::{decimal, percent},
+};
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<PathBuf> = env::args_os().skip(1).map(PathBuf::from).collect();
+    let [cells, out, rest @ ..] = &arguments[..] else {
+        anyhow::bail!("expected two folders: of cells, and for the folds");
+    };
+    let mut config = ExperimentConfig::new(Recipe::Fast, Protocol::Patient, 0);
+    config.data = Some(cells.clone());
+    if let Some(epochs) = rest.first() {
+        config.set_epochs(epochs.to_str().and_then(|epochs| epochs.parse().ok()).context("expected epochs")?);
+    }
+    let listener = |progress: Progress<'_>| {
+        if let Progress::Fold { fold, path } = progress {
+            println!("{fold}, in {}", path.display());
+        }
+    };
+    let context = Context { command: "cross_validate", stop: &AtomicBool::new(false), listener: &listener };
+    let options = CrossOptions { folds: 5, only: None, final_model: false, out };
+    if let Some(metrics) = cross_validate(&config, options, context)?.metrics {
+        println!("accuracy {}, AUC {}", percent(Some(metrics.pooled.accuracy)), decimal(metrics.pooled.auc));
+    }
+    println!("report: {}", out.join("report.html").display());
+    Ok(())
+}

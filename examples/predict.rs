@@ -1,0 +1,30 @@
+//! Classifies pictures with the pretrained model, or with the run that MALARIA_RUN names: `predict a_cell.png a_folder`.
+
+#![allow(clippy::print_stdout, reason = "what a program is there for")]
+
+use malaria_resnet::{Classifier, default_run, edge::roll_up, libtorch::DeviceChoice, predict};
+
+fn main() -> anyhow::Result<()> {
+    let pictures = Vec::from_iter(std::env::args_os().skip(1).map(Into::into));
+    anyhow::ensure!(!pictures.is_empty(), "name pictures of single cells, or folders of them");
+    let classifier = Classifier::load(&default_run()?, DeviceChoice::Auto.resolve()?)?;
+    let cells = predict(&classifier, &pictures, &|_| {})?;
+    for cell in &cells {
+        match (&cell.class, cell.probability, &cell.error) {
+            (Some(class), Some(probability), _) => {
+                println!(
+                    "{}: {class}, {} {probability:.4}",
+                    cell.path.display(),
+                    classifier.classes[classifier.positive]
+                );
+            }
+            (.., error) => {
+                println!("{}: {}", cell.path.display(), error.as_deref().unwrap_or("not classified"))
+            }
+        }
+    }
+    for patient in roll_up(&classifier.description(), &cells)? {
+        println!("patient {}: {:?}", patient.patient, patient.result.call);
+    }
+    Ok(())
+}
