@@ -5,7 +5,7 @@
 
 Each RUN_DIR is that of a run with test cells, such as a fold of a cross-validation; those are shown as they are, and 400 of them
 blurred and on a bright ground. Noise is drawn; photographs are pieces of the two that come with scikit-learn. COMMAND classifies
-pictures; the default is `cargo run --release --example predict --`. Ends with 1 where more than 1 % of cells are warned of, or
+pictures; the default is `cargo run --release --bin malaria -- predict`. Ends with 1 where more than 1 % of cells are warned of, or
 less than 95 % of anything else.
 """
 
@@ -61,7 +61,7 @@ def photograph(photographs, cell, random):
 
 def warned(command, run, paths):
     """How many of the pictures the program warns of."""
-    output = subprocess.run([*command, "--run", run, "--json", *paths], stdout=subprocess.PIPE, check=True)
+    output = subprocess.run([*command, "--run", run, *paths, "--json"], capture_output=True, check=True)
     return sum(prediction["warning"] is not None for prediction in json.loads(output.stdout)["cells"])
 
 
@@ -70,7 +70,7 @@ def main():
     parser.add_argument("data", type=Path)
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--predict", default="cargo run --release --example predict --")
+    parser.add_argument("--predict", default="cargo run --release --bin malaria -- predict")
     args = parser.parse_args()
     command, random = shlex.split(args.predict), np.random.default_rng(0)
     photographs = load_sample_images().images

@@ -1,8 +1,8 @@
 """Compares the calls of a cross-validation's models with smaller weights against those with float32, on cells of patients new to each.
 
     pip install numpy==2.4.6
-    cargo build --release --examples -p malaria-resnet && cargo build --release -p malaria-edge
-    python tools/measure_reduced.py cell_images CROSS_VALIDATION [--precision int8] [--json FILE]
+    cargo build --release -p malaria-cli -p malaria-edge
+    python tools/measure_reduced.py cell_images CROSS_VALIDATION [--weights int8] [--json FILE]
 
 Every fold is exported in both forms and asked by malaria-edge about its own test cells; each is called by the fold's threshold. Intervals
 are the 2.5th and 97.5th percentiles of 10,000 draws of patients with replacement; null where no patient's figure changes.
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 DRAWS, SEED = 10_000, 0
-EXPORT, EDGE = "target/release/examples/export", "target/release/malaria-edge"
+MALARIA, EDGE = "target/release/malaria", "target/release/malaria-edge"
 
 
 def calls(model, cells, positive):
@@ -61,7 +61,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("folds", type=Path)
-    parser.add_argument("--precision", default="int8", choices=["f16", "int8"])
+    parser.add_argument("--weights", default="int8", choices=["f16", "int8"])
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     pooled, folds = [], []
@@ -72,15 +72,15 @@ def main():
             tested = [row for row in csv.DictReader(file) if row["subset"] == "test"]
         cells = [args.data / row["path"] for row in tested]
         with tempfile.TemporaryDirectory() as folder:
-            full, reduced = (Path(folder) / f"{precision}.onnx" for precision in ["f32", args.precision])
+            full, reduced = (Path(folder) / f"{precision}.onnx" for precision in ["f32", args.weights])
             for file in (full, reduced):
-                command = [EXPORT, "--run", run, "--out", file, "--precision", file.stem, "--unchecked"]
+                command = [MALARIA, "export", "--run", run, "--out", file, "--weights", file.stem, "--unchecked"]
                 subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             said = [calls(model, cells, positive) for model in (full, reduced)]
             rows = [(row["patient"], row["class"] == positive, *both) for row, *both in zip(tested, *said)]
             folds.append({"fold": number, "bytes": reduced.stat().st_size, **figures(rows)})
         pooled += rows
-    result = {"precision": args.precision, **figures(pooled), "folds": folds}
+    result = {"precision": args.weights, **figures(pooled), "folds": folds}
     text = json.dumps(result, indent=2)
     print(text)
     if args.json:

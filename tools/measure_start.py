@@ -1,7 +1,7 @@
-"""Measures how long train_malaria takes to its first step, and how much memory it holds at most over the first steps.
+"""Measures how long `malaria train` takes to its first step, and how much memory it holds at most over the first steps.
 
     pip install pillow==13.0.0
-    cargo build --release --examples -p malaria-resnet
+    cargo build --release -p malaria-cli
     python tools/measure_start.py cell_images [--cells 27558] [--rounds 3] [--json FILE]
 
 The cells are written to a folder of PNGs first, some of them twice where there are fewer than --cells. So they are in the system's cache of
@@ -22,7 +22,7 @@ from PIL import Image
 
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 THREADS, STEPS = 2, 60
-PROGRAM = Path("target/release/examples/train_malaria")
+PROGRAM = Path("target/release/malaria")
 
 
 def as_png(paths):
@@ -50,7 +50,7 @@ def started(folder, batch_size, precision):
     """Seconds to the end of the first step, and the bytes held at most by the time of the last of some."""
     with tempfile.TemporaryDirectory() as runs:
         flags = ["--recipe", "tutorial", "--epochs", "1", "--threads", str(THREADS), "--progress", "json", "--out", f"{runs}/run"]
-        command = [PROGRAM, "--data", folder, "--batch-size", str(batch_size), "--precision", precision, *flags]
+        command = [PROGRAM, "train", "--data", folder, "--batch-size", str(batch_size), "--precision", precision, *flags]
         start, steps, first = time.perf_counter(), 0, None
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
             for line in process.stdout:

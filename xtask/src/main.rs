@@ -30,9 +30,9 @@ enum Task {
         #[arg(long, conflicts_with = "cuda")]
         cpu: bool,
     },
-    /// Train a model: `cargo run --release --example train_malaria -- ARGS`, after set-up
+    /// Train a model: `cargo run --release -p malaria-cli --bin malaria -- train ARGS`, after set-up
     Train {
-        /// Arguments of train_malaria, after `--`: try `cargo xtask train -- --help`
+        /// Arguments of `malaria train`, after `--`: try `cargo xtask train -- --help`
         #[arg(last = true)]
         args: Vec<OsString>,
     },
@@ -99,18 +99,16 @@ fn run(task: Task) -> Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
         Task::Train { args } => {
-            (&["run", "--release", "-p", "malaria-resnet", "--example", "train_malaria"], args)
+            (&["run", "--release", "-p", "malaria-cli", "--bin", "malaria", "--", "train"], args)
         }
-        Task::Test { args } => (&["test", "--workspace"], args),
+        Task::Test { args } => (&["test", "--workspace", "--"], args),
         Task::Fuzz { seconds } => return fuzz(&root, is_own(&root, variable), seconds),
         Task::Bench { data: Some(data), run, json, rounds, .. } => {
             return Peers { data, run, json, rounds }.measure(&root, is_own(&root, variable));
         }
-        Task::Bench { args, .. } => (&["bench", "-p", "malaria-resnet"], args),
+        Task::Bench { args, .. } => (&["bench", "-p", "malaria-resnet", "--"], args),
     };
-    let separator = (!args.is_empty()).then(|| OsString::from("--"));
-    let command = command.iter().map(OsString::from);
-    become_cargo(&root, is_own(&root, variable), command.chain(separator).chain(args))
+    become_cargo(&root, is_own(&root, variable), command.iter().map(OsString::from).chain(args))
 }
 
 /// The workspace that this program was built in; cargo says where it is now.

@@ -37,7 +37,7 @@ impl Peers {
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let onnx = folder.join("model.onnx");
         let mut export = cargo(root, own_libtorch);
-        export.args(["run", "--quiet", "--release", "-p", "malaria-resnet", "--example", "export", "--"]);
+        export.args(["run", "--quiet", "--release", "-p", "malaria-cli", "--bin", "malaria", "--", "export"]);
         succeed(export.arg("--run").arg(absolute(&self.run)?).arg("--out").arg(&onnx))?;
         let mut build = cargo(root, own_libtorch);
         succeed(build.args(["bench", "--no-run", "-p", "malaria-resnet", "--bench", "peer"]))?;

@@ -14,8 +14,8 @@ use crate::{
 const BILINEAR: i64 = 0;
 const BORDER: i64 = 1;
 
-/// Augments the batch `images`, `[N, 3, H, W]` RGB floats in `[0, 1]`, whose places in the data set are `indices`
-/// `[N]`, as it looks in `epoch` (from 0): [`draw()`](crate::draw()) for each image, then [`apply`].
+/// Augments the batch `images`, `[N, 3, H, W]` RGB floats in `[0, 1]`: [`draw()`](crate::draw()) for each image, then
+/// [`apply`]. `indices` `[N]` are the images' positions in the data set; `epoch` counts from 0.
 ///
 /// # Errors
 /// Those of [`apply`]; [`AugmentConfig::check`] tells beforehand whether the ranges of `config` make sense.

@@ -101,7 +101,7 @@ pub struct Loaded {
     pub skipped: Vec<BadImage>,
 }
 
-/// How [`load`] reads images.
+/// Options of [`load`].
 #[derive(Clone, Copy)]
 pub struct LoadOptions<'a> {
     /// Side of the cells in pixels, 1 to 4096. Default: 64.

@@ -275,7 +275,7 @@ pub enum Error {
     #[error("`{}` {}", .0.path.display(), .0.reason)]
     BadImage(BadImage),
     /// Image files of a folder that cannot be used.
-    #[error("{} of the images in `{}` cannot be used; mend or remove them, or leave them out (--skip-corrupt):{}", bad.len(), root.display(), lines(bad))]
+    #[error("{} of the images in `{}` cannot be used; mend, remove or skip them:{}", bad.len(), root.display(), lines(bad))]
     BadImages {
         /// The data folder.
         root: PathBuf,

@@ -77,7 +77,7 @@ impl Classifier {
     /// Reads the kept weights of the run in `run`.
     ///
     /// # Errors
-    /// [`Error::RunDir`] when the run has not come to weights yet; [`Error::Config`] and [`Error::File`] when its settings cannot
+    /// [`Error::Unfinished`] when the run has not come to weights yet; [`Error::Config`] and [`Error::File`] when its settings cannot
     /// be understood, or are of another format version; [`Error::Model`] when its weights file is damaged or not one of ours.
     pub fn load(run: &Path, device: Device) -> Result<Self> {
         let run = RunDir::open(run)?;

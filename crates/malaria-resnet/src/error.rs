@@ -22,6 +22,20 @@ pub enum Error {
         /// What is wrong and what to do.
         reason: String,
     },
+    /// A folder that no new run or cross-validation can begin in.
+    #[error("run directory {}: {reason}", path.display())]
+    Taken {
+        /// The folder.
+        path: PathBuf,
+        /// What is in its way.
+        reason: &'static str,
+    },
+    /// A run that has not come to its weights.
+    #[error("run directory {}: it has no weights.safetensors yet", path.display())]
+    Unfinished {
+        /// The run directory.
+        path: PathBuf,
+    },
     /// More cells than memory holds.
     #[error(
         "{cells} cells of {pixels} x {pixels} pixels take {needed:.1} GB and {free:.1} GB of memory are free: take fewer cells or \
@@ -39,7 +53,7 @@ pub enum Error {
     },
     /// No run directory was given and no pretrained one was found.
     #[error(
-        "no model given and no pretrained one found (looked in {}): give --run RUN_DIR, or set MALARIA_RUN to a run directory",
+        "no model given, none named by MALARIA_RUN, and no pretrained one found (looked in {})",
         looked_in.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
     )]
     NoModel {
@@ -57,10 +71,7 @@ pub enum Error {
         found: Vec<String>,
     },
     /// None of a folder's cells are in the subset asked for.
-    #[error(
-        "{}: none of its cells is in this run's test set; use --subset all to judge the model on all of them",
-        path.display()
-    )]
+    #[error("{}: none of its cells is in this run's test set", path.display())]
     NoTestCell {
         /// The data folder.
         path: PathBuf,
@@ -88,7 +99,7 @@ pub enum Error {
     Metrics(#[from] malaria_metrics::Error),
     /// Smaller weights miss too many cells.
     #[error(
-        "with fewer bits sensitivity falls by {:.2} points, and {:.2} are allowed: export another precision, or allow more",
+        "with fewer bits sensitivity falls by {:.2} points, and {:.2} are allowed",
         100.0 * lost,
         100.0 * most
     )]

@@ -51,7 +51,7 @@ pub use evaluate::{EvaluateOptions, EvaluationReport, Judged, evaluate};
 pub use export::{ExportOptions, Exported, export, export_torchscript};
 pub use malaria_classifier::{
     Assessment, AtPrevalence, Caveat, CellIntervals, ChosenOn, Description, DetectionLimit, ImageConfig,
-    PatientPrediction, Prediction, Resampled, RollUp, RuleKind, Spread, Threshold, not_counted,
+    PatientPrediction, Prediction, Resampled, RollUp, RuleKind, Spread, Threshold, WeightsFile, not_counted,
     patient_words, protocol_note, roll_up, write_cells, write_patients,
 };
 pub use predict::predict;

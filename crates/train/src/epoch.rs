@@ -44,7 +44,7 @@ impl Sums {
     }
 }
 
-/// Probabilities and figures of cells that nothing is learned from.
+/// Probabilities, loss and accuracy of a network on a set of cells.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evaluation {
     /// Softmax probabilities, `[N, classes]` row by row, in the order of the indices.
@@ -55,7 +55,7 @@ pub struct Evaluation {
     pub accuracy: f64,
 }
 
-/// How [`evaluate`] shows cells to a network.
+/// Options of [`evaluate`].
 pub struct EvalOptions<'a> {
     /// Side of the network's input in pixels. Default: the side that the cells have.
     pub image_size: Option<i64>,
@@ -74,9 +74,8 @@ impl Default for EvalOptions<'_> {
     }
 }
 
-/// Probabilities of the cells at `indices` by a network in its form for inference
-/// ([`Network::inference`](crate::Network::inference)), and what they are like beside the labels. The network gets float32
-/// images.
+/// Evaluates a network, in its form for inference ([`Network::inference`](crate::Network::inference)), on the cells at
+/// `indices`. The network is given float32 images.
 ///
 /// # Errors
 /// [`Error::EmptySubset`] without indices; [`Error::Cells`] for one out of range or a `batch_size` of 0; the network's own.

@@ -122,7 +122,7 @@ pub enum Error {
     /// The model crate's error.
     #[error(transparent)]
     Model(#[from] malaria_model::Error),
-    /// An error of a [`Network`](crate::Network) of one's own.
+    /// A [`Network`](crate::Network)'s own error.
     #[error("the network failed: {0}")]
     Network(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The augmentation crate's error.

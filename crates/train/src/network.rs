@@ -1,4 +1,4 @@
-//! What a network has to offer in order to be trained.
+//! The interface of a trainable network.
 
 use malaria_model::{ResNet, Role};
 use tch::{Device, Kind, Tensor};
@@ -11,7 +11,7 @@ pub type State = Vec<(String, Tensor)>;
 /// The form of a network for inference: float32 images `[N, 3, H, W]` in [0, 1] => logits `[N, classes]`.
 pub type Inference<'a> = Box<dyn Fn(&Tensor) -> Result<Tensor, Error> + 'a>;
 
-/// Which rate of [`L2`](crate::L2) a tensor decays by.
+/// Which rate of [`L2`](crate::L2) applies to a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DecayGroup {
     /// [`L2::stem_and_dense`](crate::L2::stem_and_dense).
@@ -30,7 +30,7 @@ pub struct Trainable {
     /// A handle on the network's own float32 tensor, which requires gradients: what is written to it in place, the
     /// network uses.
     pub tensor: Tensor,
-    /// By which rate it decays.
+    /// Its decay group.
     pub decay: DecayGroup,
 }
 
@@ -68,7 +68,7 @@ pub struct Trainable {
 /// # Ok::<(), Error>(())
 /// ```
 pub trait Network {
-    /// Where its tensors are. Images arrive there.
+    /// The device of its tensors, and of the images that it is given.
     fn device(&self) -> Device;
 
     /// Logits `[N, classes]` of `images` `[N, 3, H, W]` in [0, 1], channels_last in memory.
@@ -77,7 +77,7 @@ pub trait Network {
     /// With `train`, the network may use the statistics of the batch and update its buffers in place.
     ///
     /// # Errors
-    /// As the network has them; when memory is short, [`Error::Torch`].
+    /// The network's own; [`Error::Torch`] when memory is short.
     fn forward(&self, images: &Tensor, train: bool) -> Result<Tensor, Error>;
 
     /// Handles on the trainable tensors, always in the same order.

@@ -40,7 +40,7 @@ pub struct Subsets<'a> {
     pub validation: &'a [usize],
 }
 
-/// What a run does besides training; by default nothing.
+/// Options of [`Trainer::run`]; by default none is used.
 #[derive(Default)]
 pub struct RunOptions<'a> {
     /// Where a checkpoint is written after every epoch and on `stop`.
@@ -142,11 +142,11 @@ impl<N: Network> Trainer<N> {
         options: RunOptions<'_>,
     ) -> Result<Outcome, Error> {
         let RunOptions { checkpoints, stop, listener } = options;
-        let (never, mut nobody) = (AtomicBool::new(false), |_: &Event| {});
+        let (never, mut ignore) = (AtomicBool::new(false), |_: &Event| {});
         let stop = stop.unwrap_or(&never);
         let listener: &mut dyn FnMut(&Event) = match listener {
             Some(listener) => listener,
-            None => &mut nobody,
+            None => &mut ignore,
         };
         if subsets.train.is_empty() {
             return Err(Error::EmptySubset { subset: "training", purpose: "learn from" });
@@ -281,7 +281,8 @@ impl<N: Network> Trainer<N> {
         })
     }
 
-    /// Does `work` with the averaged weights in the network, where there are any, and then takes them out again.
+    /// Runs `work` on the network with the averaged weights in it, if there are any. Afterwards the trained ones are back, also
+    /// where `work` failed.
     fn on_average<T>(&mut self, work: impl FnOnce(&N) -> Result<T, Error>) -> Result<T, Error> {
         let Some(average) = &mut self.average else { return work(&self.network) };
         swap(&mut self.tensors, average)?;

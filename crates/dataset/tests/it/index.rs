@@ -92,7 +92,7 @@ fn a_split_tree_tells_the_sides() {
         ]
     );
     assert_eq!(index.labels(), [0, 1, 0, 1, 0, 1]);
-    assert_eq!([index.class("a"), index.class("b"), index.class("c")], [Some(0), Some(1), None]);
+    assert_eq!(["a", "b", "c", ""].map(|name| index.class(name)), [Some(0), Some(1), None, None]);
     assert_eq!(index.samples[3].patient.as_deref(), Some("C2"));
     assert_eq!(index.ignored, 1);
 }

@@ -84,7 +84,7 @@ pub struct CrossOptions<'a> {
 /// ```
 ///
 /// # Errors
-/// As [`train`](crate::train); [`Error::RunDir`] where `out` is a run itself; that and [`Error::Dataset`] for a fold that was run with other settings or on
+/// As [`train`](crate::train); [`Error::Taken`] where `out` is a run itself; [`Error::RunDir`] and [`Error::Dataset`] for a fold that was run with other settings or on
 /// other cells than the rest; [`Error::Config`] where `init` has learned from the cells.
 pub fn cross_validate(
     config: &ExperimentConfig,
@@ -159,7 +159,9 @@ pub fn cross_validate(
             let _lock = run.lock()?;
             let cells = |path: &Path| read_manifest(&path.join("split.csv")).map(|manifest| manifest.cells());
             if cells(run.path())? != cells(&fold_dir(out, 1))? {
-                return Err(run.error("it has learned from other cells than the folds: choose another --out"));
+                let (path, reason) =
+                    (run.path().to_owned(), "it has learned from other cells than the folds");
+                return Err(Error::Taken { path, reason });
             }
             // The figures of the folds are the best guess at what this model is worth, and stand here as what they are.
             // So is their threshold: no cell is left that the model has not learned from.

@@ -80,7 +80,7 @@ impl Planned {
             None => Ok(()),
             Some((field, expected, found)) => Err(run.error(&format!(
                 "it was run with other settings: `{field}` is {found} in its config.json, and {expected} now; give the \
-                 same settings, or choose another --out"
+                 same settings, or another folder"
             ))),
         }
     }

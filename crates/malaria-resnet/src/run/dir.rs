@@ -32,7 +32,7 @@ impl RunDir {
     /// Makes the folder and takes its lock.
     ///
     /// # Errors
-    /// [`Error::RunDir`] when it holds a run already, or is in use; [`Error::File`] when it cannot be made.
+    /// [`Error::Taken`] when it holds a run already; [`Error::RunDir`] when it is in use; [`Error::File`] when it cannot be made.
     pub fn create(path: &Path) -> Result<(Self, RunLock)> {
         fs::create_dir_all(path).map_err(malaria_files::Error::io("make the run directory", path))?;
         let run = Self { path: path.to_owned() };
@@ -45,11 +45,10 @@ impl RunDir {
     /// Refuses the folder of a cross-validation, whose figures a run in it would replace.
     ///
     /// # Errors
-    /// [`Error::RunDir`] then.
+    /// [`Error::Taken`] then.
     pub(crate) fn refuse_folds(path: &Path) -> Result<()> {
         if fold_dir(path, 1).is_dir() {
-            let run = Self { path: path.to_owned() };
-            return Err(run.error("it holds the folds of a cross-validation: choose another --out"));
+            return Err(taken(path, "it holds the folds of a cross-validation"));
         }
         Ok(())
     }
@@ -57,18 +56,17 @@ impl RunDir {
     /// Refuses a folder that holds a run already.
     ///
     /// # Errors
-    /// [`Error::RunDir`] then.
+    /// [`Error::Taken`] then.
     pub(crate) fn refuse_taken(path: &Path) -> Result<()> {
         let run = Self { path: path.to_owned() };
         if path.exists() && !path.is_dir() {
-            return Err(run.error("it is not a folder: choose another --out"));
+            return Err(taken(path, "it is not a folder"));
         }
         if run.config_path().exists() && run.is_finished() {
-            return Err(run.error("it holds a finished run: choose another --out"));
+            return Err(taken(path, "it holds a finished run"));
         }
         if run.config_path().exists() {
-            let reason = "it holds a run already: choose another --out, or go on with that one by train_malaria --resume";
-            return Err(run.error(reason));
+            return Err(taken(path, "it holds a run already"));
         }
         Ok(())
     }
@@ -97,13 +95,13 @@ impl RunDir {
     /// The kept weights' path, if the run has come to them.
     ///
     /// # Errors
-    /// [`Error::RunDir`] when it has not.
+    /// [`Error::Unfinished`] when it has not.
     pub(crate) fn finished_weights(&self) -> Result<PathBuf> {
         let path = self.weights_path();
         if path.is_file() {
             return Ok(path);
         }
-        Err(self.error("it has no weights.safetensors yet: let the run end, by --resume if it was cut off"))
+        Err(Error::Unfinished { path: self.path.clone() })
     }
 
     /// Takes the folder for this process alone.
@@ -209,4 +207,8 @@ impl RunDir {
     pub(crate) fn error(&self, reason: &str) -> Error {
         Error::RunDir { path: self.path.clone(), reason: reason.to_owned() }
     }
+}
+
+fn taken(path: &Path, reason: &'static str) -> Error {
+    Error::Taken { path: path.to_owned(), reason }
 }

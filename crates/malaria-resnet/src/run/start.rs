@@ -190,7 +190,7 @@ pub(crate) fn decode(index: Index, config: &ExperimentConfig, listener: Listener
 fn positive(config: &ExperimentConfig, index: &Index) -> Result<usize> {
     index.class(&config.positive).ok_or_else(|| Error::Config {
         field: "positive",
-        expected: format!("one of the classes {:?}; name it by --positive", index.classes),
+        expected: format!("one of the classes {:?}", index.classes),
         found: format!("`{}`", config.positive),
     })
 }
@@ -217,7 +217,7 @@ fn first_model(config: &ExperimentConfig, index: &Index) -> Result<ResNet> {
         return Err(Error::Classes { path: index.root.clone(), expected, found });
     }
     if *init.model().config() != config.model {
-        let expected = format!("the network of --init, {:?}", init.model().config());
+        let expected = format!("the network of `init`, {:?}", init.model().config());
         return Err(Error::Config { field: "model", expected, found: format!("{:?}", config.model) });
     }
     Ok(init.into_model())

@@ -1,0 +1,289 @@
+//! Progress on the terminal: bars where somebody looks, plain lines in a log, JSON lines for a program.
+
+use std::{
+    io::{self, IsTerminal, stderr},
+    sync::Mutex,
+    time::Duration,
+};
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
+use malaria_resnet::{Caveat, DataSummary, Progress, dataset::DownloadProgress, training::Event};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::{
+    json::Json,
+    terminal::{note, print},
+};
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Style {
+    /// Bars on a terminal, plain lines elsewhere.
+    Auto,
+    /// Plain lines.
+    Plain,
+    /// One JSON object a line on standard output: every event of the training, the beginning of each fold, the result.
+    Json,
+}
+
+/// Shows what a run tells.
+pub(crate) struct Console {
+    style: Style,
+    bar: Mutex<ProgressBar>,
+}
+
+impl Console {
+    /// A console that writes to standard error, so that results alone go to standard output.
+    pub(crate) fn new(style: Style) -> Self {
+        let style = if style == Style::Auto && !stderr().is_terminal() { Style::Plain } else { style };
+        Self { style, bar: Mutex::new(ProgressBar::hidden()) }
+    }
+
+    /// Shows one piece of news; to be passed to the library as its listener.
+    pub(crate) fn show(&self, progress: Progress<'_>) {
+        match progress {
+            Progress::Drawing { done, total } => self.count("drawing cells", done, total),
+            Progress::Decoding { done, total } => self.count("reading images", done, total),
+            Progress::Teaching { done, total } => self.count("asking the teacher", done, total),
+            Progress::Testing { done, total } => self.count("testing", done, total),
+            Progress::Classifying { done, total } => self.count("classifying", done, total),
+            Progress::Data(data) => self.data(data),
+            Progress::Model { device, parameters, epochs_done } => {
+                self.say(&format!("network: {parameters} parameters on {device}"));
+                if epochs_done > 0 {
+                    self.say(&format!("going on after epoch {epochs_done}"));
+                }
+            }
+            Progress::Fold { fold, path } => {
+                self.event(&json!({ "event": "fold", "fold": fold.number, "of": fold.of, "path": path }));
+                self.say(&format!("{fold}, in {}", path.display()));
+            }
+            Progress::FinalModel { path } => {
+                self.event(&json!({ "event": "final-model", "path": path }));
+                self.say(&format!("the model that learns from every cell, in {}", path.display()));
+            }
+            Progress::Training(event) => self.training(event),
+            _ => {}
+        }
+    }
+
+    /// One line that stays.
+    pub(crate) fn say(&self, line: &str) {
+        match self.bar.lock() {
+            Ok(bar) if self.style == Style::Auto && !bar.is_finished() => bar.suspend(|| note(line)),
+            _ => note(line),
+        }
+    }
+
+    /// Refuses events and a document on the same stream.
+    pub(crate) fn check(&self, json: &Json) -> Result<()> {
+        if self.style == Style::Json && json.takes_stdout() {
+            bail!(
+                "--progress json and --json both write to standard output: name a file by --json FILE.json"
+            );
+        }
+        json.check()
+    }
+
+    /// Gives a result: the document where `json` asks for it, the words, and to a program that listens the document as its last
+    /// event.
+    pub(crate) fn result(&self, json: &Json, words: &str, document: &Value) -> Result<()> {
+        if self.style != Style::Json {
+            return json.result(words, document);
+        }
+        json.write(document)?;
+        note(words);
+        let mut event = document.clone();
+        event["event"] = "finished".into();
+        Ok(print_json(&event)?)
+    }
+
+    /// Tells a program, if one listens, what happened.
+    pub(crate) fn event(&self, event: &impl Serialize) {
+        if self.style == Style::Json {
+            // What cannot be written here, the result cannot either.
+            let _ = print_json(event);
+        }
+    }
+
+    /// Shows how a download goes.
+    pub(crate) fn download(&self, progress: DownloadProgress) {
+        match progress {
+            DownloadProgress::Connecting { url, have: 0 } => self.say(&format!("fetching {url}")),
+            DownloadProgress::Connecting { url, have } => {
+                self.say(&format!("fetching {url}, {} MB of it here already", have / 1_000_000));
+            }
+            DownloadProgress::Receiving { received, total } => self.receiving(received, total),
+            DownloadProgress::Retrying { problem, wait } => {
+                self.say(&format!("{problem}; trying again in {} s", wait.as_secs()));
+            }
+            DownloadProgress::GivingUp { url, problem } => self.say(&format!("giving up {url}: {problem}")),
+            DownloadProgress::Verifying => self.say("checking size and hash"),
+            DownloadProgress::Unpacking { done, total } => self.count("unpacking", done, total),
+            _ => {}
+        }
+    }
+
+    /// A bar where the size is known; in a log, a line for every tenth of it, or else for every 50 MB.
+    fn receiving(&self, received: u64, total: Option<u64>) {
+        if let (Some(total), Style::Auto) = (total, self.style) {
+            return self.count("fetching (kB)", (received / 1000) as usize, (total / 1000) as usize);
+        }
+        let Ok(bar) = self.bar.lock() else { return };
+        let step = total.map_or(50_000_000, |total| (total / 10).max(1));
+        // The bar is hidden, and remembers only how far the last line was.
+        if received / step > bar.position() / step {
+            let of = total.map(|total| format!(" of {}", total / 1_000_000)).unwrap_or_default();
+            note(format_args!("fetched {}{of} MB", received / 1_000_000));
+            bar.set_position(received);
+        }
+    }
+
+    fn count(&self, what: &'static str, done: usize, total: usize) {
+        let Ok(mut bar) = self.bar.lock() else { return };
+        if self.style == Style::Auto {
+            if bar.message() != what || bar.is_finished() {
+                *bar = ProgressBar::new(total as u64)
+                    .with_style(style("{msg} {wide_bar} {pos}/{len}"))
+                    .with_message(what);
+            }
+            bar.set_position(bar.position().max(done as u64));
+        }
+        if done == total {
+            bar.finish_and_clear();
+            if self.style == Style::Plain {
+                note(format_args!("{what}: {total}"));
+            }
+        }
+    }
+
+    fn data(&self, data: &DataSummary) {
+        let fold = data.fold.map(|fold| format!(", {fold}")).unwrap_or_default();
+        self.say(&format!("data: {}, {} split{fold}", data.folder.display(), data.protocol));
+        for subset in &data.subsets {
+            let cells: Vec<String> = data
+                .classes
+                .iter()
+                .zip(&subset.cells)
+                .map(|(class, cells)| format!("{cells} {class}"))
+                .collect();
+            self.say(&format!(
+                "  {:<10} {} of {} patients",
+                subset.subset.to_string(),
+                cells.join(", "),
+                subset.patients
+            ));
+        }
+        if data.shared_patients > 0 {
+            self.say(&format!(
+                "  {} patients have cells in more than one of these sets: figures are better than on new patients",
+                data.shared_patients
+            ));
+        }
+        if let Some(caveat) = Caveat::of_init(data.test_cells_seen_by_init) {
+            self.say(&format!("  warning: {caveat}"));
+        }
+        self.groups("pictures that stand in more than one set, byte for byte", &data.duplicates_across);
+        self.groups(
+            "pictures that stand in folders of more than one class: one label is wrong",
+            &data.doubly_labelled,
+        );
+        if data.ignored > 0 {
+            self.say(&format!("  warning: left out as they are not images: {}", data.ignored));
+        }
+        if !data.skipped.is_empty() {
+            self.say(&format!("  warning: left out as they cannot be read: {}", data.skipped.len()));
+            data.skipped.iter().for_each(|image| self.say(&format!("    {image}")));
+        }
+    }
+
+    /// Warns of files with the same bytes; of many, names the first.
+    fn groups(&self, what: &str, groups: &[Vec<String>]) {
+        const NAMED: usize = 10;
+        if groups.is_empty() {
+            return;
+        }
+        self.say(&format!("  warning: {what}: {}", groups.len()));
+        groups.iter().take(NAMED).for_each(|group| self.say(&format!("    {}", group.join(" = "))));
+        if groups.len() > NAMED {
+            self.say(&format!("    and {} more", groups.len() - NAMED));
+        }
+    }
+
+    fn training(&self, event: &Event) {
+        if self.style == Style::Json {
+            return self.event(event);
+        }
+        match event {
+            Event::EpochStarted { epoch, epochs, batch, batches, image_size, .. }
+                if self.style == Style::Auto =>
+            {
+                let template = format!(
+                    "epoch {epoch}/{epochs} ({image_size} px) {{wide_bar}} {{pos}}/{{len}} {{msg}}, {{eta}} left"
+                );
+                let bar = ProgressBar::new(*batches).with_style(style(&template)).with_position(*batch);
+                bar.enable_steady_tick(Duration::from_secs(1));
+                self.replace(bar);
+            }
+            Event::Batch { epoch, batch, batches, loss, accuracy, images_per_second } => {
+                let figures = format!(
+                    "loss {loss:.3}, accuracy {:.1} %, {images_per_second:.0} images/s",
+                    100.0 * accuracy
+                );
+                if self.style == Style::Auto {
+                    if let Ok(bar) = self.bar.lock() {
+                        bar.set_position(*batch);
+                        bar.set_message(figures);
+                    }
+                } else if batch * 5 / batches > (batch - 1) * 5 / batches && batch < batches {
+                    self.say(&format!("epoch {epoch:>3}: batch {batch} of {batches}, {figures}"));
+                }
+            }
+            Event::ValidationStarted { cells, .. } if self.style == Style::Auto => {
+                let bar = ProgressBar::new_spinner().with_style(style("{spinner} {msg}"));
+                bar.set_message(format!("validating on {cells} cells"));
+                bar.enable_steady_tick(Duration::from_millis(200));
+                self.replace(bar);
+            }
+            Event::EpochEnded { record, kept } => {
+                self.replace(ProgressBar::hidden());
+                let validation = match (record.validation_loss, record.validation_accuracy) {
+                    (Some(loss), Some(accuracy)) => {
+                        format!(" validation loss {loss:.4}, accuracy {:.2} %;", 100.0 * accuracy)
+                    }
+                    _ => String::new(),
+                };
+                self.say(&format!(
+                    "epoch {:>3}: train loss {:.4}, accuracy {:.2} %;{validation} {:.0} s{}",
+                    record.epoch,
+                    record.train_loss,
+                    100.0 * record.train_accuracy,
+                    record.seconds,
+                    if *kept { " (kept)" } else { "" },
+                ));
+            }
+            Event::CheckpointPassedOver { reason } => {
+                self.say(&format!("warning: {reason}; using the one before it"))
+            }
+            _ => {}
+        }
+    }
+
+    fn replace(&self, bar: ProgressBar) {
+        if let Ok(mut current) = self.bar.lock() {
+            current.finish_and_clear();
+            *current = bar;
+        }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn print_json(value: &impl Serialize) -> io::Result<()> {
+    print(serde_json::to_string(value)?)
+}

@@ -1,0 +1,58 @@
+//! `malaria download`: fetches NLM's cells.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Result;
+use malaria_resnet::dataset::{self, DownloadConfig};
+
+use crate::{
+    console::{Console, Style},
+    terminal::{STOP, print, stop_on_signal},
+};
+
+/// Fetch NLM's data set (27,558 cells, about 350 MB) into ./cell_images, if it is not there.
+///
+/// What has come is kept where it breaks off; the same command goes on from there. The archive's size and SHA-256 are checked.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Next:
+  malaria train --data cell_images
+
+Research software, not a medical device.")]
+pub(crate) struct Args {
+    /// Fetch it from here instead; several are tried in turn
+    #[arg(long, value_name = "URL")]
+    url: Vec<String>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let console = Console::new(Style::Auto);
+    stop_on_signal()?;
+    match fetch(&args.url, &console) {
+        Ok(folder) => {
+            print(format_args!("{}\nNext: malaria train --data {0}", folder.display()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => stopped(error, &console),
+    }
+}
+
+/// Fetches the data set from one of `urls`, or from where it is known to be, and gives its folder.
+pub(crate) fn fetch(urls: &[String], console: &Console) -> dataset::Result<PathBuf> {
+    let mut config = DownloadConfig::default();
+    if !urls.is_empty() {
+        config.urls = urls.to_vec();
+    }
+    dataset::download(&config, ".".as_ref(), &STOP, &mut |progress| console.download(progress))
+}
+
+/// Ends the program for a download that was stopped on request; anything else is an error.
+pub(crate) fn stopped(error: dataset::Error, console: &Console) -> Result<ExitCode> {
+    match error {
+        dataset::Error::DownloadStopped => {
+            console.say(&error.to_string());
+            Ok(ExitCode::from(130))
+        }
+        error => Err(error.into()),
+    }
+}

@@ -1,0 +1,125 @@
+//! `malaria evaluate`: judges a trained model on a folder of labelled cells.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+use malaria_resnet::{
+    EvaluateOptions, Judged, default_run, evaluate,
+    libtorch::{DeviceChoice, describe},
+    protocol_note,
+};
+
+use crate::{
+    console::{Console, Style},
+    flags,
+    json::Json,
+    terminal::{check_file, command},
+    words,
+};
+
+/// Judge a trained model on a folder of labelled cells.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  malaria evaluate --data my_cells --report my_cells.html      the pretrained model
+  malaria evaluate --run runs/fast-patient-seed0 --data cell_images
+
+Research software, not a medical device.")]
+pub(crate) struct Args {
+    /// Run directory of the model [default: MALARIA_RUN, or the pretrained model]
+    #[arg(long, value_name = "RUN_DIR")]
+    run: Option<PathBuf>,
+    /// Folder of class folders
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Judge on the run's own test cells, or on all [default: test where the folder is the run's own, else all]
+    #[arg(long, value_enum)]
+    subset: Option<SubsetArg>,
+    #[command(flatten)]
+    json: Json,
+    /// Write what the model says of each cell here
+    #[arg(long, value_name = "FILE.csv")]
+    predictions: Option<PathBuf>,
+    /// Write the figures here as a page to look at, which holds the worst mistakes as pictures
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
+    /// Device to compute on: auto, cpu, cuda or cuda:I
+    #[arg(long, default_value = "auto")]
+    device: DeviceChoice,
+    /// Show each cell in four mirror images and take the mean of the probabilities: four times the work
+    #[arg(long)]
+    flips: bool,
+    /// Report predictive values at this share of infected cells (a fraction); may be repeated [default: 0.001, 0.01 and 0.05,
+    /// in the report and the JSON]
+    #[arg(long, value_name = "SHARE", value_parser = flags::fraction, allow_negative_numbers = true)]
+    prevalence: Vec<f64>,
+    /// Leave out images that cannot be read, and say which, instead of stopping
+    #[arg(long)]
+    skip_corrupt: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum SubsetArg {
+    Test,
+    All,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let console = Console::new(Style::Auto);
+    let outputs: Vec<&PathBuf> =
+        args.json.file().into_iter().chain(&args.predictions).chain(&args.report).collect();
+    for (number, path) in outputs.iter().enumerate() {
+        check_file(path)?;
+        if outputs[..number].contains(path) {
+            bail!(
+                "{}: named for two of --json, --predictions and --report: give each a file of its own",
+                path.display()
+            );
+        }
+    }
+    let run = args.run.clone().map_or_else(default_run, Ok)?;
+    let options = EvaluateOptions {
+        run: &run,
+        data: &args.data,
+        judged: args.subset.map(|subset| match subset {
+            SubsetArg::Test => Judged::Test,
+            SubsetArg::All => Judged::All,
+        }),
+        device: args.device.resolve()?,
+        flips: args.flips,
+        skip_corrupt: args.skip_corrupt,
+        prevalences: &args.prevalence,
+        predictions: args.predictions.as_deref(),
+        report: args.report.as_deref(),
+        command: &command(),
+    };
+    let report = evaluate(options, &|progress| console.show(progress))?;
+    for image in &report.skipped {
+        console.say(&format!("warning: left out {image}"));
+    }
+    if report.ignored > 0 {
+        console.say(&format!("warning: left out as they are not images: {}", report.ignored));
+    }
+    let which = if report.judged == Judged::Test { "the run's test cells" } else { "all cells" };
+    let device = describe(options.device);
+    let mut text = format!(
+        "{} cells of {} ({which})\nmodel: {}, on the {device}\n",
+        report.figures.n,
+        args.data.display(),
+        run.display()
+    );
+    if report.judged == Judged::Test {
+        text += &format!("{}\n", protocol_note(report.protocol));
+    }
+    text += &format!("\n{}\n", words::figures(&report.figures, report.threshold.as_ref(), &report.caveats)?);
+    if !args.prevalence.is_empty() {
+        text += &format!("{}\n", words::at_prevalence(&report.assessment.at_prevalence));
+    }
+    text += "Research software, not a medical device.";
+    for file in outputs {
+        text += &format!("\nwritten: {}", file.display());
+    }
+    args.json.result(&text, &report)?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,65 @@
+//! `--json`: the result for a program.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, anyhow};
+use serde::Serialize;
+
+use crate::terminal::{check_file, note, print};
+
+/// Where a result goes as JSON.
+#[derive(clap::Args)]
+pub(crate) struct Json {
+    /// Give the result as one JSON document: in FILE.json, or without a name on standard output, with the words on standard error
+    #[arg(long, value_name = "FILE.json", num_args = 0..=1, default_missing_value = STDOUT, value_parser = target)]
+    json: Option<PathBuf>,
+}
+
+/// The name that stands for standard output.
+const STDOUT: &str = "-";
+
+/// The end of the name keeps `--json a_cell.png` from writing over a picture.
+fn target(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    if text == STDOUT || path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) {
+        return Ok(path);
+    }
+    Err("expected a name that ends in .json, or - for standard output".to_owned())
+}
+
+impl Json {
+    /// The file to write, where one is named.
+    pub(crate) fn file(&self) -> Option<&PathBuf> {
+        self.json.as_ref().filter(|path| *path != Path::new(STDOUT))
+    }
+
+    /// Whether standard output is for the document alone.
+    pub(crate) fn takes_stdout(&self) -> bool {
+        self.json.is_some() && self.file().is_none()
+    }
+
+    /// Refuses a file that could not be written, before any work.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.file().map_or(Ok(()), |path| check_file(path))
+    }
+
+    /// Writes the file, if one is named.
+    pub(crate) fn write(&self, document: &impl Serialize) -> Result<()> {
+        let Some(path) = self.file() else { return Ok(()) };
+        let text = serde_json::to_string_pretty(document)? + "\n";
+        malaria_files::write(path, text.as_bytes())
+            .map_err(|error| anyhow!("cannot write {}: {error}", path.display()))
+    }
+
+    /// Gives a result: the document where it is asked for, and the words.
+    pub(crate) fn result(&self, words: &str, document: &impl Serialize) -> Result<()> {
+        self.write(document)?;
+        if self.takes_stdout() {
+            note(words);
+            print(serde_json::to_string_pretty(document)?)?;
+        } else {
+            print(words)?;
+        }
+        Ok(())
+    }
+}

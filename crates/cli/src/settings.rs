@@ -1,0 +1,142 @@
+//! The flags that settle how a model is trained, for the subcommands that train.
+
+use std::{num::NonZeroUsize, path::PathBuf};
+
+use anyhow::{Result, anyhow, bail};
+use malaria_resnet::{
+    ExperimentConfig, Recipe, Teacher, dataset::Protocol, default_data, default_protocol, figures::Target,
+    libtorch::DeviceChoice, training::Precision,
+};
+
+use crate::flags;
+
+/// Share of a teacher's words, unless told otherwise.
+const TEACHER_WEIGHT: f64 = 0.7;
+
+/// Flags laid over the settings of a recipe or a file.
+#[derive(clap::Args)]
+pub(crate) struct Settings {
+    /// Folder of cell images
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Training recipe: fast, tutorial, best, or field for a small network [default: fast]
+    #[arg(long)]
+    pub(crate) recipe: Option<Recipe>,
+    /// Passes over the training set [default: the recipe's; fast on drawn cells: 12]
+    #[arg(long, value_name = "N", value_parser = flags::count::<u64>, allow_negative_numbers = true)]
+    pub(crate) epochs: Option<u64>,
+    /// Cells a step [default: the recipe's]
+    #[arg(long, value_name = "N", value_parser = flags::count::<usize>, allow_negative_numbers = true)]
+    pub(crate) batch_size: Option<usize>,
+    /// Learning rate: the first, or the peak of a one-cycle [default: the recipe's]
+    #[arg(long, value_name = "X", value_parser = flags::above_0, allow_negative_numbers = true)]
+    pub(crate) lr: Option<f64>,
+    /// Seed of the split, the starting weights, the order and the augmentation [default: 0]
+    #[arg(long, value_name = "N", value_parser = flags::seed, allow_negative_numbers = true)]
+    pub(crate) seed: Option<u64>,
+    /// Device to compute on: auto, cpu, cuda or cuda:I; asking for cuda where there is none is an error [default: auto]
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) device: Option<DeviceChoice>,
+    /// Arithmetic of the training steps: float32, bfloat16, or auto for bfloat16 on GPUs and on processors with instructions for it
+    /// [default: auto; recipe tutorial: float32]
+    #[arg(long, value_name = "PRECISION")]
+    pub(crate) precision: Option<Precision>,
+    /// CPU threads [default: one a core]
+    #[arg(long, value_name = "N", value_parser = flags::count::<NonZeroUsize>, allow_negative_numbers = true)]
+    pub(crate) threads: Option<NonZeroUsize>,
+    /// Settings to start from: any run's config.json; the other flags win over it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Start from the weights of this run: fine-tuning on cells of your own
+    #[arg(long, value_name = "RUN_DIR")]
+    pub(crate) init: Option<PathBuf>,
+    /// Learn from this run's predictions on the training cells as well as from their labels; this helps small networks. For
+    /// cross-validate: the folder of another cross-validation with the same folds
+    #[arg(long, value_name = "RUN_DIR")]
+    pub(crate) teacher: Option<PathBuf>,
+    /// Weight of the teacher's predictions, from 0 (labels only) to 1 [default: 0.7]
+    #[arg(long, value_name = "SHARE", requires = "teacher", value_parser = flags::fraction, allow_negative_numbers = true)]
+    pub(crate) teacher_weight: Option<f64>,
+    /// The positive class, the one that sensitivity is about [default: Parasitized]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) positive: Option<String>,
+    /// Choose the threshold that gives this sensitivity (a fraction) on the validation set; for cross-validate, on the cells of the
+    /// other folds
+    #[arg(long, value_name = "SHARE", conflicts_with = "target_specificity", value_parser = flags::fraction,
+        allow_negative_numbers = true)]
+    pub(crate) target_sensitivity: Option<f64>,
+    /// As --target-sensitivity, but for this specificity [default: 0.972]
+    #[arg(long, value_name = "SHARE", value_parser = flags::fraction, allow_negative_numbers = true)]
+    pub(crate) target_specificity: Option<f64>,
+    /// Leave the cells in the column `path` of this CSV out of the training set: label_audit.csv of a cross-validation, say
+    #[arg(long, value_name = "FILE.csv")]
+    pub(crate) leave_out: Option<PathBuf>,
+    /// Calibrate probabilities on the validation set, by temperature scaling
+    #[arg(long)]
+    pub(crate) calibrate: bool,
+    /// Leave out images that cannot be read, and say which, instead of stopping
+    #[arg(long)]
+    pub(crate) skip_corrupt: bool,
+}
+
+impl Settings {
+    /// Those of --config or of the recipe, with every flag laid over them, and cells divided by `protocol`. `None` leaves
+    /// that to the file or, without one, to what the folder looks like.
+    pub(crate) fn experiment(&self, protocol: Option<Protocol>) -> Result<ExperimentConfig> {
+        let mut config = match &self.config {
+            Some(file) => ExperimentConfig::read(file).map_err(|error| anyhow!("--config: {error}"))?,
+            None => ExperimentConfig::new(self.recipe.unwrap_or(Recipe::Fast), Protocol::Random, 0),
+        };
+        if let (Some(recipe), Some(_)) = (self.recipe, &self.config) {
+            config.set_recipe(recipe);
+        }
+        if let Some(data) = &self.data {
+            config.data = Some(data.clone());
+        } else if self.config.is_none() {
+            config.data = default_data();
+        }
+        match protocol {
+            Some(protocol) => {
+                config.split.protocol = protocol;
+                // The file may be that of a fold.
+                config.split.fold = None;
+            }
+            None if self.config.is_none() => config.split.protocol = default_protocol(config.data.as_deref()),
+            None => {}
+        }
+        if let Some(seed) = self.seed {
+            config.set_seed(seed);
+        }
+        if config.data.is_none() && self.config.is_none() {
+            config.suit_drawn_cells();
+        }
+        if let Some(epochs) = self.epochs {
+            config.set_epochs(epochs);
+        }
+        config.train.batch_size = self.batch_size.unwrap_or(config.train.batch_size);
+        config.train.schedule.rate = self.lr.unwrap_or(config.train.schedule.rate);
+        config.device = self.device.unwrap_or(config.device);
+        config.train.precision = self.precision.unwrap_or(config.train.precision);
+        config.threads = self.threads.or(config.threads);
+        config.init = self.init.clone().or(config.init);
+        if let Some(run) = &self.teacher {
+            config.teacher =
+                Some(Teacher { run: run.clone(), weight: self.teacher_weight.unwrap_or(TEACHER_WEIGHT) });
+        }
+        config.positive = self.positive.clone().unwrap_or(config.positive);
+        let sensitivity = self.target_sensitivity.map(Target::Sensitivity);
+        let target = sensitivity.or(self.target_specificity.map(Target::Specificity));
+        config.target = target.unwrap_or(config.target);
+        config.leave_out = self.leave_out.clone().or(config.leave_out);
+        config.calibrate |= self.calibrate;
+        config.skip_corrupt |= self.skip_corrupt;
+        let chosen = self.target_sensitivity.is_some() || self.target_specificity.is_some();
+        if config.split.protocol == Protocol::All && (chosen || self.calibrate) {
+            bail!(
+                "--target-sensitivity, --target-specificity and --calibrate need cells that were not learned from, and --split all \
+                 leaves none: leave them out, or see malaria cross-validate --final"
+            );
+        }
+        Ok(config)
+    }
+}

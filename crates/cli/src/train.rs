@@ -1,0 +1,154 @@
+//! `malaria train`: trains a cell classifier and judges it on its test set.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Result, anyhow, bail};
+use malaria_resnet::{
+    Context, Error, ExperimentConfig, Progress,
+    dataset::Protocol,
+    plot_history,
+    plots::check_figure_path,
+    protocol_note, resume, train,
+    training::{self, Outcome},
+};
+use serde_json::json;
+
+use crate::{
+    advice::told,
+    console::{Console, Style},
+    download::{fetch, stopped},
+    json::Json,
+    settings::Settings,
+    terminal::{STOP, check_file, command, resume_command, stop_on_signal},
+    words,
+};
+
+/// Train a malaria cell classifier, judge it on its test set, and leave a run directory with everything in it.
+///
+/// DATA is a folder of class folders, such as NLM's cell_images with Parasitized and Uninfected in it, or a tree of
+/// training, validation and testing made by malaria build-dataset. Without --data, MALARIA_DATA and a folder cell_images here
+/// are looked for; without those, cells are drawn, whose figures say nothing about malaria.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  malaria train --data cell_images                      the quick recipe, random split
+  malaria train --data cell_images --split patient      nobody is on two sides of the split
+  malaria train --data dataset --recipe tutorial --epochs 50 --plot plot.png
+  malaria train --resume runs/fast-random-seed0         go on with a run that was cut off
+
+Next:
+  malaria predict --run runs/fast-random-seed0 some_cell.png
+
+Research software, not a medical device.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    settings: Settings,
+    /// What is tested on: random cells, or whole patients whose cells were not trained on; `given` uses a tree made by
+    /// malaria build-dataset as it is, and `all` trains on every cell and tests on none [default: given for such a tree, else
+    /// random]
+    #[arg(long, value_name = "random|patient|given|all")]
+    split: Option<Protocol>,
+    /// Fetch NLM's data set (27,558 cells, about 350 MB) into ./cell_images first, if it is not there
+    #[arg(long, conflicts_with = "data")]
+    download: bool,
+    /// Fetch it from here instead; several are tried in turn
+    #[arg(long, value_name = "URL", requires = "download")]
+    url: Vec<String>,
+    /// Run directory to make [default: runs/RECIPE-SPLIT-seedN, numbered if it is there]
+    #[arg(long, value_name = "RUN_DIR")]
+    out: Option<PathBuf>,
+    /// Go on with the run in this directory; its own settings hold
+    #[arg(long, value_name = "RUN_DIR", conflicts_with_all = ["data", "download", "out", "recipe", "split", "epochs",
+        "batch_size", "lr", "seed", "device", "precision", "threads", "config", "init", "teacher", "positive", "target_sensitivity",
+        "target_specificity", "leave_out", "calibrate", "skip_corrupt"])]
+    resume: Option<PathBuf>,
+    /// Write the figure of loss and accuracy by epoch here too (.png or .svg)
+    #[arg(long, value_name = "PATH")]
+    plot: Option<PathBuf>,
+    #[command(flatten)]
+    json: Json,
+    /// How progress is shown
+    #[arg(long, value_enum, default_value = "auto")]
+    progress: Style,
+}
+
+pub(crate) fn run(mut args: Args) -> Result<ExitCode> {
+    let console = Console::new(args.progress);
+    console.check(&args.json)?;
+    if let Some(path) = &args.plot {
+        check_figure_path(path)?;
+        check_file(path)?;
+    }
+    if !args.url.is_empty() && !args.download {
+        bail!("--url says where --download fetches the data set from: give both, or neither");
+    }
+    stop_on_signal()?;
+    let command = command();
+    let listener = |progress: Progress<'_>| console.show(progress);
+    let context = Context { command: &command, stop: &STOP, listener: &listener };
+
+    let summary = match &args.resume {
+        Some(run) => resume(run, context).map_err(|error| going_on(error, run))?,
+        None => {
+            if args.download {
+                match fetch(&args.url, &console) {
+                    Ok(folder) => args.settings.data = Some(folder),
+                    Err(error) => return stopped(error, &console),
+                }
+            }
+            let config = args.settings.experiment(args.split)?;
+            if config.data.is_none() {
+                console.say(words::DRAWN);
+            }
+            let out = args.out.clone().unwrap_or_else(|| free_run_dir(&config));
+            train(&config, &out, context).map_err(|error| going_on(error, &out))?
+        }
+    };
+    if summary.outcome == Outcome::Interrupted {
+        console.say(&format!("stopped and saved; go on with: {}", resume_command(summary.run.path())));
+        let event = json!({ "event": "interrupted", "run": summary.run.path() });
+        console.event(&event);
+        return Ok(ExitCode::from(130));
+    }
+    let mut text = match &summary.metrics {
+        Some(metrics) => words::test_set(metrics)?,
+        None => format!("\n{}\n", protocol_note(Protocol::All)),
+    };
+    if let Some(path) = &args.plot {
+        plot_history(&summary.run, path)?;
+    }
+    text += "Research software, not a medical device.\n\nwritten:";
+    summary.files.iter().chain(&args.plot).for_each(|file| text += &format!("\n  {}", file.display()));
+    let document = json!({ "run": summary.run.path(), "metrics": summary.metrics, "files": summary.files });
+    console.result(&args.json, &text, &document)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Adds to an error that broke off the run in `run` how to go on with it.
+fn going_on(error: Error, run: &Path) -> anyhow::Error {
+    // A run that diverged would do so again.
+    let hopeless = matches!(
+        error,
+        Error::RunDir { .. }
+            | Error::Taken { .. }
+            | Error::Train(
+                training::Error::NonFiniteLoss { .. }
+                    | training::Error::NonFiniteWeights { .. }
+                    | training::Error::NonFiniteValidation { .. }
+            )
+    );
+    if hopeless || !run.join("config.json").is_file() {
+        return error.into();
+    }
+    anyhow!("{}\nonce that is mended, go on with: {}", told(&error), resume_command(run))
+}
+
+/// `runs/RECIPE-SPLIT-seedN`, or the first of `-2`, `-3`, … that is not there yet.
+fn free_run_dir(config: &ExperimentConfig) -> PathBuf {
+    let name = format!("runs/{}-{}-seed{}", config.recipe, config.split.protocol, config.train.seed);
+    let numbered = (2..).map(|number| PathBuf::from(format!("{name}-{number}")));
+    std::iter::once(PathBuf::from(&name)).chain(numbered).find(|path| !path.exists()).unwrap_or(name.into())
+}

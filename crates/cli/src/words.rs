@@ -1,0 +1,125 @@
+//! Results in words.
+
+use malaria_resnet::{
+    AtPrevalence, Caveat, CrossMetrics, Metrics, Spread, Threshold,
+    figures::{Interval, Summary, classification_report, decimal, percent},
+    protocol_note,
+};
+
+/// Said where no cells are given.
+pub(crate) const DRAWN: &str = "no cells given, so drawn ones are used: figures on them say nothing about malaria. \
+                                For the real ones: malaria train --download, or --data DIR";
+
+/// The classification report, the confusion matrix, the figures of the positive class, how cells are called, and the caveats.
+pub(crate) fn figures(
+    summary: &Summary,
+    threshold: Option<&Threshold>,
+    caveats: &[Caveat],
+) -> anyhow::Result<String> {
+    let report = classification_report(&summary.confusion, &summary.classes, None)?;
+    let table = summary.confusion.to_table(&summary.classes)?;
+    let mut text = format!(
+        "{report}\n{table}\naccuracy {} (by the most probable class {}), AUC {}\nfor {}: sensitivity {}, specificity {}\n",
+        percent(Some(summary.accuracy)),
+        percent(Some(summary.accuracy_argmax)),
+        decimal(summary.auc),
+        summary.positive_class,
+        percent(summary.sensitivity),
+        percent(summary.specificity),
+    );
+    if let Some(threshold) = threshold {
+        text += &format!("New cells are {}.\n", threshold.note(&summary.positive_class));
+    }
+    caveats.iter().for_each(|caveat| text += &format!("{caveat}\n"));
+    Ok(text)
+}
+
+/// What a call is worth where few cells are infected, or many.
+pub(crate) fn at_prevalence(rows: &[AtPrevalence]) -> String {
+    let row = |AtPrevalence { prevalence, ppv, npv }: &AtPrevalence| {
+        format!(
+            "where {} of all cells are infected, a positive call is right in {}, a negative one in {}\n",
+            percent(Some(*prevalence)),
+            percent(*ppv),
+            percent(*npv)
+        )
+    };
+    rows.iter().map(row).collect()
+}
+
+/// What a run's test set came to.
+pub(crate) fn test_set(metrics: &Metrics) -> anyhow::Result<String> {
+    let text = format!(
+        "\nTest set, {} cells, {} recipe, epoch {} kept\n{}\n\n{}\n",
+        metrics.n_test,
+        metrics.recipe,
+        metrics.kept.epoch,
+        protocol_note(metrics.protocol),
+        figures(&metrics.test, metrics.threshold.as_ref(), &metrics.caveats)?
+    );
+    Ok(text)
+}
+
+/// The figures of all cells together with their intervals, and those of each fold.
+pub(crate) fn cross_validation(metrics: &CrossMetrics) -> anyhow::Result<String> {
+    let CrossMetrics { pooled, assessment, folds, .. } = metrics;
+    let intervals = &assessment.intervals;
+    let mut text = format!(
+        "{} folds, {} recipe, {} cells, each judged by the model that has not learned from it\n{}\n\n{}\n",
+        folds.len(),
+        metrics.recipe,
+        metrics.n_test,
+        protocol_note(metrics.protocol),
+        figures(pooled, metrics.threshold.as_ref(), &metrics.caveats)?
+    );
+    let rows = [
+        (
+            "accuracy",
+            Some(pooled.accuracy),
+            intervals.accuracy,
+            Some(metrics.accuracy_over_folds),
+            percent as Format,
+        ),
+        ("sensitivity", pooled.sensitivity, intervals.sensitivity, metrics.sensitivity_over_folds, percent),
+        ("specificity", pooled.specificity, intervals.specificity, metrics.specificity_over_folds, percent),
+        ("AUC", pooled.auc, intervals.auc, metrics.auc_over_folds, decimal),
+    ];
+    let level = format!("{:.0} % interval", 100.0 * intervals.bootstrap.confidence);
+    text += &format!("{:<12} {:>8}  {level:>19}  mean and SD over folds\n", "", "pooled");
+    for (name, value, interval, spread, show) in rows {
+        let interval = interval.map_or("n/a".to_owned(), |Interval { low, high }| {
+            format!("{} to {}", show(Some(low)), show(Some(high)))
+        });
+        let spread = spread.map_or("n/a".to_owned(), |Spread { mean, deviation }| {
+            format!("{}, {}", show(Some(mean)), show(Some(deviation)))
+        });
+        text += &format!("{name:<12} {:>8}  {interval:>19}  {spread}\n", show(value));
+    }
+    text += &match assessment.n_patients {
+        0 => "intervals: bootstrap over cells".to_owned(),
+        number => format!("intervals: bootstrap over {number} patients"),
+    };
+    text += "\n\n";
+    if let Some(point) = metrics.at_published_specificity {
+        text += &format!(
+            "sensitivity {} at specificity {} on the pooled ROC curve (Rajaraman et al. 2018: 94.70 % at 97.20 %)\n\n",
+            percent(Some(point.sensitivity)),
+            percent(Some(point.specificity)),
+        );
+    }
+    for fold in folds {
+        text += &format!(
+            "fold {}: {} cells, accuracy {}, sensitivity {}, specificity {}, AUC {}\n",
+            fold.fold,
+            fold.n_test,
+            percent(Some(fold.accuracy)),
+            percent(fold.sensitivity),
+            percent(fold.specificity),
+            decimal(fold.auc),
+        );
+    }
+    Ok(text)
+}
+
+/// How a figure is written.
+type Format = fn(Option<f64>) -> String;

@@ -1,0 +1,59 @@
+//! What `malaria doctor` finds, and how it ends.
+
+use std::{fs, process::Command};
+
+use serde_json::Value;
+
+use crate::support::{Workbench, errors, malaria};
+
+/// Whether it says that training can start, what it says, and its checks by name.
+fn doctor(command: &mut Command) -> (bool, String, Value) {
+    let output = command.arg("--json").output().unwrap();
+    let said = errors(&output);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["can_train"], output.status.success(), "{said}");
+    let checks = document["checks"].as_array().unwrap();
+    let checks = checks.iter().map(|check| (check["name"].as_str().unwrap().to_owned(), check.clone()));
+    (output.status.success(), said, Value::Object(checks.collect()))
+}
+
+#[test]
+fn what_is_here_is_told_and_what_is_missing_with_what_to_do() {
+    let bench = Workbench::new();
+    let here = bench.folder.path();
+    let (ok, said, checks) = doctor(malaria("doctor").current_dir(here));
+    assert!(ok && said.contains("Training can start: malaria train"), "{said}");
+    let version = malaria_resnet::libtorch::LIBTORCH_VERSION;
+    assert_eq!(checks["libtorch"]["facts"]["version"], version);
+    let folder = checks["libtorch"]["facts"]["folder"].as_str().unwrap();
+    assert!(fs::read_dir(folder).unwrap().count() > 0 && said.contains(folder), "{said}");
+    assert!(checks["processor"]["facts"]["threads"].as_u64() >= Some(1), "{checks}");
+    assert!(
+        ["float32", "bfloat16"].contains(&checks["processor"]["facts"]["auto_precision"].as_str().unwrap())
+    );
+    assert!(checks["memory"]["facts"]["total_gb"].as_f64() > Some(0.1), "{checks}");
+    assert_eq!(checks["data"]["state"], "advice");
+    assert!(checks["data"]["help"].as_str().unwrap().contains("malaria download"), "{checks}");
+    assert_eq!(
+        (&checks["model"]["state"], &checks["model"]["facts"]["recipe"]),
+        (&"ok".into(), &"fast".into())
+    );
+    assert_eq!(checks["variables"]["state"], "ok");
+
+    // A folder of cells here, and by a variable; the misspelt one is read by nothing.
+    fs::rename(bench.path("cells"), bench.path("cell_images")).unwrap();
+    let (_, said, _) = doctor(malaria("doctor").current_dir(here));
+    assert!(said.contains("cell_images: 48 Parasitized, 48 Uninfected"), "{said}");
+    let (ok, said, checks) =
+        doctor(malaria("doctor").env("MALARIA_DATA", bench.path("cell_images")).env("MALARIA_DAT", "x"));
+    assert!(ok && said.contains("nothing reads MALARIA_DAT;"), "{said}");
+    assert_eq!(checks["data"]["facts"]["cells"]["Parasitized"], 48);
+
+    // Cells that are not there keep training from starting; a model that is not there does not.
+    let (ok, said, checks) = doctor(malaria("doctor").current_dir(here).env("MALARIA_DATA", "nowhere"));
+    assert!(!ok && said.contains("Training cannot start") && said.contains("nowhere"), "{said}");
+    assert_eq!(checks["data"]["state"], "missing");
+    let (ok, said, checks) = doctor(malaria("doctor").current_dir(here).env("MALARIA_RUN", "nowhere"));
+    assert!(ok && said.contains("missing  model"), "{said}");
+    assert_eq!(checks["model"]["state"], "missing");
+}

@@ -1,0 +1,260 @@
+//! Faults on purpose: whatever goes wrong under a run, it says what, and nothing that was learned is lost.
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::support::{CELLS, Training, Workbench, errors, fail, malaria, succeed};
+
+/// The weights of a run that nothing happened to.
+fn undisturbed(bench: &Workbench) -> Vec<u8> {
+    succeed(&mut bench.train("undisturbed"));
+    weights(bench, "undisturbed")
+}
+
+fn weights(bench: &Workbench, run: &str) -> Vec<u8> {
+    fs::read(bench.path(run).join("weights.safetensors")).unwrap()
+}
+
+fn resume(bench: &Workbench, run: &str) -> Command {
+    let mut command = malaria("train");
+    command.current_dir(bench.folder.path()).args(["--resume", run]);
+    command
+}
+
+/// A training that has come to its second epoch.
+fn started(bench: &Workbench, run: &str) -> Training {
+    let mut training = Training::start(&mut bench.train(run));
+    while training.event("batch")["epoch"] != 2 {}
+    training
+}
+
+fn some_cell(bench: &Workbench) -> PathBuf {
+    bench.path("cells/Uninfected/C2P1ThinF_IMG_20150101_cell_4.png")
+}
+
+#[test]
+fn cells_that_vanish_under_a_run_do_not_disturb_it() {
+    let bench = Workbench::new();
+    let expected = undisturbed(&bench);
+    let training = started(&bench, "run");
+    fs::rename(bench.path("cells"), bench.path("moved")).unwrap();
+    let (code, said) = training.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(weights(&bench, "run") == expected);
+    assert!(bench.path("run/report.html").exists());
+}
+
+#[test]
+fn a_run_that_was_cut_off_goes_on_with_the_same_cells_or_not_at_all() {
+    let bench = Workbench::new();
+    let expected = undisturbed(&bench);
+    let training = started(&bench, "run");
+    training.signal("TERM");
+    training.end();
+
+    fs::rename(bench.path("cells"), bench.path("moved")).unwrap();
+    let said = fail(&mut resume(&bench, "run"));
+    assert!(said.contains("cells` does not exist") && said.contains("--resume"), "{said}");
+    fs::rename(bench.path("moved"), bench.path("cells")).unwrap();
+
+    let cell = some_cell(&bench);
+    let whole = fs::read(&cell).unwrap();
+    image::RgbImage::new(20, 20).save(&cell).unwrap();
+    let said = fail(&mut resume(&bench, "run"));
+    assert!(said.contains(cell.file_name().unwrap().to_str().unwrap()), "{said}");
+    fs::write(&cell, whole).unwrap();
+
+    succeed(&mut resume(&bench, "run"));
+    assert!(weights(&bench, "run") == expected);
+}
+
+#[test]
+fn what_cannot_be_read_in_the_middle_of_the_cells_is_named() {
+    let bench = Workbench::new();
+    let folder = bench.path("cells/Uninfected");
+    // Whoever opened a pipe would wait for ever.
+    let pipe = folder.join("C3P2ThinF_IMG_20150101_cell_7.png");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    fs::create_dir(folder.join("C3P2ThinF_IMG_20150101_cell_8.png")).unwrap();
+    let output = bench.train("run").args(["--epochs", "1"]).output().unwrap();
+    let said = errors(&output);
+    assert!(output.status.success() && said.contains("left out as they are not images: 1"), "{said}");
+    assert_eq!(fs::read_to_string(bench.path("run/split.csv")).unwrap().lines().count(), CELLS + 1);
+
+    let lost = folder.join("C3P2ThinF_IMG_20150101_cell_9.png");
+    symlink("nowhere.png", &lost).unwrap();
+    let said = fail(&mut bench.train("another"));
+    assert!(said.contains(lost.file_name().unwrap().to_str().unwrap()), "{said}");
+    assert!(!bench.path("another").exists());
+    let output = bench.train("without").args(["--epochs", "1", "--skip-corrupt"]).output().unwrap();
+    let said = errors(&output);
+    assert!(output.status.success() && said.contains("cell_9.png: cannot be read"), "{said}");
+}
+
+#[test]
+fn what_memory_cannot_hold_is_refused_with_its_size() {
+    let bench = Workbench::new();
+    // 9,600 names of a few pictures, at 50 MB a cell: 483 GB.
+    let cell = some_cell(&bench);
+    for copy in 0..9_600 - CELLS {
+        let name = format!("C{}P1ThinF_IMG_20150101_cell_{}.png", 1 + copy % 20, 100 + copy);
+        fs::hard_link(&cell, cell.with_file_name(name)).unwrap();
+    }
+    let config = bench.path("tiny.json");
+    let text = fs::read_to_string(&config).unwrap();
+    let text =
+        text.replace("\"pixels\":16", "\"pixels\":4096").replace("\"input_size\":16", "\"input_size\":4096");
+    fs::write(&config, text).unwrap();
+    let said = fail(&mut bench.train("run"));
+    assert!(said.contains("9600 cells of 4096 x 4096") && said.contains("483.2 GB"), "{said}");
+    assert!(!bench.path("run").exists());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_batch_that_memory_cannot_hold_ends_the_run_and_says_what_to_do() {
+    let bench = Workbench::new();
+    let config = bench.path("tiny.json");
+    let text = fs::read_to_string(&config).unwrap();
+    // Eight cells of 4096 px: 1.6 GB before the first layer, and as much again after it.
+    let large = text.replace("\"pixels\":8}", "\"pixels\":4096}");
+    assert_ne!(large, text);
+    fs::write(&config, large).unwrap();
+    let train = bench.train("run");
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", "ulimit -v 4000000; exec \"$0\" \"$@\""])
+        .arg(train.get_program())
+        .args(train.get_args());
+    let said = fail(limited.current_dir(bench.folder.path()));
+    assert!(said.contains("epoch 1, batch 1 of") && said.contains("8 cells of 4096 px"), "{said}");
+    assert!(said.contains("allocate") && said.contains("smaller batches"), "{said}");
+    // On one line, without libtorch's call stack.
+    let error = said.lines().find(|line| line.starts_with("error: ")).unwrap();
+    assert!(error.ends_with("; the last checkpoint is untouched") && !said.contains("frame #"), "{said}");
+}
+
+#[test]
+fn a_rate_that_no_network_bears_ends_the_run_and_names_it() {
+    let bench = Workbench::new();
+    let said = fail(bench.train("run").args(["--lr", "1e30"]));
+    assert!(said.contains("the loss became") && said.contains("learning rate"), "{said}");
+    assert!(!bench.path("run/weights.safetensors").exists());
+}
+
+#[test]
+fn a_place_that_no_folder_can_be_made_in_is_named_before_training() {
+    let bench = Workbench::new();
+    fs::write(bench.path("file"), "in the way").unwrap();
+    let said = fail(&mut bench.train("file/run"));
+    assert!(said.contains("file/run"), "{said}");
+    assert_eq!(fs::read_to_string(bench.path("file")).unwrap(), "in the way");
+}
+
+/// A small file system in memory, in a folder of its own.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(folder: &Path) -> Self {
+        fs::create_dir(folder).unwrap();
+        let disk = Self(folder.to_owned());
+        disk.tool("mount", &["-t", "tmpfs", "-o", "size=4m", "tmpfs"]);
+        disk
+    }
+
+    fn tool(&self, name: &str, arguments: &[&str]) {
+        let status = Command::new(name).args(arguments).arg(&self.0).status().unwrap();
+        assert!(status.success(), "{name} {arguments:?} failed");
+    }
+
+    /// Writes until nothing more fits in, and gives the file that takes the space.
+    fn fill(&self) -> PathBuf {
+        let path = self.0.join("filler");
+        let mut file = File::create(&path).unwrap();
+        while file.write_all(&[0; 256]).is_ok() {}
+        path
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[test]
+#[ignore = "mounts a small file system, which takes root: cargo test -p malaria-cli --test it faults:: -- --ignored"]
+fn a_full_disk_ends_the_run_and_costs_nothing() {
+    let bench = Workbench::new();
+    let expected = undisturbed(&bench);
+    let disk = SmallDisk::mount(&bench.path("disk"));
+    for epoch in 1..=5 {
+        let run = format!("disk/run-{epoch}");
+        let mut training = Training::start(&mut bench.train(&run));
+        for _ in 0..epoch {
+            training.event("checkpoint-written");
+        }
+        let filler = disk.fill();
+        let (code, said) = training.end();
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("No space left"), "{said}");
+        assert!(said.contains(&run), "{said}");
+        fs::remove_file(filler).unwrap();
+        let left: Vec<_> =
+            fs::read_dir(bench.path(&run)).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert!(!left.iter().any(|name| name.to_string_lossy().contains(".writing-")), "{left:?}");
+
+        succeed(&mut resume(&bench, &run));
+        assert!(weights(&bench, &run) == expected, "full after epoch {epoch}");
+        fs::remove_dir_all(bench.path(&run)).unwrap();
+    }
+}
+
+#[test]
+#[ignore = "mounts a small file system, which takes root: cargo test -p malaria-cli --test it faults:: -- --ignored"]
+fn a_read_only_disk_is_named_before_training() {
+    let bench = Workbench::new();
+    let disk = SmallDisk::mount(&bench.path("disk"));
+    disk.tool("mount", &["-o", "remount,ro"]);
+    let said = fail(&mut bench.train("disk/run"));
+    assert!(said.contains("disk/run") && said.contains("Read-only"), "{said}");
+}
+
+#[test]
+#[ignore = "gives its rights up, which takes root: cargo test -p malaria-cli --test it faults:: -- --ignored"]
+fn permissions_that_are_missing_are_named_and_cost_nothing() {
+    let bench = Workbench::new();
+    let expected = undisturbed(&bench);
+    // Root may read and write everything: let another own it all and run the program.
+    let chown = Command::new("chown").args(["--recursive", "65534"]).arg(bench.folder.path()).status();
+    assert!(chown.unwrap().success());
+    let as_nobody = |command: Command| {
+        let mut nobody = Command::new("setpriv");
+        nobody.args(["--reuid=65534", "--clear-groups"]).arg(command.get_program()).args(command.get_args());
+        nobody.current_dir(bench.folder.path());
+        nobody
+    };
+    let chmod = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+
+    let cell = some_cell(&bench);
+    chmod(&cell, 0o000);
+    let said = fail(&mut as_nobody(bench.train("run")));
+    assert!(said.contains(cell.file_name().unwrap().to_str().unwrap()), "{said}");
+    assert!(said.contains("Permission denied"), "{said}");
+    chmod(&cell, 0o644);
+
+    let mut training = Training::start(&mut as_nobody(bench.train("run")));
+    training.event("checkpoint-written");
+    chmod(&bench.path("run"), 0o555);
+    let (code, said) = training.end();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("run/") && said.contains("Permission denied"), "{said}");
+    chmod(&bench.path("run"), 0o755);
+    succeed(&mut as_nobody(resume(&bench, "run")));
+    assert!(weights(&bench, "run") == expected);
+}

@@ -1,0 +1,27 @@
+//! What the program says of itself.
+
+use crate::support::{malaria, succeed};
+
+#[test]
+fn every_subcommand_shows_a_command_to_copy_and_says_what_the_program_is_not() {
+    let overview = succeed(&mut malaria("--help"));
+    let commands = overview.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let tasks: Vec<&str> = commands.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    let expected = [
+        "train",
+        "cross-validate",
+        "evaluate",
+        "predict",
+        "export",
+        "build-dataset",
+        "download",
+        "doctor",
+        "help",
+    ];
+    assert_eq!(tasks, expected);
+    for task in &tasks[..8] {
+        let said = succeed(malaria(task).arg("--help"));
+        assert!(said.contains("\n  malaria"), "{task}: {said}");
+        assert!(said.ends_with("Research software, not a medical device.\n"), "{task}: {said}");
+    }
+}

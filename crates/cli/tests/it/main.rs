@@ -1,0 +1,20 @@
+//! The program `malaria`, started as its users start it, and what it leaves behind.
+
+mod classes;
+mod cli;
+mod cross_validate;
+mod doctor;
+mod drawn_cells;
+mod export;
+mod faults;
+mod help;
+mod installed;
+mod json;
+#[path = "../../../../tests/it/outer_cargo.rs"]
+mod outer_cargo;
+mod pretrained;
+mod report_page;
+mod resume_equal;
+mod support;
+mod teacher;
+mod wrong_use;

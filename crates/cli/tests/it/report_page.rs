@@ -1,0 +1,146 @@
+//! The reports in a real browser, at the width of a phone and of a desk: every section shows something, nothing sticks out,
+//! nothing is fetched, and the headline figures are those of `metrics.json`. Of a run, an evaluation and a cross-validation.
+//!
+//! Needs Chromium: `cargo test -p malaria-cli --test it report_page:: -- --ignored`.
+
+use std::{fs, path::Path, process::Command};
+
+use serde_json::Value;
+
+use crate::support::{self, Workbench, malaria, succeed};
+
+/// Run in the page that holds the report in a frame: looks around in there, and leaves what it saw as the only text.
+const PROBE: &str = r#"
+const frame = document.querySelector("iframe");
+frame.addEventListener("load", () => {
+  const page = frame.contentDocument;
+  const seen = {
+    sticks_out: page.documentElement.scrollWidth - frame.contentWindow.innerWidth,
+    sections: Object.fromEntries([...page.querySelectorAll("section")].map((section) => [section.id, {
+      height: section.getBoundingClientRect().height,
+      text: section.innerText.replace(section.querySelector("h2").innerText, "").trim().length,
+      drawn: section.querySelectorAll("svg path, svg polyline, svg circle, svg rect").length,
+    }])),
+    figures: Object.fromEntries([...page.querySelectorAll("[data-figure]")].map((tile) =>
+      [tile.dataset.figure, [Number(tile.dataset.value), tile.querySelector(".value").innerText.replaceAll("\u00a0", " ")]])),
+    broken_pictures: [...page.images].filter((image) => !image.complete || image.naturalWidth === 0).length,
+    pictures: page.images.length,
+    fetched: frame.contentWindow.performance.getEntriesByType("resource").map((entry) => entry.name)
+      .filter((name) => !name.startsWith("data:")),
+    dead_links: [...page.querySelectorAll("nav a")].filter((link) => !page.querySelector(link.getAttribute("href"))).length,
+    ground: frame.contentWindow.getComputedStyle(page.body).backgroundColor,
+    scripts: page.scripts.length,
+  };
+  document.body.textContent = JSON.stringify(seen);
+});
+"#;
+
+/// What the probe sees of `report` in a frame `width` wide.
+fn look(report: &Path, width: u32, flags: &[&str]) -> Value {
+    let folder = report.parent().unwrap();
+    let holder = folder.join(format!("holder-{width}.html"));
+    let name = report.file_name().unwrap().to_str().unwrap();
+    let text = format!(
+        "<!doctype html><body><iframe src=\"{name}\" width={width} height=900></iframe><script>{PROBE}</script>"
+    );
+    fs::write(&holder, text).unwrap();
+    let profile = tempfile::tempdir().unwrap();
+    let mut chromium = Command::new("chromium");
+    chromium.args(["--headless=new", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files"]);
+    chromium.args(["--enable-logging=stderr", "--virtual-time-budget=20000", "--dump-dom"]).args(flags);
+    chromium.arg(format!("--user-data-dir={}", profile.path().display()));
+    let output =
+        chromium.arg(format!("file://{}", holder.display())).output().expect("chromium is installed");
+    let errors = support::errors(&output);
+    assert!(!errors.contains("CONSOLE"), "the console says:\n{errors}");
+    let dom = String::from_utf8_lossy(&output.stdout);
+    let json = dom.find("<body>").zip(dom.find("</body>")).map(|(start, end)| &dom[start + 6..end]);
+    serde_json::from_str(json.unwrap_or_default()).unwrap_or_else(|error| panic!("{error}: {dom}\n{errors}"))
+}
+
+/// Looks at `folder/report.html` at either width and in the dark: `sections` are there and show something, nothing is amiss,
+/// and the tiles hold what `metrics.json` says.
+#[track_caller]
+fn is_whole(folder: &Path, sections: &[&str], least_pictures: u64) {
+    let report = fs::canonicalize(folder.join("report.html")).unwrap();
+    let metrics: Value = serde_json::from_slice(&fs::read(folder.join("metrics.json")).unwrap()).unwrap();
+    let dark = "--blink-settings=preferredColorScheme=0";
+    let mut grounds = Vec::new();
+    for (width, flags) in [(390, &[][..]), (1280, &[]), (1280, &[dark])] {
+        let seen = look(&report, width, flags);
+        assert!(seen["sticks_out"].as_i64().unwrap() <= 0, "at {width}: {seen}");
+        for id in sections {
+            let section = &seen["sections"][id];
+            assert!(section["height"].as_f64().unwrap_or(0.0) > 60.0, "{id}: {seen}");
+            assert!(
+                section["text"].as_u64().unwrap_or(0) > 20 || section["drawn"].as_u64() > Some(5),
+                "{id}: {seen}"
+            );
+        }
+        for name in ["accuracy", "sensitivity", "specificity", "auc"] {
+            let tile = &seen["figures"][name];
+            assert_eq!(tile[0].as_f64(), metrics[name].as_f64(), "{name}");
+            let shown: f64 = tile[1].as_str().unwrap().trim_end_matches(" %").parse().unwrap();
+            let scale = if name == "auc" { 1.0 } else { 100.0 };
+            assert!((shown - scale * metrics[name].as_f64().unwrap()).abs() < 0.0051, "{name}: {tile}");
+        }
+        assert_eq!(seen["broken_pictures"], 0);
+        assert!(seen["pictures"].as_u64().unwrap() >= least_pictures, "{least_pictures}: {seen}");
+        assert_eq!(
+            (&seen["fetched"], &seen["dead_links"]),
+            (&Value::from(Vec::<u8>::new()), &Value::from(0))
+        );
+        assert_eq!(seen["scripts"], 0);
+        grounds.push(seen["ground"].clone());
+    }
+    assert!(grounds[0] == grounds[1] && grounds[1] != grounds[2], "dark is not another colour: {grounds:?}");
+}
+
+/// What every page has.
+const SECTIONS: [&str; 10] = [
+    "figures",
+    "by-class",
+    "confusion",
+    "roc",
+    "precision-recall",
+    "calibration",
+    "patients",
+    "mistakes",
+    "data",
+    "made",
+];
+
+#[test]
+#[ignore = "needs Chromium"]
+fn the_reports_of_a_run_and_of_an_evaluation_show_all_of_it_on_any_screen() {
+    let bench = Workbench::new();
+    // So short that there are mistakes to show.
+    succeed(bench.train("run").args(["--epochs", "2", "--lr", "0.01"]));
+    let sections = [&SECTIONS[..], &["history", "augmentation"]].concat();
+    // Augmentation alone has 36 pictures.
+    is_whole(&bench.path("run"), &sections, 37);
+
+    fs::create_dir(bench.path("judged")).unwrap();
+    succeed(malaria("evaluate").current_dir(bench.folder.path()).args([
+        "--run",
+        "run",
+        "--data",
+        "cells",
+        "--device",
+        "cpu",
+        "--json",
+        "judged/metrics.json",
+        "--report",
+        "judged/report.html",
+    ]));
+    is_whole(&bench.path("judged"), &SECTIONS, 1);
+}
+
+#[test]
+#[ignore = "needs Chromium"]
+fn the_report_of_a_cross_validation_shows_all_of_it_on_any_screen() {
+    let bench = Workbench::new();
+    succeed(bench.cross_validate("cv").args(["--lr", "0.01"]));
+    let sections = [&SECTIONS[..], &["folds", "history", "augmentation", "labels"]].concat();
+    is_whole(&bench.path("cv"), &sections, 37);
+}

@@ -1,0 +1,9 @@
+//! The library against ONNX Runtime, and the program `malaria-edge` as its users call it.
+
+mod onnxruntime;
+#[cfg(feature = "program")]
+mod program;
+#[cfg(feature = "serve")]
+mod serve;
+#[cfg(feature = "serve")]
+mod serve_page;

@@ -1,0 +1,164 @@
+//! The program `malaria-edge` on pictures and on what are none.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use malaria_dataset::{SyntheticConfig, draw_cell};
+use serde_json::Value;
+
+fn model(precision: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/tiny-{precision}.onnx"))
+}
+
+fn edge(arguments: &[&str], paths: &[&Path]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_malaria-edge"));
+    command.args(arguments).args(paths).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// Drawn cells under their names, which tell their patients; 48 in all.
+fn draw(folder: &Path) {
+    for cell in 0..48 {
+        let drawn =
+            draw_cell(&SyntheticConfig { seed: 9, patients: 4, ..SyntheticConfig::default() }, cell).unwrap();
+        let class = folder.join(if drawn.parasitized { "Parasitized" } else { "Uninfected" });
+        fs::create_dir_all(&class).unwrap();
+        drawn.image.save(class.join(drawn.file_name)).unwrap();
+    }
+}
+
+#[test]
+fn cells_and_their_patients_are_called() {
+    let folder = tempfile::tempdir().unwrap();
+    draw(folder.path());
+    for precision in ["f32", "f16", "int8"] {
+        let output = edge(&["classify", "--json"], &[&model(precision), folder.path()]);
+        let answer: Value = serde_json::from_str(&said(&output)).unwrap();
+        let cells = answer["cells"].as_array().unwrap();
+        assert_eq!(cells.len(), 48);
+        // The drawn cells are easy: most are called what their folder says.
+        let right = |cell: &&Value| cell["path"].as_str().unwrap().contains(cell["class"].as_str().unwrap());
+        assert!(cells.iter().filter(right).count() > 36, "{answer}");
+        let patients = answer["patients"].as_array().unwrap();
+        assert_eq!(patients.len(), 4, "{answer}");
+        let counted: u64 = patients.iter().map(|patient| patient["called"]["cells"].as_u64().unwrap()).sum();
+        let unwarned = cells.iter().filter(|cell| cell["warning"].is_null()).count();
+        assert_eq!(counted, unwarned as u64);
+        assert_eq!(answer["not_counted"].as_u64(), Some((cells.len() - unwarned) as u64));
+    }
+    let table = said(&edge(&["classify"], &[&model("f32"), folder.path()]));
+    assert!(table.contains("patient") && table.contains("not a medical device"), "{table}");
+    let csv = said(&edge(&["classify", "--csv"], &[&model("f32"), folder.path()]));
+    assert_eq!(csv.lines().count(), 49);
+    assert!(csv.starts_with("path,class,probability,warning,error\n"), "{csv}");
+}
+
+#[test]
+fn a_picture_that_cannot_be_read_does_not_keep_the_others_from_their_calls() {
+    let folder = tempfile::tempdir().unwrap();
+    draw(folder.path());
+    fs::write(folder.path().join("broken.png"), b"no picture").unwrap();
+    fs::write(folder.path().join("notes.txt"), b"no picture either").unwrap();
+    let output = edge(&["classify", "--json"], &[&model("int8"), folder.path()]);
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("left out as they are not images: 1\n"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("1 of 49 pictures could not be read"));
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let cells = answer["cells"].as_array().unwrap();
+    let unreadable: Vec<&Value> = cells.iter().filter(|cell| !cell["error"].is_null()).collect();
+    assert!(
+        unreadable.len() == 1 && unreadable[0]["path"].as_str().unwrap().ends_with("broken.png"),
+        "{answer}"
+    );
+    assert_eq!(cells.iter().filter(|cell| cell["class"].is_string()).count(), 48);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn names_that_are_not_utf8_are_printed_all_the_same() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let folder = tempfile::tempdir().unwrap();
+    let drawn = draw_cell(&SyntheticConfig::default(), 0).unwrap();
+    drawn.image.save(folder.path().join(OsStr::from_bytes(b"C1_\xff.png"))).unwrap();
+    fs::write(folder.path().join(OsStr::from_bytes(b"\xff.txt")), b"no picture").unwrap();
+    for form in ["--json", "--csv"] {
+        let printed = said(&edge(&["classify", form], &[&model("f32"), folder.path()]));
+        assert!(printed.contains("C1_\u{fffd}.png"), "{printed}");
+    }
+}
+
+#[test]
+fn a_model_says_what_it_is_and_how_fast() {
+    let info = said(&edge(&["info"], &[&model("int8")]));
+    assert!(
+        info.contains("\"int8\"") && info.contains("Parasitized") && info.contains("threshold"),
+        "{info}"
+    );
+    let bench = said(&edge(&["bench", "--seconds", "0.1"], &[&model("f32")]));
+    assert_eq!(bench.matches("cells/s").count(), 3, "{bench}");
+    for seconds in ["nan", "inf", "0"] {
+        let output = edge(&["bench", "--seconds", seconds], &[&model("f32")]);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && errors.contains("expected a number above 0"), "{errors}");
+    }
+}
+
+#[test]
+fn the_model_that_comes_with_a_clone_is_small_and_calls_cells() {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/pretrained/field-int8.onnx");
+    let about: Value = serde_json::from_str(&said(&edge(&["info"], &[&shipped]))).unwrap();
+    assert!(about["bytes"].as_u64().unwrap() < 1_500_000, "{about}");
+    assert_eq!(about["origin"]["precision"], "int8");
+    // Half a point is what `export` lets pass.
+    assert!(about["origin"]["toll"]["sensitivity_lost"]["estimate"].as_f64().unwrap() < 0.005, "{about}");
+    assert_eq!(about["description"]["threshold"]["chosen_on"], "out-of-fold");
+
+    let folder = tempfile::tempdir().unwrap();
+    draw(folder.path());
+    let answer: Value =
+        serde_json::from_str(&said(&edge(&["classify", "--json"], &[&shipped, folder.path()]))).unwrap();
+    let cells = answer["cells"].as_array().unwrap();
+    assert!(cells.len() == 48 && cells.iter().all(|cell| cell["probability"].is_f64()), "{answer}");
+}
+
+#[test]
+fn errors_name_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let nowhere = folder.path().join("nowhere.onnx");
+    let foreign = folder.path().join("foreign.onnx");
+    fs::write(&foreign, b"something else").unwrap();
+    for (model, picture) in
+        [(&nowhere, folder.path()), (&foreign, folder.path()), (&model("f32"), nowhere.as_path())]
+    {
+        let output = edge(&["classify"], &[model, picture]);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && errors.starts_with("error: "), "{errors}");
+        assert!(errors.contains("nowhere.onnx") || errors.contains("foreign.onnx"), "{errors}");
+        assert!(!errors.contains("panicked"), "{errors}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_an_error_and_a_reader_that_has_gone_away_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    draw(folder.path());
+    let run = |out: std::process::Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_malaria-edge"));
+        command.args(["classify", "--csv"]).arg(model("f32")).arg(folder.path()).stdout(out);
+        command.output().unwrap()
+    };
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = run(full.into());
+    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("No space left"));
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    assert!(run(writer.into()).status.success());
+}

@@ -1,0 +1,409 @@
+//! `malaria-edge serve`: what it answers, what it refuses, and that it goes on under load.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use malaria_dataset::{SyntheticConfig, draw_cell};
+use serde_json::Value;
+
+fn model() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-f32.onnx")
+}
+
+/// A server of its own, which ends with the test.
+struct Server {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl Server {
+    fn start() -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_malaria-edge"));
+        command.arg("serve").arg(model()).args(["--port", "0"]);
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("http://").and_then(|rest| rest.strip_suffix('/'));
+        Self { address: address.unwrap_or_else(|| panic!("{line}")).parse().unwrap(), process }
+    }
+
+    /// Sends `head` and `body`, and gives the status, the head and the body of the answer.
+    fn send(&self, head: &str, body: &[u8]) -> (u16, String, Vec<u8>) {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        let length = body.len();
+        let head = format!("{head}Content-Length: {length}\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        // Who is refused may be so before all is sent.
+        let _ = stream.write_all(body);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("an answer with a head");
+        let head = String::from_utf8(answer[..end].to_vec()).unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, head, answer[end + 4..].to_vec())
+    }
+
+    fn get(&self, path: &str) -> (u16, String, Vec<u8>) {
+        self.send(&format!("GET {path} HTTP/1.1\r\nHost: {}\r\n", self.address), b"")
+    }
+
+    fn post(&self, path: &str, kind: &str, body: &[u8]) -> (u16, Value) {
+        let head = format!("POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: {kind}\r\n", self.address);
+        let (status, _, body) = self.send(&head, body);
+        (
+            status,
+            serde_json::from_slice(&body).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&body))),
+        )
+    }
+
+    fn classify(&self, pictures: &[(String, Vec<u8>)]) -> (u16, Value) {
+        self.post("/classify", FORM, &form(pictures))
+    }
+
+    /// What Linux says of the process under this name.
+    #[cfg(target_os = "linux")]
+    fn status(&self, name: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// The most memory that the process has held, in MiB.
+    #[cfg(target_os = "linux")]
+    fn peak_memory(&self) -> u64 {
+        self.status("VmHWM") / 1024
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+const FORM: &str = "multipart/form-data; boundary=between";
+
+fn form(pictures: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for (name, bytes) in pictures {
+        let head = format!(
+            "--between\r\nContent-Disposition: form-data; name=\"picture\"; filename=\"{name}\"\r\n\r\n"
+        );
+        body.extend_from_slice(head.as_bytes());
+        body.extend_from_slice(bytes);
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(b"--between--\r\n");
+    body
+}
+
+/// Drawn cells as files, with their names and bytes, sorted by name.
+fn draw(folder: &Path, count: usize) -> Vec<(String, Vec<u8>)> {
+    let config = SyntheticConfig { seed: 9, patients: 4, ..SyntheticConfig::default() };
+    let mut pictures: Vec<_> = (0..count)
+        .map(|cell| {
+            let drawn = draw_cell(&config, cell).unwrap();
+            let path = folder.join(&drawn.file_name);
+            drawn.image.save(&path).unwrap();
+            (drawn.file_name, fs::read(path).unwrap())
+        })
+        .collect();
+    pictures.sort();
+    pictures
+}
+
+#[test]
+fn the_page_says_what_the_command_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = draw(folder.path(), 48);
+    let server = Server::start();
+    let (status, head, page) = server.get("/");
+    assert_eq!(status, 200, "{head}");
+    for header in [
+        "content-security-policy: default-src 'none'",
+        "x-content-type-options: nosniff",
+        "cache-control: no-store",
+    ] {
+        assert!(head.contains(header), "{header}: {head}");
+    }
+    assert!(String::from_utf8(page).unwrap().contains("not a medical device"));
+    for file in ["/page.css", "/page.js"] {
+        assert_eq!(server.get(file).0, 200, "{file}");
+    }
+    let about: Value = serde_json::from_slice(&server.get("/model").2).unwrap();
+    assert_eq!(about["description"]["positive"], "Parasitized");
+
+    let (status, said) = server.classify(&pictures);
+    assert_eq!(status, 200, "{said}");
+    let (_, patients) = server.post("/patients", "application/json", said.to_string().as_bytes());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_malaria-edge"));
+    let output = command.args(["classify", "--json"]).arg(model()).arg(folder.path()).output().unwrap();
+    let expected: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(said.as_array().unwrap().len(), 48);
+    for (said, expected) in said.as_array().unwrap().iter().zip(expected["cells"].as_array().unwrap()) {
+        assert!(expected["path"].as_str().unwrap().ends_with(said["path"].as_str().unwrap()));
+        for field in ["class", "warning", "error"] {
+            assert_eq!(said[field], expected[field], "{said}");
+        }
+        let difference = said["probability"].as_f64().unwrap() - expected["probability"].as_f64().unwrap();
+        // Batches are cut alike.
+        assert!(difference.abs() < 1e-9, "{said}, {expected}");
+    }
+    assert_eq!(patients, expected["patients"]);
+    assert_eq!(patients.as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn what_is_no_picture_is_said_and_keeps_nobody_from_theirs() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = draw(folder.path(), 1).remove(0);
+    let server = Server::start();
+    // A PNG of some hundred bytes that says it has 60,000 x 60,000 pixels.
+    let mut bomb = good.1.clone();
+    bomb[16..24].copy_from_slice(&[0, 0, 0xEA, 0x60, 0, 0, 0xEA, 0x60]);
+    let large = {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        image::RgbImage::new(2100, 8).write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+        bytes.into_inner()
+    };
+    let pictures = [
+        ("bomb.png".to_owned(), bomb),
+        good.clone(),
+        ("words.png".to_owned(), b"no picture".to_vec()),
+        ("nothing.png".to_owned(), Vec::new()),
+        ("half.png".to_owned(), good.1[..good.1.len() / 2].to_vec()),
+        ("large.png".to_owned(), large),
+        ("<script>.png".to_owned(), good.1.clone()),
+    ];
+    let (status, said) = server.classify(&pictures);
+    assert_eq!(status, 200, "{said}");
+    let read: Vec<bool> = said.as_array().unwrap().iter().map(|cell| cell["error"].is_null()).collect();
+    assert_eq!(read, [false, true, false, false, false, false, true], "{said}");
+    assert!(said[5]["error"].as_str().unwrap().contains("larger than 2048 px"), "{said}");
+}
+
+#[test]
+fn what_is_refused_is_refused_with_a_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = draw(folder.path(), 1).remove(0);
+    let server = Server::start();
+    let refused = |(status, answer): (u16, Value), expected: u16, words: &str| {
+        let error = answer["error"].as_str().unwrap_or_else(|| panic!("{answer}"));
+        assert!(status == expected && error.contains(words), "{status}: {error}");
+    };
+    refused(server.classify(&vec![picture.clone(); 65]), 413, "at most 64 pictures");
+    // What is too large is taken in all the same: many clients hear nothing once their sending has failed.
+    let large = form(&[("large.png".to_owned(), vec![0; 40 << 20])]);
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    let (host, length) = (server.address, large.len());
+    let head = format!(
+        "POST /classify HTTP/1.1\r\nHost: {host}\r\nContent-Type: {FORM}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(&large).expect("all of it is taken");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("at most 16 MiB"), "{answer}");
+    refused(server.classify(&[]), 400, "found none");
+    refused(server.post("/classify", "text/plain", b"hello"), 400, "boundary");
+    refused(server.post("/classify", FORM, b"--between\r\nbroken"), 400, "multipart");
+    let nameless =
+        b"--between\r\nContent-Disposition: form-data; name=\"word\"\r\n\r\nhello\r\n--between--\r\n";
+    refused(server.post("/classify", FORM, nameless), 400, "`word`");
+    refused(server.post("/patients", "application/json", b"[{]"), 400, "JSON");
+    refused(server.post("/patients", "application/json", b"[{\"path\": 3}]"), 422, "JSON");
+    let answer = |(status, _, body): (u16, String, Vec<u8>)| (status, serde_json::from_slice(&body).unwrap());
+    refused(answer(server.get("/../../etc/passwd")), 404, "nothing here");
+    refused(answer(server.get("/classify")), 405, "POST");
+    refused(
+        answer(server.send("GET / HTTP/1.1\r\nHost: evil.example\r\n", b"")),
+        403,
+        "found `evil.example`",
+    );
+    let foreign = format!(
+        "POST /classify HTTP/1.1\r\nHost: {}\r\nOrigin: http://evil.example\r\nContent-Type: {FORM}\r\n",
+        server.address
+    );
+    refused(answer(server.send(&foreign, &form(&[picture]))), 403, "found one from `http://evil.example`");
+    // Chunks that are none: the body breaks off.
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    let head = format!(
+        "POST /classify HTTP/1.1\r\nHost: {}\r\nContent-Type: {FORM}\r\nTransfer-Encoding: chunked\r\n",
+        server.address
+    );
+    stream.write_all(format!("{head}Connection: close\r\n\r\nno chunk").as_bytes()).unwrap();
+    let mut said = String::new();
+    let _ = stream.read_to_string(&mut said);
+    assert!(said.starts_with("HTTP/1.1 400") && said.contains("did not arrive whole"), "{said}");
+    // After all that it still answers.
+    assert_eq!(server.get("/").0, 200);
+}
+
+#[test]
+fn who_is_slow_is_cut_off_and_others_are_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = draw(folder.path(), 2);
+    let server = Server::start();
+    let host = server.address;
+    let half = |words: String, count: usize| {
+        (0..count).map(move |_| {
+            let mut stream = TcpStream::connect(host).unwrap();
+            stream.write_all(words.as_bytes()).unwrap();
+            stream
+        })
+    };
+    let body = |path: &str, kind: &str, begun: &str| {
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {kind}\r\nContent-Length: 9999\r\n\r\n{begun}"
+        )
+    };
+    let slow: Vec<TcpStream> = half("GET / HTT".to_owned(), 50)
+        .chain(half(format!("GET / HTTP/1.1\r\nHost: {host}\r\nX-More: "), 50))
+        .chain(half(body("/classify", FORM, "--between\r\n"), 4))
+        .chain(half(body("/patients", "application/json", "["), 4))
+        // Refused at once, and waited for no longer.
+        .chain(half(body("/nowhere", "text/plain", "wo"), 4))
+        // Answered, and then silent.
+        .chain(half(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"), 4))
+        .collect();
+    let start = Instant::now();
+    assert_eq!(server.classify(&pictures).0, 200);
+    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+    for mut stream in slow {
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).expect("the connection is closed by the server");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn many_requests_at_once_are_all_answered_in_bounded_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = draw(folder.path(), 8);
+    let server = Server::start();
+    let (_, expected) = server.classify(&pictures);
+    // Those who leave before the answer comes: their work is under way, and counts.
+    let many: Vec<_> = (0..64).map(|_| pictures[0].clone()).collect();
+    let body = form(&many);
+    let head = format!(
+        "POST /classify HTTP/1.1\r\nHost: {}\r\nContent-Type: {FORM}\r\nContent-Length: {}\r\n\r\n",
+        server.address,
+        body.len()
+    );
+    for _ in 0..100 {
+        let mut stream = TcpStream::connect(server.address).unwrap();
+        stream.write_all(&[head.as_bytes(), &body].concat()).unwrap();
+    }
+    thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                for _ in 0..20 {
+                    let (status, said) = server.classify(&pictures);
+                    assert_eq!((status, &said), (200, &expected));
+                }
+            });
+        }
+    });
+    // What is in memory at once is limited; these requests are far smaller than they may be.
+    assert!(server.peak_memory() < 150, "{} MiB", server.peak_memory());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn many_large_roll_ups_at_once_take_bounded_memory() {
+    let server = Server::start();
+    // As many cells as a request holds: more than are judged, and many times their bytes in memory.
+    let cells = "{\"path\":\"C1_x.png\"},".repeat(800_000);
+    let body = format!("[{}]", cells.trim_end_matches(','));
+    thread::scope(|scope| {
+        for _ in 0..32 {
+            scope.spawn(|| {
+                let (status, said) = server.post("/patients", "application/json", body.as_bytes());
+                let error = said["error"].as_str().unwrap_or_else(|| panic!("{said}"));
+                assert!(status == 413 && error.contains("at most 50000 cells"), "{status}: {error}");
+            });
+        }
+    });
+    assert!(server.peak_memory() < 700, "{} MiB", server.peak_memory());
+}
+
+#[test]
+fn others_are_answered_while_patients_are_judged() {
+    let server = Server::start();
+    // As many cells of one patient as are judged, every other one positive, which takes longest.
+    let two = r#"{"path":"C1_x.png","class":"Parasitized"},{"path":"C1_y.png","class":"Uninfected"},"#;
+    let cells = two.repeat(25_000);
+    let body = format!("[{}]", cells.trim_end_matches(','));
+    let answered = thread::scope(|scope| {
+        let judge = || {
+            let (status, said) = server.post("/patients", "application/json", body.as_bytes());
+            assert_eq!((status, said[0]["called"]["positive"].as_u64()), (200, Some(25_000)), "{said}");
+        };
+        let judged: Vec<_> = (0..4).map(|_| scope.spawn(judge)).collect();
+        let mut answered = 0;
+        while !judged.iter().all(|judged| judged.is_finished()) {
+            assert_eq!(server.get("/model").0, 200);
+            answered += 1;
+        }
+        answered
+    });
+    // Those that arrive before the first patient is judged are answered in any case.
+    assert!(answered > 50, "{answered}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn who_leaves_before_the_answer_leaves_no_more_work_than_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = draw(folder.path(), 1);
+    let server = Server::start();
+    let large = {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        image::RgbImage::new(2048, 2048).write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+        bytes.into_inner()
+    };
+    // Few bytes to send, much to decode.
+    let body = form(&vec![("large.png".to_owned(), large); 64]);
+    let host = server.address;
+    let head = format!(
+        "POST /classify HTTP/1.1\r\nHost: {host}\r\nContent-Type: {FORM}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let before = server.status("Threads");
+    for _ in 0..24 {
+        let mut stream = TcpStream::connect(host).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(&body).unwrap();
+        // Long enough for the server to begin.
+        thread::sleep(Duration::from_millis(50));
+    }
+    // Each request that is computed has a thread.
+    let more = server.status("Threads") - before;
+    assert!(more < 8, "{more} threads more");
+    assert_eq!(server.classify(&good).0, 200);
+}
+
+#[test]
+#[cfg(unix)]
+fn it_ends_when_it_is_asked_to_and_says_when_a_port_is_taken() {
+    for signal in ["-INT", "-TERM"] {
+        let mut server = Server::start();
+        let mut second = Command::new(env!("CARGO_BIN_EXE_malaria-edge"));
+        second.arg("serve").arg(model()).args(["--port", &server.address.port().to_string()]);
+        let output = second.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains("--port"), "{said}");
+        let id = server.process.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        assert!(server.process.wait().unwrap().success(), "{signal}");
+    }
+}

@@ -1,0 +1,265 @@
+//! The page of `malaria-edge serve` in a real browser: pictures are chosen, and what is shown is what the program says.
+//!
+//! Needs Chromium: `cargo test -p malaria-edge --test it serve_page:: -- --ignored`. With `SCREENSHOTS` naming a folder, the page is
+//! left there as pictures.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::Duration,
+};
+
+use malaria_dataset::{SyntheticConfig, draw_cell};
+use malaria_metrics::percent;
+use serde_json::{Value, json};
+use tungstenite::{Message, WebSocket, client, stream::MaybeTlsStream};
+
+fn model() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-f32.onnx")
+}
+
+/// A process that ends with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A tab of Chromium, spoken to by its DevTools protocol.
+struct Tab {
+    socket: WebSocket<MaybeTlsStream<TcpStream>>,
+    session: Option<Value>,
+    last: u64,
+    /// What the console has said.
+    console: Vec<Value>,
+    _browser: Running,
+    _profile: tempfile::TempDir,
+}
+
+impl Tab {
+    fn open(address: &str) -> Self {
+        let profile = tempfile::tempdir().unwrap();
+        let mut chromium = Command::new("chromium");
+        chromium.args(["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0"]);
+        chromium.arg(format!("--user-data-dir={}", profile.path().display())).arg("about:blank");
+        let mut browser = Running(chromium.stderr(Stdio::piped()).spawn().expect("chromium is installed"));
+        let mut lines = BufReader::new(browser.0.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let url = lines.find_map(|line| line.strip_prefix("DevTools listening on ").map(str::to_owned));
+        let url = url.expect("Chromium says where it listens");
+        let host = url.trim_start_matches("ws://").split('/').next().unwrap();
+        let stream = MaybeTlsStream::Plain(TcpStream::connect(host).unwrap());
+        let socket = client(&url, stream).unwrap().0;
+        let mut tab = Self {
+            socket,
+            session: None,
+            last: 0,
+            console: Vec::new(),
+            _browser: browser,
+            _profile: profile,
+        };
+        let made = tab.call("Target.createTarget", json!({ "url": "about:blank" }));
+        let target = json!({ "targetId": made["targetId"], "flatten": true });
+        tab.session = Some(tab.call("Target.attachToTarget", target)["sessionId"].clone());
+        for domain in ["Runtime.enable", "Log.enable", "Page.enable", "DOM.enable"] {
+            tab.call(domain, json!({}));
+        }
+        tab.call("Page.navigate", json!({ "url": address }));
+        tab.wait_for("document.readyState === 'complete' && document.querySelector('#model').textContent.includes('Weights')");
+        tab
+    }
+
+    fn call(&mut self, method: &str, parameters: Value) -> Value {
+        self.last += 1;
+        let mut request = json!({ "id": self.last, "method": method, "params": parameters });
+        if let Some(session) = &self.session {
+            request["sessionId"] = session.clone();
+        }
+        self.socket.send(Message::text(request.to_string())).unwrap();
+        loop {
+            let Message::Text(text) = self.socket.read().unwrap() else { continue };
+            let answer: Value = serde_json::from_str(&text).unwrap();
+            if answer["id"] == self.last {
+                assert!(answer["error"].is_null(), "{method}: {answer}");
+                return answer["result"].clone();
+            }
+            let said = answer["method"].as_str().unwrap_or_default();
+            if ["Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"].contains(&said) {
+                self.console.push(answer);
+            }
+        }
+    }
+
+    fn evaluate(&mut self, script: &str) -> Value {
+        let answer = self.call("Runtime.evaluate", json!({ "expression": script, "returnByValue": true }));
+        assert!(answer["exceptionDetails"].is_null(), "{script}: {answer}");
+        answer["result"]["value"].clone()
+    }
+
+    fn wait_for(&mut self, condition: &str) {
+        for _ in 0..300 {
+            if self.evaluate(condition) == true {
+                return;
+            }
+            sleep(Duration::from_millis(100));
+        }
+        panic!("never came true: {condition}; the page: {}", self.evaluate("document.body.innerText"));
+    }
+
+    fn choose(&mut self, files: &[PathBuf]) {
+        let root = self.call("DOM.getDocument", json!({}))["root"]["nodeId"].clone();
+        let input = self.call("DOM.querySelector", json!({ "nodeId": root, "selector": "#files" }));
+        self.call("DOM.setFileInputFiles", json!({ "nodeId": input["nodeId"], "files": files }));
+    }
+
+    /// Drops a file or folder onto the page.
+    fn drop(&mut self, path: &Path) {
+        let data = json!({ "items": [], "files": [path], "dragOperationsMask": 1 });
+        for kind in ["dragEnter", "dragOver", "drop"] {
+            self.call("Input.dispatchDragEvent", json!({ "type": kind, "x": 100, "y": 200, "data": data }));
+        }
+    }
+
+    fn look(&mut self, width: u32, height: u32, scheme: &str) {
+        let screen = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.call("Emulation.setDeviceMetricsOverride", screen);
+        let scheme = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.call("Emulation.setEmulatedMedia", scheme);
+    }
+
+    fn screenshot(&mut self, name: &str) {
+        use base64::{Engine, engine::general_purpose::STANDARD};
+        if let Some(folder) = std::env::var_os("SCREENSHOTS") {
+            let picture = self
+                .call("Page.captureScreenshot", json!({ "format": "png", "captureBeyondViewport": true }));
+            let bytes = STANDARD.decode(picture["data"].as_str().unwrap()).unwrap();
+            fs::write(Path::new(&folder).join(name), bytes).unwrap();
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs Chromium"]
+fn the_page_shows_what_the_program_says_of_each_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = SyntheticConfig { seed: 9, patients: 4, ..SyntheticConfig::default() };
+    let mut files: Vec<PathBuf> = (0..96)
+        .map(|cell| {
+            let drawn = draw_cell(&config, cell).unwrap();
+            let path = folder.path().join(drawn.file_name);
+            drawn.image.save(&path).unwrap();
+            path
+        })
+        .collect();
+    files.push(folder.path().join("<b>bold, \"quoted\".png"));
+    fs::write(files.last().unwrap(), b"no picture").unwrap();
+    files.push(folder.path().join("words.txt"));
+    fs::write(files.last().unwrap(), b"not even by its name").unwrap();
+    files.sort();
+    let mut classify = Command::new(env!("CARGO_BIN_EXE_malaria-edge"));
+    let output = classify.args(["classify", "--json"]).arg(model()).arg(folder.path()).output().unwrap();
+    let expected: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let cells = expected["cells"].as_array().unwrap();
+    assert_eq!(cells.len(), 97);
+
+    let mut serve = Command::new(env!("CARGO_BIN_EXE_malaria-edge"));
+    serve.arg("serve").arg(model()).args(["--port", "0"]).stdout(Stdio::piped());
+    let mut server = Running(serve.spawn().unwrap());
+    let mut line = String::new();
+    BufReader::new(server.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+
+    let mut tab = Tab::open(line.trim());
+    tab.look(1280, 900, "light");
+    tab.screenshot("empty.png");
+    tab.choose(&files);
+    tab.wait_for("document.querySelector('#status').textContent === '97 of 97 pictures: done; left out as they are not images: 1'");
+
+    let rows = tab.evaluate("[...document.querySelectorAll('#cell-rows tr')].map((row) => [...row.cells].map((cell) => cell.innerText))");
+    let rows = rows.as_array().unwrap();
+    assert_eq!(rows.len(), cells.len());
+    for (row, cell) in rows.iter().zip(cells) {
+        // In the words of the program, but for spaces at which no line breaks.
+        let probability = percent(cell["probability"].as_f64()).replace(' ', "\u{a0}");
+        assert_eq!(row[1], cell["class"].as_str().unwrap_or("unreadable"), "{row}, {cell}");
+        assert_eq!(row[2].as_str().unwrap().trim(), probability, "{row}, {cell}");
+        let name = Path::new(cell["path"].as_str().unwrap()).file_name().unwrap().to_str().unwrap();
+        assert!(row[3].as_str().unwrap().starts_with(name), "{row}, {cell}");
+        let note = cell["warning"].as_str();
+        assert!(note.is_none_or(|note| row[3].as_str().unwrap().contains(note)), "{row}, {cell}");
+    }
+    let patients = tab.evaluate("[...document.querySelectorAll('#patient-rows tr')].map((row) => row.cells[0].innerText + ' ' + row.cells[1].innerText)");
+    let counted = |patient: &Value| {
+        let (name, called) = (patient["patient"].as_str().unwrap(), &patient["called"]);
+        format!("{name} {} of {}", called["positive"], called["cells"])
+    };
+    let counted: Vec<String> = expected["patients"].as_array().unwrap().iter().map(counted).collect();
+    assert_eq!(patients, json!(counted));
+    let positive = cells.iter().filter(|cell| cell["class"] == "Parasitized").count();
+    assert_eq!(tab.evaluate("document.querySelector('#positive').textContent"), positive.to_string());
+    assert_eq!(tab.evaluate("document.querySelector('#unreadable').textContent"), "1");
+    // A file's name is text, whatever stands in it.
+    assert_eq!(tab.evaluate("document.querySelectorAll('#cell-rows b').length"), 0);
+    let csv = tab.evaluate("csv()");
+    assert_eq!(csv.as_str().unwrap().lines().count(), 98);
+    assert!(csv.as_str().unwrap().contains("\"<b>bold, \"\"quoted\"\".png\""), "{csv}");
+    assert_eq!(
+        tab.evaluate("[...document.querySelectorAll('#cell-rows img[src]')].filter((image) => image.complete && image.naturalWidth > 0).length > 0"),
+        true
+    );
+    // The longest of the calls has room too.
+    tab.evaluate(
+        "document.querySelector('#patient-rows td:last-child').textContent = model.patient_calls.undecided",
+    );
+    for (width, height, scheme) in
+        [(1280, 900, "light"), (1280, 900, "dark"), (390, 844, "light"), (390, 844, "dark")]
+    {
+        tab.look(width, height, scheme);
+        let sticks_out = tab.evaluate(
+            "Math.max(document.documentElement.scrollWidth - innerWidth, \
+             ...[...document.querySelectorAll('.scroll')].map((table) => table.scrollWidth - table.clientWidth))",
+        );
+        assert!(sticks_out.as_i64().unwrap() <= 0, "{width}: {sticks_out}");
+        tab.screenshot(&format!("{width}-{scheme}.png"));
+    }
+    // Nothing was asked of anybody else.
+    let fetched = tab.evaluate("performance.getEntriesByType('resource').map((entry) => entry.name)");
+    let own = |name: &Value| {
+        name.as_str().unwrap().starts_with(line.trim()) || name.as_str().unwrap().starts_with("blob:")
+    };
+    assert!(fetched.as_array().unwrap().iter().all(own), "{fetched}");
+    // The same once more are no more cells.
+    tab.choose(&files);
+    tab.wait_for("document.querySelector('#status').textContent.includes('done; left out as they are not images: 1; shown already: 97')");
+    assert_eq!(tab.evaluate("document.querySelectorAll('#cell-rows tr').length"), 97);
+    tab.evaluate("document.querySelector('#clear').click()");
+    assert_eq!(tab.evaluate("document.querySelectorAll('#cell-rows tr').length"), 0);
+    // A folder with a folder in it; and one picture that is too large to be sent keeps nobody from theirs.
+    fs::create_dir_all(folder.path().join("more/__MACOSX")).unwrap();
+    fs::write(folder.path().join("more/A large.png"), vec![0; 20 << 20]).unwrap();
+    for hidden in ["more/.hidden.png", "more/__MACOSX/A large.png"] {
+        fs::write(folder.path().join(hidden), b"no picture").unwrap();
+    }
+    tab.drop(folder.path());
+    // words.txt and .hidden.png.
+    tab.wait_for("document.querySelector('#status').textContent === '98 of 98 pictures: done; left out as they are not images: 2'");
+    assert_eq!(tab.evaluate("document.querySelector('#unreadable').textContent"), "2");
+    assert_eq!(
+        tab.evaluate("document.querySelectorAll('#patient-rows tr').length"),
+        expected["patients"].as_array().unwrap().len()
+    );
+    // The program ends: the page says so.
+    server.0.kill().unwrap();
+    tab.choose(&files[..2]);
+    tab.wait_for("document.querySelector('#status').textContent.includes('does not answer')");
+    // The patients of other cells than those that are shown are none.
+    assert_eq!(tab.evaluate("document.querySelector('#patients').hidden"), true);
+    let complaints: Vec<&Value> =
+        tab.console.iter().filter(|said| !said.to_string().contains("ERR_CONNECTION")).collect();
+    assert!(complaints.is_empty(), "{complaints:?}");
+}

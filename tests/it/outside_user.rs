@@ -1,0 +1,88 @@
+//! A crate outside the workspace, made by following the README to the letter, builds and runs; so does its program
+//! without cargo, in another folder, with an empty environment. The model inside it is that of `data/pretrained`.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use malaria_resnet::{
+    Classifier, Prediction,
+    dataset::{SyntheticConfig, write_synthetic},
+    predict,
+};
+use tch::Device;
+
+use crate::outer_cargo::{forget, target_and_profile};
+
+/// The crate is kept in `tests/outside_user`; the README shows the same files.
+const FILES: [&str; 4] = ["Cargo.toml", ".cargo/config.toml", "build.rs", "src/main.rs"];
+
+/// What stands for the clone in the README.
+const PLACEHOLDER: &str = "/path/to/malaria-resnet";
+
+#[test]
+fn a_crate_that_follows_the_readme_builds_and_runs_anywhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    for name in FILES {
+        let text = fs::read_to_string(root.join("tests/outside_user").join(name)).unwrap();
+        assert!(
+            readme.contains(&format!("\n{text}```")),
+            "README.md does not show tests/outside_user/{name}:\n{text}"
+        );
+        let path = outside.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text.replace(PLACEHOLDER, root.to_str().unwrap())).unwrap();
+    }
+
+    // Not to the letter, and only to be quick: the versions and settings that everything here is already built with.
+    fs::copy(root.join("Cargo.lock"), outside.path().join("Cargo.lock")).unwrap();
+    let profiles = outside.path().join("profiles.toml");
+    fs::write(&profiles, profiles_of(&fs::read_to_string(root.join("Cargo.toml")).unwrap())).unwrap();
+    let (target, profile) = target_and_profile();
+
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["run", "--offline", "--profile", &profile, "--config"]).arg(&profiles);
+    forget(&mut cargo, root);
+    cargo.env("CARGO_TARGET_DIR", &target).current_dir(outside.path());
+    let cells = outside.path().join("cells");
+    write_synthetic(&cells, &SyntheticConfig { cells: 2, ..SyntheticConfig::default() }, &|_| {}).unwrap();
+    cargo.arg("--").arg(&cells);
+    let under_cargo = succeed(&mut cargo);
+    assert!(under_cargo.starts_with("2150472 parameters on the "), "{under_cargo}");
+    let classifier = Classifier::load(&root.join("data/pretrained"), Device::Cpu).unwrap();
+    let said = predict(&classifier, std::slice::from_ref(&cells), &|_| {}).unwrap();
+    assert_eq!(said.len(), 2);
+    for Prediction { path, class, probability, warning, .. } in said {
+        let line = format!("\n{}: {class:?}, {probability:?}, {warning:?}\n", path.display());
+        assert!(under_cargo.contains(&line), "{under_cargo}\ndoes not hold{line}");
+    }
+
+    let folder = if profile == "dev" { "debug" } else { &profile };
+    let program = target.join(folder).join("outside-user");
+    let alone = succeed(Command::new(program).arg(&cells).env_clear().current_dir("/"));
+    assert_eq!(alone, under_cargo);
+}
+
+/// The `[profile…]` tables of a manifest, which cargo also reads from a configuration file.
+fn profiles_of(manifest: &str) -> String {
+    let mut inside = false;
+    let mut tables = String::new();
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            inside = line.starts_with("[profile");
+        }
+        if inside {
+            tables.push_str(line);
+            tables.push('\n');
+        }
+    }
+    tables
+}
+
+fn succeed(command: &mut Command) -> String {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    assert!(status.success(), "{command:?}\n{}", String::from_utf8_lossy(&stderr));
+    String::from_utf8(stdout).unwrap()
+}
