@@ -135,7 +135,7 @@ impl Scored<'_> {
     /// # Errors
     /// [`Error::Metrics`](crate::Error::Metrics) for no cells, or numbers that do not fit each other.
     pub fn assess(&self, rule: &DecisionRule, new_patients: bool) -> Result<Assessment> {
-        let Scored { truth, probabilities, classes, positive, patients } = *self;
+        let Scored { truth, classes, positive, patients, .. } = *self;
         let (is_positive, scores) = self.one_vs_rest()?;
         let clusters: Vec<Cluster<'_>> = patients
             .iter()
@@ -143,15 +143,8 @@ impl Scored<'_> {
             .map(|(i, patient)| patient.map_or(Cluster::Cell(i), Cluster::Patient))
             .collect();
         let predicted = self.predicted(rule);
-        let intervals = intervals(
-            truth,
-            probabilities,
-            &predicted,
-            classes.len(),
-            positive,
-            &clusters,
-            &Bootstrap::default(),
-        )?;
+        let intervals =
+            intervals(truth, self.rows(), &predicted, positive, &clusters, &Bootstrap::default())?;
         let cells_without_patient = patients.iter().filter(|patient| patient.is_none()).count();
         Ok(Assessment {
             n_patients: intervals.clusters - cells_without_patient,

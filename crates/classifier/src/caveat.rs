@@ -172,3 +172,93 @@ pub fn protocol_note(protocol: Protocol) -> &'static str {
         Protocol::All => "learned from every cell: none was left to judge by",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use malaria_metrics::{OperatingPoint, Target};
+
+    use super::*;
+    use crate::{
+        decision::{ChosenOn, Threshold},
+        scored::Scored,
+    };
+
+    #[test]
+    fn keys_in_json_are_stable_and_words_hold_the_numbers() {
+        let run = PathBuf::from("runs/gone");
+        for (caveat, json, words) in [
+            (Caveat::DrawnCells, r#"{"caveat":"drawn-cells"}"#, "say nothing about malaria"),
+            (Caveat::ModelOfDrawnCells, r#"{"caveat":"model-of-drawn-cells"}"#, "learned from drawn cells"),
+            (Caveat::LeftOut { cells: 3 }, r#"{"caveat":"left-out","cells":3}"#, "on request: 3."),
+            (
+                Caveat::LeftOutOfFolds { cells: 3 },
+                r#"{"caveat":"left-out-of-folds","cells":3}"#,
+                "request: 3;",
+            ),
+            (
+                Caveat::SeenByInit { cells: 4 },
+                r#"{"caveat":"seen-by-init","cells":4}"#,
+                "from 4 of the test cells",
+            ),
+            (Caveat::InitUnknown, r#"{"caveat":"init-unknown"}"#, "cannot be read any more"),
+            (
+                Caveat::SeenInTraining { cells: 5 },
+                r#"{"caveat":"seen-in-training","cells":5}"#,
+                "from 5 of these",
+            ),
+            (Caveat::ParentMissing { run }, r#"{"caveat":"parent-missing","run":"runs/gone"}"#, "runs/gone"),
+            (Caveat::MirrorImages, r#"{"caveat":"mirror-images"}"#, "four mirror images"),
+            (Caveat::FoldThresholds, r#"{"caveat":"fold-thresholds"}"#, "the other folds' cells"),
+            (Caveat::NoFoldThresholds, r#"{"caveat":"no-fold-thresholds"}"#, "all folds but one"),
+            (Caveat::NoThreshold, r#"{"caveat":"no-threshold"}"#, "no threshold reached"),
+            (Caveat::FewPatients { patients: 7 }, r#"{"caveat":"few-patients","patients":7}"#, "(7)"),
+            (
+                Caveat::UnknownPatients { cells: 8 },
+                r#"{"caveat":"unknown-patients","cells":8}"#,
+                "too narrow: 8.",
+            ),
+        ] {
+            assert_eq!(serde_json::to_string(&caveat).unwrap(), json);
+            assert_eq!(serde_json::from_str::<Caveat>(json).unwrap(), caveat);
+            assert!(caveat.to_string().contains(words), "{caveat}");
+        }
+    }
+
+    #[test]
+    fn caveats_follow_from_the_rule_and_from_who_was_tested() {
+        let classes = ["Parasitized", "Uninfected"].map(str::to_owned);
+        let names: Vec<String> = (0..40).map(|patient| format!("C{patient}")).collect();
+        let of = |patients: usize, unknown: bool, rule: &DecisionRule, stored: bool| {
+            // Two cells a patient, one of either class.
+            let mut owners: Vec<Option<&str>> =
+                (0..2 * patients).map(|cell| Some(names[cell / 2].as_str())).collect();
+            if unknown {
+                owners[0] = None;
+            }
+            let truth: Vec<usize> = (0..owners.len()).map(|cell| cell % 2).collect();
+            let probabilities = [0.7, 0.3, 0.4, 0.6].repeat(patients);
+            let scored = Scored {
+                truth: &truth,
+                probabilities: &probabilities,
+                classes: &classes,
+                positive: 0,
+                patients: &owners,
+            };
+            Caveat::of(rule, stored, &scored.assess(rule, false).unwrap())
+        };
+        let threshold = Threshold {
+            target: Target::Specificity(0.9),
+            chosen_on: ChosenOn::Validation,
+            point: OperatingPoint { threshold: 0.5, sensitivity: 1.0, specificity: 1.0 },
+            false_positive_correlation: None,
+        };
+        let by_threshold = DecisionRule::Threshold(threshold);
+        assert_eq!(of(30, false, &by_threshold, false), []);
+        assert_eq!(of(29, false, &by_threshold, false), [Caveat::FewPatients { patients: 29 }]);
+        assert_eq!(of(40, true, &by_threshold, false), [Caveat::UnknownPatients { cells: 1 }]);
+        assert_eq!(of(40, false, &DecisionRule::Argmax, false), [Caveat::NoThreshold]);
+        assert_eq!(of(40, false, &DecisionRule::Argmax, true), [Caveat::NoFoldThresholds]);
+        let apart = DecisionRule::FoldThresholds { stored: threshold, of_cells: vec![threshold; 80] };
+        assert_eq!(of(40, false, &apart, true), [Caveat::FoldThresholds]);
+    }
+}

@@ -48,7 +48,7 @@ impl ResNetConfig {
     /// Checks every field against its documented range.
     ///
     /// # Errors
-    /// [`Error::Config`] names the first field out of range.
+    /// [`Error::Network`] names the first field out of range.
     pub fn check(&self) -> Result<()> {
         in_range("classes", self.classes, 2, 10_000)?;
         // 11 need the largest input that there may be.

@@ -2,7 +2,7 @@
 
 use malaria_dataset::Index;
 use malaria_metrics::{
-    OperatingPoint, Summary, Target, argmax, choose_threshold, evaluate_predicted, one_vs_rest,
+    OperatingPoint, Probabilities, Summary, Target, argmax, choose_threshold, evaluate_predicted, one_vs_rest,
 };
 
 use crate::{
@@ -49,15 +49,20 @@ pub struct Scored<'a> {
 }
 
 impl Scored<'_> {
+    /// The probabilities with their number of classes.
+    pub fn rows(&self) -> Probabilities<'_> {
+        Probabilities::new(self.probabilities, self.classes.len())
+    }
+
     /// The class of each cell by `rule`, `[N]`.
     pub fn predicted(&self, rule: &DecisionRule) -> Vec<usize> {
-        let rows = self.probabilities.chunks_exact(self.classes.len()).enumerate();
+        let rows = self.rows().rows().enumerate();
         rows.map(|(i, row)| call(row, self.positive, rule.of_cell(i))).collect()
     }
 
     /// The most probable class of each cell, `[N]`.
     pub fn most_probable(&self) -> Vec<usize> {
-        self.probabilities.chunks_exact(self.classes.len()).map(argmax).collect()
+        self.rows().rows().map(argmax).collect()
     }
 
     /// All metrics of the classes that `rule` gives.
@@ -76,7 +81,7 @@ impl Scored<'_> {
     /// # Errors
     /// As [`summary`](Self::summary).
     pub fn one_vs_rest(&self) -> Result<(Vec<bool>, Vec<f64>)> {
-        Ok(one_vs_rest(self.truth, self.probabilities, self.classes.len(), self.positive)?)
+        Ok(one_vs_rest(self.truth, self.rows(), self.positive)?)
     }
 
     /// The place on the ROC curve that reaches `target` best; `None` where cells are of one class only, or no

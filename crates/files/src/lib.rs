@@ -1,6 +1,6 @@
 //! Files that are whole or not there: what is written goes to a temporary sibling, is synced, and renamed.
 //!
-//! Stands on the ground of the workspace. [`write`] and what it is made of give the system's errors: the caller knows what the
+//! Stands on the ground of the workspace. [`write()`] and what it is made of give the system's errors: the caller knows what the
 //! file was for. [`read_json`], [`write_json`], [`read_csv`] and [`write_csv`] give an [`Error`] that names the file.
 //!
 //! ```

@@ -11,7 +11,7 @@ use malaria_classifier::{
     Description, GroundTruth, ImageConfig, Prediction, Scored, Threshold, classify_picture,
 };
 use malaria_dataset::{Cells, InputRange};
-use malaria_metrics::apply_temperature;
+use malaria_metrics::{Probabilities, apply_temperature};
 use malaria_model::{Fused, ResNet};
 use malaria_train::{CellTensors, EvalOptions, evaluate};
 use tch::{Device, Kind, Tensor};
@@ -168,7 +168,9 @@ impl Classifier {
         let said = evaluate(network, cells, indices, options)?.probabilities;
         match self.temperature {
             None => Ok(said),
-            Some(temperature) => Ok(apply_temperature(&said, self.classes.len(), temperature)?),
+            Some(temperature) => {
+                Ok(apply_temperature(Probabilities::new(&said, self.classes.len()), temperature)?)
+            }
         }
     }
 

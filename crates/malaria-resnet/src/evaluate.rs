@@ -8,7 +8,7 @@ use malaria_classifier::{
 };
 use malaria_dataset::{CorruptPolicy, Index, Loaded, Protocol, Subset, read_manifest};
 use malaria_metrics::Summary;
-use malaria_report::{Report, judged_section};
+use malaria_report::{Picture, Report, judged_section};
 use malaria_train::CellTensors;
 use serde::Serialize;
 use tch::Device;
@@ -191,7 +191,8 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
         assessment,
     };
     if let Some(path) = options.report {
-        report.page(&run, &classifier, scored, &rule, &loaded, &chosen, options.command)?.write_page(path)?;
+        let mistakes = mistakes(&classifier, scored, &rule, &loaded, &chosen)?;
+        report.page(&run, &classifier, scored, &rule, mistakes, options.command)?.write_page(path)?;
     }
     Ok(report)
 }
@@ -257,8 +258,7 @@ impl EvaluationReport {
         classifier: &Classifier,
         scored: Scored<'a>,
         rule: &'a DecisionRule,
-        loaded: &Loaded,
-        chosen: &[usize],
+        mistakes: Vec<Picture>,
         command: &str,
     ) -> Result<Report<'a>> {
         let summary = vec![match self.judged {
@@ -290,7 +290,7 @@ impl EvaluationReport {
             assessment: &self.assessment,
             history,
             history_of: Some("Of the run that the model comes from.".to_owned()),
-            mistakes: mistakes(classifier, scored, rule, loaded, chosen)?,
+            mistakes,
             augmentation: Vec::new(),
             more: vec![judged_section(&scored)],
             made: vec![

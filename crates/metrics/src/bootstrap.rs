@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::interval::{Interval, normal_quantile, normal_share};
+use crate::probabilities::Probabilities;
 use crate::rank::Ranked;
 use crate::{check, summary::one_vs_rest};
 
@@ -180,14 +181,13 @@ pub struct Intervals {
 /// As [`evaluate_predicted`](crate::evaluate_predicted) and [`cluster_bootstrap`]; `clusters` that are not one a sample.
 pub fn intervals<C: Eq + std::hash::Hash>(
     truth: &[usize],
-    probabilities: &[f64],
+    probabilities: Probabilities<'_>,
     predicted: &[usize],
-    classes: usize,
     positive: usize,
     clusters: &[C],
     settings: &Bootstrap,
 ) -> Result<Intervals> {
-    let (is_positive, scores) = one_vs_rest(truth, probabilities, classes, positive)?;
+    let (is_positive, scores) = one_vs_rest(truth, probabilities, positive)?;
     check::length("predictions", truth.len(), predicted.len())?;
     check::length("clusters", truth.len(), clusters.len())?;
     let ranked = Ranked::new(&scores);

@@ -1,6 +1,7 @@
 //! The checks of input that several figures share.
 
 use crate::error::{Error, Result};
+use crate::probabilities::Probabilities;
 
 /// How far the probabilities of one sample may sum from 1: half-precision softmax and CSV files with four
 /// decimals pass, logits and unnormalised scores do not.
@@ -32,13 +33,14 @@ pub(crate) fn binary(truth: &[bool], scores: &[f64]) -> Result<()> {
 }
 
 /// Class probabilities `[N, C]`, row by row, with the true classes `[N]`; N is at least 1 and C at least 2.
-pub(crate) fn probabilities(truth: &[usize], probabilities: &[f64], classes: usize) -> Result<()> {
+pub(crate) fn probabilities(truth: &[usize], probabilities: Probabilities<'_>) -> Result<()> {
+    let Probabilities { values, classes } = probabilities;
     if classes < 2 {
         return Err(Error::TooFewClasses { expected: 2, found: classes });
     }
     not_empty(truth)?;
-    length("probabilities", truth.len() * classes, probabilities.len())?;
-    for (sample, (&label, row)) in truth.iter().zip(probabilities.chunks_exact(classes)).enumerate() {
+    length("probabilities", truth.len() * classes, values.len())?;
+    for (sample, (&label, row)) in truth.iter().zip(probabilities.rows()).enumerate() {
         class(|| format!("truth of sample {sample}"), label, classes)?;
         for (column, &value) in row.iter().enumerate() {
             fraction(|| format!("probability of class {column} of sample {sample}"), value)?;

@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+use crate::probabilities::Probabilities;
 use crate::{check, summary::argmax};
 
 /// A probability so little below the mean counts as that: equal ones have a mean that is rounded.
@@ -34,9 +35,11 @@ pub struct Contradiction {
 /// Intelligence Research 70 (2021); as cleanlab's `find_label_issues(filter_by="confident_learning")`.
 ///
 /// ```
+/// use malaria_metrics::{Probabilities, label_audit};
+///
 /// let truth = [0, 0, 0, 1, 1, 1];
 /// let probabilities = [0.9, 0.1, 0.8, 0.2, 0.05, 0.95, 0.1, 0.9, 0.2, 0.8, 0.45, 0.55];
-/// let suspects = malaria_metrics::label_audit(&truth, &probabilities, 2)?;
+/// let suspects = label_audit(&truth, Probabilities::new(&probabilities, 2))?;
 /// assert_eq!(suspects.len(), 1);
 /// assert_eq!((suspects[0].sample, suspects[0].suggested), (2, 1));
 /// # Ok::<(), malaria_metrics::Error>(())
@@ -44,9 +47,10 @@ pub struct Contradiction {
 ///
 /// # Errors
 /// As [`evaluate`](crate::evaluate).
-pub fn label_audit(truth: &[usize], probabilities: &[f64], classes: usize) -> Result<Vec<Contradiction>> {
-    check::probabilities(truth, probabilities, classes)?;
-    let rows: Vec<&[f64]> = probabilities.chunks_exact(classes).collect();
+pub fn label_audit(truth: &[usize], probabilities: Probabilities<'_>) -> Result<Vec<Contradiction>> {
+    check::probabilities(truth, probabilities)?;
+    let classes = probabilities.classes;
+    let rows: Vec<&[f64]> = probabilities.rows().collect();
     // A class that nothing is labelled has no mean, and nothing counts as it.
     let thresholds: Vec<f64> = (0..classes)
         .map(|class| {

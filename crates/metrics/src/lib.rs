@@ -37,6 +37,7 @@ mod interval;
 mod label_audit;
 mod numpy;
 mod patients;
+mod probabilities;
 mod proper;
 mod rank;
 mod report;
@@ -57,6 +58,7 @@ pub use patients::{
     Called, Calls, PatientCall, PatientCells, PatientFigures, PatientResult, PatientRule, by_patient,
     intra_patient_correlation, patient_figures, resampled_patient_figures,
 };
+pub use probabilities::Probabilities;
 pub use proper::{brier_score, log_loss};
 pub use report::{classification_report, decimal, percent};
 pub use scores::{Average, AverageScores, BinaryCounts, ClassScores, Discrimination};

@@ -6,6 +6,7 @@ use crate::check;
 use crate::confusion::ConfusionMatrix;
 use crate::curves::{pr_curve, roc_curve};
 use crate::error::Result;
+use crate::probabilities::Probabilities;
 use crate::proper::{brier_score, log_loss};
 use crate::scores::{Average, AverageScores, ClassScores, Discrimination};
 
@@ -90,8 +91,9 @@ pub fn evaluate(
     classes: &[String],
     positive: usize,
 ) -> Result<Summary> {
-    check::probabilities(truth, probabilities, classes.len())?;
-    let predicted = Vec::from_iter(probabilities.chunks_exact(classes.len()).map(argmax));
+    let rows = Probabilities::new(probabilities, classes.len());
+    check::probabilities(truth, rows)?;
+    let predicted = Vec::from_iter(rows.rows().map(argmax));
     evaluate_predicted(truth, probabilities, &predicted, classes, positive)
 }
 
@@ -118,10 +120,11 @@ pub fn evaluate_predicted(
     classes: &[String],
     positive: usize,
 ) -> Result<Summary> {
-    let (is_positive, scores) = one_vs_rest(truth, probabilities, classes.len(), positive)?;
+    let rows = Probabilities::new(probabilities, classes.len());
+    let (is_positive, scores) = one_vs_rest(truth, rows, positive)?;
     let confusion = ConfusionMatrix::from_labels(truth, predicted, classes.len())?;
     let counts = confusion.one_vs_rest(positive)?;
-    let most_probable = probabilities.chunks_exact(classes.len()).map(argmax);
+    let most_probable = rows.rows().map(argmax);
     let right = most_probable.zip(truth).filter(|(class, truth)| class == *truth).count();
     Ok(Summary {
         n: truth.len(),
@@ -140,8 +143,8 @@ pub fn evaluate_predicted(
         cohens_kappa: confusion.cohens_kappa(),
         balanced_accuracy: confusion.balanced_accuracy(),
         average_precision: pr_curve(&is_positive, &scores)?.map(|curve| curve.average_precision),
-        log_loss: log_loss(truth, probabilities, classes.len())?,
-        brier: brier_score(truth, probabilities, classes.len())?,
+        log_loss: log_loss(truth, rows)?,
+        brier: brier_score(truth, rows)?,
         by_class: confusion.class_scores(),
         averages: Average::ALL.map(|average| (average, confusion.average_scores(average))).into(),
         confusion,
@@ -157,14 +160,14 @@ pub fn evaluate_predicted(
 /// As [`evaluate`].
 pub fn one_vs_rest(
     truth: &[usize],
-    probabilities: &[f64],
-    classes: usize,
+    probabilities: Probabilities<'_>,
     positive: usize,
 ) -> Result<(Vec<bool>, Vec<f64>)> {
-    check::probabilities(truth, probabilities, classes)?;
+    check::probabilities(truth, probabilities)?;
+    let Probabilities { values, classes } = probabilities;
     check::class(|| "positive class".into(), positive, classes)?;
     let is_positive = truth.iter().map(|&class| class == positive).collect();
-    let scores = probabilities.iter().skip(positive).step_by(classes).copied().collect();
+    let scores = values.iter().skip(positive).step_by(classes).copied().collect();
     Ok((is_positive, scores))
 }
 

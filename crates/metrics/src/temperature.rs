@@ -1,5 +1,6 @@
 use crate::check;
 use crate::error::Result;
+use crate::probabilities::Probabilities;
 
 /// The temperatures looked among: beyond them probabilities are all the same, or all 0 and 1.
 const RANGE: [f64; 2] = [1e-3, 1e3];
@@ -14,24 +15,25 @@ const RANGE: [f64; 2] = [1e-3, 1e3];
 /// temperature, whose best value is found by bisection of the slope.
 ///
 /// ```
-/// use malaria_metrics::{apply_temperature, fit_temperature};
+/// use malaria_metrics::{Probabilities, apply_temperature, fit_temperature};
 ///
 /// // Four times in five right, and always 99 % sure of it.
 /// let truth = [0, 0, 0, 0, 1];
 /// let probabilities = [0.99, 0.01].repeat(5);
-/// let temperature = fit_temperature(&truth, &probabilities, 2)?.unwrap();
-/// let calibrated = apply_temperature(&probabilities, 2, temperature)?;
+/// let probabilities = Probabilities::new(&probabilities, 2);
+/// let temperature = fit_temperature(&truth, probabilities)?.unwrap();
+/// let calibrated = apply_temperature(probabilities, temperature)?;
 /// assert!((calibrated[0] - 0.8).abs() < 1e-9);
 /// # Ok::<(), malaria_metrics::Error>(())
 /// ```
 ///
 /// # Errors
 /// As [`log_loss`](crate::log_loss).
-pub fn fit_temperature(truth: &[usize], probabilities: &[f64], classes: usize) -> Result<Option<f64>> {
-    check::probabilities(truth, probabilities, classes)?;
+pub fn fit_temperature(truth: &[usize], probabilities: Probabilities<'_>) -> Result<Option<f64>> {
+    check::probabilities(truth, probabilities)?;
     // The loss falls with the sharpness 1 / temperature where this is positive.
     let slope = |sharpness: f64| -> f64 {
-        let rows = probabilities.chunks_exact(classes).zip(truth);
+        let rows = probabilities.rows().zip(truth);
         rows.map(|(row, &class)| {
             let scaled = scaled(row, sharpness);
             let mean: f64 = row.iter().zip(&scaled).map(|(&p, &weight)| weight * logarithm(p)).sum();
@@ -57,16 +59,17 @@ pub fn fit_temperature(truth: &[usize], probabilities: &[f64], classes: usize) -
 ///
 /// # Errors
 /// A temperature that is not positive and finite, no class, or a number of probabilities that is not one a class.
-pub fn apply_temperature(probabilities: &[f64], classes: usize, temperature: f64) -> Result<Vec<f64>> {
+pub fn apply_temperature(probabilities: Probabilities<'_>, temperature: f64) -> Result<Vec<f64>> {
     check::temperature(temperature)?;
+    let Probabilities { values, classes } = probabilities;
     if classes == 0 {
         return Err(crate::Error::TooFewClasses { expected: 1, found: 0 });
     }
-    check::length("probabilities", probabilities.len().next_multiple_of(classes), probabilities.len())?;
-    for (i, &value) in probabilities.iter().enumerate() {
+    check::length("probabilities", values.len().next_multiple_of(classes), values.len())?;
+    for (i, &value) in values.iter().enumerate() {
         check::fraction(|| format!("probability {i}"), value)?;
     }
-    Ok(probabilities.chunks_exact(classes).flat_map(|row| scaled(row, 1.0 / temperature)).collect())
+    Ok(probabilities.rows().flat_map(|row| scaled(row, 1.0 / temperature)).collect())
 }
 
 /// Softmax of the logarithms of `row` times `sharpness`.

@@ -1,7 +1,8 @@
 //! Intervals by drawing clusters anew: what is drawn, and what comes of it.
 
 use malaria_metrics::{
-    Bootstrap, Error, argmax, cluster_bootstrap, evaluate, evaluate_predicted, intervals, predict_at,
+    Bootstrap, Error, Probabilities, argmax, cluster_bootstrap, evaluate, evaluate_predicted, intervals,
+    predict_at,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -91,10 +92,25 @@ fn intervals_are_of_the_figures_of_a_summary() {
     let summary = evaluate(&truth, &probabilities, &classes, 0).unwrap();
     assert_eq!((summary.sensitivity, summary.specificity), (Some(0.9), Some(0.6)));
     let predicted: Vec<usize> = probabilities.chunks(2).map(argmax).collect();
-    let by_patient =
-        intervals(&truth, &probabilities, &predicted, 2, 0, &patients, &Bootstrap::default()).unwrap();
+    let by_patient = intervals(
+        &truth,
+        Probabilities::new(&probabilities, 2),
+        &predicted,
+        0,
+        &patients,
+        &Bootstrap::default(),
+    )
+    .unwrap();
     let cells: Vec<usize> = (0..360).collect();
-    let by_cell = intervals(&truth, &probabilities, &predicted, 2, 0, &cells, &Bootstrap::default()).unwrap();
+    let by_cell = intervals(
+        &truth,
+        Probabilities::new(&probabilities, 2),
+        &predicted,
+        0,
+        &cells,
+        &Bootstrap::default(),
+    )
+    .unwrap();
     assert_eq!((by_patient.clusters, by_cell.clusters), (60, 360));
     for (clustered, single, value) in [
         (by_patient.accuracy, by_cell.accuracy, Some(0.75)),
@@ -108,7 +124,14 @@ fn intervals_are_of_the_figures_of_a_summary() {
         let wider = (clustered.high - clustered.low) / (single.high - single.low);
         assert!((1.9..3.0).contains(&wider), "{wider} times as wide");
     }
-    let short = intervals(&truth, &probabilities, &predicted, 2, 0, &patients[..7], &Bootstrap::default());
+    let short = intervals(
+        &truth,
+        Probabilities::new(&probabilities, 2),
+        &predicted,
+        0,
+        &patients[..7],
+        &Bootstrap::default(),
+    );
     assert!(matches!(short, Err(Error::LengthMismatch { what: "clusters", .. })));
 }
 
@@ -126,7 +149,9 @@ fn intervals_are_those_of_the_whole_evaluation_of_every_draw() {
     let patients: Vec<usize> = (0..60).map(|i| i / 4).collect();
     let settings = Bootstrap { resamples: 300, ..Bootstrap::default() };
     let most_probable: Vec<usize> = probabilities.chunks(3).map(argmax).collect();
-    let found = intervals(&truth, &probabilities, &most_probable, 3, 1, &patients, &settings).unwrap();
+    let found =
+        intervals(&truth, Probabilities::new(&probabilities, 3), &most_probable, 1, &patients, &settings)
+            .unwrap();
     let expected = cluster_bootstrap(&patients, &settings, |drawn| {
         let truth: Vec<usize> = drawn.iter().map(|&i| truth[i]).collect();
         let rows: Vec<f64> = drawn.iter().flat_map(|&i| probabilities[3 * i..3 * i + 3].to_vec()).collect();
@@ -138,7 +163,8 @@ fn intervals_are_those_of_the_whole_evaluation_of_every_draw() {
 
     // Of the classes at a threshold, the same of what is predicted there.
     let predicted: Vec<usize> = probabilities.chunks(3).map(|row| predict_at(row, 1, 0.2)).collect();
-    let at = intervals(&truth, &probabilities, &predicted, 3, 1, &patients, &settings).unwrap();
+    let at = intervals(&truth, Probabilities::new(&probabilities, 3), &predicted, 1, &patients, &settings)
+        .unwrap();
     let at_threshold = cluster_bootstrap(&patients, &settings, |drawn| {
         let rows: Vec<f64> = drawn.iter().flat_map(|&i| probabilities[3 * i..3 * i + 3].to_vec()).collect();
         let [truth, predicted] =
@@ -149,7 +175,8 @@ fn intervals_are_those_of_the_whole_evaluation_of_every_draw() {
     .unwrap();
     assert_eq!([at.accuracy, at.sensitivity, at.specificity, at.auc], at_threshold);
     assert_ne!(at.sensitivity, found.sensitivity);
-    let short = intervals(&truth, &probabilities, &predicted[1..], 3, 1, &patients, &settings);
+    let short =
+        intervals(&truth, Probabilities::new(&probabilities, 3), &predicted[1..], 1, &patients, &settings);
     assert!(matches!(short, Err(Error::LengthMismatch { what: "predictions", .. })));
 
     assert!(expected.iter().all(|interval| interval.is_some_and(|interval| interval.low < interval.high)));

@@ -2,7 +2,7 @@
 //! definitions. The references come from `fixtures/diagnostics.py`.
 
 use malaria_metrics::{
-    Called, Interval, PatientRule, apply_temperature, delong_interval, fit_temperature,
+    Called, Interval, PatientRule, Probabilities, apply_temperature, delong_interval, fit_temperature,
     intra_patient_correlation, label_audit, log_loss,
 };
 use serde::Deserialize;
@@ -104,11 +104,14 @@ fn an_area_that_nothing_is_known_of_the_spread_of_has_no_interval() {
 #[test]
 fn temperatures_are_those_of_scipy() {
     for case in reference().temperature {
-        let found = fit_temperature(&case.truth, &case.probabilities, case.classes).unwrap().unwrap();
+        let found = fit_temperature(&case.truth, Probabilities::new(&case.probabilities, case.classes))
+            .unwrap()
+            .unwrap();
         // A minimum is known to the square root of the rounding of its value only; SciPy looks at values.
         same("temperature", found, case.temperature, 1e-6 * case.temperature);
-        let calibrated = apply_temperature(&case.probabilities, case.classes, found).unwrap();
-        let loss = log_loss(&case.truth, &calibrated, case.classes).unwrap();
+        let calibrated =
+            apply_temperature(Probabilities::new(&case.probabilities, case.classes), found).unwrap();
+        let loss = log_loss(&case.truth, Probabilities::new(&calibrated, case.classes)).unwrap();
         same("loss", loss, case.loss, 1e-12);
         for (ours, theirs) in calibrated.iter().zip(case.calibrated) {
             same("probability", *ours, theirs, 1e-6);
@@ -119,14 +122,18 @@ fn temperatures_are_those_of_scipy() {
 #[test]
 fn no_temperature_is_best_where_a_more_extreme_one_always_is_better() {
     let right = [0.9, 0.1, 0.2, 0.8];
-    assert_eq!(fit_temperature(&[0, 1], &right, 2).unwrap(), None);
-    assert_eq!(fit_temperature(&[1, 0], &right, 2).unwrap(), None);
-    assert!(fit_temperature(&[0, 1, 1], &[1.0, 0.0, 0.2, 0.8, 0.9, 0.1], 2).unwrap().is_some());
-    let unchanged = apply_temperature(&[0.25, 0.75], 2, 1.0).unwrap();
+    assert_eq!(fit_temperature(&[0, 1], Probabilities::new(&right, 2)).unwrap(), None);
+    assert_eq!(fit_temperature(&[1, 0], Probabilities::new(&right, 2)).unwrap(), None);
+    assert!(
+        fit_temperature(&[0, 1, 1], Probabilities::new(&[1.0, 0.0, 0.2, 0.8, 0.9, 0.1], 2))
+            .unwrap()
+            .is_some()
+    );
+    let unchanged = apply_temperature(Probabilities::new(&[0.25, 0.75], 2), 1.0).unwrap();
     same("probability", unchanged[0], 0.25, 1e-15);
     same("probability", unchanged[1], 0.75, 1e-15);
     for wrong in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-        assert!(apply_temperature(&[0.25, 0.75], 2, wrong).is_err(), "{wrong}");
+        assert!(apply_temperature(Probabilities::new(&[0.25, 0.75], 2), wrong).is_err(), "{wrong}");
     }
 }
 
@@ -181,7 +188,7 @@ fn suspect_labels_are_those_of_cleanlab() {
     let audits = reference().audits;
     assert!(audits.iter().all(|audit| !audit.found.is_empty()));
     for Audit { truth, classes, probabilities, found } in audits {
-        let ours = label_audit(&truth, &probabilities, classes).unwrap();
+        let ours = label_audit(&truth, Probabilities::new(&probabilities, classes)).unwrap();
         assert_eq!(ours.iter().map(|suspect| suspect.sample).collect::<Vec<_>>(), found);
         assert!(ours.iter().all(|suspect| suspect.labelled == truth[suspect.sample]));
     }

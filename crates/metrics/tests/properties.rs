@@ -2,8 +2,8 @@
 
 use malaria_metrics::{
     BinaryCounts, Bootstrap, CalibrationBin, Called, ConfusionMatrix, PatientCall, PatientRule,
-    apply_temperature, argmax, brier_score, calibration_curve, delong_interval, expected_calibration_error,
-    fit_temperature, intervals, log_loss, pr_curve, roc_curve, wilson_interval,
+    Probabilities, apply_temperature, argmax, brier_score, calibration_curve, delong_interval,
+    expected_calibration_error, fit_temperature, intervals, log_loss, pr_curve, roc_curve, wilson_interval,
 };
 use proptest::collection::vec;
 use proptest::prelude::{
@@ -175,7 +175,7 @@ proptest! {
         let rows: Vec<f64> = scores.iter().flat_map(|&score| [score, 1.0 - score]).collect();
         let settings = Bootstrap { resamples: 60, seed, ..Bootstrap::default() };
         let predicted: Vec<usize> = rows.chunks(2).map(argmax).collect();
-        let found = intervals(&labels, &rows, &predicted, 2, 0, &patients[..labels.len()], &settings).unwrap();
+        let found = intervals(&labels, Probabilities::new(&rows, 2), &predicted, 0, &patients[..labels.len()], &settings).unwrap();
         let distinct = patients[..labels.len()].iter().collect::<std::collections::BTreeSet<_>>().len();
         prop_assert_eq!(found.clusters, distinct);
         for interval in [found.accuracy, found.sensitivity, found.specificity, found.auc].into_iter().flatten() {
@@ -207,7 +207,7 @@ proptest! {
         let truth: Vec<usize> = samples.iter().map(|(class, _)| *class).collect();
         let rows = samples.iter().flat_map(|(_, row)| row.map(|weight| weight / row.iter().sum::<f64>()));
         let rows: Vec<f64> = rows.collect();
-        let at = |temperature| apply_temperature(&rows, 3, temperature).unwrap();
+        let at = |temperature| apply_temperature(Probabilities::new(&rows, 3), temperature).unwrap();
         let same = at(1.0);
         prop_assert!(same.iter().zip(&rows).all(|(a, b)| close(*a, *b)));
         for (before, after) in rows.chunks(3).zip(at(other).chunks(3)) {
@@ -217,9 +217,9 @@ proptest! {
                 prop_assert!(before[a] > before[b] || after[a] <= after[b]);
             }
         }
-        let loss = |rows: &[f64]| log_loss(&truth, rows, 3).unwrap();
-        prop_assert!(loss(&rows) >= 0.0 && brier_score(&truth, &rows, 3).unwrap() >= 0.0);
-        if let Some(best) = fit_temperature(&truth, &rows, 3).unwrap() {
+        let loss = |rows: &[f64]| log_loss(&truth, Probabilities::new(rows, 3)).unwrap();
+        prop_assert!(loss(&rows) >= 0.0 && brier_score(&truth, Probabilities::new(&rows, 3)).unwrap() >= 0.0);
+        if let Some(best) = fit_temperature(&truth, Probabilities::new(&rows, 3)).unwrap() {
             prop_assert!(loss(&at(best)) <= loss(&at(other)) + 1e-9, "{best} is worse than {other}");
         }
     }

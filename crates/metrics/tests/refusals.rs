@@ -1,9 +1,9 @@
 //! Input that cannot be right is refused, with the place named.
 
 use malaria_metrics::{
-    BinaryCounts, ConfusionMatrix, Error, Target, brier_score, calibration_curve, choose_threshold,
-    classification_report, evaluate, evaluate_predicted, expected_calibration_error, log_loss, pr_curve,
-    roc_curve, wilson_interval,
+    BinaryCounts, ConfusionMatrix, Error, Probabilities, Target, brier_score, calibration_curve,
+    choose_threshold, classification_report, evaluate, evaluate_predicted, expected_calibration_error,
+    log_loss, pr_curve, roc_curve, wilson_interval,
 };
 
 fn names() -> [String; 2] {
@@ -15,8 +15,8 @@ fn refusals(truth: &[usize], probabilities: &[f64]) -> [Error; 4] {
     [
         evaluate(truth, probabilities, &names(), 0).unwrap_err(),
         evaluate_predicted(truth, probabilities, &vec![0; truth.len()], &names(), 0).unwrap_err(),
-        log_loss(truth, probabilities, 2).unwrap_err(),
-        brier_score(truth, probabilities, 2).unwrap_err(),
+        log_loss(truth, Probabilities::new(probabilities, 2)).unwrap_err(),
+        brier_score(truth, Probabilities::new(probabilities, 2)).unwrap_err(),
     ]
 }
 

@@ -2,9 +2,9 @@
 //! references come from `fixtures/generate.py`.
 
 use malaria_metrics::{
-    Average, AverageScores, BinaryCounts, ClassScores, ConfusionMatrix, Discrimination, Summary, brier_score,
-    calibration_curve, classification_report, evaluate, evaluate_predicted, expected_calibration_error,
-    log_loss, one_vs_rest, pr_curve, predict_at, roc_curve, wilson_interval,
+    Average, AverageScores, BinaryCounts, ClassScores, ConfusionMatrix, Discrimination, Probabilities,
+    Summary, brier_score, calibration_curve, classification_report, evaluate, evaluate_predicted,
+    expected_calibration_error, log_loss, one_vs_rest, pr_curve, predict_at, roc_curve, wilson_interval,
 };
 use serde::Deserialize;
 
@@ -113,7 +113,8 @@ impl Case {
     }
 
     fn binary(&self) -> (Vec<bool>, Vec<f64>) {
-        one_vs_rest(&self.truth, &self.probabilities, self.classes, self.positive).unwrap()
+        one_vs_rest(&self.truth, Probabilities::new(&self.probabilities, self.classes), self.positive)
+            .unwrap()
     }
 }
 
@@ -254,8 +255,18 @@ fn summary_holds_the_same_figures() {
 fn probability_scores() {
     for case in cases() {
         let (truth, probabilities, classes) = (&case.truth, &case.probabilities, case.classes);
-        same(&case.name, "log loss", log_loss(truth, probabilities, classes).unwrap(), case.log_loss);
-        same(&case.name, "Brier score", brier_score(truth, probabilities, classes).unwrap(), case.brier);
+        same(
+            &case.name,
+            "log loss",
+            log_loss(truth, Probabilities::new(probabilities, classes)).unwrap(),
+            case.log_loss,
+        );
+        same(
+            &case.name,
+            "Brier score",
+            brier_score(truth, Probabilities::new(probabilities, classes)).unwrap(),
+            case.brier,
+        );
     }
 }
 

@@ -54,7 +54,8 @@ fn training_leaves_a_run_directory_that_evaluate_and_predict_agree_with() {
     assert_eq!(metrics.n_test, predictions.len());
     let right = predictions.iter().filter(|row| row["class"] == row["predicted"]).count();
     assert!((metrics.test.accuracy - right as f64 / predictions.len() as f64).abs() < 1e-12);
-    assert!(metrics.test.accuracy > 0.9, "a dark spot should be learned: {}", metrics.test.accuracy);
+    // Whatever threshold the few validation cells give.
+    assert!(metrics.test.accuracy_argmax > 0.9, "a dark spot should be learned: {:?}", metrics.test);
     assert_eq!(metrics.test.positive_class, "Parasitized");
 
     // `evaluate` gives the same figures from the weights on disk, from any folder.
@@ -232,7 +233,7 @@ fn patients_are_not_called_by_those_that_were_learned_from() {
     predict.current_dir(bench.folder.path()).args(["--run", "random", "cells", "--json"]);
     let said: Value = serde_json::from_str(&succeed(&mut predict)).unwrap();
     let rule = said["rule"].as_str().unwrap();
-    assert!(rule.contains("patients are not called") && rule.contains("has learned nothing"), "{rule}");
+    assert!(rule.contains("Patients are not called") && rule.contains("has learned nothing"), "{rule}");
     assert_eq!(said["patients"], Value::Array(Vec::new()));
 }
 
@@ -352,7 +353,7 @@ fn fine_tuning_starts_from_the_weights_it_is_given() {
     let mut evaluate = malaria("evaluate");
     evaluate.current_dir(bench.folder.path()).args(["--run", "third", "--data", "cells", "--json", "e.json"]);
     let learned = rows(&bench.path("first/split.csv")).iter().filter(|row| row["subset"] != "test").count();
-    let said = support::errors(&evaluate.output().unwrap());
+    let said = succeed(&mut evaluate);
     assert!(said.contains(&format!("has learned from {learned} of these cells")), "{said}");
     let figures = json(&bench.path("e.json"));
     assert!(figures["roll_up"].is_null() && figures["seen_in_training"] == learned, "{figures}");
@@ -364,7 +365,7 @@ fn fine_tuning_starts_from_the_weights_it_is_given() {
     assert!(json(&bench.path("third/metrics.json"))["test_cells_seen_by_init"].is_null());
     let card = fs::read_to_string(bench.path("third/model_card.md")).unwrap();
     assert!(card.contains("cannot be read any more: they may have learned from the test cells"), "{card}");
-    let said = support::errors(&evaluate.output().unwrap());
+    let said = succeed(&mut evaluate);
     assert!(said.contains("first, too, which cannot be read any more"), "{said}");
 }
 

@@ -283,6 +283,22 @@ mod tests {
     }
 
     #[test]
+    fn settings_of_another_format_are_refused_by_its_number_whatever_they_hold() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        for (format, advice) in [(1, "train again"), (FORMAT_VERSION + 1, "update this program")] {
+            std::fs::write(&path, format!(r#"{{"format_version": {format}, "reciple": "fast"}}"#)).unwrap();
+            let refused = ExperimentConfig::read(&path).unwrap_err().to_string();
+            let words = format!("expected format version {FORMAT_VERSION}, found {format}");
+            assert!(refused.contains(&words) && refused.contains(advice), "{refused}");
+            assert!(refused.contains("config.json"), "{refused}");
+        }
+        let config = ExperimentConfig::new(Recipe::Field, Protocol::Patient, 4);
+        malaria_files::write_json(&path, &config).unwrap();
+        assert_eq!(ExperimentConfig::read(&path).unwrap(), config);
+    }
+
+    #[test]
     fn settings_that_do_not_fit_each_other_are_refused_by_name() {
         type Break = fn(&mut ExperimentConfig);
         let cases: [(&str, Break); 7] = [

@@ -72,7 +72,7 @@ pub(super) fn merge(
     malaria_files::remove(&by_patient)?;
     let by_patient = scored.write_patients(by_patient, &metrics.assessment, &rule)?;
     let audit = out.join("label_audit.csv");
-    let suspects = label_audit(scored.truth, scored.probabilities, scored.classes.len())?;
+    let suspects = label_audit(scored.truth, scored.rows())?;
     write_label_audit(&audit, &pooled, &suspects)?;
     let pictures = mistakes(&config, out, &pooled, scored, &rule);
     let histories: Vec<&[EpochRecord]> = records.iter().map(|(_, history)| history.as_slice()).collect();

@@ -6,7 +6,7 @@ use malaria_classifier::{
     Assessment, Caveat, ChosenOn, DecisionRule, GroundTruth, Scored, protocol_note, write_predictions,
 };
 use malaria_dataset::{InputRange, Subset, Traits};
-use malaria_metrics::{apply_temperature, fit_temperature};
+use malaria_metrics::{Probabilities, apply_temperature, fit_temperature};
 use malaria_report::{Card, Report};
 use malaria_train::CellTensors;
 use rayon::prelude::*;
@@ -46,9 +46,10 @@ impl Session<'_> {
         let truth = GroundTruth::new(&self.loaded.index, validation);
         let classes = classifier.classes.len();
         if self.config.calibrate {
-            classifier.temperature = fit_temperature(&truth.classes, &probabilities, classes)?;
+            classifier.temperature =
+                fit_temperature(&truth.classes, Probabilities::new(&probabilities, classes))?;
             if let Some(temperature) = classifier.temperature {
-                probabilities = apply_temperature(&probabilities, classes, temperature)?;
+                probabilities = apply_temperature(Probabilities::new(&probabilities, classes), temperature)?;
             }
         }
         let scored = classifier.scored(&truth, &probabilities);

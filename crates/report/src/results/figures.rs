@@ -122,11 +122,9 @@ pub(crate) fn decision_words(rule: &DecisionRule, positive_class: &str) -> Strin
     match rule {
         DecisionRule::Argmax => "A cell is called by its most probable class.".to_owned(),
         DecisionRule::Threshold(threshold) => format!("Cells are {}.", threshold.note(positive_class)),
+        // What the cells here are called by, a caveat says.
         DecisionRule::FoldThresholds { stored, .. } => {
-            format!(
-                "New cells are {}; here each fold has a threshold of the other folds.",
-                stored.note(positive_class)
-            )
+            format!("New cells are {}.", stored.note(positive_class))
         }
     }
 }
