@@ -6,25 +6,11 @@ use half::f16;
 use malaria_classifier::{ResNetConfig, Weights};
 
 use crate::{
+    fold::{Affine, LARGEST_OFFSET, Preactivation},
     format::{INPUT, KEY, OUTPUT, Precision},
     onnx::{Attribute, FLOAT, FLOAT16, Graph, INT8, Node, Tensor, ValueInfo},
+    values::{Values, check_finite, quantise},
 };
-
-/// A tensor in float64, row by row.
-struct Values {
-    shape: Vec<usize>,
-    values: Vec<f64>,
-}
-
-impl Values {
-    /// Multiplies the weights of each input channel, the second side of the shape, by its scale.
-    fn scale_inputs(&mut self, scales: &[f64]) {
-        let each = self.shape[2..].iter().product();
-        for (values, scale) in self.values.chunks_mut(each).zip(scales.iter().cycle()) {
-            values.iter_mut().for_each(|value| *value *= scale);
-        }
-    }
-}
 
 /// The network of `weights`, whose kernels are stored in `precision`.
 ///
@@ -43,46 +29,6 @@ struct Builder<'a> {
     unread: BTreeSet<&'a str>,
     precision: Precision,
     graph: Graph,
-}
-
-/// A batch normalisation by running statistics, as scale and shift by channel.
-struct Affine {
-    scale: Vec<f64>,
-    shift: Vec<f64>,
-}
-
-/// A batch normalisation that follows an addition, or the maximum after the stem, and is followed by a ReLU. Where every scale is
-/// above 0,
-///
-/// `relu(scale x + shift) = scale relu(x + offset)` with `offset = shift / scale`,
-///
-/// so that the scale goes into the kernels that read it and the offset into the bias of the convolution that makes x. Nothing
-/// but the ReLU is left to compute.
-struct Preactivation {
-    /// What the ReLU's readers have to multiply it by.
-    scale: Vec<f64>,
-    /// What has to be added to x beforehand.
-    offset: Vec<f64>,
-    /// What has to stay before the ReLU, since it cannot be folded; scales are 1 and offsets 0 then.
-    kept: Option<Affine>,
-}
-
-/// Offsets reach 4 in trained networks. What is added to a map beforehand takes digits from it, and a scale near 0 would make it
-/// anything, so that a batch normalisation with a larger one stays: up to here float32 loses 1e-6 of a map whose values are near 1.
-const LARGEST_OFFSET: f64 = 16.0;
-
-impl Preactivation {
-    /// `highest` is what offsets may be at most.
-    fn of(norm: Affine, highest: f64) -> Self {
-        let Affine { scale, shift } = norm;
-        let offset: Vec<f64> = shift.iter().zip(&scale).map(|(shift, scale)| shift / scale).collect();
-        let range = -LARGEST_OFFSET..=highest;
-        if scale.iter().all(|&scale| scale > 0.0) && offset.iter().all(|offset| range.contains(offset)) {
-            return Self { scale, offset, kept: None };
-        }
-        let channels = scale.len();
-        Self { scale: vec![1.0; channels], offset: vec![0.0; channels], kept: Some(Affine { scale, shift }) }
-    }
 }
 
 impl Builder<'_> {
@@ -364,40 +310,6 @@ impl Builder<'_> {
             }
         }
     }
-}
-
-/// Refuses values of which one would be infinite, or no number, in this format.
-fn check_finite(
-    name: &str,
-    values: &[f64],
-    format: &str,
-    is_finite: impl Fn(f64) -> bool,
-) -> Result<(), String> {
-    match values.iter().find(|&&value| !is_finite(value)) {
-        None => Ok(()),
-        Some(value) => Err(format!(
-            "tensor `{name}`: expected values that {format} holds, found {value:e}; take another precision, or weights that have \
-             not diverged"
-        )),
-    }
-}
-
-/// Symmetric int8 by output channel: the scales, and `round(value / scale)` in -127 to 127, as two's complement bytes.
-///
-/// Source: R. Krishnamoorthi, "Quantizing deep convolutional networks for efficient inference", arXiv:1806.08342, 2.2.
-fn quantise(values: &[f64], channels: usize) -> (Vec<f64>, Vec<u8>) {
-    let mut scales = Vec::with_capacity(channels);
-    let mut bytes = Vec::with_capacity(values.len());
-    for channel in values.chunks(values.len() / channels) {
-        let largest = channel.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
-        // Rounded to the float32 that is stored, so that it is this scale that values are divided by. A channel of zeros may
-        // have any.
-        let scale = if largest > 0.0 { f64::from((largest / 127.0) as f32) } else { 1.0 };
-        scales.push(scale);
-        let rounded = channel.iter().map(|value| (value / scale).round().clamp(-127.0, 127.0) as i8);
-        bytes.extend(rounded.map(|value| value.cast_unsigned()));
-    }
-    (scales, bytes)
 }
 
 #[cfg(test)]

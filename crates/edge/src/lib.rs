@@ -20,12 +20,15 @@
 //! ```
 
 mod error;
+mod expand;
 mod export;
+mod fold;
 mod format;
 mod graph;
 mod model;
 mod onnx;
 mod toll;
+mod values;
 
 pub use error::{Error, Result};
 pub use export::{Origin, export, write};

@@ -1,0 +1,51 @@
+//! Tensors on their way into a file: float64, and what fewer bits make of it.
+
+/// A tensor in float64, row by row.
+pub(crate) struct Values {
+    pub(crate) shape: Vec<usize>,
+    pub(crate) values: Vec<f64>,
+}
+
+impl Values {
+    /// Multiplies the weights of each input channel, the second side of the shape, by its scale.
+    pub(crate) fn scale_inputs(&mut self, scales: &[f64]) {
+        let each = self.shape[2..].iter().product();
+        for (values, scale) in self.values.chunks_mut(each).zip(scales.iter().cycle()) {
+            values.iter_mut().for_each(|value| *value *= scale);
+        }
+    }
+}
+
+/// Refuses values of which one would be infinite, or no number, in this format.
+pub(crate) fn check_finite(
+    name: &str,
+    values: &[f64],
+    format: &str,
+    is_finite: impl Fn(f64) -> bool,
+) -> Result<(), String> {
+    match values.iter().find(|&&value| !is_finite(value)) {
+        None => Ok(()),
+        Some(value) => Err(format!(
+            "tensor `{name}`: expected values that {format} holds, found {value:e}; take another precision, or weights that have \
+             not diverged"
+        )),
+    }
+}
+
+/// Symmetric int8 by output channel: the scales, and `round(value / scale)` in -127 to 127, as two's complement bytes.
+///
+/// Source: R. Krishnamoorthi, "Quantizing deep convolutional networks for efficient inference", arXiv:1806.08342, 2.2.
+pub(crate) fn quantise(values: &[f64], channels: usize) -> (Vec<f64>, Vec<u8>) {
+    let mut scales = Vec::with_capacity(channels);
+    let mut bytes = Vec::with_capacity(values.len());
+    for channel in values.chunks(values.len() / channels) {
+        let largest = channel.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
+        // Rounded to the float32 that is stored, so that it is this scale that values are divided by. A channel of zeros may
+        // have any.
+        let scale = if largest > 0.0 { f64::from((largest / 127.0) as f32) } else { 1.0 };
+        scales.push(scale);
+        let rounded = channel.iter().map(|value| (value / scale).round().clamp(-127.0, 127.0) as i8);
+        bytes.extend(rounded.map(|value| value.cast_unsigned()));
+    }
+    (scales, bytes)
+}
