@@ -95,9 +95,9 @@ fn training_leaves_a_run_directory_that_evaluate_and_predict_agree_with() {
     // On all cells it warns of those that were learned from.
     let mut evaluate = malaria("evaluate");
     evaluate.arg("--run").arg(&run).arg("--data").arg(bench.path("cells")).args(["--subset", "all"]);
-    let output = evaluate.output().unwrap();
+    let said = succeed(&mut evaluate);
     let warning = format!("has learned from {} of these cells", CELLS - metrics.n_test);
-    assert!(support::errors(&output).contains(&warning), "{}", support::errors(&output));
+    assert!(said.contains(&warning), "{said}");
 
     // `predict` says the same of a single picture, in all three forms.
     let picture = bench.path("cells").join(&predictions[0]["path"]);
