@@ -18,9 +18,10 @@ fn a_teacher_is_believed_as_far_as_it_is_asked_for() {
     swap_labels();
     succeed(&mut bench.train("teacher"));
     swap_labels();
+    // By the most probable class: the threshold is chosen on cells too few to show what was learned.
     let accuracy = |run: &str| {
         let figures = fs::read(bench.path(run).join("metrics.json")).unwrap();
-        serde_json::from_slice::<Value>(&figures).unwrap()["accuracy"].as_f64().unwrap()
+        serde_json::from_slice::<Value>(&figures).unwrap()["accuracy_argmax"].as_f64().unwrap()
     };
     assert!(accuracy("teacher") > 0.9, "{}", accuracy("teacher"));
     succeed(bench.train("believer").args(["--teacher", "teacher", "--teacher-weight", "1"]));

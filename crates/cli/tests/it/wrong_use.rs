@@ -161,11 +161,9 @@ fn what_can_be_known_before_pictures_are_read_is_not_left_for_later() {
     assert!(evaluate(&["--prevalence", "2"]).contains("did you mean 0.02?"));
     // A refused going on leaves no lock behind.
     let config = fs::read_to_string(bench.path("run/config.json")).unwrap();
-    fs::write(
-        bench.path("run/config.json"),
-        config.replace("\"format_version\": 1", "\"format_version\": 99"),
-    )
-    .unwrap();
+    let newer = config.replacen("\"format_version\": 2", "\"format_version\": 99", 1);
+    assert!(newer != config, "{config}");
+    fs::write(bench.path("run/config.json"), newer).unwrap();
     fs::remove_file(bench.path("run/run.lock")).unwrap();
     let said = fail(malaria("train").arg("--resume").arg(bench.path("run")));
     assert!(said.contains("format_version") && said.contains("99"), "{said}");
