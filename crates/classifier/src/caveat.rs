@@ -1,4 +1,4 @@
-//! What belongs beside a figure so that nobody takes it for more than it is.
+//! The limits of a figure, to be shown beside it.
 
 use std::{fmt, path::PathBuf};
 

@@ -1,4 +1,4 @@
-//! What a trained cell classifier is to whoever uses it, and what a test set says of it. Nothing here needs libtorch.
+//! A trained cell classifier as its users see it, and its results on a test set. Nothing here needs libtorch.
 //!
 //! Stands on `malaria-dataset` and `malaria-metrics`; the network, its training, the export and the reports stand above it. It
 //! holds the contracts that these share:

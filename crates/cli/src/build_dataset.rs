@@ -50,7 +50,7 @@ enum LinkArg {
 enum SplitArg {
     /// Single cells, as in the tutorial
     Random,
-    /// Whole patients, so that nobody is on two sides
+    /// Whole patients, so that none is on two sides
     Patient,
 }
 

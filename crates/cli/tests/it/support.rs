@@ -75,7 +75,7 @@ pub(crate) fn rows(path: &Path) -> Vec<BTreeMap<String, String>> {
     csv::Reader::from_path(path).unwrap().deserialize().collect::<Result<_, _>>().unwrap()
 }
 
-/// A subcommand of the program, which finds neither data nor a model by the environment of whoever tests.
+/// A subcommand of the program, with the variables that name data or a model removed from its environment.
 pub(crate) fn malaria(task: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_malaria"));
     command.arg(task).env_remove("MALARIA_DATA").env_remove("MALARIA_RUN");

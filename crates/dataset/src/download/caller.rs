@@ -55,7 +55,7 @@ pub enum DownloadProgress {
     },
 }
 
-/// Whoever asked for the download: hears how it goes, and may have it stopped.
+/// The caller of a download: is told its progress and may stop it.
 pub(super) struct Caller<'a> {
     pub(super) stop: &'a AtomicBool,
     pub(super) progress: &'a mut dyn FnMut(DownloadProgress),

@@ -32,7 +32,7 @@ pub(super) struct Merged {
     pub(super) files: Vec<PathBuf>,
 }
 
-/// Pools the folds in `out`, and writes what they come to.
+/// Pools the results of the folds in `out` and writes them.
 pub(super) fn merge(
     of_fold: &dyn Fn(usize) -> ExperimentConfig,
     folds: usize,

@@ -59,7 +59,7 @@ impl Session<'_> {
         let mut hear = |event: &Event| {
             if let Event::EpochEnded { record, .. } = event {
                 history.push(record.clone());
-                // For whoever looks meanwhile. What goes wrong here counts when it is written for good, below.
+                // Shows the run's progress meanwhile. Errors are left to the final writing, below.
                 let _ = self.write_history(&history);
             }
             listener(Progress::Training(event));
