@@ -12,6 +12,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
     println!("cargo::metadata=lib={}", lib.display());
     search_at_run_time(&lib, &out)?;
+    compile_shim(&lib);
     if lib.join("libtorch_cuda.so").exists() {
         keep_cuda(&lib);
     }
@@ -36,6 +37,50 @@ fn search_at_run_time(lib: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
     std::os::unix::fs::symlink(lib, &link)?;
     println!("cargo::rustc-link-search=native={}", link.display());
     Ok(())
+}
+
+/// Compiles the calls of libtorch that tch does not have, with the headers and the ABI that torch-sys uses.
+fn compile_shim(lib: &Path) {
+    for file in ["caught.h", "shim.cpp", "graph.cpp"] {
+        println!("cargo::rerun-if-changed=src/{file}");
+    }
+    for variable in ["LIBTORCH_INCLUDE", "LIBTORCH_CXX11_ABI", "CUDA_HOME"] {
+        println!("cargo::rerun-if-env-changed={variable}");
+    }
+    let root = env::var_os("LIBTORCH_INCLUDE").map(PathBuf::from);
+    let include = root.or_else(|| lib.parent().map(PathBuf::from)).unwrap_or_default().join("include");
+    let abi = env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".to_owned());
+    let mut build = cc::Build::new();
+    build.cpp(true).std("c++17").include(&include).define("_GLIBCXX_USE_CXX11_ABI", abi.as_str());
+    // The headers of others are not ours to mend.
+    build.warnings(false).files(["src/shim.cpp", "src/graph.cpp"]);
+    let has_cuda = lib.join("libtorch_cuda.so").exists();
+    match cuda_headers(lib, include).filter(|_| has_cuda) {
+        Some(headers) => {
+            build.include(headers).define("MALARIA_CUDA_GRAPHS", None);
+        }
+        None if has_cuda => println!(
+            "cargo::warning=no cuda_runtime_api.h beside libtorch or in CUDA_HOME: training with small batches will be some three \
+             times slower on a GPU than after `cargo xtask setup --cuda`"
+        ),
+        None => {}
+    }
+    build.compile("malaria_shim");
+    if has_cuda {
+        println!("cargo::rustc-link-search=native={}", lib.display());
+        println!("cargo::rustc-link-lib=c10_cuda");
+    }
+}
+
+/// The folder of CUDA's headers: where `cargo xtask setup --cuda` puts them, where pip does, or where CUDA is installed.
+fn cuda_headers(lib: &Path, include: PathBuf) -> Option<PathBuf> {
+    let pip = lib.ancestors().nth(2).map(|packages| packages.join("nvidia/cu13/include"));
+    let installed = env::var_os("CUDA_HOME").map_or_else(|| "/usr/local/cuda".into(), PathBuf::from);
+    let folders = [Some(include), pip, Some(installed.join("include"))];
+    let complete = |folder: &PathBuf| {
+        ["cuda_runtime_api.h", "crt/host_config.h"].iter().all(|header| folder.join(header).is_file())
+    };
+    folders.into_iter().flatten().find(complete)
 }
 
 /// Links an object that refers to libtorch_cuda into every program, as nothing else does.

@@ -2,6 +2,7 @@
 
 mod examples;
 mod features;
+mod gpu_check;
 mod keras_parity;
 mod outer_cargo;
 mod outside_user;

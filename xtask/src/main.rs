@@ -69,6 +69,12 @@ enum Task {
         #[arg(last = true)]
         args: Vec<OsString>,
     },
+    /// Check on a GPU what this library computes there, and measure it: some three minutes, after set-up
+    GpuCheck {
+        /// Arguments of the check, after `--`: try `cargo xtask gpu-check -- --help`
+        #[arg(last = true)]
+        args: Vec<OsString>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -106,6 +112,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Bench { data: Some(data), run, json, rounds, .. } => {
             return Peers { data, run, json, rounds }.measure(&root, is_own(&root, variable));
         }
+        Task::GpuCheck { args } => (&["bench", "-p", "malaria-resnet", "--bench", "gpu_check", "--"], args),
         Task::Bench { args, .. } => (&["bench", "-p", "malaria-resnet", "--"], args),
     };
     become_cargo(&root, is_own(&root, variable), command.iter().map(OsString::from).chain(args))
@@ -126,10 +133,14 @@ mod tests {
     #[test]
     fn arguments_that_are_passed_on_may_be_any_path() {
         let path = OsStr::from_bytes(b"cells-\xff");
-        for task in ["train", "test", "bench"] {
+        for task in ["train", "test", "bench", "gpu-check"] {
             let words = ["cargo xtask", task, "--", "--data"].map(OsStr::new);
             let parsed = Arguments::try_parse_from(words.into_iter().chain([path])).unwrap().task;
-            let (Task::Train { args } | Task::Test { args } | Task::Bench { args, .. }) = &parsed else {
+            let (Task::Train { args }
+            | Task::Test { args }
+            | Task::Bench { args, .. }
+            | Task::GpuCheck { args }) = &parsed
+            else {
                 panic!("{parsed:?}");
             };
             assert_eq!(args, &[OsStr::new("--data"), path]);

@@ -140,6 +140,12 @@ impl Plan {
         if let Some(header) = name.strip_prefix("torch/include/") {
             return Some(format!("include/{header}"));
         }
+        if self.variant == Variant::Cuda
+            && CUDA_HEADERS.contains(&wheel.project().as_str())
+            && let Some(header) = name.strip_prefix("nvidia/cu13/include/")
+        {
+            return Some(format!("include/{header}"));
+        }
         let (folder, library) = name.rsplit_once('/')?;
         let is_library = folder == "torch/lib" || (folder.starts_with("nvidia/") && folder.ends_with("/lib"));
         let wanted = match self.variant {
@@ -157,6 +163,9 @@ impl Plan {
             .collect()
     }
 }
+
+/// The projects whose headers `malaria-libtorch` needs to have a GPU repeat recorded steps.
+const CUDA_HEADERS: [&str; 2] = ["nvidia-cuda-runtime", "nvidia-cuda-crt"];
 
 /// Libraries of the torch wheel that only Python loads.
 const PYTHON_ONLY: [&str; 3] = ["libtorch_python.so", "libshm.so", "libtorch_global_deps.so"];
@@ -181,7 +190,7 @@ mod tests {
             assert_eq!(plan.wheels[0].version(), LIBTORCH_VERSION);
             assert_eq!(
                 plan.wheels.len(),
-                if variant == Variant::Cuda { 16 } else { 3.min(plan.wheels.len()) }
+                if variant == Variant::Cuda { 17 } else { 3.min(plan.wheels.len()) }
             );
             for wheel in &plan.wheels {
                 let ending = if os == "macos" { "arm64" } else { arch };
@@ -232,6 +241,15 @@ mod tests {
         ] {
             assert_eq!(cpu.destination(torch, name).as_deref(), in_cpu, "{name}");
             assert_eq!(cuda.destination(torch, name).as_deref(), in_cuda, "{name}");
+        }
+        let header = "nvidia/cu13/include/crt/host_config.h";
+        for (wheel, expected) in cuda.wheels.iter().filter_map(|wheel| match wheel.project().as_str() {
+            "nvidia-cuda-runtime" | "nvidia-cuda-crt" => Some((wheel, Some("include/crt/host_config.h"))),
+            "nvidia-cudnn-cu13" => Some((wheel, None)),
+            _ => None,
+        }) {
+            assert_eq!(cuda.destination(wheel, header).as_deref(), expected, "{}", wheel.file);
+            assert_eq!(cpu.destination(wheel, header), None, "{}", wheel.file);
         }
         assert!(cpu.required_libraries().contains(&"lib/libcudart.so.13".to_owned()));
         assert!(cpu.linker_script.is_some() && cuda.linker_script.is_none());

@@ -45,6 +45,12 @@ pub(crate) const LINUX_X86_64: &[Pin] = &[
         cpu_libraries: &["libcudart.so.13"],
     },
     Pin {
+        file: "nvidia_cuda_crt-13.0.88-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl",
+        sha256: "2c8043c7c9e02492716426e9919fc78d2c5b3b2a7a768a88e952676b08aa55a4",
+        bytes: 134_086,
+        cpu_libraries: &[],
+    },
+    Pin {
         file: "nvidia_cublas-13.1.1.3-py3-none-manylinux_2_27_x86_64.whl",
         sha256: "37936a16db8fe4ac1f065c2139360608a543a09275cb1a1af612e08cfa065436",
         bytes: 423_138_758,
@@ -152,6 +158,12 @@ pub(crate) const LINUX_AARCH64: &[Pin] = &[
         sha256: "ef9bcbe90493a2b9d810e43d249adb3d02e98dd30200d86607d8d02687c43f55",
         bytes: 2_261_060,
         cpu_libraries: &["libcudart.so.13"],
+    },
+    Pin {
+        file: "nvidia_cuda_crt-13.0.88-py3-none-manylinux2014_aarch64.manylinux_2_17_aarch64.whl",
+        sha256: "ee2ea2a97073e02ee62bb27841f437332be2c248e3eac013df07997ada39c003",
+        bytes: 134_086,
+        cpu_libraries: &[],
     },
     Pin {
         file: "nvidia_cublas-13.1.1.3-py3-none-manylinux_2_27_aarch64.whl",

@@ -1,5 +1,6 @@
 //! Carrying a batch of draws out on tensors.
 
+use malaria_libtorch::upload;
 use tch::{Kind, Tensor};
 
 use crate::colour::colour;
@@ -92,7 +93,7 @@ fn on_chosen(
     if places.len() == draws.len() {
         return change(images, draws);
     }
-    let places = Tensor::f_from_slice(&places)?.f_to_device(images.device())?;
+    let places = upload(Tensor::f_from_slice(&places)?, images.device())?;
     let changed = change(&images.f_index_select(0, &places)?, &some)?;
     let mut all = images.f_empty_like()?;
     all.f_copy_(images)?;
@@ -116,8 +117,8 @@ fn warp(images: &Tensor, draws: &[Draw]) -> Result<Tensor, Error> {
         }
     }
     let count = draws.len() as i64;
-    let by_column = upload(&by_column, &[count, 2, 1, width], images)?;
-    let by_row = upload(&by_row, &[count, 2, height, 1], images)?;
+    let by_column = tensor(&by_column, &[count, 2, 1, width], images)?;
+    let by_row = tensor(&by_row, &[count, 2, height, 1], images)?;
     let grid = by_column.f_add(&by_row)?.f_permute([0, 2, 3, 1])?; // [N, 2, H, W] => [N, H, W, 2]
     Ok(images.f_grid_sampler(&grid, BILINEAR, BORDER, true)?)
 }
@@ -132,7 +133,7 @@ fn recolour(images: &Tensor, draws: &[Draw]) -> Result<Tensor, Error> {
         }
         coefficients.extend([offset; 3]);
     }
-    let coefficients = upload(&coefficients, &[draws.len() as i64, 4, 3, 1, 1], images)?;
+    let coefficients = tensor(&coefficients, &[draws.len() as i64, 4, 3, 1, 1], images)?;
     let images = images.f_contiguous()?;
     // Products and sums by element: a matrix product may round differently in batches of different sizes, and
     // does so in half precision under autocast.
@@ -146,6 +147,6 @@ fn recolour(images: &Tensor, draws: &[Draw]) -> Result<Tensor, Error> {
 }
 
 /// Values computed in f64, in the shape asked for and with the kind and device of `like`.
-fn upload(values: &[f64], shape: &[i64], like: &Tensor) -> Result<Tensor, Error> {
-    Ok(Tensor::f_from_slice(values)?.f_view(shape)?.f_to_kind(like.f_kind()?)?.f_to_device(like.device())?)
+fn tensor(values: &[f64], shape: &[i64], like: &Tensor) -> Result<Tensor, Error> {
+    Ok(upload(Tensor::f_from_slice(values)?.f_view(shape)?.f_to_kind(like.f_kind()?)?, like.device())?)
 }

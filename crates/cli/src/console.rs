@@ -242,6 +242,12 @@ impl Console {
                     self.say(&format!("epoch {epoch:>3}: batch {batch} of {batches}, {figures}"));
                 }
             }
+            Event::RecordingDropped { epoch, batch, difference } => self.say(&format!(
+                "warning: in epoch {epoch}, batch {batch}, the GPU repeated a recorded step with gradients {:.1} % from those \
+                 computed; steps are computed from here on, which is slower, and some since the last epoch's middle may have been \
+                 wrong: please report it with the name of the GPU",
+                100.0 * difference
+            )),
             Event::ValidationStarted { cells, .. } if self.style == Style::Auto => {
                 let bar = ProgressBar::new_spinner().with_style(style("{spinner} {msg}"));
                 bar.set_message(format!("validating on {cells} cells"));

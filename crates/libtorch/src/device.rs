@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Cuda, Device};
 
 use crate::error::Error;
+use crate::shim::allow_tf32;
 
 /// Where tensors are to live, as a user says it: `auto`, `cpu`, `cuda` or `cuda:1`. The same words are its serde form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -95,16 +96,23 @@ impl CudaState {
 impl DeviceChoice {
     /// The device that is meant.
     ///
+    /// Where that is a GPU, it is told to compute float32 in float32 ([`allow_tf32`](crate::allow_tf32)), so that it finds the CPU's
+    /// probabilities to six digits; left to itself, libtorch rounds the factors of convolutions to three.
+    ///
     /// # Errors
     /// A GPU that was asked for and cannot be had is an error, never the CPU instead: [`Error::CpuOnlyLibtorch`],
     /// [`Error::NoGpu`], [`Error::NoSuchGpu`]. [`Error::CudaNotLinked`] is returned for `auto` too, as the CPU would be
     /// taken on a machine that may have a GPU.
     pub fn resolve(self) -> Result<Device, Error> {
-        match self {
-            // Asking for the number of GPUs starts their driver, which the CPU has no need of.
-            Self::Cpu => Ok(Device::Cpu),
-            _ => self.resolve_in(CudaState::now()),
+        // Asking for the number of GPUs starts their driver, which the CPU has no need of.
+        if self == Self::Cpu {
+            return Ok(Device::Cpu);
         }
+        let device = self.resolve_in(CudaState::now())?;
+        if device.is_cuda() {
+            allow_tf32(false);
+        }
+        Ok(device)
     }
 
     fn resolve_in(self, state: CudaState) -> Result<Device, Error> {

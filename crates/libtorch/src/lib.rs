@@ -17,9 +17,13 @@
 
 mod device;
 mod error;
+mod graph;
 mod memory;
+mod shim;
 
 pub use device::{DeviceChoice, describe, set_threads, threads};
 pub use error::Error;
+pub use graph::Graph;
 pub use malaria_libtorch_locate::LIBTORCH_VERSION;
 pub use memory::keep_freed_memory;
+pub use shim::{allow_tf32, foreach, upload};

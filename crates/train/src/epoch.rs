@@ -1,7 +1,7 @@
 //! One pass over cells: the figures both passes keep, and the pass that only looks.
 
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::{
     error::Error,
@@ -20,17 +20,12 @@ pub(crate) struct Sums {
 }
 
 impl Sums {
-    /// Adds a batch: log-probabilities `[N, classes]` and labels `[N]`; gives its mean cross-entropy.
-    pub(crate) fn add(&mut self, log_probabilities: &Tensor, labels: &Tensor) -> Result<f64, Error> {
-        let cells = labels.size()[0];
-        let picked = log_probabilities.f_gather(1, &labels.f_unsqueeze(1)?, false)?;
-        let loss = -picked.f_sum(Kind::Double)?.f_double_value(&[])?;
-        let predicted = log_probabilities.f_argmax(1, false)?;
-        let correct = predicted.f_eq_tensor(labels)?.f_sum(Kind::Int64)?.f_int64_value(&[])?;
+    /// Adds a batch of `cells`, of which `correct` were called right; gives its mean cross-entropy.
+    pub(crate) fn add(&mut self, cells: usize, [loss, correct]: [f64; 2]) -> f64 {
         self.cells += cells as u64;
         self.correct += correct as u64;
         self.loss += loss;
-        Ok(loss / cells as f64)
+        loss / cells as f64
     }
 
     /// Mean cross-entropy in nats.
@@ -42,6 +37,27 @@ impl Sums {
     pub(crate) fn accuracy(&self) -> f64 {
         self.correct as f64 / self.cells as f64
     }
+}
+
+/// The sum of the cross-entropies and the number of cells called right, f64 `[2]` on the device, of log-probabilities
+/// `[N, classes]` and labels `[N]`.
+pub(crate) fn batch_sums(log_probabilities: &Tensor, labels: &Tensor) -> Result<Tensor, Error> {
+    let picked = log_probabilities.f_gather(1, &labels.f_unsqueeze(1)?, false)?;
+    let loss = picked.f_sum(Kind::Double)?.f_neg()?;
+    let predicted = log_probabilities.f_argmax(1, false)?;
+    let correct = predicted.f_eq_tensor(labels)?.f_sum(Kind::Double)?;
+    Ok(Tensor::f_stack(&[loss, correct], 0)?)
+}
+
+/// Reads what [`batch_sums`] gave for each batch, all at once: each reading waits until a GPU has done all that it was told to.
+pub(crate) fn read_sums<'a>(batches: impl Iterator<Item = &'a Tensor>) -> Result<Vec<[f64; 2]>, Error> {
+    let batches: Vec<&Tensor> = batches.collect();
+    if batches.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = Tensor::f_stack(&batches, 0)?.f_flatten(0, -1)?;
+    let values = Vec::<f64>::try_from(rows.f_to_device(Device::Cpu)?)?;
+    Ok(values.chunks_exact(2).map(|row| [row[0], row[1]]).collect())
 }
 
 /// Probabilities, loss and accuracy of a network on a set of cells.
@@ -99,8 +115,10 @@ pub fn evaluate(
             let (images, labels) = cells.batch(batch)?;
             let images = resize(images, image_size.unwrap_or(cells.size()))?;
             let log_probabilities = log_probabilities(&network, &images, flips)?;
-            sums.add(&log_probabilities, &labels)?;
-            let rows = log_probabilities.f_exp()?.f_flatten(0, -1)?;
+            for of_batch in read_sums([&batch_sums(&log_probabilities, &labels)?].into_iter())? {
+                sums.add(batch.len(), of_batch);
+            }
+            let rows = log_probabilities.f_exp()?.f_flatten(0, -1)?.f_to_device(Device::Cpu)?;
             probabilities.extend(Vec::<f64>::try_from(rows)?);
             if let Some(progress) = &mut progress {
                 progress(sums.cells as usize);

@@ -62,6 +62,16 @@ pub enum Event {
         /// Training speed of this epoch so far.
         images_per_second: f64,
     },
+    /// A recording of the steps ([`Network::is_recordable`](crate::Network::is_recordable)) gave other gradients than computing does. From here
+    /// on steps are computed, which is slower; those since the check before, in the last epoch, may have been wrong.
+    RecordingDropped {
+        /// Counted from 1.
+        epoch: u64,
+        /// Counted from 1.
+        batch: u64,
+        /// Norm of the difference of the gradients, to the norm of the computed ones.
+        difference: f64,
+    },
     /// The validation set is about to be read.
     ValidationStarted {
         /// Counted from 1.

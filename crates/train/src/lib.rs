@@ -21,6 +21,7 @@ mod config;
 mod epoch;
 mod error;
 mod events;
+mod learner;
 mod loader;
 mod loss;
 mod network;

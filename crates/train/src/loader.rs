@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 
 use malaria_dataset::{Cells, Loaded};
+use malaria_libtorch::upload;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use tch::{Device, Kind, Tensor};
@@ -114,7 +115,7 @@ impl<'a> CellTensors<'a> {
             return Err(Error::Cells { expected, found: index.to_string() });
         }
         let indices: Vec<i64> = indices.iter().map(|&index| index as i64).collect();
-        Ok(Tensor::f_from_slice(&indices)?.f_to_device(self.pixels.device())?)
+        Ok(upload(Tensor::f_from_slice(&indices)?, self.pixels.device())?)
     }
 }
 

@@ -103,6 +103,13 @@ pub trait Network {
         write("weights", &mut handles(self), state)
     }
 
+    /// Whether [`forward`](Self::forward) with `train` launches the same kernels each time that it is given images of the same shape,
+    /// and reads nothing back from the GPU. Then [`Trainer`](crate::Trainer) records the kernels of a step once and has the GPU
+    /// repeat them, which for small batches is several times as fast. Nothing else depends on it; by default it is `false`.
+    fn is_recordable(&self) -> bool {
+        false
+    }
+
     /// The form for inference, of the weights as they are now; by default [`forward`](Self::forward) without `train`.
     ///
     /// # Errors
@@ -146,6 +153,10 @@ impl Network for ResNet {
 
     fn load_state(&self, state: &[(String, Tensor)]) -> Result<(), Error> {
         Ok(ResNet::load_state(self, state)?)
+    }
+
+    fn is_recordable(&self) -> bool {
+        true
     }
 
     /// Batch normalisations folded into the convolutions.
@@ -203,7 +214,8 @@ pub(crate) fn write(
     })
 }
 
-fn copy(tensor: &Tensor) -> Result<Tensor, Error> {
+/// A detached copy, laid out in memory as the original is.
+pub(crate) fn copy(tensor: &Tensor) -> Result<Tensor, Error> {
     let mut copy = tensor.f_detach()?.f_empty_like()?;
     copy.f_copy_(tensor)?;
     Ok(copy)

@@ -1,7 +1,8 @@
 //! Stochastic gradient descent whose state can be saved.
 
+use malaria_libtorch::foreach;
 use serde::{Deserialize, Serialize};
-use tch::Tensor;
+use tch::{TchError, Tensor};
 
 use crate::{
     error::Error,
@@ -75,9 +76,12 @@ impl SgdConfig {
 /// rate, where PyTorch's are rescaled to the new one.
 pub struct Sgd {
     config: SgdConfig,
-    parameters: Vec<Trainable>,
-    /// One for each parameter, under its name.
-    velocity: State,
+    names: Vec<String>,
+    weights: Vec<Tensor>,
+    /// What multiplies each weight before it joins its gradient.
+    decays: Vec<f64>,
+    /// One for each weight.
+    velocity: Vec<Tensor>,
 }
 
 impl Sgd {
@@ -87,12 +91,14 @@ impl Sgd {
     /// [`Error::Config`] for settings out of range; [`Error::Torch`] when memory is short.
     pub fn new(config: SgdConfig, network: &(impl Network + ?Sized)) -> Result<Self, Error> {
         config.check()?;
-        let parameters = network.parameters();
-        let at_rest = |parameter: &Trainable| {
-            Ok((parameter.name.clone(), parameter.tensor.f_detach()?.f_zeros_like()?))
-        };
-        let velocity = parameters.iter().map(at_rest).collect::<Result<State, Error>>()?;
-        Ok(Self { config, parameters, velocity })
+        let mut sgd = Self { config, names: vec![], weights: vec![], decays: vec![], velocity: vec![] };
+        for Trainable { name, tensor, decay } in network.parameters() {
+            sgd.velocity.push(tensor.f_detach()?.f_zeros_like()?);
+            sgd.decays.push(config.decay(decay));
+            sgd.names.push(name);
+            sgd.weights.push(tensor);
+        }
+        Ok(sgd)
     }
 
     /// One step against the gradient of the scalar `loss`, at `learning_rate`.
@@ -100,26 +106,33 @@ impl Sgd {
     /// # Errors
     /// [`Error::Torch`] when libtorch cannot differentiate `loss`.
     pub fn step(&mut self, loss: &Tensor, learning_rate: f64) -> Result<(), Error> {
-        let tensors: Vec<&Tensor> = self.parameters.iter().map(|parameter| &parameter.tensor).collect();
-        let gradients = Tensor::f_run_backward(&[loss], &tensors, false, false)?;
+        let gradients = self.gradients(loss)?;
+        self.apply(&gradients, learning_rate)
+    }
+
+    /// The gradient of `loss` by each weight, laid out in memory as that is.
+    pub(crate) fn gradients(&self, loss: &Tensor) -> Result<Vec<Tensor>, Error> {
+        let gradients = Tensor::f_run_backward(&[loss], &self.weights, false, false)?;
+        let pairs = gradients.into_iter().zip(&self.weights);
+        tch::no_grad(|| pairs.map(|(gradient, weight)| Ok(laid_out_as(weight, gradient)?)).collect())
+    }
+
+    /// One step against `gradients`.
+    pub(crate) fn apply(&mut self, gradients: &[Tensor], learning_rate: f64) -> Result<(), Error> {
         let SgdConfig { momentum, nesterov, .. } = self.config;
         tch::no_grad(|| {
-            for ((parameter, (_, velocity)), mut gradient) in
-                self.parameters.iter_mut().zip(&mut self.velocity).zip(gradients)
-            {
-                let weight = &mut parameter.tensor;
-                let decay = self.config.decay(parameter.decay);
-                if decay != 0.0 {
-                    gradient = gradient.f_add(&weight.f_mul_scalar(decay)?)?;
-                }
-                // Not in place: the values of a gradient may share their memory, as those of a sum do.
-                let step = gradient.f_mul_scalar(-learning_rate)?;
-                let _ = velocity.f_mul_scalar_(momentum)?.f_add_(&step)?;
-                if nesterov {
-                    let _ = weight.f_add_(&velocity.f_mul_scalar(momentum)?)?.f_add_(&step)?;
-                } else {
-                    let _ = weight.f_add_(velocity)?;
-                }
+            // Not in the gradients' place: the values of one may share their memory, as those of a sum do.
+            let steps = foreach::mul(&self.weights, &self.decays)?;
+            foreach::add_(&steps, gradients)?;
+            foreach::mul_(&steps, -learning_rate)?;
+            foreach::mul_(&self.velocity, momentum)?;
+            foreach::add_(&self.velocity, &steps)?;
+            if nesterov {
+                let ahead = foreach::mul(&self.velocity, &vec![momentum; self.velocity.len()])?;
+                foreach::add_(&self.weights, &ahead)?;
+                foreach::add_(&self.weights, &steps)?;
+            } else {
+                foreach::add_(&self.weights, &self.velocity)?;
             }
             Ok(())
         })
@@ -127,7 +140,8 @@ impl Sgd {
 
     /// The velocity of each parameter, under the parameter's name, in the network's order.
     pub fn state(&self) -> State {
-        self.velocity.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
+        let velocity = self.velocity.iter().map(Tensor::shallow_clone);
+        self.names.iter().cloned().zip(velocity).collect()
     }
 
     /// Takes over a velocity that [`Sgd::state`] gave. Nothing is written unless all of it fits.
@@ -135,6 +149,50 @@ impl Sgd {
     /// # Errors
     /// [`Error::State`] when names, order or shapes are not this network's.
     pub fn load_state(&mut self, state: &[(String, Tensor)]) -> Result<(), Error> {
-        write("velocity", &mut self.velocity, state)
+        write("velocity", &mut self.state(), state)
+    }
+}
+
+/// `gradient` with the strides of its `weight`, which operations on lists are fast by.
+fn laid_out_as(weight: &Tensor, gradient: Tensor) -> Result<Tensor, TchError> {
+    let (size, strides, found) = (weight.size(), weight.stride(), gradient.stride());
+    if strides == found {
+        return Ok(gradient);
+    }
+    // The stride of a side of one, such as a 1x1 kernel has two of, says nothing about the memory.
+    if (0..size.len()).all(|side| size[side] == 1 || strides[side] == found[side]) {
+        return gradient.f_as_strided(&size, &strides, None);
+    }
+    let mut laid_out = weight.f_empty_like()?;
+    laid_out.f_copy_(&gradient)?;
+    Ok(laid_out)
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    #[test]
+    fn a_gradient_takes_the_layout_of_its_weight_and_keeps_its_values() {
+        let values = |shape: &[i64]| Tensor::rand(shape, (Kind::Float, Device::Cpu));
+        // Channels innermost in memory: NCHW seen through NHWC.
+        let channels_last = |x: &Tensor| x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]);
+        let (small, large) = (values(&[4, 3, 1, 1]), values(&[4, 3, 2, 2]));
+        let strided = small.as_strided([4, 3, 1, 1], [3, 1, 3, 3], None);
+        for (weight, gradient, is_the_same_memory) in [
+            (&large, large.shallow_clone(), true),
+            (&small, strided, true),
+            (&channels_last(&large), values(&[4, 3, 2, 2]), false),
+            (&large, Tensor::from(0.5_f32).expand([4, 3, 2, 2], false), false),
+        ] {
+            let expected = gradient.contiguous();
+            let memory = gradient.data_ptr();
+            let laid_out = laid_out_as(weight, gradient).unwrap();
+            assert_eq!(laid_out.stride(), weight.stride());
+            assert_eq!(laid_out.data_ptr() == memory, is_the_same_memory);
+            assert!(laid_out.equal(&expected));
+        }
     }
 }

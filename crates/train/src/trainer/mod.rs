@@ -1,11 +1,8 @@
 //! The training itself: epochs of batches, validation, averaging, keeping and going on.
 
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    time::Instant,
-};
+mod batches;
 
-use tch::Kind;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::{
     checkpoint::{Checkpoints, Snapshot},
@@ -13,8 +10,8 @@ use crate::{
     epoch::{EvalOptions, Sums, evaluate},
     error::Error,
     events::{EpochRecord, Event},
-    loader::{CellTensors, epoch_order, resize},
-    loss::cross_entropy,
+    learner::Learner,
+    loader::CellTensors,
     network::{Network, State, copies, handles, swap, write},
     optim::Sgd,
     progress::{Clock, Kept, Progress, Spent},
@@ -51,17 +48,6 @@ pub struct RunOptions<'a> {
     pub listener: Option<&'a mut dyn FnMut(&Event)>,
 }
 
-/// One step's place in the run.
-#[derive(Clone, Copy)]
-struct Step {
-    /// From 0.
-    epoch: u64,
-    /// From 0, over the whole run.
-    number: u64,
-    image_size: i64,
-    rate: f64,
-}
-
 /// A network in training.
 pub struct Trainer<N> {
     config: TrainConfig,
@@ -69,6 +55,7 @@ pub struct Trainer<N> {
     /// Handles on the network's parameters, then its buffers.
     tensors: State,
     optimizer: Sgd,
+    learner: Learner,
     /// The average of each of `tensors`, where the settings ask for it.
     average: Option<State>,
     /// The kept weights.
@@ -86,8 +73,16 @@ impl<N: Network> Trainer<N> {
         let optimizer = Sgd::new(config.sgd, &network)?;
         let tensors = handles(&network);
         let average = config.average_decay.map(|_| copies(handles(&network))).transpose()?;
-        let (kept, progress) = (State::new(), Progress::default());
-        Ok(Self { config, network, tensors, optimizer, average, kept, progress })
+        Ok(Self {
+            config,
+            network,
+            tensors,
+            optimizer,
+            learner: Learner::default(),
+            average,
+            kept: State::new(),
+            progress: Progress::default(),
+        })
     }
 
     /// Takes up the newest sound checkpoint; gives why a newer one was passed over, if one was.
@@ -110,6 +105,13 @@ impl<N: Network> Trainer<N> {
     /// Figures of the epochs done.
     pub fn history(&self) -> &[EpochRecord] {
         &self.progress.history
+    }
+
+    /// Whether steps are being repeated from a recording, on a GPU ([`Network::is_recordable`]). Its gradients are compared with computed
+    /// ones when it is new and in the middle of every epoch, and it is dropped where they differ
+    /// ([`Event::RecordingDropped`]).
+    pub fn is_recorded(&self) -> bool {
+        self.learner.is_recorded()
     }
 
     /// The kept epoch, once there is one.
@@ -184,101 +186,8 @@ impl<N: Network> Trainer<N> {
         Ok(if self.progress.stopped_early { Outcome::StoppedEarly } else { Outcome::Finished })
     }
 
-    /// Trains on what is left of the epoch under way; false when `stop` cut it short.
-    fn train_epoch(
-        &mut self,
-        cells: &CellTensors<'_>,
-        train: &[usize],
-        stop: &AtomicBool,
-        listener: &mut dyn FnMut(&Event),
-    ) -> Result<bool, Error> {
-        let started = Instant::now();
-        let epoch = self.progress.epochs_done;
-        let image_size = self.config.image_size(epoch);
-        let order = epoch_order(train, self.config.seed, epoch);
-        let batches = self.batches_per_epoch(train);
-        let rate = |batch| self.config.schedule.rate_at(epoch * batches + batch, batches, self.config.epochs);
-        let rates: Vec<f64> = (0..batches).map(rate).collect();
-        let first = self.progress.batches_done;
-        listener(&Event::EpochStarted {
-            epoch: epoch + 1,
-            epochs: self.config.epochs,
-            batch: first,
-            batches,
-            image_size,
-            learning_rate: rates[0],
-        });
-        let cells_before = self.progress.sums.cells;
-        for (batch, indices) in (0..).zip(order.chunks(self.config.batch_size)).skip(first as usize) {
-            let step =
-                Step { epoch, number: epoch * batches + batch, image_size, rate: rates[batch as usize] };
-            let loss = self.train_batch(cells, indices, step).map_err(|problem| match problem {
-                problem if problem.is_of_libtorch() => Error::Step {
-                    epoch: epoch + 1,
-                    batch: batch + 1,
-                    batches,
-                    cells: indices.len(),
-                    image_size,
-                    problem: Box::new(problem),
-                },
-                problem => problem,
-            })?;
-            if !loss.is_finite() {
-                let (epoch, batch, learning_rate) = (epoch + 1, batch + 1, rates[batch as usize]);
-                return Err(Error::NonFiniteLoss { epoch, batch, batches, learning_rate, loss });
-            }
-            self.progress.batches_done += 1;
-            let sums = &self.progress.sums;
-            listener(&Event::Batch {
-                epoch: epoch + 1,
-                batch: batch + 1,
-                batches,
-                loss: sums.mean_loss(),
-                accuracy: sums.accuracy(),
-                images_per_second: (sums.cells - cells_before) as f64 / started.elapsed().as_secs_f64(),
-            });
-            if stop.load(Ordering::Relaxed) {
-                break;
-            }
-        }
-        Ok(self.progress.batches_done == batches)
-    }
-
     fn batches_per_epoch(&self, train: &[usize]) -> u64 {
         train.len().div_ceil(self.config.batch_size) as u64
-    }
-
-    /// One step on the cells at `indices`; gives their mean cross-entropy.
-    fn train_batch(&mut self, cells: &CellTensors<'_>, indices: &[usize], step: Step) -> Result<f64, Error> {
-        let config = &self.config;
-        let (images, labels) = cells.batch(indices)?;
-        let images = malaria_augment::batch(&images, &config.augment, config.seed, step.epoch, indices)?;
-        let images = resize(images, step.image_size)?;
-        let images = images.f_to_kind(config.precision.of(self.network.device()))?;
-        let logits = self.network.forward(&images, true)?;
-        let log_probabilities = logits.f_log_softmax(1, Kind::Float)?;
-        let mean_loss = tch::no_grad(|| self.progress.sums.add(&log_probabilities, &labels))?;
-        if mean_loss.is_finite() {
-            let targets = cells.targets(indices)?;
-            let loss = cross_entropy(&log_probabilities, &labels, targets.as_ref(), config.label_smoothing)?;
-            self.optimizer.step(&loss, step.rate)?;
-            self.update_average(step.number)?;
-        }
-        Ok(mean_loss)
-    }
-
-    /// Moves the averaged weights and running statistics towards those after `step` (from 0).
-    fn update_average(&mut self, step: u64) -> Result<(), Error> {
-        let (Some(average), Some(decay)) = (&mut self.average, self.config.average_decay) else {
-            return Ok(());
-        };
-        let decay = decay.min((1 + step) as f64 / (10 + step) as f64);
-        tch::no_grad(|| {
-            for ((_, averaged), (_, newest)) in average.iter_mut().zip(&self.tensors) {
-                let _ = averaged.f_lerp_(newest, 1.0 - decay)?;
-            }
-            Ok(())
-        })
     }
 
     /// Runs `work` on the network with the averaged weights in it, if there are any. Afterwards the trained ones are back, also

@@ -1,0 +1,48 @@
+//! Whether this library computes, learns and goes on rightly on this machine's GPU, and how fast it is there. Without a GPU it says
+//! what is missing and does the same, smaller, on the CPU.
+//!
+//! `cargo xtask gpu-check`
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program")]
+
+#[path = "gpu_check/checks.rs"]
+mod checks;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Result;
+use clap::Parser;
+use malaria_resnet::libtorch::{DeviceChoice, keep_freed_memory};
+
+/// Checks this library on a GPU, and measures it: some four minutes.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask gpu-check --")]
+struct Args {
+    /// Device to check: auto, cpu, cuda or cuda:I
+    #[arg(long, default_value = "auto")]
+    device: DeviceChoice,
+    /// Where the figures go, as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// What `cargo bench` adds
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> ExitCode {
+    keep_freed_memory();
+    run(&Args::parse()).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(args: &Args) -> Result<ExitCode> {
+    let report = checks::run(args.device, &mut |line| println!("{line}"))?;
+    if let Some(path) = &args.json {
+        malaria_files::write_json(path, &report)?;
+        println!("written: {}", path.display());
+    }
+    println!("Research software, not a medical device.");
+    Ok(if report.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

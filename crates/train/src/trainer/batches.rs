@@ -1,0 +1,193 @@
+//! The batches of one epoch.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+
+use malaria_libtorch::foreach;
+use tch::{Device, Tensor};
+
+use super::Trainer;
+use crate::{
+    epoch::read_sums,
+    error::Error,
+    events::Event,
+    learner::{Batch, Learned},
+    loader::{CellTensors, epoch_order, resize},
+    network::Network,
+};
+
+/// One step's place in the run.
+#[derive(Clone, Copy)]
+struct Step {
+    /// From 0.
+    epoch: u64,
+    /// From 0, over the whole run.
+    number: u64,
+    image_size: i64,
+    rate: f64,
+    /// Whether a recording of the step is to be checked.
+    check: bool,
+}
+
+/// How long the losses of batches stay on a GPU before they are read. Reading one waits for the GPU, which meanwhile is told
+/// nothing new; a few times a second is often enough for whoever looks on.
+const READ_EVERY: Duration = Duration::from_millis(250);
+
+/// An epoch in training, from 0.
+struct EpochUnderWay {
+    epoch: u64,
+    batches: u64,
+    started: Instant,
+    /// Cells trained on in it before a resume.
+    cells_before: u64,
+    unread: Vec<Trained>,
+    last_read: Instant,
+}
+
+/// A batch that has been trained on, from 1.
+struct Trained {
+    batch: u64,
+    cells: usize,
+    learning_rate: f64,
+    /// Those of [`batch_sums`](crate::epoch::batch_sums).
+    sums: Tensor,
+}
+
+impl<N: Network> Trainer<N> {
+    /// Trains on what is left of the epoch under way; false when `stop` cut it short.
+    pub(super) fn train_epoch(
+        &mut self,
+        cells: &CellTensors<'_>,
+        train: &[usize],
+        stop: &AtomicBool,
+        listener: &mut dyn FnMut(&Event),
+    ) -> Result<bool, Error> {
+        let started = Instant::now();
+        let epoch = self.progress.epochs_done;
+        let image_size = self.config.image_size(epoch);
+        let order = epoch_order(train, self.config.seed, epoch);
+        let batches = self.batches_per_epoch(train);
+        let rate = |batch| self.config.schedule.rate_at(epoch * batches + batch, batches, self.config.epochs);
+        let rates: Vec<f64> = (0..batches).map(rate).collect();
+        let first = self.progress.batches_done;
+        listener(&Event::EpochStarted {
+            epoch: epoch + 1,
+            epochs: self.config.epochs,
+            batch: first,
+            batches,
+            image_size,
+            learning_rate: rates[0],
+        });
+        let cells_before = self.progress.sums.cells;
+        let mut under_way =
+            EpochUnderWay { epoch, batches, started, cells_before, unread: Vec::new(), last_read: started };
+        for (batch, indices) in (0..).zip(order.chunks(self.config.batch_size)).skip(first as usize) {
+            let rate = rates[batch as usize];
+            let step = Step {
+                epoch,
+                number: epoch * batches + batch,
+                image_size,
+                rate,
+                check: batch == batches / 2,
+            };
+            let trusted = self.learner.dropped().is_none();
+            let sums = self.train_batch(cells, indices, step).map_err(|problem| match problem {
+                problem if problem.is_of_libtorch() => Error::Step {
+                    epoch: epoch + 1,
+                    batch: batch + 1,
+                    batches,
+                    cells: indices.len(),
+                    image_size,
+                    problem: Box::new(problem),
+                },
+                problem => problem,
+            })?;
+            if let Some(difference) = self.learner.dropped().filter(|_| trusted) {
+                listener(&Event::RecordingDropped { epoch: epoch + 1, batch: batch + 1, difference });
+            }
+            self.progress.batches_done += 1;
+            under_way.unread.push(Trained {
+                batch: batch + 1,
+                cells: indices.len(),
+                learning_rate: rate,
+                sums,
+            });
+            if self.network.device() == Device::Cpu || under_way.last_read.elapsed() >= READ_EVERY {
+                self.read_losses(&mut under_way, listener)?;
+            }
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+        self.read_losses(&mut under_way, listener)?;
+        Ok(self.progress.batches_done == batches)
+    }
+
+    /// Reads the losses of the batches that have been trained on since the last time, and tells the listener.
+    fn read_losses(
+        &mut self,
+        under_way: &mut EpochUnderWay,
+        listener: &mut dyn FnMut(&Event),
+    ) -> Result<(), Error> {
+        let EpochUnderWay { epoch, batches, started, cells_before, .. } = *under_way;
+        let unread = std::mem::take(&mut under_way.unread);
+        let losses = read_sums(unread.iter().map(|trained| &trained.sums))?;
+        for (Trained { batch, cells, learning_rate, .. }, loss) in unread.into_iter().zip(losses) {
+            let sums = &mut self.progress.sums;
+            let loss = sums.add(cells, loss);
+            if !loss.is_finite() {
+                return Err(Error::NonFiniteLoss { epoch: epoch + 1, batch, batches, learning_rate, loss });
+            }
+            listener(&Event::Batch {
+                epoch: epoch + 1,
+                batch,
+                batches,
+                loss: sums.mean_loss(),
+                accuracy: sums.accuracy(),
+                images_per_second: (sums.cells - cells_before) as f64 / started.elapsed().as_secs_f64(),
+            });
+        }
+        under_way.last_read = Instant::now();
+        Ok(())
+    }
+
+    /// One step on the cells at `indices`; gives their [`batch_sums`](crate::epoch::batch_sums).
+    fn train_batch(
+        &mut self,
+        cells: &CellTensors<'_>,
+        indices: &[usize],
+        step: Step,
+    ) -> Result<Tensor, Error> {
+        let config = &self.config;
+        let (images, labels) = cells.batch(indices)?;
+        let images = malaria_augment::batch(&images, &config.augment, config.seed, step.epoch, indices)?;
+        let images = resize(images, step.image_size)?;
+        let images = images.f_to_kind(config.precision.of(self.network.device()))?;
+        let batch = Batch { images, labels, targets: cells.targets(indices)? };
+        let Learned { gradients, sums } = self.learner.gradients(
+            &self.network,
+            &self.optimizer,
+            &batch,
+            config.label_smoothing,
+            step.check,
+        )?;
+        self.optimizer.apply(&gradients, step.rate)?;
+        self.update_average(step.number)?;
+        Ok(sums)
+    }
+
+    /// Moves the averaged weights and running statistics towards those after `step` (from 0).
+    fn update_average(&mut self, step: u64) -> Result<(), Error> {
+        let (Some(average), Some(decay)) = (&mut self.average, self.config.average_decay) else {
+            return Ok(());
+        };
+        let decay = decay.min((1 + step) as f64 / (10 + step) as f64);
+        tch::no_grad(|| {
+            let [averaged, newest] =
+                [&*average, &self.tensors].map(|state| state.iter().map(|(_, tensor)| tensor));
+            Ok(foreach::lerp_(averaged, newest, 1.0 - decay)?)
+        })
+    }
+}
