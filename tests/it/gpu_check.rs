@@ -12,7 +12,7 @@ fn every_check_of_a_gpu_holds_on_the_cpu() {
     assert!(report.failures.is_empty(), "{:?}", report.failures);
     let said = said.join("\n");
     for words in
-        ["says nothing of a GPU", "the same bits", "step with its data, bfloat16", "an epoch of `tutorial`"]
+        ["says nothing of a GPU", "the same bits", "step with its data, float32", "an epoch of `tutorial`"]
     {
         assert!(said.contains(words), "{words}: {said}");
     }
