@@ -1,10 +1,13 @@
 //! What can go wrong between a folder on disk and an array of pixels.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::changes::Changes;
 #[cfg(feature = "download")]
 use crate::download::problem::DownloadProblem;
+#[cfg(feature = "download")]
+use crate::wording::addresses;
+use crate::wording::{displayed, listing, meant};
 
 /// Result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -16,17 +19,6 @@ pub struct BadImage {
     pub path: PathBuf,
     /// What is wrong with it, such as "is empty" or what the decoder met.
     pub reason: String,
-}
-
-/// How a data folder differs from a manifest. Paths are below the data folder.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Changes {
-    /// Files of the manifest that are not in the folder.
-    pub missing: Vec<String>,
-    /// Files of the folder that are not in the manifest.
-    pub added: Vec<String>,
-    /// Files of both whose contents differ.
-    pub changed: Vec<String>,
 }
 
 /// Every failure of this crate. Messages say where, what was expected, what was found and what to do.
@@ -391,49 +383,9 @@ pub enum Error {
     },
 }
 
-/// How many paths a message lists before it only counts.
-const LISTED: usize = 10;
-
-/// A list for a message: the first few in back quotes, then how many more there are.
-fn listing<T: AsRef<str>>(items: &[T]) -> String {
-    let mut text: Vec<String> =
-        items.iter().take(LISTED).map(|item| format!("`{}`", item.as_ref())).collect();
-    if items.len() > LISTED {
-        text.push(format!("and {} more", items.len() - LISTED));
-    }
-    text.join(", ")
-}
-
 /// A line for each, none left out: somebody has to mend them all.
 fn lines(bad: &[BadImage]) -> String {
     bad.iter().map(|bad| format!("\n  `{}` {}", bad.path.display(), bad.reason)).collect()
-}
-
-#[cfg(feature = "download")]
-fn addresses(failures: &[(String, DownloadProblem)]) -> String {
-    let text: Vec<String> = failures.iter().map(|(url, problem)| format!("{url}: {problem}")).collect();
-    text.join("; ")
-}
-
-fn displayed(paths: &[PathBuf]) -> Vec<String> {
-    paths.iter().map(|path| path.display().to_string()).collect()
-}
-
-impl fmt::Display for Changes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kinds = [("missing", &self.missing), ("added", &self.added), ("changed", &self.changed)];
-        let mut separator = "";
-        for (what, paths) in kinds.into_iter().filter(|(_, paths)| !paths.is_empty()) {
-            write!(f, "{separator}{} {what} ({})", paths.len(), listing(paths))?;
-            separator = ", ";
-        }
-        Ok(())
-    }
-}
-
-/// The end of a message that names the folder that was probably meant.
-fn meant(hint: Option<&Path>) -> String {
-    hint.map_or_else(String::new, |path| format!("; did you mean `{}`?", path.display()))
 }
 
 impl Error {

@@ -29,6 +29,7 @@
 
 mod build_tree;
 mod cells;
+mod changes;
 mod decode;
 #[cfg(feature = "download")]
 mod download;
@@ -45,13 +46,15 @@ mod split;
 mod split_config;
 mod synthetic;
 mod walk;
+mod wording;
 
 pub use build_tree::{BuildReport, Link, build_tree};
 pub use cells::{Cells, CorruptPolicy, LoadOptions, Loaded, load};
+pub use changes::Changes;
 pub use decode::{decode, decode_within, read_image};
 #[cfg(feature = "download")]
 pub use download::{DownloadConfig, DownloadProblem, DownloadProgress, download};
-pub use error::{BadImage, Changes, Error, Result};
+pub use error::{BadImage, Error, Result};
 pub use fingerprint::{Duplicate, Fingerprint, duplicates};
 pub use index::{Index, Listed, Sample, list_images};
 pub use input::{InputRange, InputWarning, Traits};

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Changes, Error, Result};
+use crate::changes::Changes;
+use crate::error::{Error, Result};
 use crate::fingerprint::{Fingerprint, sha256_from_hex};
 use crate::index::{Index, Sample};
 use crate::names::{Subset, nih_name};

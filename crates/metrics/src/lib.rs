@@ -36,6 +36,7 @@ mod error;
 mod interval;
 mod label_audit;
 mod numpy;
+mod patient_figures;
 mod patients;
 mod probabilities;
 mod proper;
@@ -54,9 +55,9 @@ pub use delong::delong_interval;
 pub use error::{Error, Result};
 pub use interval::{Interval, wilson_interval};
 pub use label_audit::{Contradiction, label_audit};
+pub use patient_figures::{Calls, PatientFigures, patient_figures, resampled_patient_figures};
 pub use patients::{
-    Called, Calls, PatientCall, PatientCells, PatientFigures, PatientResult, PatientRule, by_patient,
-    intra_patient_correlation, patient_figures, resampled_patient_figures,
+    Called, PatientCall, PatientCells, PatientResult, PatientRule, by_patient, intra_patient_correlation,
 };
 pub use probabilities::Probabilities;
 pub use proper::{brier_score, log_loss};

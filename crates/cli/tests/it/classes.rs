@@ -40,18 +40,7 @@ fn three_classes_are_told_apart() {
     assert!(predictions.iter().all(|row| row.contains_key("probability_Artefact")));
 
     // It is judged again, used, and cross-validated.
-    let mut evaluate = malaria("evaluate");
-    evaluate.current_dir(bench.folder.path()).args([
-        "--run",
-        "run",
-        "--data",
-        "cells",
-        "--json",
-        "again.json",
-    ]);
-    succeed(&mut evaluate);
-    let again: serde_json::Value =
-        serde_json::from_slice(&fs::read(bench.path("again.json")).unwrap()).unwrap();
+    let again = bench.evaluate("run");
     assert_eq!(again["accuracy"], metrics.test.accuracy);
     let mut predict = malaria("predict");
     let said =
@@ -78,4 +67,15 @@ fn a_network_of_other_classes_is_named() {
     fs::write(bench.path("two/config.json"), changed).unwrap();
     let said = fail(malaria("train").current_dir(bench.folder.path()).args(["--resume", "two"]));
     assert!(said.contains("`model.classes`") && said.contains("one for each class"), "{said}");
+}
+
+#[test]
+fn classes_of_any_name_need_their_positive_one_named() {
+    let bench = Workbench::new();
+    fs::rename(bench.path("cells/Parasitized"), bench.path("cells/sick")).unwrap();
+    fs::rename(bench.path("cells/Uninfected"), bench.path("cells/healthy")).unwrap();
+    let said = fail(&mut bench.train("run"));
+    assert!(said.contains("--positive") && said.contains("healthy") && said.contains("sick"), "{said}");
+    let said = succeed(bench.train("run").args(["--positive", "sick", "--epochs", "1"]));
+    assert!(said.contains("for sick: sensitivity"), "{said}");
 }

@@ -164,17 +164,7 @@ fn the_threshold_is_chosen_on_validation_and_used_by_evaluate_and_predict() {
     let by_argmax = predictions.iter().filter(|row| row["most_probable"] == row["class"]).count();
     assert!((metrics.test.accuracy_argmax - by_argmax as f64 / predictions.len() as f64).abs() < 1e-12);
     assert_eq!(metrics.decision_rule, RuleKind::Threshold);
-    let mut evaluate = malaria("evaluate");
-    evaluate.current_dir(bench.folder.path()).args([
-        "--run",
-        "run",
-        "--data",
-        "cells",
-        "--json",
-        "again.json",
-    ]);
-    succeed(&mut evaluate);
-    let again = json(&bench.path("again.json"));
+    let again = bench.evaluate("run");
     assert_eq!(again["decision_rule"], "threshold");
     for name in ["accuracy", "accuracy_argmax", "sensitivity", "specificity", "confusion", "intervals"] {
         assert_eq!(again[name], json(&bench.path("run/metrics.json"))[name], "{name}");
@@ -386,17 +376,6 @@ fn a_reader_that_goes_away_costs_nothing_but_its_own_lines() {
     }
     closed(bench.train("other").args(["--epochs", "1", "--progress", "plain"]));
     assert!(bench.path("other/metrics.json").is_file());
-}
-
-#[test]
-fn classes_of_any_name_need_their_positive_one_named() {
-    let bench = Workbench::new();
-    fs::rename(bench.path("cells/Parasitized"), bench.path("cells/sick")).unwrap();
-    fs::rename(bench.path("cells/Uninfected"), bench.path("cells/healthy")).unwrap();
-    let said = fail(&mut bench.train("run"));
-    assert!(said.contains("--positive") && said.contains("healthy") && said.contains("sick"), "{said}");
-    let said = succeed(bench.train("run").args(["--positive", "sick", "--epochs", "1"]));
-    assert!(said.contains("for sick: sensitivity"), "{said}");
 }
 
 #[test]

@@ -134,6 +134,13 @@ impl Workbench {
         command
     }
 
+    /// What `malaria evaluate` makes of `run` on the drawn cells, as its JSON.
+    pub(crate) fn evaluate(&self, run: &str) -> Value {
+        let mut command = malaria("evaluate");
+        command.current_dir(self.folder.path()).args(["--run", run, "--data", "cells", "--json"]);
+        serde_json::from_str(&succeed(&mut command)).unwrap()
+    }
+
     /// Swaps two pictures of each patient, so that a third of the labels are wrong: a model of them makes mistakes.
     pub(crate) fn mislabel(&self) {
         for patient in 0..PATIENTS {

@@ -7,3 +7,5 @@ mod program;
 mod serve;
 #[cfg(feature = "serve")]
 mod serve_page;
+#[cfg(feature = "serve")]
+mod server;
