@@ -274,3 +274,27 @@ fn a_download_that_waits_ends_with_ctrl_c_and_leaves_nothing() {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left");
     }
 }
+
+#[test]
+fn the_same_picture_under_several_names_is_told_of() {
+    let bench = Workbench::new();
+    let cell = bench.path("cells/Parasitized/C1P0ThinF_IMG_20150101_cell_0.png");
+    for patient in 2..=16 {
+        let name = format!("cells/Parasitized/C{patient}P1ThinF_IMG_20150101_cell_8.png");
+        fs::copy(&cell, bench.path(&name)).unwrap();
+    }
+    fs::copy(&cell, bench.path("cells/Uninfected/C1P0ThinF_IMG_20150101_cell_8.png")).unwrap();
+    let output = bench.train("run").args(["--epochs", "1"]).output().unwrap();
+    let said = support::errors(&output);
+    assert!(output.status.success(), "{said}");
+    for words in [
+        "stand in more than one set, byte for byte: 1\n",
+        "one label is wrong: 1\n",
+        "    Parasitized/C10P1ThinF_IMG_20150101_cell_8.png = ",
+        " = Uninfected/C1P0ThinF_IMG_20150101_cell_8.png\n",
+    ] {
+        assert!(said.contains(words), "{words}:\n{said}");
+    }
+    let page = fs::read_to_string(bench.path("run/report.html")).unwrap();
+    assert!(page.contains("in folders of more than one class: 1."), "the page says nothing of it");
+}
