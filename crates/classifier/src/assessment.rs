@@ -313,12 +313,12 @@ mod tests {
 
     #[test]
     fn few_false_alarms_are_not_enough_to_call_patients_by() {
-        // Uninfected cells, ten a patient; the first `alarms` patients have one false alarm each.
+        // Uninfected cells, ten a patient; the false alarms go around the patients.
         let correlation = |patients: usize, alarms: usize| {
             let names: Vec<String> = (0..patients).map(|patient| format!("C{patient}")).collect();
             let cells = || (0..10 * patients).map(|i| (i / 10, i % 10));
             let of: Vec<Option<&str>> = cells().map(|(patient, _)| Some(names[patient].as_str())).collect();
-            let positive = |(patient, cell)| if patient < alarms && cell == 0 { 0.9 } else { 0.1 };
+            let positive = |(patient, cell)| if cell * patients + patient < alarms { 0.9 } else { 0.1 };
             let probabilities: Vec<f64> = cells().map(positive).flat_map(|p| [p, 1.0 - p]).collect();
             let scored = Scored {
                 truth: &vec![1; 10 * patients],
@@ -330,7 +330,7 @@ mod tests {
             scored.false_positive_correlation(&DecisionRule::Argmax).unwrap()
         };
         assert!(correlation(12, 10).is_some() && correlation(10, 10).is_some());
-        assert_eq!([correlation(12, 9), correlation(9, 9), correlation(2, 1)], [None; 3]);
+        assert_eq!([correlation(12, 9), correlation(9, 12), correlation(2, 1)], [None; 3]);
     }
 
     #[test]

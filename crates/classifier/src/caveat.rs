@@ -233,7 +233,7 @@ mod tests {
             let mut owners: Vec<Option<&str>> =
                 (0..2 * patients).map(|cell| Some(names[cell / 2].as_str())).collect();
             if unknown {
-                owners[0] = None;
+                owners[..2].fill(None);
             }
             let truth: Vec<usize> = (0..owners.len()).map(|cell| cell % 2).collect();
             let probabilities = [0.7, 0.3, 0.4, 0.6].repeat(patients);
@@ -254,11 +254,19 @@ mod tests {
         };
         let by_threshold = DecisionRule::Threshold(threshold);
         assert_eq!(of(30, false, &by_threshold, false), []);
+        assert_eq!(of(1, true, &by_threshold, false), [Caveat::UnknownPatients { cells: 2 }]);
         assert_eq!(of(29, false, &by_threshold, false), [Caveat::FewPatients { patients: 29 }]);
-        assert_eq!(of(40, true, &by_threshold, false), [Caveat::UnknownPatients { cells: 1 }]);
+        assert_eq!(of(40, true, &by_threshold, false), [Caveat::UnknownPatients { cells: 2 }]);
         assert_eq!(of(40, false, &DecisionRule::Argmax, false), [Caveat::NoThreshold]);
         assert_eq!(of(40, false, &DecisionRule::Argmax, true), [Caveat::NoFoldThresholds]);
         let apart = DecisionRule::FoldThresholds { stored: threshold, of_cells: vec![threshold; 80] };
         assert_eq!(of(40, false, &apart, true), [Caveat::FoldThresholds]);
+    }
+
+    #[test]
+    fn first_weights_have_a_caveat_unless_they_are_known_to_know_no_test_cell() {
+        assert_eq!(Caveat::of_init(Some(0)), None);
+        assert_eq!(Caveat::of_init(Some(3)), Some(Caveat::SeenByInit { cells: 3 }));
+        assert_eq!(Caveat::of_init(None), Some(Caveat::InitUnknown));
     }
 }
