@@ -134,16 +134,13 @@ const BFLOAT16: Mode =
     Mode { name: "bfloat16", precision: Precision::Bfloat16, kind: Kind::BFloat16, tf32: false };
 
 impl Mode {
-    /// Whether `device` has instructions for it.
+    /// The check of the CPU is of the program, and makes do with one.
     fn is_for(self, device: Device) -> bool {
-        match self.precision {
-            Precision::Bfloat16 => Precision::Auto.resolve(device) == Precision::Bfloat16,
-            _ => device.is_cuda() || !self.tf32,
-        }
+        device.is_cuda() || self.kind == Kind::Float && !self.tf32
     }
 }
 
-/// Those that `device` has instructions for.
+/// Those that are checked on `device`.
 fn modes(device: Device) -> impl Iterator<Item = Mode> {
     [FLOAT32, TF32, BFLOAT16].into_iter().filter(move |mode| mode.is_for(device))
 }
