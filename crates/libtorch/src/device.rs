@@ -96,8 +96,8 @@ impl CudaState {
 impl DeviceChoice {
     /// The device that is meant.
     ///
-    /// Where that is a GPU, it is told to compute float32 in float32 ([`allow_tf32`](crate::allow_tf32)), so that it finds the CPU's
-    /// probabilities to six digits; left to itself, libtorch rounds the factors of convolutions to three.
+    /// Choosing a GPU turns off TF32 ([`allow_tf32`](crate::allow_tf32)) for the whole process, so that float32 probabilities agree with
+    /// the CPU's to six digits. libtorch's default rounds the inputs of convolutions to 10 bits.
     ///
     /// # Errors
     /// A GPU that was asked for and cannot be had is an error, never the CPU instead: [`Error::CpuOnlyLibtorch`],

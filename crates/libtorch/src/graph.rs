@@ -24,9 +24,9 @@ unsafe extern "C" {
 
 /// A recording of the kernels that some work launches on a GPU.
 ///
-/// A small network's kernels take less time than telling the GPU of each of them. A recording is told of once. It works on the
-/// same memory each time: what it is to read is copied into the tensors that it was recorded with, and what it computes lies in
-/// those that the work gave.
+/// The kernels of a small network run faster than the CPU can launch them one by one. A recording is launched as a whole. It uses the
+/// same memory every time: copy new inputs into the tensors that it was recorded with, and read the results from the tensors that the
+/// work returned.
 pub struct Graph(*mut c_void);
 
 impl Graph {

@@ -129,7 +129,7 @@ impl Card<'_> {
         );
         for sample in &roll_up.resampled {
             text += &format!(
-                "Of smears of {} cells, {} of them infected, as these patients' cells let expect them, {} of {} are called positive and {} negative.\n",
+                "Simulated smears of {} cells, {} infected: {} of {} are called positive and {} negative.\n",
                 sample.cells,
                 percent(Some(sample.infected_share)),
                 sample.figures.infected.positive,

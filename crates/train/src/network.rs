@@ -104,8 +104,8 @@ pub trait Network {
     }
 
     /// Whether [`forward`](Self::forward) with `train` launches the same kernels each time that it is given images of the same shape,
-    /// and reads nothing back from the GPU. Then [`Trainer`](crate::Trainer) records the kernels of a step once and has the GPU
-    /// repeat them, which for small batches is several times as fast. Nothing else depends on it; by default it is `false`.
+    /// and reads nothing back from the GPU. If so, [`Trainer`](crate::Trainer) records the kernels of a bfloat16 step once and has the
+    /// GPU repeat them, which is several times as fast for small batches. The default is `false`.
     fn is_recordable(&self) -> bool {
         false
     }

@@ -31,8 +31,8 @@ struct Step {
     check: bool,
 }
 
-/// How long the losses of batches stay on a GPU before they are read. Reading one waits for the GPU, which meanwhile is told
-/// nothing new; a few times a second is often enough for whoever looks on.
+/// Interval between reads of batch losses from a GPU. Each read waits for the GPU to finish; a few reads a second are enough for a
+/// progress display.
 const READ_EVERY: Duration = Duration::from_millis(250);
 
 /// An epoch in training, from 0.
