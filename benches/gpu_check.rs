@@ -8,9 +8,12 @@
 #[path = "gpu_check/checks.rs"]
 mod checks;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Parser;
 use malaria_resnet::libtorch::{DeviceChoice, keep_freed_memory};
 
@@ -38,6 +41,15 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<ExitCode> {
+    // Known before minutes of work, not after.
+    if let Some(path) = &args.json {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        ensure!(
+            folder.is_dir() && !path.is_dir(),
+            "--json: expected a file in a folder that exists, found {}",
+            path.display()
+        );
+    }
     let report = checks::run(args.device, &mut |line| println!("{line}"))?;
     if let Some(path) = &args.json {
         malaria_files::write_json(path, &report)?;
