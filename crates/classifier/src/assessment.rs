@@ -1,11 +1,11 @@
 //! Confidence intervals, predictive values and patient-level results of a test set.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
 use malaria_metrics::{
-    Bootstrap, Interval, Intervals, PatientCall, PatientCells, PatientFigures, PatientResult, PatientRule,
-    by_patient, delong_interval, expected_calibration_error, intervals, intra_patient_correlation,
-    patient_figures, resampled_patient_figures, wilson_interval,
+    BinaryCounts, Bootstrap, Interval, Intervals, PatientCall, PatientCells, PatientFigures, PatientResult,
+    PatientRule, delong_interval, expected_calibration_error, intervals, patient_figures,
+    resampled_patient_figures, wilson_interval,
 };
 use serde::{Deserialize, Serialize};
 
@@ -23,10 +23,6 @@ const CELLS_COUNTED: [u64; 3] = [100, 1_000, CELLS_OF_A_SMEAR];
 const POWER: f64 = 0.95;
 /// Bins of the calibration curve and of [`Assessment::calibration_error`].
 pub const CALIBRATION_BINS: usize = 10;
-/// Patients with uninfected cells, and false alarms among these, from which on they tell how often a new patient's cells are called
-/// wrong: a rate of ten alarms is known to a third of itself.
-const ENOUGH_PATIENTS: usize = 10;
-const ENOUGH_ALARMS: u64 = 10;
 /// Level of the intervals.
 const CONFIDENCE: f64 = 0.95;
 
@@ -119,6 +115,43 @@ enum Cluster<'a> {
 }
 
 impl Assessment {
+    /// What a [`Summary`](malaria_metrics::Summary) of the `scored` cells by `rule` leaves open. Patients are called only with
+    /// `new_patients`: where the model has learned nothing from any of them.
+    ///
+    /// # Errors
+    /// [`Error::Metrics`](crate::Error::Metrics) for no cells, or numbers that do not fit each other.
+    pub fn of(scored: &Scored<'_>, rule: &DecisionRule, new_patients: bool) -> Result<Self> {
+        let Scored { truth, classes, positive, patients, .. } = *scored;
+        let (is_positive, scores) = scored.one_vs_rest()?;
+        let clusters: Vec<Cluster<'_>> = patients
+            .iter()
+            .enumerate()
+            .map(|(i, patient)| patient.map_or(Cluster::Cell(i), Cluster::Patient))
+            .collect();
+        let predicted = scored.predicted(rule);
+        let intervals =
+            intervals(truth, scored.rows(), &predicted, positive, &clusters, &Bootstrap::default())?;
+        let cells_without_patient = patients.iter().filter(|patient| patient.is_none()).count();
+        let confusion = scored.summary(rule)?.confusion;
+        let counts = BinaryCounts::of_class(&confusion, positive)?;
+        let wilson = |part, whole| wilson_interval(part, whole, CONFIDENCE);
+        Ok(Self {
+            n_patients: intervals.clusters - cells_without_patient,
+            cells_without_patient,
+            intervals,
+            intervals_over_cells: CellIntervals {
+                accuracy: wilson(confusion.correct(), confusion.total())?,
+                sensitivity: wilson(counts.true_positives, counts.positives())?,
+                specificity: wilson(counts.true_negatives, counts.negatives())?,
+                auc: delong_interval(&is_positive, &scores, CONFIDENCE)?,
+            },
+            calibration_error: expected_calibration_error(&is_positive, &scores, CALIBRATION_BINS)?,
+            at_prevalence: AtPrevalence::of(&counts, &PREVALENCES)?,
+            // Of more classes than two, those that are not the positive one may be other infections.
+            roll_up: if new_patients && classes.len() == 2 { RollUp::of(scored, rule)? } else { None },
+        })
+    }
+
     /// How many patients, in words that follow "cells of".
     pub fn patients(&self) -> String {
         match self.n_patients {
@@ -126,99 +159,17 @@ impl Assessment {
             number => format!("{number} patients"),
         }
     }
-}
-
-impl Scored<'_> {
-    /// What a [`Summary`](malaria_metrics::Summary) of these cells by `rule` leaves open. Patients are called only with
-    /// `new_patients`: where the model has learned nothing from any of them.
-    ///
-    /// # Errors
-    /// [`Error::Metrics`](crate::Error::Metrics) for no cells, or numbers that do not fit each other.
-    pub fn assess(&self, rule: &DecisionRule, new_patients: bool) -> Result<Assessment> {
-        let Scored { truth, classes, positive, patients, .. } = *self;
-        let (is_positive, scores) = self.one_vs_rest()?;
-        let clusters: Vec<Cluster<'_>> = patients
-            .iter()
-            .enumerate()
-            .map(|(i, patient)| patient.map_or(Cluster::Cell(i), Cluster::Patient))
-            .collect();
-        let predicted = self.predicted(rule);
-        let intervals =
-            intervals(truth, self.rows(), &predicted, positive, &clusters, &Bootstrap::default())?;
-        let cells_without_patient = patients.iter().filter(|patient| patient.is_none()).count();
-        Ok(Assessment {
-            n_patients: intervals.clusters - cells_without_patient,
-            cells_without_patient,
-            intervals,
-            intervals_over_cells: self.over_cells(rule, &is_positive, &scores)?,
-            calibration_error: expected_calibration_error(&is_positive, &scores, CALIBRATION_BINS)?,
-            at_prevalence: self.at_prevalences(rule, &PREVALENCES)?,
-            // Of more classes than two, those that are not the positive one may be other infections.
-            roll_up: if new_patients && classes.len() == 2 { self.roll_up(rule)? } else { None },
-        })
-    }
-
-    /// Predictive values of the classes that `rule` gives, where these shares of all cells are infected.
-    ///
-    /// # Errors
-    /// As [`assess`](Self::assess), and for a share that is not a fraction.
-    pub fn at_prevalences(&self, rule: &DecisionRule, prevalences: &[f64]) -> Result<Vec<AtPrevalence>> {
-        let counts = self.summary(rule)?.confusion.one_vs_rest(self.positive)?;
-        let at = |&prevalence: &f64| {
-            let ppv = counts.ppv_at(prevalence)?.filter(|_| counts.false_positives > 0);
-            let npv = counts.npv_at(prevalence)?.filter(|_| counts.false_negatives > 0);
-            Ok(AtPrevalence { prevalence, ppv, npv })
-        };
-        prevalences.iter().map(at).collect()
-    }
-
-    fn over_cells(&self, rule: &DecisionRule, is_positive: &[bool], scores: &[f64]) -> Result<CellIntervals> {
-        let confusion = self.summary(rule)?.confusion;
-        let counts = confusion.one_vs_rest(self.positive)?;
-        let wilson = |part, whole| wilson_interval(part, whole, CONFIDENCE);
-        Ok(CellIntervals {
-            accuracy: wilson(confusion.correct(), confusion.total())?,
-            sensitivity: wilson(counts.true_positives, counts.positives())?,
-            specificity: wilson(counts.true_negatives, counts.negatives())?,
-            auc: delong_interval(is_positive, scores, CONFIDENCE)?,
-        })
-    }
-
-    /// Calls of the known patients; `None` where none is known, there is no threshold, or one gives no rule.
-    fn roll_up(&self, decision: &DecisionRule) -> Result<Option<RollUp>> {
-        let rule = decision.stored().and_then(|threshold| threshold.patient_rule().ok());
-        let (Some(rule), Some(rules)) = (rule, self.patient_rules(decision)) else { return Ok(None) };
-        let patients = self.by_patient(decision)?;
-        if patients.is_empty() {
-            return Ok(None);
-        }
-        let rule_of = |patient: &PatientCells| rules[patient.patient.as_str()];
-        let resampled = PARASITAEMIAS.iter().map(|&infected_share| {
-            let cells = CELLS_OF_A_SMEAR;
-            let figures = resampled_patient_figures(rule_of, &patients, infected_share, cells, 0)?;
-            Ok(Resampled { infected_share, cells, figures })
-        });
-        let limits = CELLS_COUNTED
-            .iter()
-            .map(|&cells| Ok(DetectionLimit { cells, infected_share: rule.detection_limit(cells, POWER)? }));
-        Ok(Some(RollUp {
-            rule,
-            as_they_are: patient_figures(rule_of, &patients)?,
-            resampled: resampled.collect::<Result<_>>()?,
-            detection_limits: limits.collect::<Result<_>>()?,
-        }))
-    }
 
     /// Writes one row a patient, each called by all of their cells:
     /// `patient,cells,infected,called_positive,infected_share,low,high,call,relevant_share`. A negative call excludes that last share.
-    /// Nothing where patients are not called, that is without `assessment.roll_up`; gives the path otherwise.
+    /// Nothing where patients are not called, that is without a [roll-up](Self::roll_up); gives the path otherwise.
     ///
     /// # Errors
     /// [`Error::File`](crate::Error::File); an older file of that name then stays.
     pub fn write_patients(
         &self,
         path: PathBuf,
-        assessment: &Assessment,
+        scored: &Scored<'_>,
         rule: &DecisionRule,
     ) -> Result<Option<PathBuf>> {
         #[derive(Serialize)]
@@ -234,7 +185,7 @@ impl Scored<'_> {
             call: PatientCall,
             relevant_share: f64,
         }
-        let rules = assessment.roll_up.as_ref().and_then(|_| self.patient_rules(rule));
+        let rules = self.roll_up.as_ref().and_then(|_| scored.patient_rules(rule));
         let Some(rules) = rules else { return Ok(None) };
         let row = |patient: PatientCells| -> Result<Row> {
             let rule = rules[patient.patient.as_str()];
@@ -256,42 +207,51 @@ impl Scored<'_> {
                 relevant_share,
             })
         };
-        let patients = self.by_patient(rule)?;
+        let patients = scored.by_patient(rule)?;
         malaria_files::write_csv(&path, patients.into_iter().map(row).collect::<Result<Vec<_>>>()?)?;
         Ok(Some(path))
     }
+}
 
-    /// The rule of each known patient; `None` where one has none. All cells of a patient have the same threshold, where patients
-    /// are called.
-    fn patient_rules(&self, decision: &DecisionRule) -> Option<BTreeMap<&str, PatientRule>> {
-        let known = self.patients.iter().enumerate().filter_map(|(i, patient)| Some((i, (*patient)?)));
-        known.map(|(i, patient)| Some((patient, decision.of_cell(i)?.patient_rule().ok()?))).collect()
-    }
-
-    /// The cells of known patients.
-    fn by_patient(&self, rule: &DecisionRule) -> Result<Vec<PatientCells>> {
-        let predicted = self.predicted(rule);
-        let known: Vec<(usize, &str)> =
-            self.patients.iter().enumerate().filter_map(|(i, patient)| Some((i, (*patient)?))).collect();
-        let names: Vec<&str> = known.iter().map(|&(_, name)| name).collect();
-        let of_positive = |classes: &[usize]| -> Vec<bool> {
-            known.iter().map(|&(i, _)| classes[i] == self.positive).collect()
+impl AtPrevalence {
+    /// Predictive values of calls counted in `counts`, where these shares of all cells are infected.
+    ///
+    /// # Errors
+    /// [`Error::Metrics`](crate::Error::Metrics) for a share that is not a fraction.
+    pub fn of(counts: &BinaryCounts, prevalences: &[f64]) -> Result<Vec<Self>> {
+        let at = |&prevalence: &f64| {
+            let ppv = counts.ppv_at(prevalence)?.filter(|_| counts.false_positives > 0);
+            let npv = counts.npv_at(prevalence)?.filter(|_| counts.false_negatives > 0);
+            Ok(Self { prevalence, ppv, npv })
         };
-        Ok(by_patient(&names, &of_positive(self.truth), &of_positive(&predicted))?)
+        prevalences.iter().map(at).collect()
     }
+}
 
-    /// How alike the false alarms of one patient are by `rule`; `None` where there are too few alarms, or patients with uninfected
-    /// cells, to tell.
-    pub(crate) fn false_positive_correlation(&self, rule: &DecisionRule) -> Result<Option<f64>> {
-        let patients = self.by_patient(rule)?;
-        let uninfected: Vec<_> =
-            patients.iter().map(|patient| patient.uninfected).filter(|called| called.cells > 0).collect();
-        let alarms: u64 = uninfected.iter().map(|called| called.positive).sum();
-        if uninfected.len() < ENOUGH_PATIENTS || alarms < ENOUGH_ALARMS {
+impl RollUp {
+    /// Calls of the known patients; `None` where none is known, there is no threshold, or one gives no rule.
+    fn of(scored: &Scored<'_>, decision: &DecisionRule) -> Result<Option<Self>> {
+        let rule = decision.stored().and_then(|threshold| threshold.patient_rule().ok());
+        let (Some(rule), Some(rules)) = (rule, scored.patient_rules(decision)) else { return Ok(None) };
+        let patients = scored.by_patient(decision)?;
+        if patients.is_empty() {
             return Ok(None);
         }
-        // The rule wants it below 1, where a patient's cells would all be one.
-        Ok(intra_patient_correlation(&uninfected).map(|correlation| correlation.min(0.999)))
+        let rule_of = |patient: &PatientCells| rules[patient.patient.as_str()];
+        let resampled = PARASITAEMIAS.iter().map(|&infected_share| {
+            let cells = CELLS_OF_A_SMEAR;
+            let figures = resampled_patient_figures(rule_of, &patients, infected_share, cells, 0)?;
+            Ok(Resampled { infected_share, cells, figures })
+        });
+        let limits = CELLS_COUNTED
+            .iter()
+            .map(|&cells| Ok(DetectionLimit { cells, infected_share: rule.detection_limit(cells, POWER)? }));
+        Ok(Some(Self {
+            rule,
+            as_they_are: patient_figures(rule_of, &patients)?,
+            resampled: resampled.collect::<Result<_>>()?,
+            detection_limits: limits.collect::<Result<_>>()?,
+        }))
     }
 }
 
@@ -309,28 +269,6 @@ mod tests {
             point: OperatingPoint { threshold: at, sensitivity: 0.9, specificity: 1.0 - false_alarms },
             false_positive_correlation: Some(0.0),
         }
-    }
-
-    #[test]
-    fn few_false_alarms_are_not_enough_to_call_patients_by() {
-        // Uninfected cells, ten a patient; the false alarms go around the patients.
-        let correlation = |patients: usize, alarms: usize| {
-            let names: Vec<String> = (0..patients).map(|patient| format!("C{patient}")).collect();
-            let cells = || (0..10 * patients).map(|i| (i / 10, i % 10));
-            let of: Vec<Option<&str>> = cells().map(|(patient, _)| Some(names[patient].as_str())).collect();
-            let positive = |(patient, cell)| if cell * patients + patient < alarms { 0.9 } else { 0.1 };
-            let probabilities: Vec<f64> = cells().map(positive).flat_map(|p| [p, 1.0 - p]).collect();
-            let scored = Scored {
-                truth: &vec![1; 10 * patients],
-                probabilities: &probabilities,
-                classes: &["Parasitized".to_owned(), "Uninfected".to_owned()],
-                positive: 0,
-                patients: &of,
-            };
-            scored.false_positive_correlation(&DecisionRule::Argmax).unwrap()
-        };
-        assert!(correlation(12, 10).is_some() && correlation(10, 10).is_some());
-        assert_eq!([correlation(12, 9), correlation(9, 12), correlation(2, 1)], [None; 3]);
     }
 
     #[test]
@@ -352,7 +290,7 @@ mod tests {
             of_cells: vec![low; 5].into_iter().chain(vec![other; 5]).collect(),
         };
         assert_eq!(scored.summary(&apart(high)).unwrap().sensitivity, Some(0.5));
-        let infected = |rule: &DecisionRule| scored.roll_up(rule).unwrap().unwrap().as_they_are.infected;
+        let infected = |rule: &DecisionRule| RollUp::of(&scored, rule).unwrap().unwrap().as_they_are.infected;
         assert_eq!((infected(&apart(high)).positive, infected(&apart(high)).total()), (1, 2));
         assert_eq!(infected(&DecisionRule::Threshold(low)).positive, 2);
         // Called alike, but by rates of which one explains five positive cells by chance.

@@ -244,7 +244,7 @@ mod tests {
                 positive: 0,
                 patients: &owners,
             };
-            Caveat::of(rule, stored, &scored.assess(rule, false).unwrap())
+            Caveat::of(rule, stored, &Assessment::of(&scored, rule, false).unwrap())
         };
         let threshold = Threshold {
             target: Target::Specificity(0.9),

@@ -1,14 +1,22 @@
 //! Labelled cells and what a model says of them.
 
+use std::collections::BTreeMap;
+
 use malaria_dataset::Index;
 use malaria_metrics::{
-    OperatingPoint, Probabilities, Summary, Target, argmax, choose_threshold, evaluate_predicted, one_vs_rest,
+    OperatingPoint, PatientCells, PatientRule, Probabilities, Summary, Target, argmax, by_patient,
+    choose_threshold, evaluate_predicted, intra_patient_correlation, one_vs_rest,
 };
 
 use crate::{
     decision::{ChosenOn, DecisionRule, Threshold, call},
     error::Result,
 };
+
+/// Patients with uninfected cells, and false alarms among these, from which on they tell how often a new patient's cells are called
+/// wrong: a rate of ten alarms is known to a third of itself.
+const ENOUGH_PATIENTS: usize = 10;
+const ENOUGH_ALARMS: u64 = 10;
 
 /// True classes and patients of some cells of a data folder.
 #[derive(Clone, Debug)]
@@ -118,5 +126,64 @@ impl Scored<'_> {
                 self.false_positive_correlation(&DecisionRule::Threshold(threshold))?;
         }
         Ok(Some(threshold))
+    }
+    /// The rule of each known patient; `None` where one has none. All cells of a patient have the same threshold, where patients
+    /// are called.
+    pub(crate) fn patient_rules(&self, decision: &DecisionRule) -> Option<BTreeMap<&str, PatientRule>> {
+        let known = self.patients.iter().enumerate().filter_map(|(i, patient)| Some((i, (*patient)?)));
+        known.map(|(i, patient)| Some((patient, decision.of_cell(i)?.patient_rule().ok()?))).collect()
+    }
+
+    /// The cells of known patients.
+    pub(crate) fn by_patient(&self, rule: &DecisionRule) -> Result<Vec<PatientCells>> {
+        let predicted = self.predicted(rule);
+        let known: Vec<(usize, &str)> =
+            self.patients.iter().enumerate().filter_map(|(i, patient)| Some((i, (*patient)?))).collect();
+        let names: Vec<&str> = known.iter().map(|&(_, name)| name).collect();
+        let of_positive = |classes: &[usize]| -> Vec<bool> {
+            known.iter().map(|&(i, _)| classes[i] == self.positive).collect()
+        };
+        Ok(by_patient(&names, &of_positive(self.truth), &of_positive(&predicted))?)
+    }
+
+    /// How alike the false alarms of one patient are by `rule`; `None` where there are too few alarms, or patients with uninfected
+    /// cells, to tell.
+    fn false_positive_correlation(&self, rule: &DecisionRule) -> Result<Option<f64>> {
+        let patients = self.by_patient(rule)?;
+        let uninfected: Vec<_> =
+            patients.iter().map(|patient| patient.uninfected).filter(|called| called.cells > 0).collect();
+        let alarms: u64 = uninfected.iter().map(|called| called.positive).sum();
+        if uninfected.len() < ENOUGH_PATIENTS || alarms < ENOUGH_ALARMS {
+            return Ok(None);
+        }
+        // The rule wants it below 1, where a patient's cells would all be one.
+        Ok(intra_patient_correlation(&uninfected).map(|correlation| correlation.min(0.999)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_false_alarms_are_not_enough_to_call_patients_by() {
+        // Uninfected cells, ten a patient; the false alarms go around the patients.
+        let correlation = |patients: usize, alarms: usize| {
+            let names: Vec<String> = (0..patients).map(|patient| format!("C{patient}")).collect();
+            let cells = || (0..10 * patients).map(|i| (i / 10, i % 10));
+            let of: Vec<Option<&str>> = cells().map(|(patient, _)| Some(names[patient].as_str())).collect();
+            let positive = |(patient, cell)| if cell * patients + patient < alarms { 0.9 } else { 0.1 };
+            let probabilities: Vec<f64> = cells().map(positive).flat_map(|p| [p, 1.0 - p]).collect();
+            let scored = Scored {
+                truth: &vec![1; 10 * patients],
+                probabilities: &probabilities,
+                classes: &["Parasitized".to_owned(), "Uninfected".to_owned()],
+                positive: 0,
+                patients: &of,
+            };
+            scored.false_positive_correlation(&DecisionRule::Argmax).unwrap()
+        };
+        assert!(correlation(12, 10).is_some() && correlation(10, 10).is_some());
+        assert_eq!([correlation(12, 9), correlation(9, 12), correlation(2, 1)], [None; 3]);
     }
 }

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use malaria_classifier::{
-    Assessment, Caveat, DecisionRule, GroundTruth, ImageConfig, RuleKind, Scored, Threshold, protocol_note,
-    write_predictions,
+    Assessment, AtPrevalence, Caveat, DecisionRule, GroundTruth, ImageConfig, RuleKind, Scored, Threshold,
+    protocol_note, write_predictions,
 };
 use malaria_dataset::{CorruptPolicy, Index, Loaded, Protocol, Subset, read_manifest};
-use malaria_metrics::Summary;
+use malaria_metrics::{BinaryCounts, Summary};
 use malaria_report::{Picture, Report, judged_section};
 use malaria_train::CellTensors;
 use serde::Serialize;
@@ -156,9 +156,11 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
         write_predictions(path, &scored, &rule, paths, ("subset", std::iter::repeat(subset)))?;
     }
     // How often cells are called wrong is known without mirror images only.
-    let mut assessment = scored.assess(&rule, new_patients && !options.flips)?;
+    let mut assessment = Assessment::of(&scored, &rule, new_patients && !options.flips)?;
+    let figures = scored.summary(&rule)?;
     if !options.prevalences.is_empty() {
-        assessment.at_prevalence = scored.at_prevalences(&rule, options.prevalences)?;
+        let counts = BinaryCounts::of_class(&figures.confusion, scored.positive)?;
+        assessment.at_prevalence = AtPrevalence::of(&counts, options.prevalences)?;
     }
     let config = run.config()?;
     let mut caveats = Vec::new();
@@ -187,7 +189,7 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
         threshold: classifier.threshold,
         decision_rule: rule.kind(),
         caveats,
-        figures: scored.summary(&rule)?,
+        figures,
         assessment,
     };
     if let Some(path) = options.report {

@@ -2,6 +2,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::check;
 use crate::error::{Error, Result};
+use crate::numpy;
+
+/// `numerator / denominator`, or `None` where that is undefined.
+pub(crate) fn ratio(numerator: u64, denominator: u64) -> Option<f64> {
+    (denominator > 0).then(|| numerator as f64 / denominator as f64)
+}
 
 /// Counts of samples by true class (rows) and predicted class (columns).
 ///
@@ -114,6 +120,98 @@ impl ConfusionMatrix {
         (0..self.classes).map(|class| self.counts.iter().skip(class).step_by(self.classes).sum()).collect()
     }
 
+    /// Share of samples on the diagonal.
+    pub fn accuracy(&self) -> Option<f64> {
+        ratio(self.correct(), self.total())
+    }
+
+    /// Mean recall over all classes. `None` if any class has no sample, where scikit-learn averages what is
+    /// left: with two classes that would pass a sensitivity off as a balanced accuracy.
+    pub fn balanced_accuracy(&self) -> Option<f64> {
+        let recalls: Option<Vec<f64>> = self.class_scores().iter().map(|scores| scores.recall).collect();
+        recalls.map(|recalls| recalls.iter().sum::<f64>() / recalls.len() as f64)
+    }
+
+    /// Matthews correlation coefficient (Gorodkin's R_K for more than two classes), from -1 to 1. `None` if all
+    /// samples or all predictions are of one class, where scikit-learn gives 0.
+    pub fn mcc(&self) -> Option<f64> {
+        let Margins { agreement, chance, squared_total } = self.margins();
+        let sum_of_squares =
+            |counts: Vec<u64>| counts.iter().map(|&count| i128::from(count).pow(2)).sum::<i128>();
+        let truth_variance = squared_total - sum_of_squares(self.true_counts());
+        let predicted_variance = squared_total - sum_of_squares(self.predicted_counts());
+        (truth_variance > 0 && predicted_variance > 0)
+            .then(|| (agreement - chance) as f64 / (truth_variance as f64 * predicted_variance as f64).sqrt())
+    }
+
+    /// Cohen's kappa, agreement beyond chance, at most 1. `None` if chance alone would agree on everything.
+    pub fn cohens_kappa(&self) -> Option<f64> {
+        let Margins { agreement, chance, squared_total } = self.margins();
+        (squared_total > chance).then(|| (agreement - chance) as f64 / (squared_total - chance) as f64)
+    }
+
+    /// Precision, recall, F1 and support of every class, in class order.
+    pub fn class_scores(&self) -> Vec<ClassScores> {
+        let (truth, predicted) = (self.true_counts(), self.predicted_counts());
+        (0..self.classes())
+            .map(|class| {
+                let hits = self.get(class, class).unwrap_or(0);
+                ClassScores {
+                    precision: ratio(hits, predicted[class]),
+                    recall: ratio(hits, truth[class]),
+                    f1: ratio(2 * hits, truth[class] + predicted[class]),
+                    support: truth[class],
+                }
+            })
+            .collect()
+    }
+
+    /// Precision, recall and F1 averaged over all classes.
+    pub fn average_scores(&self, average: Average) -> AverageScores {
+        self.average_scores_of(&Vec::from_iter(0..self.classes()), average)
+    }
+
+    /// As [`average_scores`](Self::average_scores), over the classes `labels`, which exist.
+    pub(crate) fn average_scores_of(&self, labels: &[usize], average: Average) -> AverageScores {
+        if average == Average::Micro {
+            let sum = |counts: Vec<u64>| labels.iter().map(|&label| counts[label]).sum::<u64>();
+            let hits = labels.iter().filter_map(|&label| self.get(label, label)).sum();
+            let (truth, predicted) = (sum(self.true_counts()), sum(self.predicted_counts()));
+            return AverageScores {
+                precision: ratio(hits, predicted),
+                recall: ratio(hits, truth),
+                f1: ratio(2 * hits, truth + predicted),
+            };
+        }
+        let all = self.class_scores();
+        let chosen = Vec::from_iter(labels.iter().map(|&label| all[label]));
+        let supports = Vec::from_iter(chosen.iter().map(|scores| scores.support));
+        let mean = |score: fn(&ClassScores) -> Option<f64>| {
+            let values = Vec::from_iter(chosen.iter().map(score));
+            if average == Average::Weighted {
+                numpy::weighted_mean(&values, &supports)
+            } else {
+                numpy::mean(&values)
+            }
+        };
+        AverageScores {
+            precision: mean(|scores| scores.precision),
+            recall: mean(|scores| scores.recall),
+            f1: mean(|scores| scores.f1),
+        }
+    }
+
+    /// Integers, so that perfect agreement gives exactly 1 and a vanishing denominator exactly 0.
+    fn margins(&self) -> Margins {
+        let total = i128::from(self.total());
+        let chance = self.true_counts().into_iter().zip(self.predicted_counts());
+        Margins {
+            agreement: i128::from(self.correct()) * total,
+            chance: chance.map(|(truth, predicted)| i128::from(truth) * i128::from(predicted)).sum(),
+            squared_total: total * total,
+        }
+    }
+
     /// The matrix as text, both axes labelled, for a terminal or a log. `names` has one name a class.
     ///
     /// ```
@@ -156,6 +254,54 @@ impl ConfusionMatrix {
         }
         Ok(table)
     }
+}
+
+/// How well one class is found, against all others.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ClassScores {
+    /// Share of the calls of this class that are right; `None` if it was never called.
+    pub precision: Option<f64>,
+    /// Share of this class's samples called so; `None` if there are none.
+    pub recall: Option<f64>,
+    /// Harmonic mean of the two; `None` if the class has neither samples nor calls.
+    pub f1: Option<f64>,
+    /// Samples of this class.
+    pub support: u64,
+}
+
+/// How the scores of several classes become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Average {
+    /// From the counts of all classes summed.
+    Micro,
+    /// The plain mean over the classes where the score is defined.
+    Macro,
+    /// The mean weighted by support, over the classes where the score is defined.
+    Weighted,
+}
+
+impl Average {
+    /// All three.
+    pub const ALL: [Self; 3] = [Self::Micro, Self::Macro, Self::Weighted];
+}
+
+/// Precision, recall and F1, averaged over classes; `None` where no class defines the score.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct AverageScores {
+    /// Averaged precision.
+    pub precision: Option<f64>,
+    /// Averaged recall.
+    pub recall: Option<f64>,
+    /// Averaged F1.
+    pub f1: Option<f64>,
+}
+
+/// Numerators over the squared number of samples: observed agreement, agreement by chance, and 1.
+struct Margins {
+    agreement: i128,
+    chance: i128,
+    squared_total: i128,
 }
 
 impl TryFrom<Vec<Vec<u64>>> for ConfusionMatrix {

@@ -26,6 +26,7 @@
 //! ```
 
 mod beta_binomial;
+mod binary;
 mod bootstrap;
 mod calibration;
 mod check;
@@ -42,14 +43,14 @@ mod probabilities;
 mod proper;
 mod rank;
 mod report;
-mod scores;
 mod summary;
 mod temperature;
 mod threshold;
 
+pub use binary::{BinaryCounts, Discrimination};
 pub use bootstrap::{Bootstrap, Intervals, cluster_bootstrap, intervals};
 pub use calibration::{CalibrationBin, calibration_curve, expected_calibration_error};
-pub use confusion::ConfusionMatrix;
+pub use confusion::{Average, AverageScores, ClassScores, ConfusionMatrix};
 pub use curves::{PrCurve, PrPoint, RocCurve, RocPoint, pr_curve, roc_curve};
 pub use delong::delong_interval;
 pub use error::{Error, Result};
@@ -62,7 +63,6 @@ pub use patients::{
 pub use probabilities::Probabilities;
 pub use proper::{brier_score, log_loss};
 pub use report::{classification_report, decimal, percent};
-pub use scores::{Average, AverageScores, BinaryCounts, ClassScores, Discrimination};
 pub use summary::{Summary, argmax, evaluate, evaluate_predicted, one_vs_rest, predict_at};
 pub use temperature::{apply_temperature, fit_temperature};
 pub use threshold::{OperatingPoint, Target, choose_threshold};

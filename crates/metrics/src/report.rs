@@ -1,7 +1,6 @@
 use crate::check;
-use crate::confusion::ConfusionMatrix;
+use crate::confusion::{Average, ConfusionMatrix};
 use crate::error::{Error, Result};
-use crate::scores::Average;
 
 const HEADERS: [&str; 4] = ["precision", "recall", "f1-score", "support"];
 const LONGEST_AVERAGE: &str = "weighted avg";

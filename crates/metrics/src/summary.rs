@@ -2,13 +2,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::binary::{BinaryCounts, Discrimination};
 use crate::check;
-use crate::confusion::ConfusionMatrix;
+use crate::confusion::{Average, AverageScores, ClassScores, ConfusionMatrix};
 use crate::curves::{pr_curve, roc_curve};
 use crate::error::Result;
 use crate::probabilities::Probabilities;
 use crate::proper::{brier_score, log_loss};
-use crate::scores::{Average, AverageScores, ClassScores, Discrimination};
 
 /// The figures of one set of predictions, ready for JSON. All are fractions, except `n`, `discrimination`,
 /// `mcc`, `cohens_kappa` and `log_loss`; an undefined one is `None`, in JSON `null`.
@@ -123,7 +123,7 @@ pub fn evaluate_predicted(
     let rows = Probabilities::new(probabilities, classes.len());
     let (is_positive, scores) = one_vs_rest(truth, rows, positive)?;
     let confusion = ConfusionMatrix::from_labels(truth, predicted, classes.len())?;
-    let counts = confusion.one_vs_rest(positive)?;
+    let counts = BinaryCounts::of_class(&confusion, positive)?;
     let most_probable = rows.rows().map(argmax);
     let right = most_probable.zip(truth).filter(|(class, truth)| class == *truth).count();
     Ok(Summary {

@@ -1,8 +1,8 @@
 //! Figures against their definitions, computed the slow way on random predictions.
 
 use malaria_metrics::{
-    ConfusionMatrix, Error, OperatingPoint, Summary, Target, choose_threshold, evaluate, evaluate_predicted,
-    pr_curve, predict_at, roc_curve, wilson_interval,
+    BinaryCounts, ConfusionMatrix, Error, OperatingPoint, Summary, Target, choose_threshold, evaluate,
+    evaluate_predicted, pr_curve, predict_at, roc_curve, wilson_interval,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -174,13 +174,13 @@ fn rows_are_true_classes() {
     assert_eq!(matrix.get(1, 0), Some(0));
     assert_eq!((matrix.get(2, 0), matrix.get(0, 2)), (None, None));
     assert_eq!((matrix.true_counts(), matrix.predicted_counts()), (vec![3, 1], vec![1, 3]));
-    assert_eq!(matrix.one_vs_rest(0).unwrap().sensitivity(), Some(1.0 / 3.0));
+    assert_eq!(BinaryCounts::of_class(&matrix, 0).unwrap().sensitivity(), Some(1.0 / 3.0));
 }
 
 #[test]
 fn an_empty_matrix_defines_nothing() {
     let matrix = ConfusionMatrix::from_labels(&[], &[], 2).unwrap();
-    let counts = matrix.one_vs_rest(0).unwrap();
+    let counts = BinaryCounts::of_class(&matrix, 0).unwrap();
     let figures = [
         matrix.accuracy(),
         matrix.mcc(),

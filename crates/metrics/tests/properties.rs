@@ -74,7 +74,7 @@ proptest! {
             let right = count(&|a, b| a == t && b == t);
             let (own, called) = (count(&|a, _| a == t), count(&|_, b| b == t));
             let rejected = count(&|a, b| a != t && b != t);
-            let counts = matrix.one_vs_rest(t).unwrap();
+            let counts = BinaryCounts::of_class(&matrix, t).unwrap();
             prop_assert_eq!(counts.sensitivity(), share(right, own));
             prop_assert_eq!(counts.specificity(), share(rejected, n - own));
             prop_assert_eq!(counts.ppv(), share(right, called));

@@ -49,8 +49,8 @@ fn values_that_are_no_probability() {
             BinaryCounts::at_threshold(&[true], &[0.5], bad).unwrap_err(),
             choose_threshold(&[true, false], &[0.5, 0.4], Target::Specificity(bad)).unwrap_err(),
             wilson_interval(1, 2, bad).unwrap_err(),
-            ConfusionMatrix::new(2).unwrap().one_vs_rest(0).unwrap().ppv_at(bad).unwrap_err(),
-            ConfusionMatrix::new(2).unwrap().one_vs_rest(0).unwrap().npv_at(bad).unwrap_err(),
+            BinaryCounts::of_class(&ConfusionMatrix::new(2).unwrap(), 0).unwrap().ppv_at(bad).unwrap_err(),
+            BinaryCounts::of_class(&ConfusionMatrix::new(2).unwrap(), 0).unwrap().npv_at(bad).unwrap_err(),
         ] {
             assert!(matches!(error, Error::OutOfRange { .. }), "{error}");
         }
@@ -100,7 +100,10 @@ fn classes_that_do_not_exist() {
         assert_eq!(error.to_string(), format!("{place}: class 3 does not exist, expected an index below 3"));
     }
     assert!(matches!(evaluate(&[0], &[0.5, 0.5], &names(), 2), Err(Error::ClassOutOfRange { .. })));
-    assert!(matches!(ConfusionMatrix::new(2).unwrap().one_vs_rest(2), Err(Error::ClassOutOfRange { .. })));
+    assert!(matches!(
+        BinaryCounts::of_class(&ConfusionMatrix::new(2).unwrap(), 2),
+        Err(Error::ClassOutOfRange { .. })
+    ));
 }
 
 #[test]

@@ -201,7 +201,7 @@ fn figures_of_the_matrix() {
 #[test]
 fn figures_of_the_positive_class() {
     for case in cases() {
-        let by_argmax = case.summary().confusion.one_vs_rest(case.positive).unwrap();
+        let by_argmax = BinaryCounts::of_class(&case.summary().confusion, case.positive).unwrap();
         same_binary(&case.name, &by_argmax, &case.binary);
         let (truth, scores) = case.binary();
         for Thresholded { threshold, binary } in &case.at_thresholds {

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use malaria_classifier::{
-    Caveat, DecisionRule, FoldResult, Pooled, PooledDecision, Spread, read_predictions, write_predictions,
+    Assessment, Caveat, DecisionRule, FoldResult, Pooled, PooledDecision, Spread, read_predictions,
+    write_predictions,
 };
 use malaria_dataset::{Protocol, read_manifest};
 use malaria_metrics::{Target, label_audit};
@@ -70,7 +71,7 @@ pub(super) fn merge(
     malaria_files::write_json(&written[1], &metrics)?;
     let by_patient = out.join("patients.csv");
     malaria_files::remove(&by_patient)?;
-    let by_patient = scored.write_patients(by_patient, &metrics.assessment, &rule)?;
+    let by_patient = metrics.assessment.write_patients(by_patient, &scored, &rule)?;
     let audit = out.join("label_audit.csv");
     let suspects = label_audit(scored.truth, scored.rows())?;
     write_label_audit(&audit, &pooled, &suspects)?;
@@ -128,7 +129,7 @@ fn figures(
 
     let patients = pooled.patients();
     let scored = pooled.scored(&patients);
-    let assessment = scored.assess(rule, new_patients)?;
+    let assessment = Assessment::of(&scored, rule, new_patients)?;
     let comparable = config.split.protocol == Protocol::Patient
         && config.data.is_some()
         && config.positive == "Parasitized";

@@ -73,7 +73,7 @@ impl Session<'_> {
         let paths = test.iter().map(|&i| self.loaded.index.samples[i].path.as_str());
         let subset = ("subset", iter::repeat_with(|| Subset::Test.to_string()));
         write_predictions(&run.predictions_path(), &scored, &rule, paths, subset)?;
-        let assessment = scored.assess(&rule, *new_patients)?;
+        let assessment = Assessment::of(&scored, &rule, *new_patients)?;
         let sides = split.sides(self.loaded.index.samples.len());
         let metrics = Metrics {
             format_version: METRICS_VERSION,
@@ -108,7 +108,7 @@ impl Session<'_> {
             assessment,
         };
         files.extend([run.predictions_path(), run.metrics_path()]);
-        files.extend(scored.write_patients(run.patients_path(), &metrics.assessment, &rule)?);
+        files.extend(metrics.assessment.write_patients(run.patients_path(), &scored, &rule)?);
         files.push(self.report(trained, scored, &rule, &metrics)?);
         files.push(self.model_card(&metrics, data, &rule)?);
         // Last: a run with figures is a finished one.
