@@ -20,7 +20,7 @@ use malaria_resnet::{
     edge,
     libtorch::keep_freed_memory,
     model::{Fused, load_weights},
-    training::{CellTensors, Sgd, TrainConfig},
+    train::{CellTensors, Sgd, TrainConfig},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};

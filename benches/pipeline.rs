@@ -10,16 +10,16 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use malaria_resnet::{
     Recipe, augment,
     dataset::{
-        Index, LoadOptions, Loaded, Protocol, ResizePolicy, SyntheticConfig, draw_cell, load, read_image,
-        resize,
+        Index, LoadOptions, Loaded, Protocol, ResizePolicy, SyntheticConfig, load, read_image, resize,
+        synthetic_cell,
     },
     libtorch::keep_freed_memory,
-    training::CellTensors,
+    train::CellTensors,
 };
 use rayon::prelude::*;
 use tch::Device;
 
-/// Drawn cells of some 100 to 150 px, about as NLM's are.
+/// Synthetic cells of some 100 to 150 px, about as NLM's are.
 const CELLS: usize = 512;
 const SIZE: u32 = 64;
 const BATCH: usize = 32;
@@ -68,7 +68,7 @@ fn write_cells(folder: &Path, extension: &str) {
         std::fs::create_dir(folder.join(class)).expect("an empty folder");
     }
     (0..CELLS).into_par_iter().for_each(|cell| {
-        let drawn = draw_cell(&config, cell).expect("a cell of the default kind");
+        let drawn = synthetic_cell(&config, cell).expect("a cell of the default kind");
         let class = if drawn.parasitized { "Parasitized" } else { "Uninfected" };
         let path = folder.join(class).join(drawn.file_name).with_extension(extension);
         drawn.image.save(path).expect("room for a few pictures");

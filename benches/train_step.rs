@@ -11,7 +11,7 @@ use malaria_resnet::{
     dataset::{Cells, Protocol},
     libtorch::{DeviceChoice, describe, keep_freed_memory},
     model::{ResNet, ResNetConfig},
-    training::{CellTensors, Sgd, TrainConfig, resize},
+    train::{CellTensors, Sgd, TrainConfig, resize},
 };
 use tch::{Kind, Tensor};
 

@@ -6,9 +6,9 @@ use std::{env, path::PathBuf, sync::atomic::AtomicBool};
 
 use anyhow::Context as _;
 use malaria_resnet::{
-    Context, CrossOptions, ExperimentConfig, Progress, Recipe, cross_validate,
+    Context, CrossValidationOptions, ExperimentConfig, Progress, Recipe, cross_validate,
     dataset::Protocol,
-    figures::{decimal, percent},
+    metrics::{decimal, percent},
 };
 
 fn main() -> anyhow::Result<()> {
@@ -27,7 +27,7 @@ fn main() -> anyhow::Result<()> {
         }
     };
     let context = Context { command: "cross_validate", stop: &AtomicBool::new(false), listener: &listener };
-    let options = CrossOptions { folds: 5, only: None, final_model: false, out };
+    let options = CrossValidationOptions { folds: 5, only: None, final_model: false, out };
     if let Some(metrics) = cross_validate(&config, options, context)?.metrics {
         println!("accuracy {}, AUC {}", percent(Some(metrics.pooled.accuracy)), decimal(metrics.pooled.auc));
     }

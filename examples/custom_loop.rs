@@ -13,7 +13,8 @@ use malaria_libtorch::DeviceChoice;
 use malaria_metrics::{classification_report, evaluate};
 use malaria_model::{ResNet, ResNetConfig};
 use malaria_train::{
-    CellTensors, EvalOptions, Network, Per, Schedule, Sgd, SgdConfig, Shape, epoch_order, evaluate as look,
+    CellTensors, Decay, EvalOptions, Interval, Network, Schedule, Sgd, SgdConfig, epoch_order,
+    evaluate as look,
 };
 use tch::{Reduction, Tensor};
 
@@ -41,8 +42,8 @@ fn main() -> Result<()> {
     let model = ResNet::new(&config, SEED, device)?;
 
     let mut optimizer = Sgd::new(SgdConfig::tutorial(), &model)?;
-    let shape = Shape::Cosine { final_fraction: 0.0 };
-    let schedule = Schedule { rate: 0.05, shape, per: Per::Step, warmup_epochs: 1.0 };
+    let decay = Decay::Cosine { final_fraction: 0.0 };
+    let schedule = Schedule { rate: 0.05, decay, interval: Interval::Step, warmup_epochs: 1.0 };
     let augment = AugmentConfig { rotation_degrees: 180.0, vertical_flip: true, ..AugmentConfig::tutorial() };
     let steps = split.train.len().div_ceil(BATCH) as u64;
     for epoch in 0..EPOCHS {

@@ -7,13 +7,13 @@ use std::{path::PathBuf, sync::atomic::AtomicBool};
 use clap::Parser;
 use malaria_resnet::{
     Context, ExperimentConfig, Progress, Recipe, dataset::Protocol, default_data, default_protocol,
-    figures::classification_report, libtorch::DeviceChoice, plot_history, train, training::Event,
+    libtorch::DeviceChoice, metrics::classification_report, plot_history, train, train::Event,
 };
 
-/// Train a malaria cell classifier and judge it. `malaria train --help` has more flags, and goes on with a run that was cut off.
+/// Train a malaria cell classifier and evaluate it. `malaria train --help` has more flags, and goes on with a run that was cut off.
 #[derive(Parser)]
 struct Args {
-    /// Folder of class folders [default: MALARIA_DATA, ./cell_images, or drawn cells]
+    /// Folder of class folders [default: MALARIA_DATA, ./cell_images, or synthetic cells]
     #[arg(long)]
     data: Option<PathBuf>,
     /// Run directory to make
@@ -40,7 +40,7 @@ fn main() -> anyhow::Result<()> {
     let mut config = ExperimentConfig { data, ..ExperimentConfig::new(args.recipe, protocol, args.seed) };
     if config.data.is_none() {
         println!("no cells given, so drawn ones are used: figures on them say nothing about malaria");
-        config.suit_drawn_cells();
+        config.adapt_to_synthetic_cells();
     }
     args.epochs.into_iter().for_each(|epochs| config.set_epochs(epochs));
     config.device = args.device;

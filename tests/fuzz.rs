@@ -4,11 +4,12 @@ use std::{collections::HashMap, fs, path::Path, sync::atomic::AtomicBool};
 
 use malaria_fuzz::alone;
 use malaria_resnet::{
-    Classifier, Context, CrossOptions, ExperimentConfig, ImageConfig, Recipe, RunDir, cross_validate,
+    Classifier, Context, CrossValidationOptions, ExperimentConfig, ImageConfig, Recipe, RunDir,
+    cross_validate,
     dataset::{Protocol, ResizePolicy, SyntheticConfig, write_synthetic},
     fold_dir,
     model::{ResNet, ResNetConfig},
-    training::ImageSize,
+    train::ImageSize,
 };
 use safetensors::SafeTensors;
 use tch::Device;
@@ -50,7 +51,7 @@ fn config() {
                 }
                 config.set_epochs(3);
                 let _ = config.check();
-                config.suit_drawn_cells();
+                config.adapt_to_synthetic_cells();
             }
             Err(error) => assert!(!error.to_string().is_empty()),
         }
@@ -129,7 +130,7 @@ fn folds() {
     config.train.epochs = 1;
     config.train.image_sizes = vec![ImageSize { from_epoch: 1, pixels: 16 }];
     let put_together = || {
-        let options = CrossOptions { folds: 2, only: None, final_model: false, out: &out };
+        let options = CrossValidationOptions { folds: 2, only: None, final_model: false, out: &out };
         let context = Context { command: "", stop: &AtomicBool::new(false), listener: &|_| {} };
         cross_validate(&config, options, context)
     };

@@ -52,8 +52,8 @@ def figures(rows):
         "n": len(rows),
         "n_patients": len({row[0] for row in rows}),
         "called_otherwise": int(sum(full != reduced for _, _, full, reduced in rows)),
-        "sensitivity_lost": lost(rows, True),
-        "specificity_lost": lost(rows, False),
+        "sensitivity_loss": lost(rows, True),
+        "specificity_loss": lost(rows, False),
     }
 
 

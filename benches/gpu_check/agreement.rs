@@ -5,7 +5,7 @@ use malaria_resnet::{
     Recipe,
     libtorch::allow_tf32,
     model::{ResNet, ResNetConfig},
-    training::{Network, Sgd, State},
+    train::{Network, Sgd, State},
 };
 use serde::Serialize;
 use tch::{Device, Kind, Tensor, no_grad};

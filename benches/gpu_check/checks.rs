@@ -9,9 +9,9 @@ mod speed;
 use anyhow::Result;
 use malaria_resnet::{
     ExperimentConfig, Recipe,
-    dataset::{Cells, Protocol, ResizePolicy, SyntheticConfig, draw_cell, resize},
+    dataset::{Cells, Protocol, ResizePolicy, SyntheticConfig, resize, synthetic_cell},
     libtorch::DeviceChoice,
-    training::{CellTensors, ImageSize, Keep, Precision, TrainConfig},
+    train::{CellTensors, ImageSize, Precision, SelectBy, TrainConfig},
 };
 use rayon::prelude::*;
 use serde::Serialize;
@@ -38,7 +38,7 @@ pub(crate) struct Report {
 struct Scale {
     /// Side of the cells in pixels.
     side: u32,
-    /// Drawn cells to learn from, and as many again to be tested on.
+    /// Synthetic cells to learn from, and as many again to be tested on.
     cells: usize,
     epochs: u64,
     /// Batch sizes that are timed.
@@ -85,7 +85,7 @@ pub(crate) fn run(choice: DeviceChoice, say: &mut dyn FnMut(&str)) -> Result<Rep
     Ok(Report { machine, learning, resuming, agreement, speed, epochs, pytorch, memory_used_mib, failures })
 }
 
-/// Drawn cells and their classes.
+/// Synthetic cells and their classes.
 struct Drawn {
     cells: Cells,
     classes: Vec<usize>,
@@ -96,7 +96,7 @@ impl Drawn {
         let config = SyntheticConfig { cells: count, ..SyntheticConfig::default() };
         let drawn: Vec<_> = (0..count)
             .into_par_iter()
-            .map(|cell| draw_cell(&config, cell))
+            .map(|cell| synthetic_cell(&config, cell))
             .collect::<std::result::Result<_, _>>()?;
         let classes = drawn.iter().map(|cell| usize::from(!cell.parasitized)).collect();
         let pixels =
@@ -112,10 +112,10 @@ impl Drawn {
 /// The settings of `recipe` at full size throughout, whose last epoch's weights are kept.
 fn settings(recipe: Recipe, epochs: u64, side: u32) -> TrainConfig {
     let mut config = ExperimentConfig::new(recipe, Protocol::Random, 0);
-    config.suit_drawn_cells();
+    config.adapt_to_synthetic_cells();
     config.set_epochs(epochs);
     let image_sizes = vec![ImageSize { from_epoch: 1, pixels: i64::from(side) }];
-    TrainConfig { image_sizes, keep: Keep::Last, ..config.train }
+    TrainConfig { image_sizes, select_by: SelectBy::Last, ..config.train }
 }
 
 /// Arithmetic of convolutions.

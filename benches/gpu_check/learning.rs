@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use malaria_resnet::{
     Recipe,
     model::{ResNet, ResNetConfig},
-    training::{
+    train::{
         Checkpoints, EvalOptions, Event, Network, Precision, RunOptions, State, Subsets, TrainConfig,
         Trainer, evaluate,
     },
@@ -32,7 +32,7 @@ pub(super) struct Learned {
     cells: usize,
     first_loss: f64,
     last_loss: f64,
-    /// Share of as many other drawn cells called right.
+    /// Share of as many other synthetic cells called right.
     test_accuracy: f64,
     seconds: f64,
 }
@@ -60,7 +60,7 @@ pub(super) fn check(
         let config = TrainConfig { precision, ..settings(Recipe::Fast, scale.epochs, scale.side) };
         let learned = learn(device, drawn, scale, config)?;
         say(&format!(
-            "learning in {precision}: loss {:.3} to {:.3} in {} epochs of {} drawn cells, {:.1} s; {:.1} % of the test cells right",
+            "learning in {precision}: loss {:.3} to {:.3} in {} epochs of {} synthetic cells, {:.1} s; {:.1} % of the test cells right",
             learned.first_loss,
             learned.last_loss,
             learned.epochs,

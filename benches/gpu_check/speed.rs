@@ -8,7 +8,7 @@ use malaria_resnet::{
     dataset::Cells,
     libtorch::{Graph, allow_tf32},
     model::{ResNet, ResNetConfig},
-    training::{CellTensors, RunOptions, Sgd, Subsets, TrainConfig, Trainer},
+    train::{CellTensors, RunOptions, Sgd, Subsets, TrainConfig, Trainer},
 };
 use serde::Serialize;
 use tch::{Device, Kind, Tensor, no_grad};
@@ -120,7 +120,7 @@ fn epochs(
     failures: &mut Vec<String>,
     say: &mut dyn FnMut(&str),
 ) -> Result<Vec<Epoch>> {
-    // The drawn cells again and again: what they show does not matter to a clock.
+    // The synthetic cells again and again: what they show does not matter to a clock.
     let bytes = scale.epoch_cells * drawn.cells.pixels().len() / drawn.cells.len();
     let pixels = drawn.cells.pixels().iter().copied().cycle().take(bytes).collect();
     let classes: Vec<usize> = drawn.classes.iter().copied().cycle().take(scale.epoch_cells).collect();

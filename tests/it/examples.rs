@@ -1,4 +1,4 @@
-//! The examples, as cargo has built them beside this test, on a few drawn cells.
+//! The examples, as cargo has built them beside this test, on a few synthetic cells.
 
 use std::{
     fs,
@@ -24,7 +24,7 @@ fn example(name: &str, folder: &Path, arguments: &[&str]) -> String {
     String::from_utf8(stdout).unwrap()
 }
 
-/// A folder with a few drawn cells in `cells`.
+/// A folder with a few synthetic cells in `cells`.
 fn with_cells() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let drawn = SyntheticConfig { cells: 60, patients: 10, ..SyntheticConfig::default() };
@@ -67,7 +67,7 @@ fn build_dataset_makes_three_trees() {
 }
 
 #[test]
-fn cross_validate_judges_every_cell() {
+fn cross_validate_evaluates_every_cell() {
     let folder = with_cells();
     let said = example("cross_validate", folder.path(), &["cells", "cv", "1"]);
     assert!(said.contains("fold 5 of 5") && said.contains("accuracy "), "{said}");

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use malaria_resnet::{
     model::{ResNet, ResNetConfig},
-    training::{L2, Sgd, SgdConfig},
+    train::{L2, Sgd, SgdConfig},
 };
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;

@@ -4,7 +4,7 @@ use malaria_resnet::{
     augment::AugmentConfig,
     dataset::Cells,
     model::{ResNet, ResNetConfig},
-    training::{CellTensors, Keep, RunOptions, Schedule, Subsets, TrainConfig, Trainer},
+    train::{CellTensors, RunOptions, Schedule, SelectBy, Subsets, TrainConfig, Trainer},
 };
 use tch::Device;
 
@@ -37,7 +37,7 @@ fn the_tutorials_network_learns_sixteen_cells_by_heart() {
         batch_size: 16,
         schedule: Schedule::tutorial(0.05),
         augment: AugmentConfig::none(),
-        keep: Keep::Last,
+        select_by: SelectBy::Last,
         ..TrainConfig::tutorial(8, 0)
     };
     let model = ResNet::new(&ResNetConfig::tutorial(), 0, Device::Cpu).unwrap();

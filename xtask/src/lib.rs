@@ -32,5 +32,5 @@ pub use peers::Peers;
 pub use pip::Pip;
 pub use place::{Held, Partial, Place, megabytes};
 pub use plan::{Plan, Variant, Wheel};
-pub use setup::{Outcome, Wish, is_own, setup, setup_with};
+pub use setup::{Outcome, Request, is_own, setup, setup_with};
 pub use unpack::{unpack, verify};

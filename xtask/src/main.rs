@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{Outcome, Peers, Variant, Wish, become_cargo, forget_builds, fuzz, is_own, setup};
+use xtask::{Outcome, Peers, Request, Variant, become_cargo, forget_builds, fuzz, is_own, setup};
 
 /// Sets up libtorch and calls cargo. Afterwards plain `cargo run`, `cargo test` and `cargo bench` work too.
 #[derive(Debug, Parser)]
@@ -89,9 +89,9 @@ fn run(task: Task) -> Result<ExitCode> {
     let root = workspace();
     let variable = |name: &str| std::env::var_os(name);
     let wish = match task {
-        Task::Setup { cuda: true, .. } => Wish::Exactly(Variant::Cuda),
-        Task::Setup { cpu: true, .. } => Wish::Exactly(Variant::Cpu),
-        _ => Wish::Any,
+        Task::Setup { cuda: true, .. } => Request::Exactly(Variant::Cuda),
+        Task::Setup { cpu: true, .. } => Request::Exactly(Variant::Cpu),
+        _ => Request::Any,
     };
     let outcome = setup(&root, wish, variable)?;
     if outcome == Outcome::Installed {

@@ -29,14 +29,14 @@ pub enum Outcome {
 
 /// Which libtorch is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum Request {
     /// Whichever is there; for the CPU where none is.
     Any,
     /// This one.
     Exactly(Variant),
 }
 
-impl Wish {
+impl Request {
     fn allows(self, variant: Variant) -> bool {
         self == Self::Any || self == Self::Exactly(variant)
     }
@@ -53,7 +53,7 @@ impl Wish {
 ///
 /// # Errors
 /// Where it has not: the message says what is in the way, and what to do.
-pub fn setup(root: &Path, wish: Wish, variable: impl Fn(&str) -> Option<OsString>) -> Result<Outcome> {
+pub fn setup(root: &Path, wish: Request, variable: impl Fn(&str) -> Option<OsString>) -> Result<Outcome> {
     setup_with(root, wish, variable, Plan::for_this_machine)
 }
 
@@ -63,7 +63,7 @@ pub fn setup(root: &Path, wish: Wish, variable: impl Fn(&str) -> Option<OsString
 /// As for [`setup`].
 pub fn setup_with(
     root: &Path,
-    wish: Wish,
+    wish: Request,
     variable: impl Fn(&str) -> Option<OsString>,
     plans: impl Fn(Variant) -> Result<Plan>,
 ) -> Result<Outcome> {
@@ -113,12 +113,12 @@ fn own_settings(place: &Place, variable: impl Fn(&str) -> Option<OsString>) -> O
     own.then_some(settings)
 }
 
-fn check_own(settings: &Settings, wish: Wish) -> Result<Outcome> {
+fn check_own(settings: &Settings, wish: Request) -> Result<Outcome> {
     let libtorch = locate(settings)?;
     let name = if settings.use_pytorch { "LIBTORCH_USE_PYTORCH" } else { "LIBTORCH" };
     let folder = libtorch.root.display();
     ensure!(
-        wish != Wish::Exactly(Variant::Cuda) || libtorch.has_cuda,
+        wish != Request::Exactly(Variant::Cuda) || libtorch.has_cuda,
         "{name} is set, so its libtorch in {folder} is used; it has no CUDA. Unset {name} to have one with CUDA \
          fetched"
     );

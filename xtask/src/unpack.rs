@@ -27,7 +27,7 @@ pub fn verify(path: &Path, wheel: &Wheel) -> Result<()> {
         Ok(())
     })
     .with_context(|| format!("cannot read {}", path.display()))?;
-    let found: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let found = base16ct::lower::encode_string(&hasher.finalize());
     ensure!(
         found == wheel.sha256,
         "{} has SHA-256 {found} instead of {}. {distrust}",

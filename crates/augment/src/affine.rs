@@ -1,6 +1,6 @@
 //! From a draw to the map that says where each pixel of the result is read.
 
-use crate::draw::Draw;
+use crate::params::AugmentParams;
 
 /// The map from a pixel of the result to its place in the image, both of `height` x `width` pixels.
 ///
@@ -12,13 +12,13 @@ use crate::draw::Draw;
 /// centre `((width - 1) / 2, (height - 1) / 2)`, with the flips applied to the image that comes out of it.
 ///
 /// ```
-/// use malaria_augment::{Draw, affine};
+/// use malaria_augment::{AugmentParams, affine};
 ///
-/// let shifted = Draw { width_shift: 0.25, ..Draw::identity() };
+/// let shifted = AugmentParams { width_shift: 0.25, ..AugmentParams::identity() };
 /// let (height, width) = (6, 8);
 /// assert_eq!(affine(&shifted, height, width), [[1.0, 0.0, 2.0], [0.0, 1.0, 0.0]]);
 /// ```
-pub fn affine(draw: &Draw, height: i64, width: i64) -> [[f64; 3]; 2] {
+pub fn affine(draw: &AugmentParams, height: i64, width: i64) -> [[f64; 3]; 2] {
     let (width, height) = (width as f64, height as f64);
     let (sin, cos) = draw.rotation_degrees.to_radians().sin_cos();
     let (shear_sin, shear_cos) = draw.shear_degrees.to_radians().sin_cos();

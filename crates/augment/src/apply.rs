@@ -7,15 +7,15 @@ use crate::colour::colour;
 use crate::{
     affine::affine,
     config::AugmentConfig,
-    draw::{Draw, draw},
     error::Error,
+    params::{AugmentParams, sample},
 };
 
 /// libtorch's numbers for `mode="bilinear"` and `padding_mode="border"`.
 const BILINEAR: i64 = 0;
 const BORDER: i64 = 1;
 
-/// Augments the batch `images`, `[N, 3, H, W]` RGB floats in `[0, 1]`: [`draw()`](crate::draw()) for each image, then
+/// Augments the batch `images`, `[N, 3, H, W]` RGB floats in `[0, 1]`: [`sample()`](crate::sample()) for each image, then
 /// [`apply`]. `indices` `[N]` are the images' positions in the data set; `epoch` counts from 0.
 ///
 /// # Errors
@@ -27,7 +27,8 @@ pub fn batch(
     epoch: u64,
     indices: &[usize],
 ) -> Result<Tensor, Error> {
-    let draws: Vec<Draw> = indices.iter().map(|&index| draw(config, seed, epoch, index as u64)).collect();
+    let draws: Vec<AugmentParams> =
+        indices.iter().map(|&index| sample(config, seed, epoch, index as u64)).collect();
     apply(images, &draws)
 }
 
@@ -39,15 +40,15 @@ pub fn batch(
 /// neither on the rest of the batch nor on the number of threads, to the last bit.
 ///
 /// # Errors
-/// [`Error::Shape`], [`Error::Kind`], [`Error::DrawCount`] and [`Error::Draw`] for what they say,
+/// [`Error::Shape`], [`Error::Kind`], [`Error::ParamsCount`] and [`Error::Params`] for what they say,
 /// [`Error::Torch`] when libtorch fails.
-pub fn apply(images: &Tensor, draws: &[Draw]) -> Result<Tensor, Error> {
+pub fn apply(images: &Tensor, draws: &[AugmentParams]) -> Result<Tensor, Error> {
     check(images, draws)?;
     if !draws.iter().any(|draw| draw.moves() || draw.recolours()) {
         return Ok(images.shallow_clone());
     }
-    let moved = on_chosen(images, draws, Draw::moves, warp)?;
-    let coloured = on_chosen(&moved, draws, Draw::recolours, recolour)?;
+    let moved = on_chosen(images, draws, AugmentParams::moves, warp)?;
+    let coloured = on_chosen(&moved, draws, AugmentParams::recolours, recolour)?;
 
     // grid_sampler returns plain NCHW memory whatever it is given; empty_like tells the layout to restore. Colours leave [0, 1],
     // and so do, by a rounding, an interpolation's weights.
@@ -56,7 +57,7 @@ pub fn apply(images: &Tensor, draws: &[Draw]) -> Result<Tensor, Error> {
     Ok(result.f_clamp_(0.0, 1.0)?)
 }
 
-fn check(images: &Tensor, draws: &[Draw]) -> Result<(), Error> {
+fn check(images: &Tensor, draws: &[AugmentParams]) -> Result<(), Error> {
     let found = images.size();
     let count = match found[..] {
         [count, 3, height, width] if height > 0 && width > 0 => count as usize,
@@ -67,11 +68,11 @@ fn check(images: &Tensor, draws: &[Draw]) -> Result<(), Error> {
         return Err(Error::Kind { found: kind });
     }
     if count != draws.len() {
-        return Err(Error::DrawCount { images: count, draws: draws.len() });
+        return Err(Error::ParamsCount { images: count, draws: draws.len() });
     }
     for (index, draw) in draws.iter().enumerate() {
         if let Some((field, found)) = draw.not_finite() {
-            return Err(Error::Draw { index, field, found });
+            return Err(Error::Params { index, field, found });
         }
     }
     Ok(())
@@ -81,11 +82,11 @@ fn check(images: &Tensor, draws: &[Draw]) -> Result<(), Error> {
 /// nothing rounds.
 fn on_chosen(
     images: &Tensor,
-    draws: &[Draw],
-    chosen: fn(&Draw) -> bool,
-    change: fn(&Tensor, &[Draw]) -> Result<Tensor, Error>,
+    draws: &[AugmentParams],
+    chosen: fn(&AugmentParams) -> bool,
+    change: fn(&Tensor, &[AugmentParams]) -> Result<Tensor, Error>,
 ) -> Result<Tensor, Error> {
-    let (places, some): (Vec<i64>, Vec<Draw>) =
+    let (places, some): (Vec<i64>, Vec<AugmentParams>) =
         (0..).zip(draws.iter().copied()).filter(|(_, draw)| chosen(draw)).unzip();
     if places.is_empty() {
         return Ok(images.shallow_clone());
@@ -101,7 +102,7 @@ fn on_chosen(
 }
 
 /// Resamples each image through its affine map; the result is contiguous.
-fn warp(images: &Tensor, draws: &[Draw]) -> Result<Tensor, Error> {
+fn warp(images: &Tensor, draws: &[AugmentParams]) -> Result<Tensor, Error> {
     // An affine map is the sum of what the column and what the row contributes. Adding the two, computed in f64
     // for H + W places, is four times as fast as affine_grid's matrix product over H * W places and rounds less.
     // The columns of all places lie together, and so do the rows, so that libtorch adds whole rows of them at once.
@@ -124,7 +125,7 @@ fn warp(images: &Tensor, draws: &[Draw]) -> Result<Tensor, Error> {
 }
 
 /// Sends each image's colours through its matrix and offset; the result is contiguous.
-fn recolour(images: &Tensor, draws: &[Draw]) -> Result<Tensor, Error> {
+fn recolour(images: &Tensor, draws: &[AugmentParams]) -> Result<Tensor, Error> {
     let mut coefficients = Vec::with_capacity(draws.len() * 12);
     for draw in draws {
         let (matrix, offset) = colour(draw);

@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-use crate::draw::Draw;
+use crate::params::AugmentParams;
 
 /// Grey value of an RGB pixel: the Y of NTSC's YIQ.
 const LUMA: [f64; 3] = [0.299, 0.587, 0.114];
@@ -21,7 +21,7 @@ const QUARTER_TURN: [[f64; 3]; 3] = [
 ///
 /// Brightness, contrast, saturation and hue follow each other. Saturation scales the chroma (colour less grey) and
 /// hue turns it; neither touches grey, so that they commute with the two before them and one sum holds all four.
-pub(crate) fn colour(draw: &Draw) -> ([[f64; 3]; 3], f64) {
+pub(crate) fn colour(draw: &AugmentParams) -> ([[f64; 3]; 3], f64) {
     let gain = draw.brightness * draw.contrast;
     let (sin, cos) = (draw.hue * TAU).sin_cos();
     let matrix = std::array::from_fn(|to| {

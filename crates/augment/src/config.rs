@@ -9,7 +9,7 @@ use crate::error::Error;
 /// Ranges of the random changes made to each training image.
 ///
 /// Every field at rest means "not used", and [`Default`] is [`AugmentConfig::none`]: a file that names only
-/// some fields uses only those. Values are drawn uniformly and independently by [`draw()`](crate::draw()).
+/// some fields uses only those. Values are drawn uniformly and independently by [`sample()`](crate::sample()).
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct AugmentConfig {

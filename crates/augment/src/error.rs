@@ -35,7 +35,7 @@ pub enum Error {
 
     /// There is not one draw for each image.
     #[error("augmentation takes one draw for each image, found {draws} draws for {images} images")]
-    DrawCount {
+    ParamsCount {
         /// Images in the batch.
         images: usize,
         /// Draws that came with it.
@@ -46,10 +46,10 @@ pub enum Error {
     #[error(
         "draw {index} of the batch: expected finite values, found `{field}` = {found}; check the configuration"
     )]
-    Draw {
+    Params {
         /// Position in the batch, from 0.
         index: usize,
-        /// The field of [`Draw`](crate::Draw).
+        /// The field of [`AugmentParams`](crate::AugmentParams).
         field: &'static str,
         /// The value that it has.
         found: f64,

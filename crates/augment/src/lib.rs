@@ -4,7 +4,7 @@
 //! by the training loop between loading a batch and the forward pass:
 //!
 //! 1. [`AugmentConfig`] states the ranges; [`AugmentConfig::tutorial`] is the recipe of the PyImageSearch tutorial.
-//! 2. [`draw()`] turns the ranges into the [`Draw`] of one image: a pure function of the seed, the epoch and the
+//! 2. [`sample()`] turns the ranges into the [`AugmentParams`] of one image: a pure function of the seed, the epoch and the
 //!    image's index, so neither batch size nor thread count nor call order can change what an image looks like.
 //! 3. [`apply`] carries the draws of a batch out on the device where the batch lives: one bilinear resampling for
 //!    everything geometric, one colour matrix an image for everything about colour.
@@ -37,11 +37,11 @@ mod affine;
 mod apply;
 mod colour;
 mod config;
-mod draw;
 mod error;
+mod params;
 
 pub use affine::affine;
 pub use apply::{apply, batch};
 pub use config::AugmentConfig;
-pub use draw::{Draw, draw};
 pub use error::Error;
+pub use params::{AugmentParams, sample};

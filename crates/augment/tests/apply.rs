@@ -1,6 +1,6 @@
-//! What holds for `apply` whatever the image and the draw.
+//! What holds for `apply` whatever the image and the sample.
 
-use malaria_augment::{AugmentConfig, Draw, Error, apply, batch, draw};
+use malaria_augment::{AugmentConfig, AugmentParams, Error, apply, batch, sample};
 use tch::{Device, Kind, Tensor};
 
 /// Asymmetric random images, `[count, 3, height, width]`, the same on every call.
@@ -32,20 +32,20 @@ fn largest_difference(left: &Tensor, right: &Tensor) -> f64 {
 }
 
 /// Draws that differ in kind: some do nothing, some only move, some only recolour.
-fn mixed_draws(count: u64) -> Vec<Draw> {
+fn mixed_draws(count: u64) -> Vec<AugmentParams> {
     let configs = [
         everything(),
         AugmentConfig::none(),
         AugmentConfig::tutorial(),
         AugmentConfig { hue: 0.2, brightness: 0.4, ..AugmentConfig::none() },
     ];
-    (0..count).map(|index| draw(&configs[index as usize % 4], 5, 1, index)).collect()
+    (0..count).map(|index| sample(&configs[index as usize % 4], 5, 1, index)).collect()
 }
 
 #[test]
 fn identity_returns_the_images_bit_by_bit() {
     for images in [images(3, 5, 8), channels_last(&images(3, 5, 8)), images(0, 5, 8)] {
-        let draws = vec![Draw::identity(); images.size()[0] as usize];
+        let draws = vec![AugmentParams::identity(); images.size()[0] as usize];
         let same = apply(&images, &draws).unwrap();
         assert_eq!(same, images);
         assert_eq!(same.stride(), images.stride());
@@ -57,11 +57,11 @@ fn identity_returns_the_images_bit_by_bit() {
 fn a_batch_looks_as_its_draws_say() {
     let (images, indices) = (images(3, 5, 8), [40, 7, 12]);
     let (seed, epoch) = (3, 2);
-    let draws = indices.map(|index| draw(&everything(), seed, epoch, index as u64));
+    let draws = indices.map(|index| sample(&everything(), seed, epoch, index as u64));
     let augmented = batch(&images, &everything(), seed, epoch, &indices).unwrap();
     assert_eq!(augmented, apply(&images, &draws).unwrap());
     let refused = batch(&images, &everything(), seed, epoch, &indices[..2]);
-    assert!(matches!(refused, Err(Error::DrawCount { images: 3, draws: 2 })));
+    assert!(matches!(refused, Err(Error::ParamsCount { images: 3, draws: 2 })));
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn a_change_leaves_its_input_alone() {
 fn flips_mirror_the_axis_of_their_name_undo_themselves_and_commute() {
     let images = images(2, 5, 8);
     let flip = |images: &Tensor, horizontal_flip, vertical_flip| {
-        let draw = Draw { horizontal_flip, vertical_flip, ..Draw::identity() };
+        let draw = AugmentParams { horizontal_flip, vertical_flip, ..AugmentParams::identity() };
         apply(images, &[draw; 2]).unwrap()
     };
     for (horizontal, vertical, axes) in [(true, false, &[3][..]), (false, true, &[2]), (true, true, &[2, 3])]
@@ -98,7 +98,7 @@ fn a_shift_moves_the_content_left_and_up_and_repeats_the_border() {
     let plane = Tensor::from_slice(&[0.0_f32, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]).view([1, 1, 2, 4]);
     let images = plane.expand([1, 3, 2, 4], false);
     let shift = |width_shift, height_shift| {
-        let draw = Draw { width_shift, height_shift, ..Draw::identity() };
+        let draw = AugmentParams { width_shift, height_shift, ..AugmentParams::identity() };
         let plane = apply(&images, &[draw]).unwrap().select(1, 2).flatten(0, -1);
         Vec::<f32>::try_from(plane).unwrap()
     };
@@ -112,7 +112,7 @@ fn a_shift_moves_the_content_left_and_up_and_repeats_the_border() {
 #[test]
 fn a_quarter_turn_is_counter_clockwise() {
     let images = images(1, 6, 6);
-    let quarter = Draw { rotation_degrees: 90.0, ..Draw::identity() };
+    let quarter = AugmentParams { rotation_degrees: 90.0, ..AugmentParams::identity() };
     let turned = apply(&images, &[quarter]).unwrap();
     assert!(largest_difference(&turned, &images.rot90(1, [2, 3])) < 1e-5);
 }
@@ -149,8 +149,8 @@ fn an_image_looks_the_same_with_any_number_of_threads() {
 fn memory_layout_is_kept_and_does_not_change_values() {
     let images = images(4, 6, 9);
     let last = channels_last(&images);
-    let all_active: Vec<_> = (0..4).map(|index| draw(&everything(), 0, 0, index)).collect();
-    let only_colour = vec![Draw { hue: 0.1, ..Draw::identity() }; 4];
+    let all_active: Vec<_> = (0..4).map(|index| sample(&everything(), 0, 0, index)).collect();
+    let only_colour = vec![AugmentParams { hue: 0.1, ..AugmentParams::identity() }; 4];
     for draws in [all_active, only_colour, mixed_draws(4)] {
         let from_first = apply(&images, &draws).unwrap();
         let from_last = apply(&last, &draws).unwrap();
@@ -171,12 +171,12 @@ fn results_stay_between_zero_and_one() {
         rotation_degrees: 180.0,
         ..everything()
     };
-    let draws: Vec<_> = (0..16).map(|index| draw(&wild, 9, 0, index)).collect();
+    let draws: Vec<_> = (0..16).map(|index| sample(&wild, 9, 0, index)).collect();
     let changed = apply(&images, &draws).unwrap();
     assert_eq!((changed.min().double_value(&[]), changed.max().double_value(&[])), (0.0, 1.0));
 
     // Unclamped, the weights of a resampling alone put some of these pixels a rounding error above 1.
-    let draws: Vec<_> = (0..16).map(|index| draw(&AugmentConfig::tutorial(), 9, 0, index)).collect();
+    let draws: Vec<_> = (0..16).map(|index| sample(&AugmentConfig::tutorial(), 9, 0, index)).collect();
     let white = apply(&images.ones_like(), &draws).unwrap();
     assert!(white.max().double_value(&[]) <= 1.0);
 }
@@ -184,21 +184,21 @@ fn results_stay_between_zero_and_one() {
 #[test]
 fn hue_and_saturation_leave_greys_and_full_turns_alone() {
     let greys = images(1, 4, 6).narrow(1, 0, 1).repeat([1, 3, 1, 1]);
-    let chroma = Draw { hue: 0.3, saturation: 1.7, ..Draw::identity() };
+    let chroma = AugmentParams { hue: 0.3, saturation: 1.7, ..AugmentParams::identity() };
     assert!(largest_difference(&apply(&greys, &[chroma]).unwrap(), &greys) < 1e-6);
 
     let images = images(1, 4, 6);
-    let full_turn = Draw { hue: 1.0, ..Draw::identity() };
+    let full_turn = AugmentParams { hue: 1.0, ..AugmentParams::identity() };
     assert!(largest_difference(&apply(&images, &[full_turn]).unwrap(), &images) < 1e-6);
     // Towards yellow: a positive turn takes from red, and gives to green.
     let red = Tensor::from_slice(&[0.5_f32, 0.2, 0.2]).view([1, 3, 1, 1]);
-    let turned = apply(&red, &[Draw { hue: 0.05, ..Draw::identity() }]).unwrap();
+    let turned = apply(&red, &[AugmentParams { hue: 0.05, ..AugmentParams::identity() }]).unwrap();
     assert!(turned.double_value(&[0, 1]) > 0.21 && turned.double_value(&[0, 2]) < 0.19);
 }
 
 #[test]
 fn a_single_row_column_or_pixel_is_an_image() {
-    let draws = [draw(&everything(), 0, 0, 0); 2];
+    let draws = [sample(&everything(), 0, 0, 0); 2];
     for (height, width) in [(1, 7), (7, 1), (1, 1)] {
         let changed = apply(&images(2, height, width), &draws).unwrap();
         assert_eq!(changed.size(), [2, 3, height, width]);
@@ -208,7 +208,7 @@ fn a_single_row_column_or_pixel_is_an_image() {
 
 #[test]
 fn what_is_not_a_batch_of_rgb_floats_is_refused() {
-    let identity = [Draw::identity(); 2];
+    let identity = [AugmentParams::identity(); 2];
     for shape in
         [&[2, 4, 5, 5][..], &[2, 5, 5, 3], &[3, 5, 5], &[2, 3, 0, 5], &[2, 3, 5, 0], &[2, 1, 3, 5, 5]]
     {
@@ -224,12 +224,12 @@ fn what_is_not_a_batch_of_rgb_floats_is_refused() {
     }
     assert!(matches!(apply(&Tensor::new(), &identity), Err(Error::Shape { .. })));
     let batch = images(3, 5, 5);
-    assert!(matches!(apply(&batch, &identity), Err(Error::DrawCount { images: 3, draws: 2 })));
+    assert!(matches!(apply(&batch, &identity), Err(Error::ParamsCount { images: 3, draws: 2 })));
 }
 
 #[test]
 fn a_draw_that_is_not_finite_is_refused_by_name() {
-    type FieldOf = fn(&mut Draw) -> &mut f64;
+    type FieldOf = fn(&mut AugmentParams) -> &mut f64;
     let spoilt: [(&str, FieldOf); 10] = [
         ("rotation_degrees", |draw| &mut draw.rotation_degrees),
         ("width_shift", |draw| &mut draw.width_shift),
@@ -244,9 +244,9 @@ fn a_draw_that_is_not_finite_is_refused_by_name() {
     ];
     for (name, field_of) in spoilt {
         for value in [f64::NAN, f64::INFINITY] {
-            let mut draws = [Draw::identity(); 2];
+            let mut draws = [AugmentParams::identity(); 2];
             *field_of(&mut draws[1]) = value;
-            let Err(Error::Draw { index: 1, field, .. }) = apply(&images(2, 5, 5), &draws) else {
+            let Err(Error::Params { index: 1, field, .. }) = apply(&images(2, 5, 5), &draws) else {
                 panic!("{name} = {value} was taken");
             };
             assert_eq!(field, name);

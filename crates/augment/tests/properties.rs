@@ -1,6 +1,6 @@
 //! Augmentation of any images: nothing at zero strength, mirrors form a group, and a batch is no more than its images.
 
-use malaria_augment::{AugmentConfig, Draw, apply, draw};
+use malaria_augment::{AugmentConfig, AugmentParams, apply, sample};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use tch::{Device, Kind, Tensor};
@@ -38,8 +38,8 @@ fn config() -> impl Strategy<Value = AugmentConfig> {
     )
 }
 
-fn draws(config: &AugmentConfig, images: &Tensor, seed: u64) -> Vec<Draw> {
-    (0..images.size()[0] as u64).map(|index| draw(config, seed, 1, index)).collect()
+fn draws(config: &AugmentConfig, images: &Tensor, seed: u64) -> Vec<AugmentParams> {
+    (0..images.size()[0] as u64).map(|index| sample(config, seed, 1, index)).collect()
 }
 
 /// The image at `place`, alone.
@@ -47,8 +47,8 @@ fn alone(images: &Tensor, place: usize) -> Tensor {
     images.narrow(0, place as i64, 1)
 }
 
-fn mirror(horizontal_flip: bool, vertical_flip: bool) -> Draw {
-    Draw { horizontal_flip, vertical_flip, ..Draw::identity() }
+fn mirror(horizontal_flip: bool, vertical_flip: bool) -> AugmentParams {
+    AugmentParams { horizontal_flip, vertical_flip, ..AugmentParams::identity() }
 }
 
 proptest! {
@@ -62,7 +62,7 @@ proptest! {
     #[test]
     fn nothing_happens_at_zero_strength(images in images(), seed in any::<u64>()) {
         let draws = draws(&AugmentConfig::none(), &images, seed);
-        prop_assert!(draws.iter().all(|draw| *draw == Draw::identity()));
+        prop_assert!(draws.iter().all(|draw| *draw == AugmentParams::identity()));
         prop_assert_eq!(apply(&images, &draws).unwrap(), images);
     }
 
@@ -104,7 +104,7 @@ proptest! {
         turned.rotate_left(turn);
         let places: Vec<i64> = turned.iter().map(|&place| place as i64).collect();
         let elsewhere = images.index_select(0, &Tensor::from_slice(&places));
-        let moved: Vec<Draw> = turned.iter().map(|&place| draws[place]).collect();
+        let moved: Vec<AugmentParams> = turned.iter().map(|&place| draws[place]).collect();
         let result = apply(&elsewhere, &moved);
         let singles: Vec<_> = (0..draws.len()).map(|i| apply(&alone(&images, i), &draws[i..=i])).collect();
         tch::set_num_threads(before);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use malaria_augment::{Draw, apply};
+use malaria_augment::{AugmentParams, apply};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tch::{Kind, Tensor};
@@ -46,10 +46,10 @@ fn load<P: DeserializeOwned>(json: &str) -> Vec<Case<P>> {
     serde_json::from_str(json).unwrap()
 }
 
-fn geometric(case: &Case<Geometry>) -> Draw {
+fn geometric(case: &Case<Geometry>) -> AugmentParams {
     let Geometry { theta, tx, ty, shear, zx, zy, flip_horizontal, flip_vertical } = case.parameters;
     assert!([theta, tx, ty, shear].iter().all(|&value| value != 0.0) && zx != 1.0 && zy != 1.0);
-    Draw {
+    AugmentParams {
         rotation_degrees: theta,
         width_shift: tx / case.width as f64,
         height_shift: ty / case.height as f64,
@@ -58,12 +58,12 @@ fn geometric(case: &Case<Geometry>) -> Draw {
         height_zoom: zy,
         horizontal_flip: flip_horizontal,
         vertical_flip: flip_vertical,
-        ..Draw::identity()
+        ..AugmentParams::identity()
     }
 }
 
 /// Runs the cases in one batch for each size, as floats and as doubles, in both memory layouts.
-fn compare<P>(cases: &[Case<P>], to_draw: impl Fn(&Case<P>) -> Draw) {
+fn compare<P>(cases: &[Case<P>], to_draw: impl Fn(&Case<P>) -> AugmentParams) {
     let mut by_size = BTreeMap::<_, Vec<_>>::new();
     for case in cases {
         by_size.entry((case.height, case.width)).or_default().push(case);
@@ -118,6 +118,6 @@ fn oblong_images_agree_with_scipy() {
 fn colours_agree_with_their_definitions() {
     compare(&load::<Colour>(include_str!("fixtures/colour.json")), |case| {
         let Colour { brightness, contrast, saturation, hue } = case.parameters;
-        Draw { brightness, contrast, saturation, hue, ..Draw::identity() }
+        AugmentParams { brightness, contrast, saturation, hue, ..AugmentParams::identity() }
     });
 }

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use malaria_metrics::{
-    BinaryCounts, Bootstrap, Interval, Intervals, PatientCall, PatientCells, PatientFigures, PatientResult,
-    PatientRule, delong_interval, expected_calibration_error, intervals, patient_figures,
-    resampled_patient_figures, wilson_interval,
+    BinaryCounts, Bootstrap, Interval, Intervals, PatientCall, PatientCells, PatientMetrics, PatientResult,
+    PatientRule, delong_interval, expected_calibration_error, intervals, patient_metrics,
+    resampled_patient_metrics, wilson_interval,
 };
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +29,7 @@ const CONFIDENCE: f64 = 0.95;
 /// How sure the figures of a [`Summary`](malaria_metrics::Summary) are, and what they come to for patients.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Assessment {
-    /// Patients judged.
+    /// Patients evaluated.
     pub n_patients: usize,
     /// Cells whose name tells no patient. The intervals take each for a patient of its own, which makes them too narrow.
     pub cells_without_patient: usize,
@@ -78,9 +78,9 @@ pub struct RollUp {
     /// are each called by those of the other folds.
     pub rule: PatientRule,
     /// Patients called by all of their cells, of which far more are infected than in a smear.
-    pub as_they_are: PatientFigures,
+    pub as_they_are: PatientMetrics,
     /// Patients called as if their smears had been counted, at several shares of infected cells: by
-    /// [`resampled_patient_figures`](malaria_metrics::resampled_patient_figures).
+    /// [`resampled_patient_metrics`](malaria_metrics::resampled_patient_metrics).
     pub resampled: Vec<Resampled>,
     /// The least that can be found.
     pub detection_limits: Vec<DetectionLimit>,
@@ -95,7 +95,7 @@ pub struct Resampled {
     pub cells: u64,
     /// What they are called.
     #[serde(flatten)]
-    pub figures: PatientFigures,
+    pub figures: PatientMetrics,
 }
 
 /// The smallest share of infected cells that is found in 95 of 100 patients.
@@ -190,7 +190,7 @@ impl Assessment {
         let row = |patient: PatientCells| -> Result<Row> {
             let rule = rules[patient.patient.as_str()];
             let PatientResult { called, infected_share, interval: Interval { low, high }, call, .. } =
-                rule.judge(patient.all())?;
+                rule.evaluate(patient.all())?;
             let relevant_share = rule.relevant_share;
             let (cells, called_positive) = (called.cells, called.positive);
             let infected = patient.infected.cells;
@@ -240,7 +240,7 @@ impl RollUp {
         let rule_of = |patient: &PatientCells| rules[patient.patient.as_str()];
         let resampled = PARASITAEMIAS.iter().map(|&infected_share| {
             let cells = CELLS_OF_A_SMEAR;
-            let figures = resampled_patient_figures(rule_of, &patients, infected_share, cells, 0)?;
+            let figures = resampled_patient_metrics(rule_of, &patients, infected_share, cells, 0)?;
             Ok(Resampled { infected_share, cells, figures })
         });
         let limits = CELLS_COUNTED
@@ -248,7 +248,7 @@ impl RollUp {
             .map(|&cells| Ok(DetectionLimit { cells, infected_share: rule.detection_limit(cells, POWER)? }));
         Ok(Some(Self {
             rule,
-            as_they_are: patient_figures(rule_of, &patients)?,
+            as_they_are: patient_metrics(rule_of, &patients)?,
             resampled: resampled.collect::<Result<_>>()?,
             detection_limits: limits.collect::<Result<_>>()?,
         }))

@@ -17,16 +17,16 @@ const FEW_PATIENTS: usize = 30;
 #[non_exhaustive]
 pub enum Caveat {
     /// The tested cells are drawn ones.
-    DrawnCells,
-    /// The model has learned from drawn cells.
-    ModelOfDrawnCells,
+    SyntheticCells,
+    /// The model has learned from synthetic cells.
+    ModelOfSyntheticCells,
     /// Cells were kept out of the training set on request.
-    LeftOut {
+    Excluded {
         /// How many.
         cells: usize,
     },
     /// Cells were kept out of the training set of every fold on request.
-    LeftOutOfFolds {
+    ExcludedFromFolds {
         /// How many.
         cells: usize,
     },
@@ -100,14 +100,19 @@ impl Caveat {
 impl fmt::Display for Caveat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::DrawnCells => write!(f, "These cells are drawn: the figures say nothing about malaria."),
-            Self::ModelOfDrawnCells => {
-                write!(f, "The model has learned from drawn cells: its predictions for others mean nothing.")
+            Self::SyntheticCells => {
+                write!(f, "These cells are drawn: the figures say nothing about malaria.")
             }
-            Self::LeftOut { cells } => {
+            Self::ModelOfSyntheticCells => {
+                write!(
+                    f,
+                    "The model has learned from synthetic cells: its predictions for others mean nothing."
+                )
+            }
+            Self::Excluded { cells } => {
                 write!(f, "Cells left out of the training set on request: {cells}.")
             }
-            Self::LeftOutOfFolds { cells } => write!(
+            Self::ExcludedFromFolds { cells } => write!(
                 f,
                 "Cells left out of every training set on request: {cells}; they were tested all the same."
             ),
@@ -169,7 +174,7 @@ pub fn protocol_note(protocol: Protocol) -> &'static str {
         }
         Protocol::Patient => "patient split: no patient is on two sides",
         Protocol::Given => "split as given by the folder's training, validation and testing trees",
-        Protocol::All => "learned from every cell: none was left to judge by",
+        Protocol::All => "learned from every cell: none was left to evaluate it on",
     }
 }
 
@@ -187,12 +192,16 @@ mod tests {
     fn keys_in_json_are_stable_and_words_hold_the_numbers() {
         let run = PathBuf::from("runs/gone");
         for (caveat, json, words) in [
-            (Caveat::DrawnCells, r#"{"caveat":"drawn-cells"}"#, "say nothing about malaria"),
-            (Caveat::ModelOfDrawnCells, r#"{"caveat":"model-of-drawn-cells"}"#, "learned from drawn cells"),
-            (Caveat::LeftOut { cells: 3 }, r#"{"caveat":"left-out","cells":3}"#, "on request: 3."),
+            (Caveat::SyntheticCells, r#"{"caveat":"synthetic-cells"}"#, "say nothing about malaria"),
             (
-                Caveat::LeftOutOfFolds { cells: 3 },
-                r#"{"caveat":"left-out-of-folds","cells":3}"#,
+                Caveat::ModelOfSyntheticCells,
+                r#"{"caveat":"model-of-synthetic-cells"}"#,
+                "learned from synthetic cells",
+            ),
+            (Caveat::Excluded { cells: 3 }, r#"{"caveat":"excluded","cells":3}"#, "on request: 3."),
+            (
+                Caveat::ExcludedFromFolds { cells: 3 },
+                r#"{"caveat":"excluded-from-folds","cells":3}"#,
                 "request: 3;",
             ),
             (

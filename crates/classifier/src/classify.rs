@@ -7,8 +7,8 @@ use std::{
 };
 
 use image::RgbImage;
-use malaria_dataset::{Cells, Traits, decode_within, patient_of, read_image, resize};
-use malaria_metrics::{Called, PatientResult, percent};
+use malaria_dataset::{Cells, ImageStats, decode_within, patient_of, read_image, resize};
+use malaria_metrics::{CellCounts, PatientResult, percent};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -58,7 +58,7 @@ pub struct PatientPrediction {
 
 /// A picture that is in memory, as it lies in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Contents {
+pub struct EncodedImage {
     /// Its name, which may tell the patient; nothing is read from there.
     pub name: PathBuf,
     /// The bytes of a PNG, JPEG, BMP, TIFF or WebP.
@@ -85,7 +85,12 @@ pub fn classify<E: From<malaria_dataset::Error>>(
         let look = |path: &PathBuf| {
             (path.clone(), read_image(path).map(|(picture, _)| Seen::new(description, &picture)))
         };
-        predictions.extend(judge(description, positive, chunk.par_iter().map(look).collect(), &mut said)?);
+        predictions.extend(predictions_of(
+            description,
+            positive,
+            chunk.par_iter().map(look).collect(),
+            &mut said,
+        )?);
         progress(predictions.len(), files.len());
     }
     Ok(predictions)
@@ -102,7 +107,7 @@ pub fn classify_picture<E: From<malaria_dataset::Error>>(
     said: impl FnMut(&Cells) -> Result<Vec<f64>, E>,
 ) -> Result<Prediction, E> {
     let seen = Ok(Seen::new(description, picture));
-    let mut predictions = judge(description, positive, vec![(PathBuf::new(), seen)], said)?;
+    let mut predictions = predictions_of(description, positive, vec![(PathBuf::new(), seen)], said)?;
     // One picture, one prediction.
     Ok(predictions.swap_remove(0))
 }
@@ -112,18 +117,18 @@ pub fn classify_picture<E: From<malaria_dataset::Error>>(
 ///
 /// # Errors
 /// As [`classify`].
-pub fn classify_contents<E: From<malaria_dataset::Error>>(
+pub fn classify_encoded<E: From<malaria_dataset::Error>>(
     description: &Description,
     positive: usize,
-    pictures: &[Contents],
+    pictures: &[EncodedImage],
     longest_side: u32,
     said: impl FnMut(&Cells) -> Result<Vec<f64>, E>,
 ) -> Result<Vec<Prediction>, E> {
-    let look = |Contents { name, bytes }: &Contents| {
+    let look = |EncodedImage { name, bytes }: &EncodedImage| {
         let picture = decode_within(bytes, name, longest_side);
         (name.clone(), picture.map(|picture| Seen::new(description, &picture)))
     };
-    judge(description, positive, pictures.par_iter().map(look).collect(), said)
+    predictions_of(description, positive, pictures.par_iter().map(look).collect(), said)
 }
 
 /// How many pictures of this side are held at once.
@@ -144,7 +149,7 @@ impl Seen {
     fn new(description: &Description, picture: &RgbImage) -> Self {
         let cell = resize(picture, description.image.pixels, description.image.resize);
         let words = description.input.map(|input| {
-            let warnings = input.warnings(&Traits::of(&cell), picture.dimensions());
+            let warnings = input.warnings(&ImageStats::of(&cell), picture.dimensions());
             warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
         });
         Self { cell, warning: words.filter(|words| !words.is_empty()) }
@@ -152,7 +157,7 @@ impl Seen {
 }
 
 /// Calls pictures that were read, and says of the others why they could not be.
-fn judge<E: From<malaria_dataset::Error>>(
+fn predictions_of<E: From<malaria_dataset::Error>>(
     description: &Description,
     positive: usize,
     pictures: Vec<(PathBuf, malaria_dataset::Result<Seen>)>,
@@ -207,7 +212,7 @@ pub fn write_patients(out: &mut impl Write, patients: &[PatientPrediction]) -> i
         let [share, low, high] = [result.infected_share, result.interval.low, result.interval.high]
             .map(|share| percent(Some(share)));
         let interval = format!("{share} ({low} to {high})");
-        let Called { cells, positive } = result.called;
+        let CellCounts { cells, positive } = result.called;
         writeln!(out, "{patient:<9} {cells:>6} {positive:>9}  {interval:<30}  {call}")?;
     }
     Ok(())
@@ -226,7 +231,7 @@ pub fn not_counted(predictions: &[Prediction]) -> usize {
 /// [`Error::Metrics`](crate::Error::Metrics) when a patient's rates cannot be computed.
 pub fn roll_up(description: &Description, predictions: &[Prediction]) -> Result<Vec<PatientPrediction>> {
     let Ok(rule) = description.patient_rule() else { return Ok(Vec::new()) };
-    let mut patients: BTreeMap<String, Called> = BTreeMap::new();
+    let mut patients: BTreeMap<String, CellCounts> = BTreeMap::new();
     for prediction in predictions.iter().filter(|prediction| prediction.warning.is_none()) {
         let name = prediction.path.file_name().unwrap_or_default().to_string_lossy();
         let (Some(patient), Some(class)) = (patient_of(&name), &prediction.class) else { continue };
@@ -234,11 +239,11 @@ pub fn roll_up(description: &Description, predictions: &[Prediction]) -> Result<
         called.cells += 1;
         called.positive += u64::from(*class == description.positive);
     }
-    let judged = patients.into_iter().map(|(patient, called)| {
-        let result = rule.judge(called)?;
+    let called = patients.into_iter().map(|(patient, called)| {
+        let result = rule.evaluate(called)?;
         Ok(PatientPrediction { patient, result, relevant_share: rule.relevant_share })
     });
-    judged.collect()
+    called.collect()
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ impl Threshold {
         let cells = match self.chosen_on {
             ChosenOn::Validation => "the validation set",
             ChosenOn::OutOfFold => {
-                "the cells of a cross-validation, each judged by a model of the same settings that had not learned from it"
+                "the cells of a cross-validation, each evaluated by a model of the same settings that had not learned from it"
             }
         };
         format!(
@@ -107,7 +107,7 @@ pub fn call(probabilities: &[f64], positive: usize, threshold: Option<&Threshold
 pub enum ChosenOn {
     /// The run's validation set.
     Validation,
-    /// Every cell, each judged by the model of a cross-validation that has not learned from it.
+    /// Every cell, each evaluated by the model of a cross-validation that has not learned from it.
     OutOfFold,
 }
 

@@ -1,6 +1,6 @@
 //! What a trained model says of itself besides its weights.
 
-use malaria_dataset::{Cells, InputRange, ResizePolicy};
+use malaria_dataset::{Cells, InputCheck, ResizePolicy};
 use malaria_metrics::PatientRule;
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +32,7 @@ pub struct Description {
     pub image: ImageConfig,
     /// What the training cells look like, so that other pictures can be told from them.
     #[serde(default)]
-    pub input: Option<InputRange>,
+    pub input: Option<InputCheck>,
     /// From which probability on a cell is called positive; `None` where it is called by its most probable class.
     #[serde(default)]
     pub threshold: Option<Threshold>,

@@ -40,7 +40,7 @@ pub use assessment::{
 };
 pub use caveat::{Caveat, protocol_note};
 pub use classify::{
-    Contents, PatientPrediction, Prediction, classify, classify_contents, classify_picture, not_counted,
+    EncodedImage, PatientPrediction, Prediction, classify, classify_encoded, classify_picture, not_counted,
     roll_up, write_cells, write_patients,
 };
 pub use decision::{ChosenOn, DecisionRule, RuleKind, Threshold, call, patient_words};

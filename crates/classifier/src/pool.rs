@@ -44,7 +44,7 @@ pub struct Pooled {
     /// Number of folds.
     pub folds: usize,
     /// Cells that no fold has learned from, on request.
-    pub n_left_out: usize,
+    pub n_excluded: usize,
     truth: Vec<usize>,
     probabilities: Vec<f64>,
 }
@@ -64,7 +64,7 @@ impl Pooled {
     /// Pools folds of the same cells, each of which was tested once.
     ///
     /// # Errors
-    /// [`Error::Fold`] names the fold that does not fit: other cells, classes or left-out cells than the first one, predictions
+    /// [`Error::Fold`] names the fold that does not fit: other cells, classes or excluded cells than the first one, predictions
     /// that are not those of its test set, or a cell that was tested twice or never; also where `positive` is not a class.
     pub fn new(folds: &[FoldResult], positive: &str) -> Result<Self> {
         let rows = every_cell_once(folds)?;
@@ -80,7 +80,7 @@ impl Pooled {
         let is_left_out = |&i: &usize| folds.iter().any(|fold| fold.manifest.entries[i].subset.is_none());
         Ok(Self {
             positive: position(positive)?,
-            n_left_out: (0..rows.len()).filter(is_left_out).count(),
+            n_excluded: (0..rows.len()).filter(is_left_out).count(),
             probabilities: rows.iter().flat_map(|row| row.probabilities.iter().copied()).collect(),
             folds: folds.len(),
             truth,

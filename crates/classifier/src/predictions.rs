@@ -22,8 +22,8 @@ pub struct OutOfFold {
     pub probabilities: Vec<f64>,
 }
 
-/// Writes one row a cell: `path,class,patient,GROUP,predicted,most_probable`, then `probability_<class>` for every class.
-/// `predicted` is the class by `rule`, `most_probable` the one by argmax.
+/// Writes one row a cell: `path,class,patient,GROUP,predicted,argmax`, then `probability_<class>` for every class.
+/// `predicted` is the class by `rule`, `argmax` the one by argmax.
 ///
 /// `paths` `[N]` are those of the cells of `scored` below the data folder; `group` names a column, such as `subset` or `fold`,
 /// and gives its values `[N]`.
@@ -38,7 +38,7 @@ pub fn write_predictions<'a>(
     group: (&str, impl IntoIterator<Item = String>),
 ) -> Result<()> {
     let classes = scored.classes;
-    let (predicted, most_probable) = (scored.predicted(rule), scored.most_probable());
+    let (predicted, argmax_classes) = (scored.predicted(rule), scored.argmax_classes());
     let rows = scored.probabilities.chunks_exact(classes.len()).enumerate();
     let rows = rows.zip(paths).zip(group.1).map(|(((i, row), path), group)| {
         let fields = [
@@ -47,12 +47,12 @@ pub fn write_predictions<'a>(
             scored.patients[i].unwrap_or_default().to_owned(),
             group,
             classes[predicted[i]].clone(),
-            classes[most_probable[i]].clone(),
+            classes[argmax_classes[i]].clone(),
         ];
         // The shortest decimal that reads back as the same number: a reader's metrics are ours exactly.
         fields.into_iter().chain(row.iter().map(f64::to_string)).collect::<Vec<String>>()
     });
-    let columns = ["path", "class", "patient", group.0, "predicted", "most_probable"].map(str::to_owned);
+    let columns = ["path", "class", "patient", group.0, "predicted", "argmax"].map(str::to_owned);
     let header = columns.into_iter().chain(classes.iter().map(|class| probability_of(class))).collect();
     Ok(malaria_files::write_csv(path, std::iter::once(header).chain(rows))?)
 }

@@ -69,7 +69,7 @@ impl Scored<'_> {
     }
 
     /// The most probable class of each cell, `[N]`.
-    pub fn most_probable(&self) -> Vec<usize> {
+    pub fn argmax_classes(&self) -> Vec<usize> {
         self.rows().rows().map(argmax).collect()
     }
 

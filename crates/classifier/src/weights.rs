@@ -107,7 +107,7 @@ impl WeightsFile {
             return Err(Error::Damaged { expected, found });
         }
         let weights = Weights { network: header.network, description: header.description, tensors };
-        Ok(Self { weights, sha256: hex(&Sha256::digest(bytes)) })
+        Ok(Self { weights, sha256: base16ct::lower::encode_string(&Sha256::digest(bytes)) })
     }
 }
 
@@ -192,7 +192,7 @@ fn digest(tensors: &BTreeMap<String, WeightTensor>) -> String {
         hash.update([0]);
         tensor.values.iter().for_each(|value| hash.update(value.to_le_bytes()));
     }
-    hex(&hash.finalize())
+    base16ct::lower::encode_string(&hash.finalize())
 }
 
 fn check_finite(name: &str, values: &[f32]) -> Result<()> {
@@ -200,8 +200,4 @@ fn check_finite(name: &str, values: &[f32]) -> Result<()> {
         return Ok(());
     }
     Err(Error::NonFinite { name: name.to_owned() })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -10,10 +10,10 @@ use crate::terminal::{note, resume_command};
 pub(crate) fn advice(error: &Error) -> Option<String> {
     Some(match error {
         Error::NoModel { .. } => "name a run directory by --run, or by the variable MALARIA_RUN".to_owned(),
-        Error::NoTestCell { .. } => "--subset all judges the model on all of them".to_owned(),
+        Error::NoTestCell { .. } => "--subset all evaluates the model on all of them".to_owned(),
         Error::Config { field: "positive", .. } => "name it by --positive".to_owned(),
-        Error::SensitivityLost { .. } => {
-            "choose other --weights, or allow more by --most-sensitivity-lost".to_owned()
+        Error::SensitivityLoss { .. } => {
+            "choose other --weights, or allow more by --max-sensitivity-loss".to_owned()
         }
         Error::Dataset(dataset::Error::BadImages { .. }) => "--skip-corrupt leaves them out".to_owned(),
         Error::Unfinished { path } => {

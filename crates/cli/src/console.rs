@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
-use malaria_resnet::{Caveat, DataSummary, Progress, dataset::DownloadProgress, training::Event};
+use malaria_resnet::{Caveat, DataSummary, Progress, dataset::DownloadProgress, train::Event};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -254,7 +254,7 @@ impl Console {
                 bar.enable_steady_tick(Duration::from_millis(200));
                 self.replace(bar);
             }
-            Event::EpochEnded { record, kept } => {
+            Event::EpochEnded { record, is_best } => {
                 self.replace(ProgressBar::hidden());
                 let validation = match (record.validation_loss, record.validation_accuracy) {
                     (Some(loss), Some(accuracy)) => {
@@ -268,7 +268,7 @@ impl Console {
                     record.train_loss,
                     100.0 * record.train_accuracy,
                     record.seconds,
-                    if *kept { " (kept)" } else { "" },
+                    if *is_best { " (best)" } else { "" },
                 ));
             }
             Event::CheckpointPassedOver { reason } => {

@@ -1,9 +1,9 @@
-//! `malaria cross-validate`: every cell is judged by a model that has learned nothing from it.
+//! `malaria cross-validate`: every cell is evaluated by a model that has learned nothing from it.
 
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
-use malaria_resnet::{Context, CrossOptions, Progress, cross_validate, dataset::Protocol};
+use malaria_resnet::{Context, CrossValidationOptions, Progress, cross_validate, dataset::Protocol};
 use serde_json::json;
 
 use crate::{
@@ -38,7 +38,7 @@ pub(crate) struct Args {
     /// Number of folds
     #[arg(long, value_name = "K", default_value_t = 5, value_parser = flags::folds, allow_negative_numbers = true)]
     folds: usize,
-    /// Run this fold alone, from 1 to K. On several machines, what --init, --teacher and --leave-out name has to lie at the same
+    /// Run this fold alone, from 1 to K. On several machines, what --init, --teacher and --exclude name has to lie at the same
     /// path
     #[arg(long, value_name = "I", value_parser = flags::count::<usize>, allow_negative_numbers = true)]
     fold: Option<usize>,
@@ -46,7 +46,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "patient|random", default_value = "patient")]
     split: Protocol,
     /// After all folds, train one more model, on every cell, in DIR/final: the one to use. Its metrics.json holds the
-    /// figures of the folds, since no cell is left to judge it by
+    /// figures of the folds, since no cell is left to evaluate it on
     #[arg(long = "final", conflicts_with = "fold")]
     final_model: bool,
     /// Folder for the folds and their figures together
@@ -70,8 +70,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if config.data.is_none() {
         console.say(words::DRAWN);
     }
-    let options =
-        CrossOptions { folds: args.folds, only: args.fold, final_model: args.final_model, out: &args.out };
+    let options = CrossValidationOptions {
+        folds: args.folds,
+        only: args.fold,
+        final_model: args.final_model,
+        out: &args.out,
+    };
     let summary = cross_validate(&config, options, context)?;
     if summary.interrupted {
         console.say("stopped and saved; give the same command again to go on");

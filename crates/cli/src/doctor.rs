@@ -8,7 +8,7 @@ use malaria_resnet::{
     dataset::Index,
     default_data, default_run,
     libtorch::{DeviceChoice, Error as DeviceError, LIBTORCH_VERSION, describe, threads},
-    training::Precision,
+    train::Precision,
 };
 use serde::Serialize;
 use serde_json::{Value, json};

@@ -1,11 +1,11 @@
-//! `malaria evaluate`: judges a trained model on a folder of labelled cells.
+//! `malaria evaluate`: evaluates a trained model on a folder of labelled cells.
 
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use malaria_resnet::{
-    EvaluateOptions, Judged, default_run, evaluate,
+    EvaluateOptions, EvaluatedOn, default_run, evaluate,
     libtorch::{DeviceChoice, describe},
     protocol_note,
 };
@@ -18,7 +18,7 @@ use crate::{
     words,
 };
 
-/// Judge a trained model on a folder of labelled cells.
+/// Evaluate a trained model on a folder of labelled cells.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -33,7 +33,7 @@ pub(crate) struct Args {
     /// Folder of class folders
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Judge on the run's own test cells, or on all [default: test where the folder is the run's own, else all]
+    /// Evaluate on the run's own test cells, or on all [default: test where the folder is the run's own, else all]
     #[arg(long, value_enum)]
     subset: Option<SubsetArg>,
     #[command(flatten)]
@@ -82,9 +82,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let options = EvaluateOptions {
         run: &run,
         data: &args.data,
-        judged: args.subset.map(|subset| match subset {
-            SubsetArg::Test => Judged::Test,
-            SubsetArg::All => Judged::All,
+        evaluated_on: args.subset.map(|subset| match subset {
+            SubsetArg::Test => EvaluatedOn::Test,
+            SubsetArg::All => EvaluatedOn::All,
         }),
         device: args.device.resolve()?,
         flips: args.flips,
@@ -101,7 +101,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if report.ignored > 0 {
         console.say(&format!("warning: left out as they are not images: {}", report.ignored));
     }
-    let which = if report.judged == Judged::Test { "the run's test cells" } else { "all cells" };
+    let which = if report.evaluated_on == EvaluatedOn::Test { "the run's test cells" } else { "all cells" };
     let device = describe(options.device);
     let mut text = format!(
         "{} cells of {} ({which})\nmodel: {}, on the {device}\n",
@@ -109,7 +109,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         args.data.display(),
         run.display()
     );
-    if report.judged == Judged::Test {
+    if report.evaluated_on == EvaluatedOn::Test {
         text += &format!("{}\n", protocol_note(report.protocol));
     }
     text += &format!("\n{}\n", words::figures(&report.figures, report.threshold.as_ref(), &report.caveats)?);

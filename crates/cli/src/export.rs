@@ -1,4 +1,4 @@
-//! `malaria export`: writes a trained model for other programs: as ONNX for those without libtorch, as TorchScript for those with it.
+//! `malaria export`: writes a trained model as ONNX, for programs without libtorch.
 
 use std::{
     path::{Path, PathBuf},
@@ -8,8 +8,8 @@ use std::{
 use anyhow::{Result, anyhow, bail};
 use malaria_resnet::{
     ExportOptions, RunDir, default_data, default_run,
-    edge::{Lost, Precision, Toll, write},
-    export, export_torchscript,
+    edge::{LossEstimate, QuantizationLoss, WeightFormat, write},
+    export,
 };
 use serde_json::json;
 
@@ -20,14 +20,11 @@ use crate::{
     terminal::check_file,
 };
 
-/// Write a trained model for other programs, as ONNX or TorchScript.
-///
-/// ONNX is for ONNX Runtime, OpenVINO, rten, tract and whatever else reads such files; TorchScript, for libtorch and PyTorch, is
-/// written where the file's name ends in .pt.
+/// Write a trained model as ONNX, for ONNX Runtime, OpenVINO, rten, tract and other programs that read such files.
 ///
 /// Input `images`: float32 [N, 3, S, S], RGB divided by 255. Output `probabilities`: float32 [N, classes], softmax and
-/// temperature included. The metadata of an ONNX file hold the classes, the threshold, how pictures are read and where the
-/// weights come from; beside a TorchScript file they stand in a JSON of the same name.
+/// temperature included. The file's metadata hold the classes, the threshold, how pictures are read and where the weights
+/// come from.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -42,19 +39,19 @@ pub(crate) struct Args {
     /// Run directory of the model [default: MALARIA_RUN, or the pretrained model]
     #[arg(long, value_name = "RUN_DIR")]
     run: Option<PathBuf>,
-    /// The file to write: FILE.onnx, or FILE.pt for TorchScript
+    /// The file to write, FILE.onnx
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// How weights are stored: f32, f16 or int8; everything is computed in float32
     #[arg(long, value_name = "f32|f16|int8", default_value = "f32")]
-    weights: Precision,
+    weights: WeightFormat,
     /// Labelled cells on which f16 and int8 are compared with f32: the run's own test cells among them, or else all [default:
     /// the folder that the run was trained on]
     #[arg(long, value_name = "DIR", conflicts_with = "unchecked")]
     data: Option<PathBuf>,
     /// Write nothing where f16 or int8 lose more sensitivity than this, a fraction
     #[arg(long, value_name = "SHARE", default_value_t = 0.005, value_parser = flags::fraction, allow_negative_numbers = true)]
-    most_sensitivity_lost: f64,
+    max_sensitivity_loss: f64,
     /// Write f16 or int8 without comparing
     #[arg(long)]
     unchecked: bool,
@@ -68,35 +65,21 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     args.json.check()?;
     check_file(&args.out)?;
-    let is_a = |extension| args.out.extension().is_some_and(|found| found.eq_ignore_ascii_case(extension));
-    if !is_a("onnx") && !is_a("pt") {
-        bail!("--out {}: expected a name that ends in .onnx, or in .pt for TorchScript", args.out.display());
+    if !args.out.extension().is_some_and(|found| found.eq_ignore_ascii_case("onnx")) {
+        bail!("--out {}: expected a name that ends in .onnx", args.out.display());
     }
     let console = Console::new(Style::Auto);
     let run = args.run.clone().map_or_else(default_run, Ok)?;
-    if is_a("pt") {
-        if args.weights != Precision::F32 {
-            bail!(
-                "TorchScript is written in f32 alone: leave --weights out, or name a file that ends in .onnx"
-            );
-        }
-        let rest = export_torchscript(&run, &args.out)?;
-        let words =
-            format!("model: {}\nwritten: {}\nwritten: {}", run.display(), args.out.display(), rest.display());
-        let document = json!({ "model": run, "weights": args.weights.name(), "files": [args.out, rest] });
-        args.json.result(&words, &document)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    if args.weights == Precision::F32 && args.data.is_some() {
+    if args.weights == WeightFormat::F32 && args.data.is_some() {
         bail!("--data is there to compare f16 or int8 with f32: leave it out, or name other --weights");
     }
-    let compared = args.weights != Precision::F32 && !args.unchecked;
+    let compared = args.weights != WeightFormat::F32 && !args.unchecked;
     let data = if compared { Some(cells_to_compare(args, &run)?) } else { None };
     let options = ExportOptions {
         run: &run,
-        precision: args.weights,
+        weights: args.weights,
         data: data.as_deref(),
-        most_sensitivity_lost: args.most_sensitivity_lost,
+        max_sensitivity_loss: args.max_sensitivity_loss,
         skip_corrupt: args.skip_corrupt,
     };
     let exported = export(options, &|progress| console.show(progress))?;
@@ -105,12 +88,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     write(&args.out, &exported.onnx)?;
     let mut text = format!("model: {}\n", run.display());
-    if let (Some(toll), Some(data)) = (&exported.toll, &data) {
-        text += &toll_words(toll, data);
+    if let (Some(quantization_loss), Some(data)) = (&exported.quantization_loss, &data) {
+        text += &loss_words(quantization_loss, data);
     }
     let megabytes = exported.onnx.len() as f64 / 1e6;
     text += &format!("written: {} ({megabytes:.2} MB, {})", args.out.display(), args.weights);
-    let document = json!({ "model": run, "weights": args.weights.name(), "files": [args.out], "toll": exported.toll,
+    let document = json!({ "model": run, "weights": args.weights.name(), "files": [args.out], "quantization_loss": exported.quantization_loss,
         "compared_on": data, "skipped": exported.skipped });
     args.json.result(&text, &document)?;
     Ok(ExitCode::SUCCESS)
@@ -133,25 +116,25 @@ fn cells_to_compare(args: &Args, run: &Path) -> Result<PathBuf> {
 }
 
 /// What fewer bits have changed on the cells of `data`, line by line.
-fn toll_words(toll: &Toll, data: &Path) -> String {
+fn loss_words(loss: &QuantizationLoss, data: &Path) -> String {
     let mut text = format!(
         "compared with f32 on {} cells of {} patients in {}\n",
-        toll.n,
-        toll.n_patients,
+        loss.n,
+        loss.n_patients,
         data.display()
     );
-    if toll.seen_in_training > 0 {
-        text += &format!("  the model has learned from {} of them\n", toll.seen_in_training);
+    if loss.seen_in_training > 0 {
+        text += &format!("  the model has learned from {} of them\n", loss.seen_in_training);
     }
-    text += &format!("  called otherwise: {}\n", toll.flipped);
+    text += &format!("  called otherwise: {}\n", loss.flipped);
     let points = |share: f64| format!("{:.2}", 100.0 * share);
-    for (name, lost) in [("sensitivity", toll.sensitivity_lost), ("specificity", toll.specificity_lost)] {
-        text += &match lost {
-            None => format!("  {name} lost: n/a\n"),
-            Some(Lost { estimate, interval }) => {
+    for (name, change) in [("sensitivity", loss.sensitivity_loss), ("specificity", loss.specificity_loss)] {
+        text += &match change {
+            None => format!("  {name} loss: n/a\n"),
+            Some(LossEstimate { estimate, interval }) => {
                 let interval =
                     interval.map_or("n/a".to_owned(), |i| format!("{} to {}", points(i.low), points(i.high)));
-                format!("  {name} lost: {} points, 95 % interval {interval}\n", points(estimate))
+                format!("  {name} loss: {} points, 95 % interval {interval}\n", points(estimate))
             }
         };
     }

@@ -1,4 +1,4 @@
-//! The program `malaria`: trains, judges and uses classifiers of red blood cells from the command line.
+//! The program `malaria`: trains, evaluates and uses classifiers of red blood cells from the command line.
 //!
 //! Glue over the crate `malaria-resnet`. Each subcommand is a module with its flags and its `run`; beside them stand what
 //! several share: `settings` and `flags` (the command line), `console`, `words` and `json` (what is shown), `advice` (which flag
@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use malaria_resnet::libtorch::keep_freed_memory;
 
-/// Train, judge and use a classifier of single red blood cells.
+/// Train, evaluate and use a classifier of single red blood cells.
 #[derive(Parser)]
 #[command(
     name = "malaria",

@@ -60,7 +60,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut classifier = Classifier::load(&run, args.device.resolve()?)?;
     classifier.flips = args.flips;
     if RunDir::open(&run)?.config()?.data.is_none() {
-        console.say(&format!("warning: {}", Caveat::ModelOfDrawnCells));
+        console.say(&format!("warning: {}", Caveat::ModelOfSyntheticCells));
     }
     let ignored = list_images(&args.paths)?.ignored;
     if ignored > 0 {
@@ -70,15 +70,15 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     // How often cells are called wrong, which calls of patients rest on, is known without mirror images only.
     let description = classifier.description();
     let patients = if args.flips { Vec::new() } else { roll_up(&description, &predictions)? };
-    let left_out = if args.flips { 0 } else { not_counted(&predictions) };
+    let not_counted = if args.flips { 0 } else { not_counted(&predictions) };
     let words = if args.csv {
         csv(&predictions)?
     } else {
-        table(args, &run, &classifier, &predictions, &patients, left_out)?
+        table(args, &run, &classifier, &predictions, &patients, not_counted)?
     };
     let rule = description.calling_note();
     let document =
-        json!({ "cells": predictions, "patients": patients, "not_counted": left_out, "rule": rule });
+        json!({ "cells": predictions, "patients": patients, "not_counted": not_counted, "rule": rule });
     args.json.result(words.trim_end(), &document)?;
     let unreadable = predictions.iter().filter(|prediction| prediction.error.is_some()).count();
     if unreadable > 0 {
@@ -100,7 +100,7 @@ fn table(
     classifier: &Classifier,
     predictions: &[Prediction],
     patients: &[PatientPrediction],
-    left_out: usize,
+    not_counted: usize,
 ) -> Result<String> {
     let mut out = Vec::new();
     let description = classifier.description();
@@ -109,8 +109,8 @@ fn table(
         writeln!(out)?;
         write_patients(&mut out, patients)?;
     }
-    if left_out > 0 {
-        writeln!(out, "cells that do not count for patients, as they were warned of: {left_out}")?;
+    if not_counted > 0 {
+        writeln!(out, "cells that do not count for patients, as they were warned of: {not_counted}")?;
     }
     let device = describe(classifier.model().device());
     writeln!(out, "\nmodel: {}, on the {device}", run.display())?;

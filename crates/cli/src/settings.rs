@@ -4,8 +4,8 @@ use std::{num::NonZeroUsize, path::PathBuf};
 
 use anyhow::{Result, anyhow, bail};
 use malaria_resnet::{
-    ExperimentConfig, Recipe, Teacher, dataset::Protocol, default_data, default_protocol, figures::Target,
-    libtorch::DeviceChoice, training::Precision,
+    ExperimentConfig, Recipe, Teacher, dataset::Protocol, default_data, default_protocol,
+    libtorch::DeviceChoice, metrics::Target, train::Precision,
 };
 
 use crate::flags;
@@ -22,7 +22,7 @@ pub(crate) struct Settings {
     /// Training recipe: fast, tutorial, best, or field for a small network [default: fast]
     #[arg(long)]
     pub(crate) recipe: Option<Recipe>,
-    /// Passes over the training set [default: the recipe's; fast on drawn cells: 12]
+    /// Passes over the training set [default: the recipe's; fast on synthetic cells: 12]
     #[arg(long, value_name = "N", value_parser = flags::count::<u64>, allow_negative_numbers = true)]
     pub(crate) epochs: Option<u64>,
     /// Cells a step [default: the recipe's]
@@ -70,7 +70,7 @@ pub(crate) struct Settings {
     pub(crate) target_specificity: Option<f64>,
     /// Leave the cells in the column `path` of this CSV out of the training set: label_audit.csv of a cross-validation, say
     #[arg(long, value_name = "FILE.csv")]
-    pub(crate) leave_out: Option<PathBuf>,
+    pub(crate) exclude: Option<PathBuf>,
     /// Calibrate probabilities on the validation set, by temperature scaling
     #[arg(long)]
     pub(crate) calibrate: bool,
@@ -108,7 +108,7 @@ impl Settings {
             config.set_seed(seed);
         }
         if config.data.is_none() && self.config.is_none() {
-            config.suit_drawn_cells();
+            config.adapt_to_synthetic_cells();
         }
         if let Some(epochs) = self.epochs {
             config.set_epochs(epochs);
@@ -127,7 +127,7 @@ impl Settings {
         let sensitivity = self.target_sensitivity.map(Target::Sensitivity);
         let target = sensitivity.or(self.target_specificity.map(Target::Specificity));
         config.target = target.unwrap_or(config.target);
-        config.leave_out = self.leave_out.clone().or(config.leave_out);
+        config.exclude = self.exclude.clone().or(config.exclude);
         config.calibrate |= self.calibrate;
         config.skip_corrupt |= self.skip_corrupt;
         let chosen = self.target_sensitivity.is_some() || self.target_specificity.is_some();

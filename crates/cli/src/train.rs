@@ -1,4 +1,4 @@
-//! `malaria train`: trains a cell classifier and judges it on its test set.
+//! `malaria train`: trains a cell classifier and evaluates it on its test set.
 
 use std::{
     path::{Path, PathBuf},
@@ -7,12 +7,8 @@ use std::{
 
 use anyhow::{Result, anyhow, bail};
 use malaria_resnet::{
-    Context, Error, ExperimentConfig, Progress,
-    dataset::Protocol,
-    plot_history,
-    plots::check_figure_path,
-    protocol_note, resume, train,
-    training::{self, Outcome},
+    Context, Error, ExperimentConfig, Progress, dataset::Protocol, plot_history, protocol_note,
+    report::check_figure_path, resume, train, train::Outcome,
 };
 use serde_json::json;
 
@@ -26,7 +22,7 @@ use crate::{
     words,
 };
 
-/// Train a malaria cell classifier, judge it on its test set, and leave a run directory with everything in it.
+/// Train a malaria cell classifier, evaluate it on its test set, and leave a run directory with everything in it.
 ///
 /// DATA is a folder of class folders, such as NLM's cell_images with Parasitized and Uninfected in it, or a tree of
 /// training, validation and testing made by malaria build-dataset. Without --data, MALARIA_DATA and a folder cell_images here
@@ -63,7 +59,7 @@ pub(crate) struct Args {
     /// Go on with the run in this directory; its own settings hold
     #[arg(long, value_name = "RUN_DIR", conflicts_with_all = ["data", "download", "out", "recipe", "split", "epochs",
         "batch_size", "lr", "seed", "device", "precision", "threads", "config", "init", "teacher", "positive", "target_sensitivity",
-        "target_specificity", "leave_out", "calibrate", "skip_corrupt"])]
+        "target_specificity", "exclude", "calibrate", "skip_corrupt"])]
     resume: Option<PathBuf>,
     /// Write the figure of loss and accuracy by epoch here too (.png or .svg)
     #[arg(long, value_name = "PATH")]
@@ -135,9 +131,9 @@ fn going_on(error: Error, run: &Path) -> anyhow::Error {
         Error::RunDir { .. }
             | Error::Taken { .. }
             | Error::Train(
-                training::Error::NonFiniteLoss { .. }
-                    | training::Error::NonFiniteWeights { .. }
-                    | training::Error::NonFiniteValidation { .. }
+                train::Error::NonFiniteLoss { .. }
+                    | train::Error::NonFiniteWeights { .. }
+                    | train::Error::NonFiniteValidation { .. }
             )
     );
     if hopeless || !run.join("config.json").is_file() {

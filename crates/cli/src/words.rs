@@ -1,8 +1,8 @@
 //! Results in words.
 
 use malaria_resnet::{
-    AtPrevalence, Caveat, CrossMetrics, Metrics, Spread, Threshold,
-    figures::{Interval, Summary, classification_report, decimal, percent},
+    AtPrevalence, Caveat, CrossValidationMetrics, Metrics, Spread, Threshold,
+    metrics::{Interval, Summary, classification_report, decimal, percent},
     protocol_note,
 };
 
@@ -50,10 +50,10 @@ pub(crate) fn at_prevalence(rows: &[AtPrevalence]) -> String {
 /// What a run's test set came to.
 pub(crate) fn test_set(metrics: &Metrics) -> anyhow::Result<String> {
     let text = format!(
-        "\nTest set, {} cells, {} recipe, epoch {} kept\n{}\n\n{}\n",
+        "\nTest set, {} cells, {} recipe, best epoch {}\n{}\n\n{}\n",
         metrics.n_test,
         metrics.recipe,
-        metrics.kept.epoch,
+        metrics.best_epoch.epoch,
         protocol_note(metrics.protocol),
         figures(&metrics.test, metrics.threshold.as_ref(), &metrics.caveats)?
     );
@@ -61,11 +61,11 @@ pub(crate) fn test_set(metrics: &Metrics) -> anyhow::Result<String> {
 }
 
 /// The figures of all cells together with their intervals, and those of each fold.
-pub(crate) fn cross_validation(metrics: &CrossMetrics) -> anyhow::Result<String> {
-    let CrossMetrics { pooled, assessment, folds, .. } = metrics;
+pub(crate) fn cross_validation(metrics: &CrossValidationMetrics) -> anyhow::Result<String> {
+    let CrossValidationMetrics { pooled, assessment, folds, .. } = metrics;
     let intervals = &assessment.intervals;
     let mut text = format!(
-        "{} folds, {} recipe, {} cells, each judged by the model that has not learned from it\n{}\n\n{}\n",
+        "{} folds, {} recipe, {} cells, each evaluated by the model that has not learned from it\n{}\n\n{}\n",
         folds.len(),
         metrics.recipe,
         metrics.n_test,

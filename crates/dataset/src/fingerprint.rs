@@ -30,20 +30,15 @@ impl Fingerprint {
     /// The SHA-256 in 64 lower-case hexadecimal digits.
     #[must_use]
     pub fn hex(&self) -> String {
-        self.sha256.iter().map(|byte| format!("{byte:02x}")).collect()
+        base16ct::lower::encode_string(&self.sha256)
     }
 }
 
 /// The bytes that `hex` writes, or `None` where it is not 64 hexadecimal digits.
 pub(crate) fn sha256_from_hex(hex: &str) -> Option<[u8; 32]> {
     let mut sha256 = [0; 32];
-    if hex.len() != 64 || !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (byte, digits) in sha256.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-    }
-    Some(sha256)
+    let decoded = base16ct::mixed::decode(hex, &mut sha256).ok()?.len();
+    (decoded == 32).then_some(sha256)
 }
 
 /// The fingerprints of the files of `index.samples`, in their order, read on all threads of the rayon pool.

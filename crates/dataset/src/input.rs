@@ -18,7 +18,7 @@ const LONGEST_SHAPE: u32 = 3;
 
 /// What of a picture is compared with the training cells.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Traits {
+pub struct ImageStats {
     /// Share of the outermost pixels that are black, in `[0, 1]`.
     pub black_border: f64,
     /// How steep details are: the mean size of the discrete Laplacian (four times a pixel's brightness, from 0 to 255, less
@@ -27,7 +27,7 @@ pub struct Traits {
     pub sharpness: f64,
 }
 
-impl Traits {
+impl ImageStats {
     /// Those of `picture`, brought to the model's input size before.
     #[must_use]
     pub fn of(picture: &RgbImage) -> Self {
@@ -58,10 +58,10 @@ impl Traits {
 /// From which value to which nearly all training cells reach.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct InputRange {
-    /// Lowest and highest [`Traits::black_border`].
+pub struct InputCheck {
+    /// Lowest and highest [`ImageStats::black_border`].
     pub black_border: [f64; 2],
-    /// Lowest and highest [`Traits::sharpness`].
+    /// Lowest and highest [`ImageStats::sharpness`].
     pub sharpness: [f64; 2],
 }
 
@@ -90,12 +90,12 @@ impl fmt::Display for InputWarning {
     }
 }
 
-impl InputRange {
-    /// The range of `traits`, all but one in a thousand at either end; `None` without any.
+impl InputCheck {
+    /// The range of `stats`, all but one in a thousand at either end; `None` without any.
     #[must_use]
-    pub fn of(traits: &[Traits]) -> Option<Self> {
-        let range = |value: fn(&Traits) -> f64| {
-            let mut values = Vec::from_iter(traits.iter().map(value));
+    pub fn of(image_stats: &[ImageStats]) -> Option<Self> {
+        let range = |value: fn(&ImageStats) -> f64| {
+            let mut values = Vec::from_iter(image_stats.iter().map(value));
             values.sort_unstable_by(f64::total_cmp);
             let last = values.len().checked_sub(1)?;
             let cut = (OUTSIDE * values.len() as f64) as usize;
@@ -104,18 +104,18 @@ impl InputRange {
         Some(Self { black_border: range(|t| t.black_border)?, sharpness: range(|t| t.sharpness)? })
     }
 
-    /// In what a picture of `traits` that came in `width` x `height` pixels is unlike the training cells; empty where it is
+    /// In what a picture of `image_stats` that came in `width` x `height` pixels is unlike the training cells; empty where it is
     /// like them.
     #[must_use]
-    pub fn warnings(&self, traits: &Traits, (width, height): (u32, u32)) -> Vec<InputWarning> {
+    pub fn warnings(&self, image_stats: &ImageStats, (width, height): (u32, u32)) -> Vec<InputWarning> {
         let (shorter, longer) = (width.min(height), width.max(height));
         let size = shorter < SHORTEST_SIDE || longer > LONGEST_SIDE || longer > LONGEST_SHAPE * shorter;
         let inside = |[low, high]: [f64; 2], value: f64| (low..=high).contains(&value);
         [
             (InputWarning::Size, size),
-            (InputWarning::Background, !inside(self.black_border, traits.black_border)),
-            (InputWarning::Blurred, traits.sharpness < self.sharpness[0]),
-            (InputWarning::Noisy, traits.sharpness > self.sharpness[1]),
+            (InputWarning::Background, !inside(self.black_border, image_stats.black_border)),
+            (InputWarning::Blurred, image_stats.sharpness < self.sharpness[0]),
+            (InputWarning::Noisy, image_stats.sharpness > self.sharpness[1]),
         ]
         .into_iter()
         .filter_map(|(warning, given)| given.then_some(warning))

@@ -97,7 +97,7 @@ pub fn patient_of(file_name: &str) -> Option<String> {
 }
 
 /// The file name without its extension, if it is one of the NIH's: it then holds patient, slide, time and number of the
-/// cell, and no other cell of its class has it. Drawn cells are named alike, but say that they are drawn.
+/// cell, and no other cell of its class has it. Synthetic cells are named alike, but say that they are drawn.
 pub(crate) fn nih_name(path: &str) -> Option<&str> {
     let name = Path::new(path).file_stem()?.to_str()?;
     let nih = patient_of(name).is_some() && name.contains("_IMG_") && name.contains("_cell_");

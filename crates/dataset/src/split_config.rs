@@ -18,8 +18,8 @@ pub enum Protocol {
     Patient,
     /// As found: the trees of a `training/validation/testing` folder, or the rows of a manifest.
     Given,
-    /// Every cell is learned from and none is left to judge by: for the model that goes into use once others have been
-    /// judged.
+    /// Every cell is learned from and none is left to evaluate by: for the model that goes into use once others have been
+    /// evaluated.
     All,
 }
 

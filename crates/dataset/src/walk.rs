@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::names::{is_image, is_set_aside};
 
 /// A file found below a folder.
-pub(crate) struct Found {
+pub(crate) struct FoundFile {
     /// Its path from that folder, with `/` between the parts.
     pub(crate) below: String,
     /// Whether it is an image by its extension: a regular file, and not a hidden one. Or a link to one that is not there, which is
@@ -17,7 +17,7 @@ pub(crate) struct Found {
     pub(crate) is_image: bool,
 }
 
-impl Found {
+impl FoundFile {
     fn new(folder: &Path, path: &Path, is_image: bool) -> Result<Self> {
         let mut below = Vec::new();
         for part in path.strip_prefix(folder).unwrap_or(path).components() {
@@ -32,7 +32,7 @@ pub(crate) fn folders_in(folder: &Path) -> Result<(Vec<String>, usize)> {
     let mut folders = Vec::new();
     let mut files = 0;
     for entry in WalkDir::new(folder).follow_links(true).min_depth(1).max_depth(1) {
-        let Met { path, is_dir, .. } = Met::of(folder, entry)?;
+        let WalkEntry { path, is_dir, .. } = WalkEntry::of(folder, entry)?;
         let name = utf8_name(&path)?;
         if !is_dir {
             files += 1;
@@ -46,18 +46,18 @@ pub(crate) fn folders_in(folder: &Path) -> Result<(Vec<String>, usize)> {
 
 /// All files below `folder`, hidden ones too but not what lies in hidden folders; in no particular order. Refuses names that are
 /// not UTF-8.
-pub(crate) fn files_below(folder: &Path) -> Result<Vec<Found>> {
+pub(crate) fn files_below(folder: &Path) -> Result<Vec<FoundFile>> {
     let paths = paths_below(folder)?;
-    paths.iter().map(|(path, is_image)| Found::new(folder, path, *is_image)).collect()
+    paths.iter().map(|(path, is_image)| FoundFile::new(folder, path, *is_image)).collect()
 }
 
-/// The paths of these files whatever their names, each with what [`Found::is_image`] says of it.
+/// The paths of these files whatever their names, each with what [`FoundFile::is_image`] says of it.
 pub(crate) fn paths_below(folder: &Path) -> Result<Vec<(PathBuf, bool)>> {
     let visible =
         |entry: &DirEntry| entry.depth() == 0 || !entry.file_type().is_dir() || !is_hidden_path(entry.path());
     let mut files = Vec::new();
     for entry in WalkDir::new(folder).follow_links(true).min_depth(1).into_iter().filter_entry(visible) {
-        let Met { path, is_dir, is_file } = Met::of(folder, entry)?;
+        let WalkEntry { path, is_dir, is_file } = WalkEntry::of(folder, entry)?;
         if is_dir {
             continue;
         }
@@ -81,13 +81,13 @@ pub(crate) fn holds_image(folder: &Path) -> bool {
 }
 
 /// What a walk met: a folder, a regular file, or neither. A link that leads nowhere counts as a file.
-struct Met {
+struct WalkEntry {
     path: PathBuf,
     is_dir: bool,
     is_file: bool,
 }
 
-impl Met {
+impl WalkEntry {
     fn of(folder: &Path, entry: walkdir::Result<DirEntry>) -> Result<Self> {
         let missing =
             |error: &walkdir::Error| error.io_error().is_some_and(|e| e.kind() == ErrorKind::NotFound);

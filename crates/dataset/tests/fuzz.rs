@@ -11,7 +11,7 @@ use std::thread;
 use image::{DynamicImage, ImageFormat, RgbImage};
 use malaria_dataset::{
     DownloadConfig, Fingerprint, Index, SplitConfig, SyntheticConfig, decode, decode_within, download,
-    draw_cell, patient_of, read_manifest, split, write_manifest,
+    patient_of, read_manifest, split, synthetic_cell, write_manifest,
 };
 use malaria_fuzz::{Alone, alone};
 use zip::write::SimpleFileOptions;
@@ -25,7 +25,7 @@ const PICTURE_MEMORY: usize = 2 * 32 * (LONGEST_SIDE as usize).pow(2) + (20 << 2
 
 fn cell() -> RgbImage {
     let config = SyntheticConfig { seed: 3, patients: 1, ..SyntheticConfig::default() };
-    image::imageops::thumbnail(&draw_cell(&config, 0).unwrap().image, 24, 20)
+    image::imageops::thumbnail(&synthetic_cell(&config, 0).unwrap().image, 24, 20)
 }
 
 fn fixture(name: &str) -> PathBuf {
@@ -38,7 +38,7 @@ fn fixtures(extension: &str) -> Vec<Vec<u8>> {
     wanted.map(|path| fs::read(path).unwrap()).collect()
 }
 
-/// A drawn cell in this format, and the fixtures of that extension.
+/// A synthetic cell in this format, and the fixtures of that extension.
 fn pictures(format: ImageFormat, extension: &str) -> Vec<Vec<u8>> {
     let mut bytes = Cursor::new(Vec::new());
     DynamicImage::from(cell()).write_to(&mut bytes, format).unwrap();
@@ -199,7 +199,7 @@ fn archive() {
         expected_bytes: None,
         expected_sha256: None,
         images_per_class: 3,
-        most_bytes: 1 << 20,
+        max_bytes: 1 << 20,
         retries: 0,
         ..DownloadConfig::default()
     };
@@ -212,7 +212,7 @@ fn archive() {
         names.sort();
         names
     };
-    // `most_bytes` of one image, and room for what the downloader, its server and the archive's directory take.
+    // `max_bytes` of one image, and room for what the downloader, its server and the archive's directory take.
     alone.fuzz("archive", &archives, 4 << 20, |bytes| {
         *file.lock().unwrap() = bytes.to_vec();
         match download(&config, &out, &AtomicBool::new(false), &mut |_| {}) {

@@ -1,4 +1,4 @@
-//! The drawn data set: the same on every machine, in the manner of the NIH's, and closed to trivial models.
+//! The synthetic data set: the same on every machine, in the manner of the NIH's, and closed to trivial models.
 
 mod logistic;
 
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use image::RgbImage;
 use malaria_dataset::{
-    DrawnCell, Error, Index, ResizePolicy, SyntheticConfig, draw_cell, resize, write_synthetic,
+    Error, Index, ResizePolicy, SyntheticCell, SyntheticConfig, resize, synthetic_cell, write_synthetic,
 };
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -47,7 +47,7 @@ fn names_in(folder: &Path) -> Vec<String> {
 #[test]
 fn one_cell_is_what_it_always_was() {
     let golden = |cell: usize| {
-        let cell = draw_cell(&SyntheticConfig::default(), cell).unwrap();
+        let cell = synthetic_cell(&SyntheticConfig::default(), cell).unwrap();
         (cell.image.dimensions(), cell.parasitized, cell.file_name, hash(cell.image.as_raw()))
     };
     let infected = "636481d8ff9a856fba0e5ea53cd6aca8db5f0e9acdf62ec929dbbc5c2a64ea1a".to_owned();
@@ -82,8 +82,8 @@ fn files_are_the_same_for_the_same_seed_whatever_the_number_of_threads() {
 #[test]
 fn a_cell_does_not_depend_on_how_many_are_drawn() {
     let more = SyntheticConfig { cells: 1000, ..SMALL };
-    assert_eq!(draw_cell(&SMALL, 9).unwrap(), draw_cell(&more, 9).unwrap());
-    assert_ne!(draw_cell(&SMALL, 9).unwrap().image, draw_cell(&SMALL, 11).unwrap().image);
+    assert_eq!(synthetic_cell(&SMALL, 9).unwrap(), synthetic_cell(&more, 9).unwrap());
+    assert_ne!(synthetic_cell(&SMALL, 9).unwrap().image, synthetic_cell(&SMALL, 11).unwrap().image);
 }
 
 #[test]
@@ -119,11 +119,11 @@ fn the_folder_is_one_of_the_nihs_kind() {
     assert_eq!(patients, BTreeMap::from(expected));
 
     let number = 8;
-    let cell = draw_cell(&SMALL, number).unwrap();
+    let cell = synthetic_cell(&SMALL, number).unwrap();
     assert_eq!(cell.file_name, "C3P3ThinF_drawn7_IMG_20150103_101426_cell_9.png");
     let read = image::open(out.join("Parasitized").join(&cell.file_name)).unwrap();
     assert_eq!(read.to_rgb8(), cell.image);
-    let healthy = draw_cell(&SMALL, 1).unwrap();
+    let healthy = synthetic_cell(&SMALL, 1).unwrap();
     assert_eq!((healthy.patient.as_str(), healthy.parasitized), ("C1", false));
     assert_eq!(healthy.file_name, "C1NThinF_drawn7_IMG_20150101_080000_cell_2.png");
 }
@@ -133,7 +133,7 @@ fn cells_have_the_size_of_real_ones_and_fill_their_picture() {
     let config = SyntheticConfig { cells: 60, ..SyntheticConfig::default() };
     let mut square = 0;
     for number in 0..config.cells {
-        let image = draw_cell(&config, number).unwrap().image;
+        let image = synthetic_cell(&config, number).unwrap().image;
         let (width, height) = image.dimensions();
         assert!((90..=210).contains(&width) && (90..=210).contains(&height), "{number}: {width} x {height}");
         square += usize::from(width == height);
@@ -210,13 +210,13 @@ fn settings_out_of_range_are_refused_by_name() {
     for (name, config) in bad {
         let is_named = |error: &Error| matches!(error, Error::BadSetting { field, .. } if *field == name);
         assert!(is_named(&config.check().unwrap_err()), "{config:?}");
-        assert!(is_named(&draw_cell(&config, 0).unwrap_err()), "{config:?}");
+        assert!(is_named(&synthetic_cell(&config, 0).unwrap_err()), "{config:?}");
         assert!(
             is_named(&write_synthetic(&folder.path().join("out"), &config, &|_| {}).unwrap_err()),
             "{config:?}"
         );
     }
-    assert!(matches!(draw_cell(&SMALL, 24).unwrap_err(), Error::BadSetting { field: "cell", .. }));
+    assert!(matches!(synthetic_cell(&SMALL, 24).unwrap_err(), Error::BadSetting { field: "cell", .. }));
     assert_eq!(names_in(folder.path()), [""; 0]);
 }
 
@@ -244,7 +244,7 @@ impl Features {
 }
 
 /// The best test accuracy of logistic regression over several strengths of regularisation.
-fn best_accuracy(cells: &[DrawnCell], is_test: &[bool], features: Features) -> f64 {
+fn best_accuracy(cells: &[SyntheticCell], is_test: &[bool], features: Features) -> f64 {
     let rows: Vec<Vec<f64>> = cells.par_iter().map(|cell| features.of(&cell.image)).collect();
     let side = |test: bool| -> (Vec<Vec<f64>>, Vec<bool>) {
         let chosen = || (0..cells.len()).filter(|&i| is_test[i] == test);
@@ -259,7 +259,7 @@ fn best_accuracy(cells: &[DrawnCell], is_test: &[bool], features: Features) -> f
 }
 
 /// A fifth of the cells in any order, and all cells of a fifth of the patients.
-fn splits(cells: &[DrawnCell]) -> [(&'static str, Vec<bool>); 2] {
+fn splits(cells: &[SyntheticCell]) -> [(&'static str, Vec<bool>); 2] {
     let mut is_test: Vec<bool> = (0..cells.len()).map(|i| i % 5 == 0).collect();
     is_test.shuffle(&mut ChaCha8Rng::seed_from_u64(1));
     let by_patient =
@@ -270,8 +270,8 @@ fn splits(cells: &[DrawnCell]) -> [(&'static str, Vec<bool>); 2] {
 #[test]
 fn trivial_models_learn_next_to_nothing() {
     let config = SyntheticConfig { cells: 1600, ..SyntheticConfig::default() };
-    let mut cells: Vec<DrawnCell> =
-        (0..config.cells).into_par_iter().map(|number| draw_cell(&config, number).unwrap()).collect();
+    let mut cells: Vec<SyntheticCell> =
+        (0..config.cells).into_par_iter().map(|number| synthetic_cell(&config, number).unwrap()).collect();
     for features in [Features::MeanColour, Features::Thumbnail] {
         for (split, is_test) in splits(&cells) {
             let reached = best_accuracy(&cells, &is_test, features);

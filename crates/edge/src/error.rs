@@ -22,9 +22,9 @@ pub enum Error {
         reason: String,
     },
 
-    /// A precision that there is not.
+    /// A way of storing weights that does not exist.
     #[error("expected one of f32, f16 and int8, found `{found}`")]
-    UnknownPrecision {
+    UnknownWeightFormat {
         /// The name given.
         found: String,
     },

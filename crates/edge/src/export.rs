@@ -9,14 +9,14 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     error::{Error, Result},
-    format::{KEY, Precision},
+    format::{KEY, WeightFormat},
     graph::graph,
     onnx::{Model, OperatorSet, Property},
-    toll::Toll,
+    quantization_loss::QuantizationLoss,
 };
 
 /// The version that this code reads and writes.
-const FORMAT: u32 = 2;
+const FORMAT_VERSION: u32 = 3;
 
 /// Key of the file's last entry: the SHA-256 of all that comes before it, in hexadecimal. A file in which a few bits have turned
 /// still reads, and would call cells otherwise.
@@ -31,25 +31,25 @@ const IR_VERSION: i64 = 8;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Origin {
     /// How its weights are stored.
-    pub precision: Precision,
+    pub weights: WeightFormat,
     /// What storing them so has changed; `None` for float32, or where it was not looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub toll: Option<Toll>,
+    pub quantization_loss: Option<QuantizationLoss>,
     /// SHA-256 of the `weights.safetensors` that it was made from, in hexadecimal.
     pub weights_sha256: String,
 }
 
 /// What stands in the file's metadata under [`KEY`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct About {
-    format: u32,
+pub(crate) struct ModelMetadata {
+    format_version: u32,
     #[serde(flatten)]
     pub(crate) description: Description,
     #[serde(flatten)]
     pub(crate) origin: Origin,
 }
 
-impl About {
+impl ModelMetadata {
     /// Reads what stands under [`KEY`].
     ///
     /// # Errors
@@ -58,13 +58,13 @@ impl About {
         // The version alone first: another one may have another layout. Files of the first say none.
         #[derive(Deserialize)]
         struct Version {
-            format: Option<u64>,
+            format_version: Option<u64>,
         }
-        let Version { format } = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        let found = format.unwrap_or(1);
-        if found != u64::from(FORMAT) {
-            let advice = format_advice(FORMAT, found);
-            return Err(format!("expected format version {FORMAT}, found {found}: {advice}"));
+        let Version { format_version } = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let found = format_version.unwrap_or(1);
+        if found != u64::from(FORMAT_VERSION) {
+            let advice = format_advice(FORMAT_VERSION, found);
+            return Err(format!("expected format version {FORMAT_VERSION}, found {found}: {advice}"));
         }
         serde_json::from_str(text).map_err(|error| error.to_string())
     }
@@ -75,20 +75,24 @@ impl About {
 ///
 /// Batch normalisations are folded into the convolutions around them, but for the image's and those whose weights do not allow it;
 /// the temperature into the dense layer. Softmax is part of the network. The metadata holds classes, threshold, how pictures are
-/// read, and where the weights come from. The same weights and precision give the same bytes.
+/// read, and where the weights come from. The same weights and format give the same bytes.
 ///
-/// What is known of the `toll` of fewer bits goes into the metadata.
+/// What is known of the accuracy cost of fewer bits goes into the metadata.
 ///
 /// # Errors
 /// [`Error::Model`] when a tensor is missing, has another shape than the network's settings say, is none of the network's, or holds
 /// a value that would become infinite as it is to be stored.
-pub fn export(file: &WeightsFile, precision: Precision, toll: Option<Toll>) -> Result<Vec<u8>> {
-    let graph = graph(&file.weights, precision).map_err(|reason| Error::Model { reason })?;
+pub fn export(
+    file: &WeightsFile,
+    weights: WeightFormat,
+    quantization_loss: Option<QuantizationLoss>,
+) -> Result<Vec<u8>> {
+    let graph = graph(&file.weights, weights).map_err(|reason| Error::Model { reason })?;
     let description = &file.weights.description;
-    let about = About {
-        format: FORMAT,
+    let about = ModelMetadata {
+        format_version: FORMAT_VERSION,
         description: description.clone(),
-        origin: Origin { precision, toll, weights_sha256: file.sha256.clone() },
+        origin: Origin { weights, quantization_loss, weights_sha256: file.sha256.clone() },
     };
     let property = |key: &str, value: String| Property { key: key.to_owned(), value };
     let mut metadata_props = vec![
@@ -153,7 +157,7 @@ pub fn write(path: &Path, onnx: &[u8]) -> Result<()> {
 
 /// In hexadecimal.
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    base16ct::lower::encode_string(&Sha256::digest(bytes))
 }
 
 fn json(value: &impl Serialize) -> Result<String> {

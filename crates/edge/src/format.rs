@@ -13,7 +13,7 @@ pub(crate) const OUTPUT: &str = "probabilities";
 /// How the weights of convolutions and of the dense layer are stored. Everything is computed in float32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Precision {
+pub enum WeightFormat {
     /// Four bytes each.
     F32,
     /// Two bytes each.
@@ -22,31 +22,31 @@ pub enum Precision {
     Int8,
 }
 
-impl Precision {
+impl WeightFormat {
     /// All three.
     pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::Int8];
 
     /// `f32`, `f16` or `int8`.
     pub fn name(self) -> &'static str {
         match self {
-            Precision::F32 => "f32",
-            Precision::F16 => "f16",
-            Precision::Int8 => "int8",
+            WeightFormat::F32 => "f32",
+            WeightFormat::F16 => "f16",
+            WeightFormat::Int8 => "int8",
         }
     }
 }
 
-impl std::fmt::Display for Precision {
+impl std::fmt::Display for WeightFormat {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(self.name())
     }
 }
 
-impl std::str::FromStr for Precision {
+impl std::str::FromStr for WeightFormat {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        let known = Self::ALL.into_iter().find(|precision| precision.name() == name);
-        known.ok_or_else(|| Error::UnknownPrecision { found: name.to_owned() })
+        let known = Self::ALL.into_iter().find(|format| format.name() == name);
+        known.ok_or_else(|| Error::UnknownWeightFormat { found: name.to_owned() })
     }
 }

@@ -7,19 +7,19 @@ use malaria_classifier::{ResNetConfig, Weights};
 
 use crate::{
     fold::{Affine, LARGEST_OFFSET, Preactivation},
-    format::{INPUT, KEY, OUTPUT, Precision},
+    format::{INPUT, KEY, OUTPUT, WeightFormat},
     onnx::{Attribute, FLOAT, FLOAT16, Graph, INT8, Node, Tensor, ValueInfo},
     values::{Values, check_finite, quantise},
 };
 
-/// The network of `weights`, whose kernels are stored in `precision`.
+/// The network of `weights`, whose kernels are stored in `format`.
 ///
 /// # Errors
 /// What is wrong, in words: with a tensor that is missing, has another shape than the network's settings say, or is none of the
 /// network's; with a value that would become infinite as it is to be stored.
-pub(crate) fn graph(weights: &Weights, precision: Precision) -> Result<Graph, String> {
+pub(crate) fn graph(weights: &Weights, format: WeightFormat) -> Result<Graph, String> {
     let unread = weights.tensors.keys().map(String::as_str).collect();
-    Builder { weights, unread, precision, graph: Graph::default() }.network()
+    Builder { weights, unread, format, graph: Graph::default() }.network()
 }
 
 /// A graph in the making.
@@ -27,7 +27,7 @@ struct Builder<'a> {
     weights: &'a Weights,
     /// Names of tensors that nothing has asked for yet.
     unread: BTreeSet<&'a str>,
-    precision: Precision,
+    format: WeightFormat,
     graph: Graph,
 }
 
@@ -289,16 +289,16 @@ impl Builder<'_> {
     /// Weights in the format asked for, as float32 to whoever reads their name.
     fn kernel(&mut self, name: &str, kernel: &Values) -> Result<String, String> {
         let Values { shape, values } = kernel;
-        let stored = format!("{name}.{}", self.precision);
-        match self.precision {
-            Precision::F32 => self.floats(name, shape, values),
-            Precision::F16 => {
+        let stored = format!("{name}.{}", self.format);
+        match self.format {
+            WeightFormat::F32 => self.floats(name, shape, values),
+            WeightFormat::F16 => {
                 check_finite(name, values, "float16", |value| f16::from_f64(value).is_finite())?;
                 let bytes = values.iter().flat_map(|&value| f16::from_f64(value).to_le_bytes()).collect();
                 let stored = self.initializer(&stored, shape, FLOAT16, bytes);
                 Ok(self.node("Cast", name, &[&stored], vec![Attribute::int("to", i64::from(FLOAT))]))
             }
-            Precision::Int8 => {
+            WeightFormat::Int8 => {
                 // They are float32 again to whoever reads them.
                 check_finite(name, values, "float32", |value| (value as f32).is_finite())?;
                 let (scales, bytes) = quantise(values, shape[0]);
@@ -327,20 +327,20 @@ mod tests {
 
     #[test]
     fn weights_that_would_become_infinite_are_refused_by_name() {
-        for (value, precision, fits) in [
-            (1e30, Precision::F16, false),
-            (1e30, Precision::Int8, true),
-            (1e30, Precision::F32, true),
+        for (value, format, fits) in [
+            (1e30, WeightFormat::F16, false),
+            (1e30, WeightFormat::Int8, true),
+            (1e30, WeightFormat::F32, true),
             // The temperature, 0.6, divides it.
-            (3e38, Precision::Int8, false),
-            (3e38, Precision::F32, false),
+            (3e38, WeightFormat::Int8, false),
+            (3e38, WeightFormat::F32, false),
         ] {
             let mut weights = weights();
             let scale = weights.tensors["head.norm.weight"].values[0]
                 / (weights.tensors["head.norm.running_var"].values[0] + 2e-5).sqrt();
             weights.tensors.get_mut("head.dense.weight").unwrap().values[0] = value / scale;
-            match graph(&weights, precision) {
-                Ok(_) => assert!(fits, "{value:e} as {precision}"),
+            match graph(&weights, format) {
+                Ok(_) => assert!(fits, "{value:e} as {format}"),
                 Err(reason) => assert!(!fits && reason.contains("`head.dense.weight`"), "{reason}"),
             }
         }
@@ -350,7 +350,7 @@ mod tests {
     fn a_tensor_that_the_network_has_not_is_refused_by_name() {
         let mut weights = weights();
         weights.tensors.insert("stem.more".to_owned(), WeightTensor { shape: vec![1], values: vec![0.0] });
-        let reason = graph(&weights, Precision::F32).unwrap_err();
+        let reason = graph(&weights, WeightFormat::F32).unwrap_err();
         assert!(reason.contains("`stem.more`"), "{reason}");
     }
 }

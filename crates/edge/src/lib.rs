@@ -7,11 +7,11 @@
 //! ```no_run
 //! use std::path::Path;
 //! use malaria_classifier::WeightsFile;
-//! use malaria_edge::{Model, Precision, export};
+//! use malaria_edge::{Model, WeightFormat, export};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let weights = WeightsFile::read(Path::new("runs/fast/weights.safetensors"))?;
-//! std::fs::write("model.onnx", export(&weights, Precision::Int8, None)?)?;
+//! std::fs::write("model.onnx", export(&weights, WeightFormat::Int8, None)?)?;
 //!
 //! let model = Model::load(&std::fs::read("model.onnx")?)?;
 //! println!("classes {:?}", model.description().classes);
@@ -27,11 +27,11 @@ mod format;
 mod graph;
 mod model;
 mod onnx;
-mod toll;
+mod quantization_loss;
 mod values;
 
 pub use error::{Error, Result};
 pub use export::{Origin, export, write};
-pub use format::Precision;
+pub use format::WeightFormat;
 pub use model::Model;
-pub use toll::{Calls, Lost, Toll, toll};
+pub use quantization_loss::{CellCalls, LossEstimate, QuantizationLoss, quantization_loss};

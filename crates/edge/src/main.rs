@@ -178,9 +178,9 @@ fn text(
         writeln!(out)?;
         write_patients(&mut out, patients)?;
     }
-    let left_out = not_counted(cells);
-    if left_out > 0 {
-        writeln!(out, "cells that do not count for patients, as they were warned of: {left_out}")?;
+    let not_counted = not_counted(cells);
+    if not_counted > 0 {
+        writeln!(out, "cells that do not count for patients, as they were warned of: {not_counted}")?;
     }
     writeln!(out, "\n{}", model.description().calling_note())?;
     writeln!(out, "Research software, not a medical device.")?;

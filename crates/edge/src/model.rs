@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroUsize, panic::resume_unwind, path::PathBuf, sync::Arc, thread};
 
-use malaria_classifier::{Contents, Description, Prediction, classify, classify_contents};
+use malaria_classifier::{Description, EncodedImage, Prediction, classify, classify_encoded};
 use malaria_dataset::Cells;
 use prost::Message;
 use rten_tensor::{AsView, Layout, NdTensor};
@@ -10,7 +10,7 @@ use rten_tensor::{AsView, Layout, NdTensor};
 use crate::{
     error::{Error, Result},
     expand::expand,
-    export::{About, Origin, check_digest},
+    export::{ModelMetadata, Origin, check_digest},
     format::{KEY, OUTPUT},
     onnx,
 };
@@ -24,7 +24,7 @@ const CELLS: usize = 8;
 /// network), and each core takes cells of its own, which measured faster than sharing each (232 against 171).
 pub struct Model {
     network: rten::Model,
-    about: About,
+    about: ModelMetadata,
     positive: usize,
     /// One thread each, and one for each core: the runtime would share a cell among all otherwise.
     cores: Vec<Arc<rten::ThreadPool>>,
@@ -45,8 +45,8 @@ impl Model {
             .map_err(|error| format!("it is no ONNX file, or a damaged one: {error}"))?;
         let about = file.metadata_props.iter().find(|property| property.key == KEY);
         let about = about.ok_or_else(|| format!("no `{KEY}` in its metadata"))?;
-        let about =
-            About::read(&about.value).map_err(|error| format!("its description under `{KEY}`: {error}"))?;
+        let about = ModelMetadata::read(&about.value)
+            .map_err(|error| format!("its description under `{KEY}`: {error}"))?;
         check_digest(&file, onnx)?;
         let positive = about.description.check().map_err(|error| error.to_string())?;
         let graph = file.graph.as_mut().ok_or("it holds no graph")?;
@@ -94,8 +94,8 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Run`] when the runtime fails.
-    pub fn classify_contents(&self, pictures: &[Contents], longest_side: u32) -> Result<Vec<Prediction>> {
-        classify_contents(self.description(), self.positive, pictures, longest_side, |cells| self.said(cells))
+    pub fn classify_encoded(&self, pictures: &[EncodedImage], longest_side: u32) -> Result<Vec<Prediction>> {
+        classify_encoded(self.description(), self.positive, pictures, longest_side, |cells| self.said(cells))
     }
 
     /// [`Model::probabilities`] of all the cells.
@@ -192,23 +192,23 @@ impl Model {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{format::Precision, onnx::FLOAT16};
+    use crate::{format::WeightFormat, onnx::FLOAT16};
 
-    fn fixture(precision: Precision) -> Vec<u8> {
+    fn fixture(format: WeightFormat) -> Vec<u8> {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
-        std::fs::read(format!("{folder}/tiny-{precision}.onnx")).unwrap()
+        std::fs::read(format!("{folder}/tiny-{format}.onnx")).unwrap()
     }
 
     /// The same without its digest, to be changed.
-    fn unsealed(precision: Precision) -> onnx::Model {
-        let mut file = onnx::Model::decode(&*fixture(precision)).unwrap();
+    fn unsealed(format: WeightFormat) -> onnx::Model {
+        let mut file = onnx::Model::decode(&*fixture(format)).unwrap();
         assert_eq!(file.metadata_props.pop().unwrap().key, "malaria-resnet.sha256");
         file
     }
 
     /// What is said of the fixture with something else in it.
-    fn refusal(precision: Precision, spoil: impl FnOnce(&mut onnx::Model)) -> String {
-        let mut file = unsealed(precision);
+    fn refusal(format: WeightFormat, spoil: impl FnOnce(&mut onnx::Model)) -> String {
+        let mut file = unsealed(format);
         spoil(&mut file);
         Model::load(&file.encode_to_vec()).err().unwrap().to_string()
     }
@@ -220,7 +220,7 @@ mod tests {
 
     /// What a change of a fixture's description makes of it.
     fn described(good: &str, bad: &str) -> onnx::Model {
-        let mut file = unsealed(Precision::F32);
+        let mut file = unsealed(WeightFormat::F32);
         let about = file.metadata_props.iter_mut().find(|property| property.key == KEY).unwrap();
         assert!(about.value.contains(good), "{good}: {}", about.value);
         about.value = about.value.replace(good, bad);
@@ -229,15 +229,15 @@ mod tests {
 
     #[test]
     fn a_turned_bit_is_noticed_wherever_it_is() {
-        let sealed = fixture(Precision::Int8);
-        let written = unsealed(Precision::Int8).encoded_len();
+        let sealed = fixture(WeightFormat::Int8);
+        let written = unsealed(WeightFormat::Int8).encoded_len();
         for at in (0..written).step_by(41).chain(written - 2000..written) {
             let mut damaged = sealed.clone();
             damaged[at] ^= 1 << (at % 8);
             assert!(Model::load(&damaged).is_err(), "byte {at}");
         }
         let mut damaged = sealed.clone();
-        let weight = unsealed(Precision::Int8).graph.unwrap().initializer.swap_remove(0).raw_data;
+        let weight = unsealed(WeightFormat::Int8).graph.unwrap().initializer.swap_remove(0).raw_data;
         let at = sealed.windows(weight.len()).position(|found| found == weight).unwrap();
         damaged[at] ^= 1;
         let said = Model::load(&damaged).err().unwrap().to_string();
@@ -245,7 +245,7 @@ mod tests {
 
         Model::load(&sealed).unwrap();
         // Without its digest it is any other file.
-        Model::load(&unsealed(Precision::Int8).encode_to_vec()).unwrap();
+        Model::load(&unsealed(WeightFormat::Int8).encode_to_vec()).unwrap();
     }
 
     #[test]
@@ -272,7 +272,7 @@ mod tests {
             }),
         ];
         for (words, spoil) in cases {
-            let said = refusal(Precision::F32, |file| spoil(file.graph.as_mut().unwrap()));
+            let said = refusal(WeightFormat::F32, |file| spoil(file.graph.as_mut().unwrap()));
             assert!(said.contains(words), "{words}: {said}");
         }
     }
@@ -304,10 +304,10 @@ mod tests {
             }),
         ];
         for (words, spoil) in cases {
-            let said = refusal(Precision::Int8, |file| spoil(file.graph.as_mut().unwrap()));
+            let said = refusal(WeightFormat::Int8, |file| spoil(file.graph.as_mut().unwrap()));
             assert!(said.contains("`stem.conv.weight`") && said.contains(words), "{words}: {said}");
         }
-        let said = refusal(Precision::F16, |file| {
+        let said = refusal(WeightFormat::F16, |file| {
             let graph = file.graph.as_mut().unwrap();
             let second = graph.node[1].clone();
             graph.node.push(second);
@@ -342,7 +342,7 @@ mod tests {
 
     #[test]
     fn what_is_no_number_is_no_probability() {
-        let mut file = unsealed(Precision::F32);
+        let mut file = unsealed(WeightFormat::F32);
         for tensor in &mut file.graph.as_mut().unwrap().initializer {
             tensor.raw_data.chunks_mut(4).for_each(|value| value.copy_from_slice(&f32::NAN.to_le_bytes()));
         }

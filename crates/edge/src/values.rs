@@ -26,7 +26,7 @@ pub(crate) fn check_finite(
     match values.iter().find(|&&value| !is_finite(value)) {
         None => Ok(()),
         Some(value) => Err(format!(
-            "tensor `{name}`: expected values that {format} holds, found {value:e}; take another precision, or weights that have \
+            "tensor `{name}`: expected values that {format} holds, found {value:e}; take another format of weights, or weights that have \
              not diverged"
         )),
     }

@@ -10,8 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use malaria_classifier::{Contents, WeightsFile};
-use malaria_edge::{Model, Precision, export};
+use malaria_classifier::{EncodedImage, WeightsFile};
+use malaria_edge::{Model, WeightFormat, export};
 use malaria_fuzz::{Alone, alone};
 use prost::Message;
 use safetensors::SafeTensors;
@@ -39,7 +39,7 @@ fn weights(alone: &Alone, target: &str, samples: &[Vec<u8>], file: impl Fn(&[u8]
         fs::write(&path, file(input)).unwrap();
         match WeightsFile::read(&path) {
             Ok(weights) => {
-                for precision in Precision::ALL {
+                for precision in WeightFormat::ALL {
                     if let Ok(onnx) = export(&weights, precision, None) {
                         Model::load(&onnx).unwrap();
                     }
@@ -74,13 +74,13 @@ fn model(alone: &Alone, target: &str, samples: &[Vec<u8>], file: impl Fn(&[u8]) 
     let mut png = std::io::Cursor::new(Vec::new());
     let cell = image::RgbImage::from_fn(9, 8, |x, y| image::Rgb([200, (20 * x) as u8, (20 * y) as u8]));
     cell.write_to(&mut png, image::ImageFormat::Png).unwrap();
-    let picture = Contents { name: "C1_cell.png".into(), bytes: png.into_inner() };
+    let picture = EncodedImage { name: "C1_cell.png".into(), bytes: png.into_inner() };
     assert!(samples.iter().any(|sample| Model::load(&file(sample)).is_ok()));
     alone.fuzz(target, samples, MEMORY, |input| match Model::load(&file(input)) {
         Ok(model) => {
             // A larger side is no damage, but takes its time and memory.
             if model.description().image.pixels <= 64
-                && let Ok(said) = model.classify_contents(std::slice::from_ref(&picture), 64)
+                && let Ok(said) = model.classify_encoded(std::slice::from_ref(&picture), 64)
             {
                 assert!(model.description().classes.contains(said[0].class.as_ref().unwrap()));
                 assert!(said[0].probability.unwrap().is_finite());

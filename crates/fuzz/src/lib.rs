@@ -58,13 +58,13 @@ impl Alone {
         MEMORY.peak_usage().saturating_sub(before)
     }
 
-    /// Shows `read` damaged `samples`. It may refuse them as it likes, but not panic, nor take more than `most_memory` bytes beyond
+    /// Shows `read` damaged `samples`. It may refuse them as it likes, but not panic, nor take more than `max_memory` bytes beyond
     /// what it is given.
     ///
     /// # Panics
     /// Where it does, with what went wrong and the name of a file that holds the smallest input found to bring it about. Where
     /// [`SECONDS`] is no number of seconds.
-    pub fn fuzz(&self, target: &str, samples: &[Vec<u8>], most_memory: usize, read: impl Fn(&[u8])) {
+    pub fn fuzz(&self, target: &str, samples: &[Vec<u8>], max_memory: usize, read: impl Fn(&[u8])) {
         let seconds = env::var_os(SECONDS).map(duration);
         let config = Config {
             cases: CASES,
@@ -80,8 +80,8 @@ impl Alone {
             let result = TestRunner::new(config.clone()).run(&inputs, |input| {
                 *tried.borrow_mut() += 1;
                 let taken = self.memory_of(|| read(&input));
-                if taken > most_memory {
-                    let reason = format!("took {taken} bytes of memory; at most {most_memory} were expected");
+                if taken > max_memory {
+                    let reason = format!("took {taken} bytes of memory; at most {max_memory} were expected");
                     return Err(TestCaseError::fail(reason));
                 }
                 Ok(())

@@ -10,7 +10,7 @@ use image::RgbImage;
 use malaria_classifier::{
     Description, GroundTruth, ImageConfig, Prediction, Scored, Threshold, classify_picture,
 };
-use malaria_dataset::{Cells, InputRange};
+use malaria_dataset::{Cells, InputCheck};
 use malaria_metrics::{Probabilities, apply_temperature};
 use malaria_model::{Fused, ResNet};
 use malaria_train::{CellTensors, EvalOptions, evaluate};
@@ -35,7 +35,7 @@ pub struct Classifier {
     /// From which probability on a cell is called positive; `None` where it is called by its most probable class.
     pub threshold: Option<Threshold>,
     /// What the training cells look like, so that other pictures can be told from them.
-    pub input: Option<InputRange>,
+    pub input: Option<InputCheck>,
     /// What logits are divided by before the softmax, so that probabilities are those of the validation set; `None` where that
     /// was not asked for.
     pub temperature: Option<f64>,

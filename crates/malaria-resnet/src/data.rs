@@ -31,10 +31,10 @@ pub fn default_protocol(data: Option<&Path>) -> Protocol {
     }
 }
 
-/// The folder of drawn cells beside the run directories, drawn at the first call.
-pub(crate) fn drawn_cells(beside: &Path, listener: Listener<'_>) -> Result<PathBuf> {
+/// The folder of synthetic cells beside the run directories, drawn at the first call.
+pub(crate) fn synthetic_cells(beside: &Path, listener: Listener<'_>) -> Result<PathBuf> {
     let config = SyntheticConfig::default();
-    let folder = beside.join(format!("drawn-cells-{}-seed{}", config.cells, config.seed));
+    let folder = beside.join(format!("synthetic-cells-{}-seed{}", config.cells, config.seed));
     if !folder.is_dir() {
         fs::create_dir_all(beside).map_err(malaria_files::Error::io("make the folder", beside))?;
         write_synthetic(&folder, &config, &|done| listener(Progress::Drawing { done, total: config.cells }))?;

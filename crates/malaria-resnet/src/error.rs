@@ -103,7 +103,7 @@ pub enum Error {
         100.0 * lost,
         100.0 * most
     )]
-    SensitivityLost {
+    SensitivityLoss {
         /// By how much it falls, a fraction.
         lost: f64,
         /// By how much it may, a fraction.

@@ -8,7 +8,7 @@ use malaria_classifier::{
 };
 use malaria_dataset::{CorruptPolicy, Index, Loaded, Protocol, Subset, read_manifest};
 use malaria_metrics::{BinaryCounts, Summary};
-use malaria_report::{Picture, Report, judged_section};
+use malaria_report::{Picture, Report, evaluation_section};
 use malaria_train::CellTensors;
 use serde::Serialize;
 use tch::Device;
@@ -28,17 +28,17 @@ use crate::{
     summary::reason,
 };
 
-/// Which cells of a folder a model is judged on.
+/// Which cells of a folder a model is evaluated on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Judged {
+pub enum EvaluatedOn {
     /// The run's own test set.
     Test,
     /// Every cell of the folder.
     All,
 }
 
-/// What to judge, and where to write it.
+/// What to evaluate, and where to write it.
 #[derive(Clone, Copy, Debug)]
 pub struct EvaluateOptions<'a> {
     /// The run directory.
@@ -46,7 +46,7 @@ pub struct EvaluateOptions<'a> {
     /// The labelled folder.
     pub data: &'a Path,
     /// Which of its cells; `None` for the run's test set where the folder is the run's own, all otherwise.
-    pub judged: Option<Judged>,
+    pub evaluated_on: Option<EvaluatedOn>,
     /// Where tensors live.
     pub device: Device,
     /// Show each cell in four mirror images and take the mean of the probabilities.
@@ -70,18 +70,18 @@ pub struct EvaluationReport {
     pub run: PathBuf,
     /// The labelled folder.
     pub data: PathBuf,
-    /// Which of its cells were judged.
-    pub judged: Judged,
+    /// Which of its cells were evaluated.
+    pub evaluated_on: EvaluatedOn,
     /// How the run divided its own cells.
     pub protocol: Protocol,
-    /// Whether the model has learned from drawn cells, so that its calls of others mean nothing.
-    pub drawn_cells: bool,
-    /// Judged cells that the model, the one it started from or its teacher has learned from, or whose epoch was chosen on them: figures
+    /// Whether the model has learned from synthetic cells, so that its calls of others mean nothing.
+    pub synthetic_cells: bool,
+    /// EvaluatedOn cells that the model, the one it started from or its teacher has learned from, or whose epoch was chosen on them: figures
     /// with such cells in them are too good.
     pub seen_in_training: usize,
     /// Runs that the model comes from, as its first weights or its teacher, that cannot be read any more: they may have learned from the
-    /// judged cells.
-    pub ancestors_gone: Vec<PathBuf>,
+    /// evaluated cells.
+    pub missing_parents: Vec<PathBuf>,
     /// Images left out since they cannot be read: path and reason.
     pub skipped: Vec<String>,
     /// Files in the folder that are not images.
@@ -102,7 +102,7 @@ pub struct EvaluationReport {
     pub assessment: Assessment,
 }
 
-/// Judges the model of a run on a labelled folder.
+/// Evaluates the model of a run on a labelled folder.
 ///
 /// Cells are recognised as the run's own by their bytes, so that renamed or copied ones are too.
 ///
@@ -114,7 +114,7 @@ pub struct EvaluationReport {
 /// let options = EvaluateOptions {
 ///     run: Path::new("runs/mine"),
 ///     data: Path::new("cells_of_another_clinic"),
-///     judged: None,
+///     evaluated_on: None,
 ///     device: DeviceChoice::Auto.resolve()?,
 ///     flips: false,
 ///     skip_corrupt: false,
@@ -140,9 +140,17 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
     let mut classifier = Classifier::load(options.run, options.device)?;
     classifier.flips = options.flips;
     let corrupt = if options.skip_corrupt { CorruptPolicy::Skip } else { CorruptPolicy::Fail };
-    let (data, judged) = (options.data, options.judged);
-    let JudgedCells { loaded, chosen, judged, seen_in_training, gone, new_patients } =
-        JudgedCells::load(&run, &classifier.classes, classifier.image, data, judged, corrupt, listener)?;
+    let (data, evaluated_on) = (options.data, options.evaluated_on);
+    let EvaluatedCells { loaded, chosen, evaluated_on, seen_in_training, gone, new_patients } =
+        EvaluatedCells::load(
+            &run,
+            &classifier.classes,
+            classifier.image,
+            data,
+            evaluated_on,
+            corrupt,
+            listener,
+        )?;
     let cells = CellTensors::of(&loaded, options.device)?;
     let total = chosen.len();
     let probabilities =
@@ -151,7 +159,7 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
     let scored = classifier.scored(&truth, &probabilities);
     let rule = DecisionRule::from(classifier.threshold);
     if let Some(path) = options.predictions {
-        let subset = if judged == Judged::Test { Subset::Test.to_string() } else { String::new() };
+        let subset = if evaluated_on == EvaluatedOn::Test { Subset::Test.to_string() } else { String::new() };
         let paths = chosen.iter().map(|&i| loaded.index.samples[i].path.as_str());
         write_predictions(path, &scored, &rule, paths, ("subset", std::iter::repeat(subset)))?;
     }
@@ -165,7 +173,7 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
     let config = run.config()?;
     let mut caveats = Vec::new();
     if config.data.is_none() {
-        caveats.push(Caveat::ModelOfDrawnCells);
+        caveats.push(Caveat::ModelOfSyntheticCells);
     }
     if seen_in_training > 0 {
         caveats.push(Caveat::SeenInTraining { cells: seen_in_training });
@@ -178,11 +186,11 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
     let report = EvaluationReport {
         run: options.run.to_owned(),
         data: options.data.to_owned(),
-        judged,
+        evaluated_on,
         protocol: config.split.protocol,
-        drawn_cells: config.data.is_none(),
+        synthetic_cells: config.data.is_none(),
         seen_in_training,
-        ancestors_gone: gone,
+        missing_parents: gone,
         skipped: loaded.skipped.iter().map(reason).collect(),
         ignored: loaded.index.ignored,
         flips: options.flips,
@@ -199,12 +207,12 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
     Ok(report)
 }
 
-/// The cells of a folder that a run's model is judged on.
-pub(crate) struct JudgedCells {
+/// The cells of a folder that a run's model is evaluated on.
+pub(crate) struct EvaluatedCells {
     pub(crate) loaded: Loaded,
-    /// Positions of those that are judged.
+    /// Positions of those that are evaluated.
     pub(crate) chosen: Vec<usize>,
-    pub(crate) judged: Judged,
+    pub(crate) evaluated_on: EvaluatedOn,
     /// How many of them the model, or one that it comes from, has learned from, or was chosen by.
     pub(crate) seen_in_training: usize,
     /// Runs that it comes from which tell nothing any more.
@@ -214,14 +222,14 @@ pub(crate) struct JudgedCells {
     pub(crate) new_patients: bool,
 }
 
-impl JudgedCells {
+impl EvaluatedCells {
     /// Decodes `data` for a model of these `classes` that wants its pictures like `image`.
     pub(crate) fn load(
         run: &RunDir,
         classes: &[String],
         image: ImageConfig,
         data: &Path,
-        judged: Option<Judged>,
+        evaluated_on: Option<EvaluatedOn>,
         corrupt: CorruptPolicy,
         listener: Listener<'_>,
     ) -> Result<Self> {
@@ -235,9 +243,9 @@ impl JudgedCells {
         let subsets = manifest.match_index(&loaded.index, &loaded.fingerprints)?;
         let own = manifest.resolve(&loaded.index, &loaded.fingerprints).is_ok();
         let tested = own && subsets.contains(&Some(Subset::Test));
-        let judged = judged.unwrap_or(if tested { Judged::Test } else { Judged::All });
+        let evaluated_on = evaluated_on.unwrap_or(if tested { EvaluatedOn::Test } else { EvaluatedOn::All });
         let chosen: Vec<usize> = (0..loaded.cells.len())
-            .filter(|&i| judged == Judged::All || subsets[i] == Some(Subset::Test))
+            .filter(|&i| evaluated_on == EvaluatedOn::All || subsets[i] == Some(Subset::Test))
             .collect();
         if chosen.is_empty() {
             return Err(Error::NoTestCell { path: data.to_owned() });
@@ -248,7 +256,7 @@ impl JudgedCells {
         let seen_in_training = seen_by(&manifests, &loaded, &chosen)?;
         let shared = manifests.iter().any(|learned| learned.shares_patients(&loaded.index, &chosen));
         let new_patients = run.config()?.init.is_none() && gone.is_empty() && !shared;
-        Ok(Self { loaded, chosen, judged, seen_in_training, gone, new_patients })
+        Ok(Self { loaded, chosen, evaluated_on, seen_in_training, gone, new_patients })
     }
 }
 
@@ -263,14 +271,14 @@ impl EvaluationReport {
         mistakes: Vec<Picture>,
         command: &str,
     ) -> Result<Report<'a>> {
-        let summary = vec![match self.judged {
-            Judged::Test => format!(
+        let summary = vec![match self.evaluated_on {
+            EvaluatedOn::Test => format!(
                 "The run's own test set: {} cells of {}. Protocol: {}.",
                 self.figures.n,
                 self.assessment.patients(),
                 protocol_note(self.protocol)
             ),
-            Judged::All => {
+            EvaluatedOn::All => {
                 format!("All {} cells of the folder, of {}.", self.figures.n, self.assessment.patients())
             }
         }];
@@ -294,7 +302,7 @@ impl EvaluationReport {
             history_of: Some("Of the run that the model comes from.".to_owned()),
             mistakes,
             augmentation: Vec::new(),
-            more: vec![judged_section(&scored)],
+            more: vec![evaluation_section(&scored)],
             made: vec![
                 row("malaria-resnet", env!("CARGO_PKG_VERSION").to_owned()),
                 row("libtorch", malaria_libtorch::LIBTORCH_VERSION.to_owned()),

@@ -1,9 +1,9 @@
-//! Train, judge and use a malaria cell classifier: the one crate to depend on.
+//! Train, evaluate and use a malaria cell classifier: the one crate to depend on.
 //!
 //! Stands on top of the others and re-exports them under [`dataset`], [`augment`], [`model`], [`training`], [`figures`],
 //! [`plots`], [`edge`] and [`libtorch`]. Its own part is the whole experiment: [`train`] takes an [`ExperimentConfig`] to a
 //! finished run directory, [`resume`] goes on with one that was cut off, [`cross_validate`] makes k of them,
-//! [`evaluate`] judges one on a labelled folder, [`predict`] uses it on any picture, and [`export`] makes an ONNX file of it for
+//! [`evaluate`] evaluates one on a labelled folder, [`predict`] uses it on any picture, and [`export`] makes an ONNX file of it for
 //! programs without libtorch. It prints nothing; what happens reaches the caller through [`Progress`].
 //! With the feature `pretrained` the model of `data/pretrained` is inside the crate.
 //!
@@ -41,14 +41,14 @@ mod summary;
 pub use classifier::{Classifier, default_run};
 pub use config::{ExperimentConfig, Recipe, Teacher};
 pub use cross_validate::{
-    CrossOptions, CrossSummary, cross_validate,
-    record::{CrossMetrics, FoldFigures},
+    CrossValidationOptions, CrossValidationSummary, cross_validate,
+    record::{CrossValidationMetrics, FoldMetrics},
 };
 pub use data::{default_data, default_protocol};
 pub use error::{Error, Result};
-pub use evaluate::{EvaluateOptions, EvaluationReport, Judged, evaluate};
+pub use evaluate::{EvaluateOptions, EvaluatedOn, EvaluationReport, evaluate};
 #[cfg(feature = "export")]
-pub use export::{ExportOptions, Exported, export, export_torchscript};
+pub use export::{ExportOptions, Exported, export};
 pub use malaria_classifier::{
     Assessment, AtPrevalence, Caveat, CellIntervals, ChosenOn, Description, DetectionLimit, ImageConfig,
     PatientPrediction, Prediction, Resampled, RollUp, RuleKind, Spread, Threshold, WeightsFile, not_counted,
@@ -60,7 +60,7 @@ pub use pretrained::pretrained;
 pub use progress::{Context, Listener, Progress};
 pub use run::{
     dir::{RunDir, RunLock, fold_dir},
-    record::{FiguresOf, Metrics},
+    record::{Metrics, MetricsOf},
     session::{RunSummary, plot_history},
     start::{resume, train},
 };
@@ -71,7 +71,7 @@ pub use malaria_dataset as dataset;
 #[cfg(feature = "export")]
 pub use malaria_edge as edge;
 pub use malaria_libtorch as libtorch;
-pub use malaria_metrics as figures;
+pub use malaria_metrics as metrics;
 pub use malaria_model as model;
-pub use malaria_report as plots;
-pub use malaria_train as training;
+pub use malaria_report as report;
+pub use malaria_train as train;

@@ -18,12 +18,12 @@ pub(crate) fn check_paths(config: &ExperimentConfig, out: &Path) -> Result<()> {
         let (expected, found) = (expected.to_owned(), path.display().to_string());
         Err(Error::Config { field, expected, found })
     };
-    let ExperimentConfig { data, init, leave_out, teacher, .. } = &config;
+    let ExperimentConfig { data, init, exclude, teacher, .. } = &config;
     let named = [
         ("out", Some(&out)),
         ("data", data.as_ref()),
         ("init", init.as_ref()),
-        ("leave_out", leave_out.as_ref()),
+        ("exclude", exclude.as_ref()),
         ("teacher", teacher.as_ref().map(|teacher| &teacher.run)),
     ];
     for (field, path) in named {
@@ -40,7 +40,7 @@ pub(crate) fn check_paths(config: &ExperimentConfig, out: &Path) -> Result<()> {
 /// `config` with paths that mean the same from every folder.
 pub(crate) fn found_from_anywhere(config: &ExperimentConfig) -> ExperimentConfig {
     let mut config = config.clone();
-    for path in [&mut config.data, &mut config.init, &mut config.leave_out] {
+    for path in [&mut config.data, &mut config.init, &mut config.exclude] {
         *path = path.as_deref().map(absolute);
     }
     if let Some(teacher) = &mut config.teacher {

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is no sample to judge.
+    /// There are no samples.
     #[error("no samples: at least one is needed")]
     Empty,
 
@@ -97,7 +97,7 @@ pub enum Error {
         "expected a false positive rate below the sensitivity of {sensitivity}, found {false_positive_rate}: such calls \
          say nothing about a patient"
     )]
-    SaysNothing {
+    UninformativeRates {
         /// Share of uninfected cells called positive.
         false_positive_rate: f64,
         /// Share of infected cells called positive.

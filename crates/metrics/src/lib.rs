@@ -37,7 +37,7 @@ mod error;
 mod interval;
 mod label_audit;
 mod numpy;
-mod patient_figures;
+mod patient_metrics;
 mod patients;
 mod probabilities;
 mod proper;
@@ -56,9 +56,9 @@ pub use delong::delong_interval;
 pub use error::{Error, Result};
 pub use interval::{Interval, wilson_interval};
 pub use label_audit::{Contradiction, label_audit};
-pub use patient_figures::{Calls, PatientFigures, patient_figures, resampled_patient_figures};
+pub use patient_metrics::{CallCounts, PatientMetrics, patient_metrics, resampled_patient_metrics};
 pub use patients::{
-    Called, PatientCall, PatientCells, PatientResult, PatientRule, by_patient, intra_patient_correlation,
+    CellCounts, PatientCall, PatientCells, PatientResult, PatientRule, by_patient, intra_patient_correlation,
 };
 pub use probabilities::Probabilities;
 pub use proper::{brier_score, log_loss};

@@ -14,7 +14,7 @@ const MOST_CELLS: u64 = 1_000_000;
 
 /// Some cells of one patient: how many there are, and how many of them were called positive.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Called {
+pub struct CellCounts {
     /// Cells looked at.
     pub cells: u64,
     /// Those of them that were called positive.
@@ -27,16 +27,19 @@ pub struct PatientCells {
     /// Who.
     pub patient: String,
     /// Cells labelled infected.
-    pub infected: Called,
+    pub infected: CellCounts,
     /// Cells labelled uninfected.
-    pub uninfected: Called,
+    pub uninfected: CellCounts,
 }
 
 impl PatientCells {
     /// All cells together.
-    pub fn all(&self) -> Called {
+    pub fn all(&self) -> CellCounts {
         let Self { infected, uninfected, .. } = self;
-        Called { cells: infected.cells + uninfected.cells, positive: infected.positive + uninfected.positive }
+        CellCounts {
+            cells: infected.cells + uninfected.cells,
+            positive: infected.positive + uninfected.positive,
+        }
     }
 }
 
@@ -52,7 +55,7 @@ pub fn by_patient<S: AsRef<str>>(
 ) -> Result<Vec<PatientCells>> {
     check::length("labels", patients.len(), infected.len())?;
     check::length("calls", patients.len(), positive.len())?;
-    let mut found: BTreeMap<&str, [Called; 2]> = BTreeMap::new();
+    let mut found: BTreeMap<&str, [CellCounts; 2]> = BTreeMap::new();
     for ((patient, &infected), &positive) in patients.iter().zip(infected).zip(positive) {
         let called = &mut found.entry(patient.as_ref()).or_default()[usize::from(infected)];
         called.cells += 1;
@@ -72,7 +75,7 @@ pub fn by_patient<S: AsRef<str>>(
 ///
 /// Source: the analysis-of-variance estimator, as in M. S. Ridout et al., "Estimating intraclass correlation for binary
 /// data", Biometrics 55 (1999).
-pub fn intra_patient_correlation(patients: &[Called]) -> Option<f64> {
+pub fn intra_patient_correlation(patients: &[CellCounts]) -> Option<f64> {
     let patients: Vec<(f64, f64)> = patients
         .iter()
         .filter(|called| called.cells > 0)
@@ -104,7 +107,7 @@ pub struct PatientRule {
     pub sensitivity: f64,
     /// Share of uninfected cells that it calls positive, below `sensitivity`.
     pub false_positive_rate: f64,
-    /// [`intra_patient_correlation`] of the false alarms, in `[0, 1)`: how much that share differs between patients. Calls of
+    /// [`intra_patient_correlation`] of the false alarms, in `[0, 1)`: how much that share differs between patients. CallCounts of
     /// infected cells are taken to differ as much, which nobody has measured: upper ends and detection limits are the wider
     /// for it.
     pub correlation: f64,
@@ -130,7 +133,7 @@ pub enum PatientCall {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct PatientResult {
     /// The cells.
-    pub called: Called,
+    pub called: CellCounts,
     /// Share of the cells called positive.
     pub positive_share: f64,
     /// Estimated share of infected cells (the parasitaemia): the positive share less the false alarms, for the infected cells
@@ -161,7 +164,7 @@ impl PatientRule {
         }
         if self.false_positive_rate >= self.sensitivity {
             let (false_positive_rate, sensitivity) = (self.false_positive_rate, self.sensitivity);
-            return Err(Error::SaysNothing { false_positive_rate, sensitivity });
+            return Err(Error::UninformativeRates { false_positive_rate, sensitivity });
         }
         Ok(())
     }
@@ -173,7 +176,7 @@ impl PatientRule {
     /// Pearson's where there is no correlation); sensitivity and false positive rate are taken as known.
     ///
     /// ```
-    /// use malaria_metrics::{Called, PatientCall, PatientRule};
+    /// use malaria_metrics::{CellCounts, PatientCall, PatientRule};
     ///
     /// let rule = PatientRule {
     ///     sensitivity: 0.95,
@@ -182,7 +185,7 @@ impl PatientRule {
     ///     confidence: 0.95,
     ///     relevant_share: 0.05,
     /// };
-    /// let call = |positive| rule.judge(Called { cells: 200, positive }).map(|result| result.call);
+    /// let call = |positive| rule.evaluate(CellCounts { cells: 200, positive }).map(|result| result.call);
     /// assert_eq!(call(40)?, PatientCall::Positive);
     /// assert_eq!(call(10)?, PatientCall::Undecided);
     /// assert_eq!(call(2)?, PatientCall::Negative);
@@ -191,10 +194,10 @@ impl PatientRule {
     ///
     /// # Errors
     /// As [`PatientRule::check`]; no cell, or more positive cells than cells.
-    pub fn judge(&self, called: Called) -> Result<PatientResult> {
+    pub fn evaluate(&self, called: CellCounts) -> Result<PatientResult> {
         self.check()?;
         let call = self.call(called)?;
-        let Called { cells, positive } = called;
+        let CellCounts { cells, positive } = called;
         let positive_share = positive as f64 / cells as f64;
         let rates = BetaBinomial::rates(cells, positive, self.correlation, self.confidence);
         Ok(PatientResult {
@@ -247,9 +250,9 @@ impl PatientRule {
         Ok(Some(enough_cells))
     }
 
-    /// [`judge`](Self::judge) without the interval, by the same tails.
-    pub(crate) fn call(&self, called: Called) -> Result<PatientCall> {
-        let Called { cells, positive } = called;
+    /// [`evaluate`](Self::evaluate) without the interval, by the same tails.
+    pub(crate) fn call(&self, called: CellCounts) -> Result<PatientCall> {
+        let CellCounts { cells, positive } = called;
         if cells == 0 {
             return Err(Error::Empty);
         }

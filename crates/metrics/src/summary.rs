@@ -124,8 +124,8 @@ pub fn evaluate_predicted(
     let (is_positive, scores) = one_vs_rest(truth, rows, positive)?;
     let confusion = ConfusionMatrix::from_labels(truth, predicted, classes.len())?;
     let counts = BinaryCounts::of_class(&confusion, positive)?;
-    let most_probable = rows.rows().map(argmax);
-    let right = most_probable.zip(truth).filter(|(class, truth)| class == *truth).count();
+    let argmax_classes = rows.rows().map(argmax);
+    let right = argmax_classes.zip(truth).filter(|(class, truth)| class == *truth).count();
     Ok(Summary {
         n: truth.len(),
         classes: classes.to_vec(),

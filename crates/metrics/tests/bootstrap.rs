@@ -148,9 +148,9 @@ fn intervals_are_those_of_the_whole_evaluation_of_every_draw() {
         .collect();
     let patients: Vec<usize> = (0..60).map(|i| i / 4).collect();
     let settings = Bootstrap { resamples: 300, ..Bootstrap::default() };
-    let most_probable: Vec<usize> = probabilities.chunks(3).map(argmax).collect();
+    let argmax_classes: Vec<usize> = probabilities.chunks(3).map(argmax).collect();
     let found =
-        intervals(&truth, Probabilities::new(&probabilities, 3), &most_probable, 1, &patients, &settings)
+        intervals(&truth, Probabilities::new(&probabilities, 3), &argmax_classes, 1, &patients, &settings)
             .unwrap();
     let expected = cluster_bootstrap(&patients, &settings, |drawn| {
         let truth: Vec<usize> = drawn.iter().map(|&i| truth[i]).collect();

@@ -2,7 +2,7 @@
 //! definitions. The references come from `fixtures/diagnostics.py`.
 
 use malaria_metrics::{
-    Called, Interval, PatientRule, Probabilities, apply_temperature, delong_interval, fit_temperature,
+    CellCounts, Interval, PatientRule, Probabilities, apply_temperature, delong_interval, fit_temperature,
     intra_patient_correlation, label_audit, log_loss,
 };
 use serde::Deserialize;
@@ -141,7 +141,7 @@ fn no_temperature_is_best_where_a_more_extreme_one_always_is_better() {
 fn shares_of_infected_cells_and_their_intervals_are_those_of_scipy() {
     for Patient { rule: values, cells, positive, infected_share, interval } in reference().patients {
         let name = format!("{positive} of {cells} by {values:?}");
-        let ours = rule(values).judge(Called { cells, positive }).unwrap();
+        let ours = rule(values).evaluate(CellCounts { cells, positive }).unwrap();
         same(&name, ours.infected_share, infected_share, 1e-12);
         // Both search the ends to 1e-12 or closer.
         same_interval(&name, ours.interval, interval, 1e-9);
@@ -168,17 +168,20 @@ fn detection_limits_are_those_of_scipy() {
 #[test]
 fn correlations_are_those_of_the_analysis_of_variance() {
     for Correlation { cells, positive, correlation } in reference().correlations {
-        let patients: Vec<Called> =
-            cells.iter().zip(&positive).map(|(&cells, &positive)| Called { cells, positive }).collect();
+        let patients: Vec<CellCounts> =
+            cells.iter().zip(&positive).map(|(&cells, &positive)| CellCounts { cells, positive }).collect();
         same("correlation", intra_patient_correlation(&patients).unwrap(), correlation, 1e-12);
     }
-    let alike = [Called { cells: 9, positive: 0 }, Called { cells: 4, positive: 0 }];
+    let alike = [CellCounts { cells: 9, positive: 0 }, CellCounts { cells: 4, positive: 0 }];
     assert_eq!(intra_patient_correlation(&alike), Some(0.0));
-    let opposite = [Called { cells: 9, positive: 9 }, Called { cells: 4, positive: 0 }];
+    let opposite = [CellCounts { cells: 9, positive: 9 }, CellCounts { cells: 4, positive: 0 }];
     assert_eq!(intra_patient_correlation(&opposite), Some(1.0));
     assert_eq!(intra_patient_correlation(&alike[..1]), None);
     assert_eq!(
-        intra_patient_correlation(&[Called { cells: 1, positive: 1 }, Called { cells: 1, positive: 0 }]),
+        intra_patient_correlation(&[
+            CellCounts { cells: 1, positive: 1 },
+            CellCounts { cells: 1, positive: 0 }
+        ]),
         None
     );
 }

@@ -1,8 +1,8 @@
 //! The roll-up from cells to patients, on counts that can be worked by hand, and intervals in simulated studies.
 
 use malaria_metrics::{
-    Bootstrap, Called, Calls, Error, PatientCall, PatientCells, PatientRule, by_patient, cluster_bootstrap,
-    patient_figures, resampled_patient_figures, wilson_interval,
+    Bootstrap, CallCounts, CellCounts, Error, PatientCall, PatientCells, PatientRule, by_patient,
+    cluster_bootstrap, patient_metrics, resampled_patient_metrics, wilson_interval,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -18,7 +18,7 @@ const RULE: PatientRule = PatientRule {
 };
 
 fn cells(patient: &str, infected: (u64, u64), uninfected: (u64, u64)) -> PatientCells {
-    let called = |(positive, cells)| Called { cells, positive };
+    let called = |(positive, cells)| CellCounts { cells, positive };
     PatientCells { patient: patient.to_owned(), infected: called(infected), uninfected: called(uninfected) }
 }
 
@@ -28,23 +28,23 @@ fn cells_are_gathered_by_patient() {
     let found = by_patient(&patients, &[true, false, false, true, false], &[true, true, false, false, false])
         .unwrap();
     assert_eq!(found, [cells("C1", (0, 0), (1, 2)), cells("C2", (1, 2), (0, 1))]);
-    assert_eq!(found[1].all(), Called { cells: 3, positive: 1 });
+    assert_eq!(found[1].all(), CellCounts { cells: 3, positive: 1 });
     assert!(matches!(by_patient(&patients, &[true], &[true; 5]), Err(Error::LengthMismatch { .. })));
 }
 
 #[test]
 fn a_patient_is_called_by_the_ends_of_the_interval() {
     // Three cells at an alarm rate of 0.1: all three by chance once in a thousand, two or more in 2.8 %.
-    let judge = |positive, cells| RULE.judge(Called { cells, positive }).unwrap();
-    assert_eq!(judge(3, 3).call, PatientCall::Positive);
-    assert_eq!(judge(2, 3).call, PatientCall::Undecided);
+    let call = |positive, cells| RULE.evaluate(CellCounts { cells, positive }).unwrap();
+    assert_eq!(call(3, 3).call, PatientCall::Positive);
+    assert_eq!(call(2, 3).call, PatientCall::Undecided);
     // A quarter of the cells infected makes 0.1 + 0.25 * 0.8 = 0.3 of them positive: none of 10 in 0.7^10 = 2.8 %, none
     // of 11 in 2.0 %.
-    assert_eq!(judge(0, 10).call, PatientCall::Undecided);
-    assert_eq!(judge(0, 11).call, PatientCall::Negative);
+    assert_eq!(call(0, 10).call, PatientCall::Undecided);
+    assert_eq!(call(0, 11).call, PatientCall::Negative);
     for cells in 1..60 {
         for positive in 0..=cells {
-            let result = judge(positive, cells);
+            let result = call(positive, cells);
             let expected = match result.interval {
                 interval if interval.low > 0.0 => PatientCall::Positive,
                 interval if interval.high < RULE.relevant_share => PatientCall::Negative,
@@ -57,10 +57,13 @@ fn a_patient_is_called_by_the_ends_of_the_interval() {
         }
     }
     // (0.5 - 0.1) / (0.9 - 0.1)
-    assert!((judge(5, 10).infected_share - 0.5).abs() < 1e-12);
+    assert!((call(5, 10).infected_share - 0.5).abs() < 1e-12);
     // Where patients differ in their false alarms, the same cells say less.
     let differing = PatientRule { correlation: 0.5, ..RULE };
-    assert_eq!(differing.judge(Called { cells: 3, positive: 3 }).unwrap().call, PatientCall::Undecided);
+    assert_eq!(
+        differing.evaluate(CellCounts { cells: 3, positive: 3 }).unwrap().call,
+        PatientCall::Undecided
+    );
 }
 
 #[test]
@@ -73,12 +76,12 @@ fn what_is_undecided_is_not_called_right() {
         cells("C5", (0, 0), (3, 3)),
         cells("C6", (0, 1), (0, 10)),
     ];
-    let figures = patient_figures(|_| RULE, &patients).unwrap();
-    assert_eq!(figures.infected, Calls { positive: 1, negative: 1, undecided: 1 });
-    assert_eq!(figures.healthy, Calls { positive: 1, negative: 1, undecided: 1 });
+    let figures = patient_metrics(|_| RULE, &patients).unwrap();
+    assert_eq!(figures.infected, CallCounts { positive: 1, negative: 1, undecided: 1 });
+    assert_eq!(figures.healthy, CallCounts { positive: 1, negative: 1, undecided: 1 });
     assert_eq!((figures.sensitivity, figures.specificity), (Some(1.0 / 3.0), Some(1.0 / 3.0)));
     assert_eq!(figures.sensitivity_interval, wilson_interval(1, 3, 0.95).unwrap());
-    let none = patient_figures(|_| RULE, &patients[2..3]).unwrap();
+    let none = patient_metrics(|_| RULE, &patients[2..3]).unwrap();
     assert_eq!((none.sensitivity, none.sensitivity_interval, none.specificity), (None, None, Some(1.0)));
 }
 
@@ -88,21 +91,21 @@ fn resampling_draws_the_share_that_is_asked_for() {
     let rule = PatientRule { sensitivity: 1.0, false_positive_rate: 0.0, relevant_share: 0.01, ..RULE };
     let patients =
         [cells("C1", (50, 50), (0, 60)), cells("C2", (0, 0), (0, 70)), cells("C3", (9, 9), (0, 0))];
-    let at = |share| resampled_patient_figures(|_| rule, &patients, share, 1_000, 1).unwrap();
+    let at = |share| resampled_patient_metrics(|_| rule, &patients, share, 1_000, 1).unwrap();
     // C3 has no uninfected cell to draw. One infected cell is more than none ever is.
-    assert_eq!(at(0.001).infected, Calls { positive: 1, ..Calls::default() });
-    assert_eq!(at(0.001).healthy, Calls { negative: 1, ..Calls::default() });
-    assert_eq!(at(0.0004).infected, Calls { negative: 1, ..Calls::default() }, "rounds to no cell");
+    assert_eq!(at(0.001).infected, CallCounts { positive: 1, ..CallCounts::default() });
+    assert_eq!(at(0.001).healthy, CallCounts { negative: 1, ..CallCounts::default() });
+    assert_eq!(at(0.0004).infected, CallCounts { negative: 1, ..CallCounts::default() }, "rounds to no cell");
 
     // With false alarms at 10 %, 0.5 % of infected cells are lost among them, and 20 % are not.
     let patients: Vec<PatientCells> = (0..200).map(|i| cells(&format!("C{i}"), (9, 10), (7, 70))).collect();
-    let few = resampled_patient_figures(|_| RULE, &patients, 0.005, 1_000, 1).unwrap();
-    let many = resampled_patient_figures(|_| RULE, &patients, 0.2, 1_000, 1).unwrap();
+    let few = resampled_patient_metrics(|_| RULE, &patients, 0.005, 1_000, 1).unwrap();
+    let many = resampled_patient_metrics(|_| RULE, &patients, 0.2, 1_000, 1).unwrap();
     assert!(few.sensitivity.unwrap() < 0.15 && many.sensitivity == Some(1.0), "{few:?} {many:?}");
     // At no infection at all, positive by chance in at most the 2.5 % of the upper tail.
-    let none = resampled_patient_figures(|_| RULE, &patients, 0.0, 1_000, 1).unwrap();
+    let none = resampled_patient_metrics(|_| RULE, &patients, 0.0, 1_000, 1).unwrap();
     assert!(none.infected.positive <= 12, "{none:?}");
-    assert_eq!(none, resampled_patient_figures(|_| RULE, &patients, 0.0, 1_000, 1).unwrap());
+    assert_eq!(none, resampled_patient_metrics(|_| RULE, &patients, 0.0, 1_000, 1).unwrap());
 }
 
 #[test]
@@ -119,7 +122,7 @@ fn a_patient_of_few_cells_is_not_taken_for_as_extreme_as_they_are() {
             cells(&format!("C{i}"), (0, 0), (alarms, 70))
         })
         .collect();
-    let healthy = resampled_patient_figures(|_| rule, &patients, 0.01, 5_000, 0).unwrap().healthy;
+    let healthy = resampled_patient_metrics(|_| rule, &patients, 0.01, 5_000, 0).unwrap().healthy;
     // Standard error 0.0025.
     let positive = healthy.positive as f64 / healthy.total() as f64;
     assert!((positive - 0.025).abs() < 0.0075, "{positive}");
@@ -131,9 +134,9 @@ fn a_patient_unlike_all_others_is_drawn_by_their_own_cells() {
     let rule = PatientRule { sensitivity: 1.0, false_positive_rate: 0.0, relevant_share: 0.01, ..RULE };
     let patients =
         [cells("C1", (0, 0), (7, 70)), cells("C2", (0, 50), (0, 70)), cells("C3", (0, 0), (0, 70))];
-    let drawn = resampled_patient_figures(|_| rule, &patients, 0.05, 1_000, 0).unwrap();
-    assert_eq!(drawn.healthy, Calls { positive: 1, negative: 1, undecided: 0 });
-    assert_eq!(drawn.infected, Calls { negative: 1, ..Calls::default() });
+    let drawn = resampled_patient_metrics(|_| rule, &patients, 0.05, 1_000, 0).unwrap();
+    assert_eq!(drawn.healthy, CallCounts { positive: 1, negative: 1, undecided: 0 });
+    assert_eq!(drawn.infected, CallCounts { negative: 1, ..CallCounts::default() });
     // Rates at the end of what a float holds.
     let rule = PatientRule {
         sensitivity: 1e-310,
@@ -141,7 +144,7 @@ fn a_patient_unlike_all_others_is_drawn_by_their_own_cells() {
         correlation: 1.0 - f64::EPSILON,
         ..RULE
     };
-    assert_eq!(resampled_patient_figures(|_| rule, &patients, 0.05, 100, 0).unwrap().infected.total(), 1);
+    assert_eq!(resampled_patient_metrics(|_| rule, &patients, 0.05, 100, 0).unwrap().infected.total(), 1);
 }
 
 #[test]
@@ -149,9 +152,9 @@ fn each_patient_is_called_by_the_rule_that_is_theirs() {
     let strict = PatientRule { false_positive_rate: 0.6, ..RULE };
     let patients = [cells("C1", (3, 3), (1, 5)), cells("C2", (3, 3), (1, 5))];
     let rule_of = |patient: &PatientCells| if patient.patient == "C1" { RULE } else { strict };
-    let as_they_are = patient_figures(rule_of, &patients).unwrap();
-    assert_eq!(as_they_are.infected, Calls { positive: 1, undecided: 1, negative: 0 });
-    let drawn = resampled_patient_figures(rule_of, &patients, 0.05, 1_000, 0).unwrap().infected;
+    let as_they_are = patient_metrics(rule_of, &patients).unwrap();
+    assert_eq!(as_they_are.infected, CallCounts { positive: 1, undecided: 1, negative: 0 });
+    let drawn = resampled_patient_metrics(rule_of, &patients, 0.05, 1_000, 0).unwrap().infected;
     assert_eq!((drawn.positive, drawn.total()), (1, 2));
 }
 
@@ -169,10 +172,13 @@ fn rules_that_call_nobody_are_refused() {
         let mut rule = RULE;
         change(&mut rule);
         assert!(rule.check().is_err() && rule.detection_limit(100, 0.95).is_err(), "{rule:?}");
-        assert!(rule.judge(Called { cells: 10, positive: 1 }).is_err(), "{rule:?}");
+        assert!(rule.evaluate(CellCounts { cells: 10, positive: 1 }).is_err(), "{rule:?}");
     }
-    assert!(matches!(RULE.judge(Called { cells: 0, positive: 0 }), Err(Error::Empty)));
-    assert!(matches!(RULE.judge(Called { cells: 1, positive: 2 }), Err(Error::TooManySuccesses { .. })));
+    assert!(matches!(RULE.evaluate(CellCounts { cells: 0, positive: 0 }), Err(Error::Empty)));
+    assert!(matches!(
+        RULE.evaluate(CellCounts { cells: 1, positive: 2 }),
+        Err(Error::TooManySuccesses { .. })
+    ));
 }
 
 /// Studies of patients whose cells are called right with a probability that differs from patient to patient, so that two
@@ -224,7 +230,7 @@ fn intervals_over_patients_cover_what_intervals_over_cells_do_not() {
 fn a_patient_is_negative_from_so_many_cells_on() {
     for rule in [RULE, PatientRule { relevant_share: 0.05, correlation: 0.02, ..RULE }] {
         let fewest = rule.cells_for_a_negative().unwrap().unwrap();
-        let call = |cells| rule.judge(Called { cells, positive: 0 }).unwrap().call;
+        let call = |cells| rule.evaluate(CellCounts { cells, positive: 0 }).unwrap().call;
         assert_eq!(call(fewest), PatientCall::Negative);
         assert!((1..fewest).all(|cells| call(cells) == PatientCall::Undecided), "{fewest}");
     }

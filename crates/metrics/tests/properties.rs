@@ -1,7 +1,7 @@
 //! What holds of figures whatever the predictions are.
 
 use malaria_metrics::{
-    BinaryCounts, Bootstrap, CalibrationBin, Called, ConfusionMatrix, PatientCall, PatientRule,
+    BinaryCounts, Bootstrap, CalibrationBin, CellCounts, ConfusionMatrix, PatientCall, PatientRule,
     Probabilities, apply_temperature, argmax, brier_score, calibration_curve, delong_interval,
     expected_calibration_error, fit_temperature, intervals, log_loss, pr_curve, roc_curve, wilson_interval,
 };
@@ -227,7 +227,7 @@ proptest! {
     #[test]
     fn more_positive_cells_never_make_a_patient_less_positive(rule in rule(), cells in 1..120_u64) {
         let results: Vec<_> =
-            (0..=cells).map(|positive| rule.judge(Called { cells, positive }).unwrap()).collect();
+            (0..=cells).map(|positive| rule.evaluate(CellCounts { cells, positive }).unwrap()).collect();
         for result in &results {
             let (interval, share) = (result.interval, result.infected_share);
             prop_assert!(0.0 <= interval.low && interval.high <= 1.0, "{result:?}");
@@ -259,7 +259,7 @@ proptest! {
         (cells, positive) in (1..200_u64).prop_flat_map(|cells| (Just(cells), 0..=cells)),
     ) {
         let fewer = PatientRule { false_positive_rate: rule.false_positive_rate * share, ..rule };
-        let call = |rule: PatientRule| rule.judge(Called { cells, positive }).unwrap().call == PatientCall::Positive;
+        let call = |rule: PatientRule| rule.evaluate(CellCounts { cells, positive }).unwrap().call == PatientCall::Positive;
         prop_assert!(call(fewer) || !call(rule), "{fewer:?} {rule:?}");
     }
 

@@ -7,17 +7,17 @@ use crate::error::{Error, Result};
 use crate::parameter::{Parameter, Role};
 
 /// What libtorch makes of a layer: features, or why there are none, such as for want of memory.
-pub(crate) type Computed<T = Tensor> = std::result::Result<T, TchError>;
+pub(crate) type TchResult<T = Tensor> = std::result::Result<T, TchError>;
 
 /// Where a tensor stands in the network: all that is needed to draw its first values or to find it in a file.
-pub(crate) struct Slot {
+pub(crate) struct TensorSpec {
     pub(crate) name: String,
     pub(crate) shape: Vec<i64>,
-    pub(crate) kind: SlotKind,
+    pub(crate) kind: TensorKind,
 }
 
 #[derive(Clone, Copy)]
-pub(crate) enum SlotKind {
+pub(crate) enum TensorKind {
     /// A trainable tensor and its place among the trainable ones.
     Trainable {
         role: Role,
@@ -28,27 +28,27 @@ pub(crate) enum SlotKind {
 }
 
 /// Creates the tensors in their fixed order through `source`, which draws or reads a CPU float32 tensor for
-/// each slot, and keeps the lists of them.
+/// each spec, and keeps the lists of them.
 pub(crate) struct Builder<'a> {
     pub(crate) config: &'a ResNetConfig,
     pub(crate) device: Device,
-    pub(crate) source: &'a mut dyn FnMut(&Slot) -> Result<Tensor>,
+    pub(crate) source: &'a mut dyn FnMut(&TensorSpec) -> Result<Tensor>,
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) buffers: Vec<(String, Tensor)>,
 }
 
 impl Builder<'_> {
-    fn create(&mut self, name: String, shape: &[i64], kind: SlotKind) -> Result<(String, Tensor)> {
-        let slot = Slot { name, shape: shape.to_vec(), kind };
-        let tensor = (self.source)(&slot)?;
-        let action = format!("place tensor `{}` on {:?}", slot.name, self.device);
+    fn create(&mut self, name: String, shape: &[i64], kind: TensorKind) -> Result<(String, Tensor)> {
+        let spec = TensorSpec { name, shape: shape.to_vec(), kind };
+        let tensor = (self.source)(&spec)?;
+        let action = format!("place tensor `{}` on {:?}", spec.name, self.device);
         let placed = tensor.f_to_device(self.device).map_err(Error::torch(action))?;
-        Ok((slot.name, placed))
+        Ok((spec.name, placed))
     }
 
     fn parameter(&mut self, name: String, shape: &[i64], role: Role) -> Result<Tensor> {
         let order = self.parameters.len() as u64;
-        let (name, tensor) = self.create(name, shape, SlotKind::Trainable { role, order })?;
+        let (name, tensor) = self.create(name, shape, TensorKind::Trainable { role, order })?;
         let laid_out = || {
             let tensor = if shape.len() == 4 { channels_last(&tensor)? } else { tensor };
             tensor.f_set_requires_grad(true)
@@ -58,7 +58,7 @@ impl Builder<'_> {
         Ok(tensor)
     }
 
-    fn buffer(&mut self, name: String, shape: &[i64], kind: SlotKind) -> Result<Tensor> {
+    fn buffer(&mut self, name: String, shape: &[i64], kind: TensorKind) -> Result<Tensor> {
         let (name, tensor) = self.create(name, shape, kind)?;
         self.buffers.push((name, tensor.shallow_clone()));
         Ok(tensor)
@@ -69,8 +69,8 @@ impl Builder<'_> {
         Ok(Norm {
             scale: self.parameter(format!("{name}.weight"), &shape, Role::Scale)?,
             shift: self.parameter(format!("{name}.bias"), &shape, Role::Shift)?,
-            mean: self.buffer(format!("{name}.running_mean"), &shape, SlotKind::RunningMean)?,
-            var: self.buffer(format!("{name}.running_var"), &shape, SlotKind::RunningVar)?,
+            mean: self.buffer(format!("{name}.running_mean"), &shape, TensorKind::RunningMean)?,
+            var: self.buffer(format!("{name}.running_var"), &shape, TensorKind::RunningVar)?,
             eps: self.config.bn_eps,
             momentum: self.config.bn_momentum,
         })
@@ -131,11 +131,11 @@ pub(crate) struct Norm {
 impl Norm {
     /// In training: normalises by the batch's statistics and moves the running ones towards them, the
     /// variance by its unbiased estimate. Otherwise normalises by the running statistics.
-    pub(crate) fn forward(&self, x: &Tensor, train: bool) -> Computed {
+    pub(crate) fn forward(&self, x: &Tensor, train: bool) -> TchResult {
         self.normalise(x, Some((&self.scale, &self.shift)), train)
     }
 
-    fn normalise(&self, x: &Tensor, affine: Option<(&Tensor, &Tensor)>, train: bool) -> Computed {
+    fn normalise(&self, x: &Tensor, affine: Option<(&Tensor, &Tensor)>, train: bool) -> TchResult {
         let (scale, shift) = affine.unzip();
         // libtorch's own kernels in both precisions: cuDNN's take no bfloat16, and in float32 were no faster on an H100.
         let by_cudnn = false;
@@ -144,14 +144,14 @@ impl Norm {
     }
 
     /// What it comes to when the running statistics are used: a scale and a shift by channel, float64.
-    pub(crate) fn affine(&self) -> Computed<(Tensor, Tensor)> {
+    pub(crate) fn affine(&self) -> TchResult<(Tensor, Tensor)> {
         let wide = |x: &Tensor| x.f_to_kind(Kind::Double);
         let scale = wide(&self.scale)?.f_div(&wide(&self.var)?.f_add_scalar(self.eps)?.f_sqrt()?)?;
         let shift = wide(&self.shift)?.f_sub(&wide(&self.mean)?.f_mul(&scale)?)?;
         Ok((scale, shift))
     }
 
-    pub(crate) fn relu(&self, x: &Tensor, train: bool) -> Computed {
+    pub(crate) fn relu(&self, x: &Tensor, train: bool) -> TchResult {
         // In place: libtorch's batch norm keeps its input for the backward pass, not its output.
         self.forward(x, train)?.f_relu_()
     }
@@ -161,7 +161,7 @@ impl Norm {
     ///
     /// Scale and shift go into the kernel, the shift as that of one more channel, of ones, which zero padding ends where it ends the
     /// shift. So their gradients come from the kernel's, and nobody needs that of the convolution's input.
-    pub(crate) fn forward_through(&self, conv: &Conv, x: &Tensor) -> Computed {
+    pub(crate) fn forward_through(&self, conv: &Conv, x: &Tensor) -> TchResult {
         let x = self.normalise(x, None, true)?;
         let ones = x.f_narrow(1, 0, 1)?.f_ones_like()?;
         let by_channel = |values: &Tensor| conv.kernel.f_mul(&values.f_view([1, -1, 1, 1])?);
@@ -180,7 +180,7 @@ pub(crate) struct Conv {
 
 impl Conv {
     /// `[N, in, H, W]` => `[N, out, ceil(H / stride), ceil(W / stride)]`.
-    pub(crate) fn forward(&self, x: &Tensor) -> Computed {
+    pub(crate) fn forward(&self, x: &Tensor) -> TchResult {
         // In the features' precision, float32 or less; the kernel itself stays float32, and so does its gradient.
         let kernel = self.kernel.f_to_kind(x.f_kind()?)?;
         let (_, _, side, _) = kernel.size4()?;
@@ -215,12 +215,12 @@ pub(crate) struct Dense {
 
 impl Dense {
     /// `[N, in]` => `[N, out]`.
-    pub(crate) fn forward(&self, x: &Tensor) -> Computed {
+    pub(crate) fn forward(&self, x: &Tensor) -> TchResult {
         x.f_linear(&self.kernel, Some(&self.bias))
     }
 
     /// `[N, in, H, W]` => `[N, out, H, W]`, without the bias.
-    pub(crate) fn at_each_place(&self, x: &Tensor) -> Computed {
+    pub(crate) fn at_each_place(&self, x: &Tensor) -> TchResult {
         let kernel = self.kernel.f_unsqueeze(-1)?.f_unsqueeze(-1)?.f_to_kind(x.f_kind()?)?;
         x.f_conv2d(&kernel, None::<Tensor>, [1, 1], [0, 0], [1, 1], 1)
     }
@@ -238,7 +238,7 @@ pub(crate) struct Residual {
 }
 
 impl Residual {
-    pub(crate) fn forward(&self, x: &Tensor, train: bool) -> Computed {
+    pub(crate) fn forward(&self, x: &Tensor, train: bool) -> TchResult {
         let active = self.norm1.relu(x, train)?;
         let inner = self.conv1.forward(&active)?;
         let inner = self.conv2.forward(&self.norm2.relu(&inner, train)?)?;
@@ -252,20 +252,20 @@ impl Residual {
 
 /// The same values with channels innermost in memory, where libtorch's CPU and tensor-core convolutions are
 /// fastest. A tensor already so is returned as it is.
-pub(crate) fn channels_last(x: &Tensor) -> Computed {
+pub(crate) fn channels_last(x: &Tensor) -> TchResult {
     // NCHW => NHWC in memory => NCHW seen through strides: tch has no memory-format argument.
     x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])
 }
 
 /// A copy that lies row by row in memory, whatever the original does.
-pub(crate) fn row_major_copy(x: &Tensor) -> Computed {
+pub(crate) fn row_major_copy(x: &Tensor) -> TchResult {
     let mut copy = Tensor::f_empty(x.size(), (x.f_kind()?, x.device()))?;
     copy.f_copy_(x)?;
     Ok(copy)
 }
 
 /// `[N, C, H, W]` => `[N, C]`, in float32 whatever the precision of the features.
-pub(crate) fn global_average(x: &Tensor) -> Computed {
+pub(crate) fn global_average(x: &Tensor) -> TchResult {
     x.f_mean_dim([2, 3].as_slice(), false, Kind::Float)
 }
 

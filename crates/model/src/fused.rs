@@ -5,7 +5,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use rayon::{ThreadPool, ThreadPoolBuilder, prelude::*};
 use tch::{Device, Kind, Tensor, no_grad};
 
-use crate::block::{Computed, Conv, Norm, Residual, channels_last, row_major_copy, same_padding};
+use crate::block::{Conv, Norm, Residual, TchResult, channels_last, row_major_copy, same_padding};
 use crate::error::{Error, Result};
 use crate::resnet::{FORWARD, ResNet};
 
@@ -118,14 +118,14 @@ impl Fused {
         self.in_parts(images).map_err(Error::torch(FORWARD))
     }
 
-    fn in_parts(&self, images: &Tensor) -> Computed {
+    fn in_parts(&self, images: &Tensor) -> TchResult {
         let (count, ..) = images.size4()?;
         let part = if self.on_cpu { part_size(count, self.networks.len()) } else { count };
         if part >= count {
             return self.network(0, images);
         }
         let parts = images.f_split(part, 0)?;
-        let logits: Computed<Vec<Tensor>> = match &self.pool {
+        let logits: TchResult<Vec<Tensor>> = match &self.pool {
             None => parts.iter().map(|part| self.network(0, part)).collect(),
             Some(pool) => pool.install(|| {
                 let each = |part: Tensor| self.network(rayon::current_thread_index().unwrap_or(0), &part);
@@ -135,7 +135,7 @@ impl Fused {
         Tensor::f_cat(&logits?, 0)
     }
 
-    fn network(&self, handle: usize, images: &Tensor) -> Computed {
+    fn network(&self, handle: usize, images: &Tensor) -> TchResult {
         // A panic in another call has not changed the weights.
         self.networks[handle].lock().unwrap_or_else(PoisonError::into_inner).forward(images)
     }
@@ -157,13 +157,13 @@ fn part_size(count: i64, threads: usize) -> i64 {
 }
 
 impl Network {
-    fn of(model: &ResNet, kind: Kind) -> Computed<Self> {
+    fn of(model: &ResNet, kind: Kind) -> TchResult<Self> {
         let dense = &model.head_dense;
         let modules = model.modules.iter().map(|module| Module::of(module, kind));
         Ok(Self {
             input: Affine::of(&model.input_norm, kind)?,
             stem: FoldedConv::of(&model.stem_conv, Some(&model.stem_norm), kind)?,
-            modules: modules.collect::<Computed<_>>()?,
+            modules: modules.collect::<TchResult<_>>()?,
             head: Affine::of(&model.head_norm, kind)?,
             dense: (row_major_copy(&dense.kernel.f_tr()?)?, row_major_copy(&dense.bias)?),
         })
@@ -180,7 +180,7 @@ impl Network {
         }
     }
 
-    fn forward(&self, images: &Tensor) -> Computed {
+    fn forward(&self, images: &Tensor) -> TchResult {
         no_grad(|| {
             let x = self.input.forward(&nhwc(images)?.f_contiguous()?)?;
             let x = self.stem.forward(&x)?;
@@ -195,7 +195,7 @@ impl Network {
 }
 
 impl Affine {
-    fn of(norm: &Norm, kind: Kind) -> Computed<Self> {
+    fn of(norm: &Norm, kind: Kind) -> TchResult<Self> {
         let (scale, shift) = norm.affine()?;
         Ok(Self { scale: scale.f_to_kind(kind)?, shift: shift.f_to_kind(kind)? })
     }
@@ -204,13 +204,13 @@ impl Affine {
         Self { scale: self.scale.shallow_clone(), shift: self.shift.shallow_clone() }
     }
 
-    fn forward(&self, x: &Tensor) -> Computed {
+    fn forward(&self, x: &Tensor) -> TchResult {
         self.shift.f_addcmul(x, &self.scale)
     }
 }
 
 impl FoldedConv {
-    fn of(conv: &Conv, norm: Option<&Norm>, kind: Kind) -> Computed<Self> {
+    fn of(conv: &Conv, norm: Option<&Norm>, kind: Kind) -> TchResult<Self> {
         let kernel = conv.kernel.f_to_kind(Kind::Double)?;
         let (kernel, bias) = match norm.map(Norm::affine).transpose()? {
             Some((scale, shift)) => {
@@ -226,7 +226,7 @@ impl FoldedConv {
         Self { kernel: self.kernel.shallow_clone(), bias, stride: self.stride }
     }
 
-    fn forward(&self, x: &Tensor) -> Computed {
+    fn forward(&self, x: &Tensor) -> TchResult {
         let (_, height, width, _) = x.size4()?;
         let (_, _, side, _) = self.kernel.size4()?;
         let (top, bottom) = same_padding(height, side, self.stride);
@@ -248,7 +248,7 @@ impl FoldedConv {
 }
 
 impl Module {
-    fn of(module: &Residual, kind: Kind) -> Computed<Self> {
+    fn of(module: &Residual, kind: Kind) -> TchResult<Self> {
         let shortcut = module.shortcut.as_ref().map(|conv| FoldedConv::of(conv, None, kind));
         Ok(Self {
             norm: Affine::of(&module.norm1, kind)?,
@@ -270,7 +270,7 @@ impl Module {
     }
 
     /// Takes the feature map apart: without a projection its memory becomes the result.
-    fn forward(&self, x: Tensor) -> Computed {
+    fn forward(&self, x: Tensor) -> TchResult {
         let active = self.norm.forward(&x)?.f_relu_()?;
         let inner = self.conv.forward(&self.reduce.forward(&active)?.f_relu_()?)?.f_relu_()?;
         let mut residual = match &self.shortcut {
@@ -281,11 +281,11 @@ impl Module {
     }
 }
 
-fn nchw(x: &Tensor) -> Computed {
+fn nchw(x: &Tensor) -> TchResult {
     x.f_permute([0, 3, 1, 2])
 }
 
-fn nhwc(x: &Tensor) -> Computed {
+fn nhwc(x: &Tensor) -> TchResult {
     x.f_permute([0, 2, 3, 1])
 }
 

@@ -4,7 +4,7 @@ use malaria_classifier::ResNetConfig;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::block::{
-    Builder, Computed, Conv, Dense, Norm, Residual, Slot, SlotKind, channels_last, global_average,
+    Builder, Conv, Dense, Norm, Residual, TchResult, TensorKind, TensorSpec, channels_last, global_average,
     row_major_copy,
 };
 use crate::error::{Error, Result};
@@ -53,14 +53,14 @@ impl ResNet {
     /// # Errors
     /// [`Error::Classifier`] for a config that fails its check, [`Error::Torch`] for a device that is not there.
     pub fn new(config: &ResNetConfig, seed: u64, device: Device) -> Result<Self> {
-        Self::build(config, device, &mut |slot| first_values(slot, seed))
+        Self::build(config, device, &mut |spec| first_values(spec, seed))
     }
 
-    /// Builds the network with the CPU float32 tensors that `source` gives for each slot.
+    /// Builds the network with the CPU float32 tensors that `source` gives for each spec.
     pub(crate) fn build(
         config: &ResNetConfig,
         device: Device,
-        source: &mut dyn FnMut(&Slot) -> Result<Tensor>,
+        source: &mut dyn FnMut(&TensorSpec) -> Result<Tensor>,
     ) -> Result<Self> {
         config.check()?;
         let mut builder = Builder { config, device, source, parameters: Vec::new(), buffers: Vec::new() };
@@ -145,7 +145,7 @@ impl ResNet {
     }
 
     /// What the global average is taken of: `[N, C, H/8, W/8]`.
-    fn features(&self, images: &Tensor, train: bool) -> Computed {
+    fn features(&self, images: &Tensor, train: bool) -> TchResult {
         let images = channels_last(images)?;
         let x = if train {
             self.input_norm.forward_through(&self.stem_conv, &images)?
@@ -178,7 +178,7 @@ impl ResNet {
     /// [`Error::Torch`] when memory is short.
     pub fn state(&self) -> Result<Vec<(String, Tensor)>> {
         let copied = |(name, tensor): (&str, &Tensor)| Ok((name.to_owned(), row_major_copy(tensor)?));
-        no_grad(|| self.tensors().map(copied).collect::<Computed<_>>())
+        no_grad(|| self.tensors().map(copied).collect::<TchResult<_>>())
             .map_err(Error::torch("copy the weights"))
     }
 
@@ -235,19 +235,24 @@ impl std::fmt::Debug for ResNet {
     }
 }
 
-fn first_values(slot: &Slot, seed: u64) -> Result<Tensor> {
-    let shape = slot.shape.as_slice();
+fn first_values(spec: &TensorSpec, seed: u64) -> Result<Tensor> {
+    let shape = spec.shape.as_slice();
     let on_cpu = (Kind::Float, Device::Cpu);
-    let values = match slot.kind {
-        SlotKind::Trainable { role: Role::StemKernel | Role::ResidualKernel | Role::DenseKernel, order } => {
+    let values = match spec.kind {
+        TensorKind::Trainable {
+            role: Role::StemKernel | Role::ResidualKernel | Role::DenseKernel,
+            order,
+        } => {
             Tensor::f_from_slice(&glorot_uniform(shape, seed, order)).and_then(|values| values.f_view(shape))
         }
-        SlotKind::Trainable { role: Role::Scale, .. } | SlotKind::RunningVar => Tensor::f_ones(shape, on_cpu),
-        SlotKind::Trainable { role: Role::Shift | Role::DenseBias, .. } | SlotKind::RunningMean => {
+        TensorKind::Trainable { role: Role::Scale, .. } | TensorKind::RunningVar => {
+            Tensor::f_ones(shape, on_cpu)
+        }
+        TensorKind::Trainable { role: Role::Shift | Role::DenseBias, .. } | TensorKind::RunningMean => {
             Tensor::f_zeros(shape, on_cpu)
         }
     };
-    values.map_err(Error::torch(format!("make tensor `{}`", slot.name)))
+    values.map_err(Error::torch(format!("make tensor `{}`", spec.name)))
 }
 
 pub(crate) fn missing(name: &str, expected: &[i64]) -> Error {

@@ -46,13 +46,13 @@ pub fn decode_weights(bytes: &[u8], device: Device) -> Result<(ResNet, Descripti
 
 fn of_weights(weights: Weights, device: Device) -> Result<(ResNet, Description)> {
     let Weights { network, description, mut tensors } = weights;
-    let model = ResNet::build(&network, device, &mut |slot| {
+    let model = ResNet::build(&network, device, &mut |spec| {
         let WeightTensor { shape, values } =
-            tensors.remove(&slot.name).ok_or_else(|| missing(&slot.name, &slot.shape))?;
+            tensors.remove(&spec.name).ok_or_else(|| missing(&spec.name, &spec.shape))?;
         let shape: Vec<i64> = shape.into_iter().map(|side| side as i64).collect();
-        check_shape(&slot.name, &slot.shape, &shape)?;
-        let tensor = Tensor::f_from_slice(&values).and_then(|tensor| tensor.f_view(slot.shape.as_slice()));
-        tensor.map_err(Error::torch(format!("make tensor `{}`", slot.name)))
+        check_shape(&spec.name, &spec.shape, &shape)?;
+        let tensor = Tensor::f_from_slice(&values).and_then(|tensor| tensor.f_view(spec.shape.as_slice()));
+        tensor.map_err(Error::torch(format!("make tensor `{}`", spec.name)))
     })?;
     match tensors.into_keys().next() {
         Some(name) => Err(Error::UnexpectedTensor { name }),

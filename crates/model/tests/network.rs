@@ -114,7 +114,7 @@ fn training_moves_the_statistics_and_evaluation_does_not() {
 }
 
 #[test]
-fn an_image_is_judged_by_itself_in_evaluation() {
+fn an_image_is_computed_by_itself_in_evaluation() {
     let model = ResNet::new(&small(), 1, Device::Cpu).unwrap();
     let images = ramps(3, 16, 20);
     let together = model.forward(&images, false).unwrap();

@@ -2,7 +2,7 @@
 
 use malaria_classifier::{Assessment, Caveat, DecisionRule, ImageConfig, ResNetConfig, protocol_note};
 use malaria_dataset::Protocol;
-use malaria_metrics::{PatientFigures, Summary, percent};
+use malaria_metrics::{PatientMetrics, Summary, percent};
 
 use crate::results::{decision_words, headlines, positive_share};
 
@@ -25,7 +25,7 @@ pub struct Card<'a> {
     /// What to read the figures with.
     pub caveats: &'a [Caveat],
     /// Which cells the figures are of, in words.
-    pub judged_on: String,
+    pub evaluated_on: String,
     /// What was learned from, in words.
     pub learned_from: String,
     /// Pictures that could not be read and were left out.
@@ -60,12 +60,12 @@ impl Card<'_> {
             "network" => format!("{:?}", self.network),
             "command" => self.command.to_owned(),
             "made" => rows(self.made.iter().cloned()),
-            "drawn_cells" if self.caveats.contains(&Caveat::DrawnCells) => {
-                format!("{}\n\n", Caveat::ModelOfDrawnCells)
+            "synthetic_cells" if self.caveats.contains(&Caveat::SyntheticCells) => {
+                format!("{}\n\n", Caveat::ModelOfSyntheticCells)
             }
-            "drawn_cells" => String::new(),
+            "synthetic_cells" => String::new(),
             "learned_from" => self.learned_from.clone(),
-            "judged_on" => self.judged_on.clone(),
+            "evaluated_on" => self.evaluated_on.clone(),
             "protocol" => protocol_note(self.protocol).to_owned(),
             "pixels" => image.pixels.to_string(),
             "resize" => image.resize.to_string(),
@@ -114,7 +114,7 @@ impl Card<'_> {
     /// What calling patients gave; `None` where they are not called.
     fn patients(&self) -> Option<String> {
         let roll_up = self.assessment.roll_up.as_ref()?;
-        let PatientFigures { infected, healthy, .. } = &roll_up.as_they_are;
+        let PatientMetrics { infected, healthy, .. } = &roll_up.as_they_are;
         let mut text = format!(
             "\nPatients, called by all their cells: of {} infected ones {} are called positive and {} negative, of {} healthy \
              ones {} negative and {} positive; the others stay undecided. Negative says that fewer than {} of the cells are \

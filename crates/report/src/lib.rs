@@ -38,4 +38,4 @@ pub use plots::{
     EpochPoint, PatientAccuracy, Plot, calibration_plot, check_figure_path, confusion_plot, history_plot,
     patients_plot, pr_plot, roc_plot,
 };
-pub use results::{Report, judged_section, table};
+pub use results::{Report, evaluation_section, table};

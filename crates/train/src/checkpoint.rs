@@ -19,7 +19,7 @@ const PREVIOUS: &str = "checkpoint.previous.safetensors";
 const DAMAGED: &str = "checkpoint.damaged.safetensors";
 /// Key of the one metadata entry; one, since safetensors writes several in no fixed order.
 const HEADER: &str = "malaria-train-checkpoint";
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 
 /// What a checkpoint holds.
 pub(crate) struct Snapshot {
@@ -29,7 +29,7 @@ pub(crate) struct Snapshot {
     /// Empty where weights are not averaged.
     pub(crate) average: State,
     /// Empty before the first epoch worth keeping.
-    pub(crate) kept: State,
+    pub(crate) best_state: State,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -135,7 +135,7 @@ fn encode(snapshot: &Snapshot, run: &str) -> Result<Vec<u8>, String> {
         ("model", &snapshot.model),
         ("velocity", &snapshot.velocity),
         ("average", &snapshot.average),
-        ("kept", &snapshot.kept),
+        ("best", &snapshot.best_state),
     ] {
         for (position, (name, tensor)) in state.iter().enumerate() {
             // The position keeps the order, which the file format does not.
@@ -191,7 +191,7 @@ fn decode(bytes: &[u8], run: &str) -> Result<Snapshot, String> {
     // In the order of `encode`: parts as they were written, each part in its own order.
     let mut parts = HashMap::from([("model", State::new()), ("velocity", State::new())]);
     let found = {
-        let in_order = ["model", "velocity", "average", "kept"]
+        let in_order = ["model", "velocity", "average", "best"]
             .into_iter()
             .flat_map(|part| entries.iter().filter(move |(name, _)| name.split('/').next() == Some(part)));
         digest(run, &progress, in_order.map(|(name, view)| (*name, view.shape(), view.data())))
@@ -214,7 +214,7 @@ fn decode(bytes: &[u8], run: &str) -> Result<Snapshot, String> {
         model: take("model"),
         velocity: take("velocity"),
         average: take("average"),
-        kept: take("kept"),
+        best_state: take("best"),
     })
 }
 
@@ -239,7 +239,7 @@ fn digest<'a>(
         }
         field(bytes);
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    base16ct::lower::encode_string(&hash.finalize())
 }
 
 fn float_bytes(tensor: &Tensor) -> Result<Vec<u8>, String> {

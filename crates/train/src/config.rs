@@ -14,7 +14,7 @@ const MOST_PIXELS: i64 = 4096;
 /// Which epoch's weights a run keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Keep {
+pub enum SelectBy {
     /// The epoch with the lowest validation loss, among those at the last image size; ties go to the earlier one.
     BestLoss,
     /// The epoch with the highest validation accuracy, among those at the last image size; ties go to the lower loss.
@@ -24,7 +24,7 @@ pub enum Keep {
 }
 
 /// Arithmetic of the convolutions in training, and what passes between them; weights, their gradients, batch statistics and the
-/// dense layer are float32, and so is everything when a model only judges.
+/// dense layer are float32, and so is everything when a model only evaluates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {
@@ -132,7 +132,7 @@ pub struct TrainConfig {
     /// Epochs at the last image size without a better validation figure after which the run ends; >= 1.
     pub early_stopping: Option<u64>,
     /// Which epoch's weights are kept.
-    pub keep: Keep,
+    pub select_by: SelectBy,
     /// Arithmetic of the training steps.
     pub precision: Precision,
     /// Seed of the order of cells and of augmentation.
@@ -153,7 +153,7 @@ impl TrainConfig {
             image_sizes: vec![ImageSize { from_epoch: 1, pixels: 64 }],
             average_decay: None,
             early_stopping: None,
-            keep: Keep::Last,
+            select_by: SelectBy::Last,
             precision: Precision::Float32,
             seed,
         }
@@ -182,9 +182,9 @@ impl TrainConfig {
         if self.early_stopping == Some(0) {
             return config("early_stopping", "at least 1, or null", "0".to_owned());
         }
-        if self.early_stopping.is_some() && self.keep == Keep::Last {
+        if self.early_stopping.is_some() && self.select_by == SelectBy::Last {
             let expected = "`best-loss` or `best-accuracy`, since early stopping waits for a better epoch";
-            return config("keep", expected, "last".to_owned());
+            return config("select_by", expected, "last".to_owned());
         }
         if self.image_sizes.first().is_none_or(|first| first.from_epoch != 1) {
             return config(

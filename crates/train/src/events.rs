@@ -85,7 +85,7 @@ pub enum Event {
         #[serde(flatten)]
         record: EpochRecord,
         /// Whether its weights are the ones kept so far.
-        kept: bool,
+        is_best: bool,
     },
     /// A checkpoint is on disk.
     CheckpointWritten {

@@ -7,7 +7,7 @@
 //! functions of (seed, epoch, cell), never of what ran before.
 //!
 //! ```
-//! use malaria_train::{Per, Schedule, Shape};
+//! use malaria_train::{Interval, Schedule, Decay};
 //!
 //! // The tutorial's schedule, 50 epochs of 10 batches: linear from 0.1 to 0, one step an epoch.
 //! let schedule = Schedule::tutorial(0.1);
@@ -31,13 +31,13 @@ mod schedule;
 mod trainer;
 
 pub use checkpoint::Checkpoints;
-pub use config::{ImageSize, Keep, Precision, TrainConfig};
+pub use config::{ImageSize, Precision, SelectBy, TrainConfig};
 pub use epoch::{EvalOptions, Evaluation, evaluate};
 pub use error::Error;
 pub use events::{EpochRecord, Event};
 pub use loader::{CellTensors, epoch_order, resize};
 pub use network::{DecayGroup, Inference, Network, State, Trainable};
 pub use optim::{L2, Sgd, SgdConfig};
-pub use progress::Kept;
-pub use schedule::{Per, Schedule, Shape};
+pub use progress::BestEpoch;
+pub use schedule::{Decay, Interval, Schedule};
 pub use trainer::{Outcome, RunOptions, Subsets, Trainer};

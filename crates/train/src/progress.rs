@@ -10,7 +10,7 @@ use crate::{epoch::Sums, events::EpochRecord};
 /// The kept epoch and its validation figures.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Kept {
+pub struct BestEpoch {
     /// Counted from 1.
     pub epoch: u64,
     /// Mean cross-entropy on the validation set, in nats; `None` without such a set.
@@ -32,7 +32,7 @@ pub(crate) struct Progress {
     /// Spent on the epoch under way before the run was last stopped.
     pub(crate) spent: Spent,
     pub(crate) history: Vec<EpochRecord>,
-    pub(crate) kept: Option<Kept>,
+    pub(crate) best_epoch: Option<BestEpoch>,
     /// Epochs at the last image size since the best validation figure.
     pub(crate) epochs_without_gain: u64,
     pub(crate) stopped_early: bool,

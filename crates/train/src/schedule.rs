@@ -11,7 +11,7 @@ use crate::error::Error;
 /// `t` runs from 0 (the first position after the warm-up) to 1 (the end of the last epoch), which no position reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Shape {
+pub enum Decay {
     /// `rate`, always.
     Constant,
     /// `rate * (1 - t)^power`; with power 1, the tutorial's linear decay to 0.
@@ -46,7 +46,7 @@ pub enum Shape {
 /// How often the rate changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Per {
+pub enum Interval {
     /// Once an epoch: every batch of it has the rate of the epoch's start.
     Epoch,
     /// Every batch.
@@ -60,12 +60,12 @@ pub struct Schedule {
     /// The initial rate, or the peak one of a one-cycle; > 0.
     pub rate: f64,
     /// How it moves.
-    pub shape: Shape,
+    pub decay: Decay,
     /// How often it moves.
-    pub per: Per,
-    /// Epochs of linear warm-up in front of the shape, which then runs over the remaining ones; >= 0, below the run's
+    pub interval: Interval,
+    /// Epochs of linear warm-up before the decay, which then runs over the remaining ones; >= 0, below the run's
     /// epochs, a whole number when the rate moves once an epoch. Position `i` of `w` has `rate * (i + 1) / (w + 1)`,
-    /// where `rate` is the shape's first value.
+    /// where `rate` is the first value of the decay.
     #[serde(default)]
     pub warmup_epochs: f64,
 }
@@ -73,7 +73,7 @@ pub struct Schedule {
 impl Schedule {
     /// The tutorial's: linear from `rate` to 0, once an epoch: `lr(e) = rate * (1 - e / epochs)`.
     pub fn tutorial(rate: f64) -> Self {
-        Self { rate, shape: Shape::Polynomial { power: 1.0 }, per: Per::Epoch, warmup_epochs: 0.0 }
+        Self { rate, decay: Decay::Polynomial { power: 1.0 }, interval: Interval::Epoch, warmup_epochs: 0.0 }
     }
 
     /// Refuses settings that give no sensible rate in a run of `epochs`.
@@ -91,32 +91,32 @@ impl Schedule {
             let expected = format!("at least 0 and below the run's {epochs} epochs");
             return config("schedule.warmup_epochs", &expected, self.warmup_epochs);
         }
-        if self.per == Per::Epoch && self.warmup_epochs.fract() != 0.0 {
+        if self.interval == Interval::Epoch && self.warmup_epochs.fract() != 0.0 {
             return config(
                 "schedule.warmup_epochs",
-                "a whole number, since `per` is `epoch`",
+                "a whole number, since `interval` is `epoch`",
                 self.warmup_epochs,
             );
         }
-        match self.shape {
-            Shape::Polynomial { power } if !(power.is_finite() && power > 0.0) => {
-                config("schedule.shape.power", "a finite number above 0", power)
+        match self.decay {
+            Decay::Polynomial { power } if !(power.is_finite() && power > 0.0) => {
+                config("schedule.decay.power", "a finite number above 0", power)
             }
-            Shape::Step { every_epochs: 0, .. } => config("schedule.shape.every_epochs", "at least 1", 0.0),
-            Shape::Step { factor, .. } if !(factor > 0.0 && factor <= 1.0) => {
-                config("schedule.shape.factor", "above 0 and at most 1", factor)
+            Decay::Step { every_epochs: 0, .. } => config("schedule.decay.every_epochs", "at least 1", 0.0),
+            Decay::Step { factor, .. } if !(factor > 0.0 && factor <= 1.0) => {
+                config("schedule.decay.factor", "above 0 and at most 1", factor)
             }
-            Shape::Cosine { final_fraction } if !(0.0..=1.0).contains(&final_fraction) => {
-                config("schedule.shape.final_fraction", "from 0 to 1", final_fraction)
+            Decay::Cosine { final_fraction } if !(0.0..=1.0).contains(&final_fraction) => {
+                config("schedule.decay.final_fraction", "from 0 to 1", final_fraction)
             }
-            Shape::OneCycle { rise, .. } if !(rise > 0.0 && rise < 1.0) => {
-                config("schedule.shape.rise", "above 0 and below 1", rise)
+            Decay::OneCycle { rise, .. } if !(rise > 0.0 && rise < 1.0) => {
+                config("schedule.decay.rise", "above 0 and below 1", rise)
             }
-            Shape::OneCycle { start_divisor, .. } if !(start_divisor.is_finite() && start_divisor >= 1.0) => {
-                config("schedule.shape.start_divisor", "a finite number, at least 1", start_divisor)
+            Decay::OneCycle { start_divisor, .. } if !(start_divisor.is_finite() && start_divisor >= 1.0) => {
+                config("schedule.decay.start_divisor", "a finite number, at least 1", start_divisor)
             }
-            Shape::OneCycle { final_divisor, .. } if !(final_divisor.is_finite() && final_divisor >= 1.0) => {
-                config("schedule.shape.final_divisor", "a finite number, at least 1", final_divisor)
+            Decay::OneCycle { final_divisor, .. } if !(final_divisor.is_finite() && final_divisor >= 1.0) => {
+                config("schedule.decay.final_divisor", "a finite number, at least 1", final_divisor)
             }
             _ => Ok(()),
         }
@@ -128,30 +128,30 @@ impl Schedule {
         let steps_per_epoch = steps_per_epoch.max(1);
         let epoch = step / steps_per_epoch;
         // Positions are epochs or steps, whichever the rate moves by.
-        let (position, positions_per_epoch) = match self.per {
-            Per::Epoch => (epoch, 1),
-            Per::Step => (step, steps_per_epoch),
+        let (position, positions_per_epoch) = match self.interval {
+            Interval::Epoch => (epoch, 1),
+            Interval::Step => (step, steps_per_epoch),
         };
         let warmup = (self.warmup_epochs * positions_per_epoch as f64).round() as u64;
         let length = (epochs * positions_per_epoch).saturating_sub(warmup).max(1);
         if position < warmup {
-            let target = self.shape_at(0, length, positions_per_epoch);
+            let target = self.rate_in_decay(0, length, positions_per_epoch);
             return target * (position + 1) as f64 / (warmup + 1) as f64;
         }
-        self.shape_at(position - warmup, length, positions_per_epoch)
+        self.rate_in_decay(position - warmup, length, positions_per_epoch)
     }
 
-    fn shape_at(&self, position: u64, length: u64, positions_per_epoch: u64) -> f64 {
+    fn rate_in_decay(&self, position: u64, length: u64, positions_per_epoch: u64) -> f64 {
         let t = position as f64 / length as f64;
-        match self.shape {
-            Shape::Constant => self.rate,
-            Shape::Polynomial { power } => self.rate * (1.0 - t).max(0.0).powf(power),
-            Shape::Step { every_epochs, factor } => {
+        match self.decay {
+            Decay::Constant => self.rate,
+            Decay::Polynomial { power } => self.rate * (1.0 - t).max(0.0).powf(power),
+            Decay::Step { every_epochs, factor } => {
                 let drops = position / positions_per_epoch / every_epochs.max(1);
                 self.rate * factor.powf(drops as f64)
             }
-            Shape::Cosine { final_fraction } => half_cosine(self.rate, self.rate * final_fraction, t),
-            Shape::OneCycle { rise, start_divisor, final_divisor } => {
+            Decay::Cosine { final_fraction } => half_cosine(self.rate, self.rate * final_fraction, t),
+            Decay::OneCycle { rise, start_divisor, final_divisor } => {
                 let start = self.rate / start_divisor;
                 let end = start / final_divisor;
                 // PyTorch's corner: the peak stands on position rise * length - 1, the end on the last position.

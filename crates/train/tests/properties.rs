@@ -1,42 +1,42 @@
 //! Schedules of any settings: where the rate stays, where it starts and ends, and that it warms up.
 
-use malaria_train::{Per, Schedule, Shape};
+use malaria_train::{Decay, Interval, Schedule};
 use proptest::prelude::*;
 
 /// Any shape that [`Schedule::check`] lets through.
-fn shape() -> impl Strategy<Value = Shape> {
+fn decay() -> impl Strategy<Value = Decay> {
     let divisor = || 1.0..1e6_f64;
     prop_oneof![
-        Just(Shape::Constant),
-        (1e-3..20.0_f64).prop_map(|power| Shape::Polynomial { power }),
-        (1..10_u64, 0.01..=1.0_f64).prop_map(|(every_epochs, factor)| Shape::Step { every_epochs, factor }),
-        (0.0..=1.0_f64).prop_map(|final_fraction| Shape::Cosine { final_fraction }),
+        Just(Decay::Constant),
+        (1e-3..20.0_f64).prop_map(|power| Decay::Polynomial { power }),
+        (1..10_u64, 0.01..=1.0_f64).prop_map(|(every_epochs, factor)| Decay::Step { every_epochs, factor }),
+        (0.0..=1.0_f64).prop_map(|final_fraction| Decay::Cosine { final_fraction }),
         (0.001..0.999_f64, divisor(), divisor()).prop_map(|(rise, start_divisor, final_divisor)| {
-            Shape::OneCycle { rise, start_divisor, final_divisor }
+            Decay::OneCycle { rise, start_divisor, final_divisor }
         }),
     ]
 }
 
 /// A schedule with batches an epoch and epochs of a run; `warmup` is its warm-up as a share of the run.
 fn schedule(warmup: impl Strategy<Value = f64>) -> impl Strategy<Value = (Schedule, u64, u64)> {
-    let per = prop_oneof![Just(Per::Epoch), Just(Per::Step)];
-    (1e-6..10.0_f64, shape(), per, warmup, 1..30_u64, 1..30_u64).prop_map(
-        |(rate, shape, per, warmup, steps, epochs)| {
+    let interval = prop_oneof![Just(Interval::Epoch), Just(Interval::Step)];
+    (1e-6..10.0_f64, decay(), interval, warmup, 1..30_u64, 1..30_u64).prop_map(
+        |(rate, decay, interval, warmup, steps, epochs)| {
             let warmup = warmup * epochs as f64;
-            let warmup_epochs = if per == Per::Epoch { warmup.floor() } else { warmup };
-            (Schedule { rate, shape, per, warmup_epochs }, steps, epochs)
+            let warmup_epochs = if interval == Interval::Epoch { warmup.floor() } else { warmup };
+            (Schedule { rate, decay, interval, warmup_epochs }, steps, epochs)
         },
     )
 }
 
 /// The lowest rate that the shape can come to.
-fn lowest(Schedule { rate, shape, .. }: &Schedule, epochs: u64) -> f64 {
-    match *shape {
-        Shape::Constant => *rate,
-        Shape::Polynomial { .. } => 0.0,
-        Shape::Step { every_epochs, factor } => rate * factor.powf((epochs / every_epochs) as f64),
-        Shape::Cosine { final_fraction } => rate * final_fraction,
-        Shape::OneCycle { start_divisor, final_divisor, .. } => rate / (start_divisor * final_divisor),
+fn lowest(Schedule { rate, decay, .. }: &Schedule, epochs: u64) -> f64 {
+    match *decay {
+        Decay::Constant => *rate,
+        Decay::Polynomial { .. } => 0.0,
+        Decay::Step { every_epochs, factor } => rate * factor.powf((epochs / every_epochs) as f64),
+        Decay::Cosine { final_fraction } => rate * final_fraction,
+        Decay::OneCycle { start_divisor, final_divisor, .. } => rate / (start_divisor * final_divisor),
     }
 }
 
@@ -66,20 +66,20 @@ proptest! {
     fn rates_are_exact_at_both_ends((schedule, steps, epochs) in schedule(Just(0.0))) {
         let (first, last) = (schedule.rate_at(0, steps, epochs), schedule.rate_at(steps * epochs - 1, steps, epochs));
         let close = |found: f64, expected: f64| (found - expected).abs() <= 1e-9 * schedule.rate;
-        let positions = if schedule.per == Per::Step { steps * epochs } else { epochs } as f64;
+        let positions = if schedule.interval == Interval::Step { steps * epochs } else { epochs } as f64;
         let rate = schedule.rate;
         let one_before = (positions - 1.0) / positions;
-        let (start, end) = match schedule.shape {
-            Shape::Constant => (rate, rate),
-            Shape::Polynomial { power } => (rate, rate * (1.0 - one_before).powf(power)),
-            Shape::Step { every_epochs, factor } => {
+        let (start, end) = match schedule.decay {
+            Decay::Constant => (rate, rate),
+            Decay::Polynomial { power } => (rate, rate * (1.0 - one_before).powf(power)),
+            Decay::Step { every_epochs, factor } => {
                 (rate, rate * factor.powf(((epochs - 1) / every_epochs) as f64))
             }
-            Shape::Cosine { final_fraction } => {
+            Decay::Cosine { final_fraction } => {
                 let end = rate * final_fraction;
                 (rate, end + (rate - end) * (1.0 + (std::f64::consts::PI * one_before).cos()) / 2.0)
             }
-            Shape::OneCycle { rise, start_divisor, final_divisor } => {
+            Decay::OneCycle { rise, start_divisor, final_divisor } => {
                 // Where the rise is over before it has begun, the first position is on the way down.
                 prop_assume!(rise * positions >= 1.0 + 1e-6 && positions > 1.0);
                 (rate / start_divisor, rate / (start_divisor * final_divisor))
@@ -91,7 +91,7 @@ proptest! {
 
     #[test]
     fn a_warm_up_rises_to_where_the_shape_starts((schedule, steps, epochs) in schedule(0.0..0.99_f64)) {
-        let stride = if schedule.per == Per::Step { 1 } else { steps };
+        let stride = if schedule.interval == Interval::Step { 1 } else { steps };
         let warm = (schedule.warmup_epochs * (steps / stride) as f64).round() as u64;
         let positions = epochs * steps / stride;
         // A warm-up may be rounded up to the whole run.
@@ -111,7 +111,7 @@ proptest! {
         let slack = 1e-12 * schedule.rate;
         prop_assert!(rates[..=peak].is_sorted_by(|a, b| *a <= b + slack), "{rates:?}");
         prop_assert!(rates[peak..].is_sorted_by(|a, b| a + slack >= *b), "{rates:?}");
-        if !matches!(schedule.shape, Shape::OneCycle { .. }) {
+        if !matches!(schedule.decay, Decay::OneCycle { .. }) {
             prop_assert!(rates[0] >= rates[peak] - slack, "{rates:?}");
         }
     }

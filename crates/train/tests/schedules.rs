@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use malaria_train::{Error, Per, Schedule, Shape};
+use malaria_train::{Decay, Error, Interval, Schedule};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -13,27 +13,27 @@ struct Fixture {
     cases: BTreeMap<String, Vec<f64>>,
 }
 
-const ONE_CYCLE: Shape = Shape::OneCycle { rise: 0.25, start_divisor: 10.0, final_divisor: 100.0 };
+const ONE_CYCLE: Decay = Decay::OneCycle { rise: 0.25, start_divisor: 10.0, final_divisor: 100.0 };
 
 #[test]
 fn every_shape_follows_pytorch() {
     let fixture: Fixture = serde_json::from_str(include_str!("fixtures/schedules.json")).unwrap();
     assert_eq!(fixture.cases.len(), 6);
     for (name, expected) in &fixture.cases {
-        let shape = match name.as_str() {
-            "cosine_by_step" => Shape::Cosine { final_fraction: 0.05 },
-            "cosine_by_epoch" => Shape::Cosine { final_fraction: 0.0 },
-            "polynomial_by_step" => Shape::Polynomial { power: 2.5 },
-            "polynomial_by_epoch" => Shape::Polynomial { power: 1.0 },
-            "step_by_epoch" => Shape::Step { every_epochs: 2, factor: 0.3 },
+        let decay = match name.as_str() {
+            "cosine_by_step" => Decay::Cosine { final_fraction: 0.05 },
+            "cosine_by_epoch" => Decay::Cosine { final_fraction: 0.0 },
+            "polynomial_by_step" => Decay::Polynomial { power: 2.5 },
+            "polynomial_by_epoch" => Decay::Polynomial { power: 1.0 },
+            "step_by_epoch" => Decay::Step { every_epochs: 2, factor: 0.3 },
             "one_cycle_by_step" => ONE_CYCLE,
             other => panic!("no such schedule: {other}"),
         };
-        let per = if name.ends_with("by_step") { Per::Step } else { Per::Epoch };
-        let schedule = Schedule { rate: fixture.rate, shape, per, warmup_epochs: 0.0 };
+        let interval = if name.ends_with("by_step") { Interval::Step } else { Interval::Epoch };
+        let schedule = Schedule { rate: fixture.rate, decay, interval, warmup_epochs: 0.0 };
         schedule.check(fixture.epochs).unwrap();
         for (position, &expected) in expected.iter().enumerate() {
-            let stride = if per == Per::Step { 1 } else { fixture.steps_per_epoch };
+            let stride = if interval == Interval::Step { 1 } else { fixture.steps_per_epoch };
             let step = position as u64 * stride;
             let found = schedule.rate_at(step, fixture.steps_per_epoch, fixture.epochs);
             // PyTorch multiplies from step to step, we compute each afresh: rounding differs in the last digits.
@@ -56,7 +56,8 @@ fn the_tutorials_is_linear_to_zero_by_epoch() {
 
 #[test]
 fn a_constant_is_constant_and_a_warm_up_rises_to_it() {
-    let schedule = Schedule { rate: 0.4, shape: Shape::Constant, per: Per::Step, warmup_epochs: 1.5 };
+    let schedule =
+        Schedule { rate: 0.4, decay: Decay::Constant, interval: Interval::Step, warmup_epochs: 1.5 };
     // 1.5 epochs of 2 steps: three steps of warm-up, then the rate.
     let rates: Vec<f64> = (0..8).map(|step| schedule.rate_at(step, 2, 4)).collect();
     let expected = [0.1, 0.2, 0.3, 0.4, 0.4, 0.4, 0.4, 0.4];
@@ -67,8 +68,8 @@ fn a_constant_is_constant_and_a_warm_up_rises_to_it() {
 
 #[test]
 fn a_shape_runs_over_what_the_warm_up_leaves() {
-    let cosine = Shape::Cosine { final_fraction: 0.0 };
-    let warm = Schedule { rate: 0.2, shape: cosine, per: Per::Epoch, warmup_epochs: 2.0 };
+    let cosine = Decay::Cosine { final_fraction: 0.0 };
+    let warm = Schedule { rate: 0.2, decay: cosine, interval: Interval::Epoch, warmup_epochs: 2.0 };
     let plain = Schedule { warmup_epochs: 0.0, ..warm };
     for epoch in 0..5 {
         assert_eq!(warm.rate_at((epoch + 2) * 3, 3, 7), plain.rate_at(epoch * 3, 3, 5));
@@ -78,16 +79,18 @@ fn a_shape_runs_over_what_the_warm_up_leaves() {
 
 #[test]
 fn rates_stay_between_zero_and_the_peak() {
-    let shapes = [
-        Shape::Constant,
-        Shape::Polynomial { power: 0.3 },
-        Shape::Step { every_epochs: 1, factor: 0.5 },
-        Shape::Cosine { final_fraction: 0.1 },
+    let decays = [
+        Decay::Constant,
+        Decay::Polynomial { power: 0.3 },
+        Decay::Step { every_epochs: 1, factor: 0.5 },
+        Decay::Cosine { final_fraction: 0.1 },
         ONE_CYCLE,
     ];
-    for (shape, per) in shapes.into_iter().flat_map(|shape| [(shape, Per::Epoch), (shape, Per::Step)]) {
+    for (decay, interval) in
+        decays.into_iter().flat_map(|decay| [(decay, Interval::Epoch), (decay, Interval::Step)])
+    {
         for (epochs, steps, warmup_epochs) in [(1, 1, 0.0), (2, 1, 1.0), (3, 5, 0.0), (9, 4, 2.0)] {
-            let schedule = Schedule { rate: 0.3, shape, per, warmup_epochs };
+            let schedule = Schedule { rate: 0.3, decay, interval, warmup_epochs };
             for step in 0..epochs * steps {
                 let rate = schedule.rate_at(step, steps, epochs);
                 // A cosine of 0 brings its own last digit.
@@ -102,22 +105,22 @@ fn rates_stay_between_zero_and_the_peak() {
 
 #[test]
 fn settings_out_of_range_are_refused_by_name() {
-    let good = Schedule { rate: 0.1, shape: Shape::Constant, per: Per::Epoch, warmup_epochs: 0.0 };
+    let good = Schedule { rate: 0.1, decay: Decay::Constant, interval: Interval::Epoch, warmup_epochs: 0.0 };
     let bad = [
         (Schedule { rate: 0.0, ..good }, "schedule.rate"),
         (Schedule { rate: f64::NAN, ..good }, "schedule.rate"),
         (Schedule { warmup_epochs: 3.0, ..good }, "schedule.warmup_epochs"),
         (Schedule { warmup_epochs: 0.5, ..good }, "schedule.warmup_epochs"),
-        (Schedule { shape: Shape::Polynomial { power: 0.0 }, ..good }, "schedule.shape.power"),
+        (Schedule { decay: Decay::Polynomial { power: 0.0 }, ..good }, "schedule.decay.power"),
         (
-            Schedule { shape: Shape::Step { every_epochs: 0, factor: 0.1 }, ..good },
-            "schedule.shape.every_epochs",
+            Schedule { decay: Decay::Step { every_epochs: 0, factor: 0.1 }, ..good },
+            "schedule.decay.every_epochs",
         ),
-        (Schedule { shape: Shape::Step { every_epochs: 1, factor: 1.1 }, ..good }, "schedule.shape.factor"),
-        (Schedule { shape: Shape::Cosine { final_fraction: -0.1 }, ..good }, "schedule.shape.final_fraction"),
+        (Schedule { decay: Decay::Step { every_epochs: 1, factor: 1.1 }, ..good }, "schedule.decay.factor"),
+        (Schedule { decay: Decay::Cosine { final_fraction: -0.1 }, ..good }, "schedule.decay.final_fraction"),
         (
-            Schedule { shape: Shape::OneCycle { rise: 1.0, start_divisor: 1.0, final_divisor: 1.0 }, ..good },
-            "schedule.shape.rise",
+            Schedule { decay: Decay::OneCycle { rise: 1.0, start_divisor: 1.0, final_divisor: 1.0 }, ..good },
+            "schedule.decay.rise",
         ),
     ];
     good.check(3).unwrap();

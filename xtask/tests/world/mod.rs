@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
-use xtask::{Plan, Variant, Wheel, Wish};
+use xtask::{Plan, Request, Variant, Wheel};
 use zip::write::SimpleFileOptions;
 
 const TORCH: &str = "torch-2.13.0-cp311-cp311-manylinux_2_28_x86_64.whl";
@@ -122,9 +122,9 @@ pub(crate) fn run_setup_as_told() {
     let root = PathBuf::from(variable("XTASK_CHILD").unwrap());
     let wheels = PathBuf::from(variable("FAKE_WHEELS").unwrap());
     let wish = match std::env::var("WISH").as_deref() {
-        Ok("cuda") => Wish::Exactly(Variant::Cuda),
-        Ok("cpu") => Wish::Exactly(Variant::Cpu),
-        _ => Wish::Any,
+        Ok("cuda") => Request::Exactly(Variant::Cuda),
+        Ok("cpu") => Request::Exactly(Variant::Cpu),
+        _ => Request::Any,
     };
     match xtask::setup_with(&root, wish, variable, |variant| Ok(plan(&wheels, variant))) {
         Ok(outcome) => println!("outcome {outcome:?}"),
@@ -139,7 +139,7 @@ fn plan(folder: &Path, variant: Variant) -> Plan {
         let bytes = fs::read(folder.join(file)).unwrap();
         Wheel {
             file: file.to_owned(),
-            sha256: Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
+            sha256: base16ct::lower::encode_string(&Sha256::digest(&bytes)),
             bytes: bytes.len() as u64,
             cpu_libraries: libraries.iter().map(|&name| name.to_owned()).collect(),
         }

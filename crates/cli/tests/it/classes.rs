@@ -39,7 +39,7 @@ fn three_classes_are_told_apart() {
     assert_eq!(called.len(), 3);
     assert!(predictions.iter().all(|row| row.contains_key("probability_Artefact")));
 
-    // It is judged again, used, and cross-validated.
+    // It is evaluated again, used, and cross-validated.
     let again = bench.evaluate("run");
     assert_eq!(again["accuracy"], metrics.test.accuracy);
     let mut predict = malaria("predict");

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 use malaria_resnet::{
     ChosenOn, Metrics, RuleKind,
-    figures::{Target, choose_threshold},
+    metrics::{Target, choose_threshold},
 };
 use serde_json::Value;
 
@@ -163,9 +163,9 @@ fn the_threshold_is_chosen_on_validation_and_used_by_evaluate_and_predict() {
     let right = predictions.iter().filter(|row| positive(row) == (row["class"] == "Parasitized")).count();
     let called = |row| if positive(row) { "Parasitized" } else { "Uninfected" };
     assert!(predictions.iter().all(|row| row["predicted"] == called(row)), "{predictions:?}");
-    assert!(predictions.iter().any(|row| row["predicted"] != row["most_probable"]), "nothing was tested");
+    assert!(predictions.iter().any(|row| row["predicted"] != row["argmax"]), "nothing was tested");
     assert!((metrics.test.accuracy - right as f64 / predictions.len() as f64).abs() < 1e-12);
-    let by_argmax = predictions.iter().filter(|row| row["most_probable"] == row["class"]).count();
+    let by_argmax = predictions.iter().filter(|row| row["argmax"] == row["class"]).count();
     assert!((metrics.test.accuracy_argmax - by_argmax as f64 / predictions.len() as f64).abs() < 1e-12);
     assert_eq!(metrics.decision_rule, RuleKind::Threshold);
     let again = bench.evaluate("run");
@@ -244,7 +244,7 @@ fn cells_can_be_left_out_of_training_but_not_of_the_test() {
         format!("path,why\n{}\n", named.each_ref().map(|path| format!("{path},?")).join("\n")),
     )
     .unwrap();
-    let said = succeed(bench.train("fewer").args(["--epochs", "1", "--leave-out", "doubtful.csv"]));
+    let said = succeed(bench.train("fewer").args(["--epochs", "1", "--exclude", "doubtful.csv"]));
     assert!(said.contains("Cells left out of the training set on request: 1."), "{said}");
     let fewer = rows(&bench.path("fewer/split.csv"));
     for (before, after) in split.iter().zip(&fewer) {
@@ -252,16 +252,16 @@ fn cells_can_be_left_out_of_training_but_not_of_the_test() {
         assert_eq!(after["subset"], expected, "{}", before["path"]);
     }
     let metrics: Metrics = serde_json::from_value(json(&bench.path("fewer/metrics.json"))).unwrap();
-    assert_eq!(metrics.n_left_out, 1);
+    assert_eq!(metrics.n_excluded, 1);
     // It goes on as it began, even without the list.
     fs::remove_file(bench.path("doubtful.csv")).unwrap();
     fs::remove_file(bench.path("fewer/metrics.json")).unwrap();
     succeed(malaria("train").current_dir(bench.folder.path()).args(["--resume", "fewer"]));
 
     fs::write(bench.path("doubtful.csv"), "path\nParasitized/nobody.png\n").unwrap();
-    let said = fail(bench.train("wrong").args(["--leave-out", "doubtful.csv"]));
+    let said = fail(bench.train("wrong").args(["--exclude", "doubtful.csv"]));
     assert!(
-        said.contains("nobody.png") && said.contains("leave_out") && !bench.path("wrong").exists(),
+        said.contains("nobody.png") && said.contains("exclude") && !bench.path("wrong").exists(),
         "{said}"
     );
 }
@@ -329,9 +329,9 @@ fn a_run_goes_on_after_it_was_asked_to_stop_and_ends_with_the_same_weights() {
 fn fine_tuning_starts_from_the_weights_it_is_given() {
     let bench = Workbench::new();
     succeed(&mut bench.train("first"));
-    let before = json(&bench.path("first/metrics.json"))["kept"]["validation_loss"].as_f64().unwrap();
+    let before = json(&bench.path("first/metrics.json"))["best_epoch"]["validation_loss"].as_f64().unwrap();
     succeed(bench.train("second").args(["--init", "first", "--epochs", "1", "--lr", "1e-9"]));
-    let after = json(&bench.path("second/metrics.json"))["kept"]["validation_loss"].as_f64().unwrap();
+    let after = json(&bench.path("second/metrics.json"))["best_epoch"]["validation_loss"].as_f64().unwrap();
     // At a rate of nothing the network stays what it was, but for its running statistics.
     assert!((after - before).abs() < 0.2 * before + 0.05, "{before} before, {after} after");
 

@@ -8,8 +8,8 @@ use std::{
 };
 
 use malaria_resnet::{
-    Caveat, ChosenOn, Classifier, CrossMetrics, ExperimentConfig, FiguresOf, RuleKind,
-    figures::choose_threshold, training::Precision,
+    Caveat, ChosenOn, Classifier, CrossValidationMetrics, ExperimentConfig, MetricsOf, RuleKind,
+    metrics::choose_threshold, train::Precision,
 };
 
 use crate::support::{CELLS, PATIENTS, Workbench, fail, malaria, rows, succeed};
@@ -55,7 +55,7 @@ fn folds_run_apart_come_to_what_they_come_to_together() {
     assert!(said.contains("holds the folds of a cross-validation"), "{said}");
 
     // Every cell stands once, under the fold whose test set its patient is in.
-    let metrics: CrossMetrics = serde_json::from_slice(&read("together/metrics.json")).unwrap();
+    let metrics: CrossValidationMetrics = serde_json::from_slice(&read("together/metrics.json")).unwrap();
     let pooled = rows(&bench.path("together/predictions.csv"));
     assert_eq!((pooled.len(), metrics.n_test), (CELLS, CELLS));
     let mut fold_of: BTreeMap<&str, &str> = BTreeMap::new();
@@ -80,7 +80,7 @@ fn folds_run_apart_come_to_what_they_come_to_together() {
     assert!(page.contains(&format!("{} of {CELLS} labels are contradicted", audit.len())));
     // The threshold is chosen on all of them, and the roll-up by patient is there.
     assert_eq!(metrics.threshold.map(|threshold| threshold.chosen_on), Some(ChosenOn::OutOfFold));
-    // But a fold's cells are judged at what was chosen on those of the others.
+    // But a fold's cells are evaluated at what was chosen on those of the others.
     let parasitized = |rows: &[&BTreeMap<String, String>]| -> (Vec<bool>, Vec<f64>) {
         let score = |row: &&BTreeMap<String, String>| row["probability_Parasitized"].parse::<f64>().unwrap();
         (rows.iter().map(|row| row["class"] == "Parasitized").collect(), rows.iter().map(score).collect())
@@ -150,11 +150,11 @@ fn folds_run_apart_come_to_what_they_come_to_together() {
     let said = predict(&[]);
     let table = said.split("infected cells (95 % interval)  call\n").nth(1).expect(&said);
     let plain = said.lines().filter(|line| line.contains("cells/") && !line.contains('['));
-    let judged: BTreeSet<&str> = plain.map(|line| line.split(['/', 'P']).rev().nth(1).unwrap()).collect();
+    let evaluated: BTreeSet<&str> = plain.map(|line| line.split(['/', 'P']).rev().nth(1).unwrap()).collect();
     let called =
         table.lines().take_while(|line| line.starts_with('C')).map(|line| line.split(' ').next().unwrap());
     let called: BTreeSet<&str> = called.collect();
-    assert!(!judged.is_empty() && called == judged, "{judged:?}\n{said}");
+    assert!(!evaluated.is_empty() && called == evaluated, "{evaluated:?}\n{said}");
     let warned = said.lines().filter(|line| line.contains("cells/") && line.contains('[')).count();
     let told = format!("as they were warned of: {warned}");
     assert!(warned == 0 || said.contains(&told), "{said}");
@@ -163,7 +163,7 @@ fn folds_run_apart_come_to_what_they_come_to_together() {
     let said: serde_json::Value = serde_json::from_str(&predict(&["--json"])).unwrap();
     let patients =
         said["patients"].as_array().unwrap().iter().map(|patient| patient["patient"].as_str().unwrap());
-    assert!(patients.eq(judged.iter().copied()), "{said}");
+    assert!(patients.eq(evaluated.iter().copied()), "{said}");
     assert_eq!(said["cells"].as_array().unwrap().len(), CELLS);
     assert!(read("together/final/weights.safetensors") != weights("together"));
     let history = rows(&bench.path("together/final/history.csv"));
@@ -181,12 +181,12 @@ fn folds_run_apart_come_to_what_they_come_to_together() {
         |column: &str| pooled.iter().filter(|row| row["class"] == row[column]).count() as f64 / CELLS as f64;
     let right = share("predicted");
     assert!((metrics.pooled.accuracy - right).abs() < 1e-12);
-    assert!((metrics.pooled.accuracy_argmax - share("most_probable")).abs() < 1e-12);
+    assert!((metrics.pooled.accuracy_argmax - share("argmax")).abs() < 1e-12);
     let interval = metrics.assessment.intervals.accuracy.unwrap();
     assert!(interval.low <= right && right <= interval.high, "{interval:?}");
     assert_eq!(
-        (metrics.assessment.intervals.clusters, metrics.figures_of),
-        (PATIENTS, FiguresOf::CrossValidation)
+        (metrics.assessment.intervals.clusters, metrics.metrics_of),
+        (PATIENTS, MetricsOf::CrossValidation)
     );
     assert!(metrics.at_published_specificity.expect("real cells").specificity >= 0.972);
     let sensitivity = metrics.assessment.intervals.sensitivity.unwrap();
@@ -204,10 +204,10 @@ fn cells_left_out_are_told_of_where_folds_are_put_together() {
     let named = "Uninfected/C1P0ThinF_IMG_20150101_cell_3.png";
     assert!(bench.path("cells").join(named).is_file());
     fs::write(bench.path("doubtful.csv"), format!("path\n{named}\n")).unwrap();
-    succeed(bench.cross_validate("out").args(["--leave-out", "doubtful.csv", "--final"]));
-    let metrics: CrossMetrics =
+    succeed(bench.cross_validate("out").args(["--exclude", "doubtful.csv", "--final"]));
+    let metrics: CrossValidationMetrics =
         serde_json::from_slice(&fs::read(bench.path("out/metrics.json")).unwrap()).unwrap();
-    assert_eq!((metrics.n_left_out, metrics.n_test), (1, CELLS));
+    assert_eq!((metrics.n_excluded, metrics.n_test), (1, CELLS));
     let page = fs::read_to_string(bench.path("out/report.html")).unwrap();
     assert!(
         page.contains("Cells left out of every training set on request: 1;")
@@ -224,7 +224,7 @@ fn cells_left_out_are_told_of_where_folds_are_put_together() {
     let fold = format!("fold-{}", (1..=3).find(tests_others).unwrap());
     fs::remove_dir_all(bench.path("out").join(&fold)).unwrap();
     fs::write(bench.path("doubtful.csv"), format!("path\n{}\n", named.replace("cell_3", "cell_4"))).unwrap();
-    let said = fail(bench.cross_validate("out").args(["--leave-out", "doubtful.csv"]));
+    let said = fail(bench.cross_validate("out").args(["--exclude", "doubtful.csv"]));
     assert!(said.contains("it has learned from Uninfected/") && said.contains(&fold), "{said}");
 }
 

@@ -3,15 +3,15 @@
 use std::{fs, path::PathBuf};
 
 use malaria_resnet::{
-    Classifier, Description, ExportOptions, ImageConfig, Metrics, RunDir, WeightsFile,
+    Classifier, ExportOptions, ImageConfig, Metrics, RunDir, WeightsFile,
     dataset::{Cells, Index, LoadOptions, ResizePolicy, load},
-    edge::{Model, Precision, export},
+    edge::{Model, WeightFormat, export},
     model::{ResNet, ResNetConfig},
-    training::CellTensors,
+    train::CellTensors,
 };
 
 use crate::support::{Workbench, fail, malaria, succeed};
-use tch::{CModule, Device, Kind, Tensor, no_grad};
+use tch::{Device, Kind, Tensor, no_grad};
 
 /// A finished run, and the folder it lies in.
 fn trained() -> (Workbench, PathBuf) {
@@ -58,11 +58,11 @@ fn a_trained_model_says_the_same_without_libtorch() {
     let classifier = Classifier::load(&run, Device::Cpu).unwrap();
     let cells = decoded(&bench);
     let expected = by_libtorch(&classifier, &cells);
-    for precision in Precision::ALL {
-        let file = bench.path(&format!("{precision}.onnx"));
+    for format in WeightFormat::ALL {
+        let file = bench.path(&format!("{format}.onnx"));
         let mut command = malaria("export");
-        command.args(["--weights", precision.name(), "--run"]).arg(&run).arg("--out").arg(&file);
-        if precision != Precision::F32 {
+        command.args(["--weights", format.name(), "--run"]).arg(&run).arg("--out").arg(&file);
+        if format != WeightFormat::F32 {
             command.arg("--data").arg(bench.path("cells"));
         }
         let said = succeed(&mut command);
@@ -70,54 +70,30 @@ fn a_trained_model_says_the_same_without_libtorch() {
         let model = Model::load(&fs::read(&file).unwrap()).unwrap();
         let found = by_runtime(&model, &cells);
         // Float32 sums in another order; half precision has 11 bits, int8 has 7, over some ten layers.
-        let most = match precision {
-            Precision::F32 => 1e-5,
-            Precision::F16 => 5e-3,
-            Precision::Int8 => 0.1,
+        let most = match format {
+            WeightFormat::F32 => 1e-5,
+            WeightFormat::F16 => 5e-3,
+            WeightFormat::Int8 => 0.1,
         };
         let difference = largest_difference(&found, &expected);
-        assert!(difference < most, "{precision}: {difference:e}");
+        assert!(difference < most, "{format}: {difference:e}");
         assert_eq!(model.description().classes, classifier.classes);
         assert_eq!(model.description().threshold, classifier.threshold);
         assert_eq!(model.positive(), classifier.positive);
-        assert_eq!(model.origin().precision, precision);
+        assert_eq!(model.origin().weights, format);
         // Smaller weights were looked at on the run's own test cells, and the file says what came of it.
         let tested =
             serde_json::from_slice::<Metrics>(&fs::read(run.join("metrics.json")).unwrap()).unwrap().n_test;
-        assert_eq!(model.origin().toll.map(|toll| toll.n), (precision != Precision::F32).then_some(tested));
+        assert_eq!(
+            model.origin().quantization_loss.map(|quantization_loss| quantization_loss.n),
+            (format != WeightFormat::F32).then_some(tested)
+        );
         assert_eq!(
             said.contains(&format!("compared with f32 on {tested} cells")),
-            precision != Precision::F32
+            format != WeightFormat::F32
         );
     }
     assert!(spread(&expected) > 0.3, "the cells are too much alike to test anything: {expected:?}");
-}
-
-#[test]
-fn torchscript_says_the_same_of_any_number_of_cells() {
-    let (bench, run) = trained();
-    let classifier = Classifier::load(&run, Device::Cpu).unwrap();
-    let cells = decoded(&bench);
-    let expected = by_libtorch(&classifier, &cells);
-    let file = bench.path("model.pt");
-    succeed(malaria("export").arg("--run").arg(&run).arg("--out").arg(&file));
-    let model = CModule::load(&file).unwrap();
-    let labels = vec![0; cells.len()];
-    let tensors = CellTensors::new(&cells, &labels, Device::Cpu).unwrap();
-    for count in [1, 2, 5, cells.len()] {
-        let (images, _) = tensors.batch(&(0..count).collect::<Vec<_>>()).unwrap();
-        let said = no_grad(|| model.forward_ts(&[images])).unwrap();
-        assert_eq!(said.size(), [count as i64, 2]);
-        let said: Vec<f64> = Vec::try_from(said.to_kind(Kind::Double).flatten(0, -1)).unwrap();
-        let difference = largest_difference(&said, &expected[..2 * count]);
-        assert!(difference < 1e-5, "{count}: {difference:e}");
-    }
-    assert!(spread(&expected) > 0.3, "the cells are too much alike to test anything: {expected:?}");
-    let description: Description =
-        serde_json::from_slice(&fs::read(bench.path("model.pt.json")).unwrap()).unwrap();
-    assert_eq!(description, classifier.description());
-    let said = fail(malaria("export").args(["--weights", "int8", "--run"]).arg(&run).arg("--out").arg(&file));
-    assert!(said.contains("--weights"), "{said}");
 }
 
 #[test]
@@ -185,7 +161,7 @@ fn says_the_same_without_libtorch(change: impl Fn(&str, &Tensor)) -> Vec<u8> {
     let path = folder.path().join("weights.safetensors");
     classifier.save(&path).unwrap();
     let expected = by_libtorch(&classifier, &cells);
-    let onnx = export(&WeightsFile::read(&path).unwrap(), Precision::F32, None).unwrap();
+    let onnx = export(&WeightsFile::read(&path).unwrap(), WeightFormat::F32, None).unwrap();
     let found = by_runtime(&Model::load(&onnx).unwrap(), &cells);
     let difference = largest_difference(&found, &expected);
     // Float32 sums in another order, over some forty layers.
@@ -206,21 +182,21 @@ fn what_cannot_be_exported_or_loaded_is_said() {
     // Sensitivity that must rise.
     let strict = ExportOptions {
         run: &run,
-        precision: Precision::Int8,
+        weights: WeightFormat::Int8,
         data: Some(&bench.path("cells")),
-        most_sensitivity_lost: -0.5,
+        max_sensitivity_loss: -0.5,
         skip_corrupt: false,
     };
     let said = malaria_resnet::export(strict, &|_| {}).unwrap_err().to_string();
     assert!(said.contains("sensitivity falls by"), "{said}");
     // A limit that nothing would be above.
     let mut lax = malaria("export");
-    lax.args(["--weights", "int8", "--most-sensitivity-lost", "nan", "--run"])
+    lax.args(["--weights", "int8", "--max-sensitivity-loss", "nan", "--run"])
         .arg(&run)
         .arg("--out")
         .arg(&out);
     let said = fail(lax.arg("--data").arg(bench.path("cells")));
-    assert!(said.contains("--most-sensitivity-lost") && !out.exists(), "{said}");
+    assert!(said.contains("--max-sensitivity-loss") && !out.exists(), "{said}");
     fs::rename(bench.path("cells"), bench.path("elsewhere")).unwrap();
     let mut blind = malaria("export");
     blind.current_dir("/").args(["--weights", "int8", "--run"]).arg(&run).arg("--out").arg(&out);

@@ -34,10 +34,10 @@ fn programs_use_it_where_no_run_is_named() {
 fn its_figures_are_of_patients_that_the_models_had_not_seen() {
     let run = run();
     let metrics: Value = serde_json::from_str(&fs::read_to_string(run.metrics_path()).unwrap()).unwrap();
-    assert_eq!(metrics["figures_of"], "cross-validation");
+    assert_eq!(metrics["metrics_of"], "cross-validation");
     assert_eq!(metrics["protocol"], "patient");
     assert_eq!((&metrics["n_test"], &metrics["n_patients"]), (&20_200.into(), &150.into()));
-    assert_eq!(metrics["drawn_cells"], false);
+    assert_eq!(metrics["synthetic_cells"], false);
     let classifier = Classifier::load(run.path(), Device::Cpu).unwrap();
     let threshold = classifier.threshold.expect("a threshold");
     assert_eq!(threshold.chosen_on, ChosenOn::OutOfFold);

@@ -61,7 +61,7 @@ fn look(report: &Path, width: u32, flags: &[&str]) -> Value {
 /// Looks at `folder/report.html` at either width and in the dark: `sections` are there and show something, nothing is amiss,
 /// and the tiles hold what `metrics.json` says.
 #[track_caller]
-fn is_whole(folder: &Path, sections: &[&str], least_pictures: u64) {
+fn is_whole(folder: &Path, sections: &[&str], min_pictures: u64) {
     let report = fs::canonicalize(folder.join("report.html")).unwrap();
     let metrics: Value = serde_json::from_slice(&fs::read(folder.join("metrics.json")).unwrap()).unwrap();
     let dark = "--blink-settings=preferredColorScheme=0";
@@ -85,7 +85,7 @@ fn is_whole(folder: &Path, sections: &[&str], least_pictures: u64) {
             assert!((shown - scale * metrics[name].as_f64().unwrap()).abs() < 0.0051, "{name}: {tile}");
         }
         assert_eq!(seen["broken_pictures"], 0);
-        assert!(seen["pictures"].as_u64().unwrap() >= least_pictures, "{least_pictures}: {seen}");
+        assert!(seen["pictures"].as_u64().unwrap() >= min_pictures, "{min_pictures}: {seen}");
         assert_eq!(
             (&seen["fetched"], &seen["dead_links"]),
             (&Value::from(Vec::<u8>::new()), &Value::from(0))
@@ -120,7 +120,7 @@ fn the_reports_of_a_run_and_of_an_evaluation_show_all_of_it_on_any_screen() {
     // Augmentation alone has 36 pictures.
     is_whole(&bench.path("run"), &sections, 37);
 
-    fs::create_dir(bench.path("judged")).unwrap();
+    fs::create_dir(bench.path("evaluated")).unwrap();
     succeed(malaria("evaluate").current_dir(bench.folder.path()).args([
         "--run",
         "run",
@@ -129,11 +129,11 @@ fn the_reports_of_a_run_and_of_an_evaluation_show_all_of_it_on_any_screen() {
         "--device",
         "cpu",
         "--json",
-        "judged/metrics.json",
+        "evaluated/metrics.json",
         "--report",
-        "judged/report.html",
+        "evaluated/report.html",
     ]));
-    is_whole(&bench.path("judged"), &SECTIONS, 1);
+    is_whole(&bench.path("evaluated"), &SECTIONS, 1);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use malaria_resnet::{ExperimentConfig, training::ImageSize};
+use malaria_resnet::{ExperimentConfig, train::ImageSize};
 use serde_json::Value;
 
 use crate::support::{Training, Workbench, fail, malaria, succeed};

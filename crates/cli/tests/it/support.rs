@@ -13,7 +13,7 @@ use malaria_resnet::{
     ExperimentConfig, ImageConfig, Recipe,
     dataset::{Protocol, ResizePolicy},
     model::ResNetConfig,
-    training::{ImageSize, Precision},
+    train::{ImageSize, Precision},
 };
 use serde_json::Value;
 
@@ -121,7 +121,7 @@ impl Workbench {
         self.folder.path().join(name)
     }
 
-    /// `malaria train` on the drawn cells with the tiny settings, on one thread, into `run`.
+    /// `malaria train` on the synthetic cells with the tiny settings, on one thread, into `run`.
     pub(crate) fn train(&self, run: &str) -> Command {
         self.train_on("cells", run)
     }
@@ -134,7 +134,7 @@ impl Workbench {
         command
     }
 
-    /// What `malaria evaluate` makes of `run` on the drawn cells, as its JSON.
+    /// What `malaria evaluate` makes of `run` on the synthetic cells, as its JSON.
     pub(crate) fn evaluate(&self, run: &str) -> Value {
         let mut command = malaria("evaluate");
         command.current_dir(self.folder.path()).args(["--run", run, "--data", "cells", "--json"]);
@@ -156,7 +156,7 @@ impl Workbench {
         }
     }
 
-    /// Puts the mirror image of each drawn cell into `folder`, as other cells with other names.
+    /// Puts the mirror image of each synthetic cell into `folder`, as other cells with other names.
     pub(crate) fn mirror_cells(&self, folder: &str, rename: impl Fn(&str) -> String) {
         for class in ["Parasitized", "Uninfected"] {
             fs::create_dir_all(self.path(folder).join(class)).unwrap();
@@ -168,7 +168,7 @@ impl Workbench {
         }
     }
 
-    /// `malaria cross-validate` on the drawn cells with the tiny settings, three folds of six epochs on one thread, into `out`.
+    /// `malaria cross-validate` on the synthetic cells with the tiny settings, three folds of six epochs on one thread, into `out`.
     pub(crate) fn cross_validate(&self, out: &str) -> Command {
         let mut command = malaria("cross-validate");
         command.current_dir(self.folder.path()).args([

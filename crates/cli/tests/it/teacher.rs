@@ -31,12 +31,12 @@ fn a_teacher_is_believed_as_far_as_it_is_asked_for() {
     let card = fs::read_to_string(bench.path("believer/model_card.md")).unwrap();
     assert!(card.contains("100 parts in 100 of what it learned"), "{card}");
 
-    // One that knows the cells to be judged on.
+    // One that knows the cells to be evaluated on.
     succeed(bench.train("other").args(["--seed", "9", "--epochs", "1"]));
     let said = fail(bench.train("cheat").args(["--teacher", "other"]));
     assert!(said.contains("teacher") && said.contains("of the test cells"), "{said}");
     assert!(!bench.path("cheat").exists(), "what is refused leaves nothing behind");
-    // One that knows other cells of the patients to be judged on.
+    // One that knows other cells of the patients to be evaluated on.
     bench.mirror_cells("more", |name| name.replace("cell_", "cell_9"));
     succeed(bench.train_on("more", "acquaintance").args(["--split", "all", "--epochs", "1"]));
     let said = fail(bench.train("cheat").args(["--teacher", "acquaintance"]));

@@ -35,7 +35,7 @@ fn errors_say_what_to_do() {
         "--init",
         "--teacher",
         "--positive",
-        "--leave-out",
+        "--exclude",
     ];
     let numbers = [
         "--epochs",
@@ -94,8 +94,8 @@ fn errors_say_what_to_do() {
     refuse(malaria("cross-validate").args(["--out", "x", "--folds", "1"]), &["--folds", "from 2 on"]);
     refuse(malaria("export").current_dir(here).args(["--out", "model.txt"]), &["--out", ".onnx", ".pt"]);
     refuse(
-        malaria("export").args(["--out", "model.onnx", "--most-sensitivity-lost", "5"]),
-        &["--most-sensitivity-lost", "0.05"],
+        malaria("export").args(["--out", "model.onnx", "--max-sensitivity-loss", "5"]),
+        &["--max-sensitivity-loss", "0.05"],
     );
     assert!(
         !bench.path("run").exists() && !bench.path("runs").exists(),
@@ -117,8 +117,8 @@ fn what_can_be_known_before_pictures_are_read_is_not_left_for_later() {
     fs::write(bench.path("file"), "").unwrap();
     let cases: [(&[&str], &[&str]); 7] = [
         (&["--positive", "sick"], &["--positive", "Parasitized"]),
-        (&["--leave-out", "nobody.csv"], &["leave_out", "none in nobody.csv"]),
-        (&["--leave-out", "others.csv"], &["leave_out", "another.png"]),
+        (&["--exclude", "nobody.csv"], &["exclude", "none in nobody.csv"]),
+        (&["--exclude", "others.csv"], &["exclude", "another.png"]),
         (&["--init", "cells"], &["init", "cells", "not a run directory"]),
         (&["--teacher", "cells"], &["teacher", "not a run directory"]),
         (&["--split", "given"], &["not a split tree"]),

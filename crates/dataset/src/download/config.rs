@@ -24,9 +24,9 @@ pub struct DownloadConfig {
     /// Number of PNG images in each of the folders `Parasitized` and `Uninfected`. Default 13,779.
     pub images_per_class: usize,
     /// Size in bytes that neither the archive nor all that it unpacks to may exceed. Default 2 GiB.
-    pub most_bytes: u64,
+    pub max_bytes: u64,
     /// Number of files and folders that the archive may hold. Default 100,000.
-    pub most_entries: usize,
+    pub max_entries: usize,
     /// How long a connection may take to be made. Default 15 seconds.
     pub connect_timeout: Duration,
     /// How long a server may send nothing before the connection is given up. Default 30 seconds.
@@ -49,8 +49,8 @@ impl Default for DownloadConfig {
                 "0a949556b2414159b5100192609805376654c4266d8d187be9b1922fad43c668".to_owned(),
             ),
             images_per_class: 13_779,
-            most_bytes: 2 << 30,
-            most_entries: 100_000,
+            max_bytes: 2 << 30,
+            max_entries: 100_000,
             connect_timeout: Duration::from_secs(15),
             stall_timeout: Duration::from_secs(30),
             retries: 5,
@@ -82,15 +82,15 @@ impl DownloadConfig {
         }
         let counts = [
             ("images_per_class", self.images_per_class as u64),
-            ("most_bytes", self.most_bytes),
-            ("most_entries", self.most_entries as u64),
+            ("max_bytes", self.max_bytes),
+            ("max_entries", self.max_entries as u64),
             ("expected_bytes", self.expected_bytes.unwrap_or(1)),
         ];
         if let Some((field, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
             return bad(field, "0".to_owned(), "a number above 0");
         }
-        if self.expected_bytes.is_some_and(|bytes| bytes > self.most_bytes) {
-            return bad("most_bytes", self.most_bytes.to_string(), "at least expected_bytes");
+        if self.expected_bytes.is_some_and(|bytes| bytes > self.max_bytes) {
+            return bad("max_bytes", self.max_bytes.to_string(), "at least expected_bytes");
         }
         let durations = [("connect_timeout", self.connect_timeout), ("stall_timeout", self.stall_timeout)];
         if let Some((field, _)) = durations.into_iter().find(|(_, duration)| duration.is_zero()) {

@@ -120,13 +120,13 @@ fn check_total(config: &DownloadConfig, total: Option<u64>) -> Result<(), Downlo
         (Some(found), Some(expected)) if found != expected => {
             Err(DownloadProblem::WrongSize { expected, found })
         }
-        (Some(found), _) if found > config.most_bytes => Err(too_large(config)),
+        (Some(found), _) if found > config.max_bytes => Err(too_large(config)),
         _ => Ok(()),
     }
 }
 
 fn too_large(config: &DownloadConfig) -> DownloadProblem {
-    DownloadProblem::TooMuch { what: "the size of the archive in bytes", most: config.most_bytes }
+    DownloadProblem::TooMuch { what: "the size of the archive in bytes", most: config.max_bytes }
 }
 
 fn receive(
@@ -145,7 +145,7 @@ fn receive(
                 let total = total.or(config.expected_bytes);
                 caller.tell(DownloadProgress::Receiving { received: part.len(), total })?;
                 // A server that tells no size could go on for ever.
-                if part.len() > config.most_bytes {
+                if part.len() > config.max_bytes {
                     part.clear()?;
                     return Err(too_large(config).into());
                 }

@@ -135,7 +135,7 @@ impl Part {
                 read => hash.update(&chunk[..read]),
             }
         }
-        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(base16ct::lower::encode_string(&hash.finalize()))
     }
 
     /// Leaves the bytes for the next call; an empty part is removed.

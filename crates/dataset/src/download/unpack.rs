@@ -40,9 +40,9 @@ pub(super) fn unpack(
     caller: &mut Caller<'_>,
 ) -> Result<(), Failure> {
     let mut archive = ZipArchive::new(BufReader::new(archive)).map_err(damaged("its directory"))?;
-    if archive.len() > config.most_entries {
+    if archive.len() > config.max_entries {
         let what = "the number of files in the archive";
-        return Err(DownloadProblem::TooMuch { what, most: config.most_entries as u64 }.into());
+        return Err(DownloadProblem::TooMuch { what, most: config.max_entries as u64 }.into());
     }
     let images = plan(&mut archive)?;
     for class in CLASSES {
@@ -53,7 +53,7 @@ pub(super) fn unpack(
         }
         create_folder(&folder.join(class))?;
     }
-    let mut left = config.most_bytes;
+    let mut left = config.max_bytes;
     let mut bytes = Vec::new();
     for (done, image) in images.iter().enumerate() {
         bytes.clear();
@@ -63,7 +63,7 @@ pub(super) fn unpack(
         let read = read.map_err(|error| damaged(&image.file_name)(ZipError::Io(error)))? as u64;
         if read > left {
             let what = "the size of what the archive unpacks to in bytes";
-            return Err(DownloadProblem::TooMuch { what, most: config.most_bytes }.into());
+            return Err(DownloadProblem::TooMuch { what, most: config.max_bytes }.into());
         }
         left -= read;
         if !bytes.starts_with(PNG) {

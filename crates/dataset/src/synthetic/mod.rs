@@ -1,4 +1,4 @@
-//! A drawn data set: cells in the manner of the NIH's, for demos, tests and benches. It says nothing about malaria.
+//! A synthetic data set: cells in the manner of the NIH's, for demos, tests and benches. It says nothing about malaria.
 //!
 //! Cells are drawn so that colour and darkness tell almost nothing: stain and ink vary from patient to patient, whether
 //! infected or not, and infected and healthy cells have the same mean number of marks, at the same places, of the same
@@ -93,9 +93,9 @@ impl SyntheticConfig {
     }
 }
 
-/// A drawn cell and what is known of it.
+/// A synthetic cell and what is known of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DrawnCell {
+pub struct SyntheticCell {
     /// The cell, about 100 to 180 px a side and seldom square, black outside.
     pub image: RgbImage,
     /// Whether it belongs to `Parasitized`; else to `Uninfected`.
@@ -111,7 +111,7 @@ pub struct DrawnCell {
 ///
 /// # Errors
 /// What [`SyntheticConfig::check`] refuses, and a `cell` that is not below [`SyntheticConfig::cells`].
-pub fn draw_cell(config: &SyntheticConfig, cell: usize) -> Result<DrawnCell> {
+pub fn synthetic_cell(config: &SyntheticConfig, cell: usize) -> Result<SyntheticCell> {
     config.check()?;
     if cell >= config.cells {
         return Err(Error::BadSetting {
@@ -123,11 +123,11 @@ pub fn draw_cell(config: &SyntheticConfig, cell: usize) -> Result<DrawnCell> {
     Ok(draw_checked(config, cell))
 }
 
-fn draw_checked(config: &SyntheticConfig, cell: usize) -> DrawnCell {
+fn draw_checked(config: &SyntheticConfig, cell: usize) -> SyntheticCell {
     let patient = config.patient(cell);
     let parasitized = is_parasitized(cell);
     let look = cell::Patient::draw(config.seed, patient);
-    DrawnCell {
+    SyntheticCell {
         image: cell::draw(&mut Draws::new(config.seed, Stream::Cell(cell)), &look, parasitized),
         parasitized,
         patient: format!("C{}", patient + 1),

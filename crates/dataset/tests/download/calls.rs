@@ -131,9 +131,9 @@ fn settings_out_of_range_are_refused_by_name() {
         ("expected_sha256", DownloadConfig { expected_sha256: Some("0a94".to_owned()), ..good.clone() }),
         ("expected_bytes", DownloadConfig { expected_bytes: Some(0), ..good.clone() }),
         ("images_per_class", DownloadConfig { images_per_class: 0, ..good.clone() }),
-        ("most_bytes", DownloadConfig { most_bytes: 0, ..good.clone() }),
-        ("most_bytes", DownloadConfig { most_bytes: 353_452_850, ..good.clone() }),
-        ("most_entries", DownloadConfig { most_entries: 0, ..good.clone() }),
+        ("max_bytes", DownloadConfig { max_bytes: 0, ..good.clone() }),
+        ("max_bytes", DownloadConfig { max_bytes: 353_452_850, ..good.clone() }),
+        ("max_entries", DownloadConfig { max_entries: 0, ..good.clone() }),
         ("connect_timeout", DownloadConfig { connect_timeout: none, ..good.clone() }),
         ("stall_timeout", DownloadConfig { stall_timeout: none, ..good }),
     ];

@@ -119,14 +119,14 @@ fn bombs_do_not_go_off() {
     large[2].1 = [b"\x89PNG\r\n\x1a\n".as_slice(), &vec![0; 4_000_000]].concat();
     let bomb = zip_of(&large, CompressionMethod::Deflated);
     assert!(bomb.len() < 20_000, "{}", bomb.len());
-    let found = refused(&bomb, |config| DownloadConfig { most_bytes: 1_000_000, ..config });
+    let found = refused(&bomb, |config| DownloadConfig { max_bytes: 1_000_000, ..config });
     assert!(matches!(found, DownloadProblem::TooMuch { most: 1_000_000, .. }), "{found:?}");
-    let found = refused(&archive(), |config| DownloadConfig { most_entries: 10, ..config });
+    let found = refused(&archive(), |config| DownloadConfig { max_entries: 10, ..config });
     assert!(matches!(found, DownloadProblem::TooMuch { most: 10, .. }), "{found:?}");
     // The archive itself, by what the server says of its size and, where it says nothing, by what comes.
     for answer in [Answer::Good, Answer::Chunked] {
         let (server, out) = (Server::start(&archive(), &[answer]), Out::new());
-        let small = DownloadConfig { most_bytes: 1000, ..trusting(&[&server]) };
+        let small = DownloadConfig { max_bytes: 1000, ..trusting(&[&server]) };
         match problem(out.download(&small)) {
             DownloadProblem::TooMuch { what, most: 1000 } => {
                 assert!(what.contains("of the archive"), "{what}")

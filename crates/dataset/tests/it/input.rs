@@ -1,30 +1,33 @@
-//! What the input check says of drawn cells, and of pictures that are no such cells.
+//! What the input check says of synthetic cells, and of pictures that are no such cells.
 
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
-use malaria_dataset::{InputRange, InputWarning, ResizePolicy, SyntheticConfig, Traits, draw_cell, resize};
+use malaria_dataset::{
+    ImageStats, InputCheck, InputWarning, ResizePolicy, SyntheticConfig, resize, synthetic_cell,
+};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 const SIDE: u32 = 64;
 
-fn traits(picture: &RgbImage) -> Traits {
-    Traits::of(&resize(picture, SIDE, ResizePolicy::Stretch))
+fn image_stats(picture: &RgbImage) -> ImageStats {
+    ImageStats::of(&resize(picture, SIDE, ResizePolicy::Stretch))
 }
 
 fn drawn(cells: std::ops::Range<usize>) -> Vec<RgbImage> {
-    cells.map(|cell| draw_cell(&SyntheticConfig::default(), cell).unwrap().image).collect()
+    cells.map(|cell| synthetic_cell(&SyntheticConfig::default(), cell).unwrap().image).collect()
 }
 
-fn range() -> InputRange {
-    InputRange::of(&drawn(0..600).iter().map(traits).collect::<Vec<_>>()).unwrap()
+fn range() -> InputCheck {
+    InputCheck::of(&drawn(0..600).iter().map(image_stats).collect::<Vec<_>>()).unwrap()
 }
 
 /// Share of the pictures with a warning.
 fn flagged(pictures: &[RgbImage]) -> f64 {
     let range = range();
-    let flagged =
-        pictures.iter().filter(|picture| !range.warnings(&traits(picture), picture.dimensions()).is_empty());
+    let flagged = pictures
+        .iter()
+        .filter(|picture| !range.warnings(&image_stats(picture), picture.dimensions()).is_empty());
     flagged.count() as f64 / pictures.len() as f64
 }
 
@@ -33,16 +36,16 @@ fn traits_of_pictures_that_can_be_worked_by_hand() {
     // Five by four, white, its left column black: four of the fourteen outermost pixels. Inside, all is even.
     let mut picture =
         RgbImage::from_fn(5, 4, |x, _| if x == 0 { Rgb([31, 0, 0]) } else { Rgb([240, 240, 240]) });
-    let found = Traits::of(&picture);
+    let found = ImageStats::of(&picture);
     assert_eq!((found.black_border, found.sharpness), (4.0 / 14.0, 0.0));
     // One pixel of the four that count (2..4 across, 1..3 down; those beside the black column do not) is darker by 60 in
     // one channel, 20 in brightness: 80 there, 20 at each of its two neighbours inside.
     picture.put_pixel(2, 1, Rgb([240, 180, 240]));
-    let found = Traits::of(&picture);
+    let found = ImageStats::of(&picture);
     assert!((found.sharpness - (80.0 + 20.0 + 20.0) / 4.0).abs() < 1e-9, "{found:?}");
-    let nothing = Traits::of(&RgbImage::new(0, 0));
+    let nothing = ImageStats::of(&RgbImage::new(0, 0));
     assert_eq!((nothing.black_border, nothing.sharpness), (0.0, 0.0));
-    assert_eq!(InputRange::of(&[]), None);
+    assert_eq!(InputCheck::of(&[]), None);
 }
 
 #[test]
@@ -81,23 +84,23 @@ fn what_is_no_such_cell_is_flagged() {
 
 #[test]
 fn warnings_name_what_is_wrong() {
-    let range = InputRange { black_border: [0.5, 0.9], sharpness: [4.0, 12.0] };
-    let good = Traits { black_border: 0.5, sharpness: 12.0 };
-    let cases: [(Traits, (u32, u32), &[InputWarning]); 8] = [
+    let range = InputCheck { black_border: [0.5, 0.9], sharpness: [4.0, 12.0] };
+    let good = ImageStats { black_border: 0.5, sharpness: 12.0 };
+    let cases: [(ImageStats, (u32, u32), &[InputWarning]); 8] = [
         (good, (128, 100), &[]),
         (good, (23, 40), &[InputWarning::Size]),
         (good, (1_025, 900), &[InputWarning::Size]),
         (good, (100, 301), &[InputWarning::Size]),
-        (Traits { black_border: 0.49, ..good }, (64, 64), &[InputWarning::Background]),
-        (Traits { black_border: 0.91, ..good }, (64, 64), &[InputWarning::Background]),
-        (Traits { sharpness: 3.9, ..good }, (64, 64), &[InputWarning::Blurred]),
+        (ImageStats { black_border: 0.49, ..good }, (64, 64), &[InputWarning::Background]),
+        (ImageStats { black_border: 0.91, ..good }, (64, 64), &[InputWarning::Background]),
+        (ImageStats { sharpness: 3.9, ..good }, (64, 64), &[InputWarning::Blurred]),
         (
-            Traits { black_border: 0.0, sharpness: 40.0 },
+            ImageStats { black_border: 0.0, sharpness: 40.0 },
             (9, 9),
             &[InputWarning::Size, InputWarning::Background, InputWarning::Noisy],
         ),
     ];
-    for (traits, size, expected) in cases {
-        assert_eq!(range.warnings(&traits, size), expected, "{traits:?} {size:?}");
+    for (image_stats, size, expected) in cases {
+        assert_eq!(range.warnings(&image_stats, size), expected, "{image_stats:?} {size:?}");
     }
 }

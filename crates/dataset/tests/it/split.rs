@@ -236,7 +236,7 @@ fn a_tree_is_split_as_given() {
 }
 
 #[test]
-fn all_leaves_nothing_to_judge_by_and_nothing_out() {
+fn all_puts_every_cell_into_training() {
     let index = made_up(&[(1, 5, 3), (2, 4, 6)]);
     let all = SplitConfig { protocol: Protocol::All, ..SplitConfig::default() };
     let found = split(&index, &all).unwrap();

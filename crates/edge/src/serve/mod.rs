@@ -38,7 +38,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use malaria_classifier::{Contents, PatientPrediction, Prediction, roll_up};
+use malaria_classifier::{EncodedImage, PatientPrediction, Prediction, roll_up};
 use malaria_edge::Model;
 use serde_json::{Value, json};
 use tokio::{
@@ -52,7 +52,7 @@ use tokio::{
 const REQUEST_BYTES: usize = 16 << 20;
 /// Pictures of a request at most.
 const PICTURES: usize = 64;
-/// Predictions of a roll-up at most: to judge so many of one patient takes a second or two.
+/// Predictions of a roll-up at most: to evaluate so many of one patient takes a second or two.
 const PREDICTIONS: usize = 50_000;
 /// Pixels of a picture's longer side at most: four times what the input check takes for a cell. Decoded it has 12 MiB.
 const LONGEST_SIDE: u32 = 2048;
@@ -205,7 +205,7 @@ async fn classify(
     let permit = admitted(&server).await?;
     let pictures = timeout(BODY_TIME, received(form)).await.map_err(slow)??;
     in_turn(server, permit, move |server| {
-        let said = server.model.classify_contents(&pictures, LONGEST_SIDE);
+        let said = server.model.classify_encoded(&pictures, LONGEST_SIDE);
         said.map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
     })
     .await
@@ -291,7 +291,7 @@ fn slow(_: Elapsed) -> Refusal {
 }
 
 /// The pictures in a form, under the names that they were sent by.
-async fn received(mut form: Multipart) -> Result<Vec<Contents>, Refusal> {
+async fn received(mut form: Multipart) -> Result<Vec<EncodedImage>, Refusal> {
     let broken = |error: MultipartError| match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => too_large(),
         // What axum says of a body that breaks off, as if it were our fault.
@@ -314,7 +314,7 @@ async fn received(mut form: Multipart) -> Result<Vec<Contents>, Refusal> {
             return Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, words));
         }
         let bytes = field.bytes().await.map_err(broken)?.into();
-        pictures.push(Contents { name, bytes });
+        pictures.push(EncodedImage { name, bytes });
     }
     if pictures.is_empty() {
         return Err(Refusal(StatusCode::BAD_REQUEST, "expected pictures, found none".to_owned()));

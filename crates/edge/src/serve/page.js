@@ -65,7 +65,7 @@ async function loadModel() {
   const { positive, image } = model.description;
   at("model").textContent =
     `${model.rule} Pictures are brought to ${image.pixels} x ${image.pixels} pixels. Weights ${model.origin.weights_sha256.slice(0, 12)}, ` +
-    `${model.origin.precision}.`;
+    `${model.origin.weights}.`;
   at("positive-label").textContent = `Called ${positive}`;
   at("probability-label").textContent = `p(${positive})`;
 }

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use malaria_classifier::WeightsFile;
 use malaria_dataset::Cells;
-use malaria_edge::{Model, Precision, export};
+use malaria_edge::{Model, WeightFormat, export};
 
 const SIDE: u32 = 32;
 const CELLS: i64 = 12;
@@ -27,7 +27,7 @@ fn cell(number: i64) -> impl Iterator<Item = u8> {
     })
 }
 
-fn exported(precision: Precision) -> Vec<u8> {
+fn exported(precision: WeightFormat) -> Vec<u8> {
     export(&WeightsFile::read(&fixture("tiny.safetensors")).unwrap(), precision, None).unwrap()
 }
 
@@ -41,7 +41,7 @@ fn probabilities(onnx: &[u8]) -> Vec<f64> {
 fn the_runtime_says_what_onnx_runtime_says() {
     let expected: serde_json::Value =
         serde_json::from_slice(&fs::read(fixture("onnxruntime.json")).unwrap()).unwrap();
-    for precision in Precision::ALL {
+    for precision in WeightFormat::ALL {
         let rows: Vec<Vec<f64>> = serde_json::from_value(expected[precision.name()].clone()).unwrap();
         let expected = rows.concat();
         let found = probabilities(&exported(precision));
@@ -57,7 +57,7 @@ fn the_runtime_says_what_onnx_runtime_says() {
 
 #[test]
 fn what_onnx_runtime_has_read_is_what_is_exported() {
-    for precision in Precision::ALL {
+    for precision in WeightFormat::ALL {
         let known = fs::read(fixture(&format!("tiny-{precision}.onnx"))).unwrap();
         assert!(
             known == exported(precision),

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Output},
 };
 
-use malaria_dataset::{SyntheticConfig, draw_cell};
+use malaria_dataset::{SyntheticConfig, synthetic_cell};
 use serde_json::Value;
 
 fn model(precision: &str) -> PathBuf {
@@ -23,11 +23,12 @@ fn said(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-/// Drawn cells under their names, which tell their patients; 48 in all.
+/// Synthetic cells under their names, which tell their patients; 48 in all.
 fn draw(folder: &Path) {
     for cell in 0..48 {
         let drawn =
-            draw_cell(&SyntheticConfig { seed: 9, patients: 4, ..SyntheticConfig::default() }, cell).unwrap();
+            synthetic_cell(&SyntheticConfig { seed: 9, patients: 4, ..SyntheticConfig::default() }, cell)
+                .unwrap();
         let class = folder.join(if drawn.parasitized { "Parasitized" } else { "Uninfected" });
         fs::create_dir_all(&class).unwrap();
         drawn.image.save(class.join(drawn.file_name)).unwrap();
@@ -43,7 +44,7 @@ fn cells_and_their_patients_are_called() {
         let answer: Value = serde_json::from_str(&said(&output)).unwrap();
         let cells = answer["cells"].as_array().unwrap();
         assert_eq!(cells.len(), 48);
-        // The drawn cells are easy: most are called what their folder says.
+        // The synthetic cells are easy: most are called what their folder says.
         let right = |cell: &&Value| cell["path"].as_str().unwrap().contains(cell["class"].as_str().unwrap());
         assert!(cells.iter().filter(right).count() > 36, "{answer}");
         let patients = answer["patients"].as_array().unwrap();
@@ -85,7 +86,7 @@ fn a_picture_that_cannot_be_read_does_not_keep_the_others_from_their_calls() {
 fn names_that_are_not_utf8_are_printed_all_the_same() {
     use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
     let folder = tempfile::tempdir().unwrap();
-    let drawn = draw_cell(&SyntheticConfig::default(), 0).unwrap();
+    let drawn = synthetic_cell(&SyntheticConfig::default(), 0).unwrap();
     drawn.image.save(folder.path().join(OsStr::from_bytes(b"C1_\xff.png"))).unwrap();
     fs::write(folder.path().join(OsStr::from_bytes(b"\xff.txt")), b"no picture").unwrap();
     for form in ["--json", "--csv"] {
@@ -115,9 +116,12 @@ fn the_model_that_comes_with_a_clone_is_small_and_calls_cells() {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/pretrained/field-int8.onnx");
     let about: Value = serde_json::from_str(&said(&edge(&["info"], &[&shipped]))).unwrap();
     assert!(about["bytes"].as_u64().unwrap() < 1_500_000, "{about}");
-    assert_eq!(about["origin"]["precision"], "int8");
+    assert_eq!(about["origin"]["weights"], "int8");
     // Half a point is what `export` lets pass.
-    assert!(about["origin"]["toll"]["sensitivity_lost"]["estimate"].as_f64().unwrap() < 0.005, "{about}");
+    assert!(
+        about["origin"]["quantization_loss"]["sensitivity_loss"]["estimate"].as_f64().unwrap() < 0.005,
+        "{about}"
+    );
     assert_eq!(about["description"]["threshold"]["chosen_on"], "out-of-fold");
 
     let folder = tempfile::tempdir().unwrap();

@@ -213,7 +213,7 @@ fn many_requests_at_once_are_all_answered_in_bounded_memory() {
 #[cfg(target_os = "linux")]
 fn many_large_roll_ups_at_once_take_bounded_memory() {
     let server = Server::start();
-    // As many cells as a request holds: more than are judged, and many times their bytes in memory.
+    // As many cells as a request holds: more than are evaluated, and many times their bytes in memory.
     let cells = "{\"path\":\"C1_x.png\"},".repeat(800_000);
     let body = format!("[{}]", cells.trim_end_matches(','));
     thread::scope(|scope| {
@@ -229,26 +229,26 @@ fn many_large_roll_ups_at_once_take_bounded_memory() {
 }
 
 #[test]
-fn others_are_answered_while_patients_are_judged() {
+fn others_are_answered_while_patients_are_called() {
     let server = Server::start();
-    // As many cells of one patient as are judged, every other one positive, which takes longest.
+    // As many cells of one patient as are evaluated, every other one positive, which takes longest.
     let two = r#"{"path":"C1_x.png","class":"Parasitized"},{"path":"C1_y.png","class":"Uninfected"},"#;
     let cells = two.repeat(25_000);
     let body = format!("[{}]", cells.trim_end_matches(','));
     let answered = thread::scope(|scope| {
-        let judge = || {
+        let evaluate = || {
             let (status, said) = server.post("/patients", "application/json", body.as_bytes());
             assert_eq!((status, said[0]["called"]["positive"].as_u64()), (200, Some(25_000)), "{said}");
         };
-        let judged: Vec<_> = (0..4).map(|_| scope.spawn(judge)).collect();
+        let evaluated: Vec<_> = (0..4).map(|_| scope.spawn(evaluate)).collect();
         let mut answered = 0;
-        while !judged.iter().all(|judged| judged.is_finished()) {
+        while !evaluated.iter().all(|evaluated| evaluated.is_finished()) {
             assert_eq!(server.get("/model").0, 200);
             answered += 1;
         }
         answered
     });
-    // Those that arrive before the first patient is judged are answered in any case.
+    // Those that arrive before the first patient is evaluated are answered in any case.
     assert!(answered > 50, "{answered}");
 }
 

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use malaria_dataset::{SyntheticConfig, draw_cell};
+use malaria_dataset::{SyntheticConfig, synthetic_cell};
 use malaria_metrics::percent;
 use serde_json::{Value, json};
 use tungstenite::{Message, WebSocket, client, stream::MaybeTlsStream};
@@ -151,7 +151,7 @@ fn the_page_shows_what_the_program_says_of_each_picture() {
     let config = SyntheticConfig { seed: 9, patients: 4, ..SyntheticConfig::default() };
     let mut files: Vec<PathBuf> = (0..96)
         .map(|cell| {
-            let drawn = draw_cell(&config, cell).unwrap();
+            let drawn = synthetic_cell(&config, cell).unwrap();
             let path = folder.path().join(drawn.file_name);
             drawn.image.save(&path).unwrap();
             path

@@ -8,7 +8,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use malaria_dataset::{SyntheticConfig, draw_cell};
+use malaria_dataset::{SyntheticConfig, synthetic_cell};
 use serde_json::Value;
 
 pub(crate) fn model() -> PathBuf {
@@ -103,12 +103,12 @@ pub(crate) fn form(pictures: &[(String, Vec<u8>)]) -> Vec<u8> {
     body
 }
 
-/// Drawn cells as files, with their names and bytes, sorted by name.
+/// Synthetic cells as files, with their names and bytes, sorted by name.
 pub(crate) fn draw(folder: &Path, count: usize) -> Vec<(String, Vec<u8>)> {
     let config = SyntheticConfig { seed: 9, patients: 4, ..SyntheticConfig::default() };
     let mut pictures: Vec<_> = (0..count)
         .map(|cell| {
-            let drawn = draw_cell(&config, cell).unwrap();
+            let drawn = synthetic_cell(&config, cell).unwrap();
             let path = folder.join(&drawn.file_name);
             drawn.image.save(&path).unwrap();
             (drawn.file_name, fs::read(path).unwrap())

@@ -12,19 +12,19 @@ use malaria_classifier::{ImageConfig, ResNetConfig, format_advice};
 use malaria_dataset::{Protocol, SplitConfig};
 use malaria_libtorch::DeviceChoice;
 use malaria_metrics::Target;
-use malaria_train::{ImageSize, Keep, TrainConfig};
+use malaria_train::{ImageSize, SelectBy, TrainConfig};
 use serde::{Deserialize, Serialize};
 
 pub use self::{recipe::Recipe, teacher::Teacher};
 use crate::error::{Error, Result};
 
 /// Version of the layout of `config.json`, and with it of the run directory.
-const FORMAT_VERSION: u32 = 2;
+const FORMAT_VERSION: u32 = 3;
 
 /// Specificity of the published figure by patient (Rajaraman et al. 2018), at which sensitivities are compared.
 pub(crate) const PUBLISHED_SPECIFICITY: f64 = 0.972;
 
-/// Epochs of the quick recipe on the drawn cells, and the first of them at full size.
+/// Epochs of the quick recipe on the synthetic cells, and the first of them at full size.
 const DRAWN_EPOCHS: u64 = 12;
 const DRAWN_FULL_SIZE_FROM: u64 = 9;
 const DRAWN_RATE: f64 = 0.02;
@@ -40,7 +40,7 @@ pub struct ExperimentConfig {
     pub format_version: u32,
     /// The recipe that the settings started from.
     pub recipe: Recipe,
-    /// Folder of cell images; `None` stands for drawn cells, which say nothing about malaria.
+    /// Folder of cell images; `None` stands for synthetic cells, which say nothing about malaria.
     pub data: Option<PathBuf>,
     /// The class that sensitivity, PPV and every curve are about.
     pub positive: String,
@@ -65,7 +65,7 @@ pub struct ExperimentConfig {
     pub train: TrainConfig,
     /// CSV with a column `path`: cells to leave out of the training set, such as those whose labels are in doubt.
     #[serde(default)]
-    pub leave_out: Option<PathBuf>,
+    pub exclude: Option<PathBuf>,
     /// Whether probabilities are calibrated on the validation set, by temperature scaling.
     #[serde(default)]
     pub calibrate: bool,
@@ -100,7 +100,7 @@ impl ExperimentConfig {
             image: recipe.image(),
             model: recipe.model(),
             train: recipe.training(seed),
-            leave_out: None,
+            exclude: None,
             calibrate: false,
             target: default_target(),
             command: None,
@@ -173,14 +173,14 @@ impl ExperimentConfig {
             starts.get(position).is_none_or(|&next| size.from_epoch < next)
         });
         let warmup = self.train.schedule.warmup_epochs * share;
-        let whole = self.train.schedule.per == malaria_train::Per::Epoch;
+        let whole = self.train.schedule.interval == malaria_train::Interval::Epoch;
         self.train.schedule.warmup_epochs = if whole { warmup.round() } else { warmup };
         self.train.epochs = epochs;
     }
 
-    /// Suits a recipe to the drawn cells, of which there are only some two thousand: a rate that so few steps bear, and for the
+    /// Suits a recipe to the synthetic cells, of which there are only some two thousand: a rate that so few steps bear, and for the
     /// quick recipe most epochs at the small size, so that the demonstration ends in minutes. The tutorial's is left as it is.
-    pub fn suit_drawn_cells(&mut self) {
+    pub fn adapt_to_synthetic_cells(&mut self) {
         if self.recipe != Recipe::Tutorial {
             self.train.schedule.rate = DRAWN_RATE;
         }
@@ -209,10 +209,10 @@ impl ExperimentConfig {
         self.model.check()?;
         self.train.check()?;
         self.teacher.iter().try_for_each(Teacher::check)?;
-        if self.split.protocol == Protocol::All && self.train.keep != Keep::Last {
+        if self.split.protocol == Protocol::All && self.train.select_by != SelectBy::Last {
             let expected =
                 "`last`, since under the split `all` no cell is left to choose an epoch by".to_owned();
-            return config("train.keep", expected, format!("{:?}", self.train.keep));
+            return config("train.select_by", expected, format!("{:?}", self.train.select_by));
         }
         let (Target::Sensitivity(share) | Target::Specificity(share)) = self.target;
         if !(0.0..=1.0).contains(&share) {
@@ -261,23 +261,23 @@ mod tests {
     }
 
     #[test]
-    fn drawn_cells_change_every_recipe_but_the_tutorials() {
+    fn synthetic_cells_change_every_recipe_but_the_tutorials() {
         let mut config = ExperimentConfig::new(Recipe::Fast, Protocol::Random, 0);
-        config.suit_drawn_cells();
+        config.adapt_to_synthetic_cells();
         config.check().unwrap();
         assert_eq!(config.train.epochs, 12);
         let sizes = config.train.image_sizes.iter().map(|size| (size.from_epoch, size.pixels));
         assert_eq!(sizes.collect::<Vec<_>>(), [(1, 32), (9, 64)]);
         let rate = |recipe| {
             let mut config = ExperimentConfig::new(recipe, Protocol::Random, 0);
-            config.suit_drawn_cells();
+            config.adapt_to_synthetic_cells();
             config.check().unwrap();
             config.train.schedule.rate
         };
         assert_eq!(Recipe::ALL.map(rate), [0.02, 0.1, 0.02, 0.02]);
         // Whatever was set before.
         config.set_epochs(1);
-        config.suit_drawn_cells();
+        config.adapt_to_synthetic_cells();
         config.check().unwrap();
         assert_eq!(config.train.epochs, 12);
     }
@@ -304,9 +304,9 @@ mod tests {
         let cases: [(&str, Break); 7] = [
             ("threads", |config| config.threads = NonZeroUsize::new(100_000)),
             ("target", |config| config.target = Target::Sensitivity(95.0)),
-            ("train.keep", |config| {
+            ("train.select_by", |config| {
                 config.split.protocol = Protocol::All;
-                config.train.keep = Keep::BestLoss;
+                config.train.select_by = SelectBy::BestLoss;
             }),
             ("format_version", |config| config.format_version = 1),
             ("model.input_size", |config| config.model.input_size = 32),

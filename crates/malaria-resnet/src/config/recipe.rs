@@ -3,7 +3,7 @@ use std::{fmt, str::FromStr};
 use malaria_augment::AugmentConfig;
 use malaria_classifier::{ImageConfig, ResNetConfig};
 use malaria_dataset::ResizePolicy;
-use malaria_train::{ImageSize, Keep, L2, Per, Precision, Schedule, SgdConfig, Shape, TrainConfig};
+use malaria_train::{Decay, ImageSize, Interval, L2, Precision, Schedule, SelectBy, SgdConfig, TrainConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -69,8 +69,8 @@ fn quick(epochs: u64, sizes: &[(u64, i64)], rate: f64, seed: u64) -> TrainConfig
         batch_size: 32,
         schedule: Schedule {
             rate,
-            shape: Shape::OneCycle { rise: 0.2, start_divisor: 10.0, final_divisor: 100.0 },
-            per: Per::Step,
+            decay: Decay::OneCycle { rise: 0.2, start_divisor: 10.0, final_divisor: 100.0 },
+            interval: Interval::Step,
             warmup_epochs: 0.0,
         },
         sgd: SgdConfig { momentum: 0.9, nesterov: true, l2: L2 { stem_and_dense: 2.5e-4, residual: 2.5e-4 } },
@@ -87,7 +87,7 @@ fn quick(epochs: u64, sizes: &[(u64, i64)], rate: f64, seed: u64) -> TrainConfig
         image_sizes: sizes.iter().map(|&(from_epoch, pixels)| ImageSize { from_epoch, pixels }).collect(),
         average_decay: Some(0.99),
         early_stopping: None,
-        keep: Keep::Last,
+        select_by: SelectBy::Last,
         precision: Precision::Auto,
         seed,
     }

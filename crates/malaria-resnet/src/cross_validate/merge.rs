@@ -12,7 +12,7 @@ use malaria_train::EpochRecord;
 
 use super::{
     plan::Planned,
-    record::{CrossMetrics, FoldFigures},
+    record::{CrossValidationMetrics, FoldMetrics},
     report::{labels_section, mistakes, report, suspect_pictures, write_label_audit},
 };
 use crate::{
@@ -20,13 +20,13 @@ use crate::{
     error::Result,
     run::{
         dir::{RunDir, fold_dir},
-        record::{FiguresOf, METRICS_VERSION, Metrics, machine},
+        record::{METRICS_VERSION, Metrics, MetricsOf, machine},
     },
 };
 
 /// The folds together.
 pub(super) struct Merged {
-    pub(super) metrics: CrossMetrics,
+    pub(super) metrics: CrossValidationMetrics,
     /// How the pooled cells are called.
     pub(super) rule: DecisionRule,
     /// What was written.
@@ -94,7 +94,7 @@ fn figures(
     pooled: &Pooled,
     decision: &PooledDecision,
     new_patients: bool,
-) -> Result<CrossMetrics> {
+) -> Result<CrossValidationMetrics> {
     let PooledDecision { stored, of_folds, rule } = decision;
     let folds = (1..)
         .zip(records)
@@ -104,11 +104,11 @@ fn figures(
             // Where one fold has no threshold, none is called at its own.
             let rule = DecisionRule::from(threshold.filter(|_| *rule != DecisionRule::Argmax));
             let summary = cells.scored(&cells.patients()).summary(&rule)?;
-            Ok(FoldFigures {
+            Ok(FoldMetrics {
                 fold,
                 n_test: metrics.n_test,
                 device: metrics.device.clone(),
-                epoch: metrics.kept.epoch,
+                epoch: metrics.best_epoch.epoch,
                 wall_seconds: metrics.wall_seconds,
                 accuracy: summary.accuracy,
                 accuracy_argmax: summary.accuracy_argmax,
@@ -118,8 +118,8 @@ fn figures(
                 threshold: threshold.map(|threshold| threshold.point.threshold),
             })
         })
-        .collect::<Result<Vec<FoldFigures>>>()?;
-    let over = |figure: fn(&FoldFigures) -> Option<f64>| -> Option<Spread> {
+        .collect::<Result<Vec<FoldMetrics>>>()?;
+    let over = |figure: fn(&FoldMetrics) -> Option<f64>| -> Option<Spread> {
         folds.iter().map(figure).collect::<Option<Vec<f64>>>().map(|values| Spread::of(&values))
     };
     let total = |time: fn(&Metrics) -> f64| records.iter().map(|(metrics, _)| time(metrics)).sum();
@@ -135,25 +135,25 @@ fn figures(
         && config.positive == "Parasitized";
     let mut caveats = Vec::new();
     if config.data.is_none() {
-        caveats.push(Caveat::DrawnCells);
+        caveats.push(Caveat::SyntheticCells);
     }
-    if pooled.n_left_out > 0 {
-        caveats.push(Caveat::LeftOutOfFolds { cells: pooled.n_left_out });
+    if pooled.n_excluded > 0 {
+        caveats.push(Caveat::ExcludedFromFolds { cells: pooled.n_excluded });
     }
     caveats.extend(Caveat::of(rule, stored.is_some(), &assessment));
-    Ok(CrossMetrics {
+    Ok(CrossValidationMetrics {
         format_version: METRICS_VERSION,
-        figures_of: FiguresOf::CrossValidation,
+        metrics_of: MetricsOf::CrossValidation,
         command: command.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         machine: machine(),
         protocol: config.split.protocol,
         recipe: config.recipe,
-        drawn_cells: config.data.is_none(),
+        synthetic_cells: config.data.is_none(),
         seed: config.train.seed,
         epochs: config.train.epochs,
         n_test: pooled.rows.len(),
-        n_left_out: pooled.n_left_out,
+        n_excluded: pooled.n_excluded,
         n_skipped: records.iter().map(|(metrics, _)| metrics.n_skipped).max().unwrap_or(0),
         wall_seconds: total(|metrics| metrics.wall_seconds),
         cpu_seconds: total(|metrics| metrics.cpu_seconds),

@@ -18,7 +18,7 @@ use tch::Device;
 use self::{
     merge::{Merged, merge},
     plan::{Planned, is_finished, refuse_other_cells, refuse_seen, taught_in},
-    record::CrossMetrics,
+    record::CrossValidationMetrics,
 };
 use crate::{
     classifier::Classifier,
@@ -34,7 +34,7 @@ use crate::{
 
 /// What a call of [`cross_validate`] came to.
 #[derive(Debug, Default)]
-pub struct CrossSummary {
+pub struct CrossValidationSummary {
     /// Folds that are not finished yet: more are to be run, here or on another machine.
     pub missing: Vec<usize>,
     /// Whether the call ended because it was asked to stop.
@@ -42,20 +42,20 @@ pub struct CrossSummary {
     /// The model that has learned from every cell, where it was asked for and is trained.
     pub final_model: Option<RunDir>,
     /// The figures together, once no fold is missing.
-    pub metrics: Option<CrossMetrics>,
+    pub metrics: Option<CrossValidationMetrics>,
     /// What was written.
     pub files: Vec<PathBuf>,
 }
 
 /// What to cross-validate, and where.
 #[derive(Clone, Copy, Debug)]
-pub struct CrossOptions<'a> {
+pub struct CrossValidationOptions<'a> {
     /// Number of folds, at least 2.
     pub folds: usize,
     /// Run this fold alone, from 1 to `folds`; not together with `final_model`.
     pub only: Option<usize>,
     /// Once all folds are there, train one more model on every cell, in `final`: the one to use, of which the figures
-    /// of the folds tell what to expect. It is judged on nothing itself.
+    /// of the folds tell what to expect. It is evaluated on nothing itself.
     pub final_model: bool,
     /// Folder for the folds and their figures together.
     pub out: &'a Path,
@@ -70,13 +70,13 @@ pub struct CrossOptions<'a> {
 /// ```no_run
 /// use std::{path::Path, sync::atomic::AtomicBool};
 ///
-/// use malaria_resnet::{Context, CrossOptions, ExperimentConfig, Recipe, cross_validate, dataset::Protocol};
+/// use malaria_resnet::{Context, CrossValidationOptions, ExperimentConfig, Recipe, cross_validate, dataset::Protocol};
 ///
 /// let mut config = ExperimentConfig::new(Recipe::Fast, Protocol::Patient, 0);
 /// config.data = Some("cell_images".into());
 /// let stop = AtomicBool::new(false);
 /// let context = Context { command: "my program", stop: &stop, listener: &|_| {} };
-/// let options = CrossOptions { folds: 5, only: None, final_model: true, out: Path::new("runs/cv") };
+/// let options = CrossValidationOptions { folds: 5, only: None, final_model: true, out: Path::new("runs/cv") };
 /// if let Some(metrics) = cross_validate(&config, options, context)?.metrics {
 ///     println!("accuracy {:.4} over {} cells of new patients", metrics.pooled.accuracy, metrics.n_test);
 /// }
@@ -88,10 +88,10 @@ pub struct CrossOptions<'a> {
 /// other cells than the rest; [`Error::Config`] where `init` has learned from the cells.
 pub fn cross_validate(
     config: &ExperimentConfig,
-    options: CrossOptions<'_>,
+    options: CrossValidationOptions<'_>,
     context: Context<'_>,
-) -> Result<CrossSummary> {
-    let CrossOptions { folds, only, final_model, out } = options;
+) -> Result<CrossValidationSummary> {
+    let CrossValidationOptions { folds, only, final_model, out } = options;
     let config = &found_from_anywhere(config);
     let of_fold = |number| {
         let mut config = config.clone();
@@ -122,13 +122,13 @@ pub fn cross_validate(
 
     let missing =
         || -> Vec<usize> { (1..=folds).filter(|&number| !is_finished(&fold_dir(out, number))).collect() };
-    let mut summary = CrossSummary::default();
+    let mut summary = CrossValidationSummary::default();
     if runs.iter().any(|run| !run.is_finished()) {
         config.device.resolve()?;
         for run in runs.iter().filter(|run| !run.is_finished()) {
             run.config.teacher.iter().try_for_each(|teacher| teacher.open(Device::Cpu).map(drop))?;
         }
-        // All runs lie in `out`, so that drawn cells are the same for all.
+        // All runs lie in `out`, so that synthetic cells are the same for all.
         let index = find_cells(config, &fold_dir(out, 1), context.listener)?;
         malaria_dataset::split(&index, &of_fold(only.unwrap_or(1)).split)?;
         let loaded = decode(index, config, context.listener)?;
@@ -184,9 +184,9 @@ pub fn cross_validate(
 }
 
 /// Writes the model card of the model that has learned from every cell.
-fn write_card(run: &RunDir, metrics: &CrossMetrics, rule: &DecisionRule) -> Result<()> {
+fn write_card(run: &RunDir, metrics: &CrossValidationMetrics, rule: &DecisionRule) -> Result<()> {
     let cells = format!("{} cells of {}", metrics.n_test, metrics.assessment.patients());
-    let left_out = match metrics.n_left_out {
+    let excluded = match metrics.n_excluded {
         0 => String::new(),
         number => format!(", but for those left out on request: {number}"),
     };
@@ -202,13 +202,13 @@ fn write_card(run: &RunDir, metrics: &CrossMetrics, rule: &DecisionRule) -> Resu
         assessment: &metrics.assessment,
         rule,
         caveats: &metrics.caveats,
-        judged_on: format!(
-            "The figures are cross-validated: {cells}, each judged by one of {} models of the same settings that had not learned \
-             from it. This model has learned from all of their patients, so that none is left to judge it by.",
+        evaluated_on: format!(
+            "The figures are cross-validated: {cells}, each evaluated by one of {} models of the same settings that had not learned \
+             from it. This model has learned from all of their patients, so that none is left to evaluate it on.",
             metrics.folds.len()
         ),
         learned_from: [
-            Some(format!("It has learned from {cells}{left_out}. split.csv names every cell.")),
+            Some(format!("It has learned from {cells}{excluded}. split.csv names every cell.")),
             taught,
         ]
         .into_iter()

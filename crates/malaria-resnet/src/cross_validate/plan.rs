@@ -65,7 +65,7 @@ impl Planned {
                 init,
                 positive,
                 data,
-                leave_out,
+                exclude,
                 calibrate,
                 teacher,
                 ..
@@ -73,8 +73,8 @@ impl Planned {
             let init = init.as_deref().map(absolute);
             let teacher = teacher.as_ref().map(|Teacher { run, weight }| (absolute(run), weight));
             serde_json::json!({ "split": split, "image": image, "model": model, "train": train, "init": init,
-                "positive": positive, "drawn_cells": data.is_none(), "calibrate": calibrate, "teacher": teacher,
-                "leave_out": leave_out.as_deref().map(absolute) })
+                "positive": positive, "synthetic_cells": data.is_none(), "calibrate": calibrate, "teacher": teacher,
+                "exclude": exclude.as_deref().map(absolute) })
         };
         match difference("", &settings(&self.config), &settings(&run.config()?)) {
             None => Ok(()),

@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     config::{ExperimentConfig, Recipe},
-    run::record::{FiguresOf, temperature_words},
+    run::record::{MetricsOf, temperature_words},
 };
 
 /// The figures of one fold's test set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct FoldFigures {
+pub struct FoldMetrics {
     /// Which, from 1.
     pub fold: usize,
     /// Cells tested on.
@@ -43,11 +43,11 @@ pub struct FoldFigures {
 
 /// `metrics.json` of a cross-validation: the figures of every cell, each by the one model that has not learned from it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CrossMetrics {
+pub struct CrossValidationMetrics {
     /// Version of this layout.
     pub format_version: u32,
     /// Which cells the figures are of.
-    pub figures_of: FiguresOf,
+    pub metrics_of: MetricsOf,
     /// The command that put the folds together.
     pub command: String,
     /// This library's version.
@@ -60,7 +60,7 @@ pub struct CrossMetrics {
     /// The recipe that the settings started from.
     pub recipe: Recipe,
     /// Whether the cells are drawn ones, on which a figure says nothing about malaria.
-    pub drawn_cells: bool,
+    pub synthetic_cells: bool,
     /// Seed of the folds and the trainings.
     pub seed: u64,
     /// Epochs trained, a fold.
@@ -69,7 +69,7 @@ pub struct CrossMetrics {
     pub n_test: usize,
     /// Cells that no model learned from, on request; they were tested on all the same.
     #[serde(default)]
-    pub n_left_out: usize,
+    pub n_excluded: usize,
     /// Pictures that could not be read and were left out.
     #[serde(default)]
     pub n_skipped: usize,
@@ -78,7 +78,7 @@ pub struct CrossMetrics {
     /// Processor time of the same.
     pub cpu_seconds: f64,
     /// The figures of each fold.
-    pub folds: Vec<FoldFigures>,
+    pub folds: Vec<FoldMetrics>,
     /// Over the folds.
     pub accuracy_over_folds: Spread,
     /// Over the folds; `None` where a fold has no positive cell.
@@ -104,7 +104,7 @@ pub struct CrossMetrics {
     pub decision_rule: RuleKind,
     /// What to read the figures with.
     pub caveats: Vec<Caveat>,
-    /// The pooled figures: over all cells as if one model had judged them.
+    /// The pooled figures: over all cells as if one model had evaluated them.
     #[serde(flatten)]
     pub pooled: Summary,
     /// How sure they are, and what they mean for patients. The intervals hold for new patients under these models; that other
@@ -113,7 +113,7 @@ pub struct CrossMetrics {
     pub assessment: Assessment,
 }
 
-impl CrossMetrics {
+impl CrossValidationMetrics {
     /// What the models were made by: name and value.
     pub(super) fn made(&self, config: &ExperimentConfig) -> Vec<[String; 2]> {
         let row = |name: &str, value: String| [name.to_owned(), value];

@@ -8,11 +8,11 @@ use std::{
 use malaria_classifier::{DecisionRule, OutOfFold, Pooled, Scored, Spread, protocol_note};
 use malaria_dataset::{Cells, read_image, resize};
 use malaria_metrics::{Contradiction, decimal, percent};
-use malaria_report::{Block, EpochPoint, Picture, Report, Section, judged_section, table};
+use malaria_report::{Block, EpochPoint, Picture, Report, Section, evaluation_section, table};
 use malaria_train::{CellTensors, EpochRecord};
 use tch::Device;
 
-use super::record::CrossMetrics;
+use super::record::CrossValidationMetrics;
 use crate::{
     classifier::Classifier,
     config::ExperimentConfig,
@@ -83,7 +83,7 @@ pub(super) fn labels_section(pictures: &[Picture], suspects: usize, cells: usize
 
 /// The report of the folds together.
 pub(super) fn report<'a>(
-    metrics: &'a CrossMetrics,
+    metrics: &'a CrossValidationMetrics,
     config: &ExperimentConfig,
     scored: Scored<'a>,
     rule: &'a DecisionRule,
@@ -91,11 +91,11 @@ pub(super) fn report<'a>(
     mistakes: Vec<Picture>,
     histories: &[&[EpochRecord]],
 ) -> Report<'a> {
-    let CrossMetrics { folds, recipe, protocol, .. } = metrics;
+    let CrossValidationMetrics { folds, recipe, protocol, .. } = metrics;
     let rows = &pooled.rows;
     let summary = vec![
         format!(
-            "Cross-validation: {} folds, {} cells of {}, each judged by the model that has not learned from it.",
+            "Cross-validation: {} folds, {} cells of {}, each evaluated by the model that has not learned from it.",
             folds.len(),
             metrics.n_test,
             metrics.assessment.patients()
@@ -149,7 +149,7 @@ pub(super) fn report<'a>(
         ),
         mistakes,
         augmentation: augmented(config, rows).unwrap_or_default(),
-        more: vec![folds, judged_section(&scored)],
+        more: vec![folds, evaluation_section(&scored)],
         made: metrics.made(config),
         command: metrics.command.clone(),
     }

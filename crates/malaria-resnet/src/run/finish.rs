@@ -5,7 +5,7 @@ use std::{fs, iter, path::PathBuf};
 use malaria_classifier::{
     Assessment, Caveat, ChosenOn, DecisionRule, GroundTruth, Scored, protocol_note, write_predictions,
 };
-use malaria_dataset::{InputRange, Subset, Traits};
+use malaria_dataset::{ImageStats, InputCheck, Subset};
 use malaria_metrics::{Probabilities, apply_temperature, fit_temperature};
 use malaria_report::{Card, Report};
 use malaria_train::CellTensors;
@@ -13,8 +13,8 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::{
-    record::{FiguresOf, METRICS_VERSION, Metrics, machine},
-    session::{Session, Trained, hex},
+    record::{METRICS_VERSION, Metrics, MetricsOf, machine},
+    session::{Session, Trained},
 };
 use crate::{
     classifier::Classifier,
@@ -35,9 +35,9 @@ impl Session<'_> {
         new_patients: bool,
     ) -> Result<()> {
         let pictures = &self.loaded.cells;
-        let traits: Vec<Traits> =
-            self.split.train.par_iter().map(|&i| Traits::of(&picture(pictures, i))).collect();
-        classifier.input = InputRange::of(&traits);
+        let image_stats: Vec<ImageStats> =
+            self.split.train.par_iter().map(|&i| ImageStats::of(&picture(pictures, i))).collect();
+        classifier.input = InputCheck::of(&image_stats);
         let validation = &self.split.validation;
         if validation.is_empty() {
             return Ok(());
@@ -60,7 +60,7 @@ impl Session<'_> {
 
     /// Tests the kept weights on the test set and writes the results; the paths written join `files`.
     pub(super) fn finish(&self, trained: &Trained<'_>, files: &mut Vec<PathBuf>) -> Result<Metrics> {
-        let Trained { classifier, kept, history, cells, data, new_patients, device } = trained;
+        let Trained { classifier, best_epoch, history, cells, data, new_patients, device } = trained;
         let Self { config, split, run, .. } = self;
         let (test, listener) = (&split.test, self.context.listener);
         let total = test.len();
@@ -77,7 +77,7 @@ impl Session<'_> {
         let sides = split.sides(self.loaded.index.samples.len());
         let metrics = Metrics {
             format_version: METRICS_VERSION,
-            figures_of: FiguresOf::TestSet,
+            metrics_of: MetricsOf::TestSet,
             // The one that went on, if any, is not the one to do it all again.
             command: config.command.clone().unwrap_or_else(|| self.context.command.to_owned()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -85,15 +85,15 @@ impl Session<'_> {
             device: device.clone(),
             protocol: split.config.protocol,
             recipe: config.recipe,
-            drawn_cells: config.data.is_none(),
+            synthetic_cells: config.data.is_none(),
             seed: config.train.seed,
             fold: split.config.fold,
             init: config.init.clone(),
             test_cells_seen_by_init: data.test_cells_seen_by_init,
             epochs: history.len(),
-            kept: *kept,
+            best_epoch: *best_epoch,
             n_skipped: data.skipped.len(),
-            n_left_out: sides.iter().filter(|side| side.is_none()).count(),
+            n_excluded: sides.iter().filter(|side| side.is_none()).count(),
             n_train: split.train.len(),
             n_validation: split.validation.len(),
             n_test: split.test.len(),
@@ -118,13 +118,13 @@ impl Session<'_> {
 
     fn caveats(&self, data: &DataSummary, rule: &DecisionRule, assessment: &Assessment) -> Vec<Caveat> {
         let sides = self.split.sides(self.loaded.index.samples.len());
-        let left_out = sides.iter().filter(|side| side.is_none()).count();
+        let excluded = sides.iter().filter(|side| side.is_none()).count();
         let mut caveats = Vec::new();
         if data.drawn {
-            caveats.push(Caveat::DrawnCells);
+            caveats.push(Caveat::SyntheticCells);
         }
-        if left_out > 0 {
-            caveats.push(Caveat::LeftOut { cells: left_out });
+        if excluded > 0 {
+            caveats.push(Caveat::Excluded { cells: excluded });
         }
         caveats.extend(Caveat::of_init(data.test_cells_seen_by_init));
         caveats.extend(Caveat::of(rule, false, assessment));
@@ -142,7 +142,7 @@ impl Session<'_> {
             assessment: &metrics.assessment,
             rule,
             caveats: &metrics.caveats,
-            judged_on: format!(
+            evaluated_on: format!(
                 "On the run's test set, {} cells of {}.",
                 metrics.n_test,
                 metrics.assessment.patients()
@@ -167,7 +167,9 @@ impl Session<'_> {
         let ((train, patients), (validation, _)): ((usize, usize), (usize, usize)) =
             (cells(Subset::Train), cells(Subset::Validation));
         let split = self.run.split_path();
-        let split = hex(&Sha256::digest(fs::read(&split).map_err(malaria_files::Error::io("read", &split))?));
+        let split = base16ct::lower::encode_string(&Sha256::digest(
+            fs::read(&split).map_err(malaria_files::Error::io("read", &split))?,
+        ));
         let folder = data.folder.file_name().unwrap_or_default().to_string_lossy();
         let mut words = format!(
             "It has learned from {train} cells of {patients} patients in the folder `{folder}`; {validation} more were looked at \
@@ -177,7 +179,7 @@ impl Session<'_> {
             let run = init.file_name().unwrap_or_default().to_string_lossy();
             words += &format!(" It started from the weights of the run `{run}`");
             words += &match data.test_cells_seen_by_init {
-                Some(seen) => format!(", which had learned from {seen} of the cells it is judged on."),
+                Some(seen) => format!(", which had learned from {seen} of the cells it is evaluated on."),
                 None => ".".to_owned(),
             };
         }

@@ -5,22 +5,22 @@ use std::path::PathBuf;
 use malaria_classifier::{Assessment, Caveat, RuleKind, Threshold};
 use malaria_dataset::{Fold, Protocol};
 use malaria_metrics::Summary;
-use malaria_train::Kept;
+use malaria_train::BestEpoch;
 use serde::{Deserialize, Serialize};
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 
 use crate::config::{ExperimentConfig, Recipe};
 
 /// Version of the layout of `metrics.json`.
-pub(crate) const METRICS_VERSION: u32 = 2;
+pub(crate) const METRICS_VERSION: u32 = 3;
 
 /// Which cells figures are of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum FiguresOf {
+pub enum MetricsOf {
     /// The run's own test set.
     TestSet,
-    /// Every cell, each judged by a model of the same settings that has not learned from it.
+    /// Every cell, each evaluated by a model of the same settings that has not learned from it.
     CrossValidation,
 }
 
@@ -30,7 +30,7 @@ pub struct Metrics {
     /// Version of this layout.
     pub format_version: u32,
     /// Which cells the figures are of.
-    pub figures_of: FiguresOf,
+    pub metrics_of: MetricsOf,
     /// The command that began the run.
     pub command: String,
     /// This library's version.
@@ -47,7 +47,7 @@ pub struct Metrics {
     /// The recipe that the settings started from.
     pub recipe: Recipe,
     /// Whether the cells are drawn ones, on which a figure says nothing about malaria.
-    pub drawn_cells: bool,
+    pub synthetic_cells: bool,
     /// Seed of the split and the training.
     pub seed: u64,
     /// The fold of a cross-validation that this run is, where it is one.
@@ -60,10 +60,10 @@ pub struct Metrics {
     /// Epochs trained.
     pub epochs: usize,
     /// The epoch whose weights were kept and tested, and its validation figures.
-    pub kept: Kept,
+    pub best_epoch: BestEpoch,
     /// Cells that were to be learned from and were left out on request.
     #[serde(default)]
-    pub n_left_out: usize,
+    pub n_excluded: usize,
     /// Pictures that could not be read and were left out.
     #[serde(default)]
     pub n_skipped: usize,
@@ -105,7 +105,7 @@ impl Metrics {
             row("Device", self.device.clone()),
             row("Recipe", config.recipe_words()),
             row("Seed", self.seed.to_string()),
-            row("Epochs", format!("{}, of which epoch {} was kept", self.epochs, self.kept.epoch)),
+            row("Epochs", format!("{}, of which epoch {} was kept", self.epochs, self.best_epoch.epoch)),
             row("Temperature of the probabilities", temperature_words(self.temperature)),
             row("Time for training and validating", format!("{:.0} s", self.wall_seconds)),
             row("Processor time of the same", format!("{:.0} s", self.cpu_seconds)),

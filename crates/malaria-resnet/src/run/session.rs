@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use malaria_dataset::{Loaded, Split};
-use malaria_train::{CellTensors, EpochRecord, Kept, Outcome};
+use malaria_train::{BestEpoch, CellTensors, EpochRecord, Outcome};
 
 use super::{dir::RunDir, record::Metrics};
 use crate::{
@@ -38,11 +38,11 @@ pub(crate) struct Session<'a> {
 /// The trained classifier, its history and its data.
 pub(crate) struct Trained<'a> {
     pub(crate) classifier: Classifier,
-    pub(crate) kept: Kept,
+    pub(crate) best_epoch: BestEpoch,
     pub(crate) history: Vec<EpochRecord>,
     pub(crate) cells: CellTensors<'a>,
     pub(crate) data: DataSummary,
-    /// Whether nothing is known of the patients that it is chosen and judged by.
+    /// Whether nothing is known of the patients that it is chosen and evaluated by.
     pub(crate) new_patients: bool,
     /// In words, with the precision of the training steps.
     pub(crate) device: String,
@@ -63,9 +63,4 @@ impl Session<'_> {
 /// cannot be drawn or written.
 pub fn plot_history(run: &RunDir, path: &Path) -> Result<()> {
     history::plot(&run.history()?, &run.config()?, path)
-}
-
-/// Bytes in hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

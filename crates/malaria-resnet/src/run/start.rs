@@ -15,13 +15,13 @@ use super::{
 use crate::{
     classifier::Classifier,
     config::ExperimentConfig,
-    data::{decode_index, drawn_cells},
+    data::{decode_index, synthetic_cells},
     error::{Error, Result},
     paths::{absolute, check_paths, found_from_anywhere},
     progress::{Context, Listener},
 };
 
-/// Trains by `config` into the new run directory `out`, and judges the kept weights on the test set, once.
+/// Trains by `config` into the new run directory `out`, and evaluates the kept weights on the test set, once.
 ///
 /// ```no_run
 /// use std::{path::Path, sync::atomic::AtomicBool};
@@ -72,7 +72,7 @@ pub fn resume(run: &Path, context: Context<'_>) -> Result<RunSummary> {
     let lock = run.lock()?;
     // split.csv says who was left out: the list need not be there any more.
     // Nor has the run that it started from, where there is a checkpoint.
-    let reading = ExperimentConfig { leave_out: None, init: None, ..config.clone() };
+    let reading = ExperimentConfig { exclude: None, init: None, ..config.clone() };
     let loaded = decode(find_cells(&reading, run.path(), context.listener)?, &reading, context.listener)?;
     go_on(config, run, lock, &loaded, context)
 }
@@ -91,8 +91,8 @@ pub(crate) fn begin(
     config.train.precision = config.train.precision.resolve(config.device.resolve()?);
     set_threads(&config);
     let mut split = malaria_dataset::split(&loaded.index, &config.split)?;
-    if let Some(list) = &config.leave_out {
-        // They stay where a model is judged: a test set without its hard cases would flatter.
+    if let Some(list) = &config.exclude {
+        // They stay where a model is evaluated: a test set without its hard cases would flatter.
         let named = named_cells(list, &loaded.index)?;
         split.train.retain(|&i| !named.contains(&loaded.index.samples[i].path));
         split.check(&loaded.index)?;
@@ -154,22 +154,22 @@ fn named_cells(list: &Path, index: &Index) -> Result<HashSet<String>> {
         None => return Ok(rows.into_iter().map(|row| row.path).collect()),
     };
     Err(Error::Config {
-        field: "leave_out",
+        field: "exclude",
         expected: format!("paths of cells below {}", index.root.display()),
         found: format!("{wrong} in {}", list.display()),
     })
 }
 
-/// Finds the cells that the settings name, or else the drawn cells beside the run directory `run`, and looks at whatever settings can
+/// Finds the cells that the settings name, or else the synthetic cells beside the run directory `run`, and looks at whatever settings can
 /// be told to be wrong before they are read.
 pub(crate) fn find_cells(config: &ExperimentConfig, run: &Path, listener: Listener<'_>) -> Result<Index> {
     let folder = match &config.data {
         Some(folder) => folder.clone(),
-        None => drawn_cells(absolute(run).parent().unwrap_or(Path::new("")), listener)?,
+        None => synthetic_cells(absolute(run).parent().unwrap_or(Path::new("")), listener)?,
     };
     let index = Index::open(&folder)?;
     positive(config, &index)?;
-    if let Some(list) = &config.leave_out {
+    if let Some(list) = &config.exclude {
         named_cells(list, &index)?;
     }
     if config.init.is_some() {

@@ -90,7 +90,7 @@ impl Teacher {
     ///
     /// # Errors
     /// [`Error::Classes`] for a teacher of other classes; [`Error::Config`] for none, and for one that has learned from cells that the new
-    /// model is chosen or judged by, or, where no patient is on two sides of the split, from other cells of the patients it is judged by: its
+    /// model is chosen or evaluated by, or, where no patient is on two sides of the split, from other cells of the patients it is evaluated by: its
     /// figures would be too good.
     pub(crate) fn load(&self, loaded: &Loaded, split: &Split, device: Device) -> Result<Classifier> {
         let teacher = self.open(device)?;
@@ -103,7 +103,7 @@ impl Teacher {
         Ok(teacher)
     }
 
-    /// Refuses a teacher that knows whom the new model is chosen or judged by; and so may the runs that it comes from itself.
+    /// Refuses a teacher that knows whom the new model is chosen or evaluated by; and so may the runs that it comes from itself.
     fn refuse_seen(&self, loaded: &Loaded, split: &Split) -> Result<()> {
         let refuse = |expected: &str, found: String| Error::Config {
             field: "teacher",
@@ -128,7 +128,7 @@ impl Teacher {
             let validation = count(&split.validation, &[Subset::Train]);
             if test + validation > 0 {
                 return Err(refuse(
-                    "a model that has learned from none of the cells that this one is chosen or judged by",
+                    "a model that has learned from none of the cells that this one is chosen or evaluated by",
                     format!(
                         "which knows {test} of the test cells and has learned from {validation} of the validation cells"
                     ),
@@ -136,7 +136,7 @@ impl Teacher {
             }
             if apart && manifest.shares_patients(&loaded.index, &split.test) {
                 return Err(refuse(
-                    "a model that has learned from none of the patients that this one is judged by",
+                    "a model that has learned from none of the patients that this one is evaluated by",
                     "which has learned from other cells of some of them".to_owned(),
                 ));
             }

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::{
     dir::RunDir,
     lineage::seen_by_init,
-    session::{RunSummary, Session, Trained, hex},
+    session::{RunSummary, Session, Trained},
 };
 use crate::{
     classifier::Classifier,
@@ -20,7 +20,7 @@ use crate::{
 };
 
 impl Session<'_> {
-    /// Trains `model`, or goes on where a checkpoint was left, and judges what comes of it.
+    /// Trains `model`, or goes on where a checkpoint was left, and evaluates what comes of it.
     pub(crate) fn run(self, model: ResNet, resumed: bool) -> Result<RunSummary> {
         let Context { stop, listener, .. } = self.context;
         let device = model.device();
@@ -73,7 +73,7 @@ impl Session<'_> {
             self.write_history(&history)?;
             files.extend([self.run.history_path(), self.run.plot_path()]);
         }
-        let Some(kept) = trainer.kept().filter(|_| outcome != Outcome::Interrupted) else {
+        let Some(best_epoch) = trainer.best_epoch().filter(|_| outcome != Outcome::Interrupted) else {
             return Ok(RunSummary { run: self.run, outcome, metrics: None, files });
         };
         let classes = self.loaded.index.classes.clone();
@@ -85,7 +85,8 @@ impl Session<'_> {
         self.adjust(&mut classifier, &cells, new_patients)?;
         classifier.save(&self.run.weights_path())?;
         files.push(self.run.weights_path());
-        let trained = Trained { classifier, kept, history, cells, data, new_patients, device: device_name };
+        let trained =
+            Trained { classifier, best_epoch, history, cells, data, new_patients, device: device_name };
         let metrics =
             if self.split.test.is_empty() { None } else { Some(self.finish(&trained, &mut files)?) };
         Ok(RunSummary { run: self.run, outcome, metrics, files })
@@ -103,6 +104,6 @@ impl Session<'_> {
             hash.update(read(RunDir::open(run)?.weights_path())?);
             hash.update(weight.to_le_bytes());
         }
-        Ok(hex(&hash.finalize()))
+        Ok(base16ct::lower::encode_string(&hash.finalize()))
     }
 }

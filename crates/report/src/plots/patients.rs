@@ -15,7 +15,7 @@ const LINE: f64 = 22.0;
 pub struct PatientAccuracy {
     /// Who.
     pub patient: String,
-    /// Cells judged, at least 1.
+    /// Cells evaluated, at least 1.
     pub cells: u64,
     /// Those of them that were called right.
     pub right: u64,

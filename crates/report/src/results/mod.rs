@@ -29,7 +29,7 @@ const NOTICE: &str = "Research software, not a medical device. Nothing on this p
 pub struct Report<'a> {
     /// The heading.
     pub title: String,
-    /// Who was judged, and how: lines below the title.
+    /// Who was evaluated, and how: lines below the title.
     pub summary: Vec<String>,
     /// What to read the figures with; more lines below the title.
     pub caveats: &'a [Caveat],
@@ -215,8 +215,8 @@ impl Report<'_> {
     }
 }
 
-/// Which cells were judged, where no others are known.
-pub fn judged_section(scored: &Scored<'_>) -> Section {
+/// Which cells were evaluated, where no others are known.
+pub fn evaluation_section(scored: &Scored<'_>) -> Section {
     let Scored { truth, classes, patients, .. } = *scored;
     let mut head = classes.to_vec();
     head.push("Patients".to_owned());
@@ -225,7 +225,7 @@ pub fn judged_section(scored: &Scored<'_>) -> Section {
         .collect();
     row.push(patients.iter().flatten().collect::<BTreeSet<_>>().len().to_string());
     let blocks = vec![
-        Block::Text("The cells that were judged, by their labels:".to_owned()),
+        Block::Text("The cells that were evaluated, by their labels:".to_owned()),
         Block::Table { head, rows: vec![row] },
     ];
     Section { id: "data", heading: "Data".to_owned(), blocks }

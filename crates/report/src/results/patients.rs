@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use malaria_classifier::{DecisionRule, RollUp, Scored};
-use malaria_metrics::{Interval, PatientFigures, percent};
+use malaria_metrics::{Interval, PatientMetrics, percent};
 
 use super::words::{between, table};
 use crate::{error::Result, page::Block, plots::PatientAccuracy};
@@ -35,8 +35,8 @@ pub(super) fn roll_up(roll_up: &RollUp, positive_class: &str, cross_validated: b
         rule.correlation,
         percent(Some(rule.relevant_share)),
     ))];
-    let row = |name: String, figures: &PatientFigures| {
-        let PatientFigures { infected, healthy, .. } = figures;
+    let row = |name: String, figures: &PatientMetrics| {
+        let PatientMetrics { infected, healthy, .. } = figures;
         let interval = |share, interval: Option<Interval>| {
             let interval = interval.map(|interval| format!(" ({})", between(interval, percent)));
             format!("{}{}", percent(share), interval.unwrap_or_default())

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::{
     checkpoint::{Checkpoints, Snapshot},
-    config::{Keep, TrainConfig},
+    config::{SelectBy, TrainConfig},
     epoch::{EvalOptions, Sums, evaluate},
     error::Error,
     events::{EpochRecord, Event},
@@ -14,7 +14,7 @@ use crate::{
     loader::CellTensors,
     network::{Network, State, copies, handles, swap, write},
     optim::Sgd,
-    progress::{Clock, Kept, Progress, Spent},
+    progress::{BestEpoch, Clock, Progress, Spent},
 };
 
 /// How a call of [`Trainer::run`] ended.
@@ -59,7 +59,7 @@ pub struct Trainer<N> {
     /// The average of each of `tensors`, where the settings ask for it.
     average: Option<State>,
     /// The kept weights.
-    kept: State,
+    best_state: State,
     progress: Progress,
 }
 
@@ -80,7 +80,7 @@ impl<N: Network> Trainer<N> {
             optimizer,
             learner: Learner::default(),
             average,
-            kept: State::new(),
+            best_state: State::new(),
             progress: Progress::default(),
         })
     }
@@ -97,7 +97,7 @@ impl<N: Network> Trainer<N> {
         if let Some(average) = &mut self.average {
             write("averaged weights", average, &snapshot.average)?;
         }
-        self.kept = snapshot.kept;
+        self.best_state = snapshot.best_state;
         self.progress = snapshot.progress;
         Ok(passed_over)
     }
@@ -115,8 +115,8 @@ impl<N: Network> Trainer<N> {
     }
 
     /// The kept epoch, once there is one.
-    pub fn kept(&self) -> Option<Kept> {
-        self.progress.kept
+    pub fn best_epoch(&self) -> Option<BestEpoch> {
+        self.progress.best_epoch
     }
 
     /// The network with the kept weights; with the newest ones before there are any.
@@ -124,8 +124,8 @@ impl<N: Network> Trainer<N> {
     /// # Errors
     /// Those of [`Network::load_state`].
     pub fn into_model(self) -> Result<N, Error> {
-        if !self.kept.is_empty() {
-            self.network.load_state(&self.kept)?;
+        if !self.best_state.is_empty() {
+            self.network.load_state(&self.best_state)?;
         }
         Ok(self.network)
     }
@@ -153,7 +153,7 @@ impl<N: Network> Trainer<N> {
         if subsets.train.is_empty() {
             return Err(Error::EmptySubset { subset: "training", purpose: "learn from" });
         }
-        let chosen = self.config.keep != Keep::Last || self.config.early_stopping.is_some();
+        let chosen = self.config.select_by != SelectBy::Last || self.config.early_stopping.is_some();
         if subsets.validation.is_empty() && chosen {
             return Err(Error::EmptySubset { subset: "validation", purpose: "choose the epoch on" });
         }
@@ -212,7 +212,7 @@ impl<N: Network> Trainer<N> {
         let epoch = index + 1;
         let image_size = self.config.image_size(index);
         self.check_weights(epoch)?;
-        let mut candidate = Kept { epoch, validation_loss: None, validation_accuracy: None };
+        let mut candidate = BestEpoch { epoch, validation_loss: None, validation_accuracy: None };
         if !validation.is_empty() {
             listener(&Event::ValidationStarted { epoch, cells: validation.len() });
             let options = EvalOptions { image_size: Some(image_size), ..EvalOptions::default() };
@@ -226,11 +226,11 @@ impl<N: Network> Trainer<N> {
         }
         // Figures at another image size cannot be compared with those at the last one.
         let comparable = image_size == self.config.final_image_size();
-        let gain =
-            comparable && self.progress.kept.is_none_or(|kept| self.config.keep.prefers(&candidate, &kept));
+        let gain = comparable
+            && self.progress.best_epoch.is_none_or(|best| self.config.select_by.prefers(&candidate, &best));
         if gain {
-            self.progress.kept = Some(candidate);
-            self.kept = self.on_average(N::state)?;
+            self.progress.best_epoch = Some(candidate);
+            self.best_state = self.on_average(N::state)?;
         }
         if comparable {
             self.progress.epochs_without_gain = if gain { 0 } else { self.progress.epochs_without_gain + 1 };
@@ -256,7 +256,7 @@ impl<N: Network> Trainer<N> {
         self.progress.batches_done = 0;
         self.progress.sums = Sums::default();
         self.progress.spent = Spent::default();
-        listener(&Event::EpochEnded { record, kept: gain });
+        listener(&Event::EpochEnded { record, is_best: gain });
         Ok(())
     }
 
@@ -279,19 +279,21 @@ impl<N: Network> Trainer<N> {
             model: self.network.state()?,
             velocity: self.optimizer.state(),
             average: self.average.as_ref().map(same).unwrap_or_default(),
-            kept: same(&self.kept),
+            best_state: same(&self.best_state),
         })
     }
 }
 
-impl Keep {
+impl SelectBy {
     /// Whether `new`, the later of the two, is to be kept instead of `old`.
-    fn prefers(self, new: &Kept, old: &Kept) -> bool {
-        let gain = |kept: &Kept| kept.validation_loss.map(|loss| -loss);
+    fn prefers(self, new: &BestEpoch, old: &BestEpoch) -> bool {
+        let gain = |epoch: &BestEpoch| epoch.validation_loss.map(|loss| -loss);
         match self {
-            Keep::Last => true,
-            Keep::BestLoss => gain(new) > gain(old),
-            Keep::BestAccuracy => (new.validation_accuracy, gain(new)) > (old.validation_accuracy, gain(old)),
+            SelectBy::Last => true,
+            SelectBy::BestLoss => gain(new) > gain(old),
+            SelectBy::BestAccuracy => {
+                (new.validation_accuracy, gain(new)) > (old.validation_accuracy, gain(old))
+            }
         }
     }
 }

@@ -7,8 +7,8 @@ use std::{
 };
 
 use malaria_train::{
-    Checkpoints, DecayGroup, Error, EvalOptions, Event, ImageSize, Keep, L2, Network, Outcome, RunOptions,
-    Schedule, Sgd, SgdConfig, State, Subsets, TrainConfig, Trainable, Trainer, evaluate,
+    Checkpoints, DecayGroup, Error, EvalOptions, Event, ImageSize, L2, Network, Outcome, RunOptions,
+    Schedule, SelectBy, Sgd, SgdConfig, State, Subsets, TrainConfig, Trainable, Trainer, evaluate,
 };
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -79,7 +79,7 @@ fn config() -> TrainConfig {
     config.augment = malaria_augment::AugmentConfig { horizontal_flip: true, ..Default::default() };
     config.image_sizes = vec![ImageSize { from_epoch: 1, pixels: SIZE as i64 }];
     config.average_decay = Some(0.8);
-    config.keep = Keep::BestLoss;
+    config.select_by = SelectBy::BestLoss;
     config
 }
 
@@ -114,11 +114,11 @@ fn it_trains_with_nothing_but_cells() {
     assert_eq!(run(&mut trainer, RunOptions::default()).unwrap(), Outcome::Finished);
     let (first, last) = (trainer.history()[0].clone(), trainer.history()[29].clone());
     assert!(last.train_accuracy > 0.9 && last.train_loss < first.train_loss / 2.0, "{first:?}, {last:?}");
-    // The kept weights are the average's that were validated.
-    let kept = trainer.kept().unwrap();
+    // The best weights are the average's that were validated.
+    let best = trainer.best_epoch().unwrap();
     let model = trainer.into_model().unwrap();
     let seen = evaluate(model.inference().unwrap(), &cells(), &subsets().1, EvalOptions::default()).unwrap();
-    assert_eq!(Some(seen.loss), kept.validation_loss);
+    assert_eq!(Some(seen.loss), best.validation_loss);
     assert!(model.mean.abs().sum(Kind::Float).double_value(&[]) > 0.1, "the buffer was not used");
 }
 
@@ -260,7 +260,7 @@ impl Network for Blind {
 
 #[test]
 fn an_error_of_its_own_is_passed_on_and_leaves_the_trained_weights_in_the_network() {
-    let one = |average_decay| TrainConfig { epochs: 1, keep: Keep::Last, average_decay, ..config() };
+    let one = |average_decay| TrainConfig { epochs: 1, select_by: SelectBy::Last, average_decay, ..config() };
     let mut blind = Trainer::new(one(Some(0.8)), Blind(small())).unwrap();
     let error = run(&mut blind, RunOptions::default()).unwrap_err();
     assert!(matches!(error, Error::Network(_)), "{error}");

@@ -10,8 +10,8 @@ use std::{
 use malaria_augment::AugmentConfig;
 use malaria_model::{ResNet, ResNetConfig};
 use malaria_train::{
-    CellTensors, Checkpoints, Error, EvalOptions, Event, ImageSize, Keep, L2, Network, Outcome, Per,
-    Precision, RunOptions, Schedule, SgdConfig, Shape, Subsets, TrainConfig, Trainer, evaluate,
+    CellTensors, Checkpoints, Decay, Error, EvalOptions, Event, ImageSize, Interval, L2, Network, Outcome,
+    Precision, RunOptions, Schedule, SelectBy, SgdConfig, Subsets, TrainConfig, Trainer, evaluate,
 };
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -34,8 +34,8 @@ fn config() -> TrainConfig {
         batch_size: 5,
         schedule: Schedule {
             rate: 0.1,
-            shape: Shape::OneCycle { rise: 0.3, start_divisor: 10.0, final_divisor: 10.0 },
-            per: Per::Step,
+            decay: Decay::OneCycle { rise: 0.3, start_divisor: 10.0, final_divisor: 10.0 },
+            interval: Interval::Step,
             warmup_epochs: 0.0,
         },
         sgd: SgdConfig { momentum: 0.9, nesterov: true, l2: L2 { stem_and_dense: 1e-4, residual: 1e-4 } },
@@ -47,7 +47,7 @@ fn config() -> TrainConfig {
         ],
         average_decay: Some(0.8),
         early_stopping: None,
-        keep: Keep::BestLoss,
+        select_by: SelectBy::BestLoss,
         precision: Precision::Float32,
         seed: 7,
     }
@@ -87,8 +87,8 @@ fn learns(precision: Precision) {
     let last = trainer.history().last().unwrap().clone();
     assert!(last.train_accuracy > 0.95 && last.validation_accuracy.unwrap() > 0.9, "{last:?}");
     assert!(last.validation_loss.unwrap() < trainer.history()[0].validation_loss.unwrap());
-    // The kept model is one that has learned: its figures are those of its epoch.
-    let kept = trainer.kept().unwrap();
+    // The best_epochs model is one that has learned: its figures are those of its epoch.
+    let best = trainer.best_epoch().unwrap();
     let (_, validation) = subsets();
     let model = trainer.into_model().unwrap();
     let mut done = Vec::new();
@@ -96,8 +96,8 @@ fn learns(precision: Precision) {
     let options = EvalOptions { batch_size: 7, progress: Some(&mut progress), ..EvalOptions::default() };
     let seen = evaluate(model.inference().unwrap(), &cells(), &validation, options).unwrap();
     assert_eq!(done, [7, ALL - TRAIN]);
-    assert!((seen.loss - kept.validation_loss.unwrap()).abs() < 1e-6);
-    assert_eq!(Some(seen.accuracy), kept.validation_accuracy);
+    assert!((seen.loss - best.validation_loss.unwrap()).abs() < 1e-6);
+    assert_eq!(Some(seen.accuracy), best.validation_accuracy);
 }
 
 #[test]
@@ -264,7 +264,8 @@ fn a_checkpoint_beyond_the_end_of_an_epoch_is_refused() {
 fn a_loss_that_is_no_number_stops_the_run_by_epoch_and_batch() {
     let folder = tempfile::tempdir().unwrap();
     let mut wild = config();
-    wild.schedule = Schedule { rate: 1e30, shape: Shape::Constant, per: Per::Step, warmup_epochs: 0.0 };
+    wild.schedule =
+        Schedule { rate: 1e30, decay: Decay::Constant, interval: Interval::Step, warmup_epochs: 0.0 };
     let error =
         run(&mut Trainer::new(wild, model()).unwrap(), folder.path(), &AtomicBool::new(false), &mut |_| {});
     match error.unwrap_err() {
@@ -280,8 +281,9 @@ fn a_loss_that_is_no_number_stops_the_run_by_epoch_and_batch() {
 fn weights_that_are_no_numbers_stop_a_run_that_nothing_is_validated_in() {
     let folder = tempfile::tempdir().unwrap();
     // One batch an epoch, whose loss is a number still.
-    let mut wild = TrainConfig { batch_size: 1_000, keep: Keep::Last, ..config() };
-    wild.schedule = Schedule { rate: 1e300, shape: Shape::Constant, per: Per::Step, warmup_epochs: 0.0 };
+    let mut wild = TrainConfig { batch_size: 1_000, select_by: SelectBy::Last, ..config() };
+    wild.schedule =
+        Schedule { rate: 1e300, decay: Decay::Constant, interval: Interval::Step, warmup_epochs: 0.0 };
     let mut trainer = Trainer::new(wild, model()).unwrap();
     let checkpoints = Checkpoints::new(folder.path(), "a run");
     let (train, _) = subsets();
@@ -296,26 +298,27 @@ fn early_stopping_counts_epochs_at_the_last_size_alone() {
     let folder = tempfile::tempdir().unwrap();
     // At rate 1e-12 nothing moves: the first epoch at full size stays the best, give or take its last digits.
     let mut idle = TrainConfig { epochs: 12, early_stopping: Some(2), average_decay: None, ..config() };
-    idle.schedule = Schedule { rate: 1e-12, shape: Shape::Constant, per: Per::Epoch, warmup_epochs: 0.0 };
-    idle.keep = Keep::BestAccuracy;
+    idle.schedule =
+        Schedule { rate: 1e-12, decay: Decay::Constant, interval: Interval::Epoch, warmup_epochs: 0.0 };
+    idle.select_by = SelectBy::BestAccuracy;
     let mut trainer = Trainer::new(idle, model()).unwrap();
-    let mut kept = Vec::new();
+    let mut best_epochs = Vec::new();
     let outcome = run(&mut trainer, folder.path(), &AtomicBool::new(false), &mut |event| {
-        if let Event::EpochEnded { kept: true, record } = event {
-            kept.push(record.epoch);
+        if let Event::EpochEnded { is_best: true, record } = event {
+            best_epochs.push(record.epoch);
         }
     });
     assert_eq!(outcome.unwrap(), Outcome::StoppedEarly);
-    assert_eq!(kept[0], 3, "epochs 1 and 2 are at half size");
-    assert_eq!(trainer.history().len() as u64, kept.last().unwrap() + 2);
+    assert_eq!(best_epochs[0], 3, "epochs 1 and 2 are at half size");
+    assert_eq!(trainer.history().len() as u64, best_epochs.last().unwrap() + 2);
 }
 
 #[test]
 fn the_last_epoch_is_kept_where_that_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();
-    let mut trainer = Trainer::new(TrainConfig { keep: Keep::Last, ..config() }, model()).unwrap();
+    let mut trainer = Trainer::new(TrainConfig { select_by: SelectBy::Last, ..config() }, model()).unwrap();
     run(&mut trainer, folder.path(), &AtomicBool::new(false), &mut |_| {}).unwrap();
-    assert_eq!(trainer.kept().unwrap().epoch, 5);
+    assert_eq!(trainer.best_epoch().unwrap().epoch, 5);
 }
 
 #[test]
@@ -327,7 +330,7 @@ fn settings_out_of_range_are_refused_by_name() {
         ("label_smoothing", |c| c.label_smoothing = 1.0),
         ("average_decay", |c| c.average_decay = Some(1.0)),
         ("early_stopping", |c| c.early_stopping = Some(0)),
-        ("keep", |c| (c.early_stopping, c.keep) = (Some(1), Keep::Last)),
+        ("select_by", |c| (c.early_stopping, c.select_by) = (Some(1), SelectBy::Last)),
         ("image_sizes", |c| c.image_sizes.clear()),
         ("image_sizes", |c| c.image_sizes[1].from_epoch = 6),
         ("sgd.momentum", |c| c.sgd.momentum = 1.0),

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use crate::check;
 use crate::error::{Error, Result};
 use crate::interval::{Interval, wilson_interval};
-use crate::patients::{Called, PatientCall, PatientCells, PatientRule};
+use crate::patients::{CellCounts, PatientCall, PatientCells, PatientRule};
 
 /// Calls of several patients of the same truth.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Calls {
+pub struct CallCounts {
     /// Patients called positive.
     pub positive: u64,
     /// Patients called negative.
@@ -21,7 +21,7 @@ pub struct Calls {
     pub undecided: u64,
 }
 
-impl Calls {
+impl CallCounts {
     /// All of them.
     pub fn total(self) -> u64 {
         self.positive + self.negative + self.undecided
@@ -38,11 +38,11 @@ impl Calls {
 
 /// How often patients are called right.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct PatientFigures {
+pub struct PatientMetrics {
     /// Calls of patients with at least one infected cell.
-    pub infected: Calls,
+    pub infected: CallCounts,
     /// Calls of patients without.
-    pub healthy: Calls,
+    pub healthy: CallCounts,
     /// Share of the infected patients called positive; an undecided one counts as missed.
     pub sensitivity: Option<f64>,
     /// Wilson's 95 % interval of it: patients, unlike cells, are independent.
@@ -53,10 +53,10 @@ pub struct PatientFigures {
     pub specificity_interval: Option<Interval>,
 }
 
-impl PatientFigures {
-    fn of(infected: Calls, healthy: Calls) -> Result<Self> {
+impl PatientMetrics {
+    fn of(infected: CallCounts, healthy: CallCounts) -> Result<Self> {
         let share =
-            |right: u64, calls: Calls| (calls.total() > 0).then(|| right as f64 / calls.total() as f64);
+            |right: u64, calls: CallCounts| (calls.total() > 0).then(|| right as f64 / calls.total() as f64);
         Ok(Self {
             infected,
             healthy,
@@ -72,19 +72,19 @@ impl PatientFigures {
 /// fold.
 ///
 /// # Errors
-/// As [`PatientRule::judge`].
-pub fn patient_figures(
+/// As [`PatientRule::evaluate`].
+pub fn patient_metrics(
     rule_of: impl Fn(&PatientCells) -> PatientRule,
     patients: &[PatientCells],
-) -> Result<PatientFigures> {
-    let (mut infected, mut healthy) = (Calls::default(), Calls::default());
+) -> Result<PatientMetrics> {
+    let (mut infected, mut healthy) = (CallCounts::default(), CallCounts::default());
     for patient in patients {
         let side = if patient.infected.cells > 0 { &mut infected } else { &mut healthy };
         let rule = rule_of(patient);
         rule.check()?;
         side.add(rule.call(patient.all())?);
     }
-    PatientFigures::of(infected, healthy)
+    PatientMetrics::of(infected, healthy)
 }
 
 /// Calls every patient as if `cells` of their cells had been counted with `infected_share` of them infected (rounded to
@@ -101,17 +101,17 @@ pub fn patient_figures(
 ///
 /// # Errors
 /// As [`PatientRule::check`]; no cell, a share outside `[0, 1]`, more positive cells than cells.
-pub fn resampled_patient_figures(
+pub fn resampled_patient_metrics(
     rule_of: impl Fn(&PatientCells) -> PatientRule,
     patients: &[PatientCells],
     infected_share: f64,
     cells: u64,
     seed: u64,
-) -> Result<PatientFigures> {
+) -> Result<PatientMetrics> {
     check::fraction(|| "share of infected cells".into(), infected_share)?;
-    let (mut infected, mut healthy) = (Calls::default(), Calls::default());
+    let (mut infected, mut healthy) = (CallCounts::default(), CallCounts::default());
     for (stream, patient) in (0..).zip(patients.iter().filter(|patient| patient.uninfected.cells > 0)) {
-        for Called { cells, positive } in [patient.infected, patient.uninfected] {
+        for CellCounts { cells, positive } in [patient.infected, patient.uninfected] {
             if positive > cells {
                 return Err(Error::TooManySuccesses { successes: positive, trials: cells });
             }
@@ -120,7 +120,7 @@ pub fn resampled_patient_figures(
         rule.check()?;
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(stream);
-        let mut draw = |mean: f64, seen: Called, count: u64| -> Result<u64> {
+        let mut draw = |mean: f64, seen: CellCounts, count: u64| -> Result<u64> {
             let rate = rule.count(seen.cells, mean).rate_given(seen.positive, &mut rng);
             check::fraction(|| "rate of positive calls".into(), rate)?;
             Ok(Binomial::new(count, rate).map_or(0, |counts| counts.sample(&mut rng)))
@@ -132,7 +132,7 @@ pub fn resampled_patient_figures(
             positive += draw(rule.sensitivity, patient.infected, parasites)?;
         }
         let side = if sick { &mut infected } else { &mut healthy };
-        side.add(rule.call(Called { cells, positive })?);
+        side.add(rule.call(CellCounts { cells, positive })?);
     }
-    PatientFigures::of(infected, healthy)
+    PatientMetrics::of(infected, healthy)
 }

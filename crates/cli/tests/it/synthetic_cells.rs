@@ -17,7 +17,7 @@ fn the_quick_recipe_learns_the_drawn_cells_and_says_what_that_is_worth() {
     assert!(said.contains("precision") && said.contains("Parasitized"), "{said}");
     let metrics = std::fs::read(folder.path().join("runs/demo/metrics.json")).unwrap();
     let metrics: Metrics = serde_json::from_slice(&metrics).unwrap();
-    assert!(metrics.drawn_cells);
+    assert!(metrics.synthetic_cells);
     assert!(metrics.test.accuracy >= 0.9, "{}\n{progress}", metrics.test.accuracy);
 
     // Whoever asks for other epochs still gets the rate and the sizes that suit so few cells.

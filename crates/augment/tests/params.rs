@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use malaria_augment::{AugmentConfig, Draw, Error, draw};
+use malaria_augment::{AugmentConfig, AugmentParams, Error, sample};
 
 /// Every range open, each of another size.
 fn everything() -> AugmentConfig {
@@ -22,7 +22,7 @@ fn everything() -> AugmentConfig {
 }
 
 /// The continuous values of a draw, by name.
-fn values(draw: &Draw) -> [(&'static str, f64); 10] {
+fn values(draw: &AugmentParams) -> [(&'static str, f64); 10] {
     [
         ("rotation", draw.rotation_degrees),
         ("width_shift", draw.width_shift),
@@ -40,7 +40,7 @@ fn values(draw: &Draw) -> [(&'static str, f64); 10] {
 #[test]
 fn values_are_uniform_over_their_ranges_and_independent() {
     const COUNT: usize = 20_000;
-    let draws: Vec<_> = (0..COUNT as u64).map(|index| draw(&everything(), 1, 0, index)).collect();
+    let draws: Vec<_> = (0..COUNT as u64).map(|index| sample(&everything(), 1, 0, index)).collect();
     let ranges: [(f64, f64); 10] = [
         (-20.0, 20.0),
         (-0.05, 0.05),
@@ -95,8 +95,8 @@ fn seed_epoch_and_index_each_give_another_draw_and_never_stand_for_each_other() 
     for seed in numbers {
         for epoch in numbers {
             for index in numbers {
-                let drawn = draw(&everything(), seed, epoch, index);
-                assert_eq!(drawn, draw(&everything(), seed, epoch, index));
+                let drawn = sample(&everything(), seed, epoch, index);
+                assert_eq!(drawn, sample(&everything(), seed, epoch, index));
                 assert!(seen.insert(values(&drawn).map(|(_, value)| value.to_bits())));
             }
         }
@@ -105,19 +105,19 @@ fn seed_epoch_and_index_each_give_another_draw_and_never_stand_for_each_other() 
 
 #[test]
 fn the_order_of_calls_does_not_matter() {
-    let forward: Vec<_> = (0..50).map(|index| draw(&everything(), 3, 4, index)).collect();
-    let mut backward: Vec<_> = (0..50).rev().map(|index| draw(&everything(), 3, 4, index)).collect();
+    let forward: Vec<_> = (0..50).map(|index| sample(&everything(), 3, 4, index)).collect();
+    let mut backward: Vec<_> = (0..50).rev().map(|index| sample(&everything(), 3, 4, index)).collect();
     backward.reverse();
     assert_eq!(forward, backward);
-    let elsewhere = std::thread::spawn(|| draw(&everything(), 3, 4, 17)).join().unwrap();
+    let elsewhere = std::thread::spawn(|| sample(&everything(), 3, 4, 17)).join().unwrap();
     assert_eq!(elsewhere, forward[17]);
 }
 
 /// A recorded run can be repeated only as long as these stay.
 #[test]
 fn the_random_stream_is_frozen() {
-    let drawn = draw(&everything(), 42, 3, 1234);
-    let expected = Draw {
+    let drawn = sample(&everything(), 42, 3, 1234);
+    let expected = AugmentParams {
         rotation_degrees: 8.038053579551246,
         width_shift: -0.013416050513212374,
         height_shift: -0.001212614105734991,
@@ -137,12 +137,15 @@ fn the_random_stream_is_frozen() {
 #[test]
 fn a_setting_at_rest_changes_nothing_and_disturbs_no_other() {
     for index in 0..100 {
-        assert_eq!(draw(&AugmentConfig::none(), 0, 0, index), Draw::identity());
-        let all = draw(&everything(), 0, 0, index);
+        assert_eq!(sample(&AugmentConfig::none(), 0, 0, index), AugmentParams::identity());
+        let all = sample(&everything(), 0, 0, index);
         let colour_only = AugmentConfig { hue: 0.05, ..AugmentConfig::none() };
-        assert_eq!(draw(&colour_only, 0, 0, index), Draw { hue: all.hue, ..Draw::identity() });
+        assert_eq!(
+            sample(&colour_only, 0, 0, index),
+            AugmentParams { hue: all.hue, ..AugmentParams::identity() }
+        );
         let without_rotation = AugmentConfig { rotation_degrees: 0.0, ..everything() };
-        assert_eq!(draw(&without_rotation, 0, 0, index), Draw { rotation_degrees: 0.0, ..all });
+        assert_eq!(sample(&without_rotation, 0, 0, index), AugmentParams { rotation_degrees: 0.0, ..all });
     }
 }
 

@@ -5,12 +5,12 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::config::AugmentConfig;
 
-/// What happens to one image. [`Draw::identity`] leaves it as it is.
+/// What happens to one image. [`AugmentParams::identity`] leaves it as it is.
 ///
 /// Geometry is told as Keras tells it: as the map from a place in the result to the place in the image where the
 /// pixel is read, so that a positive shift moves the content left or up. See [`affine`](crate::affine()).
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Draw {
+pub struct AugmentParams {
     /// Rotation in degrees; positive turns the content counter-clockwise as seen on a screen. Keras's `theta`.
     pub rotation_degrees: f64,
     /// Shift along the width, as a fraction of it; positive moves the content to the left. Times the width it
@@ -39,7 +39,7 @@ pub struct Draw {
     pub hue: f64,
 }
 
-impl Draw {
+impl AugmentParams {
     /// Changes nothing.
     pub fn identity() -> Self {
         Self {
@@ -89,7 +89,7 @@ impl Draw {
     }
 }
 
-impl Default for Draw {
+impl Default for AugmentParams {
     fn default() -> Self {
         Self::identity()
     }
@@ -105,21 +105,21 @@ impl Default for Draw {
 /// `config` is taken as it is; [`AugmentConfig::check`] tells beforehand whether its ranges make sense.
 ///
 /// ```
-/// use malaria_augment::{AugmentConfig, Draw, draw};
+/// use malaria_augment::{AugmentConfig, AugmentParams, sample};
 ///
 /// let (seed, epoch, index) = (1, 2, 3);
 /// let config = AugmentConfig { rotation_degrees: 180.0, ..AugmentConfig::none() };
-/// let drawn = draw(&config, seed, epoch, index);
+/// let drawn = sample(&config, seed, epoch, index);
 /// assert!((-180.0..180.0).contains(&drawn.rotation_degrees));
-/// assert_eq!(drawn, Draw { rotation_degrees: drawn.rotation_degrees, ..Draw::identity() });
-/// assert_eq!(drawn, draw(&config, seed, epoch, index));
+/// assert_eq!(drawn, AugmentParams { rotation_degrees: drawn.rotation_degrees, ..AugmentParams::identity() });
+/// assert_eq!(drawn, sample(&config, seed, epoch, index));
 /// ```
-pub fn draw(config: &AugmentConfig, seed: u64, epoch: u64, index: u64) -> Draw {
+pub fn sample(config: &AugmentConfig, seed: u64, epoch: u64, index: u64) -> AugmentParams {
     let mut rng = rng(seed, epoch, index);
     // Always the same number of values in the same order, so that one setting does not disturb the next.
     let mut uniform = |low: f64, high: f64| low + (high - low) * rng.random::<f64>();
     let (low, high) = config.zoom;
-    Draw {
+    AugmentParams {
         rotation_degrees: uniform(-config.rotation_degrees, config.rotation_degrees),
         width_shift: uniform(-config.width_shift, config.width_shift),
         height_shift: uniform(-config.height_shift, config.height_shift),

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 
 /// How calls of cells change when weights are stored in fewer bits.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Toll {
+pub struct QuantizationLoss {
     /// Cells compared.
     pub n: usize,
     /// Patients that they are of.
@@ -19,14 +19,14 @@ pub struct Toll {
     /// Cells that are called otherwise than by float32 weights.
     pub flipped: usize,
     /// Sensitivity with float32 weights less that with the smaller ones; `None` without a positive cell.
-    pub sensitivity_lost: Option<Lost>,
+    pub sensitivity_loss: Option<LossEstimate>,
     /// The same for specificity; `None` without a negative cell.
-    pub specificity_lost: Option<Lost>,
+    pub specificity_loss: Option<LossEstimate>,
 }
 
 /// A difference of two fractions, positive where something is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Lost {
+pub struct LossEstimate {
     /// The difference on these cells.
     pub estimate: f64,
     /// 95 % interval, by drawing patients anew; `None` where that gives none, as where nothing is lost or won in any patient:
@@ -36,7 +36,7 @@ pub struct Lost {
 
 /// A cell as it is called by either form of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Calls<'a> {
+pub struct CellCalls<'a> {
     /// Whether it is of the positive class.
     pub is_positive: bool,
     /// Whether float32 weights call it so.
@@ -51,7 +51,7 @@ pub struct Calls<'a> {
 ///
 /// # Errors
 /// [`Error::Figures`] when there are no cells.
-pub fn toll(cells: &[Calls<'_>], seen_in_training: usize) -> Result<Toll> {
+pub fn quantization_loss(cells: &[CellCalls<'_>], seen_in_training: usize) -> Result<QuantizationLoss> {
     let clusters: Vec<(Option<&str>, usize)> = cells
         .iter()
         .enumerate()
@@ -63,20 +63,21 @@ pub fn toll(cells: &[Calls<'_>], seen_in_training: usize) -> Result<Toll> {
     };
     let all: Vec<usize> = (0..cells.len()).collect();
     let intervals = cluster_bootstrap(&clusters, &Bootstrap::default(), both)?;
-    let [sensitivity_lost, specificity_lost] = [0, 1]
-        .map(|figure| both(&all)[figure].map(|estimate| Lost { estimate, interval: intervals[figure] }));
-    Ok(Toll {
+    let [sensitivity_loss, specificity_loss] = [0, 1].map(|figure| {
+        both(&all)[figure].map(|estimate| LossEstimate { estimate, interval: intervals[figure] })
+    });
+    Ok(QuantizationLoss {
         n: cells.len(),
         n_patients: cells.iter().filter_map(|cell| cell.patient).collect::<HashSet<_>>().len(),
         seen_in_training,
         flipped: cells.iter().filter(|cell| cell.full != cell.reduced).count(),
-        sensitivity_lost,
-        specificity_lost,
+        sensitivity_loss,
+        specificity_loss,
     })
 }
 
 /// By how much the share of cells called right falls among those of one class.
-fn lost<'a>(cells: impl Iterator<Item = Calls<'a>>, positive: bool) -> Option<f64> {
+fn lost<'a>(cells: impl Iterator<Item = CellCalls<'a>>, positive: bool) -> Option<f64> {
     let (mut n, mut change) = (0_u64, 0_i64);
     for cell in cells.filter(|cell| cell.is_positive == positive) {
         n += 1;
@@ -95,8 +96,8 @@ impl From<malaria_metrics::Error> for Error {
 mod tests {
     use super::*;
 
-    fn cell(is_positive: bool, full: bool, reduced: bool, patient: &str) -> Calls<'_> {
-        Calls { is_positive, full, reduced, patient: Some(patient) }
+    fn cell(is_positive: bool, full: bool, reduced: bool, patient: &str) -> CellCalls<'_> {
+        CellCalls { is_positive, full, reduced, patient: Some(patient) }
     }
 
     #[test]
@@ -107,22 +108,30 @@ mod tests {
             cells.extend([true, true, true, false].map(|reduced| cell(true, true, reduced, patient)));
             cells.extend([true, false, false, false].map(|full| cell(false, full, false, patient)));
         }
-        let toll = toll(&cells, 7).unwrap();
-        assert_eq!((toll.n, toll.n_patients, toll.seen_in_training, toll.flipped), (40, 5, 7, 10));
-        assert_eq!(toll.sensitivity_lost.unwrap().estimate, 0.25);
-        assert_eq!(toll.specificity_lost.unwrap().estimate, -0.25);
+        let quantization_loss = quantization_loss(&cells, 7).unwrap();
+        assert_eq!(
+            (
+                quantization_loss.n,
+                quantization_loss.n_patients,
+                quantization_loss.seen_in_training,
+                quantization_loss.flipped
+            ),
+            (40, 5, 7, 10)
+        );
+        assert_eq!(quantization_loss.sensitivity_loss.unwrap().estimate, 0.25);
+        assert_eq!(quantization_loss.specificity_loss.unwrap().estimate, -0.25);
     }
 
     #[test]
     fn intervals_draw_patients() {
         // All the loss is in one patient of twenty: whether that one is drawn decides.
         let names: Vec<String> = (0..20).map(|patient| format!("C{patient}")).collect();
-        let cells: Vec<Calls<'_>> = names
+        let cells: Vec<CellCalls<'_>> = names
             .iter()
             .enumerate()
             .flat_map(|(i, name)| (0..50).map(move |_| cell(true, true, i != 0, name)))
             .collect();
-        let lost = toll(&cells, 0).unwrap().sensitivity_lost.unwrap();
+        let lost = quantization_loss(&cells, 0).unwrap().sensitivity_loss.unwrap();
         let interval = lost.interval.unwrap();
         assert_eq!(lost.estimate, 0.05);
         assert!(interval.low <= 0.0 && interval.high > 0.1, "{interval:?}");
@@ -130,9 +139,10 @@ mod tests {
 
     #[test]
     fn a_class_that_is_absent_has_nothing_to_lose() {
-        let toll = toll(&[cell(true, true, true, "C1"), cell(true, true, true, "C2")], 0).unwrap();
-        assert_eq!(toll.sensitivity_lost, Some(Lost { estimate: 0.0, interval: None }));
-        assert_eq!(toll.specificity_lost, None);
-        assert!(super::toll(&[], 0).is_err());
+        let quantization_loss =
+            quantization_loss(&[cell(true, true, true, "C1"), cell(true, true, true, "C2")], 0).unwrap();
+        assert_eq!(quantization_loss.sensitivity_loss, Some(LossEstimate { estimate: 0.0, interval: None }));
+        assert_eq!(quantization_loss.specificity_loss, None);
+        assert!(super::quantization_loss(&[], 0).is_err());
     }
 }
