@@ -1,5 +1,5 @@
-//! Whether this library computes, learns and goes on rightly on this machine's GPU, and how fast it is there. Without a GPU it says
-//! what is missing and does the same, smaller, on the CPU.
+//! Checks that this library computes, learns and resumes correctly on this machine's GPU, and measures its speed. Without a GPU it
+//! reports what is missing and runs a smaller check on the CPU.
 //!
 //! `cargo xtask gpu-check`
 
@@ -17,17 +17,17 @@ use anyhow::{Result, ensure};
 use clap::Parser;
 use malaria_resnet::libtorch::{DeviceChoice, keep_freed_memory};
 
-/// Checks this library on a GPU, and measures it: some four minutes.
+/// Checks this library on a GPU and measures its speed, in about four minutes.
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask gpu-check --")]
 struct Args {
     /// Device to check: auto, cpu, cuda or cuda:I
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
-    /// Where the figures go, as JSON
+    /// JSON file to write the results to
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// What `cargo bench` adds
+    /// Passed by `cargo bench`
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<ExitCode> {
-    // Known before minutes of work, not after.
+    // Before the checks, which take minutes.
     if let Some(path) = &args.json {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         ensure!(

@@ -1,9 +1,9 @@
-//! Our side of `cargo xtask bench --peers`: the protocol of `tools/peers/worker.py`, spoken by the library.
+//! This library's side of `cargo xtask bench --peers`, which speaks the protocol of `tools/peers/worker.py`.
 //!
-//! Alone it measures nothing: `cargo bench --bench forward` and its siblings do.
+//! Run alone it measures nothing; see `cargo bench --bench forward` and the other benches.
 
 #![allow(missing_docs, reason = "a program")]
-#![allow(clippy::print_stdout, reason = "it answers on its standard output")]
+#![allow(clippy::print_stdout, reason = "answers on standard output")]
 
 use std::{
     env, fs,
@@ -28,7 +28,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 const SIDE: i64 = 64;
 
-/// Answers orders.
+/// Measures an order and returns the answer.
 type Peer = Box<dyn FnMut(&Order) -> Result<Value>>;
 
 #[derive(Deserialize)]
@@ -97,7 +97,7 @@ fn library(weights: &Path) -> Result<Peer> {
     }))
 }
 
-/// Its threads are as many as the cores that this process may run on, which run.py sees to.
+/// Uses one thread per core of this process's affinity mask, which run.py sets.
 fn runtime(onnx: &Path) -> Result<Peer> {
     let model = edge::Model::load(&fs::read(onnx)?)?;
     Ok(Box::new(move |order| match order.task.as_str() {
@@ -106,20 +106,20 @@ fn runtime(onnx: &Path) -> Result<Peer> {
             let cells = Cells::from_pixels(SIDE as u32, pixels)?;
             let all: Vec<usize> = (0..order.batch).collect();
             Ok(repeat(order, || {
-                let said = model.probabilities(&cells, &all, &mut |_| {});
-                black_box(said.expect("cells of the model's size"));
+                let probabilities = model.probabilities(&cells, &all, &mut |_| {});
+                black_box(probabilities.expect("cells of the model's size"));
             }))
         }
         _ => Ok(json!({"cannot": true})),
     }))
 }
 
-/// Channels innermost in memory, as batches come.
+/// Random images `[batch, 3, 64, 64]`, channels_last like batches.
 fn images(batch: usize) -> Tensor {
     Tensor::rand([batch as i64, SIDE, SIDE, 3], (Kind::Float, Device::Cpu)).permute([0, 3, 1, 2])
 }
 
-/// Takes the step again and again for the time that is asked for, after two that do not count.
+/// Repeats `step` for the time of the order, after two that are not counted.
 fn repeat(order: &Order, mut step: impl FnMut()) -> Value {
     step();
     step();
@@ -131,7 +131,7 @@ fn repeat(order: &Order, mut step: impl FnMut()) -> Value {
     json!({"cells": cells, "seconds": start.elapsed().as_secs_f64()})
 }
 
-/// Every picture of `folder` read, resized and augmented as the tutorial does; gives their number.
+/// Reads, resizes and augments every image of `folder` as in the tutorial; returns their number.
 fn pipeline(folder: &Path, recipe: &TrainConfig) -> Result<usize> {
     let options =
         LoadOptions { size: SIDE as u32, resize: ResizePolicy::StretchNearest, ..LoadOptions::default() };

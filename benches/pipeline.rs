@@ -1,8 +1,8 @@
-//! From files to training batches: decode, resize and augment, apart and together, from PNG and from WebP.
+//! From files to training batches: decoding, resizing and augmentation, separately and together, for PNG and WebP.
 //!
 //! `cargo bench --bench pipeline`
 
-#![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
+#![allow(missing_docs, reason = "criterion's macros generate undocumented functions")]
 
 use std::{hint::black_box, path::Path};
 
@@ -19,7 +19,7 @@ use malaria_resnet::{
 use rayon::prelude::*;
 use tch::Device;
 
-/// Synthetic cells of some 100 to 150 px, about as NLM's are.
+/// Number of synthetic cells, about 100 to 150 px a side like NLM's.
 const CELLS: usize = 512;
 const SIZE: u32 = 64;
 const BATCH: usize = 32;
@@ -29,13 +29,13 @@ fn pipeline(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("data path");
     group.throughput(Throughput::Elements(CELLS as u64));
     for extension in ["png", "webp"] {
-        let folder = tempfile::tempdir().expect("room for a few pictures");
+        let folder = tempfile::tempdir().expect("a writable folder");
         write_cells(folder.path(), extension);
-        let index = Index::open(folder.path()).expect("two classes of pictures");
+        let index = Index::open(folder.path()).expect("two classes of images");
         let paths: Vec<_> = index.samples.iter().map(|sample| index.root.join(&sample.path)).collect();
         group.bench_function(format!("read and decode {extension}"), |bencher| {
             bencher.iter(|| {
-                paths.par_iter().for_each(|path| drop(black_box(read_image(path).expect("a sound picture"))));
+                paths.par_iter().for_each(|path| drop(black_box(read_image(path).expect("a valid image"))));
             });
         });
         group.bench_function(format!("read, decode and resize {extension}"), |bencher| {
@@ -45,13 +45,13 @@ fn pipeline(criterion: &mut Criterion) {
             bencher.iter(|| augment_all(&tensors(&loaded(&index))));
         });
         if extension == "png" {
-            let pictures: Vec<_> =
-                paths.iter().map(|path| read_image(path).expect("a sound picture").0).collect();
+            let images: Vec<_> =
+                paths.iter().map(|path| read_image(path).expect("a valid image").0).collect();
             group.bench_function("resize", |bencher| {
                 bencher.iter(|| {
-                    pictures
+                    images
                         .par_iter()
-                        .for_each(|picture| drop(black_box(resize(picture, SIZE, ResizePolicy::Stretch))));
+                        .for_each(|image| drop(black_box(resize(image, SIZE, ResizePolicy::Stretch))));
                 });
             });
             let loaded = loaded(&index);
@@ -65,25 +65,25 @@ fn pipeline(criterion: &mut Criterion) {
 fn write_cells(folder: &Path, extension: &str) {
     let config = SyntheticConfig::default();
     for class in ["Parasitized", "Uninfected"] {
-        std::fs::create_dir(folder.join(class)).expect("an empty folder");
+        std::fs::create_dir(folder.join(class)).expect("a writable folder");
     }
     (0..CELLS).into_par_iter().for_each(|cell| {
-        let drawn = synthetic_cell(&config, cell).expect("a cell of the default kind");
-        let class = if drawn.parasitized { "Parasitized" } else { "Uninfected" };
-        let path = folder.join(class).join(drawn.file_name).with_extension(extension);
-        drawn.image.save(path).expect("room for a few pictures");
+        let cell = synthetic_cell(&config, cell).expect("valid default settings");
+        let class = if cell.parasitized { "Parasitized" } else { "Uninfected" };
+        let path = folder.join(class).join(cell.file_name).with_extension(extension);
+        cell.image.save(path).expect("a writable folder");
     });
 }
 
 fn loaded(index: &Index) -> Loaded {
-    load(index.clone(), LoadOptions { size: SIZE, ..LoadOptions::default() }).expect("sound pictures")
+    load(index.clone(), LoadOptions { size: SIZE, ..LoadOptions::default() }).expect("valid images")
 }
 
 fn tensors(loaded: &Loaded) -> CellTensors<'_> {
-    CellTensors::of(loaded, Device::Cpu).expect("room for a few cells")
+    CellTensors::of(loaded, Device::Cpu).expect("memory for a few cells")
 }
 
-/// One epoch of batches, as the quick recipe varies them.
+/// Augments one epoch of batches by the recipe `fast`.
 fn augment_all(cells: &CellTensors<'_>) {
     let recipe = malaria_resnet::ExperimentConfig::new(Recipe::Fast, Protocol::Random, 0).train;
     let order: Vec<usize> = (0..cells.len()).collect();

@@ -1,6 +1,6 @@
-//! Five models, each tested on the patients it has not learned from: `cross_validate CELLS OUT [EPOCHS]`.
+//! Cross-validation by patient in five folds: `cross_validate CELLS OUT [EPOCHS]`.
 
-#![allow(clippy::print_stdout, reason = "what a program is there for")]
+#![allow(clippy::print_stdout, reason = "a program")]
 
 use std::{env, path::PathBuf, sync::atomic::AtomicBool};
 
@@ -14,12 +14,13 @@ use malaria_resnet::{
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<PathBuf> = env::args_os().skip(1).map(PathBuf::from).collect();
     let [cells, out, rest @ ..] = &arguments[..] else {
-        anyhow::bail!("expected two folders: of cells, and for the folds");
+        anyhow::bail!("usage: cross_validate FOLDER_OF_CELLS NEW_FOLDER [EPOCHS]");
     };
     let mut config = ExperimentConfig::new(Recipe::Fast, Protocol::Patient, 0);
     config.data = Some(cells.clone());
     if let Some(epochs) = rest.first() {
-        config.set_epochs(epochs.to_str().and_then(|epochs| epochs.parse().ok()).context("expected epochs")?);
+        let epochs = epochs.to_str().and_then(|epochs| epochs.parse().ok());
+        config.set_epochs(epochs.context("EPOCHS is not a whole number")?);
     }
     let listener = |progress: Progress<'_>| {
         if let Progress::Fold { fold, path } = progress {

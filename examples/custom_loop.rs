@@ -1,4 +1,4 @@
-//! Trains and tests a small classifier of cells by a loop of its own, from the libraries alone.
+//! Trains and tests a small cell classifier with a hand-written training loop, without the facade.
 //!
 //! `cargo run --release --example custom_loop -- FOLDER_OF_CELLS`
 
@@ -13,8 +13,7 @@ use malaria_libtorch::DeviceChoice;
 use malaria_metrics::{classification_report, evaluate};
 use malaria_model::{ResNet, ResNetConfig};
 use malaria_train::{
-    CellTensors, Decay, EvalOptions, Interval, Network, Schedule, Sgd, SgdConfig, epoch_order,
-    evaluate as look,
+    self as train, CellTensors, Decay, EvalOptions, Interval, Network, Schedule, Sgd, SgdConfig, epoch_order,
 };
 use tch::{Reduction, Tensor};
 
@@ -28,7 +27,7 @@ fn main() -> Result<()> {
     let index = Index::open(Path::new(&folder))?;
     let positive = index.class("Parasitized").context("no class `Parasitized` in the folder")?;
     let loaded = load(index, LoadOptions { size: SIDE, ..LoadOptions::default() })?;
-    // No patient is on two sides.
+    // No patient is in two subsets.
     let by_patient = SplitConfig { protocol: Protocol::Patient, ..SplitConfig::default() };
     let split = split(&loaded.index, &by_patient)?;
     let device = DeviceChoice::Auto.resolve()?;
@@ -57,15 +56,16 @@ fn main() -> Result<()> {
             optimizer.step(&loss, schedule.rate_at(step, steps, EPOCHS))?;
             sum += loss.f_double_value(&[])? * batch.len() as f64;
         }
-        let seen = look(model.inference()?, &cells, &split.validation, EvalOptions::default())?;
+        let validation =
+            train::evaluate(model.inference()?, &cells, &split.validation, EvalOptions::default())?;
         let loss = sum / split.train.len() as f64;
-        println!("epoch {}: loss {loss:.3}, validation accuracy {:.3}", epoch + 1, seen.accuracy);
+        println!("epoch {}: loss {loss:.3}, validation accuracy {:.3}", epoch + 1, validation.accuracy);
     }
 
-    let seen = look(model.inference()?, &cells, &split.test, EvalOptions::default())?;
+    let test = train::evaluate(model.inference()?, &cells, &split.test, EvalOptions::default())?;
     let labels = loaded.index.labels();
     let truth: Vec<usize> = split.test.iter().map(|&cell| labels[cell]).collect();
-    let summary = evaluate(&truth, &seen.probabilities, &loaded.index.classes, positive)?;
+    let summary = evaluate(&truth, &test.probabilities, &loaded.index.classes, positive)?;
     println!("{}", classification_report(&summary.confusion, &loaded.index.classes, None)?);
     Ok(())
 }

@@ -1,14 +1,14 @@
-//! Classifies pictures with the pretrained model, or with the run that MALARIA_RUN names: `predict a_cell.png a_folder`.
+//! Classifies images with the pretrained model, or with the run in MALARIA_RUN: `predict a_cell.png a_folder`.
 
-#![allow(clippy::print_stdout, reason = "what a program is there for")]
+#![allow(clippy::print_stdout, reason = "a program")]
 
 use malaria_resnet::{Classifier, default_run, libtorch::DeviceChoice, predict, roll_up};
 
 fn main() -> anyhow::Result<()> {
-    let pictures = Vec::from_iter(std::env::args_os().skip(1).map(Into::into));
-    anyhow::ensure!(!pictures.is_empty(), "name pictures of single cells, or folders of them");
+    let paths = Vec::from_iter(std::env::args_os().skip(1).map(Into::into));
+    anyhow::ensure!(!paths.is_empty(), "usage: predict IMAGE_OR_FOLDER...");
     let classifier = Classifier::load(&default_run()?, DeviceChoice::Auto.resolve()?)?;
-    let cells = predict(&classifier, &pictures, &|_| {})?;
+    let cells = predict(&classifier, &paths, &|_| {})?;
     for cell in &cells {
         match (&cell.class, cell.probability, &cell.error) {
             (Some(class), Some(probability), _) => {

@@ -1,6 +1,6 @@
-//! The experiment of the "97 %", from a folder of cells to a report. Resuming, fine-tuning and the rest are in `malaria train`.
+//! The tutorial's 97 % experiment, from a folder of cells to a page of results. `malaria train` has all options.
 
-#![allow(clippy::print_stdout, reason = "what a program is there for")]
+#![allow(clippy::print_stdout, reason = "a program")]
 
 use std::{path::PathBuf, sync::atomic::AtomicBool};
 
@@ -10,13 +10,13 @@ use malaria_resnet::{
     libtorch::DeviceChoice, metrics::classification_report, plot_history, train, train::Event,
 };
 
-/// Train a malaria cell classifier and evaluate it. `malaria train --help` has more flags, and goes on with a run that was cut off.
+/// Train a malaria cell classifier and evaluate it. `malaria train` has more options and can resume an interrupted run.
 #[derive(Parser)]
 struct Args {
     /// Folder of class folders [default: MALARIA_DATA, ./cell_images, or synthetic cells]
     #[arg(long)]
     data: Option<PathBuf>,
-    /// Run directory to make
+    /// Run directory to create
     #[arg(long, default_value = "runs/example")]
     out: PathBuf,
     #[arg(long, default_value = "fast", value_name = "fast|tutorial|best|field")]
@@ -39,7 +39,7 @@ fn main() -> anyhow::Result<()> {
     let protocol = args.split.unwrap_or_else(|| default_protocol(data.as_deref()));
     let mut config = ExperimentConfig { data, ..ExperimentConfig::new(args.recipe, protocol, args.seed) };
     if config.data.is_none() {
-        println!("no cells given, so drawn ones are used: figures on them say nothing about malaria");
+        println!("no data given: using synthetic cells, whose metrics say nothing about malaria");
         config.adapt_to_synthetic_cells();
     }
     args.epochs.into_iter().for_each(|epochs| config.set_epochs(epochs));

@@ -1,11 +1,11 @@
-"""Computes the figures of metrics.json again, by scikit-learn and SciPy from predictions.csv, and compares them.
+"""Recomputes the metrics of metrics.json from predictions.csv with scikit-learn and SciPy, and compares them.
 
     pip install numpy==2.4.6 scikit-learn==1.9.1 scipy==1.17.1
     python tools/check_metrics.py RUN_DIR
 
-RUN_DIR is that of a run, or of a cross-validation, with cells of each class. Ends with 1 if a figure differs by more than 1e-12 (relative,
-where it is above 1), or if one is undefined (null) in only one of the two. What is drawn by chance is left out: the intervals over
-patients, and the calls of smears that nobody counted.
+RUN_DIR is a run or a cross-validation with cells of each class. The exit code is 1 if a metric differs by more than 1e-12 (relative
+for values above 1), or is undefined (null) in only one of the two. Random results are not compared: the intervals over patients and
+the simulated smears.
 """
 
 import csv
@@ -20,7 +20,7 @@ from sklearn.calibration import calibration_curve
 
 TOLERANCE = 1e-12
 BINS = 10
-# What a share of nothing is; scikit-learn would give it a number.
+# A share of nothing is undefined; the default of scikit-learn is a number.
 UNDEFINED = {"zero_division": np.nan}
 CONFIDENCE = 0.95
 
@@ -39,7 +39,7 @@ def main(run):
     if said["decision_rule"] != "argmax":
         threshold = said["threshold"]["threshold"]
         if said["decision_rule"] == "fold-thresholds":
-            # Each fold's cells are called at what was chosen on those of the others.
+            # The cells of each fold are called at the threshold chosen on the other folds.
             of_fold = {str(fold["fold"]): fold["threshold"] for fold in said["folds"]}
             threshold = np.array([of_fold[row["fold"]] for row in rows])
         others = np.where(np.arange(len(classes)) == classes.index(positive), -1.0, probabilities).argmax(axis=1)
@@ -67,7 +67,7 @@ def main(run):
         **binary(called),
         "f1": metrics.f1_score(is_positive, called, **UNDEFINED),
         "auc": metrics.roc_auc_score(is_positive, scores),
-        # scikit-learn's is 0 where all are called alike.
+        # scikit-learn returns 0 if all cells have the same class.
         "mcc": metrics.matthews_corrcoef(truth, predicted) if len(set(predicted)) > 1 else np.nan,
         "cohens_kappa": metrics.cohen_kappa_score(truth, predicted),
         "balanced_accuracy": metrics.balanced_accuracy_score(truth, predicted),
@@ -115,7 +115,7 @@ def main(run):
         both_undefined = np.isnan(ours) and np.isnan(theirs)
         differences.append(0.0 if both_undefined else abs(ours - theirs) / max(1.0, abs(theirs)))
         print(f"{name:<36} {ours:<22} {theirs:<22} {differences[-1]:.1e}")
-    # Where only one of the two is undefined this is NaN, which is within no tolerance.
+    # NaN if only one of the two is undefined, which exceeds every tolerance.
     worst = np.max(differences)
     print(f"largest difference {worst:.1e}, allowed {TOLERANCE}")
     return 0 if worst <= TOLERANCE else 1
@@ -123,7 +123,7 @@ def main(run):
 
 def calibration_error(is_positive, scores):
     share, mean = calibration_curve(is_positive, scores, n_bins=BINS)
-    # That function's bins, of which it does not tell the sizes.
+    # Sizes of the bins of calibration_curve, which does not return them.
     sizes = np.bincount(np.searchsorted(np.linspace(0, 1, BINS + 1)[1:-1], scores), minlength=BINS)
     return np.average(abs(share - mean), weights=sizes[sizes > 0])
 
@@ -146,12 +146,12 @@ def delong(is_positive, scores):
 
 
 def patients(said, rows, is_positive, scores, called):
-    """How patients are called by all of their cells."""
+    """Pairs of patient-level results to compare."""
     names, fold = np.array([row["patient"] for row in rows]), np.array([row.get("fold") for row in rows])
     known, rule = names != "", said["roll_up"]["rule"]
 
     def rates(cells, threshold):
-        """Sensitivity, share of false alarms, and how alike these are within a patient, of some cells at a threshold."""
+        """Sensitivity, false positive rate and its correlation within patients, of `cells` at a threshold."""
         alarms = cells & ~is_positive & known
         of_whom = np.unique(names[alarms], return_inverse=True)[1]
         sizes, found = np.bincount(of_whom), np.bincount(of_whom, weights=scores[alarms] >= threshold)

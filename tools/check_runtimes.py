@@ -1,11 +1,11 @@
-"""Loads exported models in ONNX Runtime, OpenVINO and tract, and compares what they say with malaria-edge.
+"""Compares the probabilities of exported models in ONNX Runtime, OpenVINO and tract with those of malaria-edge.
 
     pip install numpy==2.4.6 onnxruntime==1.32.0 openvino==2026.4.0 tract==0.23.9 Pillow==13.0.0
     cargo build --release -p malaria-edge
     python tools/check_runtimes.py MODEL.onnx...
 
-The cells are drawn at random, at the model's own size, so that nothing is resized. Ends with 1 if a probability differs by more
-than 1e-5 from malaria-edge's.
+The cells are random noise of the model's image size, so that nothing is resized. The exit code is 1 if a probability differs by more
+than 1e-5.
 """
 
 import json
@@ -29,7 +29,7 @@ def by_onnxruntime(path, images):
 
 
 def by_openvino(path, images):
-    # It would compute in bfloat16 where the processor can.
+    # By default it computes in bfloat16 on processors that can.
     return openvino.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"})(images)[0]
 
 
@@ -41,7 +41,7 @@ def by_tract(path, images):
 
 
 def by_edge(path, pixels):
-    """The probability of the positive class of each cell, in the order of `pixels`."""
+    """Probability of the positive class of each cell, in the order of `pixels`."""
     with tempfile.TemporaryDirectory() as folder:
         for number, cell in enumerate(pixels):
             Image.fromarray(cell).save(Path(folder) / f"{number}.png")

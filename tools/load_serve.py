@@ -1,12 +1,12 @@
-"""Loads `malaria-edge serve` with good and bad requests from many connections at once, and says what became of them.
+"""Sends valid and invalid requests to `malaria-edge serve` over many connections at once, and checks the answers.
 
     cargo build --release -p malaria-edge
     python tools/load_serve.py MODEL.onnx CELLS [--requests N] [--connections N] [--json FILE]
 
-CELLS is a folder of pictures of cells. Of every 100 requests 90 bring one to eight cells, 4 bring one picture cut in half
-beside a good one, 2 are larger than the server takes, 2 are no form, and 2 send their body a few bytes at a time for 20 s, which
-is longer than the server waits for one. The expected answers are 200, 200, 413, 400, and 408 or a closed connection. Ends with
-an error where any other answer came. Needs nothing but Python.
+CELLS is a folder of pictures of cells. Of 100 requests, 90 have one to eight cells, 4 have a truncated picture beside a valid one, 2
+are larger than the server accepts, 2 are not a form, and 2 send their body a byte a second for 20 s, which is longer than the server
+waits. The expected answers are 200, 200, 413, 400, and 408 or a closed connection. The exit code is 1 after any other answer.
+Needs only Python.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def form(pictures):
 
 
 def body_of(kind, cells, draw):
-    """The type of a request's body, and the body."""
+    """Content type and body of a request."""
     if kind == "good":
         return FORM, form(draw.sample(cells, draw.randint(1, 8)))
     if kind == "half":
@@ -47,7 +47,7 @@ def body_of(kind, cells, draw):
 
 
 async def ask(address, kind, cells, draw):
-    """The status of the answer, None where the connection was closed without one, and seconds until the answer was whole."""
+    """Status of the answer (None if the connection was closed without one), its JSON, and the seconds until its end."""
     content_type, body = body_of(kind, cells, draw)
     host, port = address
     started = time.monotonic()
@@ -67,7 +67,7 @@ async def ask(address, kind, cells, draw):
             writer.write(body)
             await writer.drain()
     except (ConnectionError, BrokenPipeError):
-        # The server may answer, and close, before it has read all.
+        # The server may answer and close before it has read everything.
         pass
     try:
         answer = await reader.read()
@@ -84,7 +84,7 @@ async def ask(address, kind, cells, draw):
 
 
 def right(kind, status, said):
-    """Whether that is the answer that such a request is owed."""
+    """Whether this is an expected answer to a request of this kind."""
     if status not in EXPECTED[kind]:
         return False
     if kind == "good":

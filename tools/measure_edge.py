@@ -1,13 +1,13 @@
-"""Measures exported models in malaria-edge and in ONNX Runtime, in turns, and what the program itself takes.
+"""Measures the accuracy and speed of exported models in malaria-edge, and their speed in ONNX Runtime in turns with it.
 
     pip install numpy==2.4.6 onnxruntime==1.32.0
     cargo build --release -p malaria-edge
     python tools/measure_edge.py cell_images RUN_DIR REFERENCE.onnx MODEL.onnx... [--json FILE]
     python tools/measure_edge.py --speeds-only REFERENCE.onnx MODEL.onnx... [--json FILE]
 
-Accuracy, sensitivity and specificity are those of the test cells of RUN_DIR, whose training set no model may have seen cells of;
-cells called otherwise are counted against REFERENCE. Speeds are medians of rounds in which every model has its turn, two threads
-each, batches of 32; quote them as ratios. Processor time and memory are the program's own, from its start to its end.
+Accuracy, sensitivity and specificity are on the test cells of RUN_DIR, whose patients no model may have been trained on. Cells called
+differently are counted against REFERENCE. Speeds are medians of rounds in which the models take turns, with two threads and batches
+of 32; quote them as ratios. Processor time and memory are those of the whole program.
 """
 
 import argparse
@@ -30,7 +30,7 @@ FOLDER = 1000
 
 
 def run(*command):
-    """What a command prints, with its processor time in seconds; its environment is empty, so that nothing can help it."""
+    """Output of a command in an empty environment, and its processor time in seconds."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     output = subprocess.run(command, env={}, check=True, stdout=subprocess.PIPE, text=True).stdout
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -38,7 +38,7 @@ def run(*command):
 
 
 def peak_memory(*command):
-    """Bytes that a command has held at most."""
+    """Peak memory of a command in bytes."""
     process = subprocess.Popen(command, env={}, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     assert status == 0, command
@@ -46,7 +46,7 @@ def peak_memory(*command):
 
 
 def linked(cells, folder):
-    """Links to `cells` in `folder`, each in a folder named after its class."""
+    """Fills `folder` with links to `cells`, each in a folder named after its class."""
     for cell in cells:
         place = Path(folder) / cell.parent.name
         place.mkdir(exist_ok=True)
@@ -78,9 +78,9 @@ def session(model):
 
 def main():
     parser = argparse.ArgumentParser()
-    help = "the cells, the run, and models: the first of them is what others are compared with"
+    help = "the cells, the run, and the models, of which the first is the reference"
     parser.add_argument("paths", nargs="+", metavar="PATH", help=help)
-    parser.add_argument("--speeds-only", action="store_true", help="PATHs are models alone; no cell is called")
+    parser.add_argument("--speeds-only", action="store_true", help="PATHs are models only; no cell is called")
     parser.add_argument("--binary", default="target/release/malaria-edge")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
@@ -88,7 +88,7 @@ def main():
     models = args.paths if args.speeds_only else args.paths[2:]
     if not models:
         parser.error("expected the cells, the run and at least one model; found no model")
-    # malaria-edge takes every core that it may run on: as many as ONNX Runtime is given. What this starts inherits it.
+    # malaria-edge uses every core that it may run on, so it is limited to as many as ONNX Runtime. Child processes inherit this.
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
     found = {model: {"model": Path(model).name, "bytes": Path(model).stat().st_size} for model in models}
     if not args.speeds_only:
@@ -111,7 +111,7 @@ def main():
 
 
 def judge(binary, data, run_dir, found):
-    """What each model says of the test cells of a run, and what the program takes for it."""
+    """Adds the accuracy of each model on the test cells of a run to `found`, with the program's time and memory."""
     with open(run_dir / "split.csv", newline="") as file:
         cells = [data / row["path"] for row in csv.DictReader(file) if row["subset"] == "test"]
     with tempfile.TemporaryDirectory() as all_cells, tempfile.TemporaryDirectory() as some:

@@ -1,11 +1,11 @@
-"""Compares the calls of a cross-validation's models with smaller weights against those with float32, on cells of patients new to each.
+"""Compares the calls of a cross-validation's models with reduced weights and with float32, on the test cells of each fold.
 
     pip install numpy==2.4.6
     cargo build --release -p malaria-cli -p malaria-edge
     python tools/measure_reduced.py cell_images CROSS_VALIDATION [--weights int8] [--json FILE]
 
-Every fold is exported in both forms and asked by malaria-edge about its own test cells; each is called by the fold's threshold. Intervals
-are the 2.5th and 97.5th percentiles of 10,000 draws of patients with replacement; null where no patient's figure changes.
+Every fold is exported in both formats, and malaria-edge calls its test cells at the fold's threshold. Intervals are the 2.5th and 97.5th
+percentiles over 10,000 bootstrap samples of patients; null if the calls of no patient change.
 """
 
 import argparse
@@ -28,7 +28,7 @@ def calls(model, cells, positive):
 
 
 def lost(rows, side):
-    """Share of the cells of `side` called right in float32 less that with smaller weights, and its interval over patients."""
+    """Loss in the share of cells of `side` called correctly, float32 minus reduced, and its interval over patients."""
     patients = {}
     for patient, is_positive, full, reduced in rows:
         if is_positive == side:

@@ -1,11 +1,11 @@
-"""Measures how long `malaria train` takes to its first step, and how much memory it holds at most over the first steps.
+"""Measures the time from the start of `malaria train` to the end of its first step, and its peak memory over the first steps.
 
     pip install pillow==13.0.0
     cargo build --release -p malaria-cli
     python tools/measure_start.py cell_images [--cells 27558] [--rounds 3] [--json FILE]
 
-The cells are written to a folder of PNGs first, some of them twice where there are fewer than --cells. So they are in the system's cache of
-files when they are read. Times are medians of rounds, memory (VmHWM, as Linux tells it) is the most of all rounds.
+The cells are first written to a folder as PNG, some of them twice if there are fewer than --cells, so that they are in the system's file
+cache when they are read. Times are medians over the rounds, memory (VmHWM of Linux) is the maximum.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def as_png(paths):
 
 
 def written(data, count, folder):
-    """`count` cells of `data` as PNGs, in folders named after their classes: as many of one class as of the other."""
+    """Writes `count` cells of `data` as PNG into folders named after their classes, the same number of each class."""
     classes = [sorted(p for p in place.rglob("*") if p.suffix.lower() in PICTURES) for place in sorted(data.iterdir()) if place.is_dir()]
     found = [cell for pair in zip(*classes) for cell in pair]
     for place in data.iterdir():
@@ -47,7 +47,7 @@ def written(data, count, folder):
 
 
 def started(folder, batch_size, precision):
-    """Seconds to the end of the first step, and the bytes held at most by the time of the last of some."""
+    """Seconds to the end of the first step, and peak memory in bytes after STEPS steps."""
     with tempfile.TemporaryDirectory() as runs:
         flags = ["--recipe", "tutorial", "--epochs", "1", "--threads", str(THREADS), "--progress", "json", "--out", f"{runs}/run"]
         command = [PROGRAM, "train", "--data", folder, "--batch-size", str(batch_size), "--precision", precision, *flags]

@@ -1,4 +1,4 @@
-//! The same weights on the CPU and on the device: what they make of the same cells, and of one training step.
+//! Compares the CPU and the device with the same weights: probabilities of the same cells, and one training step.
 
 use anyhow::Result;
 use malaria_resnet::{
@@ -10,53 +10,53 @@ use malaria_resnet::{
 use serde::Serialize;
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::{Drawn, Mode, learning::relative_difference, modes, settings};
+use super::{Mode, Synthetic, learning::relative_difference, modes, settings};
 
-/// Cells compared; half of them make the training step.
+/// Number of cells compared; half of them are the batch of the training step.
 const CELLS: usize = 64;
 
-/// The device against the CPU's eager float32.
+/// Difference of the device from the CPU's eager float32.
 #[derive(Serialize)]
 pub(super) struct Agreement {
     what: &'static str,
     precision: &'static str,
-    /// Of a probability; for a step, the norm of the difference of all weights, to the norm of what the step changed.
+    /// Of a probability; for a step, the norm of the difference of all weights, relative to the norm of the step.
     largest_difference: f64,
     bar: f64,
 }
 
 pub(super) fn check(
     device: Device,
-    drawn: &Drawn,
+    synthetic: &Synthetic,
     trained: &State,
     failures: &mut Vec<String>,
-    say: &mut dyn FnMut(&str),
+    log: &mut dyn FnMut(&str),
 ) -> Result<Vec<Agreement>> {
-    let expected = Side::new(Device::Cpu, drawn, trained, Kind::Float)?;
+    let expected = Side::new(Device::Cpu, synthetic, trained, Kind::Float)?;
     let mut all = Vec::new();
     let mut compare = |what, precision, largest_difference: f64, bar| {
-        say(&format!(
-            "{what} in {precision}, this device against the CPU in float32: {largest_difference:.2e} apart (at most {bar})"
+        log(&format!(
+            "{what} in {precision}: difference from the CPU in float32 {largest_difference:.2e}, at most {bar} allowed"
         ));
         if largest_difference.is_nan() || largest_difference > bar {
             failures.push(format!(
-                "{what} in {precision}: {largest_difference:.2e} apart from the CPU, expected {bar} at most"
+                "{what} in {precision}: difference from the CPU {largest_difference:.2e}, expected at most {bar}"
             ));
         }
         all.push(Agreement { what, precision, largest_difference, bar });
     };
     for Mode { name: precision, kind, tf32, .. } in modes(device) {
         allow_tf32(tf32);
-        // Of a step, the order of the cells in the batch alone makes 4 % on the CPU: batch normalisation enlarges rounding.
+        // On the CPU the order of cells in the batch alone changes a step by 4 %: batch normalisation amplifies rounding.
         let bars = if precision == "float32" { [1e-4, 1e-4, 0.1] } else { [0.1, 0.1, 0.5] };
-        let found = Side::new(device, drawn, trained, kind)?;
+        let found = Side::new(device, synthetic, trained, kind)?;
         for (what, fused, bar) in [("forward, eager", false, bars[0]), ("forward, fused", true, bars[1])] {
-            let apart = found.probabilities(fused)? - expected.probabilities(false)?;
-            compare(what, precision, apart.abs().max().double_value(&[]), bar);
+            let difference = found.probabilities(fused)? - expected.probabilities(false)?;
+            compare(what, precision, difference.abs().max().double_value(&[]), bar);
         }
         let (found, expected) = (found.step()?, expected.step()?);
-        let moved = relative_difference(trained, &expected);
-        compare("one training step", precision, relative_difference(&found, &expected) / moved, bars[2]);
+        let step = relative_difference(trained, &expected);
+        compare("one training step", precision, relative_difference(&found, &expected) / step, bars[2]);
     }
     Ok(all)
 }
@@ -71,10 +71,10 @@ struct Side {
 }
 
 impl Side {
-    fn new(device: Device, drawn: &Drawn, trained: &State, kind: Kind) -> Result<Self> {
+    fn new(device: Device, synthetic: &Synthetic, trained: &State, kind: Kind) -> Result<Self> {
         let model = ResNet::new(&ResNetConfig::tutorial(), 1, device)?;
         let trained = trained.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect();
-        let (images, labels) = drawn.on(device)?.batch(&(0..CELLS).collect::<Vec<_>>())?;
+        let (images, labels) = synthetic.on(device)?.batch(&(0..CELLS).collect::<Vec<_>>())?;
         let images = images.to_kind(kind);
         Ok(Self { model, trained, images, labels, kind })
     }
@@ -90,7 +90,7 @@ impl Side {
         Ok(logits.to_device(Device::Cpu).softmax(1, Kind::Double))
     }
 
-    /// The weights after one step from the same ones, on the CPU.
+    /// The weights after one step from `trained`, on the CPU.
     fn step(&self) -> Result<State> {
         Network::load_state(&self.model, &self.trained)?;
         let half = CELLS as i64 / 2;

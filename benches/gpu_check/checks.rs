@@ -1,4 +1,4 @@
-//! The checks one after another, and their report.
+//! Runs all checks and collects their report.
 
 mod agreement;
 mod learning;
@@ -17,7 +17,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 use tch::{Cuda, Device, Kind};
 
-/// Everything that was found, as written to the JSON file.
+/// The results, as written to the JSON file.
 #[derive(Serialize)]
 pub(crate) struct Report {
     machine: machine::Machine,
@@ -27,25 +27,25 @@ pub(crate) struct Report {
     speed: Vec<speed::Speed>,
     epochs: Vec<speed::Epoch>,
     pytorch: peer::Outcome,
-    /// Before and after; libtorch keeps the memory that it frees, so that the second is the most that it needed.
+    /// Before and after. libtorch keeps freed memory, so the second value is the maximum.
     memory_used_mib: Option<[u64; 2]>,
-    /// A sentence for each check that did not hold.
+    /// One sentence per failed check.
     pub(crate) failures: Vec<String>,
 }
 
-/// How much is done: a GPU is to be busy for seconds, the CPU to be through in a minute.
+/// The size of the checks: seconds of work for a GPU, at most a minute for the CPU.
 #[derive(Clone, Copy)]
 struct Scale {
     /// Side of the cells in pixels.
     side: u32,
-    /// Synthetic cells to learn from, and as many again to be tested on.
+    /// Number of synthetic training cells, and of test cells.
     cells: usize,
     epochs: u64,
-    /// Batch sizes that are timed.
+    /// Batch sizes to measure.
     batches: &'static [usize],
-    /// Each timing takes at least so long.
+    /// Minimum duration of each measurement.
     seconds: f64,
-    /// Cells of a timed epoch: those of the tutorial's training set, on a GPU.
+    /// Cells of a measured epoch; on a GPU, the number in the tutorial's training set.
     epoch_cells: usize,
 }
 
@@ -53,54 +53,54 @@ const ON_GPU: Scale =
     Scale { side: 64, cells: 1600, epochs: 12, batches: &[32, 128, 512], seconds: 0.7, epoch_cells: 19_842 };
 const ON_CPU: Scale = Scale { side: 32, cells: 100, epochs: 4, batches: &[8], seconds: 0.0, epoch_cells: 32 };
 
-/// Runs every check on `choice`, telling `say` each finding as it comes.
-pub(crate) fn run(choice: DeviceChoice, say: &mut dyn FnMut(&str)) -> Result<Report> {
+/// Runs every check on `choice` and passes each result to `log` as a line.
+pub(crate) fn run(choice: DeviceChoice, log: &mut dyn FnMut(&str)) -> Result<Report> {
     let device = choice.resolve()?;
     if device == Device::Cpu {
         if let Err(missing) = DeviceChoice::Cuda(0).resolve() {
-            say(&format!("no GPU: {missing}"));
+            log(&format!("no GPU: {missing}"));
         }
-        say("a small check of the CPU instead: what follows says nothing of a GPU");
+        log("small check of the CPU instead: it says nothing of a GPU");
     }
     let scale = if device.is_cuda() { ON_GPU } else { ON_CPU };
     let mut failures = Vec::new();
     let machine = machine::of(device);
-    say(&machine.to_string());
+    log(&machine.to_string());
 
-    let drawn = Drawn::new(2 * scale.cells, scale.side)?;
-    let (learning, resuming, trained) = learning::check(device, &drawn, scale, &mut failures, say)?;
-    let agreement = agreement::check(device, &drawn, &trained, &mut failures, say)?;
-    let (speed, epochs) = speed::check(device, &drawn, scale, &mut failures, say)?;
-    let pytorch = peer::compare(device, scale, &speed, &epochs, say);
+    let synthetic = Synthetic::new(2 * scale.cells, scale.side)?;
+    let (learning, resuming, trained) = learning::check(device, &synthetic, scale, &mut failures, log)?;
+    let agreement = agreement::check(device, &synthetic, &trained, &mut failures, log)?;
+    let (speed, epochs) = speed::check(device, &synthetic, scale, &mut failures, log)?;
+    let pytorch = peer::compare(device, scale, &speed, &epochs, log);
     let memory_used_mib = machine.memory_used_mib();
     if let Some([before, after]) = memory_used_mib {
-        say(&format!(
-            "GPU memory in use: {before} MiB before, {after} MiB after, as libtorch keeps what it frees"
+        log(&format!(
+            "GPU memory in use: {before} MiB before, {after} MiB after (libtorch keeps freed memory)"
         ));
     }
-    failures.iter().for_each(|failure| say(&format!("FAILED: {failure}")));
+    failures.iter().for_each(|failure| log(&format!("FAILED: {failure}")));
     if failures.is_empty() {
-        say("all checks hold");
+        log("all checks passed");
     }
     Ok(Report { machine, learning, resuming, agreement, speed, epochs, pytorch, memory_used_mib, failures })
 }
 
 /// Synthetic cells and their classes.
-struct Drawn {
+struct Synthetic {
     cells: Cells,
     classes: Vec<usize>,
 }
 
-impl Drawn {
+impl Synthetic {
     fn new(count: usize, side: u32) -> Result<Self> {
         let config = SyntheticConfig { cells: count, ..SyntheticConfig::default() };
-        let drawn: Vec<_> = (0..count)
+        let synthetic: Vec<_> = (0..count)
             .into_par_iter()
             .map(|cell| synthetic_cell(&config, cell))
             .collect::<std::result::Result<_, _>>()?;
-        let classes = drawn.iter().map(|cell| usize::from(!cell.parasitized)).collect();
+        let classes = synthetic.iter().map(|cell| usize::from(!cell.parasitized)).collect();
         let pixels =
-            drawn.iter().flat_map(|cell| resize(&cell.image, side, ResizePolicy::Stretch).into_raw());
+            synthetic.iter().flat_map(|cell| resize(&cell.image, side, ResizePolicy::Stretch).into_raw());
         Ok(Self { cells: Cells::from_pixels(side, pixels.collect())?, classes })
     }
 
@@ -109,7 +109,7 @@ impl Drawn {
     }
 }
 
-/// The settings of `recipe` at full size throughout, whose last epoch's weights are kept.
+/// The settings of `recipe` with one image size and the last epoch's weights.
 fn settings(recipe: Recipe, epochs: u64, side: u32) -> TrainConfig {
     let mut config = ExperimentConfig::new(recipe, Protocol::Random, 0);
     config.adapt_to_synthetic_cells();
@@ -118,13 +118,13 @@ fn settings(recipe: Recipe, epochs: u64, side: u32) -> TrainConfig {
     TrainConfig { image_sizes, select_by: SelectBy::Last, ..config.train }
 }
 
-/// Arithmetic of convolutions.
+/// Precision of convolutions.
 #[derive(Clone, Copy)]
 struct Mode {
     name: &'static str,
     precision: Precision,
     kind: Kind,
-    /// Only a GPU has it.
+    /// Only on a GPU.
     tf32: bool,
 }
 
@@ -134,19 +134,19 @@ const BFLOAT16: Mode =
     Mode { name: "bfloat16", precision: Precision::Bfloat16, kind: Kind::BFloat16, tf32: false };
 
 impl Mode {
-    /// The check of the CPU is of the program, and makes do with one.
+    /// The check on the CPU tests only this program, and needs only float32.
     fn is_for(self, device: Device) -> bool {
         device.is_cuda() || self.kind == Kind::Float && !self.tf32
     }
 }
 
-/// Those that are checked on `device`.
+/// The modes to check on `device`.
 fn modes(device: Device) -> impl Iterator<Item = Mode> {
     [FLOAT32, TF32, BFLOAT16].into_iter().filter(move |mode| mode.is_for(device))
 }
 
-/// Waits until `device` has done all that it was told to.
-fn finish(device: Device) {
+/// Waits for `device` to finish.
+fn synchronise(device: Device) {
     if let Device::Cuda(gpu) = device {
         Cuda::synchronize(gpu as i64);
     }

@@ -1,4 +1,4 @@
-//! What the checks run on.
+//! Device, libtorch and driver that the checks run on.
 
 use std::{fmt, process::Command};
 
@@ -14,7 +14,7 @@ pub(super) struct Machine {
     gpu: Option<Gpu>,
 }
 
-/// What `nvidia-smi` says of a GPU.
+/// A GPU as reported by `nvidia-smi`.
 #[derive(Serialize)]
 struct Gpu {
     name: String,
@@ -26,13 +26,13 @@ struct Gpu {
 }
 
 pub(super) fn of(device: Device) -> Machine {
-    let gpu = if let Device::Cuda(index) = device { Gpu::ask(index) } else { None };
+    let gpu = if let Device::Cuda(index) = device { Gpu::query(index) } else { None };
     Machine { device: describe(device), libtorch: LIBTORCH_VERSION, gpu }
 }
 
 impl Gpu {
-    fn ask(index: usize) -> Option<Self> {
-        let answer = Command::new("nvidia-smi")
+    fn query(index: usize) -> Option<Self> {
+        let output = Command::new("nvidia-smi")
             .args([
                 "--query-gpu=name,driver_version,memory.total,memory.used",
                 "--format=csv,noheader,nounits",
@@ -40,7 +40,7 @@ impl Gpu {
             .arg(format!("--id={index}"))
             .output()
             .ok()?;
-        let text = String::from_utf8(answer.stdout).ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
         let fields: Vec<&str> = text.trim().split(", ").collect();
         let [name, driver, memory, used] = fields[..] else { return None };
         Some(Self {
@@ -57,7 +57,7 @@ impl Machine {
     /// Memory of the GPU in use at the start and now, in MiB, by all programs.
     pub(super) fn memory_used_mib(&self) -> Option<[u64; 2]> {
         let gpu = self.gpu.as_ref()?;
-        Some([gpu.memory_used_before_mib, Gpu::ask(gpu.index)?.memory_used_before_mib])
+        Some([gpu.memory_used_before_mib, Gpu::query(gpu.index)?.memory_used_before_mib])
     }
 }
 

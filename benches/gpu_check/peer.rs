@@ -1,4 +1,4 @@
-//! PyTorch's own speed, where `python3` has it.
+//! Compares the speed with PyTorch's, if `python3` has PyTorch.
 
 use std::process::Command;
 
@@ -11,7 +11,7 @@ use super::{
     speed::{Epoch, Speed},
 };
 
-/// The program that measures, and the network that it shares with `cargo xtask bench --peers`.
+/// The measuring program, and the network that it shares with `cargo xtask bench --peers`.
 const FILES: [(&str, &str); 2] = [
     ("gpu.py", include_str!("../../tools/peers/gpu.py")),
     ("network.py", include_str!("../../tools/peers/network.py")),
@@ -24,7 +24,7 @@ pub(super) enum Outcome {
         version: String,
         tasks: Vec<Compared>,
     },
-    /// Why there is nothing to compare with.
+    /// Why PyTorch could not be measured.
     Missing(String),
 }
 
@@ -42,7 +42,7 @@ struct Task {
     cells_per_second: f64,
 }
 
-/// PyTorch's speed at a task, and how many times as fast ours are.
+/// PyTorch's speed in a task, and the speed of this library relative to it.
 #[derive(Serialize)]
 pub(super) struct Compared {
     task: String,
@@ -58,18 +58,18 @@ struct Ours {
     times_as_fast: f64,
 }
 
-/// Never an error: no more than a comparison is lost.
+/// Compares every task. A failure of PyTorch is no error, only a missing comparison.
 pub(super) fn compare(
     device: Device,
     scale: Scale,
     speeds: &[Speed],
     epochs: &[Epoch],
-    say: &mut dyn FnMut(&str),
+    log: &mut dyn FnMut(&str),
 ) -> Outcome {
     let Answer { version, tasks } = match measure(device, scale) {
         Ok(answer) => answer,
         Err(error) => {
-            say(&format!("not compared with PyTorch: {error:#}"));
+            log(&format!("not compared with PyTorch: {error:#}"));
             return Outcome::Missing(format!("{error:#}"));
         }
     };
@@ -89,8 +89,8 @@ pub(super) fn compare(
             .collect();
         let times: Vec<String> =
             ours.iter().map(|ours| format!("{} {:.2}", ours.task, ours.times_as_fast)).collect();
-        say(&format!(
-            "PyTorch {version}, {task}, {precision}, batch of {batch}: {cells_per_second:.0} cells/s; ours are so many times as fast: {}",
+        log(&format!(
+            "PyTorch {version}, {task}, {precision}, batch of {batch}: {cells_per_second:.0} cells/s; relative speed of this library: {}",
             times.join("; ")
         ));
         Compared { task, precision, batch, cells_per_second, ours }
@@ -100,7 +100,7 @@ pub(super) fn compare(
 }
 
 fn measure(device: Device, scale: Scale) -> Result<Answer> {
-    let folder = tempfile::tempdir().context("a folder for the program")?;
+    let folder = tempfile::tempdir().context("cannot create a folder for the program")?;
     for (name, text) in FILES {
         std::fs::write(folder.path().join(name), text).context("cannot write the program")?;
     }
@@ -113,5 +113,5 @@ fn measure(device: Device, scale: Scale) -> Result<Answer> {
         .context("cannot start python3")?;
     let problem = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "python3: {}", problem.lines().last().unwrap_or("no reason given"));
-    serde_json::from_slice(&output.stdout).context("python3 answers in another form")
+    serde_json::from_slice(&output.stdout).context("unexpected output of python3")
 }

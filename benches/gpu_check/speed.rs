@@ -1,4 +1,4 @@
-//! Cells a second: forward passes, training steps and their data, and whole epochs.
+//! Measures cells per second of forward passes, training steps with and without their data, and whole epochs.
 
 use std::{hint::black_box, time::Instant};
 
@@ -13,7 +13,7 @@ use malaria_resnet::{
 use serde::Serialize;
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::{BFLOAT16, Drawn, FLOAT32, Mode, Scale, TF32, finish, modes, settings};
+use super::{BFLOAT16, FLOAT32, Mode, Scale, Synthetic, TF32, modes, settings, synchronise};
 
 #[derive(Serialize)]
 pub(super) struct Speed {
@@ -23,29 +23,29 @@ pub(super) struct Speed {
     pub(super) cells_per_second: f64,
 }
 
-/// A whole epoch as the trainer runs it: data, augmentation, steps, averaged weights where the recipe has them.
+/// A whole epoch of the trainer: data, augmentation, steps, and averaged weights if the recipe has them.
 #[derive(Serialize)]
 pub(super) struct Epoch {
     pub(super) recipe: String,
     pub(super) precision: &'static str,
     pub(super) batch: usize,
     cells: usize,
-    /// Of the fastest epoch but the first, which warms up.
+    /// The fastest epoch without the first, which warms up.
     seconds: f64,
     pub(super) cells_per_second: f64,
-    /// Whether the GPU repeated steps from a recording.
+    /// Whether steps were replayed from a recording.
     recorded: bool,
 }
 
 pub(super) fn check(
     device: Device,
-    drawn: &Drawn,
+    synthetic: &Synthetic,
     scale: Scale,
     failures: &mut Vec<String>,
-    say: &mut dyn FnMut(&str),
+    log: &mut dyn FnMut(&str),
 ) -> Result<(Vec<Speed>, Vec<Epoch>)> {
     let mut all = Vec::new();
-    let cells = drawn.on(device)?;
+    let cells = synthetic.on(device)?;
     let config = settings(Recipe::Fast, 1, scale.side);
     for &batch in scale.batches {
         let indices: Vec<usize> = (0..batch).map(|cell| cell % cells.len()).collect();
@@ -70,7 +70,7 @@ pub(super) fn check(
             let mut optimizer = Sgd::new(config.sgd, &model)?;
             let mut step = |images: &Tensor, labels: &Tensor| -> Result<Tensor> {
                 let loss = model.forward(images, true)?.cross_entropy_for_logits(labels);
-                // A rate of 0 costs what any other does and leaves the weights where they are.
+                // A rate of 0 costs the same as any other and leaves the weights unchanged.
                 optimizer.step(&loss, 0.0)?;
                 Ok(loss)
             };
@@ -82,12 +82,13 @@ pub(super) fn check(
         }
     }
     for Speed { task, precision, batch, cells_per_second } in &all {
-        say(&format!("{task}, {precision}, batch of {batch}: {cells_per_second:.0} cells/s"));
+        log(&format!("{task}, {precision}, batch of {batch}: {cells_per_second:.0} cells/s"));
     }
-    Ok((all, epochs(device, drawn, scale, failures, say)?))
+    Ok((all, epochs(device, synthetic, scale, failures, log)?))
 }
 
-/// Cells a second of `work` on `batch` cells, given the number of each repetition, after three that do not count.
+/// Cells per second of `work` on `batch` cells, after three repetitions that are not counted. `work` gets the number of the
+/// repetition.
 fn rate(
     device: Device,
     batch: usize,
@@ -97,9 +98,9 @@ fn rate(
     for number in 0..3 {
         let _ = black_box(work(number)?);
     }
-    finish(device);
+    synchronise(device);
     let (start, mut done) = (Instant::now(), 3);
-    // A GPU is only waited for now and then: it is to have its work in stock.
+    // Synchronised only now and then, so that a GPU always has queued work.
     while done == 3 || start.elapsed().as_secs_f64() < seconds {
         for _ in 0..10 {
             let _ = black_box(work(done)?);
@@ -108,22 +109,22 @@ fn rate(
                 break;
             }
         }
-        finish(device);
+        synchronise(device);
     }
     Ok((done - 3) as f64 * batch as f64 / start.elapsed().as_secs_f64())
 }
 
 fn epochs(
     device: Device,
-    drawn: &Drawn,
+    synthetic: &Synthetic,
     scale: Scale,
     failures: &mut Vec<String>,
-    say: &mut dyn FnMut(&str),
+    log: &mut dyn FnMut(&str),
 ) -> Result<Vec<Epoch>> {
-    // The synthetic cells again and again: what they show does not matter to a clock.
-    let bytes = scale.epoch_cells * drawn.cells.pixels().len() / drawn.cells.len();
-    let pixels = drawn.cells.pixels().iter().copied().cycle().take(bytes).collect();
-    let classes: Vec<usize> = drawn.classes.iter().copied().cycle().take(scale.epoch_cells).collect();
+    // Repeated synthetic cells: the content does not affect the speed.
+    let bytes = scale.epoch_cells * synthetic.cells.pixels().len() / synthetic.cells.len();
+    let pixels = synthetic.cells.pixels().iter().copied().cycle().take(bytes).collect();
+    let classes: Vec<usize> = synthetic.classes.iter().copied().cycle().take(scale.epoch_cells).collect();
     let cells = Cells::from_pixels(scale.side, pixels)?;
     let cells = CellTensors::new(&cells, &classes, device)?;
     let train: Vec<usize> = (0..cells.len()).collect();
@@ -149,12 +150,12 @@ fn epochs(
         let recorded = trainer.is_recorded();
         if mode.kind == Kind::BFloat16 && Graph::is_supported() && !recorded {
             failures.push(format!(
-                "a recording of a training step in {} gave other gradients, and was not used",
+                "a recorded training step in {} gave different gradients and was not used",
                 mode.name
             ));
         }
         let cells_per_second = cells.len() as f64 / seconds;
-        say(&format!(
+        log(&format!(
             "an epoch of `{recipe}`, {} cells of {} px, {}, batches of {batch}: {seconds:.2} s, {cells_per_second:.0} cells/s",
             cells.len(),
             scale.side,

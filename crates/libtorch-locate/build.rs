@@ -1,7 +1,6 @@
-//! Stops the build with one clear message where libtorch is missing, incomplete or of another version.
+//! Stops the build with one message if libtorch is missing, incomplete or of another version.
 //!
-//! Only with the feature `check`, which every crate that computes turns on through `malaria-libtorch`: `xtask`, which
-//! fetches libtorch, has to be built without one.
+//! Only with the feature `check`, which `malaria-libtorch` turns on. `xtask`, which fetches libtorch, is built without it.
 
 #![allow(dead_code, unreachable_pub, reason = "the library's modules, compiled into its build script")]
 

@@ -1,4 +1,4 @@
-//! Makes programs find libtorch when they run, and keeps its CUDA half when they are linked.
+//! Compiles the C++ shim, lets programs find libtorch when they run, and keeps libtorch_cuda when they are linked.
 
 use std::env;
 use std::error::Error;
@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     if lib.join("libtorch_cuda.so").exists() {
         keep_cuda(&lib);
     }
-    // Set-up rewrites this file whenever it puts another libtorch in the place.
+    // Set-up rewrites this file whenever it replaces libtorch.
     if let Some(marker) = lib.parent().map(|root| root.join("malaria-setup.txt")).filter(|path| path.exists())
     {
         println!("cargo::rerun-if-changed={}", marker.display());
@@ -24,10 +24,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Puts libtorch on the library path of everything that cargo starts: programs, tests, benchmarks, doctests.
+/// Puts libtorch on the library path of every program, test, benchmark and doctest that cargo starts.
 ///
-/// Cargo adds each link-search folder that a build script names to that path, but only where it lies inside the target
-/// folder; hence the symlink. It works for every crate above this one, in other workspaces too.
+/// Cargo adds the link-search folders of build scripts to that path, but only those inside the target folder; hence the
+/// symlink. It works for every dependent crate, in other workspaces too.
 fn search_at_run_time(lib: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
     let link = out.join("libtorch");
     if link.symlink_metadata().is_ok() {
@@ -39,7 +39,7 @@ fn search_at_run_time(lib: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Compiles the calls of libtorch that tch does not have, with the headers and the ABI that torch-sys uses.
+/// Compiles the functions of libtorch that tch lacks, with the headers and the ABI that torch-sys uses.
 fn compile_shim(lib: &Path) {
     for file in ["caught.h", "shim.cpp", "graph.cpp"] {
         println!("cargo::rerun-if-changed=src/{file}");
@@ -52,7 +52,7 @@ fn compile_shim(lib: &Path) {
     let abi = env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".to_owned());
     let mut build = cc::Build::new();
     build.cpp(true).std("c++17").include(&include).define("_GLIBCXX_USE_CXX11_ABI", abi.as_str());
-    // The headers of others are not ours to mend.
+    // Most warnings would come from the headers of libtorch.
     build.warnings(false).files(["src/shim.cpp", "src/graph.cpp"]);
     let has_cuda = lib.join("libtorch_cuda.so").exists();
     match cuda_headers(lib, include).filter(|_| has_cuda) {
@@ -60,8 +60,8 @@ fn compile_shim(lib: &Path) {
             build.include(headers).define("MALARIA_CUDA_GRAPHS", None);
         }
         None if has_cuda => println!(
-            "cargo::warning=no cuda_runtime_api.h beside libtorch or in CUDA_HOME: training with small batches will be some three \
-             times slower on a GPU than after `cargo xtask setup --cuda`"
+            "cargo::warning=no cuda_runtime_api.h beside libtorch or in CUDA_HOME: on a GPU, training with small batches will take \
+             about three times as long as after `cargo xtask setup --cuda`"
         ),
         None => {}
     }
@@ -72,7 +72,7 @@ fn compile_shim(lib: &Path) {
     }
 }
 
-/// The folder of CUDA's headers: where `cargo xtask setup --cuda` puts them, where pip does, or where CUDA is installed.
+/// The folder of CUDA's headers: that of `cargo xtask setup --cuda`, of pip, or of an installed CUDA.
 fn cuda_headers(lib: &Path, include: PathBuf) -> Option<PathBuf> {
     let pip = lib.ancestors().nth(2).map(|packages| packages.join("nvidia/cu13/include"));
     let installed = env::var_os("CUDA_HOME").map_or_else(|| "/usr/local/cuda".into(), PathBuf::from);
@@ -83,10 +83,10 @@ fn cuda_headers(lib: &Path, include: PathBuf) -> Option<PathBuf> {
     folders.into_iter().flatten().find(complete)
 }
 
-/// Links an object that refers to libtorch_cuda into every program, as nothing else does.
+/// Links an object that refers to libtorch_cuda into every program.
 ///
-/// Linkers leave out libraries that nothing refers to (`--as-needed`), and libtorch without libtorch_cuda reports, with
-/// no error, that there is no GPU.
+/// Nothing else refers to it, so linkers leave it out (`--as-needed`), and libtorch then reports, without an error, that
+/// there is no GPU.
 fn keep_cuda(lib: &Path) {
     println!("cargo::rustc-cfg=libtorch_cuda");
     println!("cargo::rerun-if-changed=src/keep_cuda.cpp");

@@ -1,8 +1,8 @@
-//! What a crate that depends on this one builds along.
+//! The dependencies of the facade with and without its features.
 
 use std::process::Command;
 
-/// The packages that the facade depends on, with these flags.
+/// The packages that the facade depends on under these flags of `cargo tree`.
 fn packages(flags: &[&str]) -> String {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["tree", "--offline", "--package", "malaria-resnet", "--edges", "normal", "--prefix", "none"]);
@@ -12,7 +12,7 @@ fn packages(flags: &[&str]) -> String {
 }
 
 #[test]
-fn without_export_no_other_runtime_is_built() {
+fn without_the_export_feature_no_other_runtime_is_built() {
     let names = ["rten v", "prost v", "axum v", "malaria-edge v"];
     let with = packages(&[]);
     assert!(with.contains("rten v") && with.contains("prost v") && with.contains("malaria-edge v"), "{with}");

@@ -1,4 +1,4 @@
-//! The cargo that started a test: where it builds to, and what it leaves in the environment.
+//! The cargo that started a test: its target folder, its profile, and the variables that it has set.
 
 use std::{
     env,
@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-/// Where this test lies tells both: `target/debug/deps/it-…`.
+/// The target folder and the profile, from the path of this test: `target/debug/deps/it-…`.
 pub(crate) fn target_and_profile() -> (PathBuf, String) {
     let test = env::current_exe().unwrap();
     let folder = test.ancestors().nth(2).unwrap();
@@ -17,7 +17,7 @@ pub(crate) fn target_and_profile() -> (PathBuf, String) {
     (folder.parent().unwrap().to_owned(), profile.to_owned())
 }
 
-/// Takes back what the cargo that started this test has added to the environment.
+/// Removes the variables that the cargo of this test has set.
 pub(crate) fn forget(command: &mut Command, root: &Path) {
     for (name, _) in env::vars_os() {
         let name = name.to_string_lossy();
@@ -29,7 +29,7 @@ pub(crate) fn forget(command: &mut Command, root: &Path) {
         }
     }
     command.env_remove("LD_LIBRARY_PATH").env_remove("DYLD_FALLBACK_LIBRARY_PATH");
-    // A libtorch of the user's own stays: it wins outside as well.
+    // A libtorch of the user's own stays, as it would outside.
     if env::var_os("LIBTORCH").is_some_and(|libtorch| Path::new(&libtorch) == root.join(".libtorch")) {
         command.env_remove("LIBTORCH");
     }

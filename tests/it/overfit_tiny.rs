@@ -1,4 +1,4 @@
-//! A network that cannot learn a handful of cells by heart is broken somewhere.
+//! Overfitting: the tutorial's network learns a handful of cells by heart.
 
 use malaria_resnet::{
     augment::AugmentConfig,
@@ -13,7 +13,7 @@ const SIDE: usize = 64;
 /// Cells of either class.
 const CELLS: usize = 8;
 
-/// Discs, the first half of them with a dark spot.
+/// Pixels of discs, the first half of them with a dark spot.
 fn discs() -> Vec<u8> {
     let pixel = |cell: usize, x: usize, y: usize| {
         let (dx, dy) = (x as f64 - 32.0, y as f64 - 32.0);
@@ -29,7 +29,7 @@ fn discs() -> Vec<u8> {
 }
 
 #[test]
-fn the_tutorials_network_learns_sixteen_cells_by_heart() {
+fn the_tutorial_network_overfits_sixteen_cells() {
     let pixels = Cells::from_pixels(SIDE as u32, discs()).unwrap();
     let labels: Vec<usize> = (0..2 * CELLS).map(|cell| cell / CELLS).collect();
     let cells = CellTensors::new(&pixels, &labels, Device::Cpu).unwrap();

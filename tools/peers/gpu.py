@@ -1,6 +1,6 @@
-"""PyTorch's own speed with the tutorial's network: eager, channels_last, in float32, in TF32 and under autocast to bfloat16.
+"""Measures PyTorch with the tutorial's network: eager, channels_last, in float32, in TF32 and under autocast to bfloat16.
 
-What `cargo xtask gpu-check` runs where python3 has PyTorch. Writes JSON: {"version": ..., "tasks": [{"task", "precision", "batch",
+`cargo xtask gpu-check` runs it if python3 has PyTorch. Prints JSON: {"version": ..., "tasks": [{"task", "precision", "batch",
 "cells_per_second"}]}.
 """
 
@@ -18,7 +18,7 @@ PRECISIONS = ("float32", "TF32", "bfloat16")
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cuda:0")
-    parser.add_argument("--seconds", type=float, default=1.0, help="each timing takes at least so long")
+    parser.add_argument("--seconds", type=float, default=1.0, help="minimum time of each measurement")
     parser.add_argument("--batches", type=int, nargs="+", default=[32, 128, 512])
     args = parser.parse_args()
     device = torch.device(args.device)
@@ -71,7 +71,7 @@ def step(device, batch, precision):
 
 
 def rate(device, batch, seconds, work):
-    """Cells a second, after three repetitions that do not count; a GPU is waited for after every ten."""
+    """Cells a second, after three warm-up repetitions; waits for a GPU after every ten repetitions."""
     for _ in range(3):
         work()
     finish(device)

@@ -1,7 +1,7 @@
-"""Ours and our peers, measured in turns on one machine; what `cargo xtask bench --peers` runs.
+"""Measures this library and others in turns on one machine, for `cargo xtask bench --peers`.
 
-Each peer is a process of its own that waits while another works. A round asks every peer for every task once; figures are
-medians over rounds, ratios are to the first of ours.
+Each peer is a process that waits while another one works. In a round every peer does every task once. Results are medians over
+rounds, and ratios are to malaria-resnet.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def machine():
     core = pathlib.Path("/proc/cpuinfo").read_text().split("\n\n")[0]
     told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in core.splitlines())}
     processor = told.get("model name", "unknown processor")
-    # A virtual machine may be told the make and no more.
+    # A virtual machine may only report the name.
     if "cpu family" in told:
         processor += f" (family {told['cpu family']}, model {told['model']})"
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -64,7 +64,7 @@ def main():
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--json", required=True)
     args = parser.parse_args()
-    # malaria-edge takes every core that it may run on, and is told of no number of threads. What this starts inherits it.
+    # malaria-edge uses every core that it may run on and has no setting for threads. Child processes inherit this limit.
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.threads])
     common = [str(args.threads), args.weights, args.onnx]
     worker = [sys.executable, str(pathlib.Path(__file__).with_name("worker.py"))]
@@ -78,7 +78,7 @@ def main():
 
 
 def write_pngs(data, folder):
-    """The first CELLS pictures of `data`, as many of each class, as PNG."""
+    """Writes the first CELLS pictures of `data`, the same number of each class, as PNG."""
     from PIL import Image
 
     classes = sorted(path for path in data.iterdir() if path.is_dir())
@@ -137,7 +137,7 @@ def measure(args, worker, common):
 
 
 def compare(peers):
-    """How far each peer's probabilities of the same random images are from ours."""
+    """Largest difference of each peer's probabilities from ours, on the same random images."""
     import numpy as np
 
     with tempfile.TemporaryDirectory() as folder:

@@ -1,13 +1,13 @@
-"""One peer of the benchmark: does what it is told on standard input, a JSON object a line, and says how long it took.
+"""One peer of the benchmark: reads tasks from standard input, a JSON object a line, and prints how long each took.
 
-    {"task": "forward", "batch": 32, "seconds": 1.0}   passes over random images for at least so long
+    {"task": "forward", "batch": 32, "seconds": 1.0}   forward passes on random images for at least this long
     {"task": "train", "batch": 32, "seconds": 1.0}     training steps in float32
-    {"task": "train in bfloat16", ...}                 the same, in what each library offers as mixed precision
+    {"task": "train in bfloat16", ...}                 the same in the library's mixed precision
     {"task": "pipeline", "cells": "FOLDER", "workers": 1, "seconds": 1.0}
-                                                       every PNG of FOLDER read, resized to 64 px and augmented, again and again
-    {"task": "probabilities", "images": "FILE.npy"}    what it says of float32 [N, 3, 64, 64]
+                                                       reads every PNG of FOLDER, resizes to 64 px and augments, repeatedly
+    {"task": "probabilities", "images": "FILE.npy"}    probabilities of float32 images [N, 3, 64, 64]
 
-Answers {"cells": N, "seconds": S}, {"probabilities": [[...]]}, or {"cannot": true} where a peer has no such task.
+Answers {"cells": N, "seconds": S}, {"probabilities": [[...]]}, or {"cannot": true} if the peer does not support the task.
 
     worker.py NAME THREADS WEIGHTS.safetensors MODEL.onnx
 """
@@ -168,7 +168,7 @@ def keras_network():
         return lambda: network.train_on_batch(x, y)
 
     def pipeline(folder, workers, seconds):
-        # The tutorial's generator. Keras's `fit` draws from it in one thread unless it is told otherwise.
+        # The tutorial's generator. By default Keras's `fit` reads from it in one thread.
         from concurrent.futures import ThreadPoolExecutor
 
         from keras.src.legacy.preprocessing.image import ImageDataGenerator
@@ -232,7 +232,7 @@ def repeat(step, batch, seconds):
 
 def main():
     tasks, steps = PEERS[name](), {}
-    # What libraries print must not get between the answers.
+    # The output of libraries must not mix with the answers.
     answers, sys.stdout = sys.stdout, sys.stderr
     for line in sys.stdin:
         order = json.loads(line)
@@ -246,7 +246,7 @@ def main():
             answer = {"cells": cells, "seconds": seconds}
         else:
             batch = order["batch"]
-            # Made once: building a step may compile it.
+            # Built once, since this may compile it.
             step = steps.setdefault((task, batch), None) or tasks[task](batch)
             steps[(task, batch)] = step
             answer = repeat(step, batch, order["seconds"])

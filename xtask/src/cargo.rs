@@ -6,23 +6,23 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, ensure};
 
-/// A call of cargo in the workspace at `root`.
+/// A call of cargo in the workspace at `root`; `own_libtorch` says that the user has set `LIBTORCH`.
 pub(crate) fn cargo(root: &Path, own_libtorch: bool) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(program);
     command.current_dir(root);
     if !own_libtorch {
-        // Cargo set it from .cargo/config.toml to start this program, and will again. Passed on, it would look like a
-        // change of the environment to build scripts, which would all run again at the next plain `cargo build`.
+        // Cargo set it from .cargo/config.toml when it started this program, and will again. If it were passed on, build
+        // scripts would see a changed environment, and all run again at the next plain `cargo build`.
         command.env_remove("LIBTORCH");
     }
     command
 }
 
-/// Makes cargo build again what was built for another libtorch: the place stays the same, so it cannot tell.
+/// Removes what was built with the old libtorch: the path is the same, so cargo does not notice the change.
 ///
 /// # Errors
-/// Where cargo fails.
+/// If cargo fails.
 pub fn forget_builds(root: &Path) -> Result<()> {
     for profile in ["dev", "release"] {
         let status = cargo(root, false)
@@ -32,19 +32,19 @@ pub fn forget_builds(root: &Path) -> Result<()> {
             .context("cannot start cargo")?;
         ensure!(
             status.success(),
-            "`cargo clean` failed, so programs built with the old libtorch may be left: run `cargo clean`, which \
-             removes everything built"
+            "`cargo clean` failed for some packages, so programs built with the old libtorch may be left: run `cargo \
+             clean`"
         );
     }
     Ok(())
 }
 
-/// Becomes cargo with these arguments; where the system has no such thing, runs it and returns its exit code.
+/// Replaces this process by cargo with these arguments; on Windows, runs cargo and returns its exit code.
 ///
-/// As the same process it gets the terminal's signals: a Ctrl-C ends training in an orderly way.
+/// Being the same process, cargo receives the terminal's signals, so that Ctrl-C ends a training in an orderly way.
 ///
 /// # Errors
-/// Where cargo cannot be started.
+/// If cargo cannot be started.
 pub fn become_cargo<I>(root: &Path, own_libtorch: bool, arguments: I) -> Result<ExitCode>
 where
     I: IntoIterator,
@@ -52,7 +52,7 @@ where
 {
     let mut command = cargo(root, own_libtorch);
     command.args(arguments);
-    // Relative paths among the arguments are meant from where the caller stands.
+    // Relative paths among the arguments are relative to the caller's folder.
     if let Ok(here) = std::env::current_dir()
         && here.starts_with(root)
     {
@@ -66,7 +66,7 @@ where
     #[cfg(not(unix))]
     {
         let status = command.status().context("cannot start cargo")?;
-        // A code that does not fit must not become that of a success.
+        // A code that does not fit into a byte must not become 0.
         Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
     }
 }

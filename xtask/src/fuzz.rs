@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: damaged files for everything that reads files, for as long as one likes.
+//! `cargo xtask fuzz`: feeds damaged files to every reader for a given time.
 
 use std::fs;
 use std::path::Path;
@@ -7,24 +7,24 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{cargo::cargo, interrupt};
+use crate::cargo::cargo;
 
-/// Crates whose tests `fuzz` damage files.
+/// Crates with a test program `fuzz`.
 const CRATES: [&str; 5] =
     ["malaria-dataset", "malaria-edge", "malaria-model", "malaria-train", "malaria-resnet"];
-/// Tests among them that are no targets: each shows a reader a few files of its own.
+/// Tests in these programs that are not fuzz targets.
 const PLAIN_TESTS: [&str; 1] = ["a_small_file_that_claims_to_be_large_takes_no_memory"];
-/// What `malaria_fuzz` looks for: how long a target may go on, and the file that it writes its number of inputs to. Were the
-/// names others there, every target would fail here, for no inputs or too little time.
+/// Variables that `malaria_fuzz` reads: the time for a target, and the file for its number of inputs. If the names differed from those
+/// in that crate, every target would fail here, for lack of inputs or time.
 const SECONDS: &str = "MALARIA_FUZZ_SECONDS";
 const TALLY: &str = "MALARIA_FUZZ_TALLY";
-/// Lines of a failure that are shown: its end says what went wrong and where the input lies.
+/// Lines shown of a failure, whose end says what went wrong and where the input is stored.
 const SHOWN: usize = 12;
 
-/// Runs every target for its share of `seconds`, and prints a line for each. Fails where any does.
+/// Runs every target for its share of `seconds` and prints a line for each. The exit code is a failure if any target fails.
 ///
 /// # Errors
-/// Where cargo cannot be started, a crate does not build or has no target, or a signal comes.
+/// If cargo cannot be started, or a crate does not build or has no target.
 pub fn fuzz(root: &Path, own_libtorch: bool, seconds: u32) -> Result<ExitCode> {
     let test = |package: &str| {
         let mut command = cargo(root, own_libtorch);
@@ -41,7 +41,7 @@ pub fn fuzz(root: &Path, own_libtorch: bool, seconds: u32) -> Result<ExitCode> {
         let names: Vec<&str> = names.filter(|name| !PLAIN_TESTS.contains(name)).collect();
         ensure!(
             !names.is_empty(),
-            "{package}: its tests `fuzz` hold no target; see CRATES in xtask/src/fuzz.rs"
+            "{package}: its test program `fuzz` has no target; see CRATES in xtask/src/fuzz.rs"
         );
         targets.extend(names.into_iter().map(|name| (package, name.to_owned())));
     }
@@ -66,8 +66,8 @@ pub fn fuzz(root: &Path, own_libtorch: bool, seconds: u32) -> Result<ExitCode> {
         } else if inputs == 0 || seconds < share {
             failed += 1;
             println!(
-                "{package} {name}: FAILED: {inputs} inputs in {seconds:.1} s; expected some, and {share:.1} s. See \
-                 that it calls `malaria_fuzz`; a test that does not belongs in PLAIN_TESTS in xtask/src/fuzz.rs"
+                "{package} {name}: FAILED: {inputs} inputs in {seconds:.1} s; expected at least one, in {share:.1} s. \
+                 A target must call `malaria_fuzz`; other tests belong in PLAIN_TESTS in xtask/src/fuzz.rs"
             );
         } else {
             println!("{package} {name}: {inputs} inputs in {seconds:.0} s");
@@ -79,13 +79,10 @@ pub fn fuzz(root: &Path, own_libtorch: bool, seconds: u32) -> Result<ExitCode> {
 }
 
 fn output(command: &mut Command) -> Result<std::process::Output> {
-    let output = command.output().context("cannot start cargo")?;
-    // A Ctrl-C goes to cargo and to this program, which listens to it once it has set up libtorch.
-    interrupt::check()?;
-    Ok(output)
+    command.output().context("cannot start cargo")
 }
 
-/// What a tally comes to: each line ends with a number of inputs.
+/// Sum of the numbers at the ends of the lines of a tally.
 fn inputs(tally: &Path) -> u64 {
     let lines = fs::read_to_string(tally).unwrap_or_default();
     lines.lines().filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()

@@ -1,10 +1,7 @@
-//! `cargo xtask`: provisions libtorch, then calls cargo.
+//! The parts of `cargo xtask`: set-up of libtorch, calls of cargo, fuzzing, and measurements of other libraries.
 //!
-//! Beside the workspace's other crates, not in their flow: nothing depends on it, and it does not compute. It takes the
-//! pinned libtorch out of PyTorch's wheels, so that everything else is plain cargo:
-//! which wheels (`wheels`, `plan`) -> fetched (`pip`) -> checked and unpacked (`unpack`) -> put in place (`place`);
-//! `setup` is the thread through these. `peers` measures other libraries beside ours, and
-//! `fuzz` damages files for whoever reads them.
+//! Nothing depends on this crate, and it does not need libtorch. Set-up (`setup`) takes the pinned libtorch out of
+//! PyTorch's wheels: which ones (`plan`), fetched (`pip`), checked and unpacked (`unpack`), put in place (`place`).
 //!
 //! ```
 //! use xtask::{Plan, Variant};
@@ -17,20 +14,15 @@
 
 mod cargo;
 mod fuzz;
-mod interrupt;
 mod peers;
 mod pip;
 mod place;
 mod plan;
 mod setup;
 mod unpack;
-mod wheels;
 
 pub use cargo::{become_cargo, forget_builds};
 pub use fuzz::fuzz;
 pub use peers::Peers;
-pub use pip::Pip;
-pub use place::{Held, Partial, Place, megabytes};
 pub use plan::{Plan, Variant, Wheel};
-pub use setup::{Outcome, Request, is_own, setup, setup_with};
-pub use unpack::{unpack, verify};
+pub use setup::{Outcome, is_own, setup, setup_with};

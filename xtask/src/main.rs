@@ -6,13 +6,13 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{Outcome, Peers, Request, Variant, become_cargo, forget_builds, fuzz, is_own, setup};
+use xtask::{Outcome, Peers, Variant, become_cargo, forget_builds, fuzz, is_own, setup};
 
 /// Sets up libtorch and calls cargo. Afterwards plain `cargo run`, `cargo test` and `cargo bench` work too.
 #[derive(Debug, Parser)]
 #[command(
     bin_name = "cargo xtask",
-    after_help = "A LIBTORCH or LIBTORCH_USE_PYTORCH of your own in the environment is used instead, and only checked."
+    after_help = "If LIBTORCH or LIBTORCH_USE_PYTORCH is set in the environment, that libtorch is checked and used instead."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -21,12 +21,12 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Fetch libtorch 2.13.0 with pip and unpack it into `.libtorch`; nothing is done where it is there already
+    /// Fetch libtorch 2.13.0 with pip and unpack it into `.libtorch`, unless it is there already
     Setup {
-        /// With CUDA, for NVIDIA GPUs: 2.5 GB to fetch, 3.9 GB on disk. Works on machines without a GPU too
+        /// Fetch libtorch with CUDA, for NVIDIA GPUs: 2.5 GB to fetch, 3.9 GB on disk. Works without a GPU too
         #[arg(long)]
         cuda: bool,
-        /// For the CPU alone, replacing one with CUDA; the default where there is none yet
+        /// Fetch libtorch for the CPU (default), and replace one with CUDA
         #[arg(long, conflicts_with = "cuda")]
         cpu: bool,
     },
@@ -38,11 +38,14 @@ enum Task {
     },
     /// Run every test: `cargo test --workspace -- ARGS`, after set-up
     Test {
+        /// Leave out the slow tests, those in modules named `slow`
+        #[arg(long)]
+        quick: bool,
         /// Arguments of the test programs, after `--`, such as part of a test's name
         #[arg(last = true)]
         args: Vec<OsString>,
     },
-    /// Damage files for everything that reads files, and see that it refuses them without a panic and in bounded memory
+    /// Feed damaged files to every reader, which must refuse them without a panic and in bounded memory
     Fuzz {
         /// Time for all targets together
         #[arg(long, value_name = "N", default_value_t = 60)]
@@ -50,26 +53,26 @@ enum Task {
     },
     /// Run the benchmarks: `cargo bench -p malaria-resnet -- ARGS`, after set-up
     Bench {
-        /// Measure PyTorch, ONNX Runtime, OpenVINO and Keras beside ours instead, in turns: some 4 GB to fetch the first time
+        /// Compare with PyTorch, ONNX Runtime, OpenVINO and Keras instead: 4 GB to fetch the first time
         #[arg(long, requires = "data", conflicts_with = "args")]
         peers: bool,
-        /// For --peers: folder of class folders of cells
+        /// For --peers: folder with a folder of cells for each class
         #[arg(long, value_name = "DIR", requires = "peers")]
         data: Option<PathBuf>,
         /// For --peers: run directory of the model
         #[arg(long, value_name = "RUN_DIR", requires = "peers", default_value = "data/pretrained")]
         run: PathBuf,
-        /// For --peers: where the figures go
+        /// For --peers: file for the results
         #[arg(long, value_name = "FILE", requires = "peers", default_value = "results/peers.json")]
         json: PathBuf,
-        /// For --peers: how often everyone does everything
+        /// For --peers: number of rounds, whose medians are reported
         #[arg(long, value_name = "N", requires = "peers", default_value_t = 5)]
         rounds: u32,
         /// Arguments of the benchmarks, after `--`, such as part of a benchmark's name
         #[arg(last = true)]
         args: Vec<OsString>,
     },
-    /// Check on a GPU what this library computes there, and measure it: some three minutes, after set-up
+    /// Check this library's results on a GPU and measure its speed there, after set-up: about three minutes
     GpuCheck {
         /// Arguments of the check, after `--`: try `cargo xtask gpu-check -- --help`
         #[arg(last = true)]
@@ -88,37 +91,53 @@ fn main() -> ExitCode {
 fn run(task: Task) -> Result<ExitCode> {
     let root = workspace();
     let variable = |name: &str| std::env::var_os(name);
-    let wish = match task {
-        Task::Setup { cuda: true, .. } => Request::Exactly(Variant::Cuda),
-        Task::Setup { cpu: true, .. } => Request::Exactly(Variant::Cpu),
-        _ => Request::Any,
+    let variant = match task {
+        Task::Setup { cuda: true, .. } => Some(Variant::Cuda),
+        Task::Setup { cpu: true, .. } => Some(Variant::Cpu),
+        _ => None,
     };
-    let outcome = setup(&root, wish, variable)?;
+    let outcome = setup(&root, variant, variable)?;
     if outcome == Outcome::Installed {
         forget_builds(&root)?;
     }
-    let (command, args): (&[&str], _) = match task {
+    let own_libtorch = is_own(&root, variable);
+    match task {
         Task::Setup { .. } => {
             if outcome == Outcome::AlreadyThere {
                 println!("libtorch is set up already: nothing to do.");
             }
-            return Ok(ExitCode::SUCCESS);
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Fuzz { seconds } => fuzz(&root, own_libtorch, seconds),
+        Task::Bench { data: Some(data), run, json, rounds, .. } => {
+            Peers { data, run, json, rounds }.measure(&root, own_libtorch)
         }
         Task::Train { args } => {
-            (&["run", "--release", "-p", "malaria-cli", "--bin", "malaria", "--", "train"], args)
+            let train = ["run", "--release", "-p", "malaria-cli", "--bin", "malaria", "--", "train"];
+            become_cargo(&root, own_libtorch, words(&train, args))
         }
-        Task::Test { args } => (&["test", "--workspace", "--"], args),
-        Task::Fuzz { seconds } => return fuzz(&root, is_own(&root, variable), seconds),
-        Task::Bench { data: Some(data), run, json, rounds, .. } => {
-            return Peers { data, run, json, rounds }.measure(&root, is_own(&root, variable));
+        Task::Test { quick, args } => become_cargo(&root, own_libtorch, test_command(quick, args)),
+        Task::Bench { args, .. } => {
+            become_cargo(&root, own_libtorch, words(&["bench", "-p", "malaria-resnet", "--"], args))
         }
-        Task::GpuCheck { args } => (&["bench", "-p", "malaria-resnet", "--bench", "gpu_check", "--"], args),
-        Task::Bench { args, .. } => (&["bench", "-p", "malaria-resnet", "--"], args),
-    };
-    become_cargo(&root, is_own(&root, variable), command.iter().map(OsString::from).chain(args))
+        Task::GpuCheck { args } => {
+            let check = ["bench", "-p", "malaria-resnet", "--bench", "gpu_check", "--"];
+            become_cargo(&root, own_libtorch, words(&check, args))
+        }
+    }
 }
 
-/// The workspace that this program was built in; cargo says where it is now.
+/// Arguments of cargo for the tests. The slow ones are recognised by their paths, as libtest cannot filter by anything else.
+fn test_command(quick: bool, args: Vec<OsString>) -> Vec<OsString> {
+    let skip: &[&str] = if quick { &["--skip", "slow::"] } else { &[] };
+    words(&[&["test", "--workspace", "--"], skip].concat(), args)
+}
+
+fn words(command: &[&str], args: Vec<OsString>) -> Vec<OsString> {
+    command.iter().map(OsString::from).chain(args).collect()
+}
+
+/// The workspace that this program was built in, which may have moved since: cargo names its present folder.
 fn workspace() -> PathBuf {
     let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
     Path::new(&package).parent().map_or_else(PathBuf::new, Path::to_path_buf)
@@ -131,13 +150,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn quick_leaves_out_the_modules_named_slow() {
+        let command = |words: &[&str]| match Arguments::try_parse_from(words).unwrap().task {
+            Task::Test { quick, args } => test_command(quick, args),
+            task => panic!("{task:?}"),
+        };
+        assert_eq!(command(&["cargo xtask", "test"]), ["test", "--workspace", "--"]);
+        let quick = command(&["cargo xtask", "test", "--quick", "--", "folds", "--nocapture"]);
+        assert_eq!(quick, ["test", "--workspace", "--", "--skip", "slow::", "folds", "--nocapture"]);
+    }
+
+    #[test]
     fn arguments_that_are_passed_on_may_be_any_path() {
         let path = OsStr::from_bytes(b"cells-\xff");
         for task in ["train", "test", "bench", "gpu-check"] {
             let words = ["cargo xtask", task, "--", "--data"].map(OsStr::new);
             let parsed = Arguments::try_parse_from(words.into_iter().chain([path])).unwrap().task;
             let (Task::Train { args }
-            | Task::Test { args }
+            | Task::Test { args, .. }
             | Task::Bench { args, .. }
             | Task::GpuCheck { args }) = &parsed
             else {

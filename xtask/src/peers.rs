@@ -1,4 +1,4 @@
-//! Our speed beside that of other libraries, all measured in turns on this machine.
+//! `cargo xtask bench --peers`: the speed of this library and of others, measured in turns on this machine.
 
 use std::{
     fs,
@@ -8,30 +8,34 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{cargo::cargo, interrupt};
+use crate::cargo::cargo;
 
-/// What the benchmark reads and writes.
+/// Settings of the comparison with other libraries.
 #[derive(Clone, Debug)]
 pub struct Peers {
-    /// Folder of class folders of cells, for the data path.
+    /// Folder with a folder of cells for each class, for the data path.
     pub data: PathBuf,
-    /// Run directory whose model all of them compute.
+    /// Run directory of the model that is measured.
     pub run: PathBuf,
-    /// Where the figures go as JSON.
+    /// JSON file for the results.
     pub json: PathBuf,
-    /// Rounds of every task by everyone.
+    /// Rounds, in each of which every library does every task.
     pub rounds: u32,
 }
 
 impl Peers {
-    /// Installs the peers where they are not there yet, exports the model for them, and measures.
+    /// Installs the other libraries if necessary, exports the model for them, and measures.
     ///
     /// # Errors
-    /// Where Python, pip, cargo or a peer fails.
+    /// If Python, pip, cargo or a library fails.
     pub fn measure(&self, root: &Path, own_libtorch: bool) -> Result<ExitCode> {
         let weights = self.run.join("weights.safetensors");
-        ensure!(weights.is_file(), "{}: no such file; name a finished run by --run", weights.display());
-        ensure!(self.data.is_dir(), "{}: no such folder; name one of cells by --data", self.data.display());
+        ensure!(weights.is_file(), "{}: no such file; --run expects a finished run", weights.display());
+        ensure!(
+            self.data.is_dir(),
+            "{}: no such folder; --data expects a folder of cells",
+            self.data.display()
+        );
         let python = environment(root)?;
         let folder = root.join("target/peers");
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
@@ -54,7 +58,7 @@ impl Peers {
     }
 }
 
-/// A virtual environment with the pinned peers; gives its Python.
+/// Makes a virtual environment with the pinned libraries and returns its Python.
 fn environment(root: &Path) -> Result<PathBuf> {
     let folder = root.join(".peers");
     let python = folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
@@ -64,11 +68,11 @@ fn environment(root: &Path) -> Result<PathBuf> {
     if fs::read_to_string(&installed).is_ok_and(|found| found == wanted) {
         return Ok(python);
     }
-    println!("installing the peers into {}: some 4 GB to fetch, 9 GB on disk", folder.display());
+    println!("installing the other libraries into {}: 4 GB to fetch, 9 GB on disk", folder.display());
     succeed(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
     let pip = ["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--requirement"];
     succeed(Command::new(&python).args(pip).arg(&pinned))?;
-    // Last, so that an interrupted installation is taken up again.
+    // Written last, so that an interrupted installation is repeated.
     fs::write(&installed, wanted).with_context(|| format!("cannot write {}", installed.display()))?;
     Ok(python)
 }
@@ -80,7 +84,5 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 fn succeed(command: &mut Command) -> Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
     let status = command.status().with_context(|| format!("cannot start {program}"))?;
-    // A Ctrl-C goes to the command and to this program, which listens to it once it has set up libtorch.
-    interrupt::check()?;
     if status.success() { Ok(()) } else { bail!("{program} failed: {status}") }
 }

@@ -1,4 +1,4 @@
-//! Fetches wheels with the pip that the user has, whatever its age, from the index that it is set to use.
+//! Fetches wheels with the user's pip, of any age, from the index that it is configured for.
 
 use std::io::{BufRead, BufReader, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -6,23 +6,19 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
-use crate::interrupt;
 use crate::plan::Wheel;
 
 /// A Python that has pip.
 #[derive(Clone, Debug)]
-pub struct Pip {
+pub(crate) struct Pip {
     interpreter: &'static str,
-    /// The first number of its release: 24 for 24.2.
+    /// Major version: 24 for 24.2.
     major: u32,
 }
 
 impl Pip {
-    /// Finds Python on the `PATH` and asks whether it has pip.
-    ///
-    /// # Errors
-    /// Where there is no Python, or it has no pip; the message says how to get it.
-    pub fn find() -> Result<Self> {
+    /// Finds a Python on the `PATH` and checks that it has pip.
+    pub(crate) fn find() -> Result<Self> {
         for interpreter in ["python3", "python"] {
             let Ok(output) = Command::new(interpreter).args(["-m", "pip", "--version"]).output() else {
                 continue;
@@ -30,110 +26,78 @@ impl Pip {
             ensure!(
                 output.status.success(),
                 "`{interpreter} -m pip` does not work: {}. Install pip (`{interpreter} -m ensurepip`, or your \
-                 system's package, such as python3-pip), or set LIBTORCH to a libtorch of your own",
-                last_line(&String::from_utf8_lossy(&output.stderr)).unwrap_or("it gives no reason")
+                 system's package, such as python3-pip), or set LIBTORCH to the folder of your own libtorch",
+                String::from_utf8_lossy(&output.stderr).trim().lines().last().unwrap_or("no reason given")
             );
             // `pip 24.2 from /usr/lib/…`
             let stdout = String::from_utf8_lossy(&output.stdout);
-            let release = stdout.split_whitespace().nth(1).and_then(|release| release.split('.').next());
-            let major = release.and_then(|major| major.parse().ok()).unwrap_or(u32::MAX);
+            let version = stdout.split_whitespace().nth(1).and_then(|version| version.split('.').next());
+            let major = version.and_then(|major| major.parse().ok()).unwrap_or(u32::MAX);
             return Ok(Self { interpreter, major });
         }
         bail!(
             "libtorch is fetched with pip, and there is no `python3` on the PATH: install Python 3 with pip, or set \
-             LIBTORCH to a libtorch of your own"
+             LIBTORCH to the folder of your own libtorch"
         )
     }
 
     /// Fetches one wheel into `folder`, with pip's own progress bar in a terminal, and returns its path.
-    ///
-    /// `temporary` is where pip keeps what has not arrived in whole; it has to have room for the wheel.
-    ///
-    /// # Errors
-    /// Where pip fails; the message has its last word, and what usually helps.
-    pub fn download(&self, wheel: &Wheel, folder: &Path, temporary: &Path) -> Result<PathBuf> {
+    pub(crate) fn download(&self, wheel: &Wheel, folder: &Path) -> Result<PathBuf> {
         let mut command = Command::new(self.interpreter);
         command
-            .args(["-m", "pip", "download", "--disable-pip-version-check", "--no-input", "--no-deps"])
-            // Every tag is stated, so that it makes no difference which Python runs pip. One platform, since
-            // releases of pip before 21 take only one.
-            .args([
-                "--only-binary=:all:",
-                "--python-version",
-                "311",
-                "--implementation",
-                "cp",
-                "--abi",
-                "cp311",
-            ])
-            .args(["--platform", wheel.platform()])
-            .arg("--dest")
+            .args(
+                "-m pip download --disable-pip-version-check --no-input --no-deps --only-binary=:all:"
+                    .split(' '),
+            )
+            // Every tag is stated, so that any Python will do. One platform, since pip before 21 takes only one.
+            .args("--python-version 311 --implementation cp --abi cp311".split(' '))
+            .args(["--platform", wheel.platform(), "--dest"])
             .arg(folder)
             .arg(format!("{}=={}", wheel.project(), wheel.version()))
-            .env("TMPDIR", temporary)
-            // A user's guard against installing outside an environment; nothing is installed.
+            // pip keeps half a wheel here, and /tmp may be too small for it.
+            .env("TMPDIR", folder)
+            // This guards against installing outside a virtual environment; nothing is installed.
             .env("PIP_REQUIRE_VIRTUALENV", "0")
             .stdin(Stdio::null())
             .stderr(Stdio::piped());
         if !std::io::stdout().is_terminal() {
             command.args(["--progress-bar", "off"]);
         }
-        #[cfg(unix)]
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut child = command.spawn().with_context(|| format!("cannot start {}", self.interpreter))?;
-        let stderr = child.stderr.take().context("pip's standard error is a pipe")?;
-        // Warnings, as of a network that fails and is tried again, are shown as they come.
-        let reader = std::thread::spawn(move || {
-            let mut lines = Vec::new();
-            // To its end, whatever the bytes: a pipe that nobody reads any more would end pip.
-            for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
-                let line = String::from_utf8_lossy(line.trim_ascii_end()).into_owned();
-                eprintln!("{line}");
-                lines.push(line);
-            }
-            lines
-        });
-        let status = interrupt::wait(&mut child)?;
-        let lines = reader.join().unwrap_or_default();
-        if !status.success() {
+        let mut lines = Vec::new();
+        // Warnings, such as those of a retry, are shown as they come.
+        for line in child.stderr.take().into_iter().flat_map(|stderr| BufReader::new(stderr).split(b'\n')) {
+            let line = line.context("cannot read from pip")?;
+            let line = String::from_utf8_lossy(line.trim_ascii_end()).into_owned();
+            eprintln!("{line}");
+            lines.push(line);
+        }
+        if !child.wait().context("cannot wait for pip")?.success() {
             return Err(explain(wheel, self.major, &lines));
         }
         let path = folder.join(&wheel.file);
         ensure!(
             path.is_file(),
-            "pip reports success but has not written {}: see whether `pip config list` sends it to another index",
+            "pip succeeded without writing {}: check which index it uses (`pip config list`)",
             path.display()
         );
         Ok(path)
     }
 }
 
-/// One message for a pip that has failed, from what it wrote.
+/// One message for a pip that has failed, from its lines on standard error.
 fn explain(wheel: &Wheel, pip_major: u32, lines: &[String]) -> anyhow::Error {
-    let said = |needles: &[&str]| lines.iter().any(|line| needles.iter().any(|needle| line.contains(needle)));
-    // Before release 19, pip measured a wheel's demands by the Python it ran in.
-    let hint = if pip_major < 19 || said(&["no such option", "unknown option", "unrecognized arguments"]) {
-        "this pip is too old: `python3 -m pip install --upgrade pip`"
-    } else if said(&["No space left", "Errno 28"]) {
-        "the disk is full"
-    } else if said(&["CERTIFICATE_VERIFY_FAILED", "SSLError"]) {
-        "the index's certificate is not trusted here: behind a proxy, tell pip of its certificate with PIP_CERT"
+    // Before version 19, pip checked a wheel's tags against the Python it ran in.
+    let hint = if pip_major < 19 || lines.iter().any(|line| line.contains("no such option")) {
+        "This pip is too old: `python3 -m pip install --upgrade pip`"
     } else {
-        // With no index in reach, pip says that there are no versions at all.
-        "see that this machine reaches the Python package index (behind a proxy, set HTTPS_PROXY; with a mirror, \
-         PIP_INDEX_URL), then run the same command again"
+        // With no index in reach, pip says that it finds no version at all.
+        "Check that this machine reaches the Python package index (behind a proxy, set HTTPS_PROXY, and PIP_CERT for \
+         its certificate; with a mirror, PIP_INDEX_URL), then run the same command again"
     };
-    let reason = lines
-        .iter()
-        .rev()
-        .find(|line| line.starts_with("ERROR") || line.contains("rror:"))
-        .or(lines.last())
-        .map_or("it gives no reason", String::as_str);
+    let error = lines.iter().rev().find(|line| line.starts_with("ERROR") || line.contains("rror:"));
+    let reason = error.or(lines.last()).map_or("no reason given", String::as_str);
     anyhow!("pip could not fetch {} {}: {reason}\n{hint}", wheel.project(), wheel.version())
-}
-
-fn last_line(text: &str) -> Option<&str> {
-    text.trim().lines().last()
 }
 
 #[cfg(test)]
@@ -142,27 +106,16 @@ mod tests {
     use crate::plan::{Plan, Variant};
 
     #[test]
-    fn the_message_names_the_wheel_the_reason_and_what_helps() {
+    fn a_failure_names_the_wheel_the_reason_and_a_remedy() {
         let plan = Plan::new("linux", "x86_64", Variant::Cpu).unwrap();
-        for (line, helps) in [
-            (
-                "ERROR: Could not find a version that satisfies torch==2.13.0 (from versions: none)",
-                "HTTPS_PROXY",
-            ),
-            ("no such option: --abi", "too old"),
-            (
-                "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device",
-                "disk is full",
-            ),
-            ("WARNING: Retrying after SSLError(CERTIFICATE_VERIFY_FAILED)", "PIP_CERT"),
-        ] {
-            let message = explain(&plan.wheels[0], 24, &["first".to_owned(), line.to_owned()]).to_string();
-            assert!(
-                message.contains("torch 2.13.0") && message.contains(line) && message.contains(helps),
-                "{message}"
-            );
-        }
-        assert!(explain(&plan.wheels[0], 24, &[]).to_string().contains("gives no reason"));
-        assert!(explain(&plan.wheels[0], 18, &[]).to_string().contains("too old"));
+        let explain = |major, lines: &[&str]| {
+            let lines: Vec<String> = lines.iter().map(|&line| line.to_owned()).collect();
+            explain(&plan.wheels[0], major, &lines).to_string()
+        };
+        let message = explain(24, &["first", "ERROR: No matching distribution found"]);
+        assert!(message.contains("torch 2.13.0: ERROR: No matching distribution found\n"), "{message}");
+        assert!(message.contains("HTTPS_PROXY"), "{message}");
+        assert!(explain(24, &["no such option: --abi"]).contains("too old"));
+        assert!(explain(18, &[]).contains("no reason given\nThis pip is too old"));
     }
 }

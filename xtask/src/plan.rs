@@ -1,46 +1,17 @@
-//! What set-up is going to do: which wheels it fetches and what it takes out of them.
+//! What set-up fetches for a platform, and what it takes out of each wheel. The pins themselves are in `wheels.txt`.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use malaria_libtorch_locate::LIBTORCH_VERSION;
 
-use crate::wheels::{LINUX_AARCH64, LINUX_X86_64, MACOS_AARCH64, Pin};
+const PINS: &str = include_str!("wheels.txt");
 
-/// One wheel on the Python package index.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wheel {
-    /// File name, which states the project, its version, and the tags that pip selects by.
-    pub file: String,
-    /// SHA-256 of the file in lower-case hexadecimal digits.
-    pub sha256: String,
-    /// Size of the file.
-    pub bytes: u64,
-    /// Libraries that a libtorch for the CPU needs out of it.
-    pub cpu_libraries: Vec<String>,
-}
+/// The projects whose headers `malaria-libtorch` needs to record steps on a GPU.
+const CUDA_HEADERS: [&str; 2] = ["nvidia-cuda-runtime", "nvidia-cuda-crt"];
 
-impl Wheel {
-    /// Project name as it is written for pip, `nvidia-cuda-runtime`.
-    pub fn project(&self) -> String {
-        self.part(0).replace('_', "-")
-    }
+/// Libraries of the torch wheel that only Python loads.
+const PYTHON_ONLY: [&str; 3] = ["libtorch_python.so", "libshm.so", "libtorch_global_deps.so"];
 
-    /// Version, `13.0.96`.
-    pub fn version(&self) -> &str {
-        self.part(1)
-    }
-
-    /// The last of the platform tags, `manylinux_2_17_x86_64`: one is enough for pip to find the file.
-    pub fn platform(&self) -> &str {
-        let tags = self.file.trim_end_matches(".whl").rsplit('-').next().unwrap_or_default();
-        tags.rsplit('.').next().unwrap_or_default()
-    }
-
-    fn part(&self, index: usize) -> &str {
-        self.file.split('-').nth(index).unwrap_or_default()
-    }
-}
-
-/// Whether libtorch is to use NVIDIA GPUs.
+/// Whether libtorch can use NVIDIA GPUs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Variant {
     /// The libraries that the CPU needs.
@@ -59,60 +30,88 @@ impl Variant {
     }
 }
 
-/// All that makes one libtorch.
+/// One wheel on the Python package index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wheel {
+    /// SHA-256 of the file in lower-case hexadecimal digits.
+    pub sha256: String,
+    /// Size of the file.
+    pub bytes: u64,
+    /// File name, which states the project, its version, and the tags that pip selects by.
+    pub file: String,
+    /// Libraries that a libtorch for the CPU needs out of it.
+    pub cpu_libraries: Vec<String>,
+}
+
+impl Wheel {
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split(' ').map(str::to_owned);
+        Some(Self {
+            sha256: words.next()?,
+            bytes: words.next()?.parse().ok()?,
+            file: words.next()?,
+            cpu_libraries: words.collect(),
+        })
+    }
+
+    /// Project name as it is written for pip, `nvidia-cuda-runtime`.
+    pub fn project(&self) -> String {
+        self.part(0).replace('_', "-")
+    }
+
+    /// Version, `13.0.96`.
+    pub fn version(&self) -> &str {
+        self.part(1)
+    }
+
+    /// The last of the platform tags, `manylinux_2_17_x86_64`: one is enough for pip to find the file.
+    pub fn platform(&self) -> &str {
+        self.file.trim_end_matches(".whl").rsplit(['-', '.']).next().unwrap_or_default()
+    }
+
+    fn part(&self, index: usize) -> &str {
+        self.file.split('-').nth(index).unwrap_or_default()
+    }
+}
+
+/// The wheels of one libtorch, and what is made of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// What it is for.
+    /// CPU or CUDA.
     pub variant: Variant,
     /// The wheels to fetch.
     pub wheels: Vec<Wheel>,
-    /// About how much disk space the result takes.
+    /// Approximate size of the unpacked libtorch.
     pub unpacked_bytes: u64,
-    /// What the file `build-version` says; torch-sys reads it.
-    pub build_version: String,
-    /// A text to write as `lib/libtorch.so`, where the wheel's own cannot be used.
-    pub linker_script: Option<String>,
+    /// Text of `lib/libtorch.so` where the wheel's own file cannot be used.
+    pub linker_script: Option<&'static str>,
 }
 
 impl Plan {
     /// The plan for an operating system and an architecture, named as in [`std::env::consts`].
     ///
     /// # Errors
-    /// Where PyTorch has no wheel that tch could be linked with.
+    /// Where PyTorch has no wheel that tch can be linked with.
     pub fn new(os: &str, arch: &str, variant: Variant) -> Result<Self> {
-        let own = format!("set LIBTORCH to the folder of a libtorch {LIBTORCH_VERSION} of your own instead");
-        let (pins, unpacked): (&[Pin], [u64; 2]) = match (os, arch) {
-            ("linux", "x86_64") => (LINUX_X86_64, [510_000_000, 3_900_000_000]),
-            ("linux", "aarch64") => (LINUX_AARCH64, [365_000_000, 3_900_000_000]),
-            ("macos", "aarch64") if variant == Variant::Cuda => {
-                bail!("there is no CUDA on macOS: run `cargo xtask setup` without `--cuda`")
-            }
-            ("macos", "aarch64") => (MACOS_AARCH64, [402_000_000, 0]),
-            ("macos", _) => {
-                bail!("PyTorch {LIBTORCH_VERSION} has no wheel for Macs with an Intel processor: {own}")
-            }
-            ("windows", _) => bail!("set-up does not support Windows: {own}, or use WSL"),
-            _ => bail!("PyTorch {LIBTORCH_VERSION} has no wheel for {os} on {arch}: {own}"),
+        let platform = format!("{os} {arch} ");
+        let Some(block) = PINS.split("\nplatform ").find_map(|block| block.strip_prefix(&platform)) else {
+            bail!(
+                "set-up does not support {os} on {arch}: set LIBTORCH to the folder of your own libtorch \
+                 {LIBTORCH_VERSION} (on Windows, WSL works too)"
+            )
         };
-        let wheels: Vec<Wheel> = pins
-            .iter()
-            .filter(|pin| variant == Variant::Cuda || !pin.cpu_libraries.is_empty())
-            .map(Pin::wheel)
-            .collect();
-        let linux = os == "linux";
-        let build_version = match variant {
-            Variant::Cuda => format!("{LIBTORCH_VERSION}+cu130\n"),
-            Variant::Cpu => format!("{LIBTORCH_VERSION}+cpu\n"),
+        let mut lines = block.lines().filter(|line| !line.is_empty());
+        let mut sizes = lines.next().unwrap_or_default().split(' ');
+        let cuda = variant == Variant::Cuda;
+        let Some(unpacked_bytes) = sizes.nth(usize::from(cuda)).and_then(|size| size.parse().ok()) else {
+            bail!("there is no CUDA on {os}: run `cargo xtask setup` without `--cuda`")
         };
-        Ok(Self {
-            variant,
-            wheels,
-            unpacked_bytes: unpacked[usize::from(variant == Variant::Cuda)],
-            build_version,
-            // The wheel's own refers to libtorch_cuda, which a libtorch for the CPU leaves out.
-            linker_script: (linux && variant == Variant::Cpu)
-                .then(|| "INPUT(libtorch_cpu.so libc10.so)\n".to_owned()),
-        })
+        let wheels: Option<Vec<Wheel>> = lines.map(Wheel::parse).collect();
+        let mut wheels = wheels.context("wheels.txt has a line that is not a wheel")?;
+        wheels.retain(|wheel| cuda || !wheel.cpu_libraries.is_empty());
+        // The wheel's own refers to libtorch_cuda, which a libtorch for the CPU leaves out.
+        let linker_script = (os == "linux" && !cuda).then_some("INPUT(libtorch_cpu.so libc10.so)\n");
+        Ok(Self { variant, wheels, unpacked_bytes, linker_script })
     }
 
     /// The plan for this machine.
@@ -123,75 +122,63 @@ impl Plan {
         Self::new(std::env::consts::OS, std::env::consts::ARCH, variant)
     }
 
-    /// How much there is to fetch.
+    /// Size of all wheels together.
     pub fn fetched_bytes(&self) -> u64 {
         self.wheels.iter().map(|wheel| wheel.bytes).sum()
     }
 
-    /// How much disk space set-up needs while it works: pip has the wheel that is fetched twice for a moment.
-    pub fn working_bytes(&self) -> u64 {
+    /// Disk space that set-up needs: pip holds the wheel that it fetches twice for a moment.
+    pub(crate) fn working_bytes(&self) -> u64 {
         self.unpacked_bytes + 2 * self.wheels.iter().map(|wheel| wheel.bytes).max().unwrap_or(0)
     }
 
-    /// Where a file of a wheel goes, relative to the folder of libtorch; `None` for what is left behind.
+    /// SHA-256 and file name of each wheel.
+    pub(crate) fn hashes(&self) -> Vec<(String, String)> {
+        self.wheels.iter().map(|wheel| (wheel.sha256.clone(), wheel.file.clone())).collect()
+    }
+
+    /// Where a file of a wheel goes, relative to the folder of libtorch; `None` for a file that is left out.
     ///
     /// The libraries lie side by side, since each names its own folder among those to search for the others.
-    pub fn destination(&self, wheel: &Wheel, name: &str) -> Option<String> {
-        if let Some(header) = name.strip_prefix("torch/include/") {
-            return Some(format!("include/{header}"));
-        }
-        if self.variant == Variant::Cuda
-            && CUDA_HEADERS.contains(&wheel.project().as_str())
-            && let Some(header) = name.strip_prefix("nvidia/cu13/include/")
-        {
+    pub(crate) fn destination(&self, wheel: &Wheel, name: &str) -> Option<String> {
+        let cuda = self.variant == Variant::Cuda;
+        let has_headers = cuda && CUDA_HEADERS.contains(&wheel.project().as_str());
+        let header = name
+            .strip_prefix("torch/include/")
+            .or_else(|| name.strip_prefix("nvidia/cu13/include/").filter(|_| has_headers));
+        if let Some(header) = header {
             return Some(format!("include/{header}"));
         }
         let (folder, library) = name.rsplit_once('/')?;
         let is_library = folder == "torch/lib" || (folder.starts_with("nvidia/") && folder.ends_with("/lib"));
-        let wanted = match self.variant {
-            Variant::Cpu => wheel.cpu_libraries.iter().any(|wanted| wanted == library),
-            Variant::Cuda => library.contains(".so") && !PYTHON_ONLY.contains(&library),
+        let wanted = if cuda {
+            library.contains(".so") && !PYTHON_ONLY.contains(&library)
+        } else {
+            wheel.cpu_libraries.iter().any(|wanted| wanted == library)
         };
         (is_library && wanted).then(|| format!("lib/{library}"))
     }
-
-    /// The libraries that have to be there in the end, at least.
-    pub fn required_libraries(&self) -> Vec<String> {
-        self.wheels
-            .iter()
-            .flat_map(|wheel| wheel.cpu_libraries.iter().map(|name| format!("lib/{name}")))
-            .collect()
-    }
 }
-
-/// The projects whose headers `malaria-libtorch` needs to have a GPU repeat recorded steps.
-const CUDA_HEADERS: [&str; 2] = ["nvidia-cuda-runtime", "nvidia-cuda-crt"];
-
-/// Libraries of the torch wheel that only Python loads.
-const PYTHON_ONLY: [&str; 3] = ["libtorch_python.so", "libshm.so", "libtorch_global_deps.so"];
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PLATFORMS: [(&str, &str, Variant); 5] = [
-        ("linux", "x86_64", Variant::Cpu),
-        ("linux", "x86_64", Variant::Cuda),
-        ("linux", "aarch64", Variant::Cpu),
-        ("linux", "aarch64", Variant::Cuda),
-        ("macos", "aarch64", Variant::Cpu),
-    ];
-
     #[test]
-    fn every_pin_names_one_file_of_its_platform_and_a_whole_hash() {
-        for (os, arch, variant) in PLATFORMS {
+    fn every_pin_names_one_wheel_of_its_platform_with_a_whole_hash() {
+        for (os, arch, variant, count) in [
+            ("linux", "x86_64", Variant::Cpu, 3),
+            ("linux", "x86_64", Variant::Cuda, 17),
+            ("linux", "aarch64", Variant::Cpu, 3),
+            ("linux", "aarch64", Variant::Cuda, 17),
+            ("macos", "aarch64", Variant::Cpu, 1),
+        ] {
             let plan = Plan::new(os, arch, variant).unwrap();
-            assert_eq!(plan.wheels[0].project(), "torch");
-            assert_eq!(plan.wheels[0].version(), LIBTORCH_VERSION);
             assert_eq!(
-                plan.wheels.len(),
-                if variant == Variant::Cuda { 17 } else { 3.min(plan.wheels.len()) }
+                (plan.wheels[0].project().as_str(), plan.wheels[0].version()),
+                ("torch", LIBTORCH_VERSION)
             );
+            assert_eq!(plan.wheels.len(), count);
             for wheel in &plan.wheels {
                 let ending = if os == "macos" { "arm64" } else { arch };
                 assert!(wheel.platform().ends_with(ending), "{}", wheel.file);
@@ -202,24 +189,19 @@ mod tests {
     }
 
     #[test]
-    fn file_names_give_what_pip_is_asked_for() {
+    fn file_names_give_the_project_version_and_platform_for_pip() {
         let plan = Plan::new("linux", "x86_64", Variant::Cpu).unwrap();
-        let asked: Vec<_> = plan
-            .wheels
-            .iter()
-            .map(|w| (w.project(), w.version().to_owned(), w.platform().to_owned()))
-            .collect();
+        let named = plan.wheels.iter().map(|wheel| (wheel.project(), wheel.version(), wheel.platform()));
         let expected = [
+            ("torch", "2.13.0", "manylinux_2_28_x86_64"),
             ("nvidia-cuda-cupti", "13.0.85", "manylinux_2_25_x86_64"),
             ("nvidia-cuda-runtime", "13.0.96", "manylinux_2_17_x86_64"),
-            ("torch", "2.13.0", "manylinux_2_28_x86_64"),
         ];
-        for (project, version, platform) in expected {
-            assert!(
-                asked.contains(&(project.to_owned(), version.to_owned(), platform.to_owned())),
-                "{asked:?}"
-            );
-        }
+        assert!(named.eq(expected.map(|(project, version, platform)| (
+            project.to_owned(),
+            version,
+            platform
+        ))));
     }
 
     #[test]
@@ -243,25 +225,19 @@ mod tests {
             assert_eq!(cuda.destination(torch, name).as_deref(), in_cuda, "{name}");
         }
         let header = "nvidia/cu13/include/crt/host_config.h";
-        for (wheel, expected) in cuda.wheels.iter().filter_map(|wheel| match wheel.project().as_str() {
-            "nvidia-cuda-runtime" | "nvidia-cuda-crt" => Some((wheel, Some("include/crt/host_config.h"))),
-            "nvidia-cudnn-cu13" => Some((wheel, None)),
-            _ => None,
-        }) {
+        for wheel in &cuda.wheels {
+            let expected =
+                CUDA_HEADERS.contains(&wheel.project().as_str()).then_some("include/crt/host_config.h");
             assert_eq!(cuda.destination(wheel, header).as_deref(), expected, "{}", wheel.file);
             assert_eq!(cpu.destination(wheel, header), None, "{}", wheel.file);
         }
-        assert!(cpu.required_libraries().contains(&"lib/libcudart.so.13".to_owned()));
-        assert!(cpu.linker_script.is_some() && cuda.linker_script.is_none());
     }
 
     #[test]
-    fn what_no_wheel_can_give_is_refused_with_a_way_out() {
-        for (os, arch) in
-            [("macos", "x86_64"), ("windows", "x86_64"), ("linux", "riscv64"), ("freebsd", "x86_64")]
-        {
+    fn unsupported_platforms_are_refused_with_a_way_out() {
+        for (os, arch) in [("macos", "x86_64"), ("windows", "x86_64"), ("linux", "riscv64")] {
             let message = Plan::new(os, arch, Variant::Cpu).unwrap_err().to_string();
-            assert!(message.contains("LIBTORCH"), "{message}");
+            assert!(message.contains("set LIBTORCH"), "{message}");
         }
         let message = Plan::new("macos", "aarch64", Variant::Cuda).unwrap_err().to_string();
         assert!(message.contains("without `--cuda`"), "{message}");

@@ -1,7 +1,7 @@
-//! `cargo xtask setup`: libtorch is there afterwards, of the right version and whole, or one message says why not.
+//! `cargo xtask setup`: provides a libtorch of the right version, whole, or fails with one message.
 //!
-//! The libtorch that is published for C++ cannot be had from every network, and is larger; the wheel on the Python
-//! package index holds the same headers and libraries. A libtorch of the user's own is checked and left alone.
+//! libtorch is taken out of PyTorch's wheel, since the archive that is published for C++ is larger and cannot be had
+//! from every network. A libtorch of the user's own is checked and left alone.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,96 +10,75 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use malaria_libtorch_locate::{LIBTORCH_VERSION, MARKER_FILE, Marker, Settings, locate};
 
-use crate::interrupt;
 use crate::pip::Pip;
-use crate::place::{Partial, Place, megabytes, remove};
+use crate::place::{Place, megabytes, remove};
 use crate::plan::{Plan, Variant};
 use crate::unpack::{unpack, verify};
 
-/// What set-up has found or done.
+/// What set-up found or did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The user has a libtorch of their own, and it will do.
+    /// The user has a libtorch of their own, and it can be used.
     Own,
-    /// It was there already.
+    /// libtorch was there already.
     AlreadyThere,
-    /// It is there now.
+    /// libtorch has been fetched and unpacked.
     Installed,
 }
 
-/// Which libtorch is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Request {
-    /// Whichever is there; for the CPU where none is.
-    Any,
-    /// This one.
-    Exactly(Variant),
-}
-
-impl Request {
-    fn allows(self, variant: Variant) -> bool {
-        self == Self::Any || self == Self::Exactly(variant)
-    }
-
-    fn variant_to_fetch(self) -> Variant {
-        match self {
-            Self::Any => Variant::Cpu,
-            Self::Exactly(variant) => variant,
-        }
-    }
-}
-
-/// Sees to it that the workspace at `root` has a libtorch, under the environment that `variable` gives.
+/// Provides the workspace at `root` with a libtorch, under the environment that `variable` reads.
+///
+/// Without a `variant` any libtorch that is there will do; where there is none, the one for the CPU is fetched.
 ///
 /// # Errors
-/// Where it has not: the message says what is in the way, and what to do.
-pub fn setup(root: &Path, wish: Request, variable: impl Fn(&str) -> Option<OsString>) -> Result<Outcome> {
-    setup_with(root, wish, variable, Plan::for_this_machine)
+/// The message says what is wrong and what to do.
+pub fn setup(
+    root: &Path,
+    variant: Option<Variant>,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<Outcome> {
+    setup_with(root, variant, variable, Plan::for_this_machine)
 }
 
-/// [`setup`] with plans of one's own in place of the pinned ones.
+/// [`setup`] with plans of the caller's in place of the pinned ones.
 ///
 /// # Errors
 /// As for [`setup`].
 pub fn setup_with(
     root: &Path,
-    wish: Request,
+    variant: Option<Variant>,
     variable: impl Fn(&str) -> Option<OsString>,
     plans: impl Fn(Variant) -> Result<Plan>,
 ) -> Result<Outcome> {
     let place = Place::new(root);
     if let Some(settings) = own_settings(&place, variable) {
-        return check_own(&settings, wish);
+        return check_own(&settings, variant);
     }
-    // Made of the wheels that are pinned today, and not changed since.
-    let is_there = || {
-        place.content().is_some_and(|marker| {
-            let mut variants = [Variant::Cpu, Variant::Cuda].into_iter();
-            let variant = variants.find(|variant| variant.name() == marker.variant && wish.allows(*variant));
-            variant.and_then(|variant| plans(variant).ok()).is_some_and(|plan| marker.wheels == hashes(&plan))
-        })
-    };
-    if is_there() {
-        return Ok(Outcome::AlreadyThere);
+    let _lock = place.lock()?;
+    if let Some(marker) = place.content() {
+        let found = [Variant::Cpu, Variant::Cuda].into_iter().find(|found| found.name() == marker.variant);
+        let wanted = found.filter(|found| variant.is_none_or(|variant| variant == *found));
+        // Made of other wheels than those pinned today, it is replaced.
+        if wanted.and_then(|found| plans(found).ok()).is_some_and(|plan| marker.wheels == plan.hashes()) {
+            return Ok(Outcome::AlreadyThere);
+        }
     }
-    let plan = plans(wish.variant_to_fetch())?;
-    interrupt::watch()?;
-    let held = place.hold()?;
-    // The set-up that was waited for may have done it, or an interrupted one have been undone.
-    if is_there() {
-        return Ok(Outcome::AlreadyThere);
-    }
-    held.ensure_space(&plan)?;
+    let plan = plans(variant.unwrap_or(Variant::Cpu))?;
+    place.ensure_space(&plan)?;
     let pip = Pip::find()?;
-    announce(&plan, place.folder());
-    let partial = held.begin()?;
-    fill(&plan, &pip, &partial)?;
-    held.replace(partial)?;
-    println!("libtorch {LIBTORCH_VERSION} is set up in {}", place.folder().display());
+    announce(&plan, &place.folder);
+    let temporary = place.temporary();
+    let installed = fill(&plan, &pip, &temporary).and_then(|()| place.replace(&temporary));
+    if installed.is_err() {
+        // What cannot be removed now is removed by the next set-up.
+        let _ = remove(&temporary);
+    }
+    installed?;
+    println!("libtorch {LIBTORCH_VERSION} is set up in {}", place.folder.display());
     Ok(Outcome::Installed)
 }
 
-/// Whether the environment, as a program started by cargo sees it, names a libtorch that is not the workspace's.
+/// Whether the environment, as a program started by cargo sees it, names a libtorch other than the workspace's.
 ///
 /// Cargo passes on the `LIBTORCH` of the workspace's own `.cargo/config.toml` like one that the user has set.
 pub fn is_own(root: &Path, variable: impl Fn(&str) -> Option<OsString>) -> bool {
@@ -108,19 +87,18 @@ pub fn is_own(root: &Path, variable: impl Fn(&str) -> Option<OsString>) -> bool 
 
 fn own_settings(place: &Place, variable: impl Fn(&str) -> Option<OsString>) -> Option<Settings> {
     let settings = Settings::from_variables(variable);
-    let elsewhere = settings.libtorch.as_deref().is_some_and(|libtorch| libtorch != place.folder());
+    let elsewhere = settings.libtorch.as_deref().is_some_and(|libtorch| libtorch != place.folder);
     let own = elsewhere || settings.use_pytorch || settings.lib.is_some() || settings.include.is_some();
     own.then_some(settings)
 }
 
-fn check_own(settings: &Settings, wish: Request) -> Result<Outcome> {
+fn check_own(settings: &Settings, variant: Option<Variant>) -> Result<Outcome> {
     let libtorch = locate(settings)?;
     let name = if settings.use_pytorch { "LIBTORCH_USE_PYTORCH" } else { "LIBTORCH" };
     let folder = libtorch.root.display();
     ensure!(
-        wish != Request::Exactly(Variant::Cuda) || libtorch.has_cuda,
-        "{name} is set, so its libtorch in {folder} is used; it has no CUDA. Unset {name} to have one with CUDA \
-         fetched"
+        variant != Some(Variant::Cuda) || libtorch.has_cuda,
+        "{name} is set, so the libtorch in {folder} is used, and it has no CUDA. Unset {name} to fetch one with CUDA"
     );
     let cuda = if libtorch.has_cuda { "with CUDA" } else { "for the CPU" };
     println!("Using your own libtorch {} {cuda} in {folder}, as {name} is set.", libtorch.version);
@@ -136,45 +114,39 @@ fn announce(plan: &Plan, folder: &Path) {
     for wheel in &plan.wheels {
         println!("  {:<32}{:>8}", format!("{} {}", wheel.project(), wheel.version()), megabytes(wheel.bytes));
     }
-    println!(
-        "{} to fetch; {} on disk afterwards, in {}",
-        megabytes(plan.fetched_bytes()),
-        megabytes(plan.unpacked_bytes),
-        folder.display()
-    );
+    let (fetched, unpacked) = (megabytes(plan.fetched_bytes()), megabytes(plan.unpacked_bytes));
+    println!("{fetched} to fetch; {unpacked} on disk afterwards, in {}", folder.display());
 }
 
 /// Fetches, checks and unpacks one wheel after the other, so that the disk never holds more than one of them.
-fn fill(plan: &Plan, pip: &Pip, partial: &Partial) -> Result<()> {
+fn fill(plan: &Plan, pip: &Pip, folder: &Path) -> Result<()> {
     let write = |name: &str, text: &str| {
-        let path = partial.path().join(name);
+        let path = folder.join(name);
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
     };
-    let wheels = partial.path().join("wheels");
+    let wheels = folder.join("wheels");
     fs::create_dir_all(&wheels).with_context(|| format!("cannot make {}", wheels.display()))?;
     let mut files = Vec::new();
     for wheel in &plan.wheels {
-        interrupt::check()?;
-        let path = pip.download(wheel, &wheels, &wheels)?;
+        let path = pip.download(wheel, &wheels)?;
         verify(&path, wheel)?;
         println!("  Unpacking {}", wheel.file);
-        files.extend(unpack(&path, wheel, plan, partial.path())?);
+        files.extend(unpack(&path, wheel, plan, folder)?);
         remove(&path)?;
     }
     remove(&wheels)?;
-    for name in plan.required_libraries() {
-        ensure!(files.iter().any(|(_, file)| *file == name), "none of the wheels holds {name}");
+    for library in plan.wheels.iter().flat_map(|wheel| &wheel.cpu_libraries) {
+        let found = files.iter().any(|(_, file)| file.strip_prefix("lib/") == Some(library));
+        ensure!(found, "none of the wheels holds {library}");
     }
-    if let Some(script) = &plan.linker_script {
+    if let Some(script) = plan.linker_script {
         write("lib/libtorch.so", script)?;
         files.push((script.len() as u64, "lib/libtorch.so".to_owned()));
     }
-    write("build-version", &plan.build_version)?;
+    // torch-sys reads this file.
+    let build = if plan.variant == Variant::Cuda { "cu130" } else { "cpu" };
+    write("build-version", &format!("{LIBTORCH_VERSION}+{build}\n"))?;
     files.sort_by(|a, b| a.1.cmp(&b.1));
-    let marker = Marker { variant: plan.variant.name().to_owned(), wheels: hashes(plan), files };
+    let marker = Marker { variant: plan.variant.name().to_owned(), wheels: plan.hashes(), files };
     write(MARKER_FILE, &marker.to_string())
-}
-
-fn hashes(plan: &Plan) -> Vec<(String, String)> {
-    plan.wheels.iter().map(|wheel| (wheel.sha256.clone(), wheel.file.clone())).collect()
 }

@@ -1,6 +1,6 @@
-//! `fuzz` from end to end, with a cargo that only pretends to be one.
+//! `cargo xtask fuzz` with a fake cargo.
 //!
-//! Each case is a process of its own, this test program started again: which cargo is called is a matter of the environment.
+//! It runs in a child process, which is this test program started again, so that the environment can name the fake cargo.
 
 #![cfg(unix)]
 
@@ -11,7 +11,7 @@ use std::process::{Command, ExitCode};
 
 use tempfile::TempDir;
 
-/// Lists a target and a plain test for each crate, and counts three inputs for a target, unless `FAKE_MODE` has it otherwise.
+/// Lists a target and a plain test for each crate, and counts three inputs for a target, unless `FAKE_MODE` says otherwise.
 const CARGO: &str = r#"#!/bin/sh
 case "$FAKE_MODE $*" in
 no-target*--list*) echo "a_small_file_that_claims_to_be_large_takes_no_memory: test" ;;
@@ -22,7 +22,7 @@ failing*) echo "reader: took too much"; exit 101 ;;
 esac
 "#;
 
-/// Whether `fuzz` succeeds in `mode`, and what it says.
+/// Whether `fuzz` succeeds in `mode`, and its output.
 fn fuzz(mode: &str, seconds: &str) -> (bool, String) {
     let root = TempDir::new().unwrap();
     fs::create_dir(root.path().join("target")).unwrap();
@@ -49,7 +49,7 @@ fn every_target_is_run_and_its_inputs_are_counted() {
 }
 
 #[test]
-fn a_run_that_tried_nothing_or_ended_too_soon_is_a_failure() {
+fn a_target_without_inputs_or_that_ends_too_soon_fails() {
     for (mode, seconds, says) in [
         ("failing", "0", "malaria-edge reader: FAILED\nreader: took too much"),
         ("no-tally", "0", "malaria-edge reader: FAILED: 0 inputs"),
@@ -59,10 +59,10 @@ fn a_run_that_tried_nothing_or_ended_too_soon_is_a_failure() {
         assert!(!ok && text.contains(says) && text.contains("5 of 5 targets failed"), "{text}");
     }
     let (ok, text) = fuzz("no-target", "0");
-    assert!(!ok && text.contains("malaria-dataset: its tests `fuzz` hold no target"), "{text}");
+    assert!(!ok && text.contains("malaria-dataset: its test program `fuzz` has no target"), "{text}");
 }
 
-/// Not a test: what the tests above start as a process of its own.
+/// Not a test: the child process of the tests above.
 #[test]
 fn child() -> ExitCode {
     let Some(root) = std::env::var_os("XTASK_CHILD") else { return ExitCode::SUCCESS };

@@ -1,4 +1,4 @@
-//! From a draw to the map that says where each pixel of the result is read.
+//! The affine map of one image: where each pixel of the result is read.
 
 use crate::params::AugmentParams;
 
@@ -18,12 +18,12 @@ use crate::params::AugmentParams;
 /// let (height, width) = (6, 8);
 /// assert_eq!(affine(&shifted, height, width), [[1.0, 0.0, 2.0], [0.0, 1.0, 0.0]]);
 /// ```
-pub fn affine(draw: &AugmentParams, height: i64, width: i64) -> [[f64; 3]; 2] {
+pub fn affine(params: &AugmentParams, height: i64, width: i64) -> [[f64; 3]; 2] {
     let (width, height) = (width as f64, height as f64);
-    let (sin, cos) = draw.rotation_degrees.to_radians().sin_cos();
-    let (shear_sin, shear_cos) = draw.shear_degrees.to_radians().sin_cos();
-    let (shift_x, shift_y) = (draw.width_shift * width, draw.height_shift * height);
-    let (zoom_x, zoom_y) = (draw.width_zoom, draw.height_zoom);
+    let (sin, cos) = params.rotation_degrees.to_radians().sin_cos();
+    let (shear_sin, shear_cos) = params.shear_degrees.to_radians().sin_cos();
+    let (shift_x, shift_y) = (params.width_shift * width, params.height_shift * height);
+    let (zoom_x, zoom_y) = (params.width_zoom, params.height_zoom);
 
     // [cos -sin] * [1 -shear_sin] * [zoom_x      0]
     // [sin  cos]   [0  shear_cos]   [     0 zoom_y]
@@ -31,13 +31,13 @@ pub fn affine(draw: &AugmentParams, height: i64, width: i64) -> [[f64; 3]; 2] {
         [cos * zoom_x, (-cos * shear_sin - sin * shear_cos) * zoom_y],
         [sin * zoom_x, (-sin * shear_sin + cos * shear_cos) * zoom_y],
     ];
-    // Shear and zoom stand to the right of the shift and leave it alone; the rotation turns it.
+    // Shear and zoom come after the shift in the product and do not change it; the rotation does.
     let shift = [cos * shift_x - sin * shift_y, sin * shift_x + cos * shift_y];
 
     // A mirror about the centre is diag(-1, 1) or diag(1, -1) there, rightmost because the result is mirrored last.
     for row in &mut linear {
-        row[0] *= if draw.horizontal_flip { -1.0 } else { 1.0 };
-        row[1] *= if draw.vertical_flip { -1.0 } else { 1.0 };
+        row[0] *= if params.horizontal_flip { -1.0 } else { 1.0 };
+        row[1] *= if params.vertical_flip { -1.0 } else { 1.0 };
     }
 
     let centre = [(width - 1.0) / 2.0, (height - 1.0) / 2.0];

@@ -1,4 +1,4 @@
-//! The ranges that augmentation draws from.
+//! The ranges that augmentation samples from.
 
 use std::ops::RangeInclusive;
 
@@ -8,44 +8,43 @@ use crate::error::Error;
 
 /// Ranges of the random changes made to each training image.
 ///
-/// Every field at rest means "not used", and [`Default`] is [`AugmentConfig::none`]: a file that names only
-/// some fields uses only those. Values are drawn uniformly and independently by [`sample()`](crate::sample()).
+/// The default of every field changes nothing, and [`Default`] is [`AugmentConfig::none`]: a file that names only
+/// some fields uses only those. [`sample()`](crate::sample()) samples values uniformly and independently.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct AugmentConfig {
-    /// Rotation in degrees, drawn from `-r..r`; 180 turns freely. 0 to 180, at rest 0.
+    /// Rotation in degrees, sampled from `-r..r`; 180 allows any angle. 0 to 180, default 0.
     pub rotation_degrees: f64,
-    /// Shift along the width as a fraction of the width, drawn from `-s..s`. 0 to below 1, at rest 0.
+    /// Shift along the width as a fraction of the width, sampled from `-s..s`. 0 to below 1, default 0.
     pub width_shift: f64,
-    /// Shift along the height as a fraction of the height, drawn from `-s..s`. 0 to below 1, at rest 0.
+    /// Shift along the height as a fraction of the height, sampled from `-s..s`. 0 to below 1, default 0.
     pub height_shift: f64,
-    /// Shear in degrees, drawn from `-s..s`. 0 to below 90, at rest 0.
+    /// Shear in degrees, sampled from `-s..s`. 0 to below 90, default 0.
     pub shear_degrees: f64,
-    /// Lowest and highest zoom factor, drawn apart for the two axes. As in Keras the factor scales the part of
-    /// the image that is looked at: below 1 the cell grows, above 1 it shrinks. Above 0, at rest (1, 1).
+    /// Lowest and highest zoom factor, sampled separately for the two axes. As in Keras the factor scales the visible
+    /// part of the image: below 1 the cell grows, above 1 it shrinks. Above 0, default (1, 1).
     pub zoom: (f64, f64),
-    /// Mirror left and right with probability 0.5. At rest false.
+    /// Mirror left to right with probability 0.5. Default false.
     pub horizontal_flip: bool,
-    /// Mirror top and bottom with probability 0.5. At rest false.
+    /// Mirror top to bottom with probability 0.5. Default false.
     pub vertical_flip: bool,
-    /// All channels are multiplied by a factor from `1-b..1+b`, as in torchvision's `ColorJitter`. 0 to 1, at
-    /// rest 0.
+    /// All channels are multiplied by a factor from `1-b..1+b`, as in torchvision's `ColorJitter`. 0 to 1, default 0.
     pub brightness: f64,
     /// Distances from mid-grey (0.5) are multiplied by a factor from `1-c..1+c`. Torchvision's `ColorJitter`
     /// takes the image's mean grey instead; the fixed pivot keeps the change independent of the pixels.
-    /// 0 to 1, at rest 0.
+    /// 0 to 1, default 0.
     pub contrast: f64,
     /// Distances from the pixel's own grey (0.299 R + 0.587 G + 0.114 B) are multiplied by a factor from
-    /// `1-s..1+s`, as in torchvision's `ColorJitter`. 0 to 1, at rest 0.
+    /// `1-s..1+s`, as in torchvision's `ColorJitter`. 0 to 1, default 0.
     pub saturation: f64,
-    /// Rotation of the hue in turns, drawn from `-h..h`, in the chroma plane of NTSC's YIQ. The range and the
+    /// Rotation of the hue in turns, sampled from `-h..h`, in the chroma plane of NTSC's YIQ. The range and the
     /// direction (positive: red to yellow to green) are those of torchvision's `ColorJitter`, whose rotation in
-    /// HSV is not linear. 0 to 0.5, at rest 0.
+    /// HSV is not linear. 0 to 0.5, default 0.
     pub hue: f64,
 }
 
 impl AugmentConfig {
-    /// Changes nothing.
+    /// Ranges that change nothing.
     pub fn none() -> Self {
         Self {
             rotation_degrees: 0.0,
@@ -63,7 +62,7 @@ impl AugmentConfig {
     }
 
     /// The ranges of the tutorial: rotation by 20 degrees, shifts of 5 %, zoom of 5 %, the horizontal flip, and a
-    /// shear of 0.05, which Keras reads as degrees, so that it is as good as none.
+    /// shear of 0.05, which Keras takes as degrees, so that it hardly matters.
     pub fn tutorial() -> Self {
         Self {
             rotation_degrees: 20.0,
@@ -76,11 +75,10 @@ impl AugmentConfig {
         }
     }
 
-    /// Checks that every range is one that images can be drawn from.
+    /// Checks that every field is within its documented range.
     ///
     /// # Errors
-    /// [`Error::Config`] names the first field outside the range that its documentation states; NaN is outside
-    /// of every range.
+    /// [`Error::Config`] names the first field that is not; NaN is outside every range.
     pub fn check(&self) -> Result<(), Error> {
         const BELOW_ONE: RangeInclusive<f64> = 0.0..=1.0_f64.next_down();
         const BELOW_90: RangeInclusive<f64> = 0.0..=90.0_f64.next_down();

@@ -1,8 +1,8 @@
-//! What can go wrong.
+//! The errors of this crate.
 
 use tch::{Kind, TchError};
 
-/// Why a configuration was refused or a batch could not be augmented.
+/// An invalid configuration, or a batch that could not be augmented.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -11,9 +11,9 @@ pub enum Error {
     Config {
         /// The field of [`AugmentConfig`](crate::AugmentConfig).
         field: &'static str,
-        /// The range that it has to lie in.
+        /// The allowed range.
         expected: &'static str,
-        /// The value that it has.
+        /// The value found.
         found: String,
     },
 
@@ -24,7 +24,7 @@ pub enum Error {
         found: Vec<i64>,
     },
 
-    /// The batch does not hold floats that coordinates can be computed in.
+    /// The batch is neither float32 nor float64.
     #[error(
         "augmentation takes a batch of kind Float or Double in [0, 1], found {found:?}; convert the batch first"
     )]
@@ -33,29 +33,29 @@ pub enum Error {
         found: Kind,
     },
 
-    /// There is not one draw for each image.
-    #[error("augmentation takes one draw for each image, found {draws} draws for {images} images")]
+    /// The number of parameters is not the number of images.
+    #[error("augmentation takes one set of parameters per image, found {params} for {images} images")]
     ParamsCount {
         /// Images in the batch.
         images: usize,
-        /// Draws that came with it.
-        draws: usize,
+        /// Sets of parameters given.
+        params: usize,
     },
 
-    /// A draw holds a NaN or an infinite value.
+    /// A parameter is NaN or infinite.
     #[error(
-        "draw {index} of the batch: expected finite values, found `{field}` = {found}; check the configuration"
+        "image {index} of the batch: expected finite augmentation parameters, found `{field}` = {found}; check the configuration"
     )]
     Params {
         /// Position in the batch, from 0.
         index: usize,
         /// The field of [`AugmentParams`](crate::AugmentParams).
         field: &'static str,
-        /// The value that it has.
+        /// The value found.
         found: f64,
     },
 
-    /// libtorch refused an operation, for want of memory as a rule.
+    /// A libtorch operation failed, usually because memory is short.
     #[error("libtorch failed while augmenting a batch: {0}")]
     Torch(#[from] TchError),
 }

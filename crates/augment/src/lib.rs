@@ -1,19 +1,19 @@
 //! Seeded, batched image augmentation after Keras's `ImageDataGenerator`.
 //!
-//! It stands on the ground of the project, knows no other crate of it but the one that finds libtorch, and is used
-//! by the training loop between loading a batch and the forward pass:
+//! Of the other crates of this project it needs only `malaria-libtorch`. The training loop calls it between loading a
+//! batch and the forward pass:
 //!
 //! 1. [`AugmentConfig`] states the ranges; [`AugmentConfig::tutorial`] is the recipe of the PyImageSearch tutorial.
-//! 2. [`sample()`] turns the ranges into the [`AugmentParams`] of one image: a pure function of the seed, the epoch and the
-//!    image's index, so neither batch size nor thread count nor call order can change what an image looks like.
-//! 3. [`apply`] carries the draws of a batch out on the device where the batch lives: one bilinear resampling for
-//!    everything geometric, one colour matrix an image for everything about colour.
+//! 2. [`sample()`] samples the [`AugmentParams`] of one image from these ranges: a pure function of the seed, the epoch
+//!    and the image's index, independent of batch size, thread count and call order.
+//! 3. [`apply`] applies the parameters of a batch on the batch's device: one bilinear resampling for all geometry, one
+//!    colour matrix per image for all colour.
 //!
-//! [`batch`] is 2 and 3 in one call.
+//! [`batch`] does 2 and 3 in one call.
 //!
 //! Resampling agrees with Keras 3's `apply_transform` (`fill_mode="nearest"`, `interpolation_order=1`) on square
-//! images and with `scipy.ndimage.affine_transform` on all. On non-square images Keras itself turns about a point
-//! that is not the centre, because it exchanges the two halves of the sides; this crate does not follow it there.
+//! images and with `scipy.ndimage.affine_transform` on all. On non-square images Keras rotates about a point that is not
+//! the centre, because it swaps half the width and half the height; this crate does not.
 //!
 //! ```
 //! use malaria_augment::{AugmentConfig, batch};
@@ -28,7 +28,7 @@
 //! assert_eq!(augmented.size(), [2, 3, 16, 24]);
 //! assert_ne!(augmented, images);
 //!
-//! // The same image, alone in its batch, looks the same.
+//! // The second image gives the same result in a batch of its own.
 //! assert_eq!(batch(&images.narrow(0, 1, 1), &config, seed, epoch, &[8])?, augmented.narrow(0, 1, 1));
 //! # Ok::<(), malaria_augment::Error>(())
 //! ```

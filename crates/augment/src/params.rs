@@ -1,13 +1,13 @@
-//! One image's parameters, and how they are drawn.
+//! The augmentation parameters of one image, and how they are sampled.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::config::AugmentConfig;
 
-/// What happens to one image. [`AugmentParams::identity`] leaves it as it is.
+/// Augmentation parameters of one image. [`AugmentParams::identity`] leaves it unchanged.
 ///
-/// Geometry is told as Keras tells it: as the map from a place in the result to the place in the image where the
+/// Geometry follows Keras's convention, a map from a position in the result to the position in the image where the
 /// pixel is read, so that a positive shift moves the content left or up. See [`affine`](crate::affine()).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AugmentParams {
@@ -25,9 +25,9 @@ pub struct AugmentParams {
     pub width_zoom: f64,
     /// Zoom along the height; below 1 enlarges. Keras's `zy`.
     pub height_zoom: f64,
-    /// Mirror left and right, after everything above.
+    /// Mirror left to right, after everything above.
     pub horizontal_flip: bool,
-    /// Mirror top and bottom, after everything above.
+    /// Mirror top to bottom, after everything above.
     pub vertical_flip: bool,
     /// Factor on all channels; 1 changes nothing.
     pub brightness: f64,
@@ -40,7 +40,7 @@ pub struct AugmentParams {
 }
 
 impl AugmentParams {
-    /// Changes nothing.
+    /// Parameters that change nothing.
     pub fn identity() -> Self {
         Self {
             rotation_degrees: 0.0,
@@ -58,13 +58,13 @@ impl AugmentParams {
         }
     }
 
-    /// Whether pixels change their place.
+    /// Whether any geometric parameter differs from the identity.
     pub(crate) fn moves(&self) -> bool {
         let Self { brightness, contrast, saturation, hue, .. } = *self;
         *self != Self { brightness, contrast, saturation, hue, ..Self::identity() }
     }
 
-    /// Whether pixels change their colour.
+    /// Whether any colour parameter differs from the identity.
     pub(crate) fn recolours(&self) -> bool {
         let Self { brightness, contrast, saturation, hue, .. } = Self::identity();
         *self != Self { brightness, contrast, saturation, hue, ..*self }
@@ -95,28 +95,28 @@ impl Default for AugmentParams {
     }
 }
 
-/// Draws the parameters of image `index` in `epoch`, a pure function of its arguments.
+/// Samples the parameters of image `index` in `epoch`, a pure function of its arguments.
 ///
-/// The distributions are those of Keras's `get_random_transform`: everything uniform in the range that `config`
-/// states, the two zoom factors apart, each flip with probability 0.5. (Keras 3 draws its `tx` from the height's
-/// range and then applies it along the width; here each shift belongs to the side that its name says.)
-/// The random stream is this crate's own. A setting at rest changes no other parameter's draw.
+/// The distributions are those of Keras's `get_random_transform`: every value uniform in its range of `config`, the two
+/// zoom factors independent, each flip with probability 0.5. (Keras 3 samples `tx` from the height's range and then
+/// applies it along the width; here each shift uses the range of its own side.) The random stream is this crate's own.
+/// Turning a setting off does not change the values of the others.
 ///
-/// `config` is taken as it is; [`AugmentConfig::check`] tells beforehand whether its ranges make sense.
+/// `config` is not checked here: call [`AugmentConfig::check`] first.
 ///
 /// ```
 /// use malaria_augment::{AugmentConfig, AugmentParams, sample};
 ///
 /// let (seed, epoch, index) = (1, 2, 3);
 /// let config = AugmentConfig { rotation_degrees: 180.0, ..AugmentConfig::none() };
-/// let drawn = sample(&config, seed, epoch, index);
-/// assert!((-180.0..180.0).contains(&drawn.rotation_degrees));
-/// assert_eq!(drawn, AugmentParams { rotation_degrees: drawn.rotation_degrees, ..AugmentParams::identity() });
-/// assert_eq!(drawn, sample(&config, seed, epoch, index));
+/// let params = sample(&config, seed, epoch, index);
+/// assert!((-180.0..180.0).contains(&params.rotation_degrees));
+/// assert_eq!(params, AugmentParams { rotation_degrees: params.rotation_degrees, ..AugmentParams::identity() });
+/// assert_eq!(params, sample(&config, seed, epoch, index));
 /// ```
 pub fn sample(config: &AugmentConfig, seed: u64, epoch: u64, index: u64) -> AugmentParams {
     let mut rng = rng(seed, epoch, index);
-    // Always the same number of values in the same order, so that one setting does not disturb the next.
+    // Always the same number of values in the same order, so that no setting changes the values of the others.
     let mut uniform = |low: f64, high: f64| low + (high - low) * rng.random::<f64>();
     let (low, high) = config.zoom;
     AugmentParams {
@@ -135,8 +135,8 @@ pub fn sample(config: &AugmentConfig, seed: u64, epoch: u64, index: u64) -> Augm
     }
 }
 
-/// The generator of one image in one epoch: seed, epoch and index stand side by side in ChaCha's 32-byte key, so
-/// no two triples share a stream, and the tag keeps other users of the same numbers apart.
+/// The generator of one image in one epoch: seed, epoch and index fill separate bytes of ChaCha's 32-byte key, so no two
+/// triples share a stream, and the tag separates it from other uses of the same numbers.
 fn rng(seed: u64, epoch: u64, index: u64) -> ChaCha8Rng {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());

@@ -1,4 +1,4 @@
-//! What holds for `apply` whatever the image and the sample.
+//! Tests of `apply`: geometry, colours, memory layout, and what it refuses.
 
 use malaria_augment::{AugmentConfig, AugmentParams, Error, apply, batch, sample};
 use tch::{Device, Kind, Tensor};
@@ -15,7 +15,7 @@ fn channels_last(images: &Tensor) -> Tensor {
     images.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]) // NCHW => NHWC => NCHW
 }
 
-/// A configuration that uses everything.
+/// A configuration that uses every setting.
 fn everything() -> AugmentConfig {
     AugmentConfig {
         vertical_flip: true,
@@ -31,8 +31,8 @@ fn largest_difference(left: &Tensor, right: &Tensor) -> f64 {
     (left - right).abs().max().double_value(&[])
 }
 
-/// Draws that differ in kind: some do nothing, some only move, some only recolour.
-fn mixed_draws(count: u64) -> Vec<AugmentParams> {
+/// Parameters of four kinds in turn: geometry and colour, identity, geometry alone, colour alone.
+fn mixed_params(count: u64) -> Vec<AugmentParams> {
     let configs = [
         everything(),
         AugmentConfig::none(),
@@ -43,10 +43,10 @@ fn mixed_draws(count: u64) -> Vec<AugmentParams> {
 }
 
 #[test]
-fn identity_returns_the_images_bit_by_bit() {
+fn identity_returns_the_same_images() {
     for images in [images(3, 5, 8), channels_last(&images(3, 5, 8)), images(0, 5, 8)] {
-        let draws = vec![AugmentParams::identity(); images.size()[0] as usize];
-        let same = apply(&images, &draws).unwrap();
+        let params = vec![AugmentParams::identity(); images.size()[0] as usize];
+        let same = apply(&images, &params).unwrap();
         assert_eq!(same, images);
         assert_eq!(same.stride(), images.stride());
         assert_eq!(same.data_ptr(), images.data_ptr(), "copied for nothing");
@@ -54,31 +54,31 @@ fn identity_returns_the_images_bit_by_bit() {
 }
 
 #[test]
-fn a_batch_looks_as_its_draws_say() {
+fn batch_is_sample_and_apply() {
     let (images, indices) = (images(3, 5, 8), [40, 7, 12]);
     let (seed, epoch) = (3, 2);
-    let draws = indices.map(|index| sample(&everything(), seed, epoch, index as u64));
+    let params = indices.map(|index| sample(&everything(), seed, epoch, index as u64));
     let augmented = batch(&images, &everything(), seed, epoch, &indices).unwrap();
-    assert_eq!(augmented, apply(&images, &draws).unwrap());
+    assert_eq!(augmented, apply(&images, &params).unwrap());
     let refused = batch(&images, &everything(), seed, epoch, &indices[..2]);
-    assert!(matches!(refused, Err(Error::ParamsCount { images: 3, draws: 2 })));
+    assert!(matches!(refused, Err(Error::ParamsCount { images: 3, params: 2 })));
 }
 
 #[test]
-fn a_change_leaves_its_input_alone() {
+fn apply_leaves_its_input_unchanged() {
     let images = images(4, 5, 8);
     let before = images.copy();
-    let changed = apply(&images, &mixed_draws(4)).unwrap();
+    let changed = apply(&images, &mixed_params(4)).unwrap();
     assert_ne!(changed, images);
     assert_eq!(images, before);
 }
 
 #[test]
-fn flips_mirror_the_axis_of_their_name_undo_themselves_and_commute() {
+fn flips_mirror_their_axis_and_commute() {
     let images = images(2, 5, 8);
     let flip = |images: &Tensor, horizontal_flip, vertical_flip| {
-        let draw = AugmentParams { horizontal_flip, vertical_flip, ..AugmentParams::identity() };
-        apply(images, &[draw; 2]).unwrap()
+        let params = AugmentParams { horizontal_flip, vertical_flip, ..AugmentParams::identity() };
+        apply(images, &[params; 2]).unwrap()
     };
     for (horizontal, vertical, axes) in [(true, false, &[3][..]), (false, true, &[2]), (true, true, &[2, 3])]
     {
@@ -98,8 +98,8 @@ fn a_shift_moves_the_content_left_and_up_and_repeats_the_border() {
     let plane = Tensor::from_slice(&[0.0_f32, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]).view([1, 1, 2, 4]);
     let images = plane.expand([1, 3, 2, 4], false);
     let shift = |width_shift, height_shift| {
-        let draw = AugmentParams { width_shift, height_shift, ..AugmentParams::identity() };
-        let plane = apply(&images, &[draw]).unwrap().select(1, 2).flatten(0, -1);
+        let params = AugmentParams { width_shift, height_shift, ..AugmentParams::identity() };
+        let plane = apply(&images, &[params]).unwrap().select(1, 2).flatten(0, -1);
         Vec::<f32>::try_from(plane).unwrap()
     };
     let close = |left: Vec<f32>, right: [f32; 8]| left.iter().zip(right).all(|(l, r)| (l - r).abs() < 1e-6);
@@ -118,27 +118,27 @@ fn a_quarter_turn_is_counter_clockwise() {
 }
 
 #[test]
-fn an_image_looks_the_same_in_any_batch() {
+fn results_do_not_depend_on_the_batch() {
     let images = images(7, 13, 10);
-    let draws = mixed_draws(7);
-    let together = apply(&images, &draws).unwrap();
-    for (place, draw) in draws.iter().enumerate() {
+    let params = mixed_params(7);
+    let together = apply(&images, &params).unwrap();
+    for (place, one) in params.iter().enumerate() {
         let image = images.narrow(0, place as i64, 1);
-        let alone = apply(&image, &[*draw]).unwrap();
+        let alone = apply(&image, &[*one]).unwrap();
         assert_eq!(alone, together.narrow(0, place as i64, 1), "image {place}");
     }
-    let reversed: Vec<_> = draws.iter().rev().copied().collect();
+    let reversed: Vec<_> = params.iter().rev().copied().collect();
     assert_eq!(apply(&images.flip([0]), &reversed).unwrap().flip([0]), together);
 }
 
 #[test]
-fn an_image_looks_the_same_with_any_number_of_threads() {
+fn results_do_not_depend_on_the_number_of_threads() {
     let images = images(32, 64, 64);
-    let draws = mixed_draws(32);
+    let params = mixed_params(32);
     let threads_before = tch::get_num_threads();
     let [one, two, five] = [1, 2, 5].map(|threads| {
         tch::set_num_threads(threads);
-        apply(&images, &draws).unwrap()
+        apply(&images, &params).unwrap()
     });
     tch::set_num_threads(threads_before);
     assert_eq!(one, two);
@@ -151,9 +151,9 @@ fn memory_layout_is_kept_and_does_not_change_values() {
     let last = channels_last(&images);
     let all_active: Vec<_> = (0..4).map(|index| sample(&everything(), 0, 0, index)).collect();
     let only_colour = vec![AugmentParams { hue: 0.1, ..AugmentParams::identity() }; 4];
-    for draws in [all_active, only_colour, mixed_draws(4)] {
-        let from_first = apply(&images, &draws).unwrap();
-        let from_last = apply(&last, &draws).unwrap();
+    for params in [all_active, only_colour, mixed_params(4)] {
+        let from_first = apply(&images, &params).unwrap();
+        let from_last = apply(&last, &params).unwrap();
         assert_eq!(from_first.stride(), images.stride());
         assert_eq!(from_last.stride(), last.stride());
         assert_eq!(from_first, from_last);
@@ -171,50 +171,53 @@ fn results_stay_between_zero_and_one() {
         rotation_degrees: 180.0,
         ..everything()
     };
-    let draws: Vec<_> = (0..16).map(|index| sample(&wild, 9, 0, index)).collect();
-    let changed = apply(&images, &draws).unwrap();
+    let params: Vec<_> = (0..16).map(|index| sample(&wild, 9, 0, index)).collect();
+    let changed = apply(&images, &params).unwrap();
     assert_eq!((changed.min().double_value(&[]), changed.max().double_value(&[])), (0.0, 1.0));
 
-    // Unclamped, the weights of a resampling alone put some of these pixels a rounding error above 1.
-    let draws: Vec<_> = (0..16).map(|index| sample(&AugmentConfig::tutorial(), 9, 0, index)).collect();
-    let white = apply(&images.ones_like(), &draws).unwrap();
+    // Without the clamp, interpolation puts some of these pixels a rounding error above 1.
+    let params: Vec<_> = (0..16).map(|index| sample(&AugmentConfig::tutorial(), 9, 0, index)).collect();
+    let white = apply(&images.ones_like(), &params).unwrap();
     assert!(white.max().double_value(&[]) <= 1.0);
 }
 
 #[test]
-fn hue_and_saturation_leave_greys_and_full_turns_alone() {
+fn hue_and_saturation_leave_greys_unchanged() {
     let greys = images(1, 4, 6).narrow(1, 0, 1).repeat([1, 3, 1, 1]);
     let chroma = AugmentParams { hue: 0.3, saturation: 1.7, ..AugmentParams::identity() };
     assert!(largest_difference(&apply(&greys, &[chroma]).unwrap(), &greys) < 1e-6);
+}
 
+#[test]
+fn hue_turns_red_towards_yellow_and_a_full_turn_is_the_identity() {
     let images = images(1, 4, 6);
     let full_turn = AugmentParams { hue: 1.0, ..AugmentParams::identity() };
     assert!(largest_difference(&apply(&images, &[full_turn]).unwrap(), &images) < 1e-6);
-    // Towards yellow: a positive turn takes from red, and gives to green.
+    // Towards yellow: green rises and blue falls.
     let red = Tensor::from_slice(&[0.5_f32, 0.2, 0.2]).view([1, 3, 1, 1]);
     let turned = apply(&red, &[AugmentParams { hue: 0.05, ..AugmentParams::identity() }]).unwrap();
     assert!(turned.double_value(&[0, 1]) > 0.21 && turned.double_value(&[0, 2]) < 0.19);
 }
 
 #[test]
-fn a_single_row_column_or_pixel_is_an_image() {
-    let draws = [sample(&everything(), 0, 0, 0); 2];
+fn a_single_row_column_or_pixel_is_accepted() {
+    let params = [sample(&everything(), 0, 0, 0); 2];
     for (height, width) in [(1, 7), (7, 1), (1, 1)] {
-        let changed = apply(&images(2, height, width), &draws).unwrap();
+        let changed = apply(&images(2, height, width), &params).unwrap();
         assert_eq!(changed.size(), [2, 3, height, width]);
         assert_eq!(changed.isfinite().all().int64_value(&[]), 1);
     }
 }
 
 #[test]
-fn what_is_not_a_batch_of_rgb_floats_is_refused() {
+fn batches_other_than_rgb_floats_are_refused() {
     let identity = [AugmentParams::identity(); 2];
     for shape in
         [&[2, 4, 5, 5][..], &[2, 5, 5, 3], &[3, 5, 5], &[2, 3, 0, 5], &[2, 3, 5, 0], &[2, 1, 3, 5, 5]]
     {
         let batch = Tensor::zeros(shape, (Kind::Float, Device::Cpu));
         let Err(Error::Shape { found }) = apply(&batch, &identity) else {
-            panic!("{shape:?} was taken");
+            panic!("{shape:?} was accepted");
         };
         assert_eq!(found, shape);
     }
@@ -224,30 +227,30 @@ fn what_is_not_a_batch_of_rgb_floats_is_refused() {
     }
     assert!(matches!(apply(&Tensor::new(), &identity), Err(Error::Shape { .. })));
     let batch = images(3, 5, 5);
-    assert!(matches!(apply(&batch, &identity), Err(Error::ParamsCount { images: 3, draws: 2 })));
+    assert!(matches!(apply(&batch, &identity), Err(Error::ParamsCount { images: 3, params: 2 })));
 }
 
 #[test]
-fn a_draw_that_is_not_finite_is_refused_by_name() {
+fn parameters_that_are_not_finite_are_refused_by_name() {
     type FieldOf = fn(&mut AugmentParams) -> &mut f64;
-    let spoilt: [(&str, FieldOf); 10] = [
-        ("rotation_degrees", |draw| &mut draw.rotation_degrees),
-        ("width_shift", |draw| &mut draw.width_shift),
-        ("height_shift", |draw| &mut draw.height_shift),
-        ("shear_degrees", |draw| &mut draw.shear_degrees),
-        ("width_zoom", |draw| &mut draw.width_zoom),
-        ("height_zoom", |draw| &mut draw.height_zoom),
-        ("brightness", |draw| &mut draw.brightness),
-        ("contrast", |draw| &mut draw.contrast),
-        ("saturation", |draw| &mut draw.saturation),
-        ("hue", |draw| &mut draw.hue),
+    let fields: [(&str, FieldOf); 10] = [
+        ("rotation_degrees", |params| &mut params.rotation_degrees),
+        ("width_shift", |params| &mut params.width_shift),
+        ("height_shift", |params| &mut params.height_shift),
+        ("shear_degrees", |params| &mut params.shear_degrees),
+        ("width_zoom", |params| &mut params.width_zoom),
+        ("height_zoom", |params| &mut params.height_zoom),
+        ("brightness", |params| &mut params.brightness),
+        ("contrast", |params| &mut params.contrast),
+        ("saturation", |params| &mut params.saturation),
+        ("hue", |params| &mut params.hue),
     ];
-    for (name, field_of) in spoilt {
+    for (name, field_of) in fields {
         for value in [f64::NAN, f64::INFINITY] {
-            let mut draws = [AugmentParams::identity(); 2];
-            *field_of(&mut draws[1]) = value;
-            let Err(Error::Params { index: 1, field, .. }) = apply(&images(2, 5, 5), &draws) else {
-                panic!("{name} = {value} was taken");
+            let mut params = [AugmentParams::identity(); 2];
+            *field_of(&mut params[1]) = value;
+            let Err(Error::Params { index: 1, field, .. }) = apply(&images(2, 5, 5), &params) else {
+                panic!("{name} = {value} was accepted");
             };
             assert_eq!(field, name);
         }

@@ -1,10 +1,10 @@
-//! Configurations, and what is drawn from them.
+//! Tests of configurations and of the parameters sampled from them.
 
 use std::collections::HashSet;
 
 use malaria_augment::{AugmentConfig, AugmentParams, Error, sample};
 
-/// Every range open, each of another size.
+/// Every range open, each of a different size.
 fn everything() -> AugmentConfig {
     AugmentConfig {
         rotation_degrees: 20.0,
@@ -21,26 +21,26 @@ fn everything() -> AugmentConfig {
     }
 }
 
-/// The continuous values of a draw, by name.
-fn values(draw: &AugmentParams) -> [(&'static str, f64); 10] {
+/// The continuous values of `params`, by name.
+fn values(params: &AugmentParams) -> [(&'static str, f64); 10] {
     [
-        ("rotation", draw.rotation_degrees),
-        ("width_shift", draw.width_shift),
-        ("height_shift", draw.height_shift),
-        ("shear", draw.shear_degrees),
-        ("width_zoom", draw.width_zoom),
-        ("height_zoom", draw.height_zoom),
-        ("brightness", draw.brightness),
-        ("contrast", draw.contrast),
-        ("saturation", draw.saturation),
-        ("hue", draw.hue),
+        ("rotation", params.rotation_degrees),
+        ("width_shift", params.width_shift),
+        ("height_shift", params.height_shift),
+        ("shear", params.shear_degrees),
+        ("width_zoom", params.width_zoom),
+        ("height_zoom", params.height_zoom),
+        ("brightness", params.brightness),
+        ("contrast", params.contrast),
+        ("saturation", params.saturation),
+        ("hue", params.hue),
     ]
 }
 
 #[test]
 fn values_are_uniform_over_their_ranges_and_independent() {
     const COUNT: usize = 20_000;
-    let draws: Vec<_> = (0..COUNT as u64).map(|index| sample(&everything(), 1, 0, index)).collect();
+    let params: Vec<_> = (0..COUNT as u64).map(|index| sample(&everything(), 1, 0, index)).collect();
     let ranges: [(f64, f64); 10] = [
         (-20.0, 20.0),
         (-0.05, 0.05),
@@ -57,11 +57,11 @@ fn values_are_uniform_over_their_ranges_and_independent() {
     let centred: Vec<Vec<f64>> = (0..10)
         .map(|field| {
             let (low, high) = ranges[field];
-            draws.iter().map(|draw| (values(draw)[field].1 - low) / (high - low) - 0.5).collect()
+            params.iter().map(|one| (values(one)[field].1 - low) / (high - low) - 0.5).collect()
         })
         .collect();
     for (field, column) in centred.iter().enumerate() {
-        let name = values(&draws[0])[field].0;
+        let name = values(&params[0])[field].0;
         let (low, high) =
             column.iter().fold((f64::MAX, f64::MIN), |(low, high), &x| (low.min(x), high.max(x)));
         assert!((-0.5..-0.499).contains(&low) && (0.499..=0.5).contains(&high), "{name}: {low} to {high}");
@@ -77,11 +77,11 @@ fn values_are_uniform_over_their_ranges_and_independent() {
         for (other, second) in centred.iter().enumerate().skip(field + 1) {
             let correlation =
                 12.0 * column.iter().zip(second).map(|(x, y)| x * y).sum::<f64>() / COUNT as f64;
-            assert!(correlation.abs() < 0.04, "{name} and {}: {correlation}", values(&draws[0])[other].0);
+            assert!(correlation.abs() < 0.04, "{name} and {}: {correlation}", values(&params[0])[other].0);
         }
     }
     for flips in [(false, false), (false, true), (true, false), (true, true)] {
-        let share = draws.iter().filter(|draw| (draw.horizontal_flip, draw.vertical_flip) == flips).count()
+        let share = params.iter().filter(|one| (one.horizontal_flip, one.vertical_flip) == flips).count()
             as f64
             / COUNT as f64;
         assert!((share - 0.25).abs() < 4.0 * 0.433 / (COUNT as f64).sqrt(), "flips {flips:?}: {share}");
@@ -89,22 +89,22 @@ fn values_are_uniform_over_their_ranges_and_independent() {
 }
 
 #[test]
-fn seed_epoch_and_index_each_give_another_draw_and_never_stand_for_each_other() {
+fn every_seed_epoch_and_index_gives_its_own_parameters() {
     let numbers = [0, 1, 2, 3, 1 << 8, 1 << 32, u64::MAX - 1, u64::MAX];
     let mut seen = HashSet::new();
     for seed in numbers {
         for epoch in numbers {
             for index in numbers {
-                let drawn = sample(&everything(), seed, epoch, index);
-                assert_eq!(drawn, sample(&everything(), seed, epoch, index));
-                assert!(seen.insert(values(&drawn).map(|(_, value)| value.to_bits())));
+                let params = sample(&everything(), seed, epoch, index);
+                assert_eq!(params, sample(&everything(), seed, epoch, index));
+                assert!(seen.insert(values(&params).map(|(_, value)| value.to_bits())));
             }
         }
     }
 }
 
 #[test]
-fn the_order_of_calls_does_not_matter() {
+fn sampling_does_not_depend_on_call_order_or_thread() {
     let forward: Vec<_> = (0..50).map(|index| sample(&everything(), 3, 4, index)).collect();
     let mut backward: Vec<_> = (0..50).rev().map(|index| sample(&everything(), 3, 4, index)).collect();
     backward.reverse();
@@ -113,10 +113,10 @@ fn the_order_of_calls_does_not_matter() {
     assert_eq!(elsewhere, forward[17]);
 }
 
-/// A recorded run can be repeated only as long as these stay.
+/// Earlier runs can be reproduced only as long as these values stay the same.
 #[test]
 fn the_random_stream_is_frozen() {
-    let drawn = sample(&everything(), 42, 3, 1234);
+    let params = sample(&everything(), 42, 3, 1234);
     let expected = AugmentParams {
         rotation_degrees: 8.038053579551246,
         width_shift: -0.013416050513212374,
@@ -131,11 +131,11 @@ fn the_random_stream_is_frozen() {
         saturation: 1.3775331146152916,
         hue: 0.014095154824783254,
     };
-    assert_eq!(drawn, expected);
+    assert_eq!(params, expected);
 }
 
 #[test]
-fn a_setting_at_rest_changes_nothing_and_disturbs_no_other() {
+fn turning_a_setting_off_leaves_the_others_unchanged() {
     for index in 0..100 {
         assert_eq!(sample(&AugmentConfig::none(), 0, 0, index), AugmentParams::identity());
         let all = sample(&everything(), 0, 0, index);
@@ -186,7 +186,7 @@ fn the_check_names_the_field_that_is_out_of_range() {
 }
 
 #[test]
-fn a_configuration_survives_json_and_misspellings_do_not() {
+fn json_round_trips_and_misspellings_are_refused() {
     let json = serde_json::to_string(&everything()).unwrap();
     assert_eq!(serde_json::from_str::<AugmentConfig>(&json).unwrap(), everything());
 

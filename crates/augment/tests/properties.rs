@@ -1,11 +1,11 @@
-//! Augmentation of any images: nothing at zero strength, mirrors form a group, and a batch is no more than its images.
+//! Property tests of augmentation: zero strength, the group of mirrors, and independence of the batch.
 
 use malaria_augment::{AugmentConfig, AugmentParams, apply, sample};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use tch::{Device, Kind, Tensor};
 
-/// A batch of up to six images of any shape and colours.
+/// A batch of up to five images of any shape and colours.
 fn images() -> impl Strategy<Value = Tensor> {
     (1..6_usize, 1..14_usize, 1..14_usize, any::<u32>()).prop_map(|(count, height, width, seed)| {
         let noise = |i: usize| (i as u32 ^ seed).wrapping_mul(2_654_435_761).to_be_bytes()[0];
@@ -14,7 +14,7 @@ fn images() -> impl Strategy<Value = Tensor> {
     })
 }
 
-/// Any settings that are let through.
+/// Any valid settings.
 fn config() -> impl Strategy<Value = AugmentConfig> {
     let share = || prop_oneof![Just(0.0), 0.0..0.99_f64];
     let geometry = (share(), share(), share(), share(), share(), 0.3..1.0_f64, any::<[bool; 2]>());
@@ -38,7 +38,7 @@ fn config() -> impl Strategy<Value = AugmentConfig> {
     )
 }
 
-fn draws(config: &AugmentConfig, images: &Tensor, seed: u64) -> Vec<AugmentParams> {
+fn params(config: &AugmentConfig, images: &Tensor, seed: u64) -> Vec<AugmentParams> {
     (0..images.size()[0] as u64).map(|index| sample(config, seed, 1, index)).collect()
 }
 
@@ -60,10 +60,10 @@ proptest! {
     })]
 
     #[test]
-    fn nothing_happens_at_zero_strength(images in images(), seed in any::<u64>()) {
-        let draws = draws(&AugmentConfig::none(), &images, seed);
-        prop_assert!(draws.iter().all(|draw| *draw == AugmentParams::identity()));
-        prop_assert_eq!(apply(&images, &draws).unwrap(), images);
+    fn zero_strength_changes_nothing(images in images(), seed in any::<u64>()) {
+        let params = params(&AugmentConfig::none(), &images, seed);
+        prop_assert!(params.iter().all(|one| *one == AugmentParams::identity()));
+        prop_assert_eq!(apply(&images, &params).unwrap(), images);
     }
 
     /// The mirrors are the Klein four-group: each undoes itself, and two of them, in either order, are the third.
@@ -77,13 +77,13 @@ proptest! {
         prop_assert!(close(&mirrored(&mirrored(&images, one), one), &images));
         prop_assert!(close(&both, &mirrored(&mirrored(&images, other), one)));
         prop_assert!(close(&both, &mirrored(&images, [one[0] ^ other[0], one[1] ^ other[1]])));
-        // And it is the mirror that libtorch makes.
+        // It is the mirror image that libtorch's flip gives.
         let dimensions: Vec<i64> = [(one[1], 2), (one[0], 3)].into_iter().filter(|(on, _)| *on).map(|(_, d)| d).collect();
         prop_assert!(close(&mirrored(&images, one), &images.flip(&dimensions)));
     }
 
     #[test]
-    fn a_batch_is_no_more_than_its_images(
+    fn results_do_not_depend_on_batch_order_or_threads(
         images in images(),
         config in config(),
         seed in any::<u64>(),
@@ -91,25 +91,24 @@ proptest! {
         order in any::<prop::sample::Index>(),
     ) {
         config.check().unwrap();
-        let draws = draws(&config, &images, seed);
-        let whole = apply(&images, &draws).unwrap();
+        let params = params(&config, &images, seed);
+        let whole = apply(&images, &params).unwrap();
         let (least, most) = (whole.min().double_value(&[]), whole.max().double_value(&[]));
         prop_assert!(least >= 0.0 && most <= 1.0, "{least} to {most}");
 
-        // One by one, by other threads, and turned around, they come out the same to the last bit.
+        // One by one, with other numbers of threads, and in another order, the results are bitwise the same.
         let before = tch::get_num_threads();
         tch::set_num_threads(threads);
-        let turn = order.index(draws.len());
-        let mut turned: Vec<usize> = (0..draws.len()).collect();
-        turned.rotate_left(turn);
-        let places: Vec<i64> = turned.iter().map(|&place| place as i64).collect();
-        let elsewhere = images.index_select(0, &Tensor::from_slice(&places));
-        let moved: Vec<AugmentParams> = turned.iter().map(|&place| draws[place]).collect();
-        let result = apply(&elsewhere, &moved);
-        let singles: Vec<_> = (0..draws.len()).map(|i| apply(&alone(&images, i), &draws[i..=i])).collect();
+        let mut rotated: Vec<usize> = (0..params.len()).collect();
+        rotated.rotate_left(order.index(params.len()));
+        let places: Vec<i64> = rotated.iter().map(|&place| place as i64).collect();
+        let rotated_images = images.index_select(0, &Tensor::from_slice(&places));
+        let rotated_params: Vec<AugmentParams> = rotated.iter().map(|&place| params[place]).collect();
+        let result = apply(&rotated_images, &rotated_params);
+        let singles: Vec<_> = (0..params.len()).map(|i| apply(&alone(&images, i), &params[i..=i])).collect();
         tch::set_num_threads(before);
         let result = result.unwrap();
-        for (at, &place) in turned.iter().enumerate() {
+        for (at, &place) in rotated.iter().enumerate() {
             prop_assert_eq!(&alone(&result, at), &alone(&whole, place));
         }
         for (place, single) in singles.into_iter().enumerate() {

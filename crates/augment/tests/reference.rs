@@ -1,4 +1,4 @@
-//! `apply` against Keras, scipy and plain numpy; `fixtures/generate.py` makes the numbers.
+//! Tests of `apply` against Keras, scipy and NumPy; `fixtures/generate.py` writes the expected values.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use tch::{Kind, Tensor};
 /// Largest error allowed, as a fraction of full scale.
 const TOLERANCE: f64 = 1e-4;
 
-/// An image, `height * width * 3` bytes row by row, and what the reference makes of it.
+/// An image, `height * width * 3` bytes row by row, and the reference's result.
 #[derive(Deserialize)]
 struct Case<P> {
     height: i64,
@@ -21,7 +21,7 @@ struct Case<P> {
     parameters: P,
 }
 
-/// The parameters of Keras's `apply_transform`, under its names.
+/// The parameters of Keras's `apply_transform`, by their names there.
 #[derive(Deserialize)]
 struct Geometry {
     theta: f64,
@@ -62,14 +62,14 @@ fn geometric(case: &Case<Geometry>) -> AugmentParams {
     }
 }
 
-/// Runs the cases in one batch for each size, as floats and as doubles, in both memory layouts.
-fn compare<P>(cases: &[Case<P>], to_draw: impl Fn(&Case<P>) -> AugmentParams) {
+/// Runs the cases in one batch per size, in float32 and float64, in both memory layouts.
+fn compare<P>(cases: &[Case<P>], params_of: impl Fn(&Case<P>) -> AugmentParams) {
     let mut by_size = BTreeMap::<_, Vec<_>>::new();
     for case in cases {
         by_size.entry((case.height, case.width)).or_default().push(case);
     }
     for ((height, width), cases) in by_size {
-        let draws: Vec<_> = cases.iter().map(|case| to_draw(case)).collect();
+        let params: Vec<_> = cases.iter().map(|case| params_of(case)).collect();
         let shape = [cases.len() as i64, height, width, 3];
         let pixels: Vec<_> = cases.iter().flat_map(|case| case.pixels.iter().copied()).collect();
         let expected: Vec<_> = cases.iter().flat_map(|case| case.expected.iter().copied()).collect();
@@ -78,7 +78,7 @@ fn compare<P>(cases: &[Case<P>], to_draw: impl Fn(&Case<P>) -> AugmentParams) {
             let channels_last =
                 Tensor::from_slice(&pixels).to_kind(kind).view(shape).permute([0, 3, 1, 2]) / 255.0; // NHWC => NCHW
             for images in [channels_last.contiguous(), channels_last] {
-                let found = apply(&images, &draws).unwrap();
+                let found = apply(&images, &params).unwrap();
                 assert_eq!(found.kind(), kind);
                 let found = found.permute([0, 2, 3, 1]).to_kind(Kind::Double); // NCHW => NHWC
                 let errors = (found - &expected).abs().amax([1, 2, 3], false);
@@ -93,7 +93,7 @@ fn compare<P>(cases: &[Case<P>], to_draw: impl Fn(&Case<P>) -> AugmentParams) {
 }
 
 #[test]
-fn square_images_agree_with_keras() {
+fn square_images_match_keras() {
     let cases = load::<Geometry>(include_str!("fixtures/keras.json"));
     assert!(cases.len() >= 20);
     for flips in [(false, false), (false, true), (true, false), (true, true)] {
@@ -107,7 +107,7 @@ fn square_images_agree_with_keras() {
 }
 
 #[test]
-fn oblong_images_agree_with_scipy() {
+fn non_square_images_match_scipy() {
     let cases = load::<Geometry>(include_str!("fixtures/scipy.json"));
     assert!(cases.iter().any(|case| case.height < case.width));
     assert!(cases.iter().any(|case| case.height > case.width));
@@ -115,7 +115,7 @@ fn oblong_images_agree_with_scipy() {
 }
 
 #[test]
-fn colours_agree_with_their_definitions() {
+fn colours_match_their_definitions() {
     compare(&load::<Colour>(include_str!("fixtures/colour.json")), |case| {
         let Colour { brightness, contrast, saturation, hue } = case.parameters;
         AugmentParams { brightness, contrast, saturation, hue, ..AugmentParams::identity() }

@@ -11,103 +11,104 @@ use serde::{Deserialize, Serialize};
 
 use crate::{decision::DecisionRule, error::Result, scored::Scored};
 
-/// Shares of infected cells that predictive values are told at: data sets hold far more infected cells than smears do.
+/// Shares of infected cells for predictive values: data sets hold far more infected cells than smears do.
 const PREVALENCES: [f64; 3] = [0.001, 0.01, 0.05];
-/// Shares of infected cells that patients are resampled to.
+/// Shares of infected cells in simulated smears.
 const PARASITAEMIAS: [f64; 4] = [0.001, 0.005, 0.01, 0.05];
-/// Cells that the WHO has counted of a smear at most before it is called negative by a count of cells.
+/// By the procedure of the WHO, at most so many cells of a thin smear are counted before it is called negative.
 const CELLS_OF_A_SMEAR: u64 = 5_000;
-/// Counts of cells that detection limits are told at.
+/// Numbers of cells for detection limits.
 const CELLS_COUNTED: [u64; 3] = [100, 1_000, CELLS_OF_A_SMEAR];
-/// Probability of being found that a detection limit asks for.
+/// Probability of a positive call at the detection limit.
 const POWER: f64 = 0.95;
 /// Bins of the calibration curve and of [`Assessment::calibration_error`].
 pub const CALIBRATION_BINS: usize = 10;
 /// Level of the intervals.
 const CONFIDENCE: f64 = 0.95;
 
-/// How sure the figures of a [`Summary`](malaria_metrics::Summary) are, and what they come to for patients.
+/// Confidence intervals, predictive values and patient-level results of a test set, besides its
+/// [`Summary`](malaria_metrics::Summary).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Assessment {
     /// Patients evaluated.
     pub n_patients: usize,
-    /// Cells whose name tells no patient. The intervals take each for a patient of its own, which makes them too narrow.
+    /// Cells of unknown patients. Each counts as a patient of its own, which makes the intervals too narrow.
     pub cells_without_patient: usize,
-    /// Intervals by drawing patients anew (cells, where no patients are known).
+    /// Intervals by a bootstrap over patients (over cells, where no patients are known).
     pub intervals: Intervals,
-    /// Intervals that take every cell for independent, as most publications do. Cells of one patient are not: these are
-    /// too narrow, and stand here to be compared.
+    /// Intervals that assume independent cells, for comparison with publications. Cells of one patient are not independent:
+    /// these intervals are too narrow.
     pub intervals_over_cells: CellIntervals,
     /// Expected calibration error of the positive class's probability over ten bins, a fraction.
     pub calibration_error: f64,
-    /// Predictive values where few cells are infected.
+    /// Predictive values at low prevalence.
     pub at_prevalence: Vec<AtPrevalence>,
-    /// What the calls of cells come to for patients; `None` where no threshold was chosen, no patient is known, cells of
-    /// the same patients were learned from, there are more classes than two, or the threshold gives no [rule](crate::Threshold::patient_rule).
+    /// Calls of patients; `None` where no patient is known, the model has learned from cells of these patients, there are more
+    /// classes than two, or the threshold is missing or gives no [rule](crate::Threshold::patient_rule).
     pub roll_up: Option<RollUp>,
 }
 
 /// 95 % intervals over cells.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CellIntervals {
-    /// Wilson's, of the accuracy.
+    /// Wilson's interval of the accuracy.
     pub accuracy: Option<Interval>,
-    /// Wilson's, of the sensitivity.
+    /// Wilson's interval of the sensitivity.
     pub sensitivity: Option<Interval>,
-    /// Wilson's, of the specificity.
+    /// Wilson's interval of the specificity.
     pub specificity: Option<Interval>,
-    /// DeLong's, of the area under the ROC curve.
+    /// DeLong's interval of the area under the ROC curve.
     pub auc: Option<Interval>,
 }
 
-/// What a call of a cell is worth where this share of all cells is infected.
+/// Predictive values at one prevalence.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AtPrevalence {
     /// Share of cells that are infected.
     pub prevalence: f64,
-    /// Share of positive calls that are right; `None` where no false alarm was seen, so that nobody knows how rare they are.
+    /// Share of positive calls that are right; `None` without a false alarm, where the rate of false alarms is unknown.
     pub ppv: Option<f64>,
     /// Share of negative calls that are right; `None` where no infected cell was missed.
     pub npv: Option<f64>,
 }
 
-/// From calls of cells to calls of patients.
+/// Calls of patients from the calls of their cells.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RollUp {
-    /// How patients are called. The rates are those of the cells that the threshold was chosen on; the patients of a cross-validation
-    /// are each called by those of the other folds.
+    /// How patients are called, with the error rates on the cells that the threshold was chosen on. In a cross-validation each patient
+    /// is called by the error rates on the other folds.
     pub rule: PatientRule,
-    /// Patients called by all of their cells, of which far more are infected than in a smear.
+    /// Patients called by all their cells, of which far more are infected than in a smear.
     pub as_they_are: PatientMetrics,
-    /// Patients called as if their smears had been counted, at several shares of infected cells: by
+    /// Patients called by simulated smears at several shares of infected cells, see
     /// [`resampled_patient_metrics`](malaria_metrics::resampled_patient_metrics).
     pub resampled: Vec<Resampled>,
-    /// The least that can be found.
+    /// The smallest shares of infected cells that are detected.
     pub detection_limits: Vec<DetectionLimit>,
 }
 
-/// Calls of patients as if smears had been counted of which a share is infected.
+/// Calls of patients by simulated smears.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Resampled {
     /// Share of the infected patients' cells that are infected.
     pub infected_share: f64,
-    /// Cells counted, a patient.
+    /// Cells per smear.
     pub cells: u64,
-    /// What they are called.
+    /// The calls.
     #[serde(flatten)]
-    pub figures: PatientMetrics,
+    pub metrics: PatientMetrics,
 }
 
-/// The smallest share of infected cells that is found in 95 of 100 patients.
+/// The smallest share of infected cells at which 95 of 100 patients are called positive.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DetectionLimit {
     /// Cells counted.
     pub cells: u64,
-    /// The share; `None` where not even a patient of infected cells alone would be found so often.
+    /// The share; `None` where even patients whose cells are all infected are called positive less often.
     pub infected_share: Option<f64>,
 }
 
-/// A patient, or a cell that stands for itself since nobody knows whose it is.
+/// A patient, or a cell of an unknown patient.
 #[derive(PartialEq, Eq, Hash)]
 enum Cluster<'a> {
     Patient(&'a str),
@@ -115,8 +116,8 @@ enum Cluster<'a> {
 }
 
 impl Assessment {
-    /// What a [`Summary`](malaria_metrics::Summary) of the `scored` cells by `rule` leaves open. Patients are called only with
-    /// `new_patients`: where the model has learned nothing from any of them.
+    /// Assesses the `scored` cells by `rule`. Patients are called only with `new_patients`: where the model has not learned from
+    /// any of them.
     ///
     /// # Errors
     /// [`Error::Metrics`](crate::Error::Metrics) for no cells, or numbers that do not fit each other.
@@ -147,12 +148,12 @@ impl Assessment {
             },
             calibration_error: expected_calibration_error(&is_positive, &scores, CALIBRATION_BINS)?,
             at_prevalence: AtPrevalence::of(&counts, &PREVALENCES)?,
-            // Of more classes than two, those that are not the positive one may be other infections.
+            // With more than two classes, the others may be other infections.
             roll_up: if new_patients && classes.len() == 2 { RollUp::of(scored, rule)? } else { None },
         })
     }
 
-    /// How many patients, in words that follow "cells of".
+    /// The number of patients, in words that follow "cells of".
     pub fn patients(&self) -> String {
         match self.n_patients {
             0 => "unknown patients".to_owned(),
@@ -160,9 +161,11 @@ impl Assessment {
         }
     }
 
-    /// Writes one row a patient, each called by all of their cells:
-    /// `patient,cells,infected,called_positive,infected_share,low,high,call,relevant_share`. A negative call excludes that last share.
-    /// Nothing where patients are not called, that is without a [roll-up](Self::roll_up); gives the path otherwise.
+    /// Writes one row per patient, called by all their cells:
+    /// `patient,cells,infected,called_positive,infected_share,low,high,call,relevant_share`. A negative call says that fewer than
+    /// `relevant_share` of the cells are infected.
+    ///
+    /// Returns the path, or writes nothing without a [roll-up](Self::roll_up).
     ///
     /// # Errors
     /// [`Error::File`](crate::Error::File); an older file of that name then stays.
@@ -191,20 +194,16 @@ impl Assessment {
             let rule = rules[patient.patient.as_str()];
             let PatientResult { called, infected_share, interval: Interval { low, high }, call, .. } =
                 rule.evaluate(patient.all())?;
-            let relevant_share = rule.relevant_share;
-            let (cells, called_positive) = (called.cells, called.positive);
-            let infected = patient.infected.cells;
-            let patient = patient.patient;
             Ok(Row {
-                patient,
-                cells,
-                infected,
-                called_positive,
+                patient: patient.patient,
+                cells: called.cells,
+                infected: patient.infected.cells,
+                called_positive: called.positive,
                 infected_share,
                 low,
                 high,
                 call,
-                relevant_share,
+                relevant_share: rule.relevant_share,
             })
         };
         let patients = scored.by_patient(rule)?;
@@ -214,7 +213,7 @@ impl Assessment {
 }
 
 impl AtPrevalence {
-    /// Predictive values of calls counted in `counts`, where these shares of all cells are infected.
+    /// Predictive values of calls with these `counts`, at each of `prevalences`.
     ///
     /// # Errors
     /// [`Error::Metrics`](crate::Error::Metrics) for a share that is not a fraction.
@@ -229,7 +228,7 @@ impl AtPrevalence {
 }
 
 impl RollUp {
-    /// Calls of the known patients; `None` where none is known, there is no threshold, or one gives no rule.
+    /// Calls the known patients; `None` where none is known, or a threshold is missing or gives no rule.
     fn of(scored: &Scored<'_>, decision: &DecisionRule) -> Result<Option<Self>> {
         let rule = decision.stored().and_then(|threshold| threshold.patient_rule().ok());
         let (Some(rule), Some(rules)) = (rule, scored.patient_rules(decision)) else { return Ok(None) };
@@ -240,8 +239,8 @@ impl RollUp {
         let rule_of = |patient: &PatientCells| rules[patient.patient.as_str()];
         let resampled = PARASITAEMIAS.iter().map(|&infected_share| {
             let cells = CELLS_OF_A_SMEAR;
-            let figures = resampled_patient_metrics(rule_of, &patients, infected_share, cells, 0)?;
-            Ok(Resampled { infected_share, cells, figures })
+            let metrics = resampled_patient_metrics(rule_of, &patients, infected_share, cells, 0)?;
+            Ok(Resampled { infected_share, cells, metrics })
         });
         let limits = CELLS_COUNTED
             .iter()
@@ -272,8 +271,8 @@ mod tests {
     }
 
     #[test]
-    fn cells_and_patients_are_called_by_what_was_chosen_for_them() {
-        // Two patients of five infected cells each, of which all have a probability of 0.6.
+    fn cells_and_patients_are_called_by_the_thresholds_of_their_folds() {
+        // Two patients of five infected cells each, all with a probability of 0.6.
         let (truth, classes) = (vec![0; 10], ["Parasitized".to_owned(), "Uninfected".to_owned()]);
         let patients: Vec<Option<&str>> = (0..10).map(|i| Some(if i < 5 { "C1" } else { "C2" })).collect();
         let probabilities = [0.6, 0.4].repeat(10);
@@ -293,7 +292,7 @@ mod tests {
         let infected = |rule: &DecisionRule| RollUp::of(&scored, rule).unwrap().unwrap().as_they_are.infected;
         assert_eq!((infected(&apart(high)).positive, infected(&apart(high)).total()), (1, 2));
         assert_eq!(infected(&DecisionRule::Threshold(low)).positive, 2);
-        // Called alike, but by rates of which one explains five positive cells by chance.
+        // The cells are called alike, but false alarms at the rate of one fold explain five positive cells.
         assert_eq!(infected(&apart(threshold(0.5, 0.8))).positive, 1);
     }
 }

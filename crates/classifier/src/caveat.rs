@@ -1,4 +1,4 @@
-//! The limits of a figure, to be shown beside it.
+//! Caveats: the limits of the metrics, to be shown beside them.
 
 use std::{fmt, path::PathBuf};
 
@@ -7,68 +7,68 @@ use serde::{Deserialize, Serialize};
 
 use crate::{assessment::Assessment, decision::DecisionRule};
 
-/// Patients below which bootstrap intervals are known to be too narrow.
+/// Bootstrap intervals over fewer patients are too narrow.
 const FEW_PATIENTS: usize = 30;
 
-/// A reason to read figures with care. Its JSON has a stable key under `caveat`; the words are those of its `Display`, in the
-/// terminal, on pages and on model cards alike.
+/// A reason to read metrics with care. Its JSON has a stable key under `caveat`; its `Display` is the wording in the terminal, on
+/// pages and on model cards.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "caveat", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Caveat {
-    /// The tested cells are drawn ones.
+    /// The tested cells are synthetic.
     SyntheticCells,
     /// The model has learned from synthetic cells.
     ModelOfSyntheticCells,
-    /// Cells were kept out of the training set on request.
+    /// Cells were excluded from the training set on request.
     Excluded {
-        /// How many.
+        /// Number of cells.
         cells: usize,
     },
-    /// Cells were kept out of the training set of every fold on request.
+    /// Cells were excluded from the training set of every fold on request.
     ExcludedFromFolds {
-        /// How many.
+        /// Number of cells.
         cells: usize,
     },
-    /// The weights that training started from know some of the test cells.
+    /// The initial weights had learned from some of the test cells.
     SeenByInit {
-        /// How many.
+        /// Number of cells.
         cells: usize,
     },
-    /// Nobody knows whether the weights that training started from know test cells.
+    /// It is unknown whether the initial weights had learned from test cells.
     InitUnknown,
-    /// The model, or one that it comes from, knows some of the tested cells.
+    /// The model, or a parent of it, has learned from some of the tested cells.
     SeenInTraining {
-        /// How many.
+        /// Number of cells.
         cells: usize,
     },
-    /// A run that the model comes from cannot be read any more.
+    /// A parent run of the model cannot be read any more.
     ParentMissing {
-        /// Where it should be.
+        /// Its directory.
         run: PathBuf,
     },
     /// Probabilities are means over mirror images, and the threshold was chosen without them.
     MirrorImages,
-    /// Each fold's cells have a threshold of the other folds.
+    /// The threshold of each fold was chosen on the other folds.
     FoldThresholds,
     /// There is a threshold for new cells, but not one for every fold.
     NoFoldThresholds,
     /// There is no threshold.
     NoThreshold,
-    /// So few patients that intervals are too narrow.
+    /// The patients are so few that intervals are too narrow.
     FewPatients {
-        /// How many.
+        /// Number of patients.
         patients: usize,
     },
     /// Cells whose patient is unknown.
     UnknownPatients {
-        /// How many.
+        /// Number of cells.
         cells: usize,
     },
 }
 
 impl Caveat {
-    /// The caveats of figures by `rule`, and of their intervals.
+    /// The caveats of metrics by `rule`, and of their intervals.
     pub fn of(rule: &DecisionRule, threshold_stored: bool, assessment: &Assessment) -> Vec<Self> {
         let mut caveats = Vec::new();
         match rule {
@@ -87,7 +87,7 @@ impl Caveat {
         caveats
     }
 
-    /// The caveat of weights that training started from, of which `seen` test cells were known; `None` where that is not known.
+    /// The caveat of initial weights that had learned from `seen` test cells, `None` if that is unknown.
     pub fn of_init(seen: Option<usize>) -> Option<Self> {
         match seen {
             Some(0) => None,
@@ -101,80 +101,81 @@ impl fmt::Display for Caveat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::SyntheticCells => {
-                write!(f, "These cells are drawn: the figures say nothing about malaria.")
+                write!(f, "These cells are synthetic: the metrics say nothing about malaria.")
             }
             Self::ModelOfSyntheticCells => {
                 write!(
                     f,
-                    "The model has learned from synthetic cells: its predictions for others mean nothing."
+                    "The model has learned from synthetic cells: its predictions for real cells mean nothing."
                 )
             }
             Self::Excluded { cells } => {
-                write!(f, "Cells left out of the training set on request: {cells}.")
+                write!(f, "Cells excluded from the training set on request: {cells}.")
             }
             Self::ExcludedFromFolds { cells } => write!(
                 f,
-                "Cells left out of every training set on request: {cells}; they were tested all the same."
+                "Cells excluded from every training set on request: {cells}. They were tested all the same."
             ),
-            Self::SeenByInit { cells } => write!(
-                f,
-                "The weights that training started from had learned from {cells} of the test cells: the figures are too good."
-            ),
+            Self::SeenByInit { cells } => {
+                write!(
+                    f,
+                    "The initial weights had learned from {cells} of the test cells: the metrics are too good."
+                )
+            }
             Self::InitUnknown => write!(
                 f,
-                "A run that the first weights come from cannot be read any more: they may have learned from the test cells, and \
-                 the figures be too good."
+                "A run that the initial weights come from cannot be read any more: they may have learned from the test cells, and the \
+                 metrics may be too good."
             ),
             Self::SeenInTraining { cells } => write!(
                 f,
-                "The model, or one that it comes from, has learned from {cells} of these cells, or was chosen by them: the figures \
-                 are too good."
+                "The model or one of its parents has learned from {cells} of these cells, or was selected by them: the metrics are too \
+                 good."
             ),
             Self::ParentMissing { run } => write!(
                 f,
-                "The model comes from {}, too, which cannot be read any more: it may have learned from these cells.",
+                "The model also comes from {}, which cannot be read any more: it may have learned from these cells.",
                 run.display()
             ),
             Self::MirrorImages => write!(
                 f,
-                "Each cell was shown in four mirror images, and the mean of the probabilities taken; the threshold was chosen \
-                 without them."
+                "Probabilities are means over four mirror images of each cell; the threshold was chosen without them."
             ),
             Self::FoldThresholds => write!(
                 f,
-                "Each fold's cells are called at a threshold chosen on the other folds' cells; the one for new cells was chosen on \
-                 all of them."
+                "Each fold's cells are called at a threshold chosen on the other folds' cells; the threshold for new cells was chosen \
+                 on all cells."
             ),
             Self::NoFoldThresholds => write!(
                 f,
-                "Cells are called by the most probable class here: the cells of all folds but one reach no threshold as was asked \
-                 for."
+                "Cells are called by their most probable class here: on the cells of all folds but one, no threshold reaches the \
+                 target."
             ),
             Self::NoThreshold => write!(
                 f,
-                "Cells are called by the most probable class: no threshold reached what was asked for on the cells to choose it \
-                 on, or there were none of one class."
+                "Cells are called by their most probable class: no threshold reached the target on the cells to choose it on, or one \
+                 class had no cells."
             ),
             Self::FewPatients { patients } => {
                 write!(f, "With so few patients ({patients}) the intervals are too narrow.")
             }
             Self::UnknownPatients { cells } => write!(
                 f,
-                "Cells of unknown patient, each taken for a patient of its own, which makes the intervals too narrow: {cells}."
+                "Cells of unknown patients: {cells}. Each counts as a patient of its own, which makes the intervals too narrow."
             ),
         }
     }
 }
 
-/// What figures under this protocol may be taken for.
+/// The protocol in words, and what it means for the metrics.
 pub fn protocol_note(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Random => {
-            "random split: cells of one patient are on both sides, so the figures are optimistic"
+            "random split: cells of one patient are in several sets, so the metrics are optimistic"
         }
-        Protocol::Patient => "patient split: no patient is on two sides",
-        Protocol::Given => "split as given by the folder's training, validation and testing trees",
-        Protocol::All => "learned from every cell: none was left to evaluate it on",
+        Protocol::Patient => "patient split: no patient is in two sets",
+        Protocol::Given => "split given by the folder's training, validation and testing trees",
+        Protocol::All => "trained on every cell: none is left to evaluate the model on",
     }
 }
 
@@ -189,7 +190,7 @@ mod tests {
     };
 
     #[test]
-    fn keys_in_json_are_stable_and_words_hold_the_numbers() {
+    fn json_keys_are_stable_and_words_contain_the_numbers() {
         let run = PathBuf::from("runs/gone");
         for (caveat, json, words) in [
             (Caveat::SyntheticCells, r#"{"caveat":"synthetic-cells"}"#, "say nothing about malaria"),
@@ -202,7 +203,7 @@ mod tests {
             (
                 Caveat::ExcludedFromFolds { cells: 3 },
                 r#"{"caveat":"excluded-from-folds","cells":3}"#,
-                "request: 3;",
+                "request: 3.",
             ),
             (
                 Caveat::SeenByInit { cells: 4 },
@@ -219,12 +220,12 @@ mod tests {
             (Caveat::MirrorImages, r#"{"caveat":"mirror-images"}"#, "four mirror images"),
             (Caveat::FoldThresholds, r#"{"caveat":"fold-thresholds"}"#, "the other folds' cells"),
             (Caveat::NoFoldThresholds, r#"{"caveat":"no-fold-thresholds"}"#, "all folds but one"),
-            (Caveat::NoThreshold, r#"{"caveat":"no-threshold"}"#, "no threshold reached"),
+            (Caveat::NoThreshold, r#"{"caveat":"no-threshold"}"#, "no threshold reached the target"),
             (Caveat::FewPatients { patients: 7 }, r#"{"caveat":"few-patients","patients":7}"#, "(7)"),
             (
                 Caveat::UnknownPatients { cells: 8 },
                 r#"{"caveat":"unknown-patients","cells":8}"#,
-                "too narrow: 8.",
+                "unknown patients: 8.",
             ),
         ] {
             assert_eq!(serde_json::to_string(&caveat).unwrap(), json);
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn caveats_follow_from_the_rule_and_from_who_was_tested() {
+    fn caveats_follow_from_the_rule_and_the_patients() {
         let classes = ["Parasitized", "Uninfected"].map(str::to_owned);
         let names: Vec<String> = (0..40).map(|patient| format!("C{patient}")).collect();
         let of = |patients: usize, unknown: bool, rule: &DecisionRule, stored: bool| {
@@ -273,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn first_weights_have_a_caveat_unless_they_are_known_to_know_no_test_cell() {
+    fn initial_weights_have_a_caveat_unless_they_had_seen_no_test_cell() {
         assert_eq!(Caveat::of_init(Some(0)), None);
         assert_eq!(Caveat::of_init(Some(3)), Some(Caveat::SeenByInit { cells: 3 }));
         assert_eq!(Caveat::of_init(None), Some(Caveat::InitUnknown));

@@ -1,102 +1,93 @@
-//! Pictures on disk to calls of cells, and calls of cells to calls of patients.
+//! Predictions for pictures of cells, and for the patients that the cells belong to.
 
 use std::{
     collections::BTreeMap,
-    io::{self, Write},
     path::{Path, PathBuf},
 };
 
 use image::RgbImage;
 use malaria_dataset::{Cells, ImageStats, decode_within, patient_of, read_image, resize};
-use malaria_metrics::{CellCounts, PatientResult, percent};
+use malaria_metrics::{CellCounts, PatientResult};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::{
-    decision::{call, patient_words},
-    description::Description,
-    error::Result,
-};
+use crate::{decision::call, description::Description, error::Result};
 
-/// Pictures held in memory at once, and the bytes that they have at most at the size that the model wants.
+/// Maximum number of pictures held in memory at once, and their maximum bytes at the model's input size.
 const CHUNK: usize = 1024;
 const CHUNK_BYTES: usize = 32 << 20;
 
-/// What a model says of one picture.
+/// The prediction for one picture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {
-    /// The picture. Written down, what of its name is not UTF-8 becomes `\u{FFFD}`.
+    /// The picture's path. Serialization replaces bytes that are not UTF-8 by `\u{FFFD}`.
     #[serde(serialize_with = "lossily")]
     pub path: PathBuf,
-    /// What it is called, by [`call`]; none when the picture could not be read.
+    /// The predicted class, by [`call`]; `None` when the picture could not be read.
     pub class: Option<String>,
-    /// Probability of the positive class, in [0, 1]; none when the picture could not be read.
+    /// Probability of the positive class, in [0, 1]; `None` when the picture could not be read.
     pub probability: Option<f64>,
-    /// In what the picture is unlike those that the model has learned from, so that the probability says little; none when
-    /// it is like them.
+    /// How the picture differs from the training cells, which makes the probability unreliable; `None` where it does not.
     pub warning: Option<String>,
-    /// Why the picture could not be read; none when it could.
+    /// Why the picture could not be read.
     pub error: Option<String>,
 }
 
-/// As text, whatever the path is: one odd name must not keep the others from being written.
+/// Serializes any path: one name that is not UTF-8 must not make the whole list fail.
 fn lossily<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&path.to_string_lossy())
 }
 
-/// What the cells of one patient come to.
+/// The prediction for one patient.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PatientPrediction {
-    /// Who, by the names of the files.
+    /// The patient's name, from the file names.
     pub patient: String,
-    /// The share of infected cells and the call.
+    /// Estimated share of infected cells, and the call.
     #[serde(flatten)]
     pub result: PatientResult,
-    /// The share of infected cells that a negative call excludes: below it there may be some.
+    /// A negative call says that fewer than this share of the cells is infected.
     pub relevant_share: f64,
 }
 
-/// A picture that is in memory, as it lies in a file.
+/// An encoded picture in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncodedImage {
-    /// Its name, which may tell the patient; nothing is read from there.
+    /// Its file name, which may tell the patient. No file is read.
     pub name: PathBuf,
-    /// The bytes of a PNG, JPEG, BMP, TIFF or WebP.
+    /// Bytes of a PNG, JPEG, BMP, TIFF or WebP.
     pub bytes: Vec<u8>,
 }
 
-/// Classifies pictures in the order of their `files`, as [`list_images`](malaria_dataset::list_images) gives them, by whatever
-/// network `said` asks: it gives the probability of each class, `[N, classes]` row by row. `positive` is the index of the positive
-/// class. `progress` hears how many pictures are done, and of how many.
+/// Classifies `files`, such as those of [`list_images`](malaria_dataset::list_images), in their order.
 ///
-/// A picture that cannot be read gives a [`Prediction`] that says why, and does not keep the others from theirs.
+/// `network` computes the probability of each class, `[N, classes]` row by row. `positive` is the index of the positive class.
+/// `progress` gets the number of pictures done and the number of all.
+///
+/// A picture that cannot be read gives a [`Prediction`] with an error; the others are classified all the same.
 ///
 /// # Errors
-/// Those of `said`; a size of pictures that no cell can have.
+/// Those of `network`; an input size that cells cannot have.
 pub fn classify<E: From<malaria_dataset::Error>>(
     description: &Description,
     positive: usize,
     files: &[PathBuf],
-    mut said: impl FnMut(&Cells) -> Result<Vec<f64>, E>,
+    mut network: impl FnMut(&Cells) -> Result<Vec<f64>, E>,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<Prediction>, E> {
     let mut predictions = Vec::with_capacity(files.len());
-    for chunk in files.chunks(at_once(description.image.pixels)) {
-        let look = |path: &PathBuf| {
-            (path.clone(), read_image(path).map(|(picture, _)| Seen::new(description, &picture)))
+    for chunk in files.chunks(chunk_size(description.image.pixels)) {
+        let read = |path: &PathBuf| {
+            (path.clone(), read_image(path).map(|(picture, _)| ModelInput::new(description, &picture)))
         };
-        predictions.extend(predictions_of(
-            description,
-            positive,
-            chunk.par_iter().map(look).collect(),
-            &mut said,
-        )?);
+        let pictures = chunk.par_iter().map(read).collect();
+        predictions.extend(predictions_of(description, positive, pictures, &mut network)?);
         progress(predictions.len(), files.len());
     }
     Ok(predictions)
 }
 
-/// [`classify`] for one picture of a cell that is in memory; the path of the [`Prediction`] is empty.
+/// [`classify`] for one picture in memory; the path of the [`Prediction`] is empty.
 ///
 /// # Errors
 /// As [`classify`].
@@ -104,16 +95,16 @@ pub fn classify_picture<E: From<malaria_dataset::Error>>(
     description: &Description,
     positive: usize,
     picture: &RgbImage,
-    said: impl FnMut(&Cells) -> Result<Vec<f64>, E>,
+    network: impl FnMut(&Cells) -> Result<Vec<f64>, E>,
 ) -> Result<Prediction, E> {
-    let seen = Ok(Seen::new(description, picture));
-    let mut predictions = predictions_of(description, positive, vec![(PathBuf::new(), seen)], said)?;
+    let input = Ok(ModelInput::new(description, picture));
+    let mut predictions = predictions_of(description, positive, vec![(PathBuf::new(), input)], network)?;
     // One picture, one prediction.
     Ok(predictions.swap_remove(0))
 }
 
-/// [`classify`] for pictures that are in memory, such as those that somebody has sent. One with a side of more than `longest_side`
-/// pixels counts as one that cannot be read.
+/// [`classify`] for encoded pictures in memory, such as uploaded ones. A side of more than `longest_side` pixels is an error of
+/// that picture's [`Prediction`].
 ///
 /// # Errors
 /// As [`classify`].
@@ -122,30 +113,30 @@ pub fn classify_encoded<E: From<malaria_dataset::Error>>(
     positive: usize,
     pictures: &[EncodedImage],
     longest_side: u32,
-    said: impl FnMut(&Cells) -> Result<Vec<f64>, E>,
+    network: impl FnMut(&Cells) -> Result<Vec<f64>, E>,
 ) -> Result<Vec<Prediction>, E> {
-    let look = |EncodedImage { name, bytes }: &EncodedImage| {
+    let decode = |EncodedImage { name, bytes }: &EncodedImage| {
         let picture = decode_within(bytes, name, longest_side);
-        (name.clone(), picture.map(|picture| Seen::new(description, &picture)))
+        (name.clone(), picture.map(|picture| ModelInput::new(description, &picture)))
     };
-    predictions_of(description, positive, pictures.par_iter().map(look).collect(), said)
+    predictions_of(description, positive, pictures.par_iter().map(decode).collect(), network)
 }
 
-/// How many pictures of this side are held at once.
-fn at_once(pixels: u32) -> usize {
+/// Number of pictures of this side held in memory at once.
+fn chunk_size(pixels: u32) -> usize {
     let side = pixels as usize;
     let bytes = side.saturating_mul(side).saturating_mul(3).max(1);
     (CHUNK_BYTES / bytes).clamp(1, CHUNK)
 }
 
-/// A picture at the size that the model wants.
-struct Seen {
+/// A picture at the model's input size.
+struct ModelInput {
     cell: RgbImage,
-    /// In what the picture is unlike the training cells.
+    /// How the picture differs from the training cells.
     warning: Option<String>,
 }
 
-impl Seen {
+impl ModelInput {
     fn new(description: &Description, picture: &RgbImage) -> Self {
         let cell = resize(picture, description.image.pixels, description.image.resize);
         let words = description.input.map(|input| {
@@ -156,23 +147,23 @@ impl Seen {
     }
 }
 
-/// Calls pictures that were read, and says of the others why they could not be.
+/// Predictions for the pictures that could be read, and the errors of the others.
 fn predictions_of<E: From<malaria_dataset::Error>>(
     description: &Description,
     positive: usize,
-    pictures: Vec<(PathBuf, malaria_dataset::Result<Seen>)>,
-    mut said: impl FnMut(&Cells) -> Result<Vec<f64>, E>,
+    pictures: Vec<(PathBuf, malaria_dataset::Result<ModelInput>)>,
+    mut network: impl FnMut(&Cells) -> Result<Vec<f64>, E>,
 ) -> Result<Vec<Prediction>, E> {
-    let read = pictures.iter().filter_map(|(_, seen)| seen.as_ref().ok());
-    let bytes = read.flat_map(|seen| seen.cell.as_raw()).copied().collect();
+    let read = pictures.iter().filter_map(|(_, input)| input.as_ref().ok());
+    let bytes = read.flat_map(|input| input.cell.as_raw()).copied().collect();
     let cells = Cells::from_pixels(description.image.pixels, bytes)?;
-    let said = if cells.is_empty() { Vec::new() } else { said(&cells)? };
-    let mut rows = said.chunks(description.classes.len());
-    let predict = |(path, seen): (PathBuf, malaria_dataset::Result<Seen>)| {
-        let row = seen.as_ref().ok().and_then(|_| rows.next());
+    let probabilities = if cells.is_empty() { Vec::new() } else { network(&cells)? };
+    let mut rows = probabilities.chunks(description.classes.len());
+    let predict = |(path, input): (PathBuf, malaria_dataset::Result<ModelInput>)| {
+        let row = input.as_ref().ok().and_then(|_| rows.next());
         let class = |row| description.classes[call(row, positive, description.threshold.as_ref())].clone();
-        let (warning, error) = match seen {
-            Ok(Seen { warning, .. }) => (warning, None),
+        let (warning, error) = match input {
+            Ok(ModelInput { warning, .. }) => (warning, None),
             Err(error) => (None, Some(error.to_string())),
         };
         Prediction { path, class: row.map(class), probability: row.map(|row| row[positive]), warning, error }
@@ -180,52 +171,11 @@ fn predictions_of<E: From<malaria_dataset::Error>>(
     Ok(pictures.into_iter().map(predict).collect())
 }
 
-/// Writes `predictions` as a table to be read: the class, the probability of the class `positive`, the picture with what it was
-/// warned of, or why it could not be read.
+/// Calls patients from the predictions for their cells, in the order of their names. A file name that starts with `C<number>`, as
+/// in the NIH's set, tells the patient.
 ///
-/// # Errors
-/// Those of `out`.
-pub fn write_cells(out: &mut impl Write, positive: &str, predictions: &[Prediction]) -> io::Result<()> {
-    let heading = format!("p({positive})");
-    let width = heading.chars().count().max(7);
-    writeln!(out, "{:<12} {heading:>width$}  picture", "class")?;
-    for Prediction { path, class, probability, warning, error } in predictions {
-        let class = class.as_deref().unwrap_or("unreadable");
-        let probability = percent(*probability);
-        let reason = error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
-        let warning = warning.as_ref().map(|warning| format!("  [{warning}]")).unwrap_or_default();
-        let picture = path.display();
-        writeln!(out, "{class:<12} {probability:>width$}  {picture}{warning}{reason}")?;
-    }
-    Ok(())
-}
-
-/// Writes `patients` as a table to be read: cells, those called positive, the share of infected cells that these come to
-/// with its interval, and the call.
-///
-/// # Errors
-/// Those of `out`.
-pub fn write_patients(out: &mut impl Write, patients: &[PatientPrediction]) -> io::Result<()> {
-    writeln!(out, "{:<9} {:>6} {:>9}  infected cells (95 % interval)  call", "patient", "cells", "positive")?;
-    for PatientPrediction { patient, result, .. } in patients {
-        let call = patient_words(result.call);
-        let [share, low, high] = [result.infected_share, result.interval.low, result.interval.high]
-            .map(|share| percent(Some(share)));
-        let interval = format!("{share} ({low} to {high})");
-        let CellCounts { cells, positive } = result.called;
-        writeln!(out, "{patient:<9} {cells:>6} {positive:>9}  {interval:<30}  {call}")?;
-    }
-    Ok(())
-}
-
-/// How many cells were warned of, which [`roll_up`] leaves out.
-pub fn not_counted(predictions: &[Prediction]) -> usize {
-    predictions.iter().filter(|prediction| prediction.class.is_some() && prediction.warning.is_some()).count()
-}
-
-/// Calls the patients whose number stands at the head of the files' names (`C<number>`, as in the NIH's set), in the order of
-/// these; none where there is no [rule](Description::patient_rule). Pictures that could not be
-/// read, or that look like no cell of the training, do not count.
+/// Unreadable pictures and those with a warning do not count. No patient is called where there is no
+/// [rule](Description::patient_rule).
 ///
 /// # Errors
 /// [`Error::Metrics`](crate::Error::Metrics) when a patient's rates cannot be computed.
@@ -251,8 +201,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_larger_pictures_are_the_fewer_are_held_at_once() {
-        let counts = [0, 32, 100, 224, 4096, u32::MAX].map(at_once);
+    fn fewer_large_pictures_are_held_at_once() {
+        let counts = [0, 32, 100, 224, 4096, u32::MAX].map(chunk_size);
         assert_eq!(counts, [1024, 1024, 1024, 222, 1, 1]);
     }
 }

@@ -1,39 +1,64 @@
-//! How the classes of cells follow from their probabilities.
+//! Decision thresholds and rules: from probabilities to the classes of cells and patients.
 
 use malaria_metrics::{OperatingPoint, PatientCall, PatientRule, Target, argmax, percent, predict_at};
 use serde::{Deserialize, Serialize};
 
-/// How patients are called, besides what the threshold's cells tell.
+/// Level of the calls of patients.
 const CONFIDENCE: f64 = 0.95;
+/// A patient with this share of infected cells must not be called negative.
 const RELEVANT_SHARE: f64 = 0.05;
 
-/// From which probability of the positive class on a cell is called positive, and how that was chosen.
+/// A decision threshold for the positive class's probability, and how it was chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Threshold {
-    /// What it had to reach.
+    /// The sensitivity or specificity it was chosen for.
     pub target: Target,
     /// The cells it was chosen on.
     pub chosen_on: ChosenOn,
-    /// The threshold itself, and what it gives on those cells.
+    /// The threshold, with its sensitivity and specificity on those cells.
     #[serde(flatten)]
     pub point: OperatingPoint,
-    /// How alike the false alarms of one patient are on those cells, from 0 to 1: their intra-patient correlation. `None` where
-    /// they do not tell: with too few false alarms or known patients, or with patients of whom the model has learned other cells.
+    /// Intra-patient correlation of the false alarms on those cells, from 0 to 1. `None` where it cannot be estimated: with too few
+    /// false alarms or known patients, or where the model has learned from other cells of these patients.
     #[serde(default)]
     pub false_positive_correlation: Option<f64>,
 }
 
+/// Why patients cannot be called.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoPatientRule {
+    /// Cells are called by their most probable class.
+    #[error("there is no threshold")]
+    NoThreshold,
+
+    /// Classes that are not the positive one may be other infections.
+    #[error("there are more than two classes")]
+    MoreClasses,
+
+    /// The threshold has no [correlation](Threshold::false_positive_correlation).
+    #[error(
+        "the rate of false alarms in new patients is unknown; estimating it takes at least ten false alarms and ten patients from whom \
+         the model has not learned"
+    )]
+    UnknownFalseAlarms,
+
+    /// The specificity is 1.
+    #[error("there was no false alarm among the cells of the threshold, so their rate is unknown")]
+    NoFalseAlarm,
+
+    /// The rates make no rule, as where infected cells are called positive no more often than others.
+    #[error(transparent)]
+    Rates(#[from] malaria_metrics::Error),
+}
+
 impl Threshold {
-    /// How patients are called from cells that this threshold was applied to.
+    /// The rule by which patients are called from cells that are called at this threshold.
     ///
     /// # Errors
-    /// Why they are not, in words: its own cells do not tell how often new patients' cells are called wrong, and how much patients
-    /// differ in that; or alarms are no rarer than finds.
-    pub fn patient_rule(&self) -> Result<PatientRule, String> {
-        let correlation = self.false_positive_correlation.ok_or(
-            "the cells that the threshold was chosen on do not tell how often cells of new patients are called wrong; that takes at \
-             least ten false alarms, in ten patients or more, of whom the model has learned nothing",
-        )?;
+    /// [`NoPatientRule`] where the rate of false alarms and its spread over patients are unknown, or make no rule.
+    pub fn patient_rule(&self) -> Result<PatientRule, NoPatientRule> {
+        let correlation = self.false_positive_correlation.ok_or(NoPatientRule::UnknownFalseAlarms)?;
         let rule = PatientRule {
             sensitivity: self.point.sensitivity,
             false_positive_rate: 1.0 - self.point.specificity,
@@ -42,44 +67,32 @@ impl Threshold {
             relevant_share: RELEVANT_SHARE,
         };
         if rule.false_positive_rate == 0.0 {
-            return Err("there was no false alarm among the cells of the threshold, so that nobody knows how rare they are".to_owned());
+            return Err(NoPatientRule::NoFalseAlarm);
         }
-        rule.check().map_err(|error| error.to_string())?;
+        rule.check()?;
         Ok(rule)
     }
 
-    /// How it was chosen, in words.
-    pub fn note(&self, positive_class: &str) -> String {
-        let (figure, share) = match self.target {
+    /// The threshold and how it was chosen, in two sentences. `cells` is what it applies to: `Cells` or `New cells`.
+    pub fn note(&self, cells: &str, positive_class: &str) -> String {
+        let (metric, share) = match self.target {
             Target::Sensitivity(share) => ("sensitivity", share),
             Target::Specificity(share) => ("specificity", share),
         };
-        let cells = match self.chosen_on {
-            ChosenOn::Validation => "the validation set",
-            ChosenOn::OutOfFold => {
-                "the cells of a cross-validation, each evaluated by a model of the same settings that had not learned from it"
-            }
+        let chosen_on = match self.chosen_on {
+            ChosenOn::Validation => "on the validation set",
+            ChosenOn::OutOfFold => "in cross-validation",
         };
         format!(
-            "called {positive_class} from a probability of {} on, chosen for a {figure} of {} on {cells}",
+            "{cells} are called {positive_class} at a probability of {} or more. This threshold was chosen for a {metric} of {} \
+             {chosen_on}.",
             percent(Some(self.point.threshold)),
             percent(Some(share)),
         )
     }
-
-    /// [`note`](Self::note), and what the threshold gives on those cells.
-    pub fn note_with_rates(&self, positive_class: &str) -> String {
-        let OperatingPoint { sensitivity, specificity, .. } = self.point;
-        let (sensitivity, specificity) = (percent(Some(sensitivity)), percent(Some(specificity)));
-        format!(
-            "{}; there it gave a sensitivity of {sensitivity} and a specificity of {specificity}",
-            self.note(positive_class)
-        )
-    }
 }
 
-/// The call of a patient, in words: what it says of the share of their cells that is infected, and what to do where it says
-/// nothing.
+/// The call of a patient in words.
 pub fn patient_words(call: PatientCall) -> String {
     match call {
         PatientCall::Positive => "positive".to_owned(),
@@ -88,12 +101,11 @@ pub fn patient_words(call: PatientCall) -> String {
     }
 }
 
-/// What a cell with these `probabilities`, one a class, is called: the positive class from the threshold on, else the most
-/// probable of the others; where there is no threshold, the most probable of all, ties going to the first. An index into the
-/// classes.
+/// Index of the class of a cell with these `probabilities`, one per class: the positive class at the threshold or above, else the
+/// most probable other class. Without a threshold, the most probable class, the first of equal ones.
 ///
 /// # Panics
-/// Where `positive` is not below the number of classes, as slices do.
+/// If `positive` is out of range.
 pub fn call(probabilities: &[f64], positive: usize, threshold: Option<&Threshold>) -> usize {
     match threshold {
         Some(threshold) => predict_at(probabilities, positive, threshold.point.threshold),
@@ -101,33 +113,33 @@ pub fn call(probabilities: &[f64], positive: usize, threshold: Option<&Threshold
     }
 }
 
-/// Which cells a threshold was chosen on. None of them was learned from by the model that spoke of it.
+/// The cells that a threshold was chosen on. No model has learned from the cells it scored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChosenOn {
     /// The run's validation set.
     Validation,
-    /// Every cell, each evaluated by the model of a cross-validation that has not learned from it.
+    /// Every cell of a cross-validation, scored by the model that has not learned from it.
     OutOfFold,
 }
 
-/// How some cells get their classes: decision threshold, or one per fold.
+/// How cells are called: by the most probable class, a decision threshold, or one threshold per fold.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DecisionRule {
     /// Each cell gets its most probable class.
     Argmax,
-    /// Each cell is positive from this threshold on.
+    /// A cell is positive at this threshold or above.
     Threshold(Threshold),
-    /// In a cross-validation each cell is positive from a threshold on that was chosen on the other folds' cells.
+    /// In a cross-validation, the threshold of each cell was chosen on the other folds' cells.
     FoldThresholds {
-        /// Chosen on the cells of all folds; it is stored with the model that learns from every cell.
+        /// Chosen on the cells of all folds, and stored with the model that learns from every cell.
         stored: Threshold,
         /// The threshold of each cell's fold, `[N]`.
         of_cells: Vec<Threshold>,
     },
 }
 
-/// Which [`DecisionRule`] gave figures, as JSON says it.
+/// The name of a [`DecisionRule`] in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RuleKind {
@@ -146,7 +158,17 @@ impl From<Option<Threshold>> for DecisionRule {
 }
 
 impl DecisionRule {
-    /// Its name in JSON.
+    /// The rule in one or two sentences.
+    pub fn note(&self, positive_class: &str) -> String {
+        match self {
+            Self::Argmax => "Cells are called by their most probable class.".to_owned(),
+            Self::Threshold(threshold) => threshold.note("Cells", positive_class),
+            // `Caveat::FoldThresholds` says how the cells of the folds are called.
+            Self::FoldThresholds { stored, .. } => stored.note("New cells", positive_class),
+        }
+    }
+
+    /// The rule's name in JSON.
     pub fn kind(&self) -> RuleKind {
         match self {
             Self::Argmax => RuleKind::Argmax,
@@ -158,7 +180,7 @@ impl DecisionRule {
     /// The threshold of cell `i`; `None` for [`DecisionRule::Argmax`].
     ///
     /// # Panics
-    /// Where `i` is not below the number of cells of [`DecisionRule::FoldThresholds`], as slices do.
+    /// If `i` is out of range of the cells of [`DecisionRule::FoldThresholds`].
     pub fn of_cell(&self, i: usize) -> Option<&Threshold> {
         match self {
             Self::Argmax => None,
@@ -167,7 +189,7 @@ impl DecisionRule {
         }
     }
 
-    /// The threshold that is stored with the model; `None` for [`DecisionRule::Argmax`].
+    /// The threshold stored with the model; `None` for [`DecisionRule::Argmax`].
     pub fn stored(&self) -> Option<&Threshold> {
         match self {
             Self::Argmax => None,

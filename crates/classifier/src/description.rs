@@ -1,80 +1,84 @@
-//! What a trained model says of itself besides its weights.
+//! The description of a trained model: classes, input size, threshold, temperature.
 
 use malaria_dataset::{Cells, InputCheck, ResizePolicy};
-use malaria_metrics::PatientRule;
+use malaria_metrics::{PatientRule, percent};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     caveat::Caveat,
-    decision::Threshold,
+    decision::{NoPatientRule, Threshold},
     error::{Error, Result},
     network::ResNetConfig,
 };
 
-/// How a picture on disk becomes the model's input.
+/// The model's input size, and how pictures are resized to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImageConfig {
     /// Side in pixels.
     pub pixels: u32,
-    /// How a picture is brought to that size.
+    /// How a picture is resized.
     pub resize: ResizePolicy,
 }
 
-/// All that is needed to use a network, besides its weights.
+/// Everything besides the weights that is needed to use a network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Description {
     /// Class names, in the order of the network's outputs.
     pub classes: Vec<String>,
-    /// The class that sensitivity and every probability on its own are about.
+    /// The positive class, which sensitivity and single probabilities refer to.
     pub positive: String,
     /// How a picture becomes the network's input.
     pub image: ImageConfig,
-    /// What the training cells look like, so that other pictures can be told from them.
+    /// Ranges of the training cells, to detect pictures unlike them.
     #[serde(default)]
     pub input: Option<InputCheck>,
-    /// From which probability on a cell is called positive; `None` where it is called by its most probable class.
+    /// The decision threshold; `None` where cells are called by their most probable class.
     #[serde(default)]
     pub threshold: Option<Threshold>,
-    /// What logits are divided by before the softmax; `None` stands for 1.
+    /// The temperature that divides the logits before the softmax; `None` means 1.
     #[serde(default)]
     pub temperature: Option<f64>,
 }
 
 impl Description {
-    /// How patients are called.
+    /// The rule by which patients are called.
     ///
     /// # Errors
-    /// Why they are not, in words: there is no threshold, it gives no [rule](Threshold::patient_rule), or there are more classes than
-    /// two, of which those that are not the positive one may be other infections.
-    pub fn patient_rule(&self) -> Result<PatientRule, String> {
-        let threshold = self.threshold.as_ref().ok_or("there is no threshold")?;
+    /// [`NoPatientRule`] without a threshold, with more classes than two, or as [`Threshold::patient_rule`].
+    pub fn patient_rule(&self) -> Result<PatientRule, NoPatientRule> {
+        let threshold = self.threshold.as_ref().ok_or(NoPatientRule::NoThreshold)?;
         if self.classes.len() > 2 {
-            return Err("there are more classes than two".to_owned());
+            return Err(NoPatientRule::MoreClasses);
         }
         threshold.patient_rule()
     }
 
-    /// How cells are called and what that gave, and by what patients are called, or why they are not.
+    /// How cells and patients are called, or why patients are not, in words.
     pub fn calling_note(&self) -> String {
         let cells = match &self.threshold {
-            Some(threshold) => format!("Cells are {}.", threshold.note_with_rates(&self.positive)),
+            Some(threshold) => format!(
+                "{} It gave a sensitivity of {} and a specificity of {} there.",
+                threshold.note("Cells", &self.positive),
+                percent(Some(threshold.point.sensitivity)),
+                percent(Some(threshold.point.specificity)),
+            ),
             None => Caveat::NoThreshold.to_string(),
         };
         match self.patient_rule() {
             Ok(rule) => format!(
-                "{cells} Patients are called by these rates, taken as known, and a negative one may have up to {:.0} % infected cells.",
+                "{cells} Patients are called by these rates. A patient called negative may have up to {:.0} % infected cells.",
                 100.0 * rule.relevant_share
             ),
             Err(reason) => format!("{cells} Patients are not called: {reason}."),
         }
     }
 
-    /// Index of the positive class.
+    /// Checks the description and returns the index of the positive class.
     ///
     /// # Errors
-    /// [`Error::Description`] when the class is not among the classes, there are fewer than two of these, no cell can be of the
-    /// size of the pictures, or the temperature is not a positive number.
+    /// [`Error::Description`] when there are fewer than two classes, the positive one is not among them, cells cannot have the input
+    /// size, or the temperature is not a positive number.
     pub fn check(&self) -> Result<usize> {
         let Self { classes, positive, image, temperature, .. } = self;
         let wrong = |field, expected: &str, found: String| {
@@ -97,10 +101,10 @@ impl Description {
         }
     }
 
-    /// [`check`](Self::check), and whether the description fits `network`.
+    /// [`check`](Self::check) that also compares the description with `network`.
     ///
     /// # Errors
-    /// [`Error::Description`] also when the network has another number of outputs, or takes pictures of another size.
+    /// [`Error::Description`] also for a network of another number of outputs or another input size.
     pub fn check_for(&self, network: &ResNetConfig) -> Result<usize> {
         let positive = self.check()?;
         let Self { classes, image, .. } = self;
@@ -130,7 +134,7 @@ mod tests {
     use crate::decision::ChosenOn;
 
     #[test]
-    fn why_no_patient_is_called_is_said() {
+    fn the_note_says_how_cells_and_patients_are_called_or_why_not() {
         let sound = Threshold {
             target: Target::Sensitivity(0.95),
             chosen_on: ChosenOn::Validation,
@@ -148,11 +152,11 @@ mod tests {
             };
             description.calling_note()
         };
-        let cells = "Cells are called Parasitized from a probability of 40.00 % on, chosen for a sensitivity of 95.00 % on the \
-                     validation set; there it gave a sensitivity of 95.00 % and a specificity of 98.00 %. ";
-        assert!(
-            note(Some(sound)).starts_with(cells)
-                && note(Some(sound)).contains("Patients are called by these rates")
+        assert_eq!(
+            note(Some(sound)),
+            "Cells are called Parasitized at a probability of 40.00 % or more. This threshold was chosen for a sensitivity of 95.00 % \
+             on the validation set. It gave a sensitivity of 95.00 % and a specificity of 98.00 % there. Patients are called by these \
+             rates. A patient called negative may have up to 5 % infected cells."
         );
         let with = |specificity, false_positive_correlation| Threshold {
             point: OperatingPoint { specificity, ..sound.point },

@@ -1,6 +1,8 @@
+//! The errors of this crate.
+
 use std::path::PathBuf;
 
-/// What can go wrong with the description, the weights file or the test results of a classifier.
+/// An error in the description, the weights file or the test results of a classifier.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -15,30 +17,30 @@ pub enum Error {
         found: String,
     },
 
-    /// A field of [`Description`](crate::Description) is wrong, or does not fit the network.
+    /// A field of [`Description`](crate::Description) is invalid, or does not fit the network.
     #[error("description of the classifier, `{field}`: expected {expected}, found {found}")]
     Description {
         /// The field.
         field: &'static str,
-        /// What it may hold.
+        /// The values allowed.
         expected: String,
-        /// What it holds.
+        /// The value.
         found: String,
     },
 
     /// The bytes are not a whole safetensors file.
     #[error("not a whole safetensors file ({reason}); it is truncated or of another kind")]
     NotSafetensors {
-        /// What the safetensors reader says.
+        /// The message of the safetensors reader.
         reason: String,
     },
 
     /// A safetensors file without our header in its metadata.
-    #[error("a safetensors file, but not one of this project's: expected {expected}, found {found}")]
+    #[error("a safetensors file of another project: expected {expected}, found {found}")]
     Foreign {
-        /// What the file's metadata should hold.
+        /// The expected metadata.
         expected: String,
-        /// What it holds.
+        /// The metadata found.
         found: String,
     },
 
@@ -60,31 +62,27 @@ pub enum Error {
         found: String,
     },
 
-    /// A tensor holds NaN or an infinity: the training that made it diverged.
-    #[error(
-        "tensor `{name}` holds NaN or infinite values; such weights predict nothing, use an earlier checkpoint"
-    )]
+    /// A tensor holds NaN or an infinity: its training diverged.
+    #[error("tensor `{name}` holds NaN or infinite values: the training diverged, use an earlier checkpoint")]
     NonFinite {
         /// The tensor's name.
         name: String,
     },
 
-    /// The tensors are not those that were written.
-    #[error(
-        "its tensors have the SHA-256 {found}, and were written with {expected}: the file is damaged, copy it again"
-    )]
+    /// The tensors differ from those that were written.
+    #[error("the file is damaged, copy it again: its tensors have the SHA-256 {found}, expected {expected}")]
     Damaged {
-        /// What the file says of its tensors.
+        /// The SHA-256 in the file's header.
         expected: String,
-        /// What they have.
+        /// The SHA-256 of its tensors.
         found: String,
     },
 
-    /// A header that cannot be written.
-    #[error("the weights cannot be encoded: {0}")]
+    /// A weights file or a table of predictions that cannot be encoded.
+    #[error("cannot be encoded: {0}")]
     Encode(String),
 
-    /// A weights file that cannot be saved or loaded.
+    /// A weights file that cannot be written or read.
     #[error("weights file {}: {problem}", path.display())]
     WeightsFile {
         /// The file.
@@ -98,7 +96,7 @@ pub enum Error {
     Fold {
         /// The fold's run directory.
         folder: PathBuf,
-        /// Why, and what to do.
+        /// The reason, and what to do.
         reason: String,
     },
 
@@ -106,7 +104,7 @@ pub enum Error {
     #[error(transparent)]
     File(#[from] malaria_files::Error),
 
-    /// From the metrics.
+    /// An error of the metrics.
     #[error(transparent)]
     Metrics(#[from] malaria_metrics::Error),
 }
@@ -120,7 +118,7 @@ impl Error {
     }
 }
 
-/// What to do about a file of format `found` where this code reads `expected`.
+/// Advice on a file of format version `found` where this code reads `expected`.
 pub fn format_advice(expected: u32, found: u64) -> &'static str {
     if found > u64::from(expected) {
         "a later version of this program wrote it; update this program"

@@ -1,12 +1,12 @@
 //! A trained cell classifier as its users see it, and its results on a test set. Nothing here needs libtorch.
 //!
-//! Stands on `malaria-dataset` and `malaria-metrics`; the network, its training, the export and the reports stand above it. It
-//! holds the contracts that these share:
+//! Builds on `malaria-dataset` and `malaria-metrics`. The network, its training, the export and the reports build on it and share:
 //!
-//! - [`Description`] (classes, [`ImageConfig`], [`Threshold`]) and the [weights file](Weights) that carries it,
-//! - [`Prediction`] and [`PatientPrediction`], and [`classify`], which makes them of pictures and any network,
+//! - [`Description`] (classes, [`ImageConfig`], [`Threshold`]) and the [weights file](Weights) that contains it,
+//! - [`Prediction`] and [`PatientPrediction`], which [`classify`] and [`roll_up`] compute with any network, and their
+//!   [`PredictionReport`],
 //! - [`Scored`] cells under a [`DecisionRule`], their [`Assessment`], `predictions.csv` and the [pooling](Pooled) of folds,
-//! - the [`Caveat`]s that belong beside a figure.
+//! - the [`Caveat`]s to be shown beside the metrics.
 //!
 //! ```
 //! use malaria_classifier::{DecisionRule, Scored};
@@ -31,6 +31,7 @@ mod description;
 mod error;
 mod network;
 mod pool;
+mod prediction_report;
 mod predictions;
 mod scored;
 mod weights;
@@ -40,14 +41,14 @@ pub use assessment::{
 };
 pub use caveat::{Caveat, protocol_note};
 pub use classify::{
-    EncodedImage, PatientPrediction, Prediction, classify, classify_encoded, classify_picture, not_counted,
-    roll_up, write_cells, write_patients,
+    EncodedImage, PatientPrediction, Prediction, classify, classify_encoded, classify_picture, roll_up,
 };
-pub use decision::{ChosenOn, DecisionRule, RuleKind, Threshold, call, patient_words};
+pub use decision::{ChosenOn, DecisionRule, NoPatientRule, RuleKind, Threshold, call, patient_words};
 pub use description::{Description, ImageConfig};
 pub use error::{Error, Result, format_advice};
 pub use network::ResNetConfig;
 pub use pool::{FoldResult, Pooled, PooledDecision, Spread};
+pub use prediction_report::PredictionReport;
 pub use predictions::{OutOfFold, read_predictions, write_predictions};
 pub use scored::{GroundTruth, Scored};
 pub use weights::{WEIGHTS_FORMAT, WeightTensor, Weights, WeightsFile};

@@ -1,28 +1,28 @@
+//! The settings of the ResNet.
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// The shape of the ResNet: everything its weights depend on, saved beside them.
-///
-/// The default is the tutorial's network; see [`ResNetConfig::tutorial`].
+/// The shape of the ResNet, stored with its weights. The default is [`ResNetConfig::tutorial`].
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct ResNetConfig {
-    /// Classes told apart, 2 to 10,000. Default 2.
+    /// Number of classes, 2 to 10,000. Default 2.
     pub classes: i64,
     /// Residual modules in each stage: 1 to 11 stages of 1 to 1,000 modules. The first stage keeps the
     /// resolution, each later one halves it. Default 3, 4, 6.
     pub stages: Vec<i64>,
     /// Channels of the stem, then of each stage's output: one entry more than `stages`, each at most
-    /// 16,384, the stages' multiples of 4 (a bottleneck has a quarter of them). Default 64, 128, 256, 512.
+    /// 16,384, those of stages multiples of 4 (a bottleneck has a quarter of them). Default 64, 128, 256, 512.
     pub filters: Vec<i64>,
-    /// Side of the square input in pixels, at least two pixels for each one of the last feature map and at
-    /// most 4,096. No weight depends on it: the network ends in a global average. Default 64.
+    /// Side of the square input in pixels, at most 4,096 and at least twice [`total_stride`](Self::total_stride). No weight
+    /// depends on it: the network ends in a global average. Default 64.
     pub input_size: i64,
     /// Added to the variance by every batch normalisation, above 0 and at most 1. Default 2e-5.
     pub bn_eps: f64,
-    /// Share of each batch in the running statistics, above 0 and at most 1. This is libtorch's sense of
-    /// momentum: Keras's 0.9 is 0.1 here. Default 0.1.
+    /// Share of each batch in the running statistics, above 0 and at most 1, as in libtorch: Keras's momentum 0.9 is 0.1
+    /// here. Default 0.1.
     pub bn_momentum: f64,
 }
 
@@ -51,7 +51,7 @@ impl ResNetConfig {
     /// [`Error::Network`] names the first field out of range.
     pub fn check(&self) -> Result<()> {
         in_range("classes", self.classes, 2, 10_000)?;
-        // 11 need the largest input that there may be.
+        // 11 stages need the largest input allowed.
         in_range("stages (their number)", self.stages.len() as i64, 1, 11)?;
         for &modules in &self.stages {
             in_range("stages (modules in one)", modules, 1, 1_000)?;
@@ -69,29 +69,29 @@ impl ResNetConfig {
         if let Some(filters) = self.filters[1..].iter().find(|&&filters| filters % 4 != 0) {
             return Err(config_error("filters", "multiples of 4 after the stem's", filters));
         }
-        // Two pixels a side at the end leave each batch normalisation four values of a lone image: the
-        // unbiased running variance of a single value would be 0/0.
+        // With two pixels a side at the end, a batch normalisation has four values of a single image: the
+        // unbiased running variance of one value would be 0/0.
         in_range("input_size", self.input_size, 2 * self.total_stride(), 4_096)?;
         share("bn_eps", self.bn_eps)?;
         share("bn_momentum", self.bn_momentum)
     }
 
-    /// Input pixels to one pixel of the last feature map, along one side: 8 for the tutorial's network.
+    /// Input pixels per pixel of the last feature map, along one side: 8 for the tutorial's network.
     pub fn total_stride(&self) -> i64 {
         1 << self.stages.len().min(62)
     }
 }
 
-fn in_range(field: &'static str, found: i64, least: i64, most: i64) -> Result<()> {
-    if (least..=most).contains(&found) {
+fn in_range(field: &'static str, found: i64, min: i64, max: i64) -> Result<()> {
+    if (min..=max).contains(&found) {
         return Ok(());
     }
-    let expected = if least == most { least.to_string() } else { format!("from {least} to {most}") };
+    let expected = if min == max { min.to_string() } else { format!("from {min} to {max}") };
     Err(config_error(field, &expected, &found))
 }
 
 fn share(field: &'static str, found: f64) -> Result<()> {
-    // Written so that NaN fails it.
+    // NaN fails this comparison.
     if found > 0.0 && found <= 1.0 {
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! The folds of a cross-validation put together.
+//! Pooling the folds of a cross-validation.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -16,13 +16,13 @@ use crate::{
 /// A finished fold.
 #[derive(Clone, Debug)]
 pub struct FoldResult {
-    /// Its run directory, for messages.
+    /// The fold's run directory, for messages.
     pub folder: PathBuf,
     /// Class names, in the order of the probabilities.
     pub classes: Vec<String>,
-    /// Which cells it has learned from, and which it was tested on.
+    /// The split of the cells into training, validation and test set.
     pub manifest: Manifest,
-    /// What its model says of the cells that it was tested on.
+    /// The predictions of its model for its test cells.
     pub predictions: Vec<OutOfFold>,
 }
 
@@ -32,7 +32,7 @@ impl FoldResult {
     }
 }
 
-/// Every cell of a data set with the prediction of the one model that has not learned from it.
+/// Every cell of a data set, with the prediction of the one model that has not learned from it.
 #[derive(Clone, Debug)]
 pub struct Pooled {
     /// Class names.
@@ -43,7 +43,7 @@ pub struct Pooled {
     pub rows: Vec<OutOfFold>,
     /// Number of folds.
     pub folds: usize,
-    /// Cells that no fold has learned from, on request.
+    /// Cells excluded from every training set on request.
     pub n_excluded: usize,
     truth: Vec<usize>,
     probabilities: Vec<f64>,
@@ -52,20 +52,20 @@ pub struct Pooled {
 /// Thresholds of a cross-validation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PooledDecision {
-    /// Chosen on all cells, for the model that learns from every cell; `None` where no threshold reaches the target.
+    /// The threshold chosen on all cells, for the model that learns from every cell; `None` where none reaches the target.
     pub stored: Option<Threshold>,
     /// For each fold, the threshold chosen on the other folds' cells.
     pub of_folds: Vec<Option<Threshold>>,
-    /// How the pooled cells are classified: at `of_folds` where each fold has one and `stored` is there, else by argmax.
+    /// How the pooled cells are called: at `of_folds` where every fold has a threshold and `stored` exists, else by argmax.
     pub rule: DecisionRule,
 }
 
 impl Pooled {
-    /// Pools folds of the same cells, each of which was tested once.
+    /// Pools folds of the same data set, each cell of which was tested once.
     ///
     /// # Errors
-    /// [`Error::Fold`] names the fold that does not fit: other cells, classes or excluded cells than the first one, predictions
-    /// that are not those of its test set, or a cell that was tested twice or never; also where `positive` is not a class.
+    /// [`Error::Fold`] names a fold with other cells, classes or excluded cells than the first one, with predictions that do not
+    /// match its test set, or with a cell that was tested twice or never; also where `positive` is not a class.
     pub fn new(folds: &[FoldResult], positive: &str) -> Result<Self> {
         let rows = every_cell_once(folds)?;
         let first = &folds[0];
@@ -77,10 +77,10 @@ impl Pooled {
                 .ok_or_else(|| first.error(format!("`{name}` is not one of its classes {classes:?}")))
         };
         let truth = rows.iter().map(|row| position(&row.class)).collect::<Result<Vec<usize>>>()?;
-        let is_left_out = |&i: &usize| folds.iter().any(|fold| fold.manifest.entries[i].subset.is_none());
+        let is_excluded = |&i: &usize| folds.iter().any(|fold| fold.manifest.entries[i].subset.is_none());
         Ok(Self {
             positive: position(positive)?,
-            n_excluded: (0..rows.len()).filter(is_left_out).count(),
+            n_excluded: (0..rows.len()).filter(is_excluded).count(),
             probabilities: rows.iter().flat_map(|row| row.probabilities.iter().copied()).collect(),
             folds: folds.len(),
             truth,
@@ -94,13 +94,13 @@ impl Pooled {
         self.rows.iter().map(|row| Some(row.patient.as_str()).filter(|patient| !patient.is_empty())).collect()
     }
 
-    /// All cells, whose patients are those of [`patients`](Self::patients).
+    /// All cells, with the `patients` of [`patients`](Self::patients).
     pub fn scored<'a>(&'a self, patients: &'a [Option<&'a str>]) -> Scored<'a> {
         let Self { truth, probabilities, classes, positive, .. } = self;
         Scored { truth, probabilities, classes, positive: *positive, patients }
     }
 
-    /// The cells of `fold` (from 1) alone.
+    /// The cells of `fold` (from 1).
     pub fn of_fold(&self, fold: usize) -> Self {
         self.only(|row| row.fold == fold)
     }
@@ -118,8 +118,8 @@ impl Pooled {
     }
 
     /// Chooses the thresholds for `target`: one on all cells, and for each fold one on the cells of the others, so that no cell
-    /// is classified at a threshold that was chosen on it. What the cells tell of patients counts where these are `new_patients`,
-    /// of whom the models have learned nothing.
+    /// is called at a threshold that was chosen on it. `new_patients` says that no model has learned from the patients it is tested
+    /// on, see [`Scored::threshold`].
     ///
     /// # Errors
     /// [`Error::Metrics`].
@@ -140,7 +140,7 @@ impl Pooled {
     }
 }
 
-/// The rows of all folds in the order of the data folder, if they are of the same cells and each cell was tested once.
+/// The rows of all folds in the order of the data folder, if the folds have the same cells and each cell was tested once.
 fn every_cell_once(folds: &[FoldResult]) -> Result<Vec<OutOfFold>> {
     let first = &folds[0];
     let all = first.manifest.cells();
@@ -148,8 +148,8 @@ fn every_cell_once(folds: &[FoldResult]) -> Result<Vec<OutOfFold>> {
     for fold in folds {
         if fold.manifest.cells() != all {
             return Err(fold.error(format!(
-                "its split.csv is of other cells than that of {}: folds can only be put together when all were run on the same \
-                 data; remove the one that is wrong and run it again",
+                "its split.csv has other cells than that of {}: all folds must be run on the same data; remove the wrong one and run \
+                 it again",
                 first.folder.display()
             )));
         }
@@ -165,19 +165,19 @@ fn every_cell_once(folds: &[FoldResult]) -> Result<Vec<OutOfFold>> {
         let tested: Vec<[&str; 3]> = tested
             .map(|entry| [&entry.path, &entry.class, entry.patient.as_deref().unwrap_or_default()])
             .collect();
-        let said: Vec<[&str; 3]> =
+        let predicted: Vec<[&str; 3]> =
             fold.predictions.iter().map(|row| [&*row.path, &*row.class, &*row.patient]).collect();
-        if tested != said {
+        if tested != predicted {
             return Err(fold.error(format!(
                 "the {} cells of its predictions.csv, with their classes and patients, are not the {} test cells of its \
                  split.csv: remove the fold and run it again",
-                said.len(),
+                predicted.len(),
                 tested.len()
             )));
         }
         for row in &fold.predictions {
             if row_of.insert(&row.path, row).is_some() {
-                return Err(fold.error(format!("its test cell {} was tested by another fold too", row.path)));
+                return Err(fold.error(format!("its test cell {} was also tested by another fold", row.path)));
             }
         }
     }
@@ -187,8 +187,8 @@ fn every_cell_once(folds: &[FoldResult]) -> Result<Vec<OutOfFold>> {
             (folds.iter().find(is(None)), folds.iter().find(is(Some(Subset::Train))))
         {
             return Err(with.error(format!(
-                "it has learned from {}, which was left out of what {} learned from: all folds have to leave out the same \
-                 cells; remove the one that is wrong and run it again",
+                "it has learned from {}, which was excluded from the training set of {}: all folds must exclude the same cells; remove \
+                 the wrong one and run it again",
                 entry.path,
                 without.folder.display()
             )));
@@ -202,17 +202,17 @@ fn every_cell_once(folds: &[FoldResult]) -> Result<Vec<OutOfFold>> {
     all.iter().map(row).collect()
 }
 
-/// Mean and deviation of a figure over the folds.
+/// Mean and standard deviation of a metric over the folds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     /// Mean over the folds.
     pub mean: f64,
-    /// Standard deviation over the folds, with `k - 1` below the line.
+    /// Standard deviation over the k folds, with the denominator `k - 1`.
     pub deviation: f64,
 }
 
 impl Spread {
-    /// That of `values`, two or more.
+    /// The spread of at least two `values`.
     pub fn of(values: &[f64]) -> Self {
         let count = values.len() as f64;
         let mean = values.iter().sum::<f64>() / count;
@@ -226,7 +226,7 @@ mod tests {
     use super::Spread;
 
     #[test]
-    fn the_deviation_is_that_of_a_sample() {
+    fn the_deviation_is_the_sample_standard_deviation() {
         // statistics.stdev([0.94, 0.96, 0.98]) = 0.02
         let spread = Spread::of(&[0.94, 0.96, 0.98]);
         assert!((spread.mean - 0.96).abs() < 1e-12 && (spread.deviation - 0.02).abs() < 1e-12);

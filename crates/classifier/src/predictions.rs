@@ -1,10 +1,10 @@
-//! `predictions.csv`: what a model says of every tested cell.
+//! `predictions.csv`: the predictions for the test cells of a run.
 
 use std::path::Path;
 
 use crate::{decision::DecisionRule, error::Result, scored::Scored};
 
-/// How far probabilities computed in float32 may sum to something else than one, with room.
+/// Tolerance for the sum of probabilities that were computed in float32.
 const SUM_TOLERANCE: f64 = 1e-4;
 
 /// The prediction for a cell by the model of a cross-validation that has not learned from it.
@@ -18,15 +18,15 @@ pub struct OutOfFold {
     pub patient: String,
     /// The fold in whose test set it is, from 1.
     pub fold: usize,
-    /// Probabilities, one a class.
+    /// Probabilities, one per class.
     pub probabilities: Vec<f64>,
 }
 
-/// Writes one row a cell: `path,class,patient,GROUP,predicted,argmax`, then `probability_<class>` for every class.
-/// `predicted` is the class by `rule`, `argmax` the one by argmax.
+/// Writes one row per cell: `path,class,patient,GROUP,predicted,argmax`, then `probability_<class>` for every class.
+/// `predicted` is the class by `rule`, `argmax` the most probable one.
 ///
-/// `paths` `[N]` are those of the cells of `scored` below the data folder; `group` names a column, such as `subset` or `fold`,
-/// and gives its values `[N]`.
+/// `paths` `[N]` are the paths of the `scored` cells below the data folder. `group` is the name and the values `[N]` of the fourth
+/// column, such as `subset` or `fold`.
 ///
 /// # Errors
 /// [`Error::File`](crate::Error::File); an older file of that name then stays.
@@ -49,7 +49,7 @@ pub fn write_predictions<'a>(
             classes[predicted[i]].clone(),
             classes[argmax_classes[i]].clone(),
         ];
-        // The shortest decimal that reads back as the same number: a reader's metrics are ours exactly.
+        // `f64::to_string` is exact: metrics computed from the file are the same.
         fields.into_iter().chain(row.iter().map(f64::to_string)).collect::<Vec<String>>()
     });
     let columns = ["path", "class", "patient", group.0, "predicted", "argmax"].map(str::to_owned);
@@ -60,8 +60,8 @@ pub fn write_predictions<'a>(
 /// Reads what [`write_predictions`] wrote for a run whose classes are `classes`, as the rows of `fold`.
 ///
 /// # Errors
-/// [`Error::File`](crate::Error::File) for a file that cannot be read, lacks a column, names another class, or holds
-/// probabilities that are none.
+/// [`Error::File`](crate::Error::File) for a file that cannot be read, lacks a column, names another class, or has invalid
+/// probabilities.
 pub fn read_predictions(path: &Path, classes: &[String], fold: usize) -> Result<Vec<OutOfFold>> {
     let expected = "the predictions of a run";
     let bad = |reason: String| malaria_files::Error::Content { path: path.to_owned(), expected, reason };
@@ -105,7 +105,7 @@ pub fn read_predictions(path: &Path, classes: &[String], fold: usize) -> Result<
     rows.collect()
 }
 
-/// The column of a class's probabilities.
+/// Name of the column with a class's probabilities.
 fn probability_of(class: &str) -> String {
     format!("probability_{class}")
 }

@@ -1,4 +1,4 @@
-//! Labelled cells and what a model says of them.
+//! Labelled cells with predicted probabilities, and their metrics.
 
 use std::collections::BTreeMap;
 
@@ -13,25 +13,25 @@ use crate::{
     error::Result,
 };
 
-/// Patients with uninfected cells, and false alarms among these, from which on they tell how often a new patient's cells are called
-/// wrong: a rate of ten alarms is known to a third of itself.
-const ENOUGH_PATIENTS: usize = 10;
-const ENOUGH_ALARMS: u64 = 10;
+/// Minimum numbers of patients with uninfected cells and of false alarms among these to estimate the rate of false alarms in new
+/// patients: with ten alarms the rate is known to a third of itself.
+const MIN_PATIENTS: usize = 10;
+const MIN_ALARMS: u64 = 10;
 
-/// True classes and patients of some cells of a data folder.
+/// True classes and patients of cells of a data folder.
 #[derive(Clone, Debug)]
 pub struct GroundTruth<'a> {
-    /// Their classes, `[N]`.
+    /// Classes, `[N]`.
     pub classes: Vec<usize>,
-    /// Their patients, `[N]`; `None` where the name tells none.
+    /// Patients, `[N]`; `None` where unknown.
     pub patients: Vec<Option<&'a str>>,
 }
 
 impl<'a> GroundTruth<'a> {
-    /// That of the cells at `indices` of `index`.
+    /// The truth of the cells at `indices` of `index`.
     ///
     /// # Panics
-    /// Where an index is not below the number of cells, as slices do.
+    /// If an index is out of range.
     pub fn new(index: &'a Index, indices: &[usize]) -> Self {
         let samples = || indices.iter().map(|&i| &index.samples[i]);
         Self {
@@ -79,12 +79,12 @@ impl Scored<'_> {
     /// [`Error::Metrics`](crate::Error::Metrics) for no cells, or numbers that do not fit each other.
     pub fn summary(&self, rule: &DecisionRule) -> Result<Summary> {
         let Scored { truth, probabilities, classes, positive, .. } = *self;
-        // What does not fit is refused here, before rows are cut from it.
+        // Checks the lengths before `predicted` cuts rows.
         self.one_vs_rest()?;
         Ok(evaluate_predicted(truth, probabilities, &self.predicted(rule), classes, positive)?)
     }
 
-    /// Whether each cell is of the positive class, and its probability of being so, both `[N]`.
+    /// Whether each cell is of the positive class, and its probability of that class, both `[N]`.
     ///
     /// # Errors
     /// As [`summary`](Self::summary).
@@ -92,8 +92,8 @@ impl Scored<'_> {
         Ok(one_vs_rest(self.truth, self.rows(), self.positive)?)
     }
 
-    /// The place on the ROC curve that reaches `target` best; `None` where cells are of one class only, or no
-    /// threshold reaches it.
+    /// The point on the ROC curve that reaches `target` with the most of the other metric; `None` where all cells are of one class
+    /// or no threshold reaches the target.
     ///
     /// # Errors
     /// As [`summary`](Self::summary).
@@ -108,8 +108,8 @@ impl Scored<'_> {
         }
     }
 
-    /// The threshold for `target`, as [`operating_point`](Self::operating_point) finds it. What its cells tell of patients counts
-    /// where these are `new_patients`, of whom the models have learned nothing.
+    /// The threshold for `target`, see [`operating_point`](Self::operating_point). With `new_patients`, from whom the models have not
+    /// learned, it includes the correlation of false alarms that calls of patients need.
     ///
     /// # Errors
     /// As [`summary`](Self::summary).
@@ -127,8 +127,9 @@ impl Scored<'_> {
         }
         Ok(Some(threshold))
     }
-    /// The rule of each known patient; `None` where one has none. All cells of a patient have the same threshold, where patients
-    /// are called.
+
+    /// The rule of each known patient; `None` where a patient has none. Where patients are called, all cells of a patient have the
+    /// same threshold.
     pub(crate) fn patient_rules(&self, decision: &DecisionRule) -> Option<BTreeMap<&str, PatientRule>> {
         let known = self.patients.iter().enumerate().filter_map(|(i, patient)| Some((i, (*patient)?)));
         known.map(|(i, patient)| Some((patient, decision.of_cell(i)?.patient_rule().ok()?))).collect()
@@ -146,17 +147,16 @@ impl Scored<'_> {
         Ok(by_patient(&names, &of_positive(self.truth), &of_positive(&predicted))?)
     }
 
-    /// How alike the false alarms of one patient are by `rule`; `None` where there are too few alarms, or patients with uninfected
-    /// cells, to tell.
+    /// Intra-patient correlation of the false alarms by `rule`; `None` with too few alarms or patients with uninfected cells.
     fn false_positive_correlation(&self, rule: &DecisionRule) -> Result<Option<f64>> {
         let patients = self.by_patient(rule)?;
         let uninfected: Vec<_> =
             patients.iter().map(|patient| patient.uninfected).filter(|called| called.cells > 0).collect();
         let alarms: u64 = uninfected.iter().map(|called| called.positive).sum();
-        if uninfected.len() < ENOUGH_PATIENTS || alarms < ENOUGH_ALARMS {
+        if uninfected.len() < MIN_PATIENTS || alarms < MIN_ALARMS {
             return Ok(None);
         }
-        // The rule wants it below 1, where a patient's cells would all be one.
+        // `PatientRule` needs a correlation below 1.
         Ok(intra_patient_correlation(&uninfected).map(|correlation| correlation.min(0.999)))
     }
 }
@@ -166,8 +166,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn few_false_alarms_are_not_enough_to_call_patients_by() {
-        // Uninfected cells, ten a patient; the false alarms go around the patients.
+    fn few_false_alarms_or_patients_give_no_correlation() {
+        // Ten uninfected cells per patient; the false alarms are spread over the patients.
         let correlation = |patients: usize, alarms: usize| {
             let names: Vec<String> = (0..patients).map(|patient| format!("C{patient}")).collect();
             let cells = || (0..10 * patients).map(|i| (i / 10, i % 10));

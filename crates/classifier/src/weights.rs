@@ -1,4 +1,4 @@
-//! The weights file: a safetensors file whose one metadata entry says what the network is and how it is used.
+//! The weights file: safetensors with the network's settings and description as one metadata entry.
 
 use std::{
     borrow::Cow,
@@ -23,34 +23,34 @@ use crate::{
 /// The version of the weights file that this code writes and reads.
 pub const WEIGHTS_FORMAT: u32 = 2;
 
-/// The one key in the safetensors metadata. All we have to say is one JSON value under it, because the
-/// safetensors crate keeps metadata in a `HashMap` and writes several keys in a random order.
+/// The only key in the safetensors metadata, with one JSON value: the safetensors crate keeps metadata in a `HashMap` and would
+/// write several keys in random order.
 const KEY: &str = "malaria-resnet";
 
-/// A trained network: its shape, how it is used, and its tensors.
+/// A trained network: its settings, description and tensors.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weights {
-    /// The shape of the network.
+    /// Settings of the network.
     pub network: ResNetConfig,
-    /// Classes, decision threshold, preparation of pictures.
+    /// Classes, input size and decision threshold.
     pub description: Description,
     /// Parameters and running statistics by name.
     pub tensors: BTreeMap<String, WeightTensor>,
 }
 
-/// A float32 tensor of a [`Weights`], row by row: kernels are `[out, in, kh, kw]`.
+/// A float32 tensor of [`Weights`], row by row; kernels are `[out, in, kh, kw]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WeightTensor {
-    /// Its sides.
+    /// The shape.
     pub shape: Vec<usize>,
-    /// As many values as the sides multiply to.
+    /// The values, as many as the product of the shape.
     pub values: Vec<f32>,
 }
 
-/// A [`Weights`] read from a file, and the hash that names the file.
+/// [`Weights`] read from a file, with the file's hash.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WeightsFile {
-    /// What the file holds.
+    /// Contents of the file.
     pub weights: Weights,
     /// SHA-256 of the file, in hexadecimal.
     pub sha256: String,
@@ -70,7 +70,7 @@ impl WeightsFile {
     /// Reads the weights file `path`.
     ///
     /// # Errors
-    /// [`Error::WeightsFile`] with the path around what is wrong: an [`Error::File`], or what [`WeightsFile::decode`] finds.
+    /// [`Error::WeightsFile`] with the path around an [`Error::File`] or an error of [`WeightsFile::decode`].
     pub fn read(path: &Path) -> Result<Self> {
         fs::read(path)
             .map_err(|source| malaria_files::Error::io("read", path)(source).into())
@@ -78,10 +78,10 @@ impl WeightsFile {
             .map_err(|error| error.in_file(path))
     }
 
-    /// Reads a weights file that is in memory.
+    /// Decodes the bytes of a weights file.
     ///
     /// # Errors
-    /// [`Error::NotSafetensors`] for a truncated file or one of another kind, [`Error::Foreign`] for one that is not ours,
+    /// [`Error::NotSafetensors`] for a truncated file or one of another kind, [`Error::Foreign`] for one of another project,
     /// [`Error::FormatVersion`], [`Error::Network`], [`Error::Description`], [`Error::ElementType`], [`Error::NonFinite`] and
     /// [`Error::Damaged`].
     pub fn decode(bytes: &[u8]) -> Result<Self> {
@@ -115,8 +115,8 @@ impl Weights {
     /// Writes the weights file `path`. It appears whole or not at all.
     ///
     /// # Errors
-    /// [`Error::WeightsFile`] with the path around an [`Error::File`], or around what [`Weights::encode`] refuses: such weights
-    /// would not load, and would replace a file that does.
+    /// [`Error::WeightsFile`] with the path around an [`Error::File`] or an error of [`Weights::encode`]: weights that would not
+    /// load must not replace a file that does.
     pub fn write(&self, path: &Path) -> Result<()> {
         let written = self.encode().and_then(|bytes| {
             let io = malaria_files::Error::io("write", path);
@@ -125,11 +125,10 @@ impl Weights {
         written.map_err(|error| error.in_file(path))
     }
 
-    /// The weights file as bytes: the same for the same weights and description.
+    /// The bytes of the weights file: the same for the same weights and description.
     ///
     /// # Errors
-    /// [`Error::Network`] and [`Error::Description`] where these do not check; [`Error::NonFinite`] for weights that have
-    /// diverged.
+    /// [`Error::Network`] and [`Error::Description`] for invalid settings; [`Error::NonFinite`] for weights that have diverged.
     pub fn encode(&self) -> Result<Vec<u8>> {
         self.network.check()?;
         self.description.check_for(&self.network)?;
@@ -171,7 +170,7 @@ fn read_header(json: Option<&String>) -> Result<Header> {
         json.ok_or_else(|| Error::Foreign { expected: expected(), found: "no such key".to_owned() })?;
     let foreign =
         |error: serde_json::Error| Error::Foreign { expected: expected(), found: error.to_string() };
-    // The version alone first: another format may have another header.
+    // The version first: another format may have another header.
     #[derive(Deserialize)]
     struct Version {
         format: u64,
@@ -183,8 +182,8 @@ fn read_header(json: Option<&String>) -> Result<Header> {
     serde_json::from_str(json).map_err(foreign)
 }
 
-/// SHA-256 of tensors in the order of their names, in hexadecimal: of each its name, a zero byte and its values. A file in which
-/// a few bits have turned still reads, and would classify cells differently.
+/// SHA-256 of the name, a zero byte and the values of each tensor, in the order of names, in hexadecimal. It detects flipped bits,
+/// with which the file would still load and classify cells differently.
 fn digest(tensors: &BTreeMap<String, WeightTensor>) -> String {
     let mut hash = Sha256::new();
     for (name, tensor) in tensors {

@@ -1,4 +1,4 @@
-//! The weights file: what is not one, is damaged, or is of another format is refused by name.
+//! The weights file: round trip, and errors for foreign, damaged and other-version files.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,7 +9,7 @@ use safetensors::{
     tensor::{Dtype, TensorView, serialize},
 };
 
-/// No network has these tensors; whether they are its own is the network's affair.
+/// Weights with two made-up tensors; the file does not check their names.
 fn weights() -> Weights {
     let tensor = |values: &[f32]| WeightTensor { shape: vec![values.len()], values: values.to_vec() };
     Weights {
@@ -29,7 +29,7 @@ fn weights() -> Weights {
     }
 }
 
-/// The good file's tensors and its header, changed by `spoil`, as bytes again.
+/// A valid file whose tensors and header were changed by `spoil`.
 fn rewritten(
     spoil: impl FnOnce(&mut BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>, &mut serde_json::Value),
 ) -> Vec<u8> {
@@ -53,12 +53,11 @@ fn refusal(bytes: &[u8]) -> Error {
 }
 
 #[test]
-fn what_goes_in_comes_out_and_is_the_same_bytes() {
+fn weights_survive_a_round_trip_byte_for_byte() {
     let bytes = weights().encode().unwrap();
     let file = WeightsFile::decode(&bytes).unwrap();
     assert_eq!(file.weights, weights());
     assert_eq!(file.weights.encode().unwrap(), bytes);
-    // printf '' | sha256sum says how a hash looks: 64 hexadecimal digits.
     assert!(file.sha256.len() == 64 && file.sha256.chars().all(|digit| digit.is_ascii_hexdigit()));
     let other =
         Weights { description: Description { temperature: None, ..weights().description }, ..weights() };
@@ -66,14 +65,14 @@ fn what_goes_in_comes_out_and_is_the_same_bytes() {
 }
 
 #[test]
-fn a_file_in_which_a_bit_has_turned_is_refused() {
+fn a_flipped_bit_is_detected() {
     let spoiled = rewritten(|tensors, _| tensors.get_mut("head.dense.bias").unwrap().2[0] ^= 1);
     assert!(matches!(refusal(&spoiled), Error::Damaged { .. }));
     WeightsFile::decode(&rewritten(|_, _| {})).unwrap();
 }
 
 #[test]
-fn a_truncated_file_is_refused_wherever_it_ends() {
+fn truncated_files_are_refused() {
     let bytes = weights().encode().unwrap();
     for end in [0, 1, 7, 8, 9, 200, bytes.len() / 2, bytes.len() - 1] {
         let error = refusal(&bytes[..end]);
@@ -102,7 +101,7 @@ fn foreign_files_are_refused() {
 }
 
 #[test]
-fn other_format_versions_are_refused_with_what_to_do() {
+fn other_format_versions_are_refused_with_advice() {
     for (found, advice) in
         [(1, "an earlier version of this program wrote it; train again"), (3, "update this program")]
     {
@@ -116,7 +115,7 @@ fn other_format_versions_are_refused_with_what_to_do() {
 }
 
 #[test]
-fn networks_and_descriptions_that_cannot_be_are_refused_by_the_name_of_the_field() {
+fn invalid_fields_of_network_and_description_are_named() {
     type Spoil = fn(&mut serde_json::Value);
     let cases: [(&str, Spoil); 10] = [
         // A convolution without channels would divide by their number.
@@ -135,7 +134,7 @@ fn networks_and_descriptions_that_cannot_be_are_refused_by_the_name_of_the_field
         ("`temperature`: expected a number above 0, found 0", |header| {
             header["description"]["temperature"] = 0.into()
         }),
-        ("cells of 4294967295 px a side", |header| {
+        ("`image`: expected a size that cells can have", |header| {
             header["description"]["image"]["pixels"] = u32::MAX.into()
         }),
     ];
@@ -146,7 +145,7 @@ fn networks_and_descriptions_that_cannot_be_are_refused_by_the_name_of_the_field
 }
 
 #[test]
-fn tensors_of_another_kind_and_values_that_are_no_numbers_are_named() {
+fn tensors_of_another_type_and_non_finite_values_are_named() {
     let bias = "head.dense.bias";
     let error = refusal(&rewritten(|tensors, _| {
         tensors.insert(bias.to_owned(), (Dtype::F16, vec![3], vec![0; 6]));

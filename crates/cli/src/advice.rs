@@ -1,4 +1,4 @@
-//! Which flag helps against which error: the library's errors state facts and know of no command line.
+//! The flag or command that helps against an error: the library's errors state facts and know no command line.
 
 use std::{path::Path, process::ExitCode};
 
@@ -6,7 +6,7 @@ use malaria_resnet::{Error, RunDir, dataset};
 
 use crate::terminal::{note, resume_command};
 
-/// What to do about an error, where a flag or another command of this program helps.
+/// What to do about an error, if a flag or another command of this program helps.
 pub(crate) fn advice(error: &Error) -> Option<String> {
     Some(match error {
         Error::NoModel { .. } => "name a run directory by --run, or by the variable MALARIA_RUN".to_owned(),
@@ -17,34 +17,34 @@ pub(crate) fn advice(error: &Error) -> Option<String> {
         }
         Error::Dataset(dataset::Error::BadImages { .. }) => "--skip-corrupt leaves them out".to_owned(),
         Error::Unfinished { path } => {
-            format!("let the run end; where it was cut off, go on with: {}", resume_command(path))
+            format!("wait for the run to end; if it was interrupted, resume it: {}", resume_command(path))
         }
-        Error::Taken { path, .. } if goes_on(path) => {
-            format!("choose another --out, or go on with that run: {}", resume_command(path))
+        Error::Taken { path, .. } if is_unfinished(path) => {
+            format!("choose another --out, or resume that run: {}", resume_command(path))
         }
         Error::Taken { .. } => "choose another --out".to_owned(),
         _ => return None,
     })
 }
 
-fn goes_on(path: &Path) -> bool {
+fn is_unfinished(path: &Path) -> bool {
     RunDir::open(path).is_ok_and(|run| !run.is_finished())
 }
 
 /// An error and what to do about it.
-pub(crate) fn told(error: &Error) -> String {
+pub(crate) fn with_advice(error: &Error) -> String {
     match advice(error) {
         Some(advice) => format!("{error}\nhelp: {advice}"),
         None => error.to_string(),
     }
 }
 
-/// What the program ends with: an error without any call stack, whatever RUST_BACKTRACE says. The library's errors name their
+/// The program's exit code; prints an error without any call stack, whatever RUST_BACKTRACE is. The library's errors name their
 /// causes themselves.
 pub(crate) fn exit_code(result: anyhow::Result<ExitCode>) -> ExitCode {
     result.unwrap_or_else(|error| {
-        let text = error.downcast_ref::<Error>().map_or_else(|| error.to_string(), told);
-        // libtorch puts its own into its messages, on lines of their own.
+        let text = error.downcast_ref::<Error>().map_or_else(|| error.to_string(), with_advice);
+        // libtorch's messages hold its call stack, on separate lines.
         let of_stack =
             |line: &&str| line.starts_with("frame #") || line.starts_with("Exception raised from ");
         let lines = Vec::from_iter(text.lines().filter(|line| !of_stack(line)));

@@ -1,4 +1,4 @@
-//! `malaria build-dataset`: divides a folder of cells into training, validation and testing trees, as the tutorial's first step does.
+//! `malaria build-dataset`: divides a folder of cells into training, validation and testing trees, as the tutorial does first.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -13,8 +13,7 @@ use crate::{
 
 /// Divide a folder of cell images into training, validation and testing trees.
 ///
-/// The originals stay where they are and nothing is ever deleted; running it again with the same settings adds what is
-/// missing and leaves the rest.
+/// The originals stay and nothing is ever deleted. The same command again adds the files that are missing.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Next:
@@ -25,16 +24,16 @@ pub(crate) struct Args {
     /// Folder of class folders
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Where to put the trees
+    /// Folder for the trees
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// How a file gets there
+    /// Copy the files, or link them
     #[arg(long, value_enum, default_value = "copy")]
     link: LinkArg,
     /// Seed of the shuffle
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = flags::seed, allow_negative_numbers = true)]
     seed: u64,
-    /// What is dealt to the trees
+    /// Divide single cells or whole patients
     #[arg(long, value_enum, default_value = "random")]
     split: SplitArg,
 }
@@ -50,7 +49,7 @@ enum LinkArg {
 enum SplitArg {
     /// Single cells, as in the tutorial
     Random,
-    /// Whole patients, so that none is on two sides
+    /// Whole patients, none of them in two trees
     Patient,
 }
 
@@ -74,15 +73,15 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let shared = split.leakage(&index).shared_patients.len();
     if shared > 0 {
         print(format_args!(
-            "patients with cells in more than one tree: {shared}; figures will be better than on new patients"
+            "patients with cells in more than one tree: {shared}; metrics will be better than on new patients"
         ))?;
     }
     for (what, groups) in [
-        ("stand in more than one tree, byte for byte", report.duplicates_across),
-        ("stand in folders of more than one class, so that one label is wrong", report.doubly_labelled),
+        ("in more than one tree, byte for byte", report.duplicates_across),
+        ("in folders of more than one class, so that one label is wrong", report.doubly_labelled),
     ] {
         if groups > 0 {
-            note(format_args!("warning: pictures that {what}: {groups}; malaria train names them"));
+            note(format_args!("warning: pictures {what}: {groups}; malaria train names them"));
         }
     }
     if index.ignored > 0 {

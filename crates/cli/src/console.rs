@@ -1,4 +1,4 @@
-//! Progress on the terminal: bars where somebody looks, plain lines in a log, JSON lines for a program.
+//! Progress: bars on a terminal, plain lines in a log, JSON lines for a program.
 
 use std::{
     io::{self, IsTerminal, stderr},
@@ -25,11 +25,11 @@ pub(crate) enum Style {
     Auto,
     /// Plain lines.
     Plain,
-    /// One JSON object a line on standard output: every event of the training, the beginning of each fold, the result.
+    /// One JSON object a line on standard output: every event of the training, the start of each fold, the result.
     Json,
 }
 
-/// Shows what a run tells.
+/// Shows the progress of a run.
 pub(crate) struct Console {
     style: Style,
     bar: Mutex<ProgressBar>,
@@ -42,10 +42,10 @@ impl Console {
         Self { style, bar: Mutex::new(ProgressBar::hidden()) }
     }
 
-    /// Shows one piece of news; to be passed to the library as its listener.
+    /// Shows one event; the library's listener.
     pub(crate) fn show(&self, progress: Progress<'_>) {
         match progress {
-            Progress::Drawing { done, total } => self.count("drawing cells", done, total),
+            Progress::GeneratingCells { done, total } => self.count("drawing synthetic cells", done, total),
             Progress::Decoding { done, total } => self.count("reading images", done, total),
             Progress::Teaching { done, total } => self.count("asking the teacher", done, total),
             Progress::Testing { done, total } => self.count("testing", done, total),
@@ -54,7 +54,7 @@ impl Console {
             Progress::Model { device, parameters, epochs_done } => {
                 self.say(&format!("network: {parameters} parameters on {device}"));
                 if epochs_done > 0 {
-                    self.say(&format!("going on after epoch {epochs_done}"));
+                    self.say(&format!("resuming after epoch {epochs_done}"));
                 }
             }
             Progress::Fold { fold, path } => {
@@ -63,7 +63,7 @@ impl Console {
             }
             Progress::FinalModel { path } => {
                 self.event(&json!({ "event": "final-model", "path": path }));
-                self.say(&format!("the model that learns from every cell, in {}", path.display()));
+                self.say(&format!("final model, trained on every cell, in {}", path.display()));
             }
             Progress::Training(event) => self.training(event),
             _ => {}
@@ -88,8 +88,7 @@ impl Console {
         json.check()
     }
 
-    /// Gives a result: the document where `json` asks for it, the words, and to a program that listens the document as its last
-    /// event.
+    /// Prints a result: the document if `json` wants it, the words, and with [`Style::Json`] the document as the last event.
     pub(crate) fn result(&self, json: &Json, words: &str, document: &Value) -> Result<()> {
         if self.style != Style::Json {
             return json.result(words, document);
@@ -101,20 +100,20 @@ impl Console {
         Ok(print_json(&event)?)
     }
 
-    /// Tells a program, if one listens, what happened.
+    /// Prints an event, with [`Style::Json`].
     pub(crate) fn event(&self, event: &impl Serialize) {
         if self.style == Style::Json {
-            // What cannot be written here, the result cannot either.
+            // An output that cannot be written fails with the result.
             let _ = print_json(event);
         }
     }
 
-    /// Shows how a download goes.
+    /// Shows the progress of a download.
     pub(crate) fn download(&self, progress: DownloadProgress) {
         match progress {
             DownloadProgress::Connecting { url, have: 0 } => self.say(&format!("fetching {url}")),
             DownloadProgress::Connecting { url, have } => {
-                self.say(&format!("fetching {url}, {} MB of it here already", have / 1_000_000));
+                self.say(&format!("fetching {url}, {} MB of it already here", have / 1_000_000));
             }
             DownloadProgress::Receiving { received, total } => self.receiving(received, total),
             DownloadProgress::Retrying { problem, wait } => {
@@ -127,17 +126,16 @@ impl Console {
         }
     }
 
-    /// A bar where the size is known; in a log, a line for every tenth of it, or else for every 50 MB.
-    fn receiving(&self, received: u64, total: Option<u64>) {
-        if let (Some(total), Style::Auto) = (total, self.style) {
+    /// Shows a bar; in a log, a line for every tenth.
+    fn receiving(&self, received: u64, total: u64) {
+        if self.style == Style::Auto {
             return self.count("fetching (kB)", (received / 1000) as usize, (total / 1000) as usize);
         }
         let Ok(bar) = self.bar.lock() else { return };
-        let step = total.map_or(50_000_000, |total| (total / 10).max(1));
-        // The bar is hidden, and remembers only how far the last line was.
+        let step = (total / 10).max(1);
+        // The hidden bar only remembers the position of the last line.
         if received / step > bar.position() / step {
-            let of = total.map(|total| format!(" of {}", total / 1_000_000)).unwrap_or_default();
-            note(format_args!("fetched {}{of} MB", received / 1_000_000));
+            note(format_args!("fetched {} of {} MB", received / 1_000_000, total / 1_000_000));
             bar.set_position(received);
         }
     }
@@ -179,18 +177,15 @@ impl Console {
         }
         if data.shared_patients > 0 {
             self.say(&format!(
-                "  {} patients have cells in more than one of these sets: figures are better than on new patients",
+                "  {} patients have cells in more than one of these sets: metrics are better than on new patients",
                 data.shared_patients
             ));
         }
         if let Some(caveat) = Caveat::of_init(data.test_cells_seen_by_init) {
             self.say(&format!("  warning: {caveat}"));
         }
-        self.groups("pictures that stand in more than one set, byte for byte", &data.duplicates_across);
-        self.groups(
-            "pictures that stand in folders of more than one class: one label is wrong",
-            &data.doubly_labelled,
-        );
+        self.groups("pictures in more than one set, byte for byte", &data.duplicates_across);
+        self.groups("pictures in folders of more than one class: one label is wrong", &data.doubly_labelled);
         if data.ignored > 0 {
             self.say(&format!("  warning: left out as they are not images: {}", data.ignored));
         }
@@ -200,7 +195,7 @@ impl Console {
         }
     }
 
-    /// Warns of files with the same bytes; of many, names the first.
+    /// Warns of files with the same bytes and names the first few.
     fn groups(&self, what: &str, groups: &[Vec<String>]) {
         const NAMED: usize = 10;
         if groups.is_empty() {
@@ -229,22 +224,22 @@ impl Console {
                 self.replace(bar);
             }
             Event::Batch { epoch, batch, batches, loss, accuracy, images_per_second } => {
-                let figures = format!(
+                let metrics = format!(
                     "loss {loss:.3}, accuracy {:.1} %, {images_per_second:.0} images/s",
                     100.0 * accuracy
                 );
                 if self.style == Style::Auto {
                     if let Ok(bar) = self.bar.lock() {
                         bar.set_position(*batch);
-                        bar.set_message(figures);
+                        bar.set_message(metrics);
                     }
                 } else if batch * 5 / batches > (batch - 1) * 5 / batches && batch < batches {
-                    self.say(&format!("epoch {epoch:>3}: batch {batch} of {batches}, {figures}"));
+                    self.say(&format!("epoch {epoch:>3}: batch {batch} of {batches}, {metrics}"));
                 }
             }
             Event::RecordingDropped { epoch, batch, difference } => self.say(&format!(
-                "warning: in epoch {epoch}, batch {batch}, the GPU repeated a recorded step with gradients {:.1} % from those \
-                 computed; steps are computed from here on, which is slower, and some since the last epoch's middle may have been \
+                "warning: in epoch {epoch}, batch {batch}, the gradients of a recorded GPU step differ by {:.1} % from the computed \
+                 ones; steps are no longer recorded, which is slower, and some since the middle of the last epoch may have been \
                  wrong: please report it with the name of the GPU",
                 100.0 * difference
             )),

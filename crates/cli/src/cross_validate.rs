@@ -1,4 +1,4 @@
-//! `malaria cross-validate`: every cell is evaluated by a model that has learned nothing from it.
+//! `malaria cross-validate`: evaluates every cell by a model that has not learned from it.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -15,12 +15,11 @@ use crate::{
     words,
 };
 
-/// Cross-validate: train K models, each tested on the K-th part of the cells that it has not learned from.
+/// Cross-validate: train K models, each tested on the K-th part of the cells, which it has not learned from.
 ///
-/// Each fold is a run directory in DIR. A fold that is finished is left alone and one that was cut off goes on, so the
-/// same command can be given again at any time. With --fold, one fold is run by itself: on several machines, say, whose
-/// folds are then copied into one DIR, where the command without --fold puts their figures together. Without --data,
-/// MALARIA_DATA and a folder cell_images here are looked for; without those, cells are drawn.
+/// Each fold is a run directory in DIR. The same command again skips finished folds and resumes an interrupted one. --fold
+/// runs one fold by itself, for example on another machine: copy the folds into one DIR and give the command without --fold
+/// to pool them. Without --data, the cells are those of MALARIA_DATA or ./cell_images, or else synthetic.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -38,18 +37,17 @@ pub(crate) struct Args {
     /// Number of folds
     #[arg(long, value_name = "K", default_value_t = 5, value_parser = flags::folds, allow_negative_numbers = true)]
     folds: usize,
-    /// Run this fold alone, from 1 to K. On several machines, what --init, --teacher and --exclude name has to lie at the same
-    /// path
+    /// Run this fold alone, from 1 to K. On several machines, --init, --teacher and --exclude need the same paths
     #[arg(long, value_name = "I", value_parser = flags::count::<usize>, allow_negative_numbers = true)]
     fold: Option<usize>,
-    /// Whether whole patients or single cells are dealt to the folds
+    /// Divide whole patients or single cells into folds
     #[arg(long, value_name = "patient|random", default_value = "patient")]
     split: Protocol,
-    /// After all folds, train one more model, on every cell, in DIR/final: the one to use. Its metrics.json holds the
-    /// figures of the folds, since no cell is left to evaluate it on
+    /// After all folds, train a final model on every cell, in DIR/final: the one to use. Its metrics.json holds the metrics of
+    /// the folds, as no cell is left to evaluate it on
     #[arg(long = "final", conflicts_with = "fold")]
     final_model: bool,
-    /// Folder for the folds and their figures together
+    /// Folder for the folds and their pooled metrics
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     #[command(flatten)]
@@ -68,7 +66,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let context = Context { command: &command, stop: &STOP, listener: &listener };
     let config = args.settings.experiment(Some(args.split))?;
     if config.data.is_none() {
-        console.say(words::DRAWN);
+        console.say(words::SYNTHETIC);
     }
     let options = CrossValidationOptions {
         folds: args.folds,
@@ -78,7 +76,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     };
     let summary = cross_validate(&config, options, context)?;
     if summary.interrupted {
-        console.say("stopped and saved; give the same command again to go on");
+        console.say("stopped and saved; give the same command again to resume");
         return Ok(ExitCode::from(130));
     }
     let mut text = match &summary.metrics {

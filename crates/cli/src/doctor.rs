@@ -1,4 +1,4 @@
-//! `malaria doctor`: what the program finds here, and what to do about what is missing.
+//! `malaria doctor`: checks libtorch, device, memory, cells and model, with advice on what is missing.
 
 use std::{collections::BTreeMap, env, fs, path::PathBuf, process::ExitCode, thread::available_parallelism};
 
@@ -14,16 +14,16 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
-use crate::{advice::told, json::Json};
+use crate::{advice::with_advice, json::Json};
 
-/// Say what is here (libtorch, device, processor, memory, cells, model) and what to do about what is missing.
+/// Check libtorch, device, processor, memory, cells and model, with advice on what is missing.
 ///
-/// Ends with 0 where training could start.
+/// Exits with 0 if training can start.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   malaria doctor
-  malaria doctor --json                   for a program: `can_train`, and each check with its facts
+  malaria doctor --json                   for programs: `can_train`, and each check with its facts
 
 Next:
   malaria train
@@ -34,19 +34,19 @@ pub(crate) struct Args {
     json: Json,
 }
 
-/// Memory, in 10^9 bytes, that training on all of NLM's cells takes in float32 at most: docs/performance.md measures 1.33.
+/// Memory, in 10^9 bytes, for training on all of NLM's cells in float32: docs/performance.md measures 1.33.
 const MEMORY_FOR_ALL_CELLS: f64 = 1.5;
-/// What the program reads.
+/// The environment variables of the program.
 const VARIABLES: [&str; 2] = ["MALARIA_DATA", "MALARIA_RUN"];
 
-/// Something that was looked at.
+/// One check and its result.
 #[derive(Debug, Serialize)]
 struct Check {
     name: &'static str,
     state: State,
     /// In words.
     found: String,
-    /// What to do, or to know.
+    /// Advice.
     help: Option<String>,
     /// For programs.
     facts: Value,
@@ -59,7 +59,7 @@ enum State {
     Ok,
     /// Works, and could be better.
     Advice,
-    /// Not there, or of no use.
+    /// Absent or unusable.
     Missing,
 }
 
@@ -72,8 +72,8 @@ impl Check {
         Self { help: Some(help.into()), ..self }
     }
 
-    /// Whether training waits for it.
-    fn hinders(&self) -> bool {
+    /// Whether it prevents training.
+    fn prevents_training(&self) -> bool {
         self.state == State::Missing && self.name != "model"
     }
 }
@@ -81,7 +81,7 @@ impl Check {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     args.json.check()?;
     let checks = [libtorch(), device(), processor(), memory(), data(), model(), variables()];
-    let can_train = !checks.iter().any(Check::hinders);
+    let can_train = !checks.iter().any(Check::prevents_training);
     let mut words = String::new();
     for Check { name, state, found, help, .. } in &checks {
         let state = match state {
@@ -97,7 +97,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     words += if can_train {
         "\nTraining can start: malaria train\n"
     } else {
-        "\nTraining cannot start before what is missing is there.\n"
+        "\nTraining cannot start: see what is missing above.\n"
     };
     words += "Research software, not a medical device.";
     args.json.result(&words, &json!({ "can_train": can_train, "checks": checks }))?;
@@ -111,9 +111,9 @@ fn libtorch() -> Check {
     Check::new("libtorch", State::Ok, format!("{LIBTORCH_VERSION}{place}"), facts)
 }
 
-/// The folder of the libtorch that this process runs with, which a library path may have put before the one it was built with.
+/// The folder of the libtorch that this process runs with: a library path may override the one it was built with.
 fn loaded_from() -> Option<PathBuf> {
-    // Linux's alone.
+    // On Linux only.
     let maps = fs::read_to_string("/proc/self/maps").ok()?;
     let library = maps.lines().find(|line| line.ends_with("/libtorch_cpu.so"))?;
     Some(PathBuf::from(&library[library.find('/')?..]).parent()?.to_owned())
@@ -136,18 +136,16 @@ fn device() -> Check {
     }
 }
 
-/// Why the CPU computes.
+/// Why no GPU is used, and what to do about it.
 fn no_gpu(error: &DeviceError) -> String {
     match error {
         DeviceError::CpuOnlyLibtorch { .. } => {
-            "no GPU: this libtorch is for the CPU alone; for an NVIDIA GPU run \
-                                                `cargo xtask setup --cuda`, and build or install again"
+            "no GPU: this libtorch is for CPUs only; for an NVIDIA GPU run `cargo xtask setup --cuda`, and build or install \
+             again"
                 .to_owned()
         }
         DeviceError::NoGpu { .. } => {
-            "no GPU: libtorch finds none; see that `nvidia-smi` lists one and that its driver \
-                                      supports CUDA 13.0"
-                .to_owned()
+            "no GPU: libtorch finds none; check that `nvidia-smi` lists one and that its driver supports CUDA 13.0".to_owned()
         }
         other => format!("no GPU: {other}"),
     }
@@ -157,7 +155,7 @@ fn processor() -> Check {
     let (cores, threads) = (available_parallelism().map_or(1, usize::from), threads());
     let sets = instruction_sets();
     let device = DeviceChoice::Auto.resolve().ok();
-    let precision = device.map(|device| Precision::Auto.resolve(device).name());
+    let precision = device.map(|device| Precision::Auto.resolve(device).to_string());
     let facts =
         json!({ "cores": cores, "threads": threads, "instruction_sets": sets, "auto_precision": precision });
     let mut found = format!("{cores} cores, {threads} threads");
@@ -169,7 +167,7 @@ fn processor() -> Check {
     }
     if cfg!(target_arch = "x86_64") && !sets.contains(&"AVX2") {
         return Check::new("processor", State::Advice, found, facts)
-            .help("without AVX2 libtorch is several times as slow: train on a newer processor");
+            .help("without AVX2 libtorch is several times slower: train on a newer processor");
     }
     Check::new("processor", State::Ok, found, facts)
 }
@@ -207,15 +205,15 @@ fn memory() -> Check {
 fn data() -> Check {
     let Some(folder) = default_data() else {
         return Check::new("data", State::Advice, "no folder of cells", json!({ "folder": null })).help(
-            "`malaria train` draws cells then; `malaria download` fetches NLM's into ./cell_images; cells of your own: \
-             --data DIR, or MALARIA_DATA",
+            "`malaria train` uses synthetic cells then; `malaria download` fetches NLM's into ./cell_images; for your own \
+             cells use --data DIR or MALARIA_DATA",
         );
     };
     let index = match Index::open(&folder) {
         Ok(index) => index,
         Err(error) => {
             return Check::new("data", State::Missing, error.to_string(), json!({ "folder": folder }))
-                .help("name a folder with a folder of pictures a class by --data or MALARIA_DATA");
+                .help("name a folder with one folder of pictures for each class by --data or MALARIA_DATA");
         }
     };
     let cells: BTreeMap<&String, usize> = index.classes.iter().zip(index.class_counts()).collect();
@@ -244,7 +242,7 @@ fn model() -> Check {
                 "classes": classifier.classes });
             Check::new("model", State::Ok, found, facts)
         }
-        Err(error) => Check::new("model", State::Missing, told(&error), json!({ "run": null }))
+        Err(error) => Check::new("model", State::Missing, with_advice(&error), json!({ "run": null }))
             .help("`malaria predict`, `evaluate` and `export` need one: `malaria train` makes one"),
     }
 }
@@ -264,7 +262,7 @@ fn variables() -> Check {
         return Check::new("variables", State::Ok, found, facts);
     }
     Check::new("variables", State::Advice, found, facts).help(format!(
-        "nothing reads {}; what is read is {}",
+        "nothing reads {}; the program reads {}",
         unknown.join(", "),
         VARIABLES.join(" and ")
     ))

@@ -12,7 +12,7 @@ use crate::{
 
 /// Fetch NLM's data set (27,558 cells, about 350 MB) into ./cell_images, if it is not there.
 ///
-/// What has come is kept where it breaks off; the same command goes on from there. The archive's size and SHA-256 are checked.
+/// An interrupted download resumes with the same command. The archive's size and SHA-256 are checked.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Next:
@@ -20,7 +20,7 @@ Next:
 
 Research software, not a medical device.")]
 pub(crate) struct Args {
-    /// Fetch it from here instead; several are tried in turn
+    /// Fetch it from this URL instead; several are tried in turn
     #[arg(long, value_name = "URL")]
     url: Vec<String>,
 }
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
 }
 
-/// Fetches the data set from one of `urls`, or from where it is known to be, and gives its folder.
+/// Fetches the data set from one of `urls`, or from its known places, and returns its folder.
 pub(crate) fn fetch(urls: &[String], console: &Console) -> dataset::Result<PathBuf> {
     let mut config = DownloadConfig::default();
     if !urls.is_empty() {
@@ -46,7 +46,7 @@ pub(crate) fn fetch(urls: &[String], console: &Console) -> dataset::Result<PathB
     dataset::download(&config, ".".as_ref(), &STOP, &mut |progress| console.download(progress))
 }
 
-/// Ends the program for a download that was stopped on request; anything else is an error.
+/// The exit code after a download that was stopped on request; any other error stays one.
 pub(crate) fn stopped(error: dataset::Error, console: &Console) -> Result<ExitCode> {
     match error {
         dataset::Error::DownloadStopped => {

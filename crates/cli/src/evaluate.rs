@@ -33,28 +33,28 @@ pub(crate) struct Args {
     /// Folder of class folders
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Evaluate on the run's own test cells, or on all [default: test where the folder is the run's own, else all]
+    /// Evaluate on the run's own test cells, or on all [default: test if the folder is the run's own, else all]
     #[arg(long, value_enum)]
     subset: Option<SubsetArg>,
     #[command(flatten)]
     json: Json,
-    /// Write what the model says of each cell here
+    /// Write the probabilities and the called class of each cell to this file
     #[arg(long, value_name = "FILE.csv")]
     predictions: Option<PathBuf>,
-    /// Write the figures here as a page to look at, which holds the worst mistakes as pictures
+    /// Write the metrics, with plots and pictures of the worst mistakes, to this page
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
     /// Device to compute on: auto, cpu, cuda or cuda:I
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
-    /// Show each cell in four mirror images and take the mean of the probabilities: four times the work
+    /// Average the probabilities over four mirror images of each cell: four times the work
     #[arg(long)]
     flips: bool,
     /// Report predictive values at this share of infected cells (a fraction); may be repeated [default: 0.001, 0.01 and 0.05,
     /// in the report and the JSON]
     #[arg(long, value_name = "SHARE", value_parser = flags::fraction, allow_negative_numbers = true)]
     prevalence: Vec<f64>,
-    /// Leave out images that cannot be read, and say which, instead of stopping
+    /// Leave out images that cannot be read, and list them, instead of stopping
     #[arg(long)]
     skip_corrupt: bool,
 }
@@ -73,7 +73,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         check_file(path)?;
         if outputs[..number].contains(path) {
             bail!(
-                "{}: named for two of --json, --predictions and --report: give each a file of its own",
+                "{}: given to two of --json, --predictions and --report: give each a file of its own",
                 path.display()
             );
         }
@@ -105,14 +105,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let device = describe(options.device);
     let mut text = format!(
         "{} cells of {} ({which})\nmodel: {}, on the {device}\n",
-        report.figures.n,
+        report.metrics.n,
         args.data.display(),
         run.display()
     );
     if report.evaluated_on == EvaluatedOn::Test {
         text += &format!("{}\n", protocol_note(report.protocol));
     }
-    text += &format!("\n{}\n", words::figures(&report.figures, report.threshold.as_ref(), &report.caveats)?);
+    text += &format!("\n{}\n", words::summary(&report.metrics, report.threshold.as_ref(), &report.caveats)?);
     if !args.prevalence.is_empty() {
         text += &format!("{}\n", words::at_prevalence(&report.assessment.at_prevalence));
     }

@@ -23,8 +23,8 @@ use crate::{
 /// Write a trained model as ONNX, for ONNX Runtime, OpenVINO, rten, tract and other programs that read such files.
 ///
 /// Input `images`: float32 [N, 3, S, S], RGB divided by 255. Output `probabilities`: float32 [N, classes], softmax and
-/// temperature included. The file's metadata hold the classes, the threshold, how pictures are read and where the weights
-/// come from.
+/// temperature included. The file's metadata hold the classes, the threshold, the image settings and the origin of the
+/// weights.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -42,20 +42,20 @@ pub(crate) struct Args {
     /// The file to write, FILE.onnx
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// How weights are stored: f32, f16 or int8; everything is computed in float32
+    /// Storage of the weights: f32, f16 or int8; everything is computed in float32
     #[arg(long, value_name = "f32|f16|int8", default_value = "f32")]
     weights: WeightFormat,
-    /// Labelled cells on which f16 and int8 are compared with f32: the run's own test cells among them, or else all [default:
-    /// the folder that the run was trained on]
+    /// Labelled cells to compare f16 and int8 with f32 on: the run's own test cells among them, or else all [default: the
+    /// folder that the run was trained on]
     #[arg(long, value_name = "DIR", conflicts_with = "unchecked")]
     data: Option<PathBuf>,
-    /// Write nothing where f16 or int8 lose more sensitivity than this, a fraction
+    /// Write nothing if f16 or int8 lose more sensitivity than this, a fraction
     #[arg(long, value_name = "SHARE", default_value_t = 0.005, value_parser = flags::fraction, allow_negative_numbers = true)]
     max_sensitivity_loss: f64,
     /// Write f16 or int8 without comparing
     #[arg(long)]
     unchecked: bool,
-    /// Leave out images that cannot be read, and say which, instead of stopping
+    /// Leave out images that cannot be read, and list them, instead of stopping
     #[arg(long)]
     skip_corrupt: bool,
     #[command(flatten)]
@@ -71,7 +71,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let console = Console::new(Style::Auto);
     let run = args.run.clone().map_or_else(default_run, Ok)?;
     if args.weights == WeightFormat::F32 && args.data.is_some() {
-        bail!("--data is there to compare f16 or int8 with f32: leave it out, or name other --weights");
+        bail!("--data is for comparing f16 or int8 with f32: leave it out, or choose other --weights");
     }
     let compared = args.weights != WeightFormat::F32 && !args.unchecked;
     let data = if compared { Some(cells_to_compare(args, &run)?) } else { None };
@@ -93,13 +93,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     let megabytes = exported.onnx.len() as f64 / 1e6;
     text += &format!("written: {} ({megabytes:.2} MB, {})", args.out.display(), args.weights);
-    let document = json!({ "model": run, "weights": args.weights.name(), "files": [args.out], "quantization_loss": exported.quantization_loss,
+    let document = json!({ "model": run, "weights": args.weights, "files": [args.out], "quantization_loss": exported.quantization_loss,
         "compared_on": data, "skipped": exported.skipped });
     args.json.result(&text, &document)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The folder that was named, or that the run was trained on.
+/// The folder of --data, or else the one that the run was trained on.
 fn cells_to_compare(args: &Args, run: &Path) -> Result<PathBuf> {
     let own = || Ok::<_, anyhow::Error>(RunDir::open(run)?.config()?.data.filter(|data| data.is_dir()));
     let found = match &args.data {
@@ -108,14 +108,14 @@ fn cells_to_compare(args: &Args, run: &Path) -> Result<PathBuf> {
     };
     found.ok_or_else(|| {
         anyhow!(
-            "{} is compared with f32 on labelled cells, and those that the run was trained on are not here: name a folder \
-             of cells by --data, or leave the comparison out by --unchecked",
+            "{} is compared with f32 on labelled cells, and the run's own are not here: name a folder of cells by --data, or \
+             skip the comparison by --unchecked",
             args.weights
         )
     })
 }
 
-/// What fewer bits have changed on the cells of `data`, line by line.
+/// The quantization loss on the cells of `data`, in lines.
 fn loss_words(loss: &QuantizationLoss, data: &Path) -> String {
     let mut text = format!(
         "compared with f32 on {} cells of {} patients in {}\n",
@@ -126,7 +126,7 @@ fn loss_words(loss: &QuantizationLoss, data: &Path) -> String {
     if loss.seen_in_training > 0 {
         text += &format!("  the model has learned from {} of them\n", loss.seen_in_training);
     }
-    text += &format!("  called otherwise: {}\n", loss.flipped);
+    text += &format!("  called differently: {}\n", loss.flipped);
     let points = |share: f64| format!("{:.2}", 100.0 * share);
     for (name, change) in [("sensitivity", loss.sensitivity_loss), ("specificity", loss.specificity_loss)] {
         text += &match change {

@@ -1,4 +1,4 @@
-//! What flags accept, in words of what was expected.
+//! Parsers of flags, whose errors name the expected value.
 
 use std::{num::NonZeroU64, str::FromStr};
 

@@ -1,4 +1,4 @@
-//! `--json`: the result for a program.
+//! `--json`: the result as a document for programs.
 
 use std::path::{Path, PathBuf};
 
@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use crate::terminal::{check_file, note, print};
 
-/// Where a result goes as JSON.
+/// The place for the result as JSON.
 #[derive(clap::Args)]
 pub(crate) struct Json {
-    /// Give the result as one JSON document: in FILE.json, or without a name on standard output, with the words on standard error
+    /// Write the result as one JSON document to FILE.json, or without a name to standard output, with the words on standard error
     #[arg(long, value_name = "FILE.json", num_args = 0..=1, default_missing_value = STDOUT, value_parser = target)]
     json: Option<PathBuf>,
 }
@@ -18,7 +18,7 @@ pub(crate) struct Json {
 /// The name that stands for standard output.
 const STDOUT: &str = "-";
 
-/// The end of the name keeps `--json a_cell.png` from writing over a picture.
+/// Parses the file name; its ending keeps `--json a_cell.png` from overwriting a picture.
 fn target(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     if text == STDOUT || path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) {
@@ -28,12 +28,12 @@ fn target(text: &str) -> Result<PathBuf, String> {
 }
 
 impl Json {
-    /// The file to write, where one is named.
+    /// The named file, if any.
     pub(crate) fn file(&self) -> Option<&PathBuf> {
         self.json.as_ref().filter(|path| *path != Path::new(STDOUT))
     }
 
-    /// Whether standard output is for the document alone.
+    /// Whether the document goes to standard output.
     pub(crate) fn takes_stdout(&self) -> bool {
         self.json.is_some() && self.file().is_none()
     }
@@ -51,7 +51,7 @@ impl Json {
             .map_err(|error| anyhow!("cannot write {}: {error}", path.display()))
     }
 
-    /// Gives a result: the document where it is asked for, and the words.
+    /// Prints a result: the words, and the document to its place.
     pub(crate) fn result(&self, words: &str, document: &impl Serialize) -> Result<()> {
         self.write(document)?;
         if self.takes_stdout() {

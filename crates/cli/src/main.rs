@@ -1,8 +1,8 @@
 //! The program `malaria`: trains, evaluates and uses classifiers of red blood cells from the command line.
 //!
-//! Glue over the crate `malaria-resnet`. Each subcommand is a module with its flags and its `run`; beside them stand what
-//! several share: `settings` and `flags` (the command line), `console`, `words` and `json` (what is shown), `advice` (which flag
-//! helps against which error), `terminal` (standard streams and signals).
+//! Glue over the crate `malaria-resnet`. Each subcommand is a module with its flags and its `run`. Shared are `settings` and `flags`
+//! (the command line), `console`, `words` and `json` (the output), `advice` (the flag that helps against an error) and `terminal`
+//! (standard streams and signals).
 
 mod advice;
 mod build_dataset;
@@ -32,8 +32,8 @@ use malaria_resnet::libtorch::keep_freed_memory;
     version,
     after_help = "\
 Start:
-  malaria doctor                          what is here, and what is missing
-  malaria train                           the quick recipe; without cells it draws some
+  malaria doctor                          what is installed and what is missing
+  malaria train                           the fast recipe, on synthetic cells if there are no others
   malaria predict some_cell.png           with the pretrained model
 
 `malaria COMMAND --help` has examples of each. Research software, not a medical device."
@@ -67,4 +67,74 @@ fn main() -> ExitCode {
         Task::Download(args) => download::run(&args),
         Task::Doctor(args) => doctor::run(&args),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn refuse(line: &str, words: &[&str]) {
+        let error = Arguments::try_parse_from(line.split(' ')).err().expect(line).to_string();
+        assert!(words.iter().all(|word| error.contains(word)), "{line}: {error}");
+    }
+
+    #[test]
+    fn flags_say_what_they_accept() {
+        for (flag, value, expected) in [
+            ("--recipe", "slow", "fast, tutorial, best, field"),
+            ("--precision", "bf16", "auto, float32, bfloat16"),
+            ("--epochs", "0", "whole number from 1 on"),
+            ("--epochs", "-3", "whole number from 1 on"),
+            ("--batch-size", "0", "whole number from 1 on"),
+            ("--threads", "two", "whole number from 1 on"),
+            ("--seed", "-1", "whole number from 0"),
+            ("--lr", "0", "number above 0"),
+            ("--lr", "inf", "number above 0"),
+            ("--target-specificity", "97", "did you mean 0.97?"),
+            ("--target-sensitivity", "-0.1", "fraction from 0 to 1"),
+        ] {
+            refuse(&format!("malaria train {flag} {value}"), &[flag, value, expected]);
+        }
+        refuse("malaria train --teacher t --teacher-weight 70", &["--teacher-weight", "did you mean 0.7?"]);
+        refuse("malaria cross-validate --out x --folds 1", &["--folds", "from 2 on"]);
+        let export = "malaria export --out model.onnx --max-sensitivity-loss";
+        refuse(&format!("{export} 5"), &["--max-sensitivity-loss", "0.05"]);
+        refuse(&format!("{export} nan"), &["--max-sensitivity-loss", "fraction from 0 to 1"]);
+        // A picture is no place for JSON.
+        refuse("malaria predict --json a_cell.png", &["--json", "a_cell.png", ".json"]);
+    }
+
+    #[test]
+    fn a_resumed_run_takes_no_settings() {
+        for setting in [
+            "--data cells",
+            "--out run",
+            "--recipe fast",
+            "--precision float32",
+            "--device cpu",
+            "--split random",
+            "--config run.json",
+            "--init run",
+            "--teacher run",
+            "--positive sick",
+            "--exclude cells.csv",
+            "--epochs 1",
+            "--batch-size 1",
+            "--lr 1",
+            "--seed 1",
+            "--threads 1",
+            "--target-sensitivity 1",
+            "--target-specificity 1",
+            "--calibrate",
+            "--skip-corrupt",
+            "--download",
+        ] {
+            let flag = setting.split(' ').next().unwrap_or(setting);
+            refuse(
+                &format!("malaria train --resume run {setting}"),
+                &["--resume", flag, "cannot be used with"],
+            );
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! The flags that settle how a model is trained, for the subcommands that train.
+//! The training flags of `train` and `cross-validate`.
 
 use std::{num::NonZeroUsize, path::PathBuf};
 
@@ -10,7 +10,7 @@ use malaria_resnet::{
 
 use crate::flags;
 
-/// Share of a teacher's words, unless told otherwise.
+/// Default of `--teacher-weight`.
 const TEACHER_WEIGHT: f64 = 0.7;
 
 /// Flags laid over the settings of a recipe or a file.
@@ -31,20 +31,20 @@ pub(crate) struct Settings {
     /// Learning rate: the first, or the peak of a one-cycle [default: the recipe's]
     #[arg(long, value_name = "X", value_parser = flags::above_0, allow_negative_numbers = true)]
     pub(crate) lr: Option<f64>,
-    /// Seed of the split, the starting weights, the order and the augmentation [default: 0]
+    /// Seed of the split, the initial weights, the order and the augmentation [default: 0]
     #[arg(long, value_name = "N", value_parser = flags::seed, allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,
-    /// Device to compute on: auto, cpu, cuda or cuda:I; asking for cuda where there is none is an error [default: auto]
+    /// Device to compute on: auto, cpu, cuda or cuda:I; cuda without a GPU is an error [default: auto]
     #[arg(long, value_name = "DEVICE")]
     pub(crate) device: Option<DeviceChoice>,
-    /// Arithmetic of the training steps: float32, bfloat16, or auto for bfloat16 on GPUs and on processors with instructions for it
+    /// Precision of the training steps: float32, bfloat16, or auto for bfloat16 on GPUs and on processors with instructions for it
     /// [default: auto; recipe tutorial: float32]
     #[arg(long, value_name = "PRECISION")]
     pub(crate) precision: Option<Precision>,
     /// CPU threads [default: one a core]
     #[arg(long, value_name = "N", value_parser = flags::count::<NonZeroUsize>, allow_negative_numbers = true)]
     pub(crate) threads: Option<NonZeroUsize>,
-    /// Settings to start from: any run's config.json; the other flags win over it
+    /// Settings to start from: any run's config.json; the other flags override it
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Start from the weights of this run: fine-tuning on cells of your own
@@ -57,7 +57,7 @@ pub(crate) struct Settings {
     /// Weight of the teacher's predictions, from 0 (labels only) to 1 [default: 0.7]
     #[arg(long, value_name = "SHARE", requires = "teacher", value_parser = flags::fraction, allow_negative_numbers = true)]
     pub(crate) teacher_weight: Option<f64>,
-    /// The positive class, the one that sensitivity is about [default: Parasitized]
+    /// The positive class, whose recall is the sensitivity [default: Parasitized]
     #[arg(long, value_name = "NAME")]
     pub(crate) positive: Option<String>,
     /// Choose the threshold that gives this sensitivity (a fraction) on the validation set; for cross-validate, on the cells of the
@@ -68,20 +68,20 @@ pub(crate) struct Settings {
     /// As --target-sensitivity, but for this specificity [default: 0.972]
     #[arg(long, value_name = "SHARE", value_parser = flags::fraction, allow_negative_numbers = true)]
     pub(crate) target_specificity: Option<f64>,
-    /// Leave the cells in the column `path` of this CSV out of the training set: label_audit.csv of a cross-validation, say
+    /// Exclude the cells in the column `path` of this CSV from the training set, such as label_audit.csv of a cross-validation
     #[arg(long, value_name = "FILE.csv")]
     pub(crate) exclude: Option<PathBuf>,
     /// Calibrate probabilities on the validation set, by temperature scaling
     #[arg(long)]
     pub(crate) calibrate: bool,
-    /// Leave out images that cannot be read, and say which, instead of stopping
+    /// Leave out images that cannot be read, and list them, instead of stopping
     #[arg(long)]
     pub(crate) skip_corrupt: bool,
 }
 
 impl Settings {
-    /// Those of --config or of the recipe, with every flag laid over them, and cells divided by `protocol`. `None` leaves
-    /// that to the file or, without one, to what the folder looks like.
+    /// The settings of --config or of the recipe, overridden by the flags and by `protocol`. Without a `protocol`, the file's
+    /// holds or, without a file, the one that suits the folder.
     pub(crate) fn experiment(&self, protocol: Option<Protocol>) -> Result<ExperimentConfig> {
         let mut config = match &self.config {
             Some(file) => ExperimentConfig::read(file).map_err(|error| anyhow!("--config: {error}"))?,
@@ -98,7 +98,7 @@ impl Settings {
         match protocol {
             Some(protocol) => {
                 config.split.protocol = protocol;
-                // The file may be that of a fold.
+                // The file may be a fold's.
                 config.split.fold = None;
             }
             None if self.config.is_none() => config.split.protocol = default_protocol(config.data.as_deref()),
@@ -133,8 +133,8 @@ impl Settings {
         let chosen = self.target_sensitivity.is_some() || self.target_specificity.is_some();
         if config.split.protocol == Protocol::All && (chosen || self.calibrate) {
             bail!(
-                "--target-sensitivity, --target-specificity and --calibrate need cells that were not learned from, and --split all \
-                 leaves none: leave them out, or see malaria cross-validate --final"
+                "--target-sensitivity, --target-specificity and --calibrate need validation cells, and --split all leaves none: omit \
+                 them, or see malaria cross-validate --final"
             );
         }
         Ok(config)

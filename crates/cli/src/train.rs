@@ -13,7 +13,7 @@ use malaria_resnet::{
 use serde_json::json;
 
 use crate::{
-    advice::told,
+    advice::with_advice,
     console::{Console, Style},
     download::{fetch, stopped},
     json::Json,
@@ -22,18 +22,18 @@ use crate::{
     words,
 };
 
-/// Train a malaria cell classifier, evaluate it on its test set, and leave a run directory with everything in it.
+/// Train a malaria cell classifier, evaluate it on its test set, and write everything to a run directory.
 ///
 /// DATA is a folder of class folders, such as NLM's cell_images with Parasitized and Uninfected in it, or a tree of
-/// training, validation and testing made by malaria build-dataset. Without --data, MALARIA_DATA and a folder cell_images here
-/// are looked for; without those, cells are drawn, whose figures say nothing about malaria.
+/// training, validation and testing made by malaria build-dataset. Without --data, the cells are those of MALARIA_DATA or
+/// ./cell_images, or else synthetic, whose metrics say nothing about malaria.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  malaria train --data cell_images                      the quick recipe, random split
-  malaria train --data cell_images --split patient      nobody is on two sides of the split
+  malaria train --data cell_images                      the fast recipe, random split
+  malaria train --data cell_images --split patient      each patient in one set only
   malaria train --data dataset --recipe tutorial --epochs 50 --plot plot.png
-  malaria train --resume runs/fast-random-seed0         go on with a run that was cut off
+  malaria train --resume runs/fast-random-seed0         resume an interrupted run
 
 Next:
   malaria predict --run runs/fast-random-seed0 some_cell.png
@@ -42,26 +42,25 @@ Research software, not a medical device.")]
 pub(crate) struct Args {
     #[command(flatten)]
     settings: Settings,
-    /// What is tested on: random cells, or whole patients whose cells were not trained on; `given` uses a tree made by
-    /// malaria build-dataset as it is, and `all` trains on every cell and tests on none [default: given for such a tree, else
-    /// random]
+    /// Split into training, validation and test set: by cells at `random`, by whole `patient`s, `given` by a tree of malaria
+    /// build-dataset, or `all` to train on every cell and test on none [default: given for such a tree, else random]
     #[arg(long, value_name = "random|patient|given|all")]
     split: Option<Protocol>,
     /// Fetch NLM's data set (27,558 cells, about 350 MB) into ./cell_images first, if it is not there
     #[arg(long, conflicts_with = "data")]
     download: bool,
-    /// Fetch it from here instead; several are tried in turn
+    /// Fetch it from this URL instead; several are tried in turn
     #[arg(long, value_name = "URL", requires = "download")]
     url: Vec<String>,
-    /// Run directory to make [default: runs/RECIPE-SPLIT-seedN, numbered if it is there]
+    /// Run directory to make [default: runs/RECIPE-SPLIT-seedN, numbered if it exists]
     #[arg(long, value_name = "RUN_DIR")]
     out: Option<PathBuf>,
-    /// Go on with the run in this directory; its own settings hold
+    /// Resume the run in this directory, with its own settings
     #[arg(long, value_name = "RUN_DIR", conflicts_with_all = ["data", "download", "out", "recipe", "split", "epochs",
         "batch_size", "lr", "seed", "device", "precision", "threads", "config", "init", "teacher", "positive", "target_sensitivity",
         "target_specificity", "exclude", "calibrate", "skip_corrupt"])]
     resume: Option<PathBuf>,
-    /// Write the figure of loss and accuracy by epoch here too (.png or .svg)
+    /// Write the plot of loss and accuracy by epoch here too (.png or .svg)
     #[arg(long, value_name = "PATH")]
     plot: Option<PathBuf>,
     #[command(flatten)]
@@ -79,7 +78,7 @@ pub(crate) fn run(mut args: Args) -> Result<ExitCode> {
         check_file(path)?;
     }
     if !args.url.is_empty() && !args.download {
-        bail!("--url says where --download fetches the data set from: give both, or neither");
+        bail!("--url is the address for --download: give both, or neither");
     }
     stop_on_signal()?;
     let command = command();
@@ -87,7 +86,7 @@ pub(crate) fn run(mut args: Args) -> Result<ExitCode> {
     let context = Context { command: &command, stop: &STOP, listener: &listener };
 
     let summary = match &args.resume {
-        Some(run) => resume(run, context).map_err(|error| going_on(error, run))?,
+        Some(run) => resume(run, context).map_err(|error| with_resume(error, run))?,
         None => {
             if args.download {
                 match fetch(&args.url, &console) {
@@ -97,14 +96,14 @@ pub(crate) fn run(mut args: Args) -> Result<ExitCode> {
             }
             let config = args.settings.experiment(args.split)?;
             if config.data.is_none() {
-                console.say(words::DRAWN);
+                console.say(words::SYNTHETIC);
             }
             let out = args.out.clone().unwrap_or_else(|| free_run_dir(&config));
-            train(&config, &out, context).map_err(|error| going_on(error, &out))?
+            train(&config, &out, context).map_err(|error| with_resume(error, &out))?
         }
     };
     if summary.outcome == Outcome::Interrupted {
-        console.say(&format!("stopped and saved; go on with: {}", resume_command(summary.run.path())));
+        console.say(&format!("stopped and saved; resume with: {}", resume_command(summary.run.path())));
         let event = json!({ "event": "interrupted", "run": summary.run.path() });
         console.event(&event);
         return Ok(ExitCode::from(130));
@@ -123,9 +122,9 @@ pub(crate) fn run(mut args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Adds to an error that broke off the run in `run` how to go on with it.
-fn going_on(error: Error, run: &Path) -> anyhow::Error {
-    // A run that diverged would do so again.
+/// Adds the command that resumes the run to the error that ended it.
+fn with_resume(error: Error, run: &Path) -> anyhow::Error {
+    // A run that diverged would diverge again.
     let hopeless = matches!(
         error,
         Error::RunDir { .. }
@@ -139,10 +138,10 @@ fn going_on(error: Error, run: &Path) -> anyhow::Error {
     if hopeless || !run.join("config.json").is_file() {
         return error.into();
     }
-    anyhow!("{}\nonce that is mended, go on with: {}", told(&error), resume_command(run))
+    anyhow!("{}\nonce that is fixed, resume with: {}", with_advice(&error), resume_command(run))
 }
 
-/// `runs/RECIPE-SPLIT-seedN`, or the first of `-2`, `-3`, … that is not there yet.
+/// `runs/RECIPE-SPLIT-seedN`, or the first of `-2`, `-3`, … that does not exist.
 fn free_run_dir(config: &ExperimentConfig) -> PathBuf {
     let name = format!("runs/{}-{}-seed{}", config.recipe, config.split.protocol, config.train.seed);
     let numbered = (2..).map(|number| PathBuf::from(format!("{name}-{number}")));

@@ -1,4 +1,4 @@
-//! Results in words.
+//! Results as text: metrics, intervals and caveats.
 
 use malaria_resnet::{
     AtPrevalence, Caveat, CrossValidationMetrics, Metrics, Spread, Threshold,
@@ -6,12 +6,12 @@ use malaria_resnet::{
     protocol_note,
 };
 
-/// Said where no cells are given.
-pub(crate) const DRAWN: &str = "no cells given, so drawn ones are used: figures on them say nothing about malaria. \
-                                For the real ones: malaria train --download, or --data DIR";
+/// The warning if no cells are given.
+pub(crate) const SYNTHETIC: &str = "no data given: using synthetic cells, whose metrics say nothing about malaria. For real ones: \
+                                    malaria train --download, or --data DIR";
 
-/// The classification report, the confusion matrix, the figures of the positive class, how cells are called, and the caveats.
-pub(crate) fn figures(
+/// The classification report, the confusion matrix, the metrics of the positive class, the decision rule and the caveats.
+pub(crate) fn summary(
     summary: &Summary,
     threshold: Option<&Threshold>,
     caveats: &[Caveat],
@@ -28,13 +28,13 @@ pub(crate) fn figures(
         percent(summary.specificity),
     );
     if let Some(threshold) = threshold {
-        text += &format!("New cells are {}.\n", threshold.note(&summary.positive_class));
+        text += &format!("{}\n", threshold.note("New cells", &summary.positive_class));
     }
     caveats.iter().for_each(|caveat| text += &format!("{caveat}\n"));
     Ok(text)
 }
 
-/// What a call is worth where few cells are infected, or many.
+/// Predictive values by prevalence.
 pub(crate) fn at_prevalence(rows: &[AtPrevalence]) -> String {
     let row = |AtPrevalence { prevalence, ppv, npv }: &AtPrevalence| {
         format!(
@@ -47,7 +47,7 @@ pub(crate) fn at_prevalence(rows: &[AtPrevalence]) -> String {
     rows.iter().map(row).collect()
 }
 
-/// What a run's test set came to.
+/// The metrics of a run's test set.
 pub(crate) fn test_set(metrics: &Metrics) -> anyhow::Result<String> {
     let text = format!(
         "\nTest set, {} cells, {} recipe, best epoch {}\n{}\n\n{}\n",
@@ -55,22 +55,22 @@ pub(crate) fn test_set(metrics: &Metrics) -> anyhow::Result<String> {
         metrics.recipe,
         metrics.best_epoch.epoch,
         protocol_note(metrics.protocol),
-        figures(&metrics.test, metrics.threshold.as_ref(), &metrics.caveats)?
+        summary(&metrics.test, metrics.threshold.as_ref(), &metrics.caveats)?
     );
     Ok(text)
 }
 
-/// The figures of all cells together with their intervals, and those of each fold.
+/// The pooled metrics of a cross-validation with their intervals, and the metrics of each fold.
 pub(crate) fn cross_validation(metrics: &CrossValidationMetrics) -> anyhow::Result<String> {
     let CrossValidationMetrics { pooled, assessment, folds, .. } = metrics;
     let intervals = &assessment.intervals;
     let mut text = format!(
-        "{} folds, {} recipe, {} cells, each evaluated by the model that has not learned from it\n{}\n\n{}\n",
+        "{} folds, {} recipe, {} cells, each evaluated by a model that has not learned from it\n{}\n\n{}\n",
         folds.len(),
         metrics.recipe,
         metrics.n_test,
         protocol_note(metrics.protocol),
-        figures(pooled, metrics.threshold.as_ref(), &metrics.caveats)?
+        summary(pooled, metrics.threshold.as_ref(), &metrics.caveats)?
     );
     let rows = [
         (
@@ -121,5 +121,5 @@ pub(crate) fn cross_validation(metrics: &CrossValidationMetrics) -> anyhow::Resu
     Ok(text)
 }
 
-/// How a figure is written.
+/// Formats a metric.
 type Format = fn(Option<f64>) -> String;

@@ -1,12 +1,12 @@
-//! A split as three folders, the way the tutorial lays it out.
+//! Copies or links a split into three folders, as in the tutorial.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use rayon::prelude::*;
+use strum::VariantNames;
 
 use crate::error::{Error, Result};
 use crate::fingerprint::{duplicates, fingerprints};
@@ -14,37 +14,26 @@ use crate::index::{Index, Sample};
 use crate::names::{Subset, is_set_aside};
 use crate::split::Split;
 use crate::walk::files_below;
+use crate::wording::listing;
 
-/// How a file comes to lie in the tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+/// How a file is put into the tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, strum::EnumString, strum::VariantNames)]
+#[strum(serialize_all = "lowercase", parse_err_ty = Error, parse_err_fn = unknown_link)]
 pub enum Link {
-    /// A copy of its own.
+    /// A copy.
     #[default]
     Copy,
-    /// A hard link: takes no room, but only within one file system.
+    /// A hard link: takes no space, but works only within one file system.
     Hard,
-    /// A symbolic link to the absolute path: takes no room, and breaks when the data are moved.
+    /// A symbolic link to the absolute path: takes no space, but breaks when the data are moved.
     Symlink,
 }
 
-impl FromStr for Link {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "copy" => Ok(Self::Copy),
-            "hard" => Ok(Self::Hard),
-            "symlink" => Ok(Self::Symlink),
-            _ => Err(Error::UnknownName {
-                what: "kind of link",
-                found: name.to_owned(),
-                expected: "copy, hard, symlink".to_owned(),
-            }),
-        }
-    }
+fn unknown_link(found: &str) -> Error {
+    Error::unknown_name("kind of link", found, Link::VARIANTS)
 }
 
-/// What [`build_tree`] found and did, in files.
+/// Result of [`build_tree`], in files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BuildReport {
     /// Images in `training`.
@@ -53,9 +42,9 @@ pub struct BuildReport {
     pub validation: usize,
     /// Images in `testing`.
     pub test: usize,
-    /// How many of them were written now.
+    /// Number of images written by this call.
     pub written: usize,
-    /// How many of them were there already, with the same contents.
+    /// Number of images that already existed with the same contents.
     pub kept: usize,
     /// Groups of images with the same bytes in more than one of the trees.
     pub duplicates_across: usize,
@@ -63,23 +52,23 @@ pub struct BuildReport {
     pub doubly_labelled: usize,
 }
 
-/// One file to be placed.
+/// A sample and its path in the tree.
 struct Placement {
     sample: usize,
     target: PathBuf,
 }
 
-/// Lays a split out as `out/training`, `out/validation` and `out/testing`, each with a folder a class.
+/// Copies or links a split to `out/training`, `out/validation` and `out/testing`, each with one folder per class.
 ///
-/// Below the class folder a file keeps its path. A file that is there already with the same contents stays, so an
-/// interrupted build is finished by running it again. Nothing is ever deleted or overwritten, and nothing is written
-/// before everything has been checked. All images are read, even where they are only linked, to count those with the same bytes.
+/// Files keep their paths below the class folder. An existing file with the same contents stays, so running an
+/// interrupted build again completes it. Nothing is deleted or overwritten, and nothing is written
+/// before everything has been checked. All images are read, even if they are only linked, to count duplicates.
 ///
 /// # Errors
-/// Where `out` is a file ([`Error::Occupied`]), is the data folder or lies in it, or holds other folders than a tree's
-/// ([`Error::NotOnlyATree`]); where the trees hold an image that is no part of this split, or other contents under one of
-/// its names ([`Error::TreeConflicts`], with all of them); where two samples would get the same name, but for the case
-/// ([`Error::SameTarget`]); what [`Split::check`] refuses; where a file cannot be read, written or linked.
+/// Those of [`Split::check`]. [`Error::Path`] if `out` is the data folder, lies in it, or holds folders other than
+/// a tree's; if the trees hold an image that is not in this split, or other contents under one of
+/// its names; or if two samples would have the same name except for case. [`Error::File`] if `out` is a file, or a file cannot
+/// be read, written or linked.
 pub fn build_tree(index: &Index, split: &Split, out: &Path, link: Link) -> Result<BuildReport> {
     split.check(index)?;
     refuse_inside(&index.root, out)?;
@@ -107,28 +96,29 @@ pub fn build_tree(index: &Index, split: &Split, out: &Path, link: Link) -> Resul
 
 fn refuse_inside(root: &Path, out: &Path) -> Result<()> {
     let root = fs::canonicalize(root).map_err(Error::io("read", root))?;
-    // Of a folder that is yet to be made, the nearest one above it that is there.
+    // The nearest existing folder, since `out` may not exist yet.
     let absolute = std::path::absolute(out).map_err(Error::io("read", out))?;
     let nearest = absolute.ancestors().find(|path| path.exists()).unwrap_or(&absolute);
     let nearest = fs::canonicalize(nearest).map_err(Error::io("read", out))?;
     if nearest.starts_with(&root) {
-        return Err(Error::InsideData { out: out.to_path_buf(), root });
+        let reason = format!("is, or lies in, the data folder `{}`; give a folder elsewhere", root.display());
+        return Err(Error::path(out, reason));
     }
     Ok(())
 }
 
-/// What is read as a tree later has to hold the three folders of one and no others.
+/// Refuses a folder that could not be read as a tree afterwards, because it holds other folders.
 fn refuse_other_folders(out: &Path) -> Result<()> {
     if !out.exists() {
         return Ok(());
     }
     if !out.is_dir() {
-        return Err(Error::Occupied { path: out.to_path_buf() });
+        return Err(malaria_files::Error::Occupied { path: out.to_path_buf() }.into());
     }
-    let list = |error| Error::io("list", out)(error);
+    let list = Error::io("list", out);
     let mut found = Vec::new();
-    for entry in fs::read_dir(out).map_err(list)? {
-        let entry = entry.map_err(list)?;
+    for entry in fs::read_dir(out).map_err(&list)? {
+        let entry = entry.map_err(&list)?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let is_side = Subset::ALL.iter().any(|subset| subset.folder() == name);
         if entry.path().is_dir() && !is_side && !is_set_aside(&name) {
@@ -136,7 +126,14 @@ fn refuse_other_folders(out: &Path) -> Result<()> {
         }
     }
     found.sort();
-    if found.is_empty() { Ok(()) } else { Err(Error::NotOnlyATree { out: out.to_path_buf(), found }) }
+    if found.is_empty() {
+        return Ok(());
+    }
+    let reason = format!(
+        "holds {} besides training, validation and testing; give a new or an empty folder",
+        listing(&found)
+    );
+    Err(Error::path(out, reason))
 }
 
 fn plan(index: &Index, split: &Split, out: &Path) -> Result<Vec<Placement>> {
@@ -147,13 +144,14 @@ fn plan(index: &Index, split: &Split, out: &Path) -> Result<Vec<Placement>> {
             let below = below_tree(&index.samples[i]);
             let mut target = out.join(subset.folder());
             target.extend(below.split('/'));
-            // Some systems take names for the same that differ in case.
+            // Some systems do not distinguish upper and lower case.
             if let Some(first) = planned.insert((subset, below.to_lowercase()), i) {
-                return Err(Error::SameTarget {
-                    first: index.full_path(first),
-                    second: index.full_path(i),
-                    target,
-                });
+                let reason = format!(
+                    "would be the copy of both `{}` and `{}`, at least on systems that ignore case; rename one of them",
+                    index.full_path(first).display(),
+                    index.full_path(i).display()
+                );
+                return Err(Error::path(&target, reason));
             }
             plan.push(Placement { sample: i, target });
         }
@@ -161,7 +159,7 @@ fn plan(index: &Index, split: &Split, out: &Path) -> Result<Vec<Placement>> {
     Ok(plan)
 }
 
-/// A sample's path from its class folder on, that folder included.
+/// A sample's path beginning with its class folder.
 fn below_tree(sample: &Sample) -> &str {
     match sample.subset {
         Some(subset) => sample.path.strip_prefix(subset.folder()).map_or(&*sample.path, |path| &path[1..]),
@@ -169,7 +167,7 @@ fn below_tree(sample: &Sample) -> &str {
     }
 }
 
-/// The targets that are there already with the right contents. Anything else that is there is refused.
+/// The targets that already exist with the right contents. Refuses any other existing image.
 fn standing(index: &Index, plan: &[Placement], out: &Path) -> Result<BTreeSet<PathBuf>> {
     let planned: HashMap<&Path, usize> =
         plan.iter().map(|place| (place.target.as_path(), place.sample)).collect();
@@ -204,7 +202,13 @@ fn standing(index: &Index, plan: &[Placement], out: &Path) -> Result<BTreeSet<Pa
     if conflicts.is_empty() {
         Ok(standing)
     } else {
-        Err(Error::TreeConflicts { out: out.to_path_buf(), conflicts })
+        let names: Vec<String> = conflicts.iter().map(|path: &PathBuf| path.display().to_string()).collect();
+        let reason = format!(
+            "holds {} images that are not in this split, perhaps of another seed or data folder: {}; nothing was written; give an empty folder, or remove its training, validation and testing",
+            names.len(),
+            listing(&names)
+        );
+        Err(Error::path(out, reason))
     }
 }
 
@@ -215,7 +219,7 @@ fn same_contents(a: &Path, b: &Path) -> Result<bool> {
 }
 
 fn put(source: &Path, target: &Path, link: Link) -> Result<()> {
-    // A link to a link would take the inner one's relative path along.
+    // A hard link to a symbolic link would copy its relative path.
     let real = fs::canonicalize(source).map_err(Error::io("read", source))?;
     match link {
         Link::Copy => {

@@ -1,4 +1,4 @@
-//! All files of an index => one array of pixels in memory.
+//! Loads all images of an index into one array of pixels.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,15 +8,15 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::decode::try_read;
-use crate::error::{BadImage, Error, Result};
+use crate::error::{BadImage, Error, Result, lines};
 use crate::fingerprint::Fingerprint;
 use crate::index::Index;
 use crate::resize::{ResizePolicy, resize_with};
 
-/// Longest side that cells are held at, in pixels.
+/// Largest side of cells, in pixels.
 const MAX_SIZE: u32 = 4096;
 
-/// Square pictures of one size: `[N, size, size, 3]` of u8, the channels red, green, blue.
+/// Square RGB pictures of one size, u8 `[N, size, size, 3]`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Cells {
     size: u32,
@@ -27,11 +27,12 @@ impl Cells {
     /// Wraps pixels that are already `[N, size, size, 3]`.
     ///
     /// # Errors
-    /// Where `size` is 0 or above 4096, or the number of bytes is no multiple of `size * size * 3`.
+    /// [`Error::Config`] if `size` is 0 or above 4096, or the number of bytes is not a multiple of `size * size * 3`.
     pub fn from_pixels(size: u32, pixels: Vec<u8>) -> Result<Self> {
         check_size(size)?;
         if !pixels.len().is_multiple_of(cell_bytes(size)) {
-            return Err(Error::RaggedPixels { size, bytes: pixels.len() });
+            let expected = format!("a multiple of {} (cells of {size} x {size} x 3)", cell_bytes(size));
+            return Err(Error::config("the number of bytes", pixels.len(), expected));
         }
         Ok(Self { size, pixels })
     }
@@ -42,7 +43,7 @@ impl Cells {
         self.pixels.len() / cell_bytes(self.size)
     }
 
-    /// Whether there is no cell.
+    /// Whether there are no cells.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pixels.is_empty()
@@ -63,7 +64,7 @@ impl Cells {
     /// Pixels of cell `i`, `[size, size, 3]`.
     ///
     /// # Panics
-    /// Where `i` is not below [`Cells::len`], as slices do.
+    /// If `i` is not below [`Cells::len`].
     #[must_use]
     pub fn cell(&self, i: usize) -> &[u8] {
         let bytes = cell_bytes(self.size);
@@ -77,27 +78,27 @@ impl fmt::Debug for Cells {
     }
 }
 
-/// What to do about images that cannot be read.
+/// How images that cannot be read are handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CorruptPolicy {
-    /// Refuse the whole folder, with the list of all of them.
+    /// Refuse the whole folder, with a list of these images.
     #[default]
     Fail,
-    /// Go on without them, and say which they were.
+    /// Continue without them and list them in [`Loaded::skipped`].
     Skip,
 }
 
-/// An index and what its files held. The three lists go together: position `i` of each is the same cell.
+/// An index with the contents of its files. Samples, cells and fingerprints are parallel: position `i` is the same cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
-    /// The index, without the images that were skipped.
+    /// The index, without the skipped images.
     pub index: Index,
     /// Pixels of each sample.
     pub cells: Cells,
     /// Size and hash of each sample's file.
     pub fingerprints: Vec<Fingerprint>,
-    /// The images that were skipped, in the order of their paths.
+    /// The skipped images, in the order of their paths.
     pub skipped: Vec<BadImage>,
 }
 
@@ -106,9 +107,9 @@ pub struct Loaded {
 pub struct LoadOptions<'a> {
     /// Side of the cells in pixels, 1 to 4096. Default: 64.
     pub size: u32,
-    /// How a picture becomes a square. Default: stretched.
+    /// How an image becomes a square. Default: stretched.
     pub resize: ResizePolicy,
-    /// What to do about images that cannot be read. Default: refuse the folder.
+    /// How images that cannot be read are handled. Default: refuse the folder.
     pub corrupt: CorruptPolicy,
     /// Called after each file with the number of files done, from several threads and so not always in ascending
     /// order. Default: none.
@@ -126,9 +127,9 @@ impl Default for LoadOptions<'_> {
 /// The result does not depend on the number of threads.
 ///
 /// # Errors
-/// Where the size is 0 or above 4096, or the array does not fit in memory. Under [`CorruptPolicy::Fail`],
-/// [`Error::BadImages`] with every image that cannot be used; under [`CorruptPolicy::Skip`], where a class loses its
-/// last image.
+/// [`Error::Config`] if the size is 0 or above 4096; [`Error::NoMemory`]; under [`CorruptPolicy::Fail`],
+/// [`Error::BadImages`] with every image that cannot be used; under [`CorruptPolicy::Skip`], [`Error::NotEnoughData`] if a class
+/// loses its last image.
 pub fn load(mut index: Index, options: LoadOptions<'_>) -> Result<Loaded> {
     let LoadOptions { size, resize, corrupt, progress } = options;
     check_size(size)?;
@@ -168,7 +169,13 @@ pub fn load(mut index: Index, options: LoadOptions<'_>) -> Result<Loaded> {
         }
         index.retain(|i, _| kept[i]);
         if let Some(class) = index.class_counts().iter().position(|&count| count == 0) {
-            return Err(Error::ClassLost { class: index.classes.swap_remove(class), bad: skipped });
+            let reason = format!(
+                "no image of the class `{}` is left after skipping {} that cannot be used:{}",
+                index.classes[class],
+                skipped.len(),
+                lines(&skipped)
+            );
+            return Err(Error::NotEnoughData { reason });
         }
         close_gaps(&mut pixels, cell_bytes, &kept);
     }
@@ -177,12 +184,13 @@ pub fn load(mut index: Index, options: LoadOptions<'_>) -> Result<Loaded> {
 
 fn check_size(size: u32) -> Result<()> {
     if size == 0 || size > MAX_SIZE {
-        return Err(Error::BadSize { size, most: MAX_SIZE });
+        let expected = format!("1 to {MAX_SIZE} px");
+        return Err(Error::config("the side of cells", format_args!("{size} px"), expected));
     }
     Ok(())
 }
 
-/// Bytes of one cell; no more than 48 MiB, since sizes are checked.
+/// Bytes of one cell, at most 48 MiB for checked sizes.
 fn cell_bytes(size: u32) -> usize {
     let side = size as usize;
     side * side * 3
@@ -197,7 +205,7 @@ fn zeros(cells: usize, size: u32) -> Result<Vec<u8>> {
     Ok(pixels)
 }
 
-/// Moves the cells that are kept to the front, in their order, and drops the rest.
+/// Moves the kept cells to the front, in their order, and drops the rest.
 fn close_gaps(pixels: &mut Vec<u8>, cell_bytes: usize, kept: &[bool]) {
     let mut next = 0;
     for (i, _) in kept.iter().enumerate().filter(|(_, kept)| **kept) {

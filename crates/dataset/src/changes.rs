@@ -1,10 +1,10 @@
-//! How a folder differs from what it was.
+//! Differences between a data folder and its manifest.
 
 use std::fmt;
 
 use crate::wording::listing;
 
-/// How a data folder differs from a manifest. Paths are below the data folder.
+/// Differences between a data folder and a manifest. Paths are relative to the data folder.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Changes {
     /// Files of the manifest that are not in the folder.

@@ -1,4 +1,4 @@
-//! The bytes of one file => RGB.
+//! Decodes one image file to RGB.
 
 use std::fs::File;
 use std::io::{Cursor, Read};
@@ -13,56 +13,55 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 use crate::error::{BadImage, Error, Result};
 use crate::fingerprint::Fingerprint;
 
-/// Longest side of an image that is decoded, in pixels. A cell has some hundred.
+/// Largest side of a decoded image, in pixels. A cell has a few hundred.
 const MAX_SIDE: u32 = 8192;
-/// Largest file that is read, in bytes.
+/// Largest file read, in bytes.
 const MAX_FILE_BYTES: u64 = 512 << 20;
 
-/// Reads a file once: its pixels as RGB, `[height, width, 3]` of u8, and the fingerprint of its bytes.
+/// Reads a file once: returns its pixels as RGB, u8 `[height, width, 3]`, and the fingerprint of its bytes.
 ///
 /// # Errors
-/// [`Error::BadImage`] where the file cannot be read or [`decode`] refuses it.
+/// [`Error::BadImage`] if the file cannot be read or [`decode`] refuses it.
 pub fn read_image(path: &Path) -> Result<(RgbImage, Fingerprint)> {
     try_read(path).map_err(|reason| Error::BadImage(BadImage { path: path.to_path_buf(), reason }))
 }
 
-/// The pixels in the bytes of a PNG, JPEG, BMP, TIFF or WebP, as RGB: `[height, width, 3]` of u8.
+/// Decodes a PNG, JPEG, BMP, TIFF or WebP to RGB, u8 `[height, width, 3]`.
 ///
-/// The format is told from the bytes, whatever the extension says. Grey, palette and 16-bit images become 8-bit RGB;
-/// what is transparent is laid on black, the background of the cells. Of several pages, and of an animated PNG, the first is taken.
+/// The format is detected from the bytes, not from the extension. Grey, palette and 16-bit images become 8-bit RGB;
+/// transparency is composed on black, the background of the cells. Only the first page or frame is decoded.
 /// `path` only names the image in errors.
 ///
 /// # Errors
-/// [`Error::BadImage`] where the bytes are none of these formats, truncated, corrupt or an animated WebP, or the image is larger than
-/// 8192 px a side, which is refused before memory is taken for it.
+/// [`Error::BadImage`] if the bytes are in none of these formats, truncated, corrupt or an animated WebP, or if the image is
+/// larger than 8192 px on a side; this is checked before memory is allocated for it.
 pub fn decode(contents: &[u8], path: &Path) -> Result<RgbImage> {
     decode_within(contents, path, MAX_SIDE)
 }
 
-/// [`decode`] for contents from strangers: an image with a side of more than `longest_side` pixels is refused, before memory is
-/// taken for it.
+/// [`decode`] for untrusted contents: refuses an image with a side above `longest_side` pixels before memory is allocated for it.
 ///
 /// # Errors
-/// Those of [`decode`].
+/// As [`decode`].
 pub fn decode_within(contents: &[u8], path: &Path, longest_side: u32) -> Result<RgbImage> {
     try_decode(contents, longest_side.min(MAX_SIDE))
         .map_err(|reason| Error::BadImage(BadImage { path: path.to_path_buf(), reason }))
 }
 
-/// [`read_image`] with the reason alone, for those who gather many.
+/// [`read_image`] with the reason alone as error, for callers that collect many.
 pub(crate) fn try_read(path: &Path) -> Result<(RgbImage, Fingerprint), String> {
     let contents =
         read_up_to(path, MAX_FILE_BYTES + 1).map_err(|error| format!("cannot be read: {error}"))?;
     if contents.len() as u64 > MAX_FILE_BYTES {
-        return Err(format!("is larger than {} MiB, the most that is read", MAX_FILE_BYTES >> 20));
+        return Err(format!("is larger than {} MiB, the largest file that is read", MAX_FILE_BYTES >> 20));
     }
     Ok((try_decode(&contents, MAX_SIDE)?, Fingerprint::of(&contents)))
 }
 
-/// The first bytes of a file, `most` of them where it has as many.
+/// The first `most` bytes of a file, or all if it has fewer.
 fn read_up_to(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
     let file = File::open(path)?;
-    // Room for all of it at once: otherwise it would come in eleven small pieces.
+    // One allocation: `read_to_end` alone would grow the buffer in small steps.
     let mut contents = Vec::new();
     contents.try_reserve(file.metadata()?.len().min(most) as usize)?;
     file.take(most).read_to_end(&mut contents)?;
@@ -99,7 +98,7 @@ fn decode_other(contents: &[u8], format: ImageFormat, longest_side: u32) -> Resu
     let mut limits = Limits::default();
     limits.max_image_width = Some(longest_side);
     limits.max_image_height = Some(longest_side);
-    // Pixels of four float32, and as much again for what a decoder lays beside them, such as the tiles of a TIFF.
+    // Pixels of four float32, and as much again for buffers of the decoder, such as the tiles of a TIFF.
     let most = 32 * u64::from(longest_side).pow(2);
     limits.max_alloc = limits.max_alloc.map(|bytes| bytes.min(most));
     reader.limits(limits);
@@ -109,8 +108,8 @@ fn decode_other(contents: &[u8], format: ImageFormat, longest_side: u32) -> Resu
     })
 }
 
-/// JPEGs go past the `image` crate to the decoder below it, whose strict mode `image` switches off: there, what is
-/// missing from a truncated or corrupt file comes out grey and without an error.
+/// Decodes a JPEG by zune-jpeg directly in strict mode. The `image` crate switches that mode off and fills the missing
+/// part of a truncated or corrupt file with grey, without an error.
 fn decode_jpeg(contents: &[u8], longest_side: u32) -> Result<RgbImage, String> {
     let failed = |error: &dyn std::fmt::Display| format!("cannot be decoded as Jpeg: {error}");
     if !jpeg_ends(contents) {
@@ -129,15 +128,16 @@ fn decode_jpeg(contents: &[u8], longest_side: u32) -> Result<RgbImage, String> {
         return Err(too_large(longest_side));
     }
     let pixels = decoder.decode().map_err(|error| failed(&error))?;
-    RgbImage::from_raw(width, height, pixels).ok_or_else(|| failed(&"it does not fill its own size"))
+    RgbImage::from_raw(width, height, pixels)
+        .ok_or_else(|| failed(&"it has fewer pixels than its header says"))
 }
 
-/// Whether a JPEG reaches its end-of-image marker. What breaks off in the last row of blocks passes even the strict
-/// decoder; and a search for the marker's bytes alone would stop at the end of an embedded thumbnail.
+/// Whether a JPEG reaches its end-of-image marker. A file cut off in the last row of blocks passes even the strict
+/// decoder, and a search for the marker's bytes alone would stop at the end of an embedded thumbnail.
 fn jpeg_ends(contents: &[u8]) -> bool {
     let mut at = 2;
     loop {
-        // In what is entropy-coded, 0xFF comes before 0x00, a restart, or the next segment; elsewhere it opens one.
+        // In entropy-coded data, 0xFF precedes 0x00, a restart, or the next segment; elsewhere it begins a segment.
         match (contents.get(at), contents.get(at + 1)) {
             (Some(0xFF), Some(0xD9)) => return true,
             (Some(0xFF), Some(0x00 | 0x01 | 0xD0..=0xD8)) => at += 2,
@@ -152,21 +152,21 @@ fn jpeg_ends(contents: &[u8]) -> bool {
     }
 }
 
-/// Refuses a WebP from which the decoder would not return with a picture or an error, in the memory that it may take.
+/// Refuses a WebP on which the decoder would panic, invent pixels or exceed its memory limit.
 fn check_webp(contents: &[u8], longest_side: u32) -> Result<(), String> {
     let number = |at, width| number(contents, at, width, true);
-    // What is missing from a lossy one is made up without an error.
+    // The decoder invents the missing part of a lossy picture without an error.
     if number(4, 4).is_none_or(|size| (contents.len() as u64) < size + 8) {
         return Err("cannot be decoded as WebP: it is shorter than it says".to_owned());
     }
     if contents.get(12..16) != Some(b"VP8X") {
         return Ok(());
     }
-    // It panics where a frame is not as large as it was announced.
+    // The decoder panics if a frame has another size than announced.
     if contents.get(20).is_some_and(|flags| flags & 2 != 0) {
         return Err("is an animated WebP; expected a single picture".to_owned());
     }
-    // And it makes room for a lossy picture before it finds that the canvas has another size.
+    // The decoder allocates a lossy picture before it compares its size with the canvas.
     let mut chunk = 12;
     while let Some(length) = number(chunk + 4, 4) {
         if contents[chunk as usize..].starts_with(b"VP8 ") {
@@ -180,13 +180,13 @@ fn check_webp(contents: &[u8], longest_side: u32) -> Result<(), String> {
     Ok(())
 }
 
-/// `None` where a value in a TIFF's directory has more parts than the file has bytes. The decoder makes room for all of them
-/// before it looks whether they are there, and before it can be told of a limit: 256 MiB for a file of a hundred bytes.
+/// `None` if a value in a TIFF's directory has more parts than the file has bytes. The decoder allocates all of them
+/// before it reads them and before a limit can be set: 256 MiB for a file of a hundred bytes.
 fn tiff_values_fit(contents: &[u8]) -> Option<()> {
     let number = |at, width| number(contents, at, width, contents.starts_with(b"II"));
     let directory = number(4, 4)?;
     for entry in 0..number(directory, 2)? {
-        // Two bytes each of tag and type, and four each of the number of parts and of their place.
+        // An entry: tag and type of two bytes each, number of parts and their position of four bytes each.
         if number(directory + 2 + 12 * entry + 4, 4)? > contents.len() as u64 {
             return None;
         }
@@ -194,7 +194,7 @@ fn tiff_values_fit(contents: &[u8]) -> Option<()> {
     Some(())
 }
 
-/// The number in the `width` bytes at `at`, if they are there.
+/// The number in the `width` bytes at `at`, if the file is long enough.
 fn number(contents: &[u8], at: u64, width: u64, little_endian: bool) -> Option<u64> {
     let start = usize::try_from(at).ok()?;
     let bytes = contents.get(start..start.checked_add(width as usize)?)?.iter();
@@ -203,7 +203,7 @@ fn number(contents: &[u8], at: u64, width: u64, little_endian: bool) -> Option<u
 }
 
 fn too_large(longest_side: u32) -> String {
-    format!("is larger than {longest_side} px a side, the most that is decoded")
+    format!("is larger than {longest_side} px on a side, the largest size that is decoded")
 }
 
 fn on_black(image: DynamicImage) -> RgbImage {

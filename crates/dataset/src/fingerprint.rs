@@ -1,4 +1,4 @@
-//! What a file's bytes are known by, and files that are the same.
+//! Fingerprints of files, and duplicates by fingerprint.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ use crate::index::Index;
 use crate::names::Subset;
 use crate::split::Split;
 
-/// Size and SHA-256 of a file: the same for a copy or under another name, another after any change.
+/// Size and SHA-256 of a file: equal for copies under any name, different after any change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint {
     /// Size in bytes.
@@ -34,14 +34,14 @@ impl Fingerprint {
     }
 }
 
-/// The bytes that `hex` writes, or `None` where it is not 64 hexadecimal digits.
+/// The bytes of a hash written as 64 hexadecimal digits, else `None`.
 pub(crate) fn sha256_from_hex(hex: &str) -> Option<[u8; 32]> {
     let mut sha256 = [0; 32];
     let decoded = base16ct::mixed::decode(hex, &mut sha256).ok()?.len();
     (decoded == 32).then_some(sha256)
 }
 
-/// The fingerprints of the files of `index.samples`, in their order, read on all threads of the rayon pool.
+/// Reads the files of `index.samples` on all threads of the rayon pool and returns their fingerprints, in the same order.
 pub(crate) fn fingerprints(index: &Index) -> Result<Vec<Fingerprint>> {
     let fingerprint = |i: usize| {
         let path = index.full_path(i);
@@ -50,20 +50,20 @@ pub(crate) fn fingerprints(index: &Index) -> Result<Vec<Fingerprint>> {
     (0..index.samples.len()).into_par_iter().map(fingerprint).collect()
 }
 
-/// Two samples or more with the same bytes.
+/// Two or more samples with the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Duplicate {
     /// Their positions in [`Index::samples`], ascending.
     pub samples: Vec<usize>,
-    /// Whether they lie on different sides of the split, so that a cell that was trained on is also tested on.
+    /// Whether they are on different sides of the split, so that for example a training cell is also tested.
     pub across_sides: bool,
-    /// Whether they lie in folders of different classes, so that one of the labels is wrong.
+    /// Whether they are in folders of different classes, so that one of the labels is wrong.
     pub across_classes: bool,
 }
 
-/// Files with the same bytes, in the order of the first of each.
+/// Groups of files with the same bytes, ordered by their first sample.
 ///
-/// `fingerprints` are those of `index.samples`, in their order. Samples on no side of the split count as one more side.
+/// `fingerprints` belong to `index.samples`, in the same order. Samples on no side of the split count as one more side.
 #[must_use]
 pub fn duplicates(index: &Index, fingerprints: &[Fingerprint], split: &Split) -> Vec<Duplicate> {
     let sides: Vec<Option<Subset>> = split.sides(index.samples.len());

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::names::{Subset, names_a_side, patient_of};
+use crate::names::{IMAGE_EXTENSIONS, Subset, names_a_side, patient_of};
 use crate::walk::{files_below, folders_in, holds_image, paths_below};
+use crate::wording::{listing, meant};
 
 /// One image file of an [`Index`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,17 +15,17 @@ pub struct Sample {
     pub path: String,
     /// Position of its class in [`Index::classes`].
     pub class: usize,
-    /// The patient the cell was taken from, such as `C33`; `None` where the file name does not say.
+    /// The patient the cell was taken from, such as `C33`; `None` if the file name does not contain it.
     pub patient: Option<String>,
-    /// Which tree it lies in, where the root is a `training/validation/testing` tree; else `None`.
+    /// The tree it lies in, if the root is a `training/validation/testing` tree.
     pub subset: Option<Subset>,
 }
 
-/// The image files of a folder, one sub-folder a class, in an order that is the same on every platform.
+/// The image files of a folder with one sub-folder per class, in an order that is the same on every platform.
 ///
-/// Two layouts are understood: a folder of class folders (`Parasitized/…`, `Uninfected/…`), and the three trees
+/// Two layouts are supported: a folder of class folders (`Parasitized/…`, `Uninfected/…`), and the three trees
 /// that [`build_tree`](crate::build_tree) writes (`training/`, `validation/`, `testing/`, each a folder of class
-/// folders). Class folders may be nested; symbolic links are followed; hidden files and folders are passed over.
+/// folders). Class folders may be nested; symbolic links are followed; hidden files and folders are ignored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Index {
     /// The folder, as it was given to [`Index::open`].
@@ -33,7 +34,7 @@ pub struct Index {
     pub classes: Vec<String>,
     /// The images, sorted by the bytes of their paths.
     pub samples: Vec<Sample>,
-    /// How many files were passed over: not images by their extension, hidden, or in no class folder.
+    /// Number of files ignored: not images by their extension, hidden, or in no class folder.
     pub ignored: usize,
 }
 
@@ -41,17 +42,19 @@ impl Index {
     /// Lists the images below `root`. File contents are not read.
     ///
     /// # Errors
-    /// Where `root` does not exist, is not a folder or cannot be listed; holds no class folder, or only one; where a
-    /// class holds no image, or holds a second copy of the classes beside it; where the three trees of a split
-    /// differ in their classes; where links run in a circle or a name is not UTF-8. Where a folder one level down
-    /// looks like what was meant, the message names it.
+    /// [`Error::Path`] if `root` does not exist or is not a folder; holds no class folder, or only one; if a
+    /// class holds no image, or a second copy of the other classes; if the three trees of a split
+    /// differ in their classes; if links form a circle or a name is not UTF-8. If a folder one level down
+    /// looks like the data set, the message names it. [`Error::File`] if a folder cannot be listed.
     pub fn open(root: &Path) -> Result<Self> {
         match std::fs::metadata(root) {
-            Err(source) if source.kind() == std::io::ErrorKind::NotFound => {
-                return Err(Error::NoSuchPath { path: root.to_path_buf() });
+            Err(source) => return Err(missing_or_unreadable(root, source)),
+            Ok(found) if !found.is_dir() => {
+                return Err(Error::path(
+                    root,
+                    "is not a folder; expected a folder with one sub-folder per class",
+                ));
             }
-            Err(source) => return Err(Error::io("read", root)(source)),
-            Ok(found) if !found.is_dir() => return Err(Error::NotAFolder { path: root.to_path_buf() }),
             Ok(_) => {}
         }
         let (folders, loose_files) = folders_in(root)?;
@@ -61,7 +64,11 @@ impl Index {
         } else if folders.iter().any(|name| is_tree(name))
             || (!folders.is_empty() && folders.iter().all(|name| names_a_side(name)))
         {
-            return Err(Error::IncompleteTree { path: root.to_path_buf(), found: folders });
+            let reason = format!(
+                "holds {}, some of which look like the sides of a split; expected exactly training, validation and testing, or class folders only",
+                listing(&folders)
+            );
+            return Err(Error::path(root, reason));
         } else {
             Self::of_classes(root, &folders)?
         };
@@ -71,14 +78,8 @@ impl Index {
     }
 
     fn of_classes(root: &Path, classes: &[String]) -> Result<Self> {
-        let hint = || inner_data_set(root, classes);
-        match classes {
-            [] => return Err(Error::NoClasses { path: root.to_path_buf() }),
-            [only] => {
-                return Err(Error::OneClass { path: root.to_path_buf(), class: only.clone(), hint: hint() });
-            }
-            _ => {}
-        }
+        let hint = || meant(inner_data_set(root, classes).as_deref());
+        refuse_few_classes(root, classes, hint)?;
         let mut index =
             Self { root: root.to_path_buf(), classes: classes.to_vec(), samples: Vec::new(), ignored: 0 };
         for (class, name) in classes.iter().enumerate() {
@@ -86,10 +87,13 @@ impl Index {
             // Kaggle's copy of the data holds the whole set once more, inside itself.
             let (inside, _) = folders_in(&folder)?;
             if classes.iter().filter(|other| *other != name && inside.contains(other)).count() >= 2 {
-                return Err(Error::NestedCopy { path: folder });
+                return Err(Error::path(
+                    &folder,
+                    "holds a second copy of the other class folders, so cells would count twice; give that folder itself, or move it away",
+                ));
             }
             if index.add_class(&folder, name, class, None)? == 0 {
-                return Err(Error::EmptyClass { path: folder, hint: hint() });
+                return Err(no_image(&folder, &hint()));
             }
         }
         Ok(index)
@@ -103,19 +107,20 @@ impl Index {
             let folder = root.join(tree.folder());
             let (found, loose_files) = folders_in(&folder)?;
             index.ignored += loose_files;
-            match (&classes, found.as_slice()) {
-                (_, []) => return Err(Error::NoClasses { path: folder }),
-                (_, [only]) => return Err(Error::OneClass { path: folder, class: only.clone(), hint: None }),
-                (Some(expected), _) if *expected != found => {
-                    return Err(Error::ClassesDiffer { path: folder, expected: expected.clone(), found });
-                }
-                _ => {}
+            refuse_few_classes(&folder, &found, String::new)?;
+            if let Some(expected) = classes.filter(|expected| *expected != found) {
+                let reason = format!(
+                    "holds the classes {}; expected the classes of the training tree, {}",
+                    listing(&found),
+                    listing(&expected)
+                );
+                return Err(Error::path(&folder, reason));
             }
             for (class, name) in found.iter().enumerate() {
                 let class_folder = folder.join(name);
                 let below = format!("{}/{name}", tree.folder());
                 if index.add_class(&class_folder, &below, class, Some(tree))? == 0 {
-                    return Err(Error::EmptyClass { path: class_folder, hint: None });
+                    return Err(no_image(&class_folder, ""));
                 }
             }
             classes = Some(found);
@@ -124,7 +129,7 @@ impl Index {
         Ok(index)
     }
 
-    /// Adds the images below `folder`, whose path from the root is `below`, and says how many there were.
+    /// Adds the images below `folder`, whose path from the root is `below`, and returns their number.
     fn add_class(
         &mut self,
         folder: &Path,
@@ -144,10 +149,10 @@ impl Index {
         Ok(self.samples.len() - before)
     }
 
-    /// Where sample `i` lies: the root with [`Sample::path`] below it.
+    /// Path of sample `i`: the root joined with [`Sample::path`].
     ///
     /// # Panics
-    /// Where `i` is not below `self.samples.len()`, as slices do.
+    /// If `i` is not below `self.samples.len()`, as slices do.
     #[must_use]
     pub fn full_path(&self, i: usize) -> PathBuf {
         let mut path = self.root.clone();
@@ -161,7 +166,7 @@ impl Index {
         self.samples.iter().map(|sample| sample.class).collect()
     }
 
-    /// Position of the class `name` in [`Index::classes`]; `None` where there is no such class.
+    /// Position of the class `name` in [`Index::classes`], if there is such a class.
     #[must_use]
     pub fn class(&self, name: &str) -> Option<usize> {
         self.classes.iter().position(|class| class == name)
@@ -177,7 +182,7 @@ impl Index {
         counts
     }
 
-    /// Number of distinct patients. Samples whose name tells no patient are not counted.
+    /// Number of distinct patients. Samples without a patient in their name are not counted.
     #[must_use]
     pub fn patients(&self) -> usize {
         self.by_patient().len()
@@ -204,39 +209,66 @@ impl Index {
     }
 }
 
-/// The sub-folder that was probably meant: one that itself holds two folders or more with images in each.
+/// The error for a path whose metadata cannot be read.
+fn missing_or_unreadable(path: &Path, source: std::io::Error) -> Error {
+    match source.kind() {
+        std::io::ErrorKind::NotFound => {
+            Error::path(path, "does not exist; check the spelling and the current folder")
+        }
+        _ => Error::io("read", path)(source),
+    }
+}
+
+fn refuse_few_classes(folder: &Path, classes: &[String], hint: impl Fn() -> String) -> Result<()> {
+    let reason = match classes {
+        [] => {
+            "holds no class folder; expected one sub-folder per class, such as `Parasitized` and `Uninfected`"
+                .to_owned()
+        }
+        [only] => format!("holds only one class folder, `{only}`; at least two are needed{}", hint()),
+        _ => return Ok(()),
+    };
+    Err(Error::path(folder, reason))
+}
+
+fn no_image(class_folder: &Path, hint: &str) -> Error {
+    let extensions = IMAGE_EXTENSIONS.join(", ");
+    Error::path(class_folder, format!("is a class folder without any image ({extensions}){hint}"))
+}
+
+/// The sub-folder that was probably meant: one that holds at least two folders with images.
 fn inner_data_set(root: &Path, folders: &[String]) -> Option<PathBuf> {
     folders.iter().map(|name| root.join(name)).find(|folder| {
-        // Only a hint: a folder that cannot be listed is not one to point at.
+        // Only a hint: folders that cannot be listed are skipped.
         folders_in(folder).is_ok_and(|(inside, _)| {
             inside.len() >= 2 && inside.iter().all(|name| holds_image(&folder.join(name)))
         })
     })
 }
 
-/// What [`list_images`] found.
+/// Result of [`list_images`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// The images, sorted. One that is named several times, be it by a link, stands here once, as it was named first.
+    /// The images, sorted. A file given several times, also through links, is listed once, under its first name.
     pub images: Vec<PathBuf>,
-    /// How many files in the folders were passed over: not images by their extension, or hidden. Hidden folders are not looked into.
+    /// Number of files ignored in the folders: not images by their extension, or hidden. Hidden folders are not entered.
     pub ignored: usize,
 }
 
-/// The images that `paths` stand for: files as they are, folders with all images below them.
+/// Lists the images at `paths`: files themselves, and all images below folders.
 ///
-/// A file that is named is taken whatever its extension. In folders the rules of [`Index::open`] hold: known
-/// extensions, hidden files passed over, links followed. Names need not be UTF-8.
+/// A file is accepted with any extension. In folders the rules of [`Index::open`] apply: known
+/// extensions, hidden files ignored, links followed. Names need not be UTF-8.
 ///
 /// # Errors
-/// Where a path does not exist, is neither file nor folder, cannot be read or listed, or is a folder without any image;
-/// where links in a folder run in a circle.
+/// [`Error::Path`] if a path does not exist, is neither file nor folder, or is a folder without any image, or if links in a
+/// folder form a circle; [`Error::File`] if it cannot be read or listed.
 pub fn list_images(paths: &[PathBuf]) -> Result<Listed> {
     let mut images = Vec::new();
     let (mut taken, mut ignored) = (HashSet::new(), HashSet::new());
     for path in paths {
         for (file, is_image) in files_of(path)? {
-            // Where it lies, however it is named. A link that leads nowhere stands for itself.
+            // The same for all names of one file. A broken link keeps its own path.
             let real = std::fs::canonicalize(&file).unwrap_or_else(|_| file.clone());
             if !is_image {
                 ignored.insert(real);
@@ -249,24 +281,19 @@ pub fn list_images(paths: &[PathBuf]) -> Result<Listed> {
     Ok(Listed { images, ignored: ignored.difference(&taken).count() })
 }
 
-/// The files that `path` stands for, sorted, each with whether it is an image. There is at least one that is.
+/// The files at `path`, sorted, each with whether it is an image. At least one is.
 fn files_of(path: &Path) -> Result<Vec<(PathBuf, bool)>> {
-    let found = match std::fs::metadata(path) {
-        Err(source) if source.kind() == std::io::ErrorKind::NotFound => {
-            return Err(Error::NoSuchPath { path: path.to_path_buf() });
-        }
-        Err(source) => return Err(Error::io("read", path)(source)),
-        Ok(found) => found,
-    };
+    let found = std::fs::metadata(path).map_err(|source| missing_or_unreadable(path, source))?;
     if found.is_file() {
         return Ok(vec![(path.to_path_buf(), true)]);
     }
     if !found.is_dir() {
-        return Err(Error::NotAnImageOrFolder { path: path.to_path_buf() });
+        return Err(Error::path(path, "is neither a file nor a folder"));
     }
     let mut files = paths_below(path)?;
     if !files.iter().any(|(_, is_image)| *is_image) {
-        return Err(Error::NoImages { path: path.to_path_buf() });
+        let extensions = IMAGE_EXTENSIONS.join(", ");
+        return Err(Error::path(path, format!("holds no image ({extensions}), nor do its sub-folders")));
     }
     files.sort();
     Ok(files)
@@ -276,7 +303,7 @@ fn files_of(path: &Path) -> Result<Vec<(PathBuf, bool)>> {
 mod tests {
     use super::*;
 
-    /// A folder that goes away with the test, and these empty files in it.
+    /// A temporary folder with these empty files.
     fn folder(files: &[&str]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for file in files {
@@ -288,19 +315,19 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_named_twice_is_listed_once_as_it_was_named_first() {
+    fn a_file_given_twice_is_listed_once_under_its_first_name() {
         let folder = folder(&["a.png", "odd.dat", "deep/b.png"]);
         let at = |name: &str| folder.path().join(name);
         let listed = list_images(&[at("deep/../a.png"), at("a.png"), at("")]).unwrap();
         assert_eq!(listed.images, [at("deep/../a.png"), at("deep/b.png")]);
         assert_eq!(listed.ignored, 1);
-        // What is taken has not been passed over.
+        // A listed file does not count as ignored.
         assert_eq!(list_images(&[at(""), at("odd.dat")]).unwrap().ignored, 0);
     }
 
     #[cfg(unix)]
     #[test]
-    fn a_link_is_no_second_picture() {
+    fn a_link_to_a_listed_image_is_not_listed_again() {
         let folder = folder(&["a.png"]);
         std::os::unix::fs::symlink("a.png", folder.path().join("b.png")).unwrap();
         std::os::unix::fs::symlink("nowhere.png", folder.path().join("c.png")).unwrap();
@@ -310,7 +337,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn names_need_not_be_utf8_to_be_listed() {
+    fn names_that_are_not_utf8_are_listed() {
         use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
         let folder = folder(&["a.png"]);
         let at = |name: &[u8]| folder.path().join(OsStr::from_bytes(name));

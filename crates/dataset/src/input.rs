@@ -1,34 +1,33 @@
-//! Whether a picture looks like those that a model has learned from, by a rule simple enough to explain.
+//! Checks by two simple measures whether an image resembles the training cells.
 
 use std::fmt;
 
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
-/// A pixel none of whose channels reaches this is black: the background of a cell that was cut out.
+/// Pixels with all channels below this count as black, the background of a cut-out cell.
 const BLACK: u8 = 32;
-/// Training cells outside of a range, on either side of it. Two ranges make that at most four times as many warnings.
+/// Share of the training cells outside a range on either side: with two ranges at most 0.4 % have a warning.
 const OUTSIDE: f64 = 0.001;
-/// Pictures with a shorter side than this, in pixels, hold too little of a cell.
+/// Minimum of the shorter side in pixels: smaller pictures show too little of a cell.
 const SHORTEST_SIDE: u32 = 24;
-/// Pictures with a longer side than this, in pixels, are of more than a cell.
+/// Maximum of the longer side in pixels: larger pictures show more than one cell.
 const LONGEST_SIDE: u32 = 1024;
-/// A cell is not this many times as long as it is wide.
+/// Maximum ratio of the longer to the shorter side.
 const LONGEST_SHAPE: u32 = 3;
 
-/// What of a picture is compared with the training cells.
+/// Measures of an image that are compared with the training cells.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ImageStats {
     /// Share of the outermost pixels that are black, in `[0, 1]`.
     pub black_border: f64,
-    /// How steep details are: the mean size of the discrete Laplacian (four times a pixel's brightness, from 0 to 255, less
-    /// that of its four neighbours) inside the cell, where neither pixel nor neighbours are black. 0 where there is no such
-    /// pixel.
+    /// Mean absolute discrete Laplacian (four times a pixel's brightness, 0 to 255, minus the brightness of its four
+    /// neighbours) over the pixels that, like their neighbours, are not black. 0 if there is no such pixel.
     pub sharpness: f64,
 }
 
 impl ImageStats {
-    /// Those of `picture`, brought to the model's input size before.
+    /// Measures `picture`, which should already have the model's input size.
     #[must_use]
     pub fn of(picture: &RgbImage) -> Self {
         let (width, height) = picture.dimensions();
@@ -55,7 +54,7 @@ impl ImageStats {
     }
 }
 
-/// From which value to which nearly all training cells reach.
+/// Ranges of [`ImageStats`] that contain nearly all training cells.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InputCheck {
@@ -65,17 +64,17 @@ pub struct InputCheck {
     pub sharpness: [f64; 2],
 }
 
-/// In what a picture is unlike the training cells.
+/// A way in which an image differs from the training cells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum InputWarning {
     /// Too small, too large or too long for a single cell.
     Size,
-    /// Less black around the cell than around the training cells, or more.
+    /// Less or more black around the cell than around the training cells.
     Background,
     /// Fewer details than in the training cells: out of focus, or enlarged.
     Blurred,
-    /// More details than in the training cells: noise, or something else than a cell.
+    /// More details than in the training cells: noise, or not a cell.
     Noisy,
 }
 
@@ -91,7 +90,7 @@ impl fmt::Display for InputWarning {
 }
 
 impl InputCheck {
-    /// The range of `stats`, all but one in a thousand at either end; `None` without any.
+    /// Ranges of `image_stats` without one in a thousand at either end; `None` for an empty slice.
     #[must_use]
     pub fn of(image_stats: &[ImageStats]) -> Option<Self> {
         let range = |value: fn(&ImageStats) -> f64| {
@@ -104,8 +103,8 @@ impl InputCheck {
         Some(Self { black_border: range(|t| t.black_border)?, sharpness: range(|t| t.sharpness)? })
     }
 
-    /// In what a picture of `image_stats` that came in `width` x `height` pixels is unlike the training cells; empty where it is
-    /// like them.
+    /// Warnings for an image with `image_stats` and an original size of `width` x `height` pixels; empty if it resembles the
+    /// training cells.
     #[must_use]
     pub fn warnings(&self, image_stats: &ImageStats, (width, height): (u32, u32)) -> Vec<InputWarning> {
         let (shorter, longer) = (width.min(height), width.max(height));

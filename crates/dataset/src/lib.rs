@@ -1,9 +1,9 @@
-//! Folders of cell images, from files on disk to one array of pixels.
+//! Indexes, splits and decodes folders of cell images.
 //!
-//! The ground floor, and the start of the one-way flow: files => [`Index`] (sorted samples with class and patient) =>
+//! The start of the data flow: files => [`Index`] (sorted samples with class and patient) =>
 //! [`Split`] (train, validation, test; by cell or by patient) => [`Cells`] (decoded, resized, u8
-//! `[N, size, size, 3]`). A split is written to and read from CSV ([`write_manifest`], [`read_manifest`]), or laid out
-//! as folders ([`build_tree`]). Nothing here knows of tensors; the crates above take [`Cells`] and positions.
+//! `[N, size, size, 3]`). A split can be written to and read from CSV ([`write_manifest`], [`read_manifest`]), or copied to
+//! folders ([`build_tree`]). This crate has no tensors: the crates above it use [`Cells`] and positions.
 //!
 //! ```
 //! use image::{Rgb, RgbImage};
@@ -39,7 +39,6 @@ mod index;
 mod input;
 mod manifest;
 mod names;
-mod new_folder;
 mod partition;
 mod resize;
 mod split;
@@ -53,7 +52,7 @@ pub use cells::{Cells, CorruptPolicy, LoadOptions, Loaded, load};
 pub use changes::Changes;
 pub use decode::{decode, decode_within, read_image};
 #[cfg(feature = "download")]
-pub use download::{DownloadConfig, DownloadProblem, DownloadProgress, download};
+pub use download::{DownloadConfig, DownloadProgress, download};
 pub use error::{BadImage, Error, Result};
 pub use fingerprint::{Duplicate, Fingerprint, duplicates};
 pub use index::{Index, Listed, Sample, list_images};

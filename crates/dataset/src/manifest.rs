@@ -1,4 +1,4 @@
-//! A split on disk: one row a file, so that the same split can be had again, or be told from another.
+//! Writes a split to CSV, one row per file, and restores it for the same or another folder.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::names::{Subset, nih_name};
 use crate::split::Split;
 use crate::split_config::{Protocol, SplitConfig};
 
-/// One row of a manifest, as its columns stand.
+/// One row of a manifest, in the order of its columns.
 #[derive(Serialize, Deserialize)]
 struct Row {
     path: String,
@@ -30,35 +30,34 @@ const COLUMNS: [&str; 6] = ["path", "class", "patient", "subset", "bytes", "sha2
 /// One file of a [`Manifest`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Path below the data folder, as [`Sample::path`](crate::Sample::path).
+    /// Path relative to the data folder, as [`Sample::path`](crate::Sample::path).
     pub path: String,
     /// Name of its class.
     pub class: String,
-    /// Its patient, where the file name tells.
+    /// Its patient, if the file name contains it.
     pub patient: Option<String>,
-    /// Its side; `None` where the split left it out.
+    /// Its side; `None` if the split excludes it.
     pub subset: Option<Subset>,
     /// Size and hash of its contents.
     pub fingerprint: Fingerprint,
 }
 
-/// A split as it was written to disk.
+/// A split read from disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
     /// The file it was read from.
     pub path: PathBuf,
-    /// Its rows, in the order of the file: that of [`Index::samples`].
+    /// Its rows, in the order of the file, which is that of [`Index::samples`].
     pub entries: Vec<Entry>,
 }
 
 /// Writes every sample of `index` with its side of `split`, as CSV with the columns
 /// `path,class,patient,subset,bytes,sha256`, in the order of the index.
 ///
-/// `patient` is empty where it is not known, `subset` where the sample is on no side. The file appears whole or not
-/// at all, and replaces one of that name.
+/// `patient` is empty if it is unknown, `subset` if the sample is on no side. An existing file is replaced as a whole.
 ///
 /// # Errors
-/// Where `fingerprints` are not one a sample, or the file cannot be written.
+/// [`Error::Config`] if there is not one fingerprint per sample; [`Error::File`] if the file cannot be written.
 pub fn write_manifest(path: &Path, index: &Index, split: &Split, fingerprints: &[Fingerprint]) -> Result<()> {
     same_length(index, fingerprints)?;
     let sides = split.sides(index.samples.len());
@@ -78,14 +77,14 @@ pub fn write_manifest(path: &Path, index: &Index, split: &Split, fingerprints: &
     malaria_files::write(path, &bytes).map_err(Error::io("write", path))
 }
 
-/// Reads what [`write_manifest`] wrote.
+/// Reads a file written by [`write_manifest`].
 ///
 /// # Errors
-/// Where the file cannot be read, has other columns, a row that does not fit them, a path twice, or no row.
+/// [`Error::File`] if it cannot be read; [`Error::Manifest`] if it has other columns, an invalid row, a path twice, or no row.
 pub fn read_manifest(path: &Path) -> Result<Manifest> {
     let file = std::fs::File::open(path).map_err(Error::io("read", path))?;
     let mut csv = csv::Reader::from_reader(std::io::BufReader::new(file));
-    let bad = |line: u64, reason: String| Error::BadManifest { path: path.to_path_buf(), line, reason };
+    let bad = |line: u64, reason: String| Error::Manifest { path: path.to_path_buf(), line, reason };
     let header = csv.headers().map_err(|error| bad(1, error.to_string()))?;
     if header != COLUMNS[..] {
         let found = header.iter().collect::<Vec<_>>().join(",");
@@ -106,28 +105,26 @@ pub fn read_manifest(path: &Path) -> Result<Manifest> {
             bad(line, format!("expected 64 hexadecimal digits in sha256, found `{}`", row.sha256))
         })?;
         if let Some(first) = line_of.insert(row.path.clone(), line) {
-            return Err(bad(line, format!("`{}` stands on line {first} already", row.path)));
+            return Err(bad(line, format!("`{}` is already on line {first}", row.path)));
         }
         let fingerprint = Fingerprint { bytes: row.bytes, sha256 };
         let Row { path, class, patient, subset, .. } = row;
         entries.push(Entry { path, class, patient, subset, fingerprint });
     }
     if entries.is_empty() {
-        return Err(bad(1, "there is no row".to_owned()));
+        return Err(bad(1, "there are no rows".to_owned()));
     }
     Ok(Manifest { path: path.to_path_buf(), entries })
 }
 
 impl Manifest {
-    /// The split that was written, for the same data folder: the same positions on each side.
+    /// The written split, for the same data folder: the same positions on each side.
     ///
-    /// Its settings are not in the file: they stand as [`Protocol::Given`], or [`Protocol::All`] where no file is on
-    /// another side than train, with defaults. `fingerprints` are those
-    /// of `index.samples`, in their order.
+    /// The file does not contain the split's settings: they become the defaults with [`Protocol::Given`], or with
+    /// [`Protocol::All`] if every file is on the train side. `fingerprints` belong to `index.samples`, in the same order.
     ///
     /// # Errors
-    /// Where the folder has changed: [`Error::DataChanged`] with the files that are missing, added and changed; what
-    /// [`Split::check`] refuses.
+    /// [`Error::DataChanged`], with the files that are missing, added and changed; those of [`Split::check`].
     pub fn resolve(&self, index: &Index, fingerprints: &[Fingerprint]) -> Result<Split> {
         let changes = self.changes(index, fingerprints)?;
         if changes != Changes::default() {
@@ -155,10 +152,10 @@ impl Manifest {
         Ok(split)
     }
 
-    /// How the data folder differs from the one that was written.
+    /// Differences between the data folder and the manifest.
     ///
     /// # Errors
-    /// Where `fingerprints` are not one a sample.
+    /// [`Error::Config`] if there is not one fingerprint per sample.
     pub fn changes(&self, index: &Index, fingerprints: &[Fingerprint]) -> Result<Changes> {
         same_length(index, fingerprints)?;
         let mut written: BTreeMap<&str, &Fingerprint> =
@@ -175,15 +172,15 @@ impl Manifest {
         Ok(changes)
     }
 
-    /// For each sample of any folder, the side that its contents were on; `None` where they were on none.
+    /// For each sample of any folder, the side that the same cell has in this manifest; `None` if it is on no side.
     ///
-    /// Contents are compared first, so that a copy of a cell that was trained on is known in another folder and under
-    /// another name. A cell of the NIH's set is known by class and file name too, whatever its extension: the same cells
-    /// are passed around in several formats and sizes. What was on several sides counts for the one that a test should
-    /// worry about most: the side of the very path, if it is among them, else train before validation before test.
+    /// Cells are matched by contents first, so a copy of a training cell is recognised in another folder and under
+    /// another name. Cells of the NIH's set are also matched by class and file name with any extension, as they
+    /// circulate in several formats and sizes. If the same contents are on several sides, the side of the same path
+    /// counts, if there is one, else the first of train, validation and test.
     ///
     /// # Errors
-    /// Where `fingerprints` are not one a sample.
+    /// [`Error::Config`] if there is not one fingerprint per sample.
     pub fn match_index(&self, index: &Index, fingerprints: &[Fingerprint]) -> Result<Vec<Option<Subset>>> {
         same_length(index, fingerprints)?;
         let mut side_of: HashMap<&Fingerprint, Subset> = HashMap::new();
@@ -211,14 +208,14 @@ impl Manifest {
         Ok(index.samples.iter().zip(fingerprints).map(side).collect())
     }
 
-    /// Its cells, whatever subset they are in: two manifests of the same cells give the same.
+    /// Its entries without their subsets: equal for two manifests of the same cells.
     #[must_use]
     pub fn cells(&self) -> Vec<Entry> {
         self.entries.iter().cloned().map(|entry| Entry { subset: None, ..entry }).collect()
     }
 
-    /// Whether any of the samples of `index` at `indices` is of a patient with cells on the train or validation side.
-    /// Patients are told by their names, which say something only among cells of one collection.
+    /// Whether any of the samples of `index` at `indices` belongs to a patient with cells on the train or validation side.
+    /// Patients are compared by name, which is meaningful only within one collection.
     pub fn shares_patients(&self, index: &Index, indices: &[usize]) -> bool {
         let learned = |entry: &&Entry| matches!(entry.subset, Some(Subset::Train | Subset::Validation));
         let known: HashSet<&str> =
@@ -229,7 +226,8 @@ impl Manifest {
 
 fn same_length(index: &Index, fingerprints: &[Fingerprint]) -> Result<()> {
     if index.samples.len() != fingerprints.len() {
-        return Err(Error::FingerprintCount { expected: index.samples.len(), found: fingerprints.len() });
+        let expected = format!("one per sample, {}", index.samples.len());
+        return Err(Error::config("the number of fingerprints", fingerprints.len(), expected));
     }
     Ok(())
 }

@@ -1,41 +1,45 @@
-//! What the names of files and folders say: image or not, which patient, which side of a split.
+//! Reads names of files and folders: image or not, patient, side of a split.
 
-use std::fmt;
 use std::path::Path;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use strum::VariantNames;
 
-use crate::error::{Error, Result};
+use crate::error::Error;
 
-/// Extensions taken for images, in any case: the tutorial's six and WebP.
-const IMAGE_EXTENSIONS: [&str; 7] = ["png", "jpg", "jpeg", "bmp", "tif", "tiff", "webp"];
+/// Extensions of images, in upper or lower case: the tutorial's six and WebP.
+pub(crate) const IMAGE_EXTENSIONS: [&str; 7] = ["png", "jpg", "jpeg", "bmp", "tif", "tiff", "webp"];
 
 /// One of the three sides of a split.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::VariantNames,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", parse_err_ty = Error, parse_err_fn = unknown_subset)]
 pub enum Subset {
-    /// What the weights are fitted to.
+    /// Cells that the weights are fitted to.
     Train,
-    /// What epochs and thresholds are chosen by.
+    /// Cells that choose the epoch and the threshold.
     Validation,
-    /// What is looked at once, after the last decision.
+    /// Cells that are evaluated once, after the last decision.
     Test,
 }
 
 impl Subset {
     /// All three, in the order train, validation, test.
     pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
-
-    /// Its name in files: `train`, `validation` or `test`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Validation => "validation",
-            Self::Test => "test",
-        }
-    }
 
     /// Its folder in the tutorial's tree: `training`, `validation` or `testing`.
     #[must_use]
@@ -48,27 +52,12 @@ impl Subset {
     }
 }
 
-impl fmt::Display for Subset {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
+fn unknown_subset(found: &str) -> Error {
+    Error::unknown_name("subset", found, Subset::VARIANTS)
 }
 
-impl FromStr for Subset {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let known = || Self::ALL.map(Self::name).join(", ");
-        Self::ALL.into_iter().find(|subset| subset.name() == name).ok_or_else(|| Error::UnknownName {
-            what: "subset",
-            found: name.to_owned(),
-            expected: known(),
-        })
-    }
-}
-
-/// Whether a folder is called as others call the sides of a split: `train`, `val`, `Test`. Taken for class folders,
-/// such folders would teach a model to tell training cells from test cells.
+/// Whether a folder has a common name of a side of a split: `train`, `val`, `Test`. Read as class folders,
+/// such folders would train a model to distinguish training cells from test cells.
 pub(crate) fn names_a_side(folder: &str) -> bool {
     let names = ["train", "training", "val", "valid", "validation", "dev", "test", "testing"];
     names.iter().any(|name| folder.eq_ignore_ascii_case(name))
@@ -81,23 +70,23 @@ pub(crate) fn is_image(path: &Path) -> bool {
         .is_some_and(|found| IMAGE_EXTENSIONS.iter().any(|known| found.eq_ignore_ascii_case(known)))
 }
 
-/// Whether a file or folder is the system's own business: hidden, or what macOS adds to a zip.
+/// Whether a file or folder is ignored: hidden, or added to a zip by macOS.
 pub(crate) fn is_set_aside(name: &str) -> bool {
     name.starts_with('.') || name == "__MACOSX"
 }
 
-/// The patient in a file name of the NIH's set: the `C<number>` at its head.
+/// The patient in a file name of the NIH's set: the leading `C<number>`.
 ///
-/// `C33P1thinF_IMG_…`, `C6NThinF_…` and `C1_thinF_…` are of C33, C6 and C1. What follows (the slide, `P<number>`, or
-/// the stain) is not looked at: healthy cases have no `P`, and one patient may have several.
+/// `C33P1thinF_IMG_…`, `C6NThinF_…` and `C1_thinF_…` belong to C33, C6 and C1. The rest of the name (the slide `P<number>`, or
+/// the stain) is ignored: healthy patients have no `P`, and a patient may have several.
 pub fn patient_of(file_name: &str) -> Option<String> {
     let digits = file_name.strip_prefix('C')?;
     let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
     (end > 0).then(|| format!("C{}", &digits[..end]))
 }
 
-/// The file name without its extension, if it is one of the NIH's: it then holds patient, slide, time and number of the
-/// cell, and no other cell of its class has it. Synthetic cells are named alike, but say that they are drawn.
+/// The file name without its extension, if it has the form of the NIH's set: patient, slide, time and number of the
+/// cell, which is unique within a class. Synthetic cells are recognised by `_drawn` and excluded.
 pub(crate) fn nih_name(path: &str) -> Option<&str> {
     let name = Path::new(path).file_stem()?.to_str()?;
     let nih = patient_of(name).is_some() && name.contains("_IMG_") && name.contains("_cell_");
@@ -109,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_patient_is_the_number_after_the_leading_c() {
+    fn the_patient_is_c_and_the_number_that_a_name_begins_with() {
         for (name, patient) in [
             ("C33P1thinF_IMG_20150619_114756a_cell_179.png", Some("C33")),
             ("C1_thinF_IMG_20150604_104722_cell_9.png", Some("C1")),
@@ -130,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn extensions_are_known_in_any_case() {
+    fn image_extensions_match_in_upper_and_lower_case() {
         for name in ["a.png", "a.JPG", "a.Jpeg", "a.bmp", "a.TIF", "a.tiff", "a.WebP", "a.b.png"] {
             assert!(is_image(Path::new(name)), "{name}");
         }
@@ -140,9 +129,9 @@ mod tests {
     }
 
     #[test]
-    fn names_of_subsets_read_back() {
+    fn subset_names_parse_back() {
         for subset in Subset::ALL {
-            assert_eq!(subset.name().parse::<Subset>().unwrap(), subset);
+            assert_eq!(subset.to_string().parse::<Subset>().unwrap(), subset);
         }
         let message = "training".parse::<Subset>().unwrap_err().to_string();
         assert!(message.contains("`training`") && message.contains("train, validation, test"), "{message}");

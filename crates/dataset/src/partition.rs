@@ -1,4 +1,6 @@
-//! The dealing itself: seeded shuffles for cells, a greedy balance for whole patients.
+//! Assigns samples to sides: by seeded shuffles for cells, by greedy balancing for whole patients.
+
+use std::path::Path;
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -11,7 +13,7 @@ use crate::split_config::SplitConfig;
 /// Train, validation, test, each ascending.
 type Sides = [Vec<usize>; 3];
 
-/// Which stream of the seed a draw comes from; fold `f` takes `FOLDS + f`.
+/// Random streams of the seed: of the whole split, and `FOLDS + f` of fold `f`.
 const WHOLE: u64 = 0;
 const FOLDS: u64 = 1;
 
@@ -32,7 +34,7 @@ pub(crate) fn random(index: &Index, config: &SplitConfig) -> Sides {
 pub(crate) fn random_folds(index: &Index, config: &SplitConfig, folds: usize) -> Vec<Sides> {
     let mut strata = strata(index, config.stratified);
     shuffle(&mut strata, &mut stream(config.seed, WHOLE));
-    // Dealt like cards, class after class: folds differ by one cell at most, in each class and in all.
+    // In turn, class after class: fold sizes differ by at most one cell, per class and in total.
     let mut fold_of = vec![0; index.samples.len()];
     for (position, &i) in strata.iter().flatten().enumerate() {
         fold_of[i] = position % folds;
@@ -66,7 +68,7 @@ pub(crate) fn by_patient(index: &Index, config: &SplitConfig) -> Result<Sides> {
 
 pub(crate) fn patient_folds(index: &Index, config: &SplitConfig, folds: usize) -> Result<Vec<Sides>> {
     let groups = patients(index)?;
-    // One patient a fold for test, and two more so that train and validation have one each.
+    // Each fold tests one patient, and train and validation need one each.
     need_patients(&groups, folds.max(3))?;
     let fold_of = balance(&groups, &vec![1.0 / folds as f64; folds], &mut stream(config.seed, WHOLE));
     let mut splits = Vec::with_capacity(folds);
@@ -95,7 +97,7 @@ fn stream(seed: u64, stream: u64) -> ChaCha8Rng {
     rng
 }
 
-/// Positions of the samples: all in one list, or a list for each class.
+/// Positions of the samples, in one list or one per class.
 fn strata(index: &Index, by_class: bool) -> Vec<Vec<usize>> {
     let mut strata = vec![Vec::new(); if by_class { index.classes.len() } else { 1 }];
     for (i, sample) in index.samples.iter().enumerate() {
@@ -128,13 +130,13 @@ fn hold_out(mut strata: Vec<Vec<usize>>, fraction: f64) -> [Vec<usize>; 2] {
     [train, validation]
 }
 
-/// `fraction` of `total`, cut to a whole number.
+/// `fraction` of `total`, rounded down.
 fn share(total: usize, fraction: f64) -> usize {
-    // 1 - 0.9 is a little below 0.1: the nudge keeps a tenth of ten at one.
+    // 1 - 0.9 is slightly below 0.1: the addend keeps a tenth of ten at one.
     (total as f64 * fraction + 1e-9) as usize
 }
 
-/// Shares `total` out in proportion to `sizes`, by largest remainder; the parts sum to `total`.
+/// Distributes `total` in proportion to `sizes`, by largest remainder; the parts sum to `total`.
 fn share_out(total: usize, sizes: &[usize]) -> Vec<usize> {
     let whole = sizes.iter().sum::<usize>().max(1);
     let mut parts: Vec<usize> = sizes.iter().map(|size| total * size / whole).collect();
@@ -157,7 +159,7 @@ struct Group {
 
 fn patients(index: &Index) -> Result<Vec<Group>> {
     if let Some(i) = index.samples.iter().position(|sample| sample.patient.is_none()) {
-        return Err(Error::NoPatient { path: index.full_path(i) });
+        return Err(no_patient(&index.full_path(i)));
     }
     let group = |cells: Vec<usize>| {
         let mut counts = vec![0; index.classes.len()];
@@ -169,9 +171,21 @@ fn patients(index: &Index) -> Result<Vec<Group>> {
     Ok(index.by_patient().into_values().map(group).collect())
 }
 
+/// The error for a file name without a patient in a split by patient.
+pub(crate) fn no_patient(path: &Path) -> Error {
+    Error::path(
+        path,
+        "has no patient in its name; a split by patient expects names that begin with C and the patient's number, such as `C33P1thinF_IMG_20150619_114756a_cell_179.png`; otherwise use the random split",
+    )
+}
+
 fn need_patients(groups: &[Group], needed: usize) -> Result<()> {
     if groups.len() < needed {
-        return Err(Error::TooFewPatients { found: groups.len(), needed });
+        let reason = format!(
+            "found {} patients; expected at least {needed}, since each side of a split, and each fold of a cross-validation, needs its own; use the random split, or fewer folds",
+            groups.len()
+        );
+        return Err(Error::NotEnoughData { reason });
     }
     Ok(())
 }
@@ -187,17 +201,17 @@ fn cells_on(groups: &[Group], sides: &[usize], side: usize) -> Vec<usize> {
     cells
 }
 
-/// How many deals are tried. On the NIH's 150 patients the most even of eight has each side of the default split
-/// within 0.8 points of its share of a class, where a single deal may be 1.5 off.
+/// Number of assignments tried. On the NIH's 150 patients the most even of eight has each side of the default split
+/// within 0.8 points of its share of a class; a single one can be off by 1.5.
 const DEALS: usize = 8;
 
-/// Deals whole groups to sides so that each gets its share of every class; returns the side of each group.
+/// Assigns whole groups to sides so that each side gets its share of every class; returns the side of each group.
 ///
-/// The greedy of scikit-learn's `StratifiedGroupKFold`: the groups that weigh most go first, each to the side where
-/// it leaves the classes most evenly filled. Two things differ. Sides may be of unequal `shares` (which sum to 1), so
-/// evenness is that of fill over share. And where scikit-learn sorts by weight, which leaves the seed next to no
-/// say, the order here is random among groups whose sizes share a power of two; of several such deals the most even
-/// is taken.
+/// The greedy algorithm of scikit-learn's `StratifiedGroupKFold`: the largest groups go first, each to the side where
+/// it leaves the classes most evenly filled. Two things differ. Sides may have unequal `shares` (which sum to 1), so
+/// evenness compares fill over share. And scikit-learn sorts by size, so that the seed hardly matters; here
+/// the order is random among groups whose sizes have the same whole part of log2, and of several such assignments the most
+/// even is used.
 fn balance(groups: &[Group], shares: &[f64], rng: &mut ChaCha8Rng) -> Vec<usize> {
     (0..DEALS)
         .map(|_| deal(groups, shares, rng))
@@ -205,7 +219,7 @@ fn balance(groups: &[Group], shares: &[f64], rng: &mut ChaCha8Rng) -> Vec<usize>
         .map_or_else(Vec::new, |(side_of, _)| side_of)
 }
 
-/// One deal: the side of each group, and how uneven the sides came out.
+/// One assignment: the side of each group, and the unevenness of the sides.
 fn deal(groups: &[Group], shares: &[f64], rng: &mut ChaCha8Rng) -> (Vec<usize>, f64) {
     let classes = groups.first().map_or(0, |group| group.counts.len());
     let totals: Vec<usize> =
@@ -218,7 +232,7 @@ fn deal(groups: &[Group], shares: &[f64], rng: &mut ChaCha8Rng) -> (Vec<usize>, 
     let mut taken = vec![false; shares.len()];
     let mut side_of = vec![0; groups.len()];
     for (dealt, &g) in order.iter().enumerate() {
-        // The last groups go to the sides that have none yet.
+        // The last groups go to the sides that are still empty.
         let empty = taken.iter().filter(|taken| !**taken).count();
         let only_empty = groups.len() - dealt <= empty;
         let best = (0..shares.len())
@@ -240,7 +254,7 @@ fn deal(groups: &[Group], shares: &[f64], rng: &mut ChaCha8Rng) -> (Vec<usize>, 
     (side_of, unevenness)
 }
 
-/// Standard deviation over the sides of (cells held / cells due), averaged over the classes.
+/// Standard deviation over the sides of (cells assigned / cells due), averaged over the classes.
 fn unevenness(filled: &[Vec<usize>], shares: &[f64], totals: &[usize]) -> f64 {
     let mut sum = 0.0;
     for (class, &total) in totals.iter().enumerate() {

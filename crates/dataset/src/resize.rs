@@ -1,74 +1,60 @@
-//! Any picture => a square of a given side.
-
-use std::fmt;
-use std::str::FromStr;
+//! Resizes an image to a square.
 
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::{GenericImage, RgbImage};
 use serde::{Deserialize, Serialize};
+use strum::VariantNames;
 
-use crate::error::{Error, Result};
+use crate::error::Error;
 
-/// How a picture of any shape becomes a square.
+/// How an image of any shape becomes a square.
 ///
-/// Where a filter is named it is the triangle, widened to cover what one new pixel stands for ("antialiased
-/// bilinear", as Pillow's `BILINEAR`): it takes every pixel of the cell into account, and unlike Lanczos or a cubic it
-/// does not overshoot at the sharp edge between the cell and its black background.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+/// "Antialiased" is bilinear filtering over all source pixels of a new pixel, as Pillow's `BILINEAR`: it uses every pixel of
+/// the cell, and unlike Lanczos or a cubic it does not overshoot at the sharp edge between the cell and its black background.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Default,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::VariantNames,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case", parse_err_ty = Error, parse_err_fn = unknown_policy)]
 pub enum ResizePolicy {
-    /// Straight to the square, without regard to the aspect, antialiased.
+    /// Stretched to the square, ignoring the aspect ratio, antialiased.
     #[default]
     Stretch,
-    /// Straight to the square, each pixel the nearest of the old: the tutorial's (Keras's `load_img`).
+    /// Stretched to the square, each pixel the nearest source pixel, as in the tutorial (Keras's `load_img`).
     StretchNearest,
-    /// The aspect kept, antialiased, with black margins left and right or above and below.
+    /// Aspect ratio kept, antialiased, with black margins left and right or above and below.
     Pad,
 }
 
 impl ResizePolicy {
     /// All three.
     pub const ALL: [Self; 3] = [Self::Stretch, Self::StretchNearest, Self::Pad];
-
-    /// Its name in settings: `stretch`, `stretch-nearest` or `pad`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Stretch => "stretch",
-            Self::StretchNearest => "stretch-nearest",
-            Self::Pad => "pad",
-        }
-    }
 }
 
-impl fmt::Display for ResizePolicy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
+fn unknown_policy(found: &str) -> Error {
+    Error::unknown_name("resize policy", found, ResizePolicy::VARIANTS)
 }
 
-impl FromStr for ResizePolicy {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let known = || Self::ALL.map(Self::name).join(", ");
-        Self::ALL.into_iter().find(|policy| policy.name() == name).ok_or_else(|| Error::UnknownName {
-            what: "resize policy",
-            found: name.to_owned(),
-            expected: known(),
-        })
-    }
-}
-
-/// `picture` as a square of `size` pixels a side. A picture without pixels gives a black square.
+/// Resizes `picture` to `size` x `size` pixels. A picture without pixels gives a black square.
 #[must_use]
 pub fn resize(picture: &RgbImage, size: u32, policy: ResizePolicy) -> RgbImage {
     resize_with(&mut Resizer::new(), picture, size, policy)
 }
 
-/// [`resize`] with buffers that are kept from one picture to the next.
+/// [`resize`] with buffers reused from one picture to the next.
 pub(crate) fn resize_with(
     resizer: &mut Resizer,
     picture: &RgbImage,
@@ -93,7 +79,7 @@ pub(crate) fn resize_with(
         }
         ResizePolicy::Pad => {
             let longest = width.max(height);
-            // A side is at least one pixel, be the picture ever so narrow.
+            // A side is at least one pixel, even for a very narrow picture.
             let scaled = |side: u32| {
                 let rounded =
                     (u64::from(side) * u64::from(size) * 2 + u64::from(longest)) / (2 * u64::from(longest));
@@ -104,7 +90,7 @@ pub(crate) fn resize_with(
             let mut square = RgbImage::new(size, size);
             square
                 .copy_from(&inner, left, top)
-                .expect("the inner picture fits: no side of it is above `size`");
+                .expect("the inner picture fits: its sides are at most `size`");
             square
         }
     }
@@ -116,15 +102,15 @@ fn antialiased(resizer: &mut Resizer, picture: &RgbImage, width: u32, height: u3
     let sides = "a picture's buffer fits its sides";
     let from = TypedImageRef::<U8x3>::from_buffer(picture.width(), picture.height(), picture).expect(sides);
     let mut to = TypedImage::<U8x3>::from_buffer(width, height, &mut resized).expect(sides);
-    // Typed, since the other form would have every pixel type that the library knows compiled into this crate.
-    resizer.resize_typed(&from, &mut to, &options).expect("the whole of the picture is taken");
+    // The untyped form would compile every pixel type of the library into this crate.
+    resizer.resize_typed(&from, &mut to, &options).expect("the whole picture is resized");
     resized
 }
 
-/// For each of `new` pixels in a row, the one of `old` that lies under its centre.
+/// For each of `new` pixels in a row, the one of `old` pixels that lies under its centre.
 fn nearest(old: u32, new: u32) -> Vec<u32> {
     let step = f64::from(old) / f64::from(new);
-    // Added up, not multiplied: so does Pillow, and rounding may fall otherwise where a centre meets an edge.
+    // Added up, not multiplied, as Pillow does: rounding differs where a centre meets an edge.
     let mut centre = step * 0.5;
     (0..new)
         .map(|_| {

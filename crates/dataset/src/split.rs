@@ -1,23 +1,24 @@
-//! Which samples are trained on, chosen by, and tested on.
+//! Splits an index into training, validation and test samples.
 
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::index::Index;
 use crate::names::Subset;
-use crate::partition;
+use crate::partition::{self, no_patient};
 use crate::split_config::{Fold, Protocol, SplitConfig, cannot_fold};
+use crate::wording::listing;
 
-/// The three sides: positions in [`Index::samples`], each side in ascending order.
+/// The three sides of a split: positions in [`Index::samples`], each side in ascending order.
 ///
-/// Ascending, so that a split is a set and not an order: who trains shuffles anyway, by the epoch.
+/// The order carries no information: training shuffles in every epoch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Split {
-    /// The settings that led to it.
+    /// The settings it was made with.
     pub config: SplitConfig,
     /// Positions of the samples to train on.
     pub train: Vec<usize>,
-    /// Positions of the samples to choose epochs and thresholds by.
+    /// Positions of the samples that choose the epoch and the threshold.
     pub validation: Vec<usize>,
     /// Positions of the samples to test on.
     pub test: Vec<usize>,
@@ -30,31 +31,31 @@ pub struct Leakage {
     pub shared_patients: Vec<String>,
     /// Number of patients in the split.
     pub patients: usize,
-    /// Number of test cells whose patient has cells in train or validation too.
+    /// Number of test cells whose patient also has cells in train or validation.
     pub shared_test_cells: usize,
-    /// Number of cells in the split whose name tells no patient.
+    /// Number of cells in the split without a patient in their name.
     pub cells_without_patient: usize,
 }
 
-/// Deals out the samples of `index` to three sides.
+/// Assigns the samples of `index` to three sides.
 ///
-/// * [`Protocol::Random`], as in the tutorial: samples are sorted by path, shuffled, and the first
-///   `1 - test_fraction` of them, cut to a whole number as Python's `int()` cuts, are not for test; of these the
-///   first `validation_fraction` are for validation. 27,558 cells give 19,842, 2,204 and 5,512. Stratified, the
-///   same sizes are shared out among the classes by largest remainder.
-/// * [`Protocol::Patient`]: whole patients, dealt so that every side comes close to its share of every class.
-/// * [`Protocol::Given`], as the folders stand: see [`Split::given`].
-/// * [`Protocol::All`]: every sample to train on; the other two sides are empty.
+/// * [`Protocol::Random`], as in the tutorial: samples are sorted by path and shuffled. The first
+///   `1 - test_fraction` of them, rounded down as by Python's `int()`, are not for test; of these the
+///   first `validation_fraction` are for validation. 27,558 cells give 19,842, 2,204 and 5,512. If stratified, the
+///   same sizes are distributed over the classes by largest remainder.
+/// * [`Protocol::Patient`]: whole patients, so that every side comes close to its share of every class.
+/// * [`Protocol::Given`]: as the folders are, see [`Split::given`].
+/// * [`Protocol::All`]: every sample for training; the other two sides are empty.
 ///
-/// With a [`Fold`], the result is that one of [`k_fold`]'s.
+/// With a [`Fold`], the result is that fold of [`k_fold`].
 ///
-/// Of a `training/validation/testing` folder, the first two deal the cells of all three trees anew.
+/// For a `training/validation/testing` folder, the first two assign the cells of all three trees anew.
 ///
-/// The result depends on the sorted paths and the settings alone: it is the same on every platform.
+/// The result depends only on the sorted paths and the settings: it is the same on every platform.
 ///
 /// # Errors
-/// What [`SplitConfig::check`] and [`Split::check`] refuse; under `Patient`, a sample whose name tells no patient, or
-/// fewer than three patients.
+/// Those of [`SplitConfig::check`] and [`Split::check`]; under `Patient`, [`Error::Path`] for a sample without a patient in its
+/// name, and [`Error::NotEnoughData`] for fewer than three patients.
 pub fn split(index: &Index, config: &SplitConfig) -> Result<Split> {
     config.check()?;
     if let Some(Fold { number, of }) = config.fold {
@@ -73,22 +74,24 @@ pub fn split(index: &Index, config: &SplitConfig) -> Result<Split> {
 
 /// `folds` splits in which every sample is in the test side exactly once.
 ///
-/// Of what is not for test, [`SplitConfig::validation_fraction`] is for validation; `test_fraction` is not used, and
-/// stands as `1 / folds` in the results, as does which [`Fold`] each is. Under [`Protocol::Patient`] whole patients are dealt to the folds.
+/// Of the samples outside the test side, [`SplitConfig::validation_fraction`] are for validation. `test_fraction` is not used;
+/// the results' settings hold `1 / folds` instead, and their [`Fold`]. Under [`Protocol::Patient`] whole patients are
+/// assigned to the folds.
 ///
 /// # Errors
-/// As [`split`]; where `folds` is below 2 or above the number of samples (of patients, under `Patient`; there each
-/// fold needs two patients besides its test side); under [`Protocol::Given`] and [`Protocol::All`], whose test
-/// side is fixed.
+/// As [`split`]; [`Error::Config`] if `folds` is below 2 or above the number of samples, or under [`Protocol::Given`] and
+/// [`Protocol::All`]; [`Error::NotEnoughData`] if there are fewer patients than folds, or a fold would leave fewer than two
+/// patients outside its test side.
 pub fn k_fold(index: &Index, config: &SplitConfig, folds: usize) -> Result<Vec<Split>> {
     config.check()?;
     if folds < 2 {
-        return Err(Error::BadFolds { folds, reason: "at least 2 are needed" });
+        return Err(Error::config("folds", folds, "at least 2"));
     }
     let sides = match config.protocol {
-        // Before room is made for them all.
+        // Checked before memory is reserved for the folds.
         Protocol::Random if folds > index.samples.len() => {
-            return Err(Error::BadFolds { folds, reason: "there are fewer cells than that" });
+            let expected = format!("at most the number of cells, {}", index.samples.len());
+            return Err(Error::config("folds", folds, expected));
         }
         Protocol::Random => partition::random_folds(index, config, folds),
         Protocol::Patient => partition::patient_folds(index, config, folds)?,
@@ -107,15 +110,19 @@ pub fn k_fold(index: &Index, config: &SplitConfig, folds: usize) -> Result<Vec<S
 }
 
 impl Split {
-    /// The split that the trees `training`, `validation` and `testing` of the folder are.
+    /// The split given by the trees `training`, `validation` and `testing` of the folder.
     ///
     /// # Errors
-    /// Where a sample lies in none of these trees; what [`Split::check`] refuses.
+    /// [`Error::Path`] if a sample lies in none of these trees; those of [`Split::check`].
     pub fn given(index: &Index) -> Result<Self> {
         let config = SplitConfig { protocol: Protocol::Given, ..SplitConfig::default() };
         let mut split = Self { config, train: Vec::new(), validation: Vec::new(), test: Vec::new() };
         for (i, sample) in index.samples.iter().enumerate() {
-            let subset = sample.subset.ok_or_else(|| Error::NotASplitTree { root: index.root.clone() })?;
+            let subset = sample.subset.ok_or_else(|| {
+                let reason =
+                    "is not a split tree; expected the folders training, validation and testing in it";
+                Error::path(&index.root, reason)
+            })?;
             split.side_mut(subset).push(i);
         }
         split.check(index)?;
@@ -140,7 +147,7 @@ impl Split {
         }
     }
 
-    /// The side of every sample of an index of `samples` samples; `None` for those on no side.
+    /// The side of every sample of an index of `samples` samples; `None` for samples on no side.
     #[must_use]
     pub fn sides(&self, samples: usize) -> Vec<Option<Subset>> {
         let mut sides = vec![None; samples];
@@ -154,7 +161,7 @@ impl Split {
         sides
     }
 
-    /// Counts the patients that are on more than one side. `index` is the one that was split.
+    /// Counts the patients on more than one side. `index` is the index that was split.
     #[must_use]
     pub fn leakage(&self, index: &Index) -> Leakage {
         let sides = self.sides(index.samples.len());
@@ -184,41 +191,56 @@ impl Split {
     /// Refuses a split that must not be used with `index`.
     ///
     /// # Errors
-    /// Where a side is empty (under [`Protocol::All`] only the train side is looked at), a position is out of range or stands twice, or the train side lacks a class; under
-    /// [`Protocol::Patient`], also where a sample's name tells no patient, or a patient is on two sides.
+    /// [`Error::NotEnoughData`] if a side is empty (under [`Protocol::All`], the train side) or the train side lacks a class;
+    /// [`Error::InvalidSplit`] if a position is out of range or occurs twice, or, under [`Protocol::Patient`], if a patient is on
+    /// two sides; [`Error::Path`] for a sample without a patient under that protocol.
     pub fn check(&self, index: &Index) -> Result<()> {
         let mut seen: Vec<Option<Subset>> = vec![None; index.samples.len()];
         let mut trained = vec![false; index.classes.len()];
         for subset in Subset::ALL {
             let may_be_empty = self.config.protocol == Protocol::All && subset != Subset::Train;
             if self.subset(subset).is_empty() && !may_be_empty {
-                return Err(Error::EmptySide { subset: subset.name(), samples: index.samples.len() });
+                let reason = format!(
+                    "the {subset} side of the split is empty ({} samples in total); give more data or another fraction",
+                    index.samples.len()
+                );
+                return Err(Error::NotEnoughData { reason });
             }
             for &i in self.subset(subset) {
                 let (Some(sample), Some(side)) = (index.samples.get(i), seen.get_mut(i)) else {
-                    return Err(Error::OutOfRange {
-                        subset: subset.name(),
-                        position: i,
-                        samples: index.samples.len(),
-                    });
+                    let reason = format!(
+                        "the {subset} side of the split names sample {i}, but there are only {}; was the split made for other data?",
+                        index.samples.len()
+                    );
+                    return Err(Error::InvalidSplit { reason });
                 };
                 if let Some(first) = side.replace(subset) {
-                    let (first, second) = (first.name(), subset.name());
-                    return Err(Error::OnTwoSides { path: sample.path.clone(), first, second });
+                    let reason =
+                        format!("`{}` is in the split twice: in {first} and in {subset}", sample.path);
+                    return Err(Error::InvalidSplit { reason });
                 }
                 if self.config.protocol == Protocol::Patient && sample.patient.is_none() {
-                    return Err(Error::NoPatient { path: index.full_path(i) });
+                    return Err(no_patient(&index.full_path(i)));
                 }
                 trained[sample.class] |= subset == Subset::Train;
             }
         }
         if let Some(class) = trained.iter().position(|trained| !trained) {
-            return Err(Error::UntrainedClass { class: index.classes[class].clone() });
+            let reason = format!(
+                "the train side of the split holds no sample of `{}`; give more data, or use a stratified split",
+                index.classes[class]
+            );
+            return Err(Error::NotEnoughData { reason });
         }
         if self.config.protocol == Protocol::Patient {
             let patients = self.leakage(index).shared_patients;
             if !patients.is_empty() {
-                return Err(Error::SharedPatients { patients });
+                let reason = format!(
+                    "{} patients have cells on more than one side of a split by patient: {}",
+                    patients.len(),
+                    listing(&patients)
+                );
+                return Err(Error::InvalidSplit { reason });
             }
         }
         Ok(())

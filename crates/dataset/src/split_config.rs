@@ -1,70 +1,58 @@
 //! The settings of a split.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use strum::VariantNames;
 
 use crate::error::{Error, Result};
 
-/// How samples are dealt out to the sides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+/// How samples are assigned to the sides of a split.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Default,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::VariantNames,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", parse_err_ty = Error, parse_err_fn = unknown_protocol)]
 pub enum Protocol {
-    /// Each cell by itself, as in the tutorial. One patient's cells land on several sides, so figures are optimistic.
+    /// Each cell by itself, as in the tutorial. A patient's cells fall on several sides, so the metrics are optimistic.
     #[default]
     Random,
-    /// Each patient as a whole: what a classifier meets when it is shown a new patient's blood.
+    /// Each patient as a whole: estimates the performance on new patients.
     Patient,
-    /// As found: the trees of a `training/validation/testing` folder, or the rows of a manifest.
+    /// As given by the trees of a `training/validation/testing` folder, or by the rows of a manifest.
     Given,
-    /// Every cell is learned from and none is left to evaluate by: for the model that goes into use once others have been
-    /// evaluated.
+    /// Every cell is used for training and none for evaluation: for the final model, after cross-validation has estimated its
+    /// performance.
     All,
 }
 
 impl Protocol {
     /// All four.
     pub const ALL: [Self; 4] = [Self::Random, Self::Patient, Self::Given, Self::All];
-
-    /// Its name in settings: `random`, `patient`, `given` or `all`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Random => "random",
-            Self::Patient => "patient",
-            Self::Given => "given",
-            Self::All => "all",
-        }
-    }
 }
 
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for Protocol {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let known = || Self::ALL.map(Self::name).join(", ");
-        Self::ALL.into_iter().find(|protocol| protocol.name() == name).ok_or_else(|| Error::UnknownName {
-            what: "protocol",
-            found: name.to_owned(),
-            expected: known(),
-        })
-    }
+fn unknown_protocol(found: &str) -> Error {
+    Error::unknown_name("protocol", found, Protocol::VARIANTS)
 }
 
 /// One fold of a cross-validation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fold {
-    /// Which, from 1 to `of`.
+    /// Number of this fold, from 1 to `of`.
     pub number: usize,
-    /// How many there are.
+    /// Number of folds.
     pub of: usize,
 }
 
@@ -78,18 +66,18 @@ impl fmt::Display for Fold {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SplitConfig {
-    /// How samples are dealt out. Default: random.
+    /// How samples are assigned to the sides. Default: random.
     pub protocol: Protocol,
-    /// Whether each side of a random split gets the same share of every class. Default: false, as in the tutorial.
+    /// Whether each side of a random split has the same share of every class. Default: false, as in the tutorial.
     /// A patient split always balances classes, as far as whole patients allow.
     pub stratified: bool,
-    /// Share of all cells for the test side, above 0 and below 1. Default: 0.2. A fold takes `1 / of` instead.
+    /// Share of all cells for the test side, above 0 and below 1. Default: 0.2. A fold uses `1 / of` instead.
     pub test_fraction: f64,
-    /// Share for validation of the cells that are not for test, above 0 and below 1. Default: 0.1.
+    /// Share for validation of the cells outside the test side, above 0 and below 1. Default: 0.1.
     pub validation_fraction: f64,
     /// Seed of the shuffle. Default: 42.
     pub seed: u64,
-    /// The fold of a cross-validation whose test side this split's is to be. Default: none, one split by itself.
+    /// The fold of a cross-validation to use as the test side. Default: none, a single split.
     pub fold: Option<Fold>,
 }
 
@@ -107,25 +95,26 @@ impl Default for SplitConfig {
 }
 
 impl SplitConfig {
-    /// Refuses what cannot be asked of any data.
+    /// Refuses settings that are invalid for any data.
     ///
     /// # Errors
-    /// Where a fraction is not above 0 and below 1, or the fold is not one of at least 2.
+    /// [`Error::Config`] if a fraction is not above 0 and below 1, if there are fewer than 2 folds or no fold of that number, or for
+    /// folds under [`Protocol::Given`] and [`Protocol::All`].
     pub fn check(&self) -> Result<()> {
         for (field, value) in
             [("test_fraction", self.test_fraction), ("validation_fraction", self.validation_fraction)]
         {
-            // NaN is in no range.
+            // Also refuses NaN.
             if !(value > 0.0 && value < 1.0) {
-                return Err(Error::BadFraction { field, value });
+                return Err(Error::config(field, value, "a fraction above 0 and below 1, such as 0.2"));
             }
         }
         if let Some(Fold { number, of }) = self.fold {
             if of < 2 {
-                return Err(Error::BadFolds { folds: of, reason: "at least 2 are needed" });
+                return Err(Error::config("folds", of, "at least 2"));
             }
             if !(1..=of).contains(&number) {
-                return Err(Error::BadFold { number, of });
+                return Err(Error::config("fold", number, format!("a number from 1 to {of}")));
             }
             if matches!(self.protocol, Protocol::Given | Protocol::All) {
                 return Err(cannot_fold(of));
@@ -135,7 +124,9 @@ impl SplitConfig {
     }
 }
 
-/// The refusal of folds under a protocol that has none.
+/// The error for folds under a protocol without them.
 pub(crate) fn cannot_fold(folds: usize) -> Error {
-    Error::BadFolds { folds, reason: "`given` has one test side and `all` has none; use random or patient" }
+    let expected =
+        "none, since `given` has a fixed test side and `all` has none; use random or patient for folds";
+    Error::config("folds", folds, expected)
 }

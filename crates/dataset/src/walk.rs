@@ -1,4 +1,4 @@
-//! Listing of folders: links followed, circles refused, hidden folders passed over.
+//! Lists folders: follows links, refuses circles, ignores hidden folders.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -12,8 +12,8 @@ use crate::names::{is_image, is_set_aside};
 pub(crate) struct FoundFile {
     /// Its path from that folder, with `/` between the parts.
     pub(crate) below: String,
-    /// Whether it is an image by its extension: a regular file, and not a hidden one. Or a link to one that is not there, which is
-    /// found out when it is read.
+    /// Whether it is an image: a visible regular file with an image's extension. A broken link with such a name counts too; it
+    /// fails when it is read.
     pub(crate) is_image: bool,
 }
 
@@ -27,7 +27,7 @@ impl FoundFile {
     }
 }
 
-/// Names of the folders directly in `folder`, sorted by their bytes, and how many files lie beside them.
+/// Names of the folders directly in `folder`, sorted by their bytes, and the number of files beside them.
 pub(crate) fn folders_in(folder: &Path) -> Result<(Vec<String>, usize)> {
     let mut folders = Vec::new();
     let mut files = 0;
@@ -44,14 +44,14 @@ pub(crate) fn folders_in(folder: &Path) -> Result<(Vec<String>, usize)> {
     Ok((folders, files))
 }
 
-/// All files below `folder`, hidden ones too but not what lies in hidden folders; in no particular order. Refuses names that are
-/// not UTF-8.
+/// All files below `folder`, in no particular order, including hidden files but not the contents of hidden folders. Refuses names
+/// that are not UTF-8.
 pub(crate) fn files_below(folder: &Path) -> Result<Vec<FoundFile>> {
     let paths = paths_below(folder)?;
     paths.iter().map(|(path, is_image)| FoundFile::new(folder, path, *is_image)).collect()
 }
 
-/// The paths of these files whatever their names, each with what [`FoundFile::is_image`] says of it.
+/// Paths of the same files with names of any encoding, each with [`FoundFile::is_image`].
 pub(crate) fn paths_below(folder: &Path) -> Result<Vec<(PathBuf, bool)>> {
     let visible =
         |entry: &DirEntry| entry.depth() == 0 || !entry.file_type().is_dir() || !is_hidden_path(entry.path());
@@ -71,7 +71,7 @@ fn is_hidden_path(path: &Path) -> bool {
     path.file_name().is_some_and(|name| is_set_aside(&name.to_string_lossy()))
 }
 
-/// Whether any image lies below `folder`; an error while looking counts as no.
+/// Whether any image lies below `folder`; folders that cannot be listed count as empty.
 pub(crate) fn holds_image(folder: &Path) -> bool {
     WalkDir::new(folder)
         .follow_links(true)
@@ -80,7 +80,7 @@ pub(crate) fn holds_image(folder: &Path) -> bool {
         .any(|entry| entry.file_type().is_file() && is_image(entry.path()))
 }
 
-/// What a walk met: a folder, a regular file, or neither. A link that leads nowhere counts as a file.
+/// An entry of a folder: a folder, a regular file, or neither. A broken link counts as a file.
 struct WalkEntry {
     path: PathBuf,
     is_dir: bool,
@@ -109,13 +109,19 @@ fn utf8_name(path: &Path) -> Result<&str> {
 }
 
 fn not_utf8(path: &Path) -> Error {
-    Error::NotUtf8 { path: path.to_path_buf() }
+    Error::path(path, "has a name that is not UTF-8; rename it")
 }
 
 fn walk_error(folder: &Path, error: walkdir::Error) -> Error {
     let path = error.path().map_or_else(|| folder.to_path_buf(), Path::to_path_buf);
-    match error.loop_ancestor().map(Path::to_path_buf) {
-        Some(ancestor) => Error::LinkLoop { path, ancestor },
-        None => Error::Io { action: "list", path, source: error.into() },
+    match error.loop_ancestor() {
+        Some(ancestor) => {
+            let reason = format!(
+                "links back to `{}`, the folder that contains it; remove the link",
+                ancestor.display()
+            );
+            Error::path(&path, reason)
+        }
+        None => Error::io("list", &path)(error.into()),
     }
 }

@@ -1,14 +1,11 @@
-//! Pieces of messages.
+//! Lists and hints in error messages.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-#[cfg(feature = "download")]
-use crate::download::problem::DownloadProblem;
-
-/// How many paths a message lists before it only counts.
+/// Number of items that a message lists before it only counts.
 const LISTED: usize = 10;
 
-/// A list for a message: the first few in back quotes, then how many more there are.
+/// A list for a message: the first few items in back quotes, then the number of the others.
 pub(crate) fn listing<T: AsRef<str>>(items: &[T]) -> String {
     let mut text: Vec<String> =
         items.iter().take(LISTED).map(|item| format!("`{}`", item.as_ref())).collect();
@@ -16,16 +13,6 @@ pub(crate) fn listing<T: AsRef<str>>(items: &[T]) -> String {
         text.push(format!("and {} more", items.len() - LISTED));
     }
     text.join(", ")
-}
-
-#[cfg(feature = "download")]
-pub(crate) fn addresses(failures: &[(String, DownloadProblem)]) -> String {
-    let text: Vec<String> = failures.iter().map(|(url, problem)| format!("{url}: {problem}")).collect();
-    text.join("; ")
-}
-
-pub(crate) fn displayed(paths: &[PathBuf]) -> Vec<String> {
-    paths.iter().map(|path| path.display().to_string()).collect()
 }
 
 /// The end of a message that names the folder that was probably meant.

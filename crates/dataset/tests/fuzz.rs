@@ -1,4 +1,4 @@
-//! Damaged pictures, lists and archives: refused or read, without a panic and in bounded memory.
+//! Damaged images, manifests and archives are refused or read without a panic and in bounded memory.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Cursor, Write};
@@ -17,10 +17,10 @@ use malaria_fuzz::{Alone, alone};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-/// The longest side of the pictures that are decoded here, in pixels.
+/// Largest side of the decoded images, in pixels.
 const LONGEST_SIDE: u32 = 256;
-/// Memory for a picture of that size: what `decode_within` allows a decoder, as much again for buffers beside it, and what a
-/// lossy WebP may say that its first part has.
+/// Memory for an image of that size: the limit that `decode_within` sets, as much again for other buffers, and the first
+/// partition that a lossy WebP may announce.
 const PICTURE_MEMORY: usize = 2 * 32 * (LONGEST_SIDE as usize).pow(2) + (20 << 20);
 
 fn cell() -> RgbImage {
@@ -59,7 +59,7 @@ fn decodes(alone: &Alone, target: &str, pictures: &[Vec<u8>]) {
     });
 }
 
-/// A part of a WebP.
+/// A chunk of a WebP.
 fn chunk(name: &[u8; 4], contents: &[u8]) -> Vec<u8> {
     let length = u32::try_from(contents.len()).unwrap();
     [name, length.to_le_bytes().as_slice(), contents, &[0][..contents.len() % 2]].concat()
@@ -97,7 +97,7 @@ fn tiff() {
 fn webp() {
     let alone = alone();
     let mut pictures = pictures(ImageFormat::WebP, "webp");
-    // A transparent one of the lossy fixture, whose first chunk is its picture.
+    // The lossy fixture, whose first chunk is its picture, with transparency.
     let lossy = fs::read(fixture("lossy.webp")).unwrap();
     let frame = &lossy[12..];
     let (width, height) = (lossy[26], lossy[28]);
@@ -134,7 +134,7 @@ fn a_small_file_that_claims_to_be_large_takes_no_memory() {
     let lossy = fs::read(fixture("lossy.webp")).unwrap();
     let head = chunk(b"VP8X", &[&[0; 4], size.as_slice()].concat());
     let webp = riff(&[head, lossy[12..].to_vec()]);
-    // The most that there is room for in its header.
+    // The largest size that its header can hold.
     let mut jpeg = fs::read(fixture("baseline.jpg")).unwrap();
     let frame = jpeg.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
     put(&mut jpeg, frame + 5, &[0xFF; 4]);
@@ -144,12 +144,12 @@ fn a_small_file_that_claims_to_be_large_takes_no_memory() {
         let mut said = String::new();
         let taken = alone.memory_of(|| said = decode(&file, Path::new(name)).unwrap_err().to_string());
         // The BMP decoder has a limit of its own.
-        assert!(said.contains("larger than 8192 px a side") || said.contains("too large"), "{said}");
+        assert!(said.contains("larger than 8192 px on a side") || said.contains("too large"), "{said}");
         assert!(taken < 1 << 20, "{name}: {taken} bytes");
     }
 }
 
-/// A server on this machine that answers every request with what it holds just then.
+/// A local server that answers every request with the current contents of `file`.
 fn serve(file: Arc<Mutex<Vec<u8>>>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/cell_images.zip", listener.local_addr().unwrap());
@@ -161,14 +161,14 @@ fn serve(file: Arc<Mutex<Vec<u8>>>) -> String {
             let file = file.lock().unwrap();
             let head =
                 format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", file.len());
-            // Who has seen enough hangs up.
+            // The client may hang up early.
             let _ = stream.write_all(&[head.as_bytes(), &file].concat());
         }
     });
     url
 }
 
-/// Archives of three images a class: compressed or not, the latter with a link in it.
+/// Archives of three images per class: compressed, and not compressed with a link.
 fn archives() -> [Vec<u8>; 2] {
     let mut png = Cursor::new(Vec::new());
     cell().write_to(&mut png, ImageFormat::Png).unwrap();
@@ -196,8 +196,6 @@ fn archive() {
     let file = Arc::new(Mutex::new(archives[0].clone()));
     let config = DownloadConfig {
         urls: vec![serve(Arc::clone(&file))],
-        expected_bytes: None,
-        expected_sha256: None,
         images_per_class: 3,
         max_bytes: 1 << 20,
         retries: 0,
@@ -212,9 +210,15 @@ fn archive() {
         names.sort();
         names
     };
-    // `max_bytes` of one image, and room for what the downloader, its server and the archive's directory take.
+    // `max_bytes` of one image, and memory for the downloader, its server and the archive's directory.
     alone.fuzz("archive", &archives, 4 << 20, |bytes| {
         *file.lock().unwrap() = bytes.to_vec();
+        // The hash is right, so that the damaged archive is unpacked.
+        let config = DownloadConfig {
+            expected_bytes: bytes.len() as u64,
+            expected_sha256: Fingerprint::of(bytes).hex(),
+            ..config.clone()
+        };
         match download(&config, &out, &AtomicBool::new(false), &mut |_| {}) {
             Ok(cells) => {
                 assert_eq!(names(&cells), ["Parasitized", "Uninfected"]);
@@ -225,8 +229,8 @@ fn archive() {
             }
             Err(error) => assert!(error.to_string().contains("cell_images"), "{error}"),
         }
-        assert_eq!(names(&out), [""; 0], "nothing is left");
-        assert_eq!(names(folder.path()), ["out"], "and nothing lies outside");
+        assert_eq!(names(&out), [""; 0], "temporary files are left");
+        assert_eq!(names(folder.path()), ["out"], "files lie outside");
     });
 }
 
@@ -266,7 +270,7 @@ fn manifest() {
         fs::write(&path, bytes).unwrap();
         match read_manifest(&path) {
             Ok(manifest) => {
-                // Whatever it says, it is compared with what is there, not believed.
+                // Its contents are compared with the folder, not trusted.
                 if let Ok(split) = manifest.resolve(&index, &fingerprints) {
                     split.check(&index).unwrap();
                 }

@@ -1,4 +1,4 @@
-//! Splits and folds of any folder: nobody is lost, nobody stands twice, patients stay whole, and the order of listing is nothing.
+//! Properties of splits and folds of arbitrary data: a partition, whole patients, independent of the listing order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use proptest::test_runner::RngSeed;
 
 const CLASSES: [&str; 3] = ["Overexposed", "Parasitized", "Uninfected"];
 
-/// An index of no folder: for each patient, how many cells of each class. Classes without cells are left out.
+/// An index without a folder, from the number of cells of each class per patient. Classes without cells are omitted.
 fn index(cells: &[[usize; 3]]) -> Index {
     let classes: Vec<usize> = (0..3).filter(|&class| cells.iter().any(|counts| counts[class] > 0)).collect();
     let mut samples = Vec::new();
@@ -75,9 +75,9 @@ fn all_cells(split: &Split) -> Vec<usize> {
     cells
 }
 
-/// Too little data for what is asked is refused, for one of these reasons and no other.
+/// Whether there are too few cells or patients for the settings, the only valid reason to refuse them.
 fn too_little(error: &Error) -> bool {
-    matches!(error, Error::EmptySide { .. } | Error::UntrainedClass { .. } | Error::TooFewPatients { .. })
+    matches!(error, Error::NotEnoughData { .. })
 }
 
 proptest! {
@@ -112,8 +112,8 @@ proptest! {
         let Ok(split) = split(&index, &config) else { return Ok(()) };
         let n = index.samples.len() as f64;
         let not_test = n * (1.0 - config.test_fraction);
-        // Cells are cut to whole ones, twice; a patient cannot be cut, so that the largest may be too much, and each side has
-        // one, be its share ever so small.
+        // Numbers of cells are rounded down twice. Patients are indivisible, and each side has at least one, however small its
+        // share.
         let largest = cells.iter().map(|counts| counts.iter().sum::<usize>()).max().unwrap() as f64;
         let slack = if config.protocol == Protocol::Random { 2.0 } else { 2.0 * largest };
         let asked = [
@@ -127,12 +127,12 @@ proptest! {
     }
 
     #[test]
-    fn the_order_in_which_files_are_listed_is_nothing(
+    fn splits_do_not_depend_on_the_order_in_which_files_are_listed(
         cells in patients(),
         config in config(),
         order in any::<u64>(),
     ) {
-        // On the disk, where the index sorts what the system lists; files are made in another order each.
+        // Files are created in two orders; the index sorts whatever the system lists.
         let index = index(&cells[..cells.len().min(6)]);
         let open = |descending: bool| {
             let folder = tempfile::tempdir().unwrap();
@@ -163,7 +163,7 @@ proptest! {
         let splits = match k_fold(&index, &config, folds) {
             Ok(splits) => splits,
             Err(error) => {
-                prop_assert!(too_little(&error) || matches!(error, Error::BadFolds { .. }), "{error}");
+                prop_assert!(too_little(&error) || matches!(error, Error::Config { field: "folds", .. }), "{error}");
                 return Ok(());
             }
         };
@@ -185,7 +185,7 @@ proptest! {
     }
 }
 
-/// Settings of a run may ask for any number: it is refused before room is made for so many folds.
+/// Checked before memory is reserved for the folds.
 #[test]
 fn more_folds_than_cells_are_refused() {
     let index = index(&[[0, 3, 3]; 4]);
@@ -193,7 +193,10 @@ fn more_folds_than_cells_are_refused() {
         for of in [25, 1_000_000_000_000, usize::MAX] {
             let fold = Some(Fold { number: 1, of });
             let error = split(&index, &SplitConfig { protocol, fold, ..SplitConfig::default() }).unwrap_err();
-            assert!(matches!(error, Error::BadFolds { .. } | Error::TooFewPatients { .. }), "{error}");
+            assert!(
+                matches!(error, Error::Config { field: "folds", .. } | Error::NotEnoughData { .. }),
+                "{error}"
+            );
         }
     }
 }

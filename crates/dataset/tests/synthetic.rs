@@ -1,4 +1,4 @@
-//! The synthetic data set: the same on every machine, in the manner of the NIH's, and closed to trivial models.
+//! The synthetic data set: reproducible, like the NIH's in form, and too hard for trivial models.
 
 mod logistic;
 
@@ -45,7 +45,7 @@ fn names_in(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn one_cell_is_what_it_always_was() {
+fn cells_are_unchanged() {
     let golden = |cell: usize| {
         let cell = synthetic_cell(&SyntheticConfig::default(), cell).unwrap();
         (cell.image.dimensions(), cell.parasitized, cell.file_name, hash(cell.image.as_raw()))
@@ -63,7 +63,7 @@ fn one_cell_is_what_it_always_was() {
 }
 
 #[test]
-fn files_are_the_same_for_the_same_seed_whatever_the_number_of_threads() {
+fn files_depend_on_the_seed_and_not_on_the_number_of_threads() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, threads: usize, config: &SyntheticConfig| {
         let out = folder.path().join(name);
@@ -80,14 +80,14 @@ fn files_are_the_same_for_the_same_seed_whatever_the_number_of_threads() {
 }
 
 #[test]
-fn a_cell_does_not_depend_on_how_many_are_drawn() {
+fn a_cell_does_not_depend_on_the_number_of_cells() {
     let more = SyntheticConfig { cells: 1000, ..SMALL };
     assert_eq!(synthetic_cell(&SMALL, 9).unwrap(), synthetic_cell(&more, 9).unwrap());
     assert_ne!(synthetic_cell(&SMALL, 9).unwrap().image, synthetic_cell(&SMALL, 11).unwrap().image);
 }
 
 #[test]
-fn the_folder_is_one_of_the_nihs_kind() {
+fn the_folder_has_the_layout_of_the_nihs_set() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("deep").join("cells");
     let (calls, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -106,7 +106,7 @@ fn the_folder_is_one_of_the_nihs_kind() {
     for sample in &index.samples {
         *patients.entry((sample.class, sample.patient.clone().unwrap())).or_default() += 1;
     }
-    // Three of four are infected, each with as many uninfected cells as the healthy one.
+    // Three of four patients are infected, each with as many uninfected cells as the healthy patient.
     let expected = [
         ((0, "C2".to_owned()), 4),
         ((0, "C3".to_owned()), 4),
@@ -129,7 +129,7 @@ fn the_folder_is_one_of_the_nihs_kind() {
 }
 
 #[test]
-fn cells_have_the_size_of_real_ones_and_fill_their_picture() {
+fn cells_have_realistic_sizes_and_fill_their_picture() {
     let config = SyntheticConfig { cells: 60, ..SyntheticConfig::default() };
     let mut square = 0;
     for number in 0..config.cells {
@@ -148,7 +148,7 @@ fn cells_have_the_size_of_real_ones_and_fill_their_picture() {
 }
 
 #[test]
-fn what_stands_in_the_way_is_left_alone() {
+fn an_occupied_path_is_refused_and_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let full = folder.path().join("full");
     fs::create_dir(&full).unwrap();
@@ -157,7 +157,10 @@ fn what_stands_in_the_way_is_left_alone() {
     fs::write(&file, "mine").unwrap();
     for out in [&full, &file] {
         let error = write_synthetic(out, &SMALL, &|_| panic!("drawn for nothing")).unwrap_err();
-        assert!(matches!(&error, Error::Occupied { path } if path == out), "{error}");
+        assert!(
+            matches!(&error, Error::File(malaria_files::Error::Occupied { path }) if path == out),
+            "{error}"
+        );
     }
     assert_eq!(fs::read_to_string(full.join("notes.txt")).unwrap(), "mine");
     assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
@@ -170,7 +173,7 @@ fn what_stands_in_the_way_is_left_alone() {
 }
 
 #[test]
-fn nothing_is_left_of_a_set_that_was_not_finished() {
+fn an_unfinished_set_leaves_no_files() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("cells");
     let drawn = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -181,7 +184,7 @@ fn nothing_is_left_of_a_set_that_was_not_finished() {
 }
 
 #[test]
-fn who_draws_beside_another_does_not_take_its_folder_for_left_over() {
+fn a_second_writer_does_not_remove_the_temporary_folder_of_the_first() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("cells");
     let begun = AtomicBool::new(false);
@@ -190,7 +193,7 @@ fn who_draws_beside_another_does_not_take_its_folder_for_left_over() {
             write_synthetic(&out, &SMALL, &|_| {}).unwrap();
         }
     });
-    assert!(matches!(first, Err(Error::Occupied { .. })), "{first:?}");
+    assert!(matches!(first, Err(Error::File(malaria_files::Error::Occupied { .. }))), "{first:?}");
     assert_eq!(contents(&out).len(), 24);
     assert_eq!(names_in(folder.path()), ["cells"]);
 }
@@ -208,7 +211,7 @@ fn settings_out_of_range_are_refused_by_name() {
     ];
     let folder = tempfile::tempdir().unwrap();
     for (name, config) in bad {
-        let is_named = |error: &Error| matches!(error, Error::BadSetting { field, .. } if *field == name);
+        let is_named = |error: &Error| matches!(error, Error::Config { field, .. } if *field == name);
         assert!(is_named(&config.check().unwrap_err()), "{config:?}");
         assert!(is_named(&synthetic_cell(&config, 0).unwrap_err()), "{config:?}");
         assert!(
@@ -216,11 +219,11 @@ fn settings_out_of_range_are_refused_by_name() {
             "{config:?}"
         );
     }
-    assert!(matches!(synthetic_cell(&SMALL, 24).unwrap_err(), Error::BadSetting { field: "cell", .. }));
+    assert!(matches!(synthetic_cell(&SMALL, 24).unwrap_err(), Error::Config { field: "cell", .. }));
     assert_eq!(names_in(folder.path()), [""; 0]);
 }
 
-/// What a trivial model may look at.
+/// Features of a trivial model.
 #[derive(Clone, Copy, Debug)]
 enum Features {
     MeanColour,
@@ -258,7 +261,7 @@ fn best_accuracy(cells: &[SyntheticCell], is_test: &[bool], features: Features) 
         .fold(0.0, f64::max)
 }
 
-/// A fifth of the cells in any order, and all cells of a fifth of the patients.
+/// Test sets: a random fifth of the cells, and all cells of a fifth of the patients.
 fn splits(cells: &[SyntheticCell]) -> [(&'static str, Vec<bool>); 2] {
     let mut is_test: Vec<bool> = (0..cells.len()).map(|i| i % 5 == 0).collect();
     is_test.shuffle(&mut ChaCha8Rng::seed_from_u64(1));
@@ -268,7 +271,7 @@ fn splits(cells: &[SyntheticCell]) -> [(&'static str, Vec<bool>); 2] {
 }
 
 #[test]
-fn trivial_models_learn_next_to_nothing() {
+fn trivial_models_stay_below_65_percent() {
     let config = SyntheticConfig { cells: 1600, ..SyntheticConfig::default() };
     let mut cells: Vec<SyntheticCell> =
         (0..config.cells).into_par_iter().map(|number| synthetic_cell(&config, number).unwrap()).collect();
@@ -278,7 +281,7 @@ fn trivial_models_learn_next_to_nothing() {
             assert!(reached <= 0.65, "{features:?}, {split} split: {reached:.3}");
         }
     }
-    // The same cells with a trivial sign of their class, to see that the same models would learn one.
+    // Control: with a trivial sign of the class in the cells, the same models learn it.
     for cell in cells.iter_mut().filter(|cell| cell.parasitized) {
         for pixel in cell.image.pixels_mut() {
             pixel[1] /= 4;

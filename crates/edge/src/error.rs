@@ -1,28 +1,21 @@
-use std::{io, path::PathBuf};
+//! The errors of this crate.
 
-/// What can go wrong when a model is exported, loaded or used without libtorch.
+/// An error in exporting, loading or running a model.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file could not be read or written.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// What was attempted.
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
+    /// A file that cannot be read or written.
+    #[error(transparent)]
+    File(#[from] malaria_files::Error),
 
-    /// A model file that cannot be understood.
+    /// A model that cannot be exported or loaded.
     #[error("not a model of this project's `export`: {reason}")]
     Model {
         /// What is wrong with it.
         reason: String,
     },
 
-    /// A way of storing weights that does not exist.
+    /// An unknown weight format.
     #[error("expected one of f32, f16 and int8, found `{found}`")]
     UnknownWeightFormat {
         /// The name given.
@@ -32,31 +25,28 @@ pub enum Error {
     /// Cells of another size than the model's input.
     #[error("the model takes cells of {expected} px a side, found {found} px")]
     CellSize {
-        /// The model's.
+        /// The input size.
         expected: u32,
-        /// That of the cells.
+        /// The size of the cells.
         found: u32,
     },
 
-    /// From the weights file, or the patients' results.
+    /// An error in the weights file or the results of patients.
     #[error(transparent)]
     Classifier(#[from] malaria_classifier::Error),
 
-    /// From reading pictures.
+    /// An error in reading pictures.
     #[error(transparent)]
     Dataset(#[from] malaria_dataset::Error),
 
-    /// Figures could not be computed.
-    #[error("{reason}")]
-    Figures {
-        /// Why.
-        reason: String,
-    },
+    /// An error of the metrics.
+    #[error(transparent)]
+    Metrics(#[from] malaria_metrics::Error),
 
     /// The runtime failed.
     #[error("the network could not be computed: {reason}")]
     Run {
-        /// What the runtime says.
+        /// The runtime's message.
         reason: String,
     },
 }

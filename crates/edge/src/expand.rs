@@ -1,11 +1,11 @@
-//! Weights in fewer bits => float32, when a file is loaded.
+//! Expands float16 and int8 weights to float32 when a file is loaded.
 
 use half::f16;
 
 use crate::onnx::{self, FLOAT, FLOAT16, INT8};
 
-/// Puts float32 weights in the place of the nodes that would make them of smaller ones. Each of these has a tensor of its own:
-/// one that many read would be expanded as often.
+/// Replaces the nodes that convert float16 and int8 weights by float32 weights. Each node must have a tensor of its own, as a shared
+/// one would be expanded for every node.
 pub(crate) fn expand(graph: &mut onnx::Graph) -> Result<(), String> {
     let mut expanded = Vec::new();
     for node in std::mem::take(&mut graph.node) {
@@ -33,7 +33,7 @@ pub(crate) fn expand(graph: &mut onnx::Graph) -> Result<(), String> {
     Ok(())
 }
 
-/// What a node makes of its weights. `others` are the tensors besides them.
+/// The float32 values of a node's `weights`. `others` are all other tensors.
 fn unpacked(node: &onnx::Node, weights: &onnx::Tensor, others: &[onnx::Tensor]) -> Result<Vec<f32>, String> {
     let onnx::Tensor { data_type, raw_data, .. } = weights;
     match (node.op_type.as_str(), *data_type) {
@@ -41,19 +41,17 @@ fn unpacked(node: &onnx::Node, weights: &onnx::Tensor, others: &[onnx::Tensor]) 
             Ok(raw_data.as_chunks().0.iter().map(|&bytes| f16::from_le_bytes(bytes).to_f32()).collect())
         }
         ("DequantizeLinear", INT8) => dequantised(node, weights, others),
-        (operator, found) => {
-            Err(format!("`{operator}` of weights of type {found}, which no model of ours has"))
-        }
+        (operator, found) => Err(format!("unsupported `{operator}` of weights of type {found}")),
     }
 }
 
-/// Int8 weights by their scales, one an output channel, with zero points of 0.
+/// Int8 weights times their scales, one per output channel, with zero points of 0.
 fn dequantised(
     node: &onnx::Node,
     weights: &onnx::Tensor,
     others: &[onnx::Tensor],
 ) -> Result<Vec<f32>, String> {
-    // Without that setting it would be another axis.
+    // ONNX's default is another axis.
     if node.attribute != [onnx::Attribute::int("axis", 0)] {
         return Err(format!("expected `axis` 0 as its one setting, found {:?}", node.attribute));
     }

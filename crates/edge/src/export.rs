@@ -1,4 +1,4 @@
-//! From trained weights to an ONNX file.
+//! Export of trained weights to an ONNX file.
 
 use std::path::Path;
 
@@ -18,28 +18,28 @@ use crate::{
 /// The version that this code reads and writes.
 const FORMAT_VERSION: u32 = 3;
 
-/// Key of the file's last entry: the SHA-256 of all that comes before it, in hexadecimal. A file in which a few bits have turned
-/// still reads, and would call cells otherwise.
+/// Key of the file's last entry: the SHA-256 of all bytes before it, in hexadecimal. A file with flipped bits still loads, and would
+/// call cells differently.
 const DIGEST_KEY: &str = "malaria-resnet.sha256";
 
-/// The version of ONNX's operators, which ONNX Runtime, OpenVINO, rten and tract all know.
+/// The operator set version of ONNX, which ONNX Runtime, OpenVINO, rten and tract support.
 const OPSET: i64 = 17;
-/// The version of ONNX's file layout that came with it.
+/// The ONNX file format version of that operator set.
 const IR_VERSION: i64 = 8;
 
-/// Where a model file comes from.
+/// The origin of a model file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Origin {
     /// How its weights are stored.
     pub weights: WeightFormat,
-    /// What storing them so has changed; `None` for float32, or where it was not looked at.
+    /// The accuracy cost of that format; `None` for float32, or where it was not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantization_loss: Option<QuantizationLoss>,
-    /// SHA-256 of the `weights.safetensors` that it was made from, in hexadecimal.
+    /// SHA-256 of the exported `weights.safetensors`, in hexadecimal.
     pub weights_sha256: String,
 }
 
-/// What stands in the file's metadata under [`KEY`].
+/// The JSON value in the file's metadata under [`KEY`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ModelMetadata {
     format_version: u32,
@@ -50,12 +50,12 @@ pub(crate) struct ModelMetadata {
 }
 
 impl ModelMetadata {
-    /// Reads what stands under [`KEY`].
+    /// Reads the JSON value under [`KEY`].
     ///
     /// # Errors
-    /// What is wrong, in words, for another version and for what is no description.
+    /// Another version or an invalid description, in words.
     pub(crate) fn read(text: &str) -> Result<Self, String> {
-        // The version alone first: another one may have another layout. Files of the first say none.
+        // The version first: another one may have another layout. Files of version 1 have none.
         #[derive(Deserialize)]
         struct Version {
             format_version: Option<u64>,
@@ -70,18 +70,16 @@ impl ModelMetadata {
     }
 }
 
-/// The network as an ONNX file: `images`, float32 `[N, 3, S, S]` in [0, 1], to `probabilities`, float32 `[N, classes]`, with
-/// any N.
+/// Exports the network as an ONNX file: `images`, float32 `[N, 3, S, S]` in [0, 1], to `probabilities`, float32 `[N, classes]`, with
+/// any N. The same weights and format give the same bytes.
 ///
-/// Batch normalisations are folded into the convolutions around them, but for the image's and those whose weights do not allow it;
-/// the temperature into the dense layer. Softmax is part of the network. The metadata holds classes, threshold, how pictures are
-/// read, and where the weights come from. The same weights and format give the same bytes.
-///
-/// What is known of the accuracy cost of fewer bits goes into the metadata.
+/// Batch normalisations are folded into the convolutions around them, except for that of the image and those whose weights do not
+/// allow it; the temperature is folded into the dense layer. Softmax is part of the network. The metadata has the description of the
+/// classifier, the origin of the weights and their `quantization_loss`.
 ///
 /// # Errors
-/// [`Error::Model`] when a tensor is missing, has another shape than the network's settings say, is none of the network's, or holds
-/// a value that would become infinite as it is to be stored.
+/// [`Error::Model`] for a tensor that is missing, unknown or of another shape than the network's settings give, or for a value that
+/// would become infinite in `weights` format.
 pub fn export(
     file: &WeightsFile,
     weights: WeightFormat,
@@ -125,37 +123,32 @@ pub fn export(
     Ok(onnx)
 }
 
-/// The metadata entry of a digest, as it stands at a file's end: a message that is appended to another is merged into it.
+/// The metadata entry of a digest, to be appended to a file: protobuf merges appended messages.
 fn last_entry(digest: String) -> Vec<u8> {
     let digest = Property { key: DIGEST_KEY.to_owned(), value: digest };
     Model { metadata_props: vec![digest], ..Model::default() }.encode_to_vec()
 }
 
-/// Refuses a `file` whose bytes, `onnx`, are not those that were written. One without a digest passes.
+/// Refuses a `file` whose bytes, `onnx`, do not match its digest. A file without a digest passes.
 pub(crate) fn check_digest(file: &Model, onnx: &[u8]) -> Result<(), String> {
     let Some(digest) = file.metadata_props.iter().find(|property| property.key == DIGEST_KEY) else {
         return Ok(());
     };
     match onnx.strip_suffix(&last_entry(digest.value.clone())[..]) {
         Some(written) if sha256(written) == digest.value => Ok(()),
-        _ => Err("its contents are not those that were exported: it is damaged, copy it again, or another program has changed it"
-            .to_owned()),
+        _ => Err("its contents differ from the exported ones: it is damaged, copy it again, or another program has changed it".to_owned()),
     }
 }
 
-/// Writes an exported model to `path`: the file is there whole, or not at all.
+/// Writes an exported model to `path`, whole or not at all.
 ///
 /// # Errors
-/// [`Error::Io`]; the old file then stays.
+/// [`Error::File`]; an older file then stays.
 pub fn write(path: &Path, onnx: &[u8]) -> Result<()> {
-    malaria_files::write(path, onnx).map_err(|source| Error::Io {
-        action: "write",
-        path: path.into(),
-        source,
-    })
+    Ok(malaria_files::write(path, onnx).map_err(malaria_files::Error::io("write", path))?)
 }
 
-/// In hexadecimal.
+/// SHA-256 in hexadecimal.
 fn sha256(bytes: &[u8]) -> String {
     base16ct::lower::encode_string(&Sha256::digest(bytes))
 }

@@ -1,6 +1,6 @@
-//! Batch normalisations that need no pass of their own.
+//! Folding of batch normalisations into the convolutions around them.
 
-/// A batch normalisation by running statistics, as scale and shift by channel.
+/// A batch normalisation with running statistics, as scale and shift per channel.
 pub(crate) struct Affine {
     pub(crate) scale: Vec<f64>,
     pub(crate) shift: Vec<f64>,
@@ -11,27 +11,27 @@ pub(crate) struct Affine {
 ///
 /// `relu(scale x + shift) = scale relu(x + offset)` with `offset = shift / scale`,
 ///
-/// so that the scale goes into the kernels that read it and the offset into the bias of the convolution that makes x. Nothing
-/// but the ReLU is left to compute.
+/// so the scale is folded into the kernels that read the ReLU, and the offset into the bias of the convolution that computes x. Only
+/// the ReLU remains.
 pub(crate) struct Preactivation {
-    /// What the ReLU's readers have to multiply it by.
+    /// Factors for the kernels that read the ReLU.
     pub(crate) scale: Vec<f64>,
-    /// What has to be added to x beforehand.
+    /// Added to x before the ReLU.
     pub(crate) offset: Vec<f64>,
-    /// What has to stay before the ReLU, since it cannot be folded; scales are 1 and offsets 0 then.
+    /// The batch normalisation itself where it cannot be folded; scales are then 1 and offsets 0.
     pub(crate) kept: Option<Affine>,
 }
 
-/// Offsets reach 4 in trained networks. What is added to a map beforehand takes digits from it, and a scale near 0 would make it
-/// anything, so that a batch normalisation with a larger one stays: up to here float32 loses 1e-6 of a map whose values are near 1.
+/// Batch normalisations with a larger offset, as from a scale near 0, are not folded, since adding it costs precision: at this
+/// offset float32 loses 1e-6 of a map with values near 1. Offsets reach 4 in trained networks.
 pub(crate) const LARGEST_OFFSET: f64 = 16.0;
 
 impl Preactivation {
-    /// `highest` is what offsets may be at most.
-    pub(crate) fn of(norm: Affine, highest: f64) -> Self {
+    /// Folds `norm` where its scales are positive and its offsets are at most `max_offset`.
+    pub(crate) fn of(norm: Affine, max_offset: f64) -> Self {
         let Affine { scale, shift } = norm;
         let offset: Vec<f64> = shift.iter().zip(&scale).map(|(shift, scale)| shift / scale).collect();
-        let range = -LARGEST_OFFSET..=highest;
+        let range = -LARGEST_OFFSET..=max_offset;
         if scale.iter().all(|&scale| scale > 0.0) && offset.iter().all(|offset| range.contains(offset)) {
             return Self { scale, offset, kept: None };
         }

@@ -1,4 +1,4 @@
-//! The network as a graph of ONNX's operators, with as little left to compute as its weights allow.
+//! The network as a graph of ONNX operators, with batch normalisations folded.
 
 use std::collections::BTreeSet;
 
@@ -12,11 +12,11 @@ use crate::{
     values::{Values, check_finite, quantise},
 };
 
-/// The network of `weights`, whose kernels are stored in `format`.
+/// The network of `weights`, with kernels stored in `format`.
 ///
 /// # Errors
-/// What is wrong, in words: with a tensor that is missing, has another shape than the network's settings say, or is none of the
-/// network's; with a value that would become infinite as it is to be stored.
+/// A tensor that is missing, unknown or of another shape than the network's settings give, or a value that would become infinite in
+/// `format`, in words.
 pub(crate) fn graph(weights: &Weights, format: WeightFormat) -> Result<Graph, String> {
     let unread = weights.tensors.keys().map(String::as_str).collect();
     Builder { weights, unread, format, graph: Graph::default() }.network()
@@ -25,7 +25,7 @@ pub(crate) fn graph(weights: &Weights, format: WeightFormat) -> Result<Graph, St
 /// A graph in the making.
 struct Builder<'a> {
     weights: &'a Weights,
-    /// Names of tensors that nothing has asked for yet.
+    /// Names of tensors not read so far.
     unread: BTreeSet<&'a str>,
     format: WeightFormat,
     graph: Graph,
@@ -44,14 +44,14 @@ impl Builder<'_> {
             };
             stages.iter().zip(&filters[1..]).enumerate().flat_map(each)
         };
-        // What each module, and the head, does to the map it reads, since the one before has to prepare it.
+        // The pre-activations of all modules and the head first, as the module before adds their offsets.
         let mut preactivations = Vec::new();
         let mut channels = filters[0];
         for (stage, module, output) in modules() {
             let norm = self.affine(&format!("stages.{stage}.{module}.norm1"), channels)?;
-            // The first reads a ReLU, and relu(relu(x) + offset) = relu(x + offset) for no offset above 0.
-            let highest = if preactivations.is_empty() { 0.0 } else { LARGEST_OFFSET };
-            preactivations.push(Preactivation::of(norm, highest));
+            // The first module reads a ReLU, and relu(relu(x) + offset) = relu(x + offset) only for offsets up to 0.
+            let max_offset = if preactivations.is_empty() { 0.0 } else { LARGEST_OFFSET };
+            preactivations.push(Preactivation::of(norm, max_offset));
             channels = output;
         }
         let norm = self.affine("head.norm", channels)?;
@@ -63,7 +63,7 @@ impl Builder<'_> {
         let mut norm = self.affine("stem.norm", filters[0])?;
         norm.shift.iter_mut().zip(&preactivations[0].offset).for_each(|(shift, offset)| *shift += offset);
         x = self.conv(&x, "stem.conv", [filters[0], 3, 5], (size, 1), None, Some(norm))?;
-        // A ReLU and a maximum may change places, and of the maxima there are four times fewer.
+        // The ReLU comes after the maximum: the result is the same for a quarter of the values.
         x = self.node(
             "MaxPool",
             "stem.pool",
@@ -92,7 +92,7 @@ impl Builder<'_> {
         x = self.node("Flatten", "head.flatten", &[&x], vec![Attribute::int("axis", 1)]);
         self.dense(&x, classes, &head.scale)?;
         if let Some(name) = self.unread.first() {
-            return Err(format!("expected the tensors of the network alone, found `{name}` too"));
+            return Err(format!("unknown tensor `{name}`"));
         }
         let side = input_size as i64;
         self.graph.name = KEY.to_owned();
@@ -101,7 +101,7 @@ impl Builder<'_> {
         Ok(self.graph)
     }
 
-    /// A pre-activation bottleneck; `first` of its stage, it projects its shortcut. `around` are its own pre-activation and the
+    /// Adds a pre-activation bottleneck. The `first` of a stage projects its shortcut. `around` is its own pre-activation and the
     /// next one.
     fn module(
         &mut self,
@@ -124,7 +124,7 @@ impl Builder<'_> {
         let seen =
             self.conv(&reduced, &part("conv2"), [inner, inner, 3], (size, stride), None, Some(norm))?;
         let seen = self.relu(&seen, &part("relu3"));
-        // The shortcut brings its own offset along, unless it is projected.
+        // A shortcut that is not projected contains the module's own offset.
         let mut offset = Affine { scale: vec![1.0; output], shift: next.offset.clone() };
         if !first {
             offset.shift.iter_mut().zip(&own.offset).for_each(|(next, own)| *next -= own);
@@ -140,7 +140,7 @@ impl Builder<'_> {
         Ok(self.node("Add", &part("add"), &[&expanded, &shortcut], vec![]))
     }
 
-    /// The ReLU, and before it what of the batch normalisation `norm` could not be folded.
+    /// Adds the ReLU, after the batch normalisation `norm` where it could not be folded.
     fn preactivate(
         &mut self,
         x: &str,
@@ -157,7 +157,7 @@ impl Builder<'_> {
         }
     }
 
-    /// The tensor `name` of the weights, which has to have this `shape`.
+    /// The tensor `name` of the weights, which must have this `shape`.
     fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Values, String> {
         self.unread.remove(name);
         match self.weights.tensors.get(name) {
@@ -189,7 +189,8 @@ impl Builder<'_> {
         Ok(Affine { shift: shift.collect(), scale })
     }
 
-    /// One that cannot be folded: [`Preactivation::of`] says when, and the image's, since zeros come between it and the convolution.
+    /// Adds a batch normalisation that is not folded: one that [`Preactivation::of`] keeps, or that of the image, which precedes the
+    /// zero padding.
     fn batch_norm(
         &mut self,
         x: &str,
@@ -201,14 +202,14 @@ impl Builder<'_> {
             |part: &str, values: &[f64]| self.floats(&format!("{name}.{part}"), &[channels], values);
         let scale = vector("scale", scale)?;
         let shift = vector("shift", shift)?;
-        // Folded in float64 into scale and shift, so that nothing is left for mean and variance.
+        // Mean and variance are part of scale and shift, computed in float64.
         let (mean, var) = (vector("mean", &vec![0.0; channels])?, vector("var", &vec![1.0; channels])?);
         let attributes = vec![Attribute::float("epsilon", 0.0)];
         Ok(self.node("BatchNormalization", name, &[x, &scale, &shift, &mean, &var], attributes))
     }
 
-    /// A convolution of a map of `size` pixels a side with Keras's "same" padding. `scale` multiplies the channels that it reads,
-    /// and `norm` follows it.
+    /// Adds a convolution of a map of `size` pixels a side with Keras's "same" padding. `scale` multiplies the input channels, `norm`
+    /// follows.
     fn conv(
         &mut self,
         x: &str,
@@ -244,7 +245,7 @@ impl Builder<'_> {
         Ok(self.node("Conv", name, &inputs, attributes))
     }
 
-    /// The dense layer, which reads features to be multiplied by `scale`, and the softmax.
+    /// Adds the dense layer, whose features are multiplied by `scale`, and the softmax.
     fn dense(&mut self, x: &str, classes: usize, scale: &[f64]) -> Result<(), String> {
         let temperature = self.weights.description.temperature.unwrap_or(1.0);
         let mut kernel = self.tensor("head.dense.weight", &[classes, scale.len()])?;
@@ -262,7 +263,7 @@ impl Builder<'_> {
         self.node("Relu", name, &[x], vec![])
     }
 
-    /// Adds a node, whose one output has its name.
+    /// Adds a node whose output has the same name.
     fn node(&mut self, op_type: &str, name: &str, inputs: &[&str], attribute: Vec<Attribute>) -> String {
         self.graph.node.push(Node {
             input: inputs.iter().map(|&input| input.to_owned()).collect(),
@@ -286,7 +287,7 @@ impl Builder<'_> {
         Ok(self.initializer(name, dims, FLOAT, bytes))
     }
 
-    /// Weights in the format asked for, as float32 to whoever reads their name.
+    /// Adds weights in the graph's format. Under `name` they are read as float32.
     fn kernel(&mut self, name: &str, kernel: &Values) -> Result<String, String> {
         let Values { shape, values } = kernel;
         let stored = format!("{name}.{}", self.format);
@@ -299,7 +300,6 @@ impl Builder<'_> {
                 Ok(self.node("Cast", name, &[&stored], vec![Attribute::int("to", i64::from(FLOAT))]))
             }
             WeightFormat::Int8 => {
-                // They are float32 again to whoever reads them.
                 check_finite(name, values, "float32", |value| (value as f32).is_finite())?;
                 let (scales, bytes) = quantise(values, shape[0]);
                 let stored = self.initializer(&stored, shape, INT8, bytes);
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tensor_that_the_network_has_not_is_refused_by_name() {
+    fn an_unknown_tensor_is_refused_by_name() {
         let mut weights = weights();
         weights.tensors.insert("stem.more".to_owned(), WeightTensor { shape: vec![1], values: vec![0.0] });
         let reason = graph(&weights, WeightFormat::F32).unwrap_err();

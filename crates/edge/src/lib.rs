@@ -1,8 +1,7 @@
-//! A trained classifier where there is no libtorch: ONNX files, and a runtime for them in pure Rust.
+//! Trained classifiers without libtorch: ONNX export, and a runtime in pure Rust.
 //!
-//! Stands on `malaria-classifier`, and knows nothing of tch. It writes a weights file as ONNX with float32, float16 or int8 weights
-//! ([`export`]), and computes such files ([`Model`]) on the cells that `malaria-dataset` decodes, so that the pixels are those of
-//! the training. The program `malaria-edge` is glue over it.
+//! [`export`] writes a weights file of `malaria-classifier` as ONNX with float32, float16 or int8 weights; [`Model`] runs such files.
+//! Pictures are decoded by `malaria-dataset`, as in training. The program `malaria-edge` is built on this library.
 //!
 //! ```no_run
 //! use std::path::Path;

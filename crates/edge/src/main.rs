@@ -1,4 +1,4 @@
-//! The program for the field: a model file and pictures in, calls out. No libtorch, no Python, nothing to install.
+//! The program `malaria-edge`: classifies pictures with an exported model, without libtorch or Python.
 
 #[cfg(feature = "serve")]
 mod serve;
@@ -15,9 +15,7 @@ use std::{
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use malaria_classifier::{
-    PatientPrediction, Prediction, not_counted, patient_words, roll_up, write_cells, write_patients,
-};
+use malaria_classifier::{PredictionReport, patient_words};
 use malaria_dataset::{Cells, Listed, list_images};
 use malaria_edge::Model;
 use malaria_metrics::PatientCall;
@@ -35,32 +33,31 @@ struct Arguments {
 enum Task {
     /// Classify pictures of single cells: files, or folders with everything below them
     Classify(Classify),
-    /// Say what a model is: its classes, its threshold, how it wants its pictures, where it comes from
+    /// Describe a model: classes, threshold, input size, origin
     Info {
         /// The model
         #[arg(value_name = "MODEL.onnx")]
         model: PathBuf,
     },
-    /// Show a page in the browser on which pictures are dropped and called; nothing leaves this machine, and nothing is kept
+    /// Serve a page for the browser that classifies dropped pictures; nothing leaves this machine, and nothing is stored
     #[cfg(feature = "serve")]
     Serve {
         /// The model
         #[arg(value_name = "MODEL.onnx")]
         model: PathBuf,
-        /// Address to listen on; others than 127.0.0.1 and ::1 can be reached from the network. The page is opened by an IP
-        /// address or as localhost, not by another name
+        /// Address to listen on; all but 127.0.0.1 and ::1 can be reached from the network. Open the page by IP address or as localhost
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
         host: std::net::IpAddr,
-        /// Port to listen on; 0 takes any that is free
+        /// Port to listen on; 0 takes any free port
         #[arg(long, value_name = "N", default_value_t = 8080)]
         port: u16,
     },
-    /// Measure how many cells a second this machine makes
+    /// Measure how many cells per second this machine classifies
     Bench {
         /// The model
         #[arg(value_name = "MODEL.onnx")]
         model: PathBuf,
-        /// For how long
+        /// Duration of the measurement
         #[arg(long, value_name = "SECONDS", default_value_t = 5.0, value_parser = seconds)]
         seconds: f64,
     },
@@ -74,11 +71,11 @@ struct Classify {
     /// Pictures, or folders of them
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Print JSON instead of a table: `cells`, `patients`, `not_counted` (cells left out for patients, as they were warned of) and
-    /// `rule`, how cells and patients are called
+    /// Print JSON instead of a table: `cells`, `patients`, `not_counted` (cells with a warning, which do not count for patients) and
+    /// `rule` (how cells and patients are called)
     #[arg(long, conflicts_with = "csv")]
     json: bool,
-    /// Print CSV instead of a table, one line a cell; patients are in the table and in the JSON only
+    /// Print CSV instead of a table, one line per cell; only the table and the JSON have patients
     #[arg(long)]
     csv: bool,
 }
@@ -98,7 +95,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// A time that ends.
+/// A positive, finite number.
 fn seconds(text: &str) -> Result<f64, String> {
     let seconds: Option<f64> = text.parse().ok();
     seconds
@@ -117,7 +114,6 @@ fn classify(args: &Classify) -> Result<ExitCode> {
     if ignored > 0 {
         note(format_args!("warning: left out as they are not images: {ignored}"));
     }
-    // Hidden where nobody watches.
     let style = ProgressStyle::with_template("{bar:40} {pos} of {len} cells, {eta} left")?;
     let bar = ProgressBar::no_length().with_style(style);
     let predictions = model.classify(&images, &mut |done, total| {
@@ -125,17 +121,22 @@ fn classify(args: &Classify) -> Result<ExitCode> {
         bar.set_position(done as u64);
     })?;
     bar.finish_and_clear();
-    let patients = roll_up(model.description(), &predictions)?;
-    print(text(args, &model, &predictions, &patients)?.trim_end())?;
-    let unreadable = predictions.iter().filter(|prediction| prediction.error.is_some()).count();
+    let report = PredictionReport::new(model.description(), predictions, true)?;
+    let text = match args {
+        Classify { json: true, .. } => serde_json::to_string_pretty(&report)?,
+        Classify { csv: true, .. } => report.csv()?,
+        _ => report.table(&[]),
+    };
+    print(text.trim_end())?;
+    let unreadable = report.unreadable();
     if unreadable > 0 {
-        note(format_args!("{unreadable} of {} pictures could not be read", predictions.len()));
+        note(format_args!("{unreadable} of {} pictures could not be read", report.cells.len()));
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// A line on standard output. A reader that has gone away has seen enough; a full disk is an error.
+/// Prints a line on standard output. A closed pipe is not an error, a full disk is.
 fn print(line: impl Display) -> io::Result<()> {
     match writeln!(io::stdout(), "{line}") {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
@@ -143,59 +144,20 @@ fn print(line: impl Display) -> io::Result<()> {
     }
 }
 
-/// A line on standard error, which nobody may be reading.
+/// Prints a line on standard error, ignoring errors.
 fn note(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// What is to be printed of classified pictures.
-fn text(
-    args: &Classify,
-    model: &Model,
-    cells: &[Prediction],
-    patients: &[PatientPrediction],
-) -> Result<String> {
-    let mut out = Vec::new();
-    if args.json {
-        let summary = json!({
-            "cells": cells,
-            "patients": patients,
-            "not_counted": not_counted(cells),
-            "rule": model.description().calling_note(),
-        });
-        return Ok(serde_json::to_string_pretty(&summary)?);
-    }
-    if args.csv {
-        let mut writer = csv::Writer::from_writer(&mut out);
-        cells.iter().try_for_each(|cell| writer.serialize(cell))?;
-        writer.flush()?;
-        drop(writer);
-        return Ok(String::from_utf8(out)?);
-    }
-    let positive = &model.description().positive;
-    write_cells(&mut out, positive, cells)?;
-    if !patients.is_empty() {
-        writeln!(out)?;
-        write_patients(&mut out, patients)?;
-    }
-    let not_counted = not_counted(cells);
-    if not_counted > 0 {
-        writeln!(out, "cells that do not count for patients, as they were warned of: {not_counted}")?;
-    }
-    writeln!(out, "\n{}", model.description().calling_note())?;
-    writeln!(out, "Research software, not a medical device.")?;
-    Ok(String::from_utf8(out)?)
-}
-
 fn info(path: &Path) -> Result<ExitCode> {
     let model = load(path)?;
-    print(serde_json::to_string_pretty(&about(&model, path)?)?)?;
+    print(serde_json::to_string_pretty(&description(&model, path)?)?)?;
     note("Research software, not a medical device.");
     Ok(ExitCode::SUCCESS)
 }
 
-/// What a model says of itself.
-fn about(model: &Model, path: &Path) -> Result<Value> {
+/// The JSON document that describes a model.
+fn description(model: &Model, path: &Path) -> Result<Value> {
     let description = model.description();
     let bytes = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
     Ok(json!({
@@ -214,11 +176,11 @@ fn about(model: &Model, path: &Path) -> Result<Value> {
 #[cfg(feature = "serve")]
 fn serve(path: &Path, address: std::net::SocketAddr) -> Result<ExitCode> {
     let model = load(path)?;
-    let info = about(&model, path)?;
+    let info = description(&model, path)?;
     serve::serve(model, info, address, |local| {
         if !local.ip().is_loopback() {
             note(format_args!(
-                "warning: whoever can reach this machine over the network can use the page, and send pictures"
+                "warning: anyone who can reach this machine over the network can use the page and send pictures"
             ));
         }
         let _ =

@@ -1,4 +1,4 @@
-//! The part of ONNX's file format that a network of ours needs.
+//! The part of the ONNX file format that exported networks need, and checks of loaded files.
 //!
 //! Field numbers and encodings (repeated numbers one by one, not packed) are those of `onnx.proto` in the ONNX repository,
 //! IR version 8.
@@ -7,7 +7,7 @@ use std::{collections::HashSet, ops::RangeInclusive};
 
 use prost::Message;
 
-/// A file.
+/// A model file.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Model {
     #[prost(int64, tag = "1")]
@@ -98,7 +98,7 @@ impl Attribute {
     }
 }
 
-/// Element types of tensors.
+/// Tensor element types.
 pub(crate) const FLOAT: i32 = 1;
 pub(crate) const INT8: i32 = 3;
 pub(crate) const FLOAT16: i32 = 10;
@@ -144,7 +144,7 @@ pub(crate) struct Shape {
     pub(crate) dim: Vec<Dim>,
 }
 
-/// Either a number or a name.
+/// A dimension: a number or a name.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Dim {
     #[prost(int64, optional, tag = "1")]
@@ -164,9 +164,8 @@ impl ValueInfo {
     }
 }
 
-/// Refuses a graph that is none of ours: with operators or settings that [`export`](crate::export) does not use, or with
-/// tensors that are not as large as they say. Runtimes know many more operators and take what they are told, so that a damaged
-/// file could have them use any amount of memory.
+/// Refuses a graph with operators or settings that [`export`](crate::export) does not use, or with tensors whose size differs from
+/// their shape. Runtimes support many more operators, with which a damaged file could use any amount of memory.
 pub(crate) fn check(graph: &Graph) -> Result<(), String> {
     for Tensor { name, dims, data_type, raw_data } in &graph.initializer {
         let width = match *data_type {
@@ -183,7 +182,7 @@ pub(crate) fn check(graph: &Graph) -> Result<(), String> {
             dims.iter().try_fold(width, |bytes: usize, &side| bytes.checked_mul(side.try_into().ok()?));
         if bytes != Some(raw_data.len()) {
             return Err(format!(
-                "tensor `{name}`: {} bytes are no {dims:?} of {width} bytes",
+                "tensor `{name}`: found {} bytes for shape {dims:?} of {width} bytes each",
                 raw_data.len()
             ));
         }
@@ -191,23 +190,23 @@ pub(crate) fn check(graph: &Graph) -> Result<(), String> {
     graph.node.iter().try_for_each(check_node)
 }
 
-/// Refuses a node that reads stored numbers where ours read what comes of the pictures: as its first input, and as either of an
-/// addition. Runtimes compute what depends on stored numbers alone when they load a file, and two small tensors that are added
-/// along different sides make one of any size. Kernels have to be in float32 already.
+/// Refuses a node that reads a stored tensor where exported networks read data: as its first input, or as either input of an
+/// addition. Runtimes compute nodes of stored tensors alone when they load a file, and adding two small tensors along different
+/// dimensions could give a tensor of any size. Kernels must be float32 already.
 pub(crate) fn check_data(graph: &Graph) -> Result<(), String> {
     let stored: HashSet<&String> = graph.initializer.iter().map(|tensor| &tensor.name).collect();
     for Node { name, op_type, input, .. } in &graph.node {
         let data = if op_type == "Add" { 2 } else { 1 };
         if let Some(found) = input.iter().take(data).find(|input| stored.contains(input)) {
             return Err(format!(
-                "node `{name}`: expected it to read what comes of the pictures, found the tensor `{found}`"
+                "node `{name}`: expected the output of another node as input, found the tensor `{found}`"
             ));
         }
     }
     Ok(())
 }
 
-/// An integer setting of an operator: its name, how many numbers it has, and what they may be.
+/// An integer setting of an operator: name, number of values, range.
 type Setting = (&'static str, usize, RangeInclusive<i64>);
 
 fn check_node(node: &Node) -> Result<(), String> {
@@ -221,7 +220,7 @@ fn check_node(node: &Node) -> Result<(), String> {
         "BatchNormalization" => &[("epsilon", 0, 0..=0)],
         "Relu" | "Add" | "GlobalAveragePool" => &[],
         other => {
-            return Err(format!("node `{}`: the operator `{other}`, which no model of ours has", node.name));
+            return Err(format!("node `{}`: unsupported operator `{other}`", node.name));
         }
     };
     for Attribute { name, i, ints, r#type, .. } in &node.attribute {

@@ -1,4 +1,4 @@
-//! Tensors on their way into a file: float64, and what fewer bits make of it.
+//! Tensors in float64, and their int8 quantisation.
 
 /// A tensor in float64, row by row.
 pub(crate) struct Values {
@@ -7,7 +7,7 @@ pub(crate) struct Values {
 }
 
 impl Values {
-    /// Multiplies the weights of each input channel, the second side of the shape, by its scale.
+    /// Multiplies the weights of each input channel, the second dimension, by its scale.
     pub(crate) fn scale_inputs(&mut self, scales: &[f64]) {
         let each = self.shape[2..].iter().product();
         for (values, scale) in self.values.chunks_mut(each).zip(scales.iter().cycle()) {
@@ -16,7 +16,7 @@ impl Values {
     }
 }
 
-/// Refuses values of which one would be infinite, or no number, in this format.
+/// Refuses values that are infinite or NaN in this format.
 pub(crate) fn check_finite(
     name: &str,
     values: &[f64],
@@ -26,8 +26,7 @@ pub(crate) fn check_finite(
     match values.iter().find(|&&value| !is_finite(value)) {
         None => Ok(()),
         Some(value) => Err(format!(
-            "tensor `{name}`: expected values that {format} holds, found {value:e}; take another format of weights, or weights that have \
-             not diverged"
+            "tensor `{name}`: {value:e} is out of the range of {format}; use another weight format, or weights that have not diverged"
         )),
     }
 }
@@ -40,8 +39,7 @@ pub(crate) fn quantise(values: &[f64], channels: usize) -> (Vec<f64>, Vec<u8>) {
     let mut bytes = Vec::with_capacity(values.len());
     for channel in values.chunks(values.len() / channels) {
         let largest = channel.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
-        // Rounded to the float32 that is stored, so that it is this scale that values are divided by. A channel of zeros may
-        // have any.
+        // Rounded to the stored float32, so that values are divided by the same scale. A channel of zeros may have any scale.
         let scale = if largest > 0.0 { f64::from((largest / 127.0) as f32) } else { 1.0 };
         scales.push(scale);
         let rounded = channel.iter().map(|value| (value / scale).round().clamp(-127.0, 127.0) as i8);

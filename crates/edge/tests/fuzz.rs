@@ -1,7 +1,7 @@
-//! Damaged weights, models and requests: refused or answered, without a panic and in bounded memory.
+//! Damaged weights, models and requests are refused or answered without a panic and in bounded memory.
 
 #[path = "../src/onnx.rs"]
-#[expect(dead_code, reason = "models are only taken apart here")]
+#[expect(dead_code, reason = "models are only decoded here")]
 mod onnx;
 
 use std::{
@@ -16,9 +16,9 @@ use malaria_fuzz::{Alone, alone};
 use prost::Message;
 use safetensors::SafeTensors;
 
-/// Memory for a file of some ten kilobytes and what is made of it.
+/// Memory limit for a file of some ten kilobytes and the objects made from it.
 const MEMORY: usize = 32 << 20;
-/// The key of a description in either kind of file.
+/// The key of the description in weights and models.
 const KEY: &str = "malaria-resnet";
 
 fn fixture(name: &str) -> PathBuf {
@@ -29,7 +29,7 @@ fn bytes(name: &str) -> Vec<u8> {
     fs::read(fixture(name)).unwrap()
 }
 
-/// Reads files of these bytes as weights, and what can be read is exported and loaded again.
+/// Reads files of these bytes as weights; valid ones are exported and loaded.
 fn weights(alone: &Alone, target: &str, samples: &[Vec<u8>], file: impl Fn(&[u8]) -> Vec<u8>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("weights.safetensors");
@@ -69,7 +69,7 @@ fn weights_description() {
     });
 }
 
-/// Loads files of these bytes as models, and those that can be loaded call a picture.
+/// Loads files of these bytes as models; valid ones classify a picture.
 fn model(alone: &Alone, target: &str, samples: &[Vec<u8>], file: impl Fn(&[u8]) -> Vec<u8>) {
     let mut png = std::io::Cursor::new(Vec::new());
     let cell = image::RgbImage::from_fn(9, 8, |x, y| image::Rgb([200, (20 * x) as u8, (20 * y) as u8]));
@@ -78,23 +78,23 @@ fn model(alone: &Alone, target: &str, samples: &[Vec<u8>], file: impl Fn(&[u8]) 
     assert!(samples.iter().any(|sample| Model::load(&file(sample)).is_ok()));
     alone.fuzz(target, samples, MEMORY, |input| match Model::load(&file(input)) {
         Ok(model) => {
-            // A larger side is no damage, but takes its time and memory.
+            // A larger input is valid but takes time and memory.
             if model.description().image.pixels <= 64
-                && let Ok(said) = model.classify_encoded(std::slice::from_ref(&picture), 64)
+                && let Ok(predictions) = model.classify_encoded(std::slice::from_ref(&picture), 64)
             {
-                assert!(model.description().classes.contains(said[0].class.as_ref().unwrap()));
-                assert!(said[0].probability.unwrap().is_finite());
+                assert!(model.description().classes.contains(predictions[0].class.as_ref().unwrap()));
+                assert!(predictions[0].probability.unwrap().is_finite());
             }
         }
         Err(error) => assert!(error.to_string().contains("not a model of this project"), "{error}"),
     });
 }
 
-/// A model file without the digest at its end, which would let no damage through.
+/// A model file without the digest at its end, which would detect all damage.
 fn unsealed(precision: &str) -> Vec<u8> {
     let mut onnx = bytes(&format!("tiny-{precision}.onnx"));
     let key = b"malaria-resnet.sha256";
-    // Before the key stand a tag and a length of the entry, and of the key.
+    // Before the key are a tag and a length of the entry, and of the key.
     let entry = onnx.windows(key.len()).rposition(|found| found == key).unwrap() - 4;
     onnx.truncate(entry);
     onnx
@@ -106,7 +106,7 @@ fn model_file() {
     model(&alone(), "model file", &samples, <[u8]>::to_vec);
 }
 
-/// Models whose files are sound but whose networks make no sense: every three bytes of an input change one thing.
+/// Valid files with invalid networks: every three bytes of an input change one thing.
 #[test]
 fn model_network() {
     let alone = alone();
@@ -156,12 +156,12 @@ fn model_network() {
 fn model_description() {
     let alone = alone();
     let mut network = unsealed("f32");
-    // The last of the metadata, which goes to the end of the file: a key and a value, each behind a tag and its length.
+    // The last metadata entry, up to the end of the file: a key and a value, each after a tag and its length.
     let key = network.windows(KEY.len()).rposition(|found| found == KEY.as_bytes()).unwrap();
     let value = key + network[key..].iter().position(|&byte| byte == b'{').unwrap();
     let description = network[value..].to_vec();
     serde_json::from_slice::<serde_json::Value>(&description).unwrap();
-    // Under another key it counts for nothing, and another one may follow.
+    // Under another key it is ignored, and another entry may follow.
     network[key] = b'M';
     model(&alone, "model description", &[description], |input| {
         let description = String::from_utf8_lossy(input);
@@ -174,12 +174,12 @@ fn model_description() {
     });
 }
 
-/// A server of its own, which ends with the test, and the file that it complains to.
+/// A server that ends with the test, and the file of its standard error.
 #[cfg(feature = "serve")]
 struct Server {
     process: std::process::Child,
     address: String,
-    complaints: tempfile::NamedTempFile,
+    errors: tempfile::NamedTempFile,
 }
 
 #[cfg(feature = "serve")]
@@ -187,26 +187,25 @@ impl Server {
     fn start() -> Self {
         use std::io::{BufRead, BufReader};
         use std::process::{Command, Stdio};
-        let complaints = tempfile::NamedTempFile::new().unwrap();
+        let errors = tempfile::NamedTempFile::new().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_malaria-edge"));
         command.arg("serve").arg(fixture("tiny-f32.onnx")).args(["--port", "0"]);
-        let mut process =
-            command.stdout(Stdio::piped()).stderr(complaints.reopen().unwrap()).spawn().unwrap();
+        let mut process = command.stdout(Stdio::piped()).stderr(errors.reopen().unwrap()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().trim_start_matches("http://").trim_end_matches('/').to_owned();
-        Self { process, address, complaints }
+        Self { process, address, errors }
     }
 
-    /// What is answered to these bytes.
+    /// The answer to these bytes.
     fn answer(&self, request: &[u8]) -> Vec<u8> {
         use std::io::{Read, Write};
         use std::net::{Shutdown, TcpStream};
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let mut answer = Vec::new();
-        // Who is refused may be so before all is sent.
+        // The server may refuse the request before all is sent.
         let _ = stream.write_all(request);
-        // Where more is waited for, there is no more.
+        // If the server waits for more, the end is signalled.
         stream.set_read_timeout(Some(std::time::Duration::from_millis(50))).unwrap();
         if stream.read_to_end(&mut answer).is_err() {
             let _ = stream.shutdown(Shutdown::Write);
@@ -268,8 +267,8 @@ fn requests() {
         let status = answer.get(9..12).unwrap_or_default();
         assert!(status != b"500", "{}", String::from_utf8_lossy(&answer));
     });
-    assert_eq!(fs::read_to_string(&server.complaints).unwrap(), "");
-    assert!(server.answer(&samples[0]).starts_with(b"HTTP/1.1 200"), "it goes on");
+    assert_eq!(fs::read_to_string(&server.errors).unwrap(), "");
+    assert!(server.answer(&samples[0]).starts_with(b"HTTP/1.1 200"), "it no longer answers");
     #[cfg(target_os = "linux")]
     {
         let status = fs::read_to_string(format!("/proc/{}/status", server.process.id())).unwrap();

@@ -1,30 +1,38 @@
+//! The error of this crate.
+
 use std::{
     io,
     path::{Path, PathBuf},
 };
 
-/// Why a file could not be read or written.
+/// Why a file or folder could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The system refused.
+    /// The operating system refused.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// `read`, `write`, …
+        /// The action, as a verb: `read`, `write`.
         action: &'static str,
-        /// The file.
+        /// The file or folder.
         path: PathBuf,
-        /// The system's reason.
+        /// The system's error.
         source: io::Error,
     },
-    /// The file does not hold what it should.
+    /// The file has other contents than expected.
     #[error("{}: not {expected}: {reason}", path.display())]
     Content {
         /// The file.
         path: PathBuf,
-        /// What it should hold.
+        /// The expected contents.
         expected: &'static str,
-        /// Where and why it does not.
+        /// Where and why it differs.
         reason: String,
+    },
+    /// A file, or a folder with contents, is in the place of a new folder.
+    #[error("`{}` already exists and is not an empty folder; it was not changed; remove it or give another name", path.display())]
+    Occupied {
+        /// The folder that should have been created.
+        path: PathBuf,
     },
 }
 
@@ -32,8 +40,8 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// Wraps a system error with what was being done, and to which path.
-    pub fn io(action: &'static str, path: &Path) -> impl Fn(io::Error) -> Self {
+    /// Wraps a system error with the action and the path.
+    pub fn io(action: &'static str, path: &Path) -> impl Fn(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::Io { action, path: path.clone(), source }
     }

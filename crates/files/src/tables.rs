@@ -1,4 +1,4 @@
-//! JSON and CSV files.
+//! Reads and writes JSON and CSV files.
 
 use std::{fs, io, path::Path};
 
@@ -6,10 +6,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::error::{Error, Result};
 
-/// Writes `value` as indented JSON with a line break at its end.
+/// Writes `value` as indented JSON that ends with a line break.
 ///
 /// # Errors
-/// [`Error::Content`] for a value that JSON cannot hold; [`Error::Io`], an older file of that name then stays.
+/// [`Error::Content`] for a value that JSON cannot represent; [`Error::Io`]. An existing file then stays.
 pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     let mut text = serde_json::to_string_pretty(value)
         .map_err(|error| content(path, "writable as JSON", error.to_string()))?;
@@ -17,7 +17,7 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     crate::write(path, text.as_bytes()).map_err(Error::io("write", path))
 }
 
-/// Reads a JSON file that should hold what `expected` says, such as `the settings of a run`.
+/// Reads a JSON file. `expected` names its contents in errors, such as `the settings of a run`.
 ///
 /// # Errors
 /// [`Error::Io`] and [`Error::Content`].
@@ -26,10 +26,10 @@ pub fn read_json<T: DeserializeOwned>(path: &Path, expected: &'static str) -> Re
     serde_json::from_str(&text).map_err(|error| content(path, expected, error.to_string()))
 }
 
-/// Writes rows as CSV: structs with their field names as header, lists as they are.
+/// Writes rows as CSV: structs with their field names as header, lists without a header.
 ///
 /// # Errors
-/// [`Error::Io`]; an older file of that name then stays.
+/// [`Error::Io`]; an existing file then stays.
 pub fn write_csv<T: Serialize>(path: &Path, rows: impl IntoIterator<Item = T>) -> Result<()> {
     let write = || -> io::Result<()> {
         let mut writer = csv::Writer::from_writer(Vec::new());
@@ -41,7 +41,7 @@ pub fn write_csv<T: Serialize>(path: &Path, rows: impl IntoIterator<Item = T>) -
     write().map_err(Error::io("write", path))
 }
 
-/// Reads the rows of a CSV with a header.
+/// Reads the rows of a CSV file with a header. `expected` names its contents in errors.
 ///
 /// # Errors
 /// [`Error::Io`] and [`Error::Content`].
@@ -51,10 +51,10 @@ pub fn read_csv<T: DeserializeOwned>(path: &Path, expected: &'static str) -> Res
     rows.map_err(|error| content(path, expected, error.to_string()))
 }
 
-/// Removes a file, if it is there.
+/// Removes a file if it exists.
 ///
 /// # Errors
-/// [`Error::Io`] when it is there and stays.
+/// [`Error::Io`] if it exists and cannot be removed.
 pub fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", path)(error)),

@@ -1,10 +1,10 @@
-//! What is on disk after each call, and after each thing that can go wrong in it.
+//! Files and folders after each call and after failures.
 
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use malaria_files::{beside, put, sweep, write};
+use malaria_files::{Error, beside, create_folder, put, sweep, write};
 
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(folder)
@@ -16,19 +16,19 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_file_takes_the_place_of_the_old_one_and_leaves_nothing_beside_it() {
+fn writing_replaces_the_old_file_and_leaves_no_temporary_file() {
     let folder = tempfile::tempdir().unwrap();
     let (path, other_name) = (folder.path().join("a.csv"), folder.path().join("b.csv"));
     write(&path, b"old").unwrap();
     fs::hard_link(&path, &other_name).unwrap();
     write(&path, b"new").unwrap();
     assert_eq!(fs::read(&path).unwrap(), b"new");
-    assert_eq!(fs::read(&other_name).unwrap(), b"old", "the old file was written into");
+    assert_eq!(fs::read(&other_name).unwrap(), b"old", "the old file was modified");
     assert_eq!(names(folder.path()), ["a.csv", "b.csv"]);
 }
 
 #[test]
-fn what_is_not_put_anywhere_is_gone() {
+fn a_temporary_file_that_is_not_put_is_removed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.csv");
     let mut file = beside(&path).unwrap();
@@ -40,7 +40,7 @@ fn what_is_not_put_anywhere_is_gone() {
 }
 
 #[test]
-fn a_failure_leaves_the_folder_as_it_was() {
+fn failures_leave_the_folder_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let occupied = folder.path().join("occupied");
     fs::create_dir(&occupied).unwrap();
@@ -53,7 +53,7 @@ fn a_failure_leaves_the_folder_as_it_was() {
 
 #[cfg(unix)]
 #[test]
-fn what_is_not_a_regular_file_stays_what_it_is() {
+fn links_and_devices_are_written_through() {
     let folder = tempfile::tempdir().unwrap();
     let (path, link) = (folder.path().join("a.csv"), folder.path().join("link"));
     write(&path, b"old").unwrap();
@@ -70,7 +70,7 @@ fn what_is_not_a_regular_file_stays_what_it_is() {
 }
 
 #[test]
-fn the_longest_name_that_a_file_may_have_can_be_written() {
+fn files_with_the_longest_possible_name_are_written() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("n".repeat(255));
     write(&path, b"x").unwrap();
@@ -79,7 +79,7 @@ fn the_longest_name_that_a_file_may_have_can_be_written() {
 
 #[cfg(unix)]
 #[test]
-fn a_file_is_readable_to_those_that_new_files_are_readable_to() {
+fn written_files_have_the_permissions_of_new_files() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let (ours, plain) = (folder.path().join("ours"), folder.path().join("plain"));
@@ -90,7 +90,7 @@ fn a_file_is_readable_to_those_that_new_files_are_readable_to() {
 }
 
 #[test]
-fn sweeping_takes_what_was_left_half_written_and_nothing_else() {
+fn sweep_removes_only_temporary_files() {
     let folder = tempfile::tempdir().unwrap();
     let left = beside(&folder.path().join("checkpoint.safetensors")).unwrap();
     left.keep().unwrap();
@@ -100,4 +100,53 @@ fn sweeping_takes_what_was_left_half_written_and_nothing_else() {
     assert_eq!(names(folder.path()).len(), 4);
     sweep(folder.path()).unwrap();
     assert_eq!(names(folder.path()), [".hidden", "checkpoint.safetensors", "my.writing-desk"]);
+}
+
+#[test]
+fn a_folder_appears_when_it_is_complete() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("deep/cells");
+    let filled = create_folder(&path, |folder| {
+        fs::create_dir(folder.join("a")).unwrap();
+        fs::write(folder.join("a/1.png"), "x").unwrap();
+        assert!(!path.exists());
+        Ok::<_, Error>(7)
+    });
+    assert_eq!(filled.unwrap(), 7);
+    assert_eq!(fs::read(path.join("a/1.png")).unwrap(), b"x");
+    assert_eq!(names(&parent.path().join("deep")), ["cells"]);
+    // An empty folder is replaced, one with contents is not.
+    let empty = parent.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    create_folder(&empty, |folder| fs::write(folder.join("b"), "y").map_err(Error::io("write", folder)))
+        .unwrap();
+    let occupied = create_folder(&empty, |_| -> Result<(), Error> { panic!("called for nothing") });
+    assert!(matches!(occupied, Err(Error::Occupied { path }) if path == empty));
+    assert_eq!(names(&empty), ["b"]);
+}
+
+#[test]
+fn a_folder_that_cannot_be_filled_is_removed() {
+    let parent = tempfile::tempdir().unwrap();
+    let failed = create_folder(&parent.path().join("cells"), |folder| {
+        fs::write(folder.join("half"), "x").unwrap();
+        Err::<(), Error>(Error::Occupied { path: folder.to_owned() })
+    });
+    assert!(failed.is_err());
+    assert!(names(parent.path()).is_empty());
+}
+
+#[cfg(unix)]
+#[test]
+fn temporary_folders_of_killed_processes_are_removed() {
+    let parent = tempfile::tempdir().unwrap();
+    let left = [".cells.writing-held", ".cells.writing-left", ".other.writing-left", "cells2"];
+    for name in left {
+        fs::create_dir_all(parent.path().join(name).join("a")).unwrap();
+    }
+    // Of a running process.
+    let held = fs::File::open(parent.path().join(left[0])).unwrap();
+    held.lock().unwrap();
+    create_folder(&parent.path().join("cells"), |_| Ok::<_, Error>(())).unwrap();
+    assert_eq!(names(parent.path()), [left[0], left[2], "cells", left[3]]);
 }

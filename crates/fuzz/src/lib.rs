@@ -1,8 +1,8 @@
-//! Damaged files for the tests of those who read them: [`Alone::fuzz`] feeds a reader valid samples with something broken in them, and
-//! random bytes, and fails where it panics or takes more memory than it may.
+//! Feeds damaged files to readers of files, in their tests: [`Alone::fuzz`] damages valid samples, adds random bytes, and fails if the
+//! reader panics or takes more memory than allowed.
 //!
-//! A test tries some hundred inputs, the same ones each time. `cargo xtask fuzz` lets it go on with others for as long as
-//! [`SECONDS`] says.
+//! A test tries a few hundred inputs, the same ones each time. Under `cargo xtask fuzz` it continues with new ones for
+//! [`SECONDS`].
 
 mod mutation;
 
@@ -19,38 +19,38 @@ use std::{
 use peak_alloc::PeakAlloc;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
 
-/// The environment variable that says how many seconds a target goes on for.
+/// Environment variable with the number of seconds that a target runs for.
 pub const SECONDS: &str = "MALARIA_FUZZ_SECONDS";
-/// The environment variable that names a file, to which each target adds a line: its name, and the number of inputs tried.
+/// Environment variable with the path of a file, to which each target appends its name and the number of inputs tried.
 pub const TALLY: &str = "MALARIA_FUZZ_TALLY";
 
-/// Inputs of a test, and of one turn of a longer run.
+/// Inputs of a test, and of one round of a longer run.
 const CASES: u32 = 192;
-/// What the process may take in all, in bytes of addresses, should a reader take more than it is counted by: on a machine that
-/// hands out more memory than it has, it would end everybody else.
+/// Limit of the process's address space in bytes, for memory that the allocator does not count. Without it, a reader could take the
+/// memory of all other processes.
 const MOST_ADDRESSES: u64 = 16 << 30;
 
-/// Counts what every test that links this crate takes from Rust's allocator.
+/// Counts the memory that a test program takes from Rust's allocator.
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-/// One test of a process at a time, since all of them count their memory together.
+/// Lets one test of a process run at a time, since their memory is counted together.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// A test that has the process for itself.
+/// The right of a test to run alone in its process, until it is dropped.
 pub struct Alone {
     _turn: MutexGuard<'static, ()>,
 }
 
-/// Waits until no other test is [`Alone`]. To be called before a test takes any memory.
+/// Waits until no other test is [`Alone`]. To be called before a test allocates memory.
 pub fn alone() -> Alone {
     limit_addresses();
-    // What another test has failed at is no concern of this one.
+    // A failure of another test does not matter here.
     Alone { _turn: TURN.lock().unwrap_or_else(PoisonError::into_inner) }
 }
 
 impl Alone {
-    /// The most bytes that `work` takes at once from Rust's allocator.
+    /// Peak memory of `work` in bytes, as counted by Rust's allocator.
     pub fn memory_of(&self, work: impl FnOnce()) -> usize {
         MEMORY.reset_peak_usage();
         let before = MEMORY.current_usage();
@@ -58,12 +58,12 @@ impl Alone {
         MEMORY.peak_usage().saturating_sub(before)
     }
 
-    /// Shows `read` damaged `samples`. It may refuse them as it likes, but not panic, nor take more than `max_memory` bytes beyond
-    /// what it is given.
+    /// Feeds damaged `samples` to `read`, which may refuse them, but must not panic or take more than `max_memory` bytes in addition to
+    /// its input.
     ///
     /// # Panics
-    /// Where it does, with what went wrong and the name of a file that holds the smallest input found to bring it about. Where
-    /// [`SECONDS`] is no number of seconds.
+    /// If it does, with the reason and the path of a file with the smallest such input found. If [`SECONDS`] is not a number of
+    /// seconds.
     pub fn fuzz(&self, target: &str, samples: &[Vec<u8>], max_memory: usize, read: impl Fn(&[u8])) {
         let seconds = env::var_os(SECONDS).map(duration);
         let config = Config {
@@ -111,7 +111,7 @@ impl Alone {
     }
 }
 
-/// Panics where it is none: a longer run must not pass for the short one.
+/// Panics for anything else than a number, so that a longer run is not mistaken for a short one.
 fn duration(seconds: OsString) -> Duration {
     let number = seconds.to_str().and_then(|seconds| seconds.parse::<f64>().ok());
     let duration = number.and_then(|number| Duration::try_from_secs_f64(number).ok());
@@ -124,7 +124,7 @@ fn limit_addresses() {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
         let Rlimit { maximum, .. } = getrlimit(Resource::As);
         let most = maximum.map_or(MOST_ADDRESSES, |maximum| maximum.min(MOST_ADDRESSES));
-        // A system that has no such limit leaves the count alone to tell.
+        // Without such a limit, the count alone has to do.
         let _ = setrlimit(Resource::As, Rlimit { current: Some(most), maximum });
     }
 }

@@ -1,4 +1,4 @@
-//! What becomes of files: bits flip, ends are lost, parts are repeated or come from elsewhere, and numbers lie.
+//! Damages files: flips bits, cuts ends, repeats parts or takes them from another file, changes numbers.
 
 use proptest::{
     collection::vec,
@@ -6,7 +6,7 @@ use proptest::{
     sample::{Index, select},
 };
 
-/// What stands in the place of a number in digits, or of a word.
+/// Replacements for a word or a number in digits.
 const WORDS: [&str; 16] = [
     "0",
     "-1",
@@ -25,11 +25,11 @@ const WORDS: [&str; 16] = [
     "[]",
     "../../C\u{fc}\0",
 ];
-/// What stands in the place of a number in binary.
+/// Replacements for a binary number.
 const NUMBERS: [u64; 10] =
     [0, 1, 0x7F, 0xFF, 0xFFFF, 0x7FFF_FFFF, 0xFFFF_FFFF, 100_000, u64::MAX >> 1, u64::MAX];
 
-/// Somewhere in a file. Half of the places are in its head, where most of what can mislead a reader stands.
+/// A position in a file. Half of them are in its head, where most of the sizes and types are.
 #[derive(Clone, Debug)]
 enum Place {
     Head(usize),
@@ -37,7 +37,7 @@ enum Place {
 }
 
 impl Place {
-    /// From 0 to the file's `length`.
+    /// The position in a file of `length` bytes, from 0 to `length`.
     fn within(&self, length: usize) -> usize {
         match self {
             Self::Head(at) => (*at).min(length),
@@ -46,27 +46,27 @@ impl Place {
     }
 }
 
-/// One thing that goes wrong.
+/// One kind of damage.
 #[derive(Clone, Debug)]
 enum Damage {
     /// A bit flips.
     Flip(Place, u8),
-    /// A number of `1 << width` bytes has another value.
+    /// A number of `1 << width` bytes is replaced.
     Number { at: Place, value: u64, width: u8, little_endian: bool },
-    /// The word, or the number in digits, at or after the place has another value.
+    /// The word, or number in digits, at or after the place is replaced.
     Word(Place, &'static str),
     /// The end is lost.
     Truncate(Place),
     /// A part is lost.
     Remove(Place, usize),
-    /// A part comes again somewhere else.
+    /// A part is copied to another place.
     Repeat { from: Place, to: Place, length: usize },
-    /// From here on it is another file.
+    /// The rest is replaced by a part of another file.
     Splice { at: Place, other: Index, from: Place },
 }
 
 impl Damage {
-    fn befall(&self, file: &mut Vec<u8>, samples: &[Vec<u8>]) {
+    fn apply(&self, file: &mut Vec<u8>, samples: &[Vec<u8>]) {
         match self {
             Self::Flip(at, bit) => {
                 let at = at.within(file.len());
@@ -107,13 +107,13 @@ impl Damage {
     }
 }
 
-/// Valid `samples`, of which there has to be one, with one to six things wrong; now and then random bytes behind a valid
-/// beginning.
+/// Valid `samples` (at least one) with one to six damages; in one of 16 cases, random bytes after the beginning of a
+/// sample.
 pub(crate) fn damaged(samples: &[Vec<u8>]) -> impl Strategy<Value = Vec<u8>> + use<> {
     let samples = samples.to_vec();
     let whole = select(samples.clone());
     let broken = (whole.clone(), vec(damage(), 1..=6)).prop_map(move |(mut file, damages)| {
-        damages.iter().for_each(|damage| damage.befall(&mut file, &samples));
+        damages.iter().for_each(|damage| damage.apply(&mut file, &samples));
         file
     });
     let random = (whole, 0..64_usize, vec(any::<u8>(), 0..512)).prop_map(|(mut file, kept, random)| {

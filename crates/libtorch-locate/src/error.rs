@@ -1,4 +1,4 @@
-//! What can be wrong with a libtorch.
+//! Reasons why a libtorch cannot be used.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,13 +7,13 @@ use crate::version::LIBTORCH_VERSION;
 
 /// Why there is no usable libtorch. The message names the folder, what was expected, what was found and what to do.
 //
-// Written by hand where other crates derive it: a dependency would have to be built before this crate can speak.
+// Written by hand, as this crate has no dependencies.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// Neither `LIBTORCH`, nor `LIBTORCH_USE_PYTORCH`, nor a libtorch in `/usr/lib`.
+    /// Neither `LIBTORCH` nor `LIBTORCH_USE_PYTORCH` is set, and `/usr/lib` has no libtorch.
     NotConfigured,
-    /// `LIBTORCH` is a relative path, which every build script would take from another folder.
+    /// `LIBTORCH` is a relative path, which each build script would resolve differently.
     Relative {
         /// The path.
         path: PathBuf,
@@ -23,12 +23,12 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
-    /// A file of libtorch is not there.
+    /// A file of libtorch is missing.
     MissingFile {
         /// The file.
         path: PathBuf,
     },
-    /// A file that set-up wrote has changed its size since.
+    /// A file has another size than set-up gave it.
     WrongSize {
         /// The file.
         path: PathBuf,
@@ -37,25 +37,25 @@ pub enum Error {
         /// Size in bytes now.
         found: u64,
     },
-    /// Another release than the one that tch is written for.
+    /// The version is not the one that tch needs.
     WrongVersion {
-        /// What was looked at.
+        /// The folder of libtorch.
         path: PathBuf,
         /// Its version.
         found: String,
     },
-    /// The list of files that set-up left behind cannot be read.
+    /// The list of files that set-up wrote cannot be read.
     Marker {
         /// The list.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
     },
-    /// `LIBTORCH_USE_PYTORCH` is set, and the Python that is found has no PyTorch.
+    /// `LIBTORCH_USE_PYTORCH` is set, and the Python found has no PyTorch.
     Python {
-        /// The interpreter that was asked.
+        /// The interpreter.
         interpreter: String,
-        /// What it said.
+        /// Its error message.
         reason: String,
     },
 }
@@ -68,11 +68,9 @@ impl fmt::Display for Error {
                 "no libtorch is configured: set LIBTORCH to the `.libtorch` folder that `cargo xtask setup` makes in \
                  malaria-resnet, or to the folder of your own libtorch {LIBTORCH_VERSION}"
             ),
-            Self::Relative { path } => write!(
-                f,
-                "LIBTORCH is `{}`, which does not begin at the root folder: give the whole path",
-                path.display()
-            ),
+            Self::Relative { path } => {
+                write!(f, "LIBTORCH is the relative path `{}`: expected an absolute path", path.display())
+            }
             Self::NoFolder { path } => write!(
                 f,
                 "libtorch is not set up: {} does not exist. Run `cargo xtask setup` in the malaria-resnet folder, or \
@@ -81,8 +79,8 @@ impl fmt::Display for Error {
             ),
             Self::MissingFile { path } => write!(
                 f,
-                "libtorch is incomplete: {} is missing. Run `cargo xtask setup` in the malaria-resnet folder; if \
-                 LIBTORCH is your own, it has to name a folder with the `lib` and `include` of libtorch \
+                "libtorch is incomplete: {} is missing. Run `cargo xtask setup` in the malaria-resnet folder; a \
+                 LIBTORCH of your own has to name the folder that holds `lib` and `include` of libtorch \
                  {LIBTORCH_VERSION}",
                 path.display()
             ),

@@ -1,4 +1,4 @@
-//! Which libtorch torch-sys takes, and whether it will do.
+//! Finds the libtorch that torch-sys will use, and checks it.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -19,20 +19,20 @@ pub const VARIABLES: [&str; 7] = [
     "VIRTUAL_ENV",
 ];
 
-/// The environment variables that decide which libtorch is taken, with torch-sys's meaning of each.
+/// The environment variables that decide which libtorch is used, with the meanings that torch-sys gives them.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// `LIBTORCH`: the folder that holds `lib` and `include`.
     pub libtorch: Option<PathBuf>,
-    /// `LIBTORCH_INCLUDE`: the folder that holds `include`, instead.
+    /// `LIBTORCH_INCLUDE`: the folder that holds `include`, if not `LIBTORCH`.
     pub include: Option<PathBuf>,
-    /// `LIBTORCH_LIB`: the folder that holds `lib`, instead.
+    /// `LIBTORCH_LIB`: the folder that holds `lib`, if not `LIBTORCH`.
     pub lib: Option<PathBuf>,
-    /// `LIBTORCH_USE_PYTORCH`, with any value: ask Python for its PyTorch. It goes before the three above.
+    /// `LIBTORCH_USE_PYTORCH`, with any value: use the PyTorch of Python. It overrides the three above.
     pub use_pytorch: bool,
-    /// `LIBTORCH_BYPASS_VERSION_CHECK`, with any value: take any version.
+    /// `LIBTORCH_BYPASS_VERSION_CHECK`, with any value: accept any version.
     pub bypass_version_check: bool,
-    /// `LIBTORCH_STATIC`: link to archives, so look for no shared library.
+    /// `LIBTORCH_STATIC`: link statically, so that no shared library is needed.
     pub link_statically: bool,
     /// Whether a Python virtual environment is active, in which the interpreter is called `python`.
     pub virtual_env: bool,
@@ -63,25 +63,25 @@ impl Settings {
 /// A libtorch of the right version with nothing missing.
 #[derive(Clone, Debug)]
 pub struct Libtorch {
-    /// The folder that was looked at.
+    /// The folder of libtorch.
     pub root: PathBuf,
-    /// Where its libraries are.
+    /// The folder of its libraries.
     pub lib: PathBuf,
-    /// Its release, without what follows the `+`.
+    /// Its version, without the part after `+`.
     pub version: String,
     /// Whether it can use NVIDIA GPUs.
     pub has_cuda: bool,
-    /// The files that this answer rests on.
+    /// The files that were checked.
     pub watched: Vec<PathBuf>,
 }
 
-/// Finds the libtorch that torch-sys takes under `settings`, and checks it.
+/// Finds the libtorch that torch-sys uses under `settings`, and checks it.
 ///
 /// # Errors
-/// Every variant of [`Error`], for the first thing that is wrong.
+/// An [`Error`] for the first problem found.
 pub fn locate(settings: &Settings) -> Result<Libtorch, Error> {
     let (root, version) = if settings.use_pytorch {
-        // torch-sys's choice of interpreter.
+        // As torch-sys chooses it.
         let interpreter = if settings.virtual_env { "python" } else { "python3" };
         let (version, root) = installed_torch(interpreter)?;
         (root, Some(version))
@@ -107,7 +107,7 @@ pub fn locate(settings: &Settings) -> Result<Libtorch, Error> {
     if let Some(path) = watched.iter().find(missing) {
         return Err(Error::MissingFile { path: path.clone() });
     }
-    // Before the libraries: another release may have others.
+    // Checked before the libraries, which may have other names in another version.
     let version = version.or_else(|| version_of(&root, &include)).unwrap_or_else(|| "unknown".to_owned());
     let version = version.split('+').next().unwrap_or_default().trim().to_owned();
     if version != LIBTORCH_VERSION && !settings.bypass_version_check {
@@ -127,8 +127,7 @@ pub fn locate(settings: &Settings) -> Result<Libtorch, Error> {
     Ok(Libtorch { root, lib, version, has_cuda, watched })
 }
 
-/// The version that a libtorch in `root` with headers in `include` states in its `build-version` file, or else in its
-/// headers.
+/// The version in the file `build-version` of `root`, or else in the headers in `include`.
 fn version_of(root: &Path, include: &Path) -> Option<String> {
     if let Ok(version) = std::fs::read_to_string(root.join("build-version")) {
         return Some(version.trim().to_owned());

@@ -1,11 +1,11 @@
-//! Finds the libtorch that torch-sys is about to use, and says in one message what is wrong with it.
+//! Finds the libtorch that torch-sys will use, and says in one message what is wrong with it.
 //!
-//! Ground floor, below `malaria-libtorch`. Without it the first sign of a missing libtorch is a page of C++ errors
-//! from torch-sys, and the first sign of an incomplete one is a program that does not start. The rules of which
-//! libtorch is taken are torch-sys's own: `LIBTORCH_USE_PYTORCH`, then `LIBTORCH`, then `/usr/lib`.
+//! Without this crate, the first sign of a missing libtorch is a page of C++ errors from torch-sys, and the first sign of an
+//! incomplete one is a program that does not start. As in torch-sys, `LIBTORCH_USE_PYTORCH` comes first, then `LIBTORCH`,
+//! then `/usr/lib`.
 //!
-//! With the feature `check` this crate's build script looks, and stops the build. It depends on nothing, so that it
-//! is built and has spoken before torch-sys has begun. `cargo xtask` uses the functions without the feature.
+//! With the feature `check` the build script of this crate runs the check and stops the build. The crate has no dependencies,
+//! so that it is built before torch-sys. `cargo xtask` uses its functions without the feature.
 //!
 //! ```
 //! use malaria_libtorch_locate::{LIBTORCH_VERSION, Settings, locate};

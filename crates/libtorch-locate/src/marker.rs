@@ -1,21 +1,21 @@
-//! The list of files that set-up leaves in the folder it has finished.
+//! The list of files that set-up writes into the folder of libtorch.
 
 use std::fmt;
 use std::path::Path;
 
 use crate::error::Error;
 
-/// Name of the list, in the root of the folder.
+/// File name of the list.
 pub const MARKER_FILE: &str = "malaria-setup.txt";
 
-/// What set-up put into a folder. It is written last, so a folder that has one was complete.
+/// The contents of a folder that set-up has made. The list is written last, so that a folder with one was complete.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Marker {
     /// `cpu` or `cuda`.
     pub variant: String,
     /// SHA-256 and file name of each wheel that was unpacked.
     pub wheels: Vec<(String, String)>,
-    /// Size in bytes, and path relative to the folder with `/` between its parts, of each library.
+    /// Size in bytes of each library, and its path relative to the folder, with `/` as separator.
     pub files: Vec<(u64, String)>,
 }
 
@@ -34,10 +34,10 @@ impl fmt::Display for Marker {
 }
 
 impl Marker {
-    /// Reads the list in `folder`; `None` where set-up has not written one.
+    /// Reads the list in `folder`; `None` if there is none.
     ///
     /// # Errors
-    /// [`Error::Marker`] for a list that cannot be read.
+    /// [`Error::Marker`] if the list cannot be read.
     pub fn read(folder: &Path) -> Result<Option<Self>, Error> {
         let path = folder.join(MARKER_FILE);
         let fail = |reason: String| Error::Marker { path: path.clone(), reason };
@@ -48,7 +48,7 @@ impl Marker {
         };
         let mut marker = Self::default();
         for line in text.lines().filter(|line| !line.starts_with('#')) {
-            let unknown = || fail(format!("the line `{line}` is not understood"));
+            let unknown = || fail(format!("unknown line `{line}`"));
             let (kind, rest) = line.split_once(' ').ok_or_else(unknown)?;
             match (kind, rest.split_once(' ')) {
                 ("variant", None) => marker.variant = rest.to_owned(),
@@ -62,7 +62,7 @@ impl Marker {
         Ok(Some(marker))
     }
 
-    /// Whether every library is still there with the size it had.
+    /// Checks that every library is still there with the same size.
     ///
     /// # Errors
     /// [`Error::MissingFile`] and [`Error::WrongSize`].

@@ -1,4 +1,4 @@
-//! Asks Python where its PyTorch is, without importing it: that takes seconds.
+//! Finds the PyTorch of a Python without importing it, which takes seconds.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -24,7 +24,7 @@ pub(crate) fn installed_torch(interpreter: &str) -> Result<(String, PathBuf), Er
         (true, Some(version), Some(folder)) => Ok((version.to_owned(), folder.into())),
         _ => {
             let stderr = String::from_utf8_lossy(&output.stderr);
-            Err(fail(stderr.trim().lines().last().unwrap_or("it said nothing").to_owned()))
+            Err(fail(stderr.trim().lines().last().unwrap_or("no reason given").to_owned()))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Made-up libtorch folders, whole and with one thing wrong.
+//! `locate` on fake libtorch folders, complete and with one fault each.
 
 #![cfg(target_os = "linux")]
 
@@ -16,7 +16,7 @@ fn write(root: &Path, name: &str, text: &str) {
     fs::write(path, text).unwrap();
 }
 
-/// A folder with what every libtorch has, and no statement of its version.
+/// A folder with the files of every libtorch, and no version.
 fn folder() -> (TempDir, Settings) {
     let folder = TempDir::new().unwrap();
     for name in [HEADER, "lib/libtorch.so", "lib/libtorch_cpu.so", "lib/libc10.so"] {
@@ -27,7 +27,7 @@ fn folder() -> (TempDir, Settings) {
 }
 
 #[test]
-fn the_version_is_read_from_the_file_or_else_from_the_headers() {
+fn the_version_comes_from_build_version_or_else_from_the_headers() {
     let (folder, settings) = folder();
     assert!(matches!(locate(&settings), Err(Error::WrongVersion { found, .. }) if found == "unknown"));
 
@@ -55,7 +55,7 @@ fn the_version_is_read_from_the_file_or_else_from_the_headers() {
 }
 
 #[test]
-fn every_missing_part_is_named() {
+fn a_missing_file_is_named() {
     for name in [HEADER, "lib/libtorch.so", "lib/libtorch_cpu.so", "lib/libc10.so"] {
         let (folder, settings) = folder();
         write(folder.path(), "build-version", "2.13.0+cpu");
@@ -72,7 +72,7 @@ fn every_missing_part_is_named() {
 }
 
 #[test]
-fn cuda_is_known_by_its_library() {
+fn cuda_is_detected_by_its_library() {
     let (folder, settings) = folder();
     write(folder.path(), "build-version", "2.13.0");
     write(folder.path(), "lib/libtorch_cuda.so", "");
@@ -80,7 +80,7 @@ fn cuda_is_known_by_its_library() {
 }
 
 #[test]
-fn headers_and_libraries_may_lie_elsewhere() {
+fn headers_and_libraries_may_be_in_another_folder() {
     let (folder, settings) = folder();
     let empty = TempDir::new().unwrap();
     write(empty.path(), "build-version", "2.13.0");
@@ -96,14 +96,14 @@ fn headers_and_libraries_may_lie_elsewhere() {
 }
 
 #[test]
-fn a_folder_that_is_not_there_or_not_a_whole_path_is_named() {
+fn a_missing_folder_and_a_relative_path_are_refused() {
     let settings = |path: &str| Settings { libtorch: Some(PathBuf::from(path)), ..Settings::default() };
     assert!(matches!(locate(&settings("/no/such/folder")), Err(Error::NoFolder { .. })));
     assert!(matches!(locate(&settings("libtorch")), Err(Error::Relative { .. })));
 }
 
 #[test]
-fn what_set_up_wrote_is_compared_with_its_list() {
+fn libraries_are_compared_with_the_list_of_set_up() {
     let (folder, settings) = folder();
     write(folder.path(), "build-version", "2.13.0+cpu");
     write(folder.path(), "lib/libcudart.so.13", "four");
@@ -127,7 +127,7 @@ fn what_set_up_wrote_is_compared_with_its_list() {
 }
 
 #[test]
-fn variables_mean_what_they_mean_to_torch_sys() {
+fn variables_are_read_as_torch_sys_reads_them() {
     let read = |name: &'static str, value: &'static str| {
         Settings::from_variables(|asked| (asked == name).then(|| value.into()))
     };

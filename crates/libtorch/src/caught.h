@@ -1,4 +1,4 @@
-// How errors of C++ get to Rust.
+// Passes C++ exceptions to Rust as text.
 #pragma once
 
 #include <c10/util/Exception.h>
@@ -6,7 +6,7 @@
 #include <cstring>
 #include <exception>
 
-// Null, or what went wrong in `work`, for Rust to free: no exception may leave C++.
+// Runs `work` and returns null, or the text of its exception, which Rust frees. No exception may leave C++.
 template <typename Work>
 char* caught(Work work) {
   try {

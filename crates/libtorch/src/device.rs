@@ -1,4 +1,4 @@
-//! From `--device` to a device.
+//! Choice of the device (`--device`) and of the number of threads (`--threads`).
 
 use std::fmt;
 use std::num::NonZero;
@@ -10,16 +10,16 @@ use tch::{Cuda, Device};
 use crate::error::Error;
 use crate::shim::allow_tf32;
 
-/// Where tensors are to live, as a user says it: `auto`, `cpu`, `cuda` or `cuda:1`. The same words are its serde form.
+/// The device that a user asks for: `auto`, `cpu`, `cuda` or `cuda:1`. Its serde form is the same string.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum DeviceChoice {
-    /// The first GPU where there is one, the CPU elsewhere.
+    /// The first GPU if there is one, or else the CPU.
     #[default]
     Auto,
     /// The CPU.
     Cpu,
-    /// The GPU of this number, counted from 0.
+    /// The GPU with this index, from 0.
     Cuda(usize),
 }
 
@@ -44,7 +44,7 @@ impl FromStr for DeviceChoice {
             "cuda" => Ok(Self::Cuda(0)),
             _ => {
                 let digits = text.strip_prefix("cuda:").ok_or_else(unknown)?;
-                // `parse` alone would take `+1`.
+                // `parse` alone would accept `+1`.
                 if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
                     return Err(unknown());
                 }
@@ -68,16 +68,16 @@ impl From<DeviceChoice> for String {
     }
 }
 
-/// What this program, on this machine, can do with NVIDIA GPUs.
+/// Whether this program can use NVIDIA GPUs on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CudaState {
-    /// libtorch is for the CPU alone.
+    /// libtorch is for the CPU only.
     CpuOnlyLibtorch,
     /// The linker left libtorch_cuda out.
     NotLinked,
-    /// libtorch_cuda is there, a GPU is not.
+    /// libtorch_cuda is there, but no GPU.
     NoGpu,
-    /// So many GPUs.
+    /// The number of GPUs.
     Gpus(NonZero<usize>),
 }
 
@@ -85,7 +85,7 @@ impl CudaState {
     fn now() -> Self {
         match usize::try_from(Cuda::device_count()).ok().and_then(NonZero::new) {
             Some(count) => Self::Gpus(count),
-            // True wherever libtorch_cuda is part of the process, GPU or not.
+            // True if libtorch_cuda is part of the process, with or without a GPU.
             None if tch::utils::has_cudart() => Self::NoGpu,
             None if cfg!(libtorch_cuda) => Self::NotLinked,
             None => Self::CpuOnlyLibtorch,
@@ -94,17 +94,16 @@ impl CudaState {
 }
 
 impl DeviceChoice {
-    /// The device that is meant.
+    /// The device to use.
     ///
     /// Choosing a GPU turns off TF32 ([`allow_tf32`](crate::allow_tf32)) for the whole process, so that float32 probabilities agree with
     /// the CPU's to six digits. libtorch's default rounds the inputs of convolutions to 10 bits.
     ///
     /// # Errors
-    /// A GPU that was asked for and cannot be had is an error, never the CPU instead: [`Error::CpuOnlyLibtorch`],
-    /// [`Error::NoGpu`], [`Error::NoSuchGpu`]. [`Error::CudaNotLinked`] is returned for `auto` too, as the CPU would be
-    /// taken on a machine that may have a GPU.
+    /// A GPU that cannot be used is an error and never replaced by the CPU: [`Error::CpuOnlyLibtorch`], [`Error::NoGpu`],
+    /// [`Error::NoSuchGpu`]. [`Error::CudaNotLinked`] is returned for `auto` too, as the machine may have a GPU.
     pub fn resolve(self) -> Result<Device, Error> {
-        // Asking for the number of GPUs starts their driver, which the CPU has no need of.
+        // Counting the GPUs starts their driver, which is not needed for the CPU.
         if self == Self::Cpu {
             return Ok(Device::Cpu);
         }
@@ -131,7 +130,7 @@ impl DeviceChoice {
     }
 }
 
-/// One phrase for the terminal: `CPU, 8 threads`, or `GPU 1 of 4 (cuda:1)`.
+/// Name of a device for the terminal: `CPU, 8 threads`, or `GPU 2 of 4 (cuda:1)`.
 pub fn describe(device: Device) -> String {
     match device {
         Device::Cpu => match threads() {
@@ -160,7 +159,7 @@ mod tests {
     const TWO_GPUS: CudaState = CudaState::Gpus(NonZero::new(2).unwrap());
 
     #[test]
-    fn choices_are_read_and_written_in_the_same_words() {
+    fn choices_are_parsed_and_printed_alike() {
         for (text, choice) in
             [("auto", DeviceChoice::Auto), ("cpu", DeviceChoice::Cpu), ("cuda:0", DeviceChoice::Cuda(0))]
         {
@@ -174,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn other_words_are_refused_with_the_words_that_are_known() {
+    fn unknown_devices_are_refused_with_the_known_ones() {
         for text in ["", "gpu", "CPU", "cuda:", "cuda:+1", "cuda:-1", "cuda:x", "cuda1", "cuda: 1", " cpu"] {
             let error = text.parse::<DeviceChoice>().unwrap_err();
             assert_eq!(error, Error::UnknownDevice { found: text.to_owned() });
@@ -186,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gpu_that_cannot_be_had_is_an_error_and_never_the_cpu() {
+    fn an_unusable_gpu_is_an_error_and_never_the_cpu() {
         let resolve = |state| DeviceChoice::Cuda(2).resolve_in(state);
         assert_eq!(resolve(CudaState::CpuOnlyLibtorch), Err(Error::CpuOnlyLibtorch { index: 2 }));
         assert_eq!(resolve(CudaState::NoGpu), Err(Error::NoGpu { index: 2 }));
@@ -196,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn auto_takes_a_gpu_where_there_is_one() {
+    fn auto_uses_a_gpu_if_there_is_one() {
         let resolve = |state| DeviceChoice::Auto.resolve_in(state);
         assert_eq!(resolve(TWO_GPUS), Ok(Device::Cuda(0)));
         assert_eq!(resolve(CudaState::NoGpu), Ok(Device::Cpu));
@@ -205,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_say_which_part_is_missing_and_what_to_do() {
+    fn messages_say_what_is_missing_and_what_to_do() {
         let cpu_only = Error::CpuOnlyLibtorch { index: 0 }.to_string();
         assert!(cpu_only.contains("cargo xtask setup --cuda"), "{cpu_only}");
         let no_gpu = Error::NoGpu { index: 0 }.to_string();

@@ -1,4 +1,4 @@
-// Recordings of what a GPU is told to do (CUDA graphs). They take CUDA's headers, which not every libtorch comes with.
+// CUDA graphs. They need CUDA's headers, which not every libtorch comes with.
 #include "caught.h"
 
 #ifdef MALARIA_CUDA_GRAPHS
@@ -12,7 +12,7 @@
 
 namespace {
 
-// What was current before the recording began is current again when it ends.
+// Restores the device and the stream when the recording ends.
 struct Graph {
   explicit Graph(c10::DeviceIndex gpu) : gpu_before(c10::cuda::current_device()), before(c10::cuda::getCurrentCUDAStream(gpu)) {
     c10::cuda::set_device(gpu);
@@ -49,7 +49,7 @@ char* malaria_graph_begin(int gpu, Graph** graph) {
 }
 
 char* malaria_graph_end(Graph* graph) {
-  // It ends on the stream that it began on.
+  // The capture has to end on the stream that it began on.
   char* problem = caught([=] { graph->graph.capture_end(); });
   char* other = caught([=] { graph->restore(); });
   if (!problem) return other;

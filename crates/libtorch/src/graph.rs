@@ -1,8 +1,8 @@
-//! Work of a GPU that is recorded once and repeated as a whole: CUDA graphs, through `graph.cpp`.
+//! CUDA graphs: work of a GPU that is recorded once and replayed as a whole, through `graph.cpp`.
 
 #![allow(
     unsafe_code,
-    reason = "calls of C++; a training step of 32 cells takes a quarter of the time by it, see docs/performance.md"
+    reason = "calls of C++; they make a training step of 32 cells four times as fast, see docs/performance.md"
 )]
 
 use std::{
@@ -25,24 +25,24 @@ unsafe extern "C" {
 /// A recording of the kernels that some work launches on a GPU.
 ///
 /// The kernels of a small network run faster than the CPU can launch them one by one. A recording is launched as a whole. It uses the
-/// same memory every time: copy new inputs into the tensors that it was recorded with, and read the results from the tensors that the
-/// work returned.
+/// same memory every time: copy new inputs into the tensors that it was recorded with, and read the results from the tensors that
+/// `work` returned.
 pub struct Graph(*mut c_void);
 
 impl Graph {
-    /// Whether this program was built with CUDA's headers, as after `cargo xtask setup --cuda`.
+    /// Whether this program was built with CUDA's headers, such as those of `cargo xtask setup --cuda`.
     pub fn is_supported() -> bool {
         // SAFETY: it returns a constant.
         unsafe { malaria_graph_is_supported() }
     }
 
-    /// Records what `work` tells GPU number `gpu` to do, without doing it.
+    /// Records the kernels that `work` launches on the GPU with index `gpu`, without running them.
     ///
-    /// The work must have been done a few times before, so that what libtorch prepares once is prepared. It must wait for nothing,
-    /// so it reads no value back, and while it runs no other thread may use this GPU.
+    /// The work must have been done a few times before, so that libtorch has allocated what it needs. It must not wait for the GPU,
+    /// for instance to read a value, and no other thread may use this GPU meanwhile.
     ///
     /// # Errors
-    /// Those of `work`, which fails where it waits for the GPU, and libtorch's own.
+    /// Those of `work`, which fails if it waits for the GPU, and those of libtorch.
     pub fn record<T, E: From<TchError>>(
         gpu: usize,
         work: impl FnOnce() -> Result<T, E>,
@@ -52,7 +52,7 @@ impl Graph {
         }
         Cuda::synchronize(gpu as i64);
         let mut graph = null_mut();
-        // SAFETY: without a problem, `graph` is one that is ours alone.
+        // SAFETY: unless an error is returned, `graph` is a new graph that this function owns.
         checked(unsafe { malaria_graph_begin(gpu as c_int, &mut graph) })?;
         let graph = Self(graph);
         let done = work();
@@ -63,19 +63,19 @@ impl Graph {
         Ok((graph, done))
     }
 
-    /// Does the recorded work once more, after everything that the GPU has been told before.
+    /// Does the recorded work once more, after all work launched before.
     ///
     /// # Errors
-    /// libtorch's own.
+    /// Those of libtorch.
     pub fn replay(&self) -> Result<(), TchError> {
-        // SAFETY: the graph lives as long as this does.
+        // SAFETY: the graph is freed on drop only.
         checked(unsafe { malaria_graph_replay(self.0) })
     }
 }
 
 impl Drop for Graph {
     fn drop(&mut self) {
-        // SAFETY: it is freed once.
+        // SAFETY: it is freed here only.
         unsafe { malaria_graph_free(self.0) }
     }
 }
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_cuda_there_are_no_recordings_and_no_panic() {
+    fn without_cuda_recording_is_an_error() {
         if !cfg!(libtorch_cuda) {
             assert!(!Graph::is_supported());
             assert!(Graph::record(0, || Ok::<_, TchError>(())).is_err());

@@ -1,4 +1,4 @@
-// A reference to libtorch_cuda that no linker may drop: a constructor is a root of its search for live code.
+// A reference to libtorch_cuda that linkers keep, as they keep all constructors.
 namespace at::cuda {
 int warp_size();
 }

@@ -1,7 +1,7 @@
-//! Links libtorch and chooses the device that tensors live on.
+//! Links libtorch, chooses the device and the number of threads, and provides functions of libtorch that tch lacks.
 //!
-//! Ground floor: every crate that computes with tensors depends on this one, and so finds libtorch when it is built and
-//! when it is run. The build script does the work; the functions here answer `--device` and `--threads`.
+//! Every crate that computes with tensors depends on this one. Its build script lets them find libtorch when they are built
+//! and when they run.
 //!
 //! ```
 //! use malaria_libtorch::{DeviceChoice, describe};

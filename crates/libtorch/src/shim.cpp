@@ -1,4 +1,4 @@
-// Calls of libtorch that tch does not have.
+// Functions of libtorch that tch lacks.
 #include <ATen/Context.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/_foreach_add.h>
@@ -44,7 +44,7 @@ char* malaria_foreach_lerp_(const at::Tensor* const* tensors, size_t count, cons
   return caught([=] { at::_foreach_lerp_(list(tensors, count), list(ends, count), weight); });
 }
 
-// From pinned memory, whose allocator waits for the copy before it lends the memory again.
+// Copies from pinned memory, whose allocator waits for the copy before it reuses the memory.
 char* malaria_to_gpu(const at::Tensor* tensor, int gpu, at::Tensor** copy) {
   return caught([=] {
     auto device = at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(gpu));

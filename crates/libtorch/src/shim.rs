@@ -1,4 +1,4 @@
-//! Calls of libtorch that tch does not have, through `shim.cpp`.
+//! Functions of libtorch that tch lacks, through `shim.cpp`.
 
 #![allow(unsafe_code, reason = "calls of C++, each with its reason and its measurement")]
 
@@ -30,18 +30,18 @@ unsafe extern "C" {
     fn malaria_allow_tf32(allowed: bool);
 }
 
-/// Operations on lists of tensors: on a GPU one kernel works on many of them, where one call for each tensor launches a kernel for
-/// each. Those whose names end in `_` write to the tensors of the first list.
+/// Operations on lists of tensors. On a GPU one kernel works on many tensors, instead of one kernel for each. Functions whose
+/// names end in `_` write to the tensors of the first list.
 ///
-/// libtorch takes this way only where the tensors of both lists agree in shape and strides; elsewhere, and on the CPU, it takes
-/// one tensor after the other. The values are the same.
+/// libtorch does so only if the tensors of both lists agree in shape and strides. Otherwise, and on the CPU, it computes one
+/// tensor after the other, with the same values.
 pub mod foreach {
     use super::*;
 
     /// `tensors[i] * factors[i]`, as new tensors.
     ///
     /// # Errors
-    /// libtorch's own, for want of memory.
+    /// Those of libtorch, such as too little memory.
     ///
     /// # Panics
     /// Unless there is one factor for each tensor.
@@ -52,19 +52,19 @@ pub mod foreach {
         let tensors = pointers(tensors);
         assert_eq!(tensors.len(), factors.len(), "one factor for each tensor");
         let mut products = vec![std::ptr::null_mut(); tensors.len()];
-        // SAFETY: each list holds `count` values, the tensors live, and each product is a new tensor that is ours alone.
+        // SAFETY: each list holds `count` values, the tensors live, and each product is a new tensor that this function owns.
         unsafe {
             let (count, products) = (tensors.len(), products.as_mut_ptr());
             checked(malaria_foreach_mul(tensors.as_ptr(), count, factors.as_ptr(), products))?;
         }
-        // SAFETY: as above; without a problem every one of them is set.
+        // SAFETY: as above; unless an error is returned, all of them are set.
         Ok(products.into_iter().map(|product| unsafe { Tensor::from_ptr(product) }).collect())
     }
 
     /// `tensors[i] *= factor`.
     ///
     /// # Errors
-    /// libtorch's own.
+    /// Those of libtorch.
     pub fn mul_<'a>(tensors: impl IntoIterator<Item = &'a Tensor>, factor: f64) -> Result<(), TchError> {
         let tensors = pointers(tensors);
         // SAFETY: the pointers are of `count` live tensors.
@@ -74,10 +74,10 @@ pub mod foreach {
     /// `tensors[i] += others[i]`.
     ///
     /// # Errors
-    /// libtorch's own, for shapes that do not fit.
+    /// Those of libtorch, such as shapes that do not fit.
     ///
     /// # Panics
-    /// Unless the lists are of one length.
+    /// Unless the lists have the same length.
     pub fn add_<'a>(
         tensors: impl IntoIterator<Item = &'a Tensor>,
         others: impl IntoIterator<Item = &'a Tensor>,
@@ -90,10 +90,10 @@ pub mod foreach {
     /// `tensors[i] += weight * (ends[i] - tensors[i])`.
     ///
     /// # Errors
-    /// libtorch's own, for shapes that do not fit.
+    /// Those of libtorch, such as shapes that do not fit.
     ///
     /// # Panics
-    /// Unless the lists are of one length.
+    /// Unless the lists have the same length.
     pub fn lerp_<'a>(
         tensors: impl IntoIterator<Item = &'a Tensor>,
         ends: impl IntoIterator<Item = &'a Tensor>,
@@ -120,32 +120,32 @@ pub mod foreach {
     }
 }
 
-/// `tensor`, of the CPU, on `device`, where work that is under way goes on: tch's `to_device` waits for all of it.
+/// Copies a CPU tensor to `device` without waiting for the work of the GPU, as tch's `to_device` does.
 ///
 /// # Errors
-/// libtorch's own, for want of memory.
+/// Those of libtorch, such as too little memory.
 pub fn upload(tensor: Tensor, device: Device) -> Result<Tensor, TchError> {
     let Device::Cuda(gpu) = device else { return tensor.f_to_device(device) };
     let mut copy = std::ptr::null_mut();
-    // SAFETY: the tensor lives, and the copy is a new one that is ours alone.
+    // SAFETY: the tensor lives, and the copy is a new tensor that this function owns.
     unsafe {
         checked(malaria_to_gpu(tensor.as_ptr(), gpu as c_int, &mut copy))?;
         Ok(Tensor::from_ptr(copy))
     }
 }
 
-/// Whether float32 convolutions and matrix products on a GPU may round their factors to 10 bits (TF32), in the whole process.
+/// Sets whether float32 convolutions and matrix products on a GPU may round their factors to 10 bits (TF32), in the whole process.
 pub fn allow_tf32(allowed: bool) {
     // SAFETY: it sets two flags.
     unsafe { malaria_allow_tf32(allowed) }
 }
 
-/// The error that `problem` tells of, unless it is null; frees it.
+/// `Ok` if `problem` is null, or else its text as an error. Frees it.
 pub(crate) fn checked(problem: *mut c_char) -> Result<(), TchError> {
     if problem.is_null() {
         return Ok(());
     }
-    // SAFETY: the shim gives text that `strdup` made, once.
+    // SAFETY: the shim returns text from `strdup`, which is freed here only.
     let text = unsafe {
         let text = CStr::from_ptr(problem).to_string_lossy().into_owned();
         libc::free(problem.cast());
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn each_tensor_of_a_list_meets_its_own() {
+    fn lists_are_combined_tensor_by_tensor() {
         let list = tensors(&[[1.0, 2.0], [3.0, 4.0]]);
         let products = foreach::mul(&list, &[2.0, -1.0]).unwrap();
         assert_eq!(values(&products), [[2.0, 4.0], [-3.0, -4.0]]);
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_libtorch_refuses_is_an_error() {
+    fn wrong_shapes_are_an_error() {
         let error = foreach::add_(&tensors(&[[1.0, 2.0]]), &[Tensor::from_slice(&[1.0_f32, 2.0, 3.0])]);
         assert!(
             matches!(error, Err(TchError::Torch(text)) if text.contains("size") && !text.contains("frame #"))

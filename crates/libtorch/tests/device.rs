@@ -1,4 +1,4 @@
-//! What the linked libtorch answers on the machine that runs the tests, whichever they are.
+//! Devices and threads of the linked libtorch, on a machine with or without a GPU.
 
 use std::num::NonZero;
 
@@ -6,7 +6,7 @@ use malaria_libtorch::{DeviceChoice, Error, describe, set_threads, threads};
 use tch::{Device, Kind, Tensor};
 
 #[test]
-fn cuda_is_a_gpu_or_an_error_and_is_never_lost_by_the_linker() {
+fn cuda_is_a_gpu_or_an_error_and_libtorch_cuda_is_linked() {
     match DeviceChoice::Cuda(0).resolve() {
         Ok(device) => {
             assert_eq!(device, Device::Cuda(0));

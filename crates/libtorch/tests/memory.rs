@@ -1,18 +1,18 @@
-//! That memory which libtorch frees is used again without the system clearing it anew.
+//! `keep_freed_memory` lets tensors reuse the memory of freed ones.
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 use malaria_libtorch::keep_freed_memory;
 use tch::{Device, Kind, Tensor};
 
-/// Pages that the system has had to provide to this process so far.
+/// Page faults of this process so far.
 fn page_faults() -> u64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     // After the name in parentheses: state, seven numbers, minflt.
     stat.rsplit_once(") ").unwrap().1.split(' ').nth(7).unwrap().parse().unwrap()
 }
 
-/// Page faults of a tensor of 40 MB that comes and goes ten times.
+/// Page faults of allocating and freeing a tensor of 40 MB ten times.
 fn faults_of_ten_tensors() -> u64 {
     let before = page_faults();
     for _ in 0..10 {
@@ -23,9 +23,9 @@ fn faults_of_ten_tensors() -> u64 {
 }
 
 #[test]
-fn a_tensor_takes_the_place_of_the_one_before() {
+fn tensors_reuse_freed_memory() {
     let pages = 40_000_000 / 4096;
-    // What is to be mended: each tensor is new pages. (Where pages are larger than usual, there is nothing to see.)
+    // For the message only, since large pages make fewer faults.
     let by_default = faults_of_ten_tensors();
     keep_freed_memory();
     faults_of_ten_tensors();

@@ -1,4 +1,4 @@
-//! A trained model with all that is needed to use it.
+//! A trained network with its classes, input size, threshold and calibration.
 
 use std::{
     cell::OnceCell,
@@ -22,43 +22,40 @@ use crate::{
     run::dir::RunDir,
 };
 
-/// A trained model with all that is needed to use it: its classes, and how it wants its pictures.
+/// A trained network with everything needed to use it.
 pub struct Classifier {
-    /// The network, which does not change any more: [`fused`](Self::fused) is made of it.
+    /// The network; it must not change, since [`fused`](Self::fused) is derived from it.
     model: ResNet,
     /// Class names, in the order of the network's outputs.
     pub classes: Vec<String>,
-    /// The class that sensitivity and every probability on its own are about: an index into `classes`.
+    /// Index of the positive class in `classes`.
     pub positive: usize,
-    /// How a picture becomes the network's input.
+    /// Size and resizing of input images.
     pub image: ImageConfig,
-    /// From which probability on a cell is called positive; `None` where it is called by its most probable class.
+    /// Decision threshold; without one, a cell is called by its most probable class.
     pub threshold: Option<Threshold>,
-    /// What the training cells look like, so that other pictures can be told from them.
+    /// Ranges of the training cells' statistics, to detect images that are no such cells.
     pub input: Option<InputCheck>,
-    /// What logits are divided by before the softmax, so that probabilities are those of the validation set; `None` where that
-    /// was not asked for.
+    /// Divisor of the logits that calibrates probabilities, fitted on the validation set; `None` for an uncalibrated model.
     pub temperature: Option<f64>,
-    /// Show each cell in four mirror images and take the mean of the probabilities: four times the work. Not stored with
-    /// the model, and off when it is loaded.
+    /// Average the probabilities over four mirror images of each cell, at four times the cost. Not stored with the model; off
+    /// after loading.
     pub flips: bool,
-    /// Its form for inference, made when it is first asked.
+    /// The network's form for inference, built on first use.
     fused: OnceCell<Fused>,
 }
 
 impl Classifier {
-    /// A network and what its outputs and inputs are; `positive` is an index into `classes`. It calls each cell by its most
-    /// probable class and knows nothing of what its training cells looked like.
+    /// A classifier of `classes`, of which `positive` is the index of the positive one, without threshold, input check and
+    /// temperature.
     ///
     /// # Errors
-    /// [`Error::Config`] when the network has another number of outputs than there are classes, or none of them is the positive one.
+    /// [`Error::Config`] when the number of classes is not the number of the network's outputs, or `positive` is out of range.
     pub fn new(model: ResNet, classes: Vec<String>, positive: usize, image: ImageConfig) -> Result<Self> {
         let (outputs, named) = (model.config().classes, classes.len());
         if outputs != named as i64 || positive >= named {
-            let expected = format!(
-                "{outputs} classes, as many as the network has outputs, and one of them as the positive one"
-            );
-            let found = format!("{classes:?}, and number {positive} as the positive one");
+            let expected = format!("{outputs} classes, one per output of the network, one of them positive");
+            let found = format!("{classes:?}, with number {positive} as the positive one");
             return Err(Error::Config { field: "classes", expected, found });
         }
         Ok(Self {
@@ -74,21 +71,22 @@ impl Classifier {
         })
     }
 
-    /// Reads the kept weights of the run in `run`.
+    /// Loads the trained model of the run directory `run`.
     ///
     /// # Errors
-    /// [`Error::Unfinished`] when the run has not come to weights yet; [`Error::Config`] and [`Error::File`] when its settings cannot
-    /// be understood, or are of another format version; [`Error::Model`] when its weights file is damaged or not one of ours.
+    /// [`Error::RunDir`] when `run` is not a run directory; [`Error::Unfinished`] when it has no weights yet; [`Error::File`]
+    /// when its settings are invalid or of another format version; [`Error::Model`] when its weights file is damaged or of
+    /// another format.
     pub fn load(run: &Path, device: Device) -> Result<Self> {
         let run = RunDir::open(run)?;
-        // A layout of another version may mean something else.
+        // Refuses other format versions, whose files may differ in meaning.
         run.config()?;
         let (model, description) = malaria_model::load_weights(&run.finished_weights()?, device)?;
-        Self::described(model, description)
+        Self::with_description(model, description)
     }
 
-    /// A network with the description that its file holds.
-    pub(crate) fn described(model: ResNet, description: Description) -> Result<Self> {
+    /// A network with the description of its weights file.
+    pub(crate) fn with_description(model: ResNet, description: Description) -> Result<Self> {
         let positive = description.check()?;
         let Description { classes, image, input, threshold, temperature, .. } = description;
         Ok(Self { input, threshold, temperature, ..Self::new(model, classes, positive, image)? })
@@ -97,7 +95,7 @@ impl Classifier {
     /// Writes the weights and their description.
     ///
     /// # Errors
-    /// [`Error::Model`] when the file cannot be written; the old one then stays.
+    /// [`Error::Model`] when the file cannot be written; an existing file is then kept.
     pub fn save(&self, path: &Path) -> Result<()> {
         Ok(malaria_model::save_weights(path, &self.model, &self.description())?)
     }
@@ -107,28 +105,28 @@ impl Classifier {
         &self.model
     }
 
-    /// The network alone, as to train it further.
+    /// The network alone, for example to train it further.
     pub fn into_model(self) -> ResNet {
         self.model
     }
 
-    /// Classifies a picture of one cell that is in memory, of any size. The path of the [`Prediction`] is empty.
+    /// Classifies an image of one cell, of any size. The path of the [`Prediction`] is empty.
     ///
     /// # Errors
     /// [`Error::Train`] when libtorch fails; [`Error::Model`] when memory is short.
-    pub fn predict(&self, picture: &RgbImage) -> Result<Prediction> {
-        classify_picture(&self.description(), self.positive, picture, |cells| self.all(cells))
+    pub fn predict(&self, image: &RgbImage) -> Result<Prediction> {
+        classify_picture(&self.description(), self.positive, image, |cells| self.classify(cells))
     }
 
-    /// The probabilities of all `cells`, `[N, classes]` row by row.
-    pub(crate) fn all(&self, cells: &Cells) -> Result<Vec<f64>> {
-        // Nothing is known of these cells: the labels only fill the place that figures would need.
+    /// Class probabilities of all `cells`, `[N, classes]` row by row.
+    pub(crate) fn classify(&self, cells: &Cells) -> Result<Vec<f64>> {
+        // Placeholder labels, which inference ignores.
         let tensors = CellTensors::new(cells, &vec![0; cells.len()], self.model.device())?;
         let all: Vec<usize> = (0..cells.len()).collect();
         self.probabilities(&tensors, &all, &mut |_| {})
     }
 
-    /// What it says of itself besides its weights.
+    /// Everything that the weights file stores besides the weights.
     pub fn description(&self) -> Description {
         Description {
             classes: self.classes.clone(),
@@ -140,11 +138,11 @@ impl Classifier {
         }
     }
 
-    /// What the network says of the `cells` at `indices`: the probability of each class, `[indices, classes]` row by row.
-    /// `progress` hears the number of cells done.
+    /// Class probabilities of the `cells` at `indices`, `[indices, classes]` row by row. `progress` is called with the number of
+    /// cells done.
     ///
     /// # Errors
-    /// [`Error::Train`] when there are no indices, or one is out of range; [`Error::Model`] when memory is short.
+    /// [`Error::Train`] when `indices` is empty or has an index out of range; [`Error::Model`] when memory is short.
     pub fn probabilities(
         &self,
         cells: &CellTensors<'_>,
@@ -165,17 +163,18 @@ impl Classifier {
             }
         };
         let network = |images: &Tensor| Ok(fused.forward(images)?);
-        let said = evaluate(network, cells, indices, options)?.probabilities;
+        let raw = evaluate(network, cells, indices, options)?.probabilities;
         match self.temperature {
-            None => Ok(said),
+            None => Ok(raw),
             Some(temperature) => {
-                Ok(apply_temperature(Probabilities::new(&said, self.classes.len()), temperature)?)
+                Ok(apply_temperature(Probabilities::new(&raw, self.classes.len()), temperature)?)
             }
         }
     }
 
-    /// What in a `cell` of `image.pixels` a side speaks for `class` rather than the others: values row by row, and how many a
-    /// row. Positive ones speak for it; their mean is what the class's logit has over the mean of the others, but for biases.
+    /// Class activation map of `class` on a `cell` of `image.pixels` a side, less the mean map of the other classes: values row
+    /// by row, and the number of columns. The map's mean is the logit of `class` less the mean of the other logits, up to
+    /// biases.
     ///
     /// # Errors
     /// [`Error::Train`] when libtorch fails.
@@ -195,18 +194,18 @@ impl Classifier {
         Ok(map().map_err(malaria_train::Error::Torch)?)
     }
 
-    /// Cells of which the model says `probabilities`.
+    /// True classes and predicted `probabilities` of a set of cells.
     pub(crate) fn scored<'a>(&'a self, truth: &'a GroundTruth<'a>, probabilities: &'a [f64]) -> Scored<'a> {
         let (classes, positive) = (&self.classes, self.positive);
         Scored { truth: &truth.classes, probabilities, classes, positive, patients: &truth.patients }
     }
 }
 
-/// The run directory to use when none is named: `MALARIA_RUN`, or else `data/pretrained` in the current folder, in one
-/// above the executable, or in the workspace that this was built in.
+/// The default run directory: `MALARIA_RUN`, or else `data/pretrained` in the current folder, in a folder above the executable,
+/// or in the workspace that this crate was built in.
 ///
 /// # Errors
-/// [`Error::NoModel`] says where it was looked for; [`Error::Config`] when `MALARIA_RUN` names no run directory.
+/// [`Error::NoModel`] when none of these exists; [`Error::Config`] when `MALARIA_RUN` is not a run directory.
 pub fn default_run() -> Result<PathBuf> {
     if let Some(run) = env::var_os("MALARIA_RUN").filter(|run| !run.is_empty()) {
         return match RunDir::open(Path::new(&run)) {

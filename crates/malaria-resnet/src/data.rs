@@ -1,4 +1,4 @@
-//! Where the cells of a run are, and reading them.
+//! Finds and decodes the cells of a run.
 
 use std::{
     env, fs,
@@ -11,19 +11,18 @@ use malaria_dataset::{
 };
 
 use crate::{
-    error::Result,
-    memory::check_room,
+    error::{Error, Result},
+    memory::check_memory,
     progress::{Listener, Progress},
 };
 
-/// The data folder to use when none is named: `MALARIA_DATA`, or `cell_images` in the current folder.
+/// The default data folder: `MALARIA_DATA`, or `cell_images` in the current folder if it exists.
 pub fn default_data() -> Option<PathBuf> {
     let named = env::var_os("MALARIA_DATA").filter(|folder| !folder.is_empty()).map(PathBuf::from);
     named.or_else(|| Some(PathBuf::from("cell_images")).filter(|folder| folder.is_dir()))
 }
 
-/// How a folder is divided when nobody says: as it is where it holds `training`, `validation` and `testing`, at random
-/// otherwise.
+/// The default protocol: [`Protocol::Given`] for a folder with a subfolder `training`, otherwise [`Protocol::Random`].
 pub fn default_protocol(data: Option<&Path>) -> Protocol {
     match data {
         Some(folder) if folder.join("training").is_dir() => Protocol::Given,
@@ -31,26 +30,38 @@ pub fn default_protocol(data: Option<&Path>) -> Protocol {
     }
 }
 
-/// The folder of synthetic cells beside the run directories, drawn at the first call.
+/// The folder of synthetic cells below `beside`, generated on first use.
 pub(crate) fn synthetic_cells(beside: &Path, listener: Listener<'_>) -> Result<PathBuf> {
     let config = SyntheticConfig::default();
     let folder = beside.join(format!("synthetic-cells-{}-seed{}", config.cells, config.seed));
     if !folder.is_dir() {
         fs::create_dir_all(beside).map_err(malaria_files::Error::io("make the folder", beside))?;
-        write_synthetic(&folder, &config, &|done| listener(Progress::Drawing { done, total: config.cells }))?;
+        write_synthetic(&folder, &config, &|done| {
+            listener(Progress::GeneratingCells { done, total: config.cells });
+        })?;
     }
     Ok(folder)
+}
+
+/// Refuses a data folder with classes other than `expected`, those of a model.
+pub(crate) fn check_classes(index: &Index, expected: &[String]) -> Result<()> {
+    if index.classes == expected {
+        return Ok(());
+    }
+    let (path, found) = (index.root.clone(), index.classes.clone());
+    Err(Error::Classes { path, expected: expected.to_vec(), found })
 }
 
 /// Decodes the cells of `index`.
 pub(crate) fn decode_index(
     index: Index,
     image: ImageConfig,
-    corrupt: CorruptPolicy,
+    skip_corrupt: bool,
     listener: Listener<'_>,
 ) -> Result<Loaded> {
     let total = index.samples.len();
-    check_room(total, image.pixels)?;
+    check_memory(total, image.pixels)?;
+    let corrupt = if skip_corrupt { CorruptPolicy::Skip } else { CorruptPolicy::Fail };
     let progress = |done| listener(Progress::Decoding { done, total });
     let options =
         LoadOptions { size: image.pixels, resize: image.resize, corrupt, progress: Some(&progress) };

@@ -1,20 +1,22 @@
+//! The error type of this crate.
+
 use std::path::PathBuf;
 
-/// What can go wrong between a data folder and a run directory.
+/// Errors of training, evaluation, prediction and export.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A setting that no run could honour.
+    /// An invalid setting.
     #[error("setting `{field}`: expected {expected}, found {found}")]
     Config {
-        /// The field's name as it stands in `config.json`.
+        /// The field's name in `config.json`.
         field: &'static str,
-        /// What would be accepted.
+        /// The accepted values.
         expected: String,
-        /// What was given.
+        /// The value given.
         found: String,
     },
-    /// A run directory in the wrong state for what is asked.
+    /// A run directory in the wrong state for the operation.
     #[error("run directory {}: {reason}", path.display())]
     RunDir {
         /// The directory.
@@ -22,46 +24,46 @@ pub enum Error {
         /// What is wrong and what to do.
         reason: String,
     },
-    /// A folder that no new run or cross-validation can begin in.
+    /// An output path that a new run or cross-validation cannot use.
     #[error("run directory {}: {reason}", path.display())]
     Taken {
-        /// The folder.
+        /// The path.
         path: PathBuf,
-        /// What is in its way.
+        /// Why it cannot be used.
         reason: &'static str,
     },
-    /// A run that has not come to its weights.
+    /// A run without trained weights.
     #[error("run directory {}: it has no weights.safetensors yet", path.display())]
     Unfinished {
         /// The run directory.
         path: PathBuf,
     },
-    /// More cells than memory holds.
+    /// More cells than fit into memory.
     #[error(
-        "{cells} cells of {pixels} x {pixels} pixels take {needed:.1} GB and {free:.1} GB of memory are free: take fewer cells or \
-         a smaller image.pixels, or free memory"
+        "{cells} cells of {pixels} x {pixels} pixels take {needed:.1} GB, but only {free:.1} GB of memory are free: use fewer \
+         cells or a smaller image.pixels, or free memory"
     )]
     Memory {
-        /// Cells to be held.
+        /// Number of cells.
         cells: usize,
         /// Pixels a side.
         pixels: u32,
-        /// What they take, in 10^9 bytes.
+        /// Memory that the cells take, in 10^9 bytes.
         needed: f64,
-        /// What is free, in 10^9 bytes.
+        /// Free memory, in 10^9 bytes.
         free: f64,
     },
     /// No run directory was given and no pretrained one was found.
     #[error(
-        "no model given, none named by MALARIA_RUN, and no pretrained one found (looked in {})",
+        "no model given: MALARIA_RUN is not set, and no pretrained model was found in {}",
         looked_in.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
     )]
     NoModel {
-        /// Where it was looked for.
+        /// The folders searched.
         looked_in: Vec<PathBuf>,
     },
-    /// Classes of a folder that are not the model's.
-    #[error("{}: the folder's classes are {found:?}, the model knows {expected:?}", path.display())]
+    /// A data folder with classes other than the model's.
+    #[error("{}: the folder's classes are {found:?}, the model's are {expected:?}", path.display())]
     Classes {
         /// The data folder.
         path: PathBuf,
@@ -70,13 +72,13 @@ pub enum Error {
         /// The folder's.
         found: Vec<String>,
     },
-    /// None of a folder's cells are in the subset asked for.
+    /// A data folder without any of the run's test cells.
     #[error("{}: none of its cells is in this run's test set", path.display())]
     NoTestCell {
         /// The data folder.
         path: PathBuf,
     },
-    /// A file that cannot be read or written, or that does not hold what it should.
+    /// A file that cannot be read or written, or has unexpected content.
     #[error(transparent)]
     File(#[from] malaria_files::Error),
     /// From the description, the weights file or the test results of a classifier.
@@ -94,26 +96,26 @@ pub enum Error {
     /// From training.
     #[error(transparent)]
     Train(#[from] malaria_train::Error),
-    /// From the figures.
+    /// From the metrics.
     #[error(transparent)]
     Metrics(#[from] malaria_metrics::Error),
-    /// Smaller weights miss too many cells.
+    /// Smaller weights lose too much sensitivity.
     #[error(
-        "with fewer bits sensitivity falls by {:.2} points, and {:.2} are allowed",
+        "with smaller weights sensitivity falls by {:.2} points; at most {:.2} are allowed",
         100.0 * lost,
-        100.0 * most
+        100.0 * max
     )]
     SensitivityLoss {
-        /// By how much it falls, a fraction.
+        /// Loss of sensitivity, a fraction.
         lost: f64,
-        /// By how much it may, a fraction.
-        most: f64,
+        /// Largest loss allowed, a fraction.
+        max: f64,
     },
-    /// From the model without libtorch.
+    /// From the ONNX export.
     #[cfg(feature = "export")]
     #[error(transparent)]
     Edge(#[from] malaria_edge::Error),
-    /// From the plots.
+    /// From the plots, the page of results or the model card.
     #[error(transparent)]
     Report(#[from] malaria_report::Error),
 }

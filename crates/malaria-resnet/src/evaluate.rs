@@ -1,4 +1,4 @@
-//! A trained model on a labelled folder.
+//! Evaluates a trained model on a labelled folder.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use malaria_classifier::{
     Assessment, AtPrevalence, Caveat, DecisionRule, GroundTruth, ImageConfig, RuleKind, Scored, Threshold,
     protocol_note, write_predictions,
 };
-use malaria_dataset::{CorruptPolicy, Index, Loaded, Protocol, Subset, read_manifest};
+use malaria_dataset::{Index, Loaded, Protocol, Subset, read_manifest};
 use malaria_metrics::{BinaryCounts, Summary};
 use malaria_report::{Picture, Report, evaluation_section};
 use malaria_train::CellTensors;
@@ -15,7 +15,7 @@ use tch::Device;
 
 use crate::{
     classifier::Classifier,
-    data::decode_index,
+    data::{check_classes, decode_index},
     error::{Error, Result},
     history::epoch_point,
     pictures::mistakes,
@@ -25,7 +25,7 @@ use crate::{
         lineage::{Lineage, lineage, seen_by},
         record::machine,
     },
-    summary::reason,
+    summary::skipped_images,
 };
 
 /// Which cells of a folder a model is evaluated on.
@@ -38,32 +38,32 @@ pub enum EvaluatedOn {
     All,
 }
 
-/// What to evaluate, and where to write it.
+/// What to evaluate, and which files to write.
 #[derive(Clone, Copy, Debug)]
 pub struct EvaluateOptions<'a> {
     /// The run directory.
     pub run: &'a Path,
     /// The labelled folder.
     pub data: &'a Path,
-    /// Which of its cells; `None` for the run's test set where the folder is the run's own, all otherwise.
+    /// Which of its cells; `None` for the run's test set if the folder is the run's own, otherwise for all.
     pub evaluated_on: Option<EvaluatedOn>,
-    /// Where tensors live.
+    /// Device of the tensors.
     pub device: Device,
-    /// Show each cell in four mirror images and take the mean of the probabilities.
+    /// Average the probabilities over four mirror images of each cell.
     pub flips: bool,
-    /// Leave out images that cannot be read.
+    /// Skip unreadable images.
     pub skip_corrupt: bool,
-    /// Shares of infected cells, fractions, that predictive values are told at; a tenth of a per cent to 5 % where empty.
+    /// Shares of infected cells, fractions, at which predictive values are reported; 0.1 % to 5 % where empty.
     pub prevalences: &'a [f64],
-    /// Where to write what the model says of each cell.
+    /// Where to write the predictions, as CSV.
     pub predictions: Option<&'a Path>,
-    /// Where to write the page of figures.
+    /// Where to write the page of results, as HTML.
     pub report: Option<&'a Path>,
-    /// The command that asked for it, for the record.
+    /// The command that started the evaluation, which the page shows.
     pub command: &'a str,
 }
 
-/// A model's figures on a labelled folder, as `evaluate --json` writes them.
+/// A model's metrics on a labelled folder, as `evaluate --json` writes them.
 #[derive(Clone, Debug, Serialize)]
 pub struct EvaluationReport {
     /// The run directory.
@@ -72,39 +72,39 @@ pub struct EvaluationReport {
     pub data: PathBuf,
     /// Which of its cells were evaluated.
     pub evaluated_on: EvaluatedOn,
-    /// How the run divided its own cells.
+    /// How the run's own cells were split.
     pub protocol: Protocol,
-    /// Whether the model has learned from synthetic cells, so that its calls of others mean nothing.
+    /// Whether the model was trained on synthetic cells, so that its predictions for real ones mean nothing.
     pub synthetic_cells: bool,
-    /// EvaluatedOn cells that the model, the one it started from or its teacher has learned from, or whose epoch was chosen on them: figures
-    /// with such cells in them are too good.
+    /// Evaluated cells in the training or validation set of the model, of its initial weights or of its teacher; they inflate
+    /// the metrics.
     pub seen_in_training: usize,
-    /// Runs that the model comes from, as its first weights or its teacher, that cannot be read any more: they may have learned from the
-    /// evaluated cells.
+    /// Runs that the model's initial weights or its teacher come from and that cannot be read any more: they may have learned
+    /// from the evaluated cells.
     pub missing_parents: Vec<PathBuf>,
-    /// Images left out since they cannot be read: path and reason.
+    /// Unreadable images that were skipped: path and reason.
     pub skipped: Vec<String>,
     /// Files in the folder that are not images.
     pub ignored: usize,
-    /// Whether each cell was shown in four mirror images.
+    /// Whether probabilities are means over four mirror images.
     pub flips: bool,
-    /// From which probability on a cell is called positive, where that was chosen.
+    /// The decision threshold, if the model has one.
     pub threshold: Option<Threshold>,
-    /// How cells were called in the figures.
+    /// How cells were called.
     pub decision_rule: RuleKind,
-    /// What to read the figures with.
+    /// Caveats of the metrics.
     pub caveats: Vec<Caveat>,
-    /// The figures.
+    /// The metrics.
     #[serde(flatten)]
-    pub figures: Summary,
-    /// How sure they are, and what they mean for patients.
+    pub metrics: Summary,
+    /// Confidence intervals, predictive values and patient-level results.
     #[serde(flatten)]
     pub assessment: Assessment,
 }
 
 /// Evaluates the model of a run on a labelled folder.
 ///
-/// Cells are recognised as the run's own by their bytes, so that renamed or copied ones are too.
+/// The run's own cells are recognised by their bytes, even if they were renamed or copied.
 ///
 /// ```no_run
 /// use std::path::Path;
@@ -124,13 +124,14 @@ pub struct EvaluationReport {
 ///     command: "my program",
 /// };
 /// let report = evaluate(options, &|_| {})?;
-/// println!("AUC {:?}, 95 % interval {:?}", report.figures.auc, report.assessment.intervals.auc);
+/// println!("AUC {:?}, 95 % interval {:?}", report.metrics.auc, report.assessment.intervals.auc);
 /// # Ok::<(), malaria_resnet::Error>(())
 /// ```
 ///
 /// # Errors
-/// [`Error::Config`] for a prevalence that is no fraction, [`Error::Classes`] when the folder's classes are not the model's, [`Error::NoTestCell`] when the run's test set is
-/// asked for and not there; the other crates' own.
+/// [`Error::Config`] for a prevalence outside [0, 1]; [`Error::Classes`] when the folder's classes are not the model's;
+/// [`Error::NoTestCell`] when the run's test set is to be evaluated and the folder has none of its cells; the errors of other
+/// crates.
 pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<EvaluationReport> {
     if let Some(found) = options.prevalences.iter().find(|&&share| !(0.0..=1.0).contains(&share)) {
         let (field, expected) = ("prevalence", "a fraction, such as 0.02".to_owned());
@@ -139,16 +140,14 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
     let run = RunDir::open(options.run)?;
     let mut classifier = Classifier::load(options.run, options.device)?;
     classifier.flips = options.flips;
-    let corrupt = if options.skip_corrupt { CorruptPolicy::Skip } else { CorruptPolicy::Fail };
-    let (data, evaluated_on) = (options.data, options.evaluated_on);
-    let EvaluatedCells { loaded, chosen, evaluated_on, seen_in_training, gone, new_patients } =
+    let EvaluatedCells { loaded, chosen, evaluated_on, seen_in_training, missing_parents, new_patients } =
         EvaluatedCells::load(
             &run,
             &classifier.classes,
             classifier.image,
-            data,
-            evaluated_on,
-            corrupt,
+            options.data,
+            options.evaluated_on,
+            options.skip_corrupt,
             listener,
         )?;
     let cells = CellTensors::of(&loaded, options.device)?;
@@ -163,26 +162,20 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
         let paths = chosen.iter().map(|&i| loaded.index.samples[i].path.as_str());
         write_predictions(path, &scored, &rule, paths, ("subset", std::iter::repeat(subset)))?;
     }
-    // How often cells are called wrong is known without mirror images only.
+    // The error rates that patients are called by hold only without mirror images.
     let mut assessment = Assessment::of(&scored, &rule, new_patients && !options.flips)?;
-    let figures = scored.summary(&rule)?;
+    let metrics = scored.summary(&rule)?;
     if !options.prevalences.is_empty() {
-        let counts = BinaryCounts::of_class(&figures.confusion, scored.positive)?;
+        let counts = BinaryCounts::of_class(&metrics.confusion, scored.positive)?;
         assessment.at_prevalence = AtPrevalence::of(&counts, options.prevalences)?;
     }
     let config = run.config()?;
-    let mut caveats = Vec::new();
-    if config.data.is_none() {
-        caveats.push(Caveat::ModelOfSyntheticCells);
-    }
-    if seen_in_training > 0 {
-        caveats.push(Caveat::SeenInTraining { cells: seen_in_training });
-    }
-    caveats.extend(gone.iter().map(|run| Caveat::ParentMissing { run: run.clone() }));
-    if options.flips {
-        caveats.push(Caveat::MirrorImages);
-    }
-    caveats.extend(Caveat::of(&rule, false, &assessment));
+    let caveats = (config.data.is_none().then_some(Caveat::ModelOfSyntheticCells).into_iter())
+        .chain((seen_in_training > 0).then_some(Caveat::SeenInTraining { cells: seen_in_training }))
+        .chain(missing_parents.iter().map(|run| Caveat::ParentMissing { run: run.clone() }))
+        .chain(options.flips.then_some(Caveat::MirrorImages))
+        .chain(Caveat::of(&rule, false, &assessment))
+        .collect();
     let report = EvaluationReport {
         run: options.run.to_owned(),
         data: options.data.to_owned(),
@@ -190,14 +183,14 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
         protocol: config.split.protocol,
         synthetic_cells: config.data.is_none(),
         seen_in_training,
-        missing_parents: gone,
-        skipped: loaded.skipped.iter().map(reason).collect(),
+        missing_parents,
+        skipped: skipped_images(&loaded),
         ignored: loaded.index.ignored,
         flips: options.flips,
         threshold: classifier.threshold,
         decision_rule: rule.kind(),
         caveats,
-        figures,
+        metrics,
         assessment,
     };
     if let Some(path) = options.report {
@@ -210,36 +203,33 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
 /// The cells of a folder that a run's model is evaluated on.
 pub(crate) struct EvaluatedCells {
     pub(crate) loaded: Loaded,
-    /// Positions of those that are evaluated.
+    /// Positions of the evaluated cells.
     pub(crate) chosen: Vec<usize>,
     pub(crate) evaluated_on: EvaluatedOn,
-    /// How many of them the model, or one that it comes from, has learned from, or was chosen by.
+    /// Evaluated cells in the training or validation set of the run or of its parents.
     pub(crate) seen_in_training: usize,
-    /// Runs that it comes from which tell nothing any more.
-    pub(crate) gone: Vec<PathBuf>,
-    /// Whether none of them is known to be of a patient whom the model has learned from. Names of patients may be those of others
-    /// elsewhere; then too little is said rather than too much.
+    /// Parent runs that cannot be read any more.
+    pub(crate) missing_parents: Vec<PathBuf>,
+    /// Whether the model is known not to have learned from any of the patients. Different patients of two clinics may share a
+    /// name; they count as one, which errs on the safe side.
     pub(crate) new_patients: bool,
 }
 
 impl EvaluatedCells {
-    /// Decodes `data` for a model of these `classes` that wants its pictures like `image`.
+    /// Decodes `data` for a model with these `classes` and input `image`.
     pub(crate) fn load(
         run: &RunDir,
         classes: &[String],
         image: ImageConfig,
         data: &Path,
         evaluated_on: Option<EvaluatedOn>,
-        corrupt: CorruptPolicy,
+        skip_corrupt: bool,
         listener: Listener<'_>,
     ) -> Result<Self> {
         let index = Index::open(data)?;
-        if index.classes != classes {
-            let (expected, found) = (classes.to_vec(), index.classes);
-            return Err(Error::Classes { path: data.to_owned(), expected, found });
-        }
+        check_classes(&index, classes)?;
         let manifest = read_manifest(&run.split_path())?;
-        let loaded = decode_index(index, image, corrupt, listener)?;
+        let loaded = decode_index(index, image, skip_corrupt, listener)?;
         let subsets = manifest.match_index(&loaded.index, &loaded.fingerprints)?;
         let own = manifest.resolve(&loaded.index, &loaded.fingerprints).is_ok();
         let tested = own && subsets.contains(&Some(Subset::Test));
@@ -250,18 +240,17 @@ impl EvaluatedCells {
         if chosen.is_empty() {
             return Err(Error::NoTestCell { path: data.to_owned() });
         }
-        // What a run has learned from, its folder tells. Where one does not any more, or training went on from other weights, patients are
-        // not called.
-        let Lineage { manifests, gone } = lineage(run.path());
+        // Patients are not called for a model with initial weights or with a parent run that cannot be read.
+        let Lineage { manifests, missing_parents } = lineage(run.path());
         let seen_in_training = seen_by(&manifests, &loaded, &chosen)?;
-        let shared = manifests.iter().any(|learned| learned.shares_patients(&loaded.index, &chosen));
-        let new_patients = run.config()?.init.is_none() && gone.is_empty() && !shared;
-        Ok(Self { loaded, chosen, evaluated_on, seen_in_training, gone, new_patients })
+        let shared = manifests.iter().any(|manifest| manifest.shares_patients(&loaded.index, &chosen));
+        let new_patients = run.config()?.init.is_none() && missing_parents.is_empty() && !shared;
+        Ok(Self { loaded, chosen, evaluated_on, seen_in_training, missing_parents, new_patients })
     }
 }
 
 impl EvaluationReport {
-    /// The page of these figures.
+    /// The page of results.
     fn page<'a>(
         &'a self,
         run: &RunDir,
@@ -274,17 +263,17 @@ impl EvaluationReport {
         let summary = vec![match self.evaluated_on {
             EvaluatedOn::Test => format!(
                 "The run's own test set: {} cells of {}. Protocol: {}.",
-                self.figures.n,
+                self.metrics.n,
                 self.assessment.patients(),
                 protocol_note(self.protocol)
             ),
             EvaluatedOn::All => {
-                format!("All {} cells of the folder, of {}.", self.figures.n, self.assessment.patients())
+                format!("All {} cells of the folder, of {}.", self.metrics.n, self.assessment.patients())
             }
         }];
         let row = |name: &str, value: String| [name.to_owned(), value];
         let config = run.config()?;
-        // A model that is handed on may come without it.
+        // A model may be distributed without its history.
         let history = if run.history_path().is_file() {
             run.history()?.iter().map(epoch_point).collect()
         } else {
@@ -296,10 +285,10 @@ impl EvaluationReport {
             caveats: &self.caveats,
             scored,
             rule,
-            figures: &self.figures,
+            metrics: &self.metrics,
             assessment: &self.assessment,
             history,
-            history_of: Some("Of the run that the model comes from.".to_owned()),
+            history_of: Some("The history of the model's own training run.".to_owned()),
             mistakes,
             augmentation: Vec::new(),
             more: vec![evaluation_section(&scored)],
@@ -308,10 +297,10 @@ impl EvaluationReport {
                 row("libtorch", malaria_libtorch::LIBTORCH_VERSION.to_owned()),
                 row("Device", malaria_libtorch::describe(classifier.model().device())),
                 row("Model", self.run.display().to_string()),
-                row("Recipe of the model", config.recipe_words()),
+                row("Recipe of the model", config.recipe_label()),
                 row("Seed of the model", config.train.seed.to_string()),
                 row("Cells", self.data.display().to_string()),
-                row("Images left out", self.skipped.len().to_string()),
+                row("Images skipped", self.skipped.len().to_string()),
                 row("Files that are not images", self.ignored.to_string()),
                 row("Machine", machine()),
             ],
@@ -322,7 +311,7 @@ impl EvaluationReport {
     /// Writes the report as JSON.
     ///
     /// # Errors
-    /// [`Error::File`]; an older file of that name then stays.
+    /// [`Error::File`]; an existing file is then kept.
     pub fn write(&self, path: &Path) -> Result<()> {
         Ok(malaria_files::write_json(path, self)?)
     }

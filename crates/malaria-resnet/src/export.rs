@@ -1,9 +1,8 @@
-//! Exports the model of a run to ONNX, and measures what smaller weights cost in accuracy.
+//! Exports the model of a run to ONNX, and measures the accuracy lost by smaller weights.
 
 use std::path::Path;
 
 use malaria_classifier::{GroundTruth, WeightsFile, call};
-use malaria_dataset::CorruptPolicy;
 use malaria_edge::{CellCalls, Model, QuantizationLoss, WeightFormat, quantization_loss};
 
 use crate::{
@@ -11,7 +10,7 @@ use crate::{
     evaluate::EvaluatedCells,
     progress::{Listener, Progress},
     run::dir::RunDir,
-    summary::reason,
+    summary::skipped_images,
 };
 
 /// What to export.
@@ -19,30 +18,30 @@ use crate::{
 pub struct ExportOptions<'a> {
     /// The run directory.
     pub run: &'a Path,
-    /// How weights are stored.
+    /// Format of the stored weights.
     pub weights: WeightFormat,
-    /// Labelled cells that smaller weights are looked at with: the run's test cells among them, or all where there are none.
-    /// `None` leaves that out.
+    /// Labelled cells to compare smaller weights with float32 on: the run's test cells in the folder, or all cells if it has
+    /// none. `None` skips the comparison.
     pub data: Option<&'a Path>,
-    /// By how much sensitivity may fall on them, a fraction.
+    /// Largest loss of sensitivity allowed on them, a fraction.
     pub max_sensitivity_loss: f64,
-    /// Leave out images that cannot be read.
+    /// Skip unreadable images.
     pub skip_corrupt: bool,
 }
 
-/// An ONNX file, and what is known of it.
+/// An ONNX file, and the accuracy lost by its weights.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exported {
-    /// The file.
+    /// The file's bytes.
     pub onnx: Vec<u8>,
-    /// What smaller weights change; `None` for float32, or where it was not looked at.
+    /// Accuracy lost against float32; `None` for float32 and where it was not measured.
     pub quantization_loss: Option<QuantizationLoss>,
-    /// Images that were left out of that since they cannot be read: path and reason.
+    /// Unreadable images that were skipped in the comparison: path and reason.
     pub skipped: Vec<String>,
 }
 
-/// Makes an ONNX file of a run's model. With weights in fewer bits than float32, and data, it compares the calls of both by
-/// the runtime without libtorch.
+/// Exports a run's model to ONNX. For weights smaller than float32, if there is data, it compares the calls of the exported
+/// model with those of float32, both computed by the runtime without libtorch.
 ///
 /// ```no_run
 /// use std::path::Path;
@@ -62,8 +61,9 @@ pub struct Exported {
 /// ```
 ///
 /// # Errors
-/// [`Error::Config`] when the loss that is allowed is no number; [`Error::SensitivityLoss`] when sensitivity falls by more than is allowed; [`Error::Classes`] when the folder's classes are
-/// not the model's; the other crates' own.
+/// [`Error::Config`] when the largest loss allowed is not finite, or there is no positive cell to compare on;
+/// [`Error::SensitivityLoss`] when sensitivity falls by more than is allowed; [`Error::Classes`] when the folder's classes are
+/// not the model's; the errors of other crates.
 pub fn export(options: ExportOptions<'_>, listener: Listener<'_>) -> Result<Exported> {
     if !options.max_sensitivity_loss.is_finite() {
         let (field, expected) = ("max_sensitivity_loss", "a fraction, such as 0.005".to_owned());
@@ -78,17 +78,23 @@ pub fn export(options: ExportOptions<'_>, listener: Listener<'_>) -> Result<Expo
     let full = Model::load(&malaria_edge::export(&weights, WeightFormat::F32, None)?)?;
     let reduced = Model::load(&onnx)?;
     let description = &weights.weights.description;
-    let corrupt = if options.skip_corrupt { CorruptPolicy::Skip } else { CorruptPolicy::Fail };
-    let EvaluatedCells { loaded, chosen, seen_in_training, .. } =
-        EvaluatedCells::load(&run, &description.classes, description.image, data, None, corrupt, listener)?;
+    let EvaluatedCells { loaded, chosen, seen_in_training, .. } = EvaluatedCells::load(
+        &run,
+        &description.classes,
+        description.image,
+        data,
+        None,
+        options.skip_corrupt,
+        listener,
+    )?;
     let positive = full.positive();
     let total = 2 * chosen.len();
     let called_positive = |model: &Model, done_before: usize| {
-        let said = model.probabilities(&loaded.cells, &chosen, &mut |done| {
+        let probabilities = model.probabilities(&loaded.cells, &chosen, &mut |done| {
             listener(Progress::Testing { done: done_before + done, total });
         })?;
         let call = |row: &[f64]| call(row, positive, description.threshold.as_ref()) == positive;
-        Ok::<_, Error>(said.chunks(description.classes.len()).map(call).collect::<Vec<bool>>())
+        Ok::<_, Error>(probabilities.chunks(description.classes.len()).map(call).collect::<Vec<bool>>())
     };
     let (by_full, by_reduced) = (called_positive(&full, 0)?, called_positive(&reduced, chosen.len())?);
     let truth = GroundTruth::new(&loaded.index, &chosen);
@@ -102,17 +108,12 @@ pub fn export(options: ExportOptions<'_>, listener: Listener<'_>) -> Result<Expo
         .collect();
     let quantization_loss = quantization_loss(&calls, seen_in_training)?;
     let Some(lost) = quantization_loss.sensitivity_loss else {
-        let expected =
-            format!("cells of the class {}, to see whether sensitivity is lost", description.positive);
+        let expected = format!("cells of the class {}, to measure sensitivity on", description.positive);
         return Err(Error::Config { field: "data", expected, found: format!("none in {}", data.display()) });
     };
     if lost.estimate > options.max_sensitivity_loss {
-        return Err(Error::SensitivityLoss { lost: lost.estimate, most: options.max_sensitivity_loss });
+        return Err(Error::SensitivityLoss { lost: lost.estimate, max: options.max_sensitivity_loss });
     }
     let onnx = malaria_edge::export(&weights, options.weights, Some(quantization_loss))?;
-    Ok(Exported {
-        onnx,
-        quantization_loss: Some(quantization_loss),
-        skipped: loaded.skipped.iter().map(reason).collect(),
-    })
+    Ok(Exported { onnx, quantization_loss: Some(quantization_loss), skipped: skipped_images(&loaded) })
 }

@@ -1,4 +1,4 @@
-//! Losses and accuracies by epoch as a figure.
+//! The plot of losses and accuracies by epoch.
 
 use std::path::Path;
 
@@ -7,18 +7,18 @@ use malaria_train::EpochRecord;
 
 use crate::{config::ExperimentConfig, error::Result};
 
-/// Draws them to `path`, a `.png` or `.svg`.
+/// Draws `history` to `path`, a `.png` or `.svg`.
 pub(crate) fn plot(history: &[EpochRecord], config: &ExperimentConfig, path: &Path) -> Result<()> {
     let points: Vec<EpochPoint> = history.iter().map(epoch_point).collect();
     Ok(history_plot(&points, &title(config))?.save(path)?)
 }
 
-/// The title of a run's figures and page.
+/// The title of a run's plots and page.
 pub(crate) fn title(config: &ExperimentConfig) -> String {
     format!("{} recipe, {} split", config.recipe, config.split.protocol)
 }
 
-/// An epoch as the figure of losses and accuracies wants it.
+/// An epoch as a point of the plot.
 pub(crate) fn epoch_point(record: &EpochRecord) -> EpochPoint {
     EpochPoint {
         epoch: u32::try_from(record.epoch).unwrap_or(u32::MAX),

@@ -1,13 +1,13 @@
 //! Train, evaluate and use a malaria cell classifier: the one crate to depend on.
 //!
-//! Stands on top of the others and re-exports them under [`dataset`], [`augment`], [`model`], [`training`], [`figures`],
-//! [`plots`], [`edge`] and [`libtorch`]. Its own part is the whole experiment: [`train`] takes an [`ExperimentConfig`] to a
-//! finished run directory, [`resume`] goes on with one that was cut off, [`cross_validate`] makes k of them,
-//! [`evaluate`] evaluates one on a labelled folder, [`predict`] uses it on any picture, and [`export`] makes an ONNX file of it for
-//! programs without libtorch. It prints nothing; what happens reaches the caller through [`Progress`].
-//! With the feature `pretrained` the model of `data/pretrained` is inside the crate.
+//! It re-exports the project's other crates as [`dataset`], [`augment`], [`model`], [`mod@train`], [`metrics`], [`report`],
+//! [`edge`] and [`libtorch`], and adds whole experiments: [`train()`] trains by an [`ExperimentConfig`] into a new run
+//! directory, [`resume`] continues an interrupted run, [`cross_validate`] trains and tests one run per fold, [`evaluate`]
+//! evaluates a run on a labelled folder, [`predict`] classifies images, and [`export`] writes an ONNX file for programs without
+//! libtorch. The crate prints nothing; it reports [`Progress`] to a listener. The feature `pretrained` embeds the model of
+//! `data/pretrained`.
 //!
-//! Class `Parasitized` is the positive one, unless the settings name another.
+//! The positive class is `Parasitized` unless the settings name another.
 //!
 //! ```
 //! use malaria_resnet::{ExperimentConfig, Recipe, dataset::Protocol};
@@ -51,8 +51,8 @@ pub use evaluate::{EvaluateOptions, EvaluatedOn, EvaluationReport, evaluate};
 pub use export::{ExportOptions, Exported, export};
 pub use malaria_classifier::{
     Assessment, AtPrevalence, Caveat, CellIntervals, ChosenOn, Description, DetectionLimit, ImageConfig,
-    PatientPrediction, Prediction, Resampled, RollUp, RuleKind, Spread, Threshold, WeightsFile, not_counted,
-    patient_words, protocol_note, roll_up, write_cells, write_patients,
+    NoPatientRule, PatientPrediction, Prediction, PredictionReport, Resampled, RollUp, RuleKind, Spread,
+    Threshold, WeightsFile, patient_words, protocol_note, roll_up,
 };
 pub use predict::predict;
 #[cfg(feature = "pretrained")]

@@ -1,4 +1,4 @@
-//! Paths in settings: the same from every folder, in UTF-8, and runs apart from the data.
+//! Paths in settings: absolute, in UTF-8, and with runs outside the data folder.
 
 use std::{
     fs,
@@ -10,9 +10,9 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Refuses paths that no JSON could hold, and a folder for runs in the data folder: the next run would take its figures for cells.
+/// Refuses paths that are not UTF-8, and an output folder inside the data folder, where the next run would read plots as cells.
 pub(crate) fn check_paths(config: &ExperimentConfig, out: &Path) -> Result<()> {
-    let config = found_from_anywhere(config);
+    let config = with_absolute_paths(config);
     let out = absolute(out);
     let refuse = |field, expected: &str, path: &Path| {
         let (expected, found) = (expected.to_owned(), path.display().to_string());
@@ -28,17 +28,17 @@ pub(crate) fn check_paths(config: &ExperimentConfig, out: &Path) -> Result<()> {
     ];
     for (field, path) in named {
         if let Some(path) = path.filter(|path| path.to_str().is_none()) {
-            return refuse(field, "a path in UTF-8, as it is written down in JSON", path);
+            return refuse(field, "a path in UTF-8, since it is stored as JSON", path);
         }
     }
     if data.as_deref().is_some_and(|data| out.starts_with(data)) {
-        return refuse("out", "a folder outside the data folder, whose pictures are taken for cells", &out);
+        return refuse("out", "a folder outside the data folder, where every image is read as a cell", &out);
     }
     Ok(())
 }
 
-/// `config` with paths that mean the same from every folder.
-pub(crate) fn found_from_anywhere(config: &ExperimentConfig) -> ExperimentConfig {
+/// `config` with absolute paths.
+pub(crate) fn with_absolute_paths(config: &ExperimentConfig) -> ExperimentConfig {
     let mut config = config.clone();
     for path in [&mut config.data, &mut config.init, &mut config.exclude] {
         *path = path.as_deref().map(absolute);
@@ -49,7 +49,12 @@ pub(crate) fn found_from_anywhere(config: &ExperimentConfig) -> ExperimentConfig
     config
 }
 
-/// `path` from the root, with its links followed as far as it is there already.
+/// The last component of `path`, to be shown.
+pub(crate) fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+/// `path` as an absolute path, with symbolic links resolved as far as it exists.
 pub(crate) fn absolute(path: &Path) -> PathBuf {
     if let Ok(canonical) = fs::canonicalize(path) {
         return canonical;
@@ -58,5 +63,53 @@ pub(crate) fn absolute(path: &Path) -> PathBuf {
     match (path.parent(), path.file_name()) {
         (Some(parent), Some(name)) => absolute(parent).join(name),
         _ => path,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use malaria_dataset::Protocol;
+
+    use super::*;
+    use crate::config::Recipe;
+
+    fn refused(set: impl Fn(&mut ExperimentConfig), out: &Path) -> Option<&'static str> {
+        let mut config = ExperimentConfig::new(Recipe::Fast, Protocol::Random, 0);
+        set(&mut config);
+        match check_paths(&config, out) {
+            Ok(()) => None,
+            Err(Error::Config { field, .. }) => Some(field),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn output_inside_the_data_folder_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let cells = folder.path().join("cells");
+        fs::create_dir(&cells).unwrap();
+        let set = |config: &mut ExperimentConfig| config.data = Some(cells.clone());
+        for (out, expected) in [
+            ("cells", Some("out")),
+            ("cells/run", Some("out")),
+            ("cells/new/run", Some("out")),
+            ("cells-run", None),
+            ("run", None),
+        ] {
+            assert_eq!(refused(set, &folder.path().join(out)), expected, "{out}");
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn paths_that_are_not_utf8_are_refused_by_field() {
+        use std::os::unix::ffi::OsStrExt;
+
+        let bad = Path::new(std::ffi::OsStr::from_bytes(b"bad\xff"));
+        let out = Path::new("run");
+        assert_eq!(refused(|_| {}, bad), Some("out"));
+        assert_eq!(refused(|config| config.data = Some(bad.into()), out), Some("data"));
+        assert_eq!(refused(|config| config.init = Some(bad.into()), out), Some("init"));
+        assert_eq!(refused(|config| config.exclude = Some(bad.into()), out), Some("exclude"));
     }
 }

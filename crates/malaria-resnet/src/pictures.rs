@@ -1,4 +1,4 @@
-//! Cells as pictures for a report: mistakes with what spoke for them, and what augmentation makes of cells.
+//! Images for the page of results: mistakes with their activation maps, and augmented training cells.
 
 use std::path::Path;
 
@@ -10,12 +10,12 @@ use malaria_report::{Picture, heat_overlay};
 use malaria_train::{CellTensors, TrainConfig};
 use tch::{Kind, TchError, Tensor};
 
-use crate::{classifier::Classifier, error::Result};
+use crate::{classifier::Classifier, error::Result, paths::file_name};
 
-/// Mistakes shown as pictures.
+/// Number of mistakes shown.
 pub(crate) const MISTAKES_SHOWN: usize = 24;
 
-/// Positions of the cells that `rule` calls wrong, the one of which its own class was thought least probable first.
+/// Positions of the cells that `rule` calls wrong, sorted by the probability of their true class, the lowest first.
 pub(crate) fn worst_mistakes(scored: &Scored<'_>, rule: &DecisionRule) -> Vec<usize> {
     let rows: Vec<&[f64]> = scored.probabilities.chunks_exact(scored.classes.len()).collect();
     let predicted = scored.predicted(rule);
@@ -24,13 +24,13 @@ pub(crate) fn worst_mistakes(scored: &Scored<'_>, rule: &DecisionRule) -> Vec<us
     wrong
 }
 
-/// Cell `i` as a picture.
-pub(crate) fn picture(cells: &Cells, i: usize) -> RgbImage {
-    // As long as the bytes of a picture of that side.
+/// Cell `i` as an image.
+pub(crate) fn cell_image(cells: &Cells, i: usize) -> RgbImage {
+    // `from_raw` cannot fail here, since a cell has size * size * 3 bytes.
     RgbImage::from_raw(cells.size(), cells.size(), cells.cell(i).to_vec()).unwrap_or_default()
 }
 
-/// The mistakes by `rule` that `classifier` was most sure of, among the cells of `loaded` at `indices`.
+/// The worst mistakes of `classifier` by `rule` among the cells of `loaded` at `indices`.
 pub(crate) fn mistakes(
     classifier: &Classifier,
     scored: Scored<'_>,
@@ -40,11 +40,14 @@ pub(crate) fn mistakes(
 ) -> Result<Vec<Picture>> {
     let predicted = scored.predicted(rule);
     let show = |i: usize| {
-        let row = &scored.probabilities[i * scored.classes.len()..(i + 1) * scored.classes.len()];
         let sample = indices[i];
-        let file = &loaded.index.samples[sample].path;
-        let mistake = Mistake { file, class: scored.truth[i], predicted: predicted[i], row };
-        mistake.picture(classifier, picture(&loaded.cells, sample))
+        let mistake = Mistake {
+            file: &loaded.index.samples[sample].path,
+            class: scored.truth[i],
+            predicted: predicted[i],
+            probabilities: &scored.probabilities[i * scored.classes.len()..(i + 1) * scored.classes.len()],
+        };
+        mistake.picture(classifier, cell_image(&loaded.cells, sample))
     };
     worst_mistakes(&scored, rule).into_iter().take(MISTAKES_SHOWN).map(show).collect()
 }
@@ -54,34 +57,33 @@ pub(crate) struct Mistake<'a> {
     pub(crate) file: &'a str,
     pub(crate) class: usize,
     pub(crate) predicted: usize,
-    /// Probabilities, one a class.
-    pub(crate) row: &'a [f64],
+    /// Probabilities of the classes.
+    pub(crate) probabilities: &'a [f64],
 }
 
 impl Mistake<'_> {
-    /// The `cell`, and the same with what spoke for the call laid over it.
+    /// The `cell`, and the cell overlaid with the activation map of the predicted class.
     pub(crate) fn picture(&self, classifier: &Classifier, cell: RgbImage) -> Result<Picture> {
-        let Self { file, class, predicted, row } = *self;
+        let Self { file, class, predicted, probabilities } = *self;
         let (map, columns) = classifier.evidence(&cell, predicted)?;
         let overlay = heat_overlay(&cell, &map, columns);
-        let name = Path::new(file).file_name().map_or_else(|| file.into(), |name| name.to_string_lossy());
         let classes = &classifier.classes;
         Ok(Picture {
             images: vec![cell, overlay],
             caption: vec![
-                format!("called {} ({})", classes[predicted], percent(Some(row[predicted]))),
+                format!("called {} ({})", classes[predicted], percent(Some(probabilities[predicted]))),
                 format!("labelled {}", classes[class]),
-                name.into_owned(),
+                file_name(Path::new(file)),
             ],
         })
     }
 }
 
-/// Training cells shown with what augmentation makes of them, and how many times each.
+/// Number of training cells shown augmented, and augmented versions of each.
 pub(crate) const AUGMENTED_CELLS: usize = 6;
 const AUGMENTED_EPOCHS: u64 = 5;
 
-/// Some training cells, each with what augmentation makes of it in the first epochs.
+/// Some training cells, each with its augmented versions of the first epochs.
 pub(crate) fn augmentation_sheet(
     config: &TrainConfig,
     cells: &CellTensors<'_>,
@@ -90,19 +92,19 @@ pub(crate) fn augmentation_sheet(
     let step = (train.len() / AUGMENTED_CELLS).max(1);
     let shown: Vec<usize> = train.iter().copied().step_by(step).take(AUGMENTED_CELLS).collect();
     let (images, _) = cells.batch(&shown)?;
-    let mut sheets: Vec<Vec<RgbImage>> = pictures(&images)?.into_iter().map(|cell| vec![cell]).collect();
+    let mut sheets: Vec<Vec<RgbImage>> = to_images(&images)?.into_iter().map(|cell| vec![cell]).collect();
     for epoch in 0..AUGMENTED_EPOCHS {
         let augmented = malaria_augment::batch(&images, &config.augment, config.seed, epoch, &shown)
             .map_err(malaria_train::Error::from)?;
-        for (sheet, picture) in sheets.iter_mut().zip(pictures(&augmented)?) {
-            sheet.push(picture);
+        for (sheet, image) in sheets.iter_mut().zip(to_images(&augmented)?) {
+            sheet.push(image);
         }
     }
     Ok(sheets.into_iter().map(|images| Picture { images, caption: Vec::new() }).collect())
 }
 
-/// `[N, 3, H, W]` in [0, 1] as pictures.
-fn pictures(images: &Tensor) -> Result<Vec<RgbImage>> {
+/// The images of a tensor `[N, 3, H, W]` in [0, 1].
+fn to_images(images: &Tensor) -> Result<Vec<RgbImage>> {
     let read = || -> Result<Vec<u8>, TchError> {
         let bytes = images.f_mul_scalar(255.0)?.f_round()?.f_to_kind(Kind::Uint8)?;
         // NCHW => NHWC
@@ -110,7 +112,6 @@ fn pictures(images: &Tensor) -> Result<Vec<RgbImage>> {
     };
     let bytes = read().map_err(malaria_train::Error::from)?;
     let (height, width) = (images.size()[2] as u32, images.size()[3] as u32);
-    // Chunks of exactly one picture.
-    let picture = |bytes: &[u8]| RgbImage::from_raw(width, height, bytes.to_vec()).unwrap_or_default();
-    Ok(bytes.chunks_exact((3 * width * height) as usize).map(picture).collect())
+    let image = |bytes: &[u8]| RgbImage::from_raw(width, height, bytes.to_vec()).unwrap_or_default();
+    Ok(bytes.chunks_exact((3 * width * height) as usize).map(image).collect())
 }

@@ -1,4 +1,4 @@
-//! A trained model on single pictures.
+//! Classifies image files.
 
 use std::path::PathBuf;
 
@@ -11,9 +11,9 @@ use crate::{
     progress::{Listener, Progress},
 };
 
-/// Classifies pictures: files, and folders with everything below them, in the order of their names.
+/// Classifies image files, and all images below folders, in the order of their names.
 ///
-/// A picture that cannot be read gives a [`Prediction`] that says why, and does not keep the others from theirs.
+/// An unreadable image gives a [`Prediction`] with the reason.
 ///
 /// ```no_run
 /// use malaria_resnet::{Classifier, default_run, libtorch::DeviceChoice, predict, roll_up};
@@ -30,7 +30,8 @@ use crate::{
 /// ```
 ///
 /// # Errors
-/// [`Error::Dataset`](crate::Error::Dataset) when a path does not exist or holds no image; [`Error::Train`](crate::Error::Train) when libtorch fails.
+/// [`Error::Dataset`](crate::Error::Dataset) for a path that does not exist or holds no image;
+/// [`Error::Train`](crate::Error::Train) when libtorch fails.
 pub fn predict(
     classifier: &Classifier,
     paths: &[PathBuf],
@@ -38,7 +39,7 @@ pub fn predict(
 ) -> Result<Vec<Prediction>> {
     let (description, positive) = (classifier.description(), classifier.positive);
     let files = list_images(paths)?.images;
-    classify(&description, positive, &files, |cells| classifier.all(cells), &mut |done, total| {
+    classify(&description, positive, &files, |cells| classifier.classify(cells), &mut |done, total| {
         listener(Progress::Classifying { done, total });
     })
 }

@@ -1,4 +1,4 @@
-//! What a run tells its caller while it works.
+//! Progress events, and the context that a caller passes to a run.
 
 use std::{path::Path, sync::atomic::AtomicBool};
 
@@ -7,82 +7,82 @@ use malaria_train::Event;
 
 use crate::summary::DataSummary;
 
-/// What a run tells its listener.
+/// Progress of a run.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Progress<'a> {
-    /// Cells are being drawn, since no real ones were given.
-    Drawing {
-        /// Cells drawn.
+    /// Synthetic cells are being generated.
+    GeneratingCells {
+        /// Cells generated.
         done: usize,
-        /// Cells to draw.
+        /// Cells to generate.
         total: usize,
     },
-    /// Pictures are being read.
+    /// Images are being decoded.
     Decoding {
-        /// Pictures read.
+        /// Images decoded.
         done: usize,
-        /// Pictures to read.
+        /// Images to decode.
         total: usize,
     },
-    /// What was found, and how it was divided.
+    /// The data set is loaded and split.
     Data(&'a DataSummary),
-    /// Training can begin.
+    /// The network is ready for training.
     Model {
-        /// Where tensors live, in words.
+        /// Name of the device and precision of the training steps.
         device: &'a str,
-        /// Trainable values of the network.
+        /// Trainable parameters of the network.
         parameters: i64,
-        /// Epochs done before, where a run goes on.
+        /// Epochs trained before, where a run is resumed.
         epochs_done: usize,
     },
-    /// Training goes on.
+    /// An event of the training loop.
     Training(&'a Event),
-    /// A fold of a cross-validation begins, or goes on.
+    /// A fold of a cross-validation starts or resumes.
     Fold {
-        /// Which.
+        /// The fold.
         fold: Fold,
         /// Its run directory.
         path: &'a Path,
     },
-    /// After the folds of a cross-validation, the model that learns from every cell begins, or goes on.
+    /// The final model of a cross-validation, which is trained on every cell, starts or resumes.
     FinalModel {
         /// Its run directory.
         path: &'a Path,
     },
-    /// The teacher is being asked of the training cells.
+    /// The teacher is classifying the training cells.
     Teaching {
-        /// Cells it was asked of.
-        done: usize,
-        /// Cells to ask it of.
-        total: usize,
-    },
-    /// The test set is being read.
-    Testing {
-        /// Cells seen.
-        done: usize,
-        /// Cells to see.
-        total: usize,
-    },
-    /// Pictures of which nothing is known are being classified.
-    Classifying {
         /// Cells classified.
         done: usize,
         /// Cells to classify.
         total: usize,
     },
+    /// Labelled cells are being classified for an evaluation.
+    Testing {
+        /// Cells classified.
+        done: usize,
+        /// Cells to classify.
+        total: usize,
+    },
+    /// Unlabelled images are being classified.
+    Classifying {
+        /// Images classified.
+        done: usize,
+        /// Images to classify.
+        total: usize,
+    },
 }
 
-/// Hears what a run tells; called from several threads while pictures are read.
+/// Receives progress events; called from several threads while images are decoded.
 pub type Listener<'a> = &'a (dyn Fn(Progress<'_>) + Sync);
 
 /// What a run needs from its caller besides its settings.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
-    /// The command that started it, for the record.
+    /// The command that started the run, which the run directory records.
     pub command: &'a str,
-    /// Looked at after every batch, and while a teacher is asked: when it turns true, the run saves and returns.
+    /// Checked after every batch, and while the teacher classifies: once true, the run saves its state and returns.
     pub stop: &'a AtomicBool,
-    /// Hears what happens.
+    /// Receives progress events.
     pub listener: Listener<'a>,
 }

@@ -1,15 +1,15 @@
-//! What a run found in its data folder, in numbers and as a section of a report.
+//! Summary of a run's data: counts, duplicates and skipped images, also as a section of the page.
 
 use std::path::PathBuf;
 
-use malaria_dataset::{BadImage, Duplicate, Fold, Loaded, Protocol, Split, Subset};
+use malaria_dataset::{Duplicate, Fold, Loaded, Protocol, Split, Subset};
 use malaria_report::{Block, Section};
 use serde::Serialize;
 
-/// Who is in one subset.
+/// Numbers of cells and patients of one subset.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SubsetSummary {
-    /// Which.
+    /// The subset.
     pub subset: Subset,
     /// Cells by class, in the order of the classes.
     pub cells: Vec<usize>,
@@ -17,41 +17,41 @@ pub struct SubsetSummary {
     pub patients: usize,
 }
 
-/// What a run found in its data folder and how it was divided.
+/// Summary of a run's data folder and split.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DataSummary {
     /// The folder.
     pub folder: PathBuf,
-    /// Whether the cells are drawn ones, on which a figure says nothing about malaria.
-    pub drawn: bool,
+    /// Whether the cells are synthetic, so that metrics mean nothing for malaria.
+    pub synthetic: bool,
     /// Class names, sorted.
     pub classes: Vec<String>,
-    /// How cells were divided.
+    /// How cells were split.
     pub protocol: Protocol,
     /// Training, validation and test set.
     pub subsets: Vec<SubsetSummary>,
     /// Patients with cells in more than one subset: 0 where the protocol is `patient`.
     pub shared_patients: usize,
-    /// Groups of files with the same bytes on different sides of the split: their paths.
+    /// Groups of files with the same bytes in more than one subset: their paths.
     pub duplicates_across: Vec<Vec<String>>,
     /// Groups of files with the same bytes in folders of different classes, so that one of the labels is wrong.
     pub doubly_labelled: Vec<Vec<String>>,
-    /// The fold of a cross-validation that this is, where it is one.
+    /// The fold of a cross-validation, if the run is one.
     pub fold: Option<Fold>,
-    /// Test cells that the weights of `--init` have learned from: figures on them are too good. `None` where that is not known, as
+    /// Test cells that the weights of `--init` have learned from, which inflates the metrics. `None` where it is unknown, since
     /// a run that those weights come from cannot be read any more.
     pub test_cells_seen_by_init: Option<usize>,
     /// Files that are not images.
     pub ignored: usize,
-    /// Images left out since they cannot be read: path and reason.
+    /// Unreadable images that were skipped: path and reason.
     pub skipped: Vec<String>,
 }
 
-/// Counts what a run is told of its data.
+/// Summarises the data of a run.
 pub(crate) fn summarise(
     loaded: &Loaded,
     split: &Split,
-    drawn: bool,
+    synthetic: bool,
     seen_by_init: Option<usize>,
 ) -> DataSummary {
     let index = &loaded.index;
@@ -78,7 +78,7 @@ pub(crate) fn summarise(
     };
     DataSummary {
         folder: index.root.clone(),
-        drawn,
+        synthetic,
         classes: index.classes.clone(),
         protocol: split.config.protocol,
         subsets: subsets.into(),
@@ -88,16 +88,16 @@ pub(crate) fn summarise(
         fold: split.config.fold,
         test_cells_seen_by_init: seen_by_init,
         ignored: index.ignored,
-        skipped: loaded.skipped.iter().map(reason).collect(),
+        skipped: skipped_images(loaded),
     }
 }
 
-/// Which image was left out, and why.
-pub(crate) fn reason(bad: &BadImage) -> String {
-    format!("{}: {}", bad.path.display(), bad.reason)
+/// The unreadable images that were skipped: path and reason.
+pub(crate) fn skipped_images(loaded: &Loaded) -> Vec<String> {
+    loaded.skipped.iter().map(|bad| format!("{}: {}", bad.path.display(), bad.reason)).collect()
 }
 
-/// Which cells there were, and how they were divided.
+/// The page's section on the data and the split.
 pub(crate) fn data_section(data: &DataSummary) -> Section {
     let mut head = vec!["Subset".to_owned()];
     head.extend(data.classes.iter().cloned());
@@ -111,7 +111,7 @@ pub(crate) fn data_section(data: &DataSummary) -> Section {
     let mut blocks = vec![Block::Table { head, rows: rows.collect() }];
     blocks.push(Block::Text(format!(
         "Patients with cells in more than one subset: {}. Groups of files with the same bytes in more than one: {}; in folders of \
-         more than one class: {}. Files that are not images: {}. Images that could not be read and were left out: {}.",
+         more than one class: {}. Files that are not images: {}. Unreadable images that were skipped: {}.",
         data.shared_patients,
         data.duplicates_across.len(),
         data.doubly_labelled.len(),

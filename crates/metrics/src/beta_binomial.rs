@@ -1,15 +1,15 @@
-//! Counts of cells of one patient, whose rate differs from patient to patient.
+//! The beta-binomial distribution: counts of cells whose rate differs between patients.
 
 use rand::Rng;
 use rand_distr::{Beta, Distribution};
 
 use crate::interval::Interval;
 
-/// Correlations closer to 0 than this are taken for 0: differences of log-gammas of huge numbers would be rounding alone.
+/// Correlations below this count as 0: differences of log-gammas of huge numbers would be rounding errors.
 const INDEPENDENT: f64 = 1e-8;
 
-/// A number of events among cells of one patient, each with a probability that is `rate` in the mean over patients, any two
-/// cells of a patient being correlated by `correlation`: a beta-binomial variable. Without correlation, a binomial one.
+/// The number of events among `cells` cells of one patient: a beta-binomial variable with the mean rate `rate` over patients and
+/// the correlation `correlation` of any two cells of a patient. Without correlation it is binomial.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BetaBinomial {
     pub(crate) cells: u64,
@@ -22,7 +22,7 @@ pub(crate) struct BetaBinomial {
 impl BetaBinomial {
     /// The probability of at least `count` events.
     pub(crate) fn at_least(self, count: u64) -> f64 {
-        // The shorter sum is the more exact one, but a tail has to be summed on its own side to be more than rounding.
+        // Summed directly, as 1 minus the other tail would lose small tails to rounding.
         (count..=self.cells).map(|k| self.probability(k)).sum::<f64>().min(1.0)
     }
 
@@ -34,7 +34,7 @@ impl BetaBinomial {
     /// The probability of `count` events.
     pub(crate) fn probability(self, count: u64) -> f64 {
         let Self { cells, rate, correlation } = self;
-        // Where nothing or everything is an event, the distributions below have no logarithm.
+        // The formulas below have no logarithm at rates of 0 and 1.
         if rate <= 0.0 || rate >= 1.0 {
             return if count == if rate <= 0.0 { 0 } else { cells } { 1.0 } else { 0.0 };
         }
@@ -47,30 +47,30 @@ impl BetaBinomial {
         (chosen + ln_beta(a + k, b + n - k) - ln_beta(a, b)).exp()
     }
 
-    /// Draws the rate of a patient who has had `count` events: from the posterior of the beta distribution that rates have over patients.
+    /// Samples the rate of a patient with `count` events from the posterior of the beta distribution of rates over patients.
     pub(crate) fn rate_given(self, count: u64, rng: &mut impl Rng) -> f64 {
         let Self { cells, rate, correlation } = self;
         if rate <= 0.0 || rate >= 1.0 {
-            // Nobody else has told how patients differ from a rate of 0 or 1: this one's cells speak alone.
+            // The spread around a mean rate of 0 or 1 is unknown: only this patient's cells count.
             return if cells == 0 { rate } else { count as f64 / cells as f64 };
         }
         if correlation < INDEPENDENT {
             return rate;
         }
         let (a, b) = self.shape();
-        // Shapes that are no numbers above 0 come of rates and correlations at the end of what a float holds.
+        // Rates and correlations near the limits of a float give invalid shapes.
         let Ok(posterior) = Beta::new(a + count as f64, b + (cells - count) as f64) else { return rate };
         posterior.sample(rng)
     }
 
-    /// Of the beta distribution of the rate, where patients differ in it.
+    /// Shape parameters of the beta distribution of rates over patients.
     fn shape(self) -> (f64, f64) {
         let size = (1.0 - self.correlation) / self.correlation;
         (self.rate * size, (1.0 - self.rate) * size)
     }
 
-    /// Rates that a count of `count` does not contradict: each tail beyond it has at least half of what `confidence`
-    /// leaves. Clopper and Pearson's interval where there is no correlation.
+    /// The exact interval of the rate after `count` events: each tail has the probability `(1 - confidence) / 2`. Clopper and
+    /// Pearson's interval without correlation.
     pub(crate) fn rates(cells: u64, count: u64, correlation: f64, confidence: f64) -> Interval {
         let tail = (1.0 - confidence) / 2.0;
         let with = |rate| Self { cells, rate, correlation };
@@ -80,7 +80,7 @@ impl BetaBinomial {
     }
 }
 
-/// Where a function that rises over `[0, 1]` passes 0, by bisection to neighbouring numbers or 1e-12.
+/// The zero of a function that rises over `[0, 1]`, by bisection to 1e-12.
 pub(crate) fn root(rising: impl Fn(f64) -> f64) -> f64 {
     let (mut low, mut high) = (0.0, 1.0);
     while high - low > 1e-12 {

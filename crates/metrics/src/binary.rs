@@ -1,13 +1,15 @@
+//! Metrics of two classes from their four counts.
+
 use serde::{Deserialize, Serialize};
 
 use crate::check;
 use crate::confusion::{ConfusionMatrix, ratio};
 use crate::error::Result;
 
-/// The four counts of a two-class test, one class being the positive one.
+/// The four counts of a two-class test.
 ///
-/// Every figure is a fraction, unless said otherwise, and `None` where its denominator is 0: a sensitivity
-/// without a positive sample is unknown, neither 0 nor 1.
+/// Every metric is a fraction, unless noted otherwise, and `None` where its denominator is 0: a sensitivity without a
+/// positive sample is unknown, neither 0 nor 1.
 ///
 /// ```
 /// use malaria_metrics::BinaryCounts;
@@ -15,7 +17,7 @@ use crate::error::Result;
 /// let counts = BinaryCounts { true_positives: 90, false_negatives: 10, true_negatives: 95, false_positives: 5 };
 /// assert_eq!(counts.sensitivity(), Some(0.90));
 /// assert_eq!(counts.specificity(), Some(0.95));
-/// // On a curated half-and-half set 95 % of positive calls are right; where 2 % of cells are infected, 27 %.
+/// // On a balanced set 95 % of positive calls are right; where 2 % of cells are infected, 27 %.
 /// assert!(counts.ppv().unwrap() > 0.94);
 /// assert!(counts.ppv_at(0.02)?.unwrap() < 0.27);
 /// # Ok::<(), malaria_metrics::Error>(())
@@ -33,8 +35,8 @@ pub struct BinaryCounts {
 }
 
 impl BinaryCounts {
-    /// Counts the samples, those of at least `threshold` being called positive. `truth` `[N]` is `true` for
-    /// positive, `scores` `[N]` and `threshold` lie in `[0, 1]`.
+    /// Counts the samples; scores of at least `threshold` are called positive. `truth` `[N]` is `true` for positive, `scores`
+    /// `[N]` and `threshold` lie in `[0, 1]`.
     ///
     /// # Errors
     /// No samples, lengths that differ, or a score or threshold that is NaN or outside `[0, 1]`.
@@ -45,7 +47,7 @@ impl BinaryCounts {
         Self::of_calls(truth, &called)
     }
 
-    /// Counts the samples, `truth` `[N]` and `called` `[N]` being `true` for positive.
+    /// Counts the samples; `truth` `[N]` and `called` `[N]` are `true` for positive.
     ///
     /// # Errors
     /// No samples, or lengths that differ.
@@ -64,7 +66,7 @@ impl BinaryCounts {
         })
     }
 
-    /// Counts the samples of `matrix`, those of the class `positive` against all others.
+    /// Counts the samples of `matrix`, the class `positive` against all others.
     ///
     /// # Errors
     /// [`Error::ClassOutOfRange`](crate::Error::ClassOutOfRange).
@@ -191,7 +193,7 @@ impl BinaryCounts {
     }
 }
 
-/// What sensitivity and specificity come to together, whatever the prevalence; each is `None` where it is undefined.
+/// Metrics that combine sensitivity and specificity and do not depend on the prevalence; `None` where undefined.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Discrimination {
@@ -199,11 +201,11 @@ pub struct Discrimination {
     pub youdens_j: Option<f64>,
     /// By how much a positive call multiplies the odds of being positive.
     pub positive_likelihood_ratio: Option<f64>,
-    /// By how much a negative call multiplies them.
+    /// By how much a negative call multiplies the odds of being positive.
     pub negative_likelihood_ratio: Option<f64>,
 }
 
-/// The share of `right` among all calls, both given by their probability.
+/// The share of right calls, from the probabilities of right and wrong ones.
 fn bayes(right: f64, wrong: f64) -> Option<f64> {
     (right + wrong > 0.0).then(|| right / (right + wrong))
 }

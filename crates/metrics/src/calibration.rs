@@ -1,27 +1,29 @@
+//! Calibration curve and calibration error.
+
 use serde::{Deserialize, Serialize};
 
 use crate::check;
 use crate::error::{Error, Result};
 
-/// The samples whose probability falls into one bin. All figures are fractions.
+/// The samples whose probability falls into one bin. All values except `count` are fractions.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct CalibrationBin {
-    /// Lower edge; it belongs to the bin below, except 0, which belongs to the first.
+    /// Lower edge, exclusive except for 0.
     pub lower: f64,
-    /// Upper edge; it belongs to this bin.
+    /// Upper edge, inclusive.
     pub upper: f64,
     /// Samples in the bin, at least 1.
     pub count: u64,
     /// Their mean probability of being positive.
     pub mean_probability: f64,
-    /// The share of them that is positive: the same, were the probabilities perfectly calibrated.
+    /// The share of positive samples, which equals the mean probability under perfect calibration.
     pub positive_share: f64,
 }
 
-/// How true probabilities are: `bins` equal bins of `[0, 1]`, those without a sample left out.
+/// The calibration curve in `bins` equal bins of `[0, 1]`, without empty bins, as scikit-learn's `calibration_curve` with
+/// `strategy="uniform"`.
 ///
-/// `truth` `[N]` is `true` for positive, `probabilities` `[N]` are those of the positive class. As
-/// scikit-learn's `calibration_curve` with `strategy="uniform"`.
+/// `truth` `[N]` is `true` for positive, `probabilities` `[N]` are those of the positive class.
 ///
 /// ```
 /// let bins = malaria_metrics::calibration_curve(&[false, true, true], &[0.1, 0.3, 0.9], 2)?;
@@ -37,7 +39,7 @@ pub fn calibration_curve(truth: &[bool], probabilities: &[f64], bins: usize) -> 
     if bins == 0 {
         return Err(Error::NoBins);
     }
-    // A multiple of the width, as numpy.linspace has it: 3 * 0.1, which is not 0.3, is the edge.
+    // A multiple of the width, as in numpy.linspace: the edge is 3 * 0.1, which differs from 0.3.
     let edge = |index: usize| if index == bins { 1.0 } else { index as f64 * (1.0 / bins as f64) };
     let inner_edges = Vec::from_iter((1..bins).map(edge));
 
@@ -58,10 +60,10 @@ pub fn calibration_curve(truth: &[bool], probabilities: &[f64], bins: usize) -> 
     Ok(sums.into_iter().enumerate().filter(|(_, (count, ..))| *count > 0).map(bin).collect())
 }
 
-/// Expected calibration error: the distance between probability and truth in each of `bins` equal bins, averaged
-/// over the samples; 0 to 1, 0 being perfect.
+/// Expected calibration error: the distance between mean probability and positive share in each of `bins` equal bins,
+/// averaged over the samples; from 0 (perfect) to 1.
 ///
-/// It is that of the positive class's probability, not of the predicted class's, as some define it.
+/// It uses the probability of the positive class, not that of the predicted class as in some definitions.
 ///
 /// # Errors
 /// As [`calibration_curve`].

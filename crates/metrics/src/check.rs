@@ -1,10 +1,10 @@
-//! The checks of input that several figures share.
+//! Checks of input, shared by the metrics.
 
 use crate::error::{Error, Result};
 use crate::probabilities::Probabilities;
 
-/// How far the probabilities of one sample may sum from 1: half-precision softmax and CSV files with four
-/// decimals pass, logits and unnormalised scores do not.
+/// Tolerance for the sum of a sample's probabilities: half-precision softmax and CSV files with four decimals pass, logits
+/// and unnormalised scores do not.
 const SUM_TOLERANCE: f64 = 1e-2;
 
 pub(crate) fn not_empty<T>(values: &[T]) -> Result<()> {
@@ -19,20 +19,20 @@ pub(crate) fn class(what: impl FnOnce() -> String, class: usize, classes: usize)
     if class < classes { Ok(()) } else { Err(Error::ClassOutOfRange { what: what(), class, classes }) }
 }
 
-/// Refuses NaN and whatever lies outside `[0, 1]`.
+/// Refuses NaN and values outside `[0, 1]`.
 pub(crate) fn fraction(what: impl FnOnce() -> String, value: f64) -> Result<()> {
     let range = 0.0..=1.0;
     if range.contains(&value) { Ok(()) } else { Err(Error::OutOfRange { what: what(), value, range }) }
 }
 
-/// Samples of a two-class problem: one flag and one score in `[0, 1]` each, and at least one of them.
+/// Checks the samples of a two-class problem: at least one, each with a flag and a score in `[0, 1]`.
 pub(crate) fn binary(truth: &[bool], scores: &[f64]) -> Result<()> {
     not_empty(truth)?;
     length("scores", truth.len(), scores.len())?;
     scores.iter().enumerate().try_for_each(|(i, &score)| fraction(|| format!("score of sample {i}"), score))
 }
 
-/// Class probabilities `[N, C]`, row by row, with the true classes `[N]`; N is at least 1 and C at least 2.
+/// Checks class probabilities `[N, C]`, row by row, and true classes `[N]`; N is at least 1 and C at least 2.
 pub(crate) fn probabilities(truth: &[usize], probabilities: Probabilities<'_>) -> Result<()> {
     let Probabilities { values, classes } = probabilities;
     if classes < 2 {

@@ -1,3 +1,5 @@
+//! The confusion matrix and the scores computed from it.
+
 use serde::{Deserialize, Serialize};
 
 use crate::check;
@@ -9,10 +11,9 @@ pub(crate) fn ratio(numerator: u64, denominator: u64) -> Option<f64> {
     (denominator > 0).then(|| numerator as f64 / denominator as f64)
 }
 
-/// Counts of samples by true class (rows) and predicted class (columns).
+/// Counts of samples by true class (rows) and predicted class (columns). Serializes as a list of rows.
 ///
-/// Counts add up exactly, so matrices of batches, folds or patients merge into the matrix of the whole.
-/// Serialises as a list of rows.
+/// Matrices of batches, folds or patients [merge](Self::merge) into the matrix of all samples.
 ///
 /// ```
 /// use malaria_metrics::ConfusionMatrix;
@@ -31,10 +32,10 @@ pub struct ConfusionMatrix {
 }
 
 impl ConfusionMatrix {
-    /// An empty matrix of `classes` x `classes`.
+    /// A matrix of `classes` x `classes` zeros.
     ///
     /// # Errors
-    /// [`Error::TooFewClasses`] for no class at all.
+    /// [`Error::TooFewClasses`] for 0 classes.
     pub fn new(classes: usize) -> Result<Self> {
         if classes == 0 {
             return Err(Error::TooFewClasses { expected: 1, found: 0 });
@@ -42,10 +43,11 @@ impl ConfusionMatrix {
         Ok(Self { classes, counts: vec![0; classes * classes] })
     }
 
-    /// Counts the pairs of `truth` and `predicted`, both `[N]` of class indices below `classes`.
+    /// Counts the pairs of `truth` and `predicted`, both `[N]` of class indices below `classes`. Without samples all counts
+    /// are 0.
     ///
     /// # Errors
-    /// The lengths differ, a class is out of range, or `classes` is 0. No samples make an empty matrix.
+    /// The lengths differ, a class is out of range, or `classes` is 0.
     pub fn from_labels(truth: &[usize], predicted: &[usize], classes: usize) -> Result<Self> {
         check::length("predictions", truth.len(), predicted.len())?;
         let mut matrix = Self::new(classes)?;
@@ -57,7 +59,7 @@ impl ConfusionMatrix {
         Ok(matrix)
     }
 
-    /// A matrix from its rows, one a true class.
+    /// A matrix from its rows, one per true class.
     ///
     /// # Errors
     /// [`Error::NotSquare`], or [`Error::TooFewClasses`] for no rows.
@@ -70,7 +72,7 @@ impl ConfusionMatrix {
         Ok(matrix)
     }
 
-    /// A matrix whose shape the compiler knows.
+    /// A matrix from an array of rows.
     pub(crate) fn square<const N: usize>(rows: [[u64; N]; N]) -> Self {
         Self { classes: N, counts: rows.concat() }
     }
@@ -90,12 +92,12 @@ impl ConfusionMatrix {
         self.classes
     }
 
-    /// The rows, one a true class, each with one count a predicted class.
+    /// The rows, one per true class, each with one count per predicted class.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &[u64]> {
         self.counts.chunks_exact(self.classes)
     }
 
-    /// How many samples of class `truth` were called `predicted`; `None` where there is no such class.
+    /// The number of samples of class `truth` called `predicted`; `None` for a class out of range.
     pub fn get(&self, truth: usize, predicted: usize) -> Option<u64> {
         self.rows().nth(truth)?.get(predicted).copied()
     }
@@ -110,12 +112,12 @@ impl ConfusionMatrix {
         self.counts.iter().step_by(self.classes + 1).sum()
     }
 
-    /// Samples of each true class: the sums of the rows.
+    /// Samples by true class: the sums of the rows.
     pub fn true_counts(&self) -> Vec<u64> {
         self.rows().map(|row| row.iter().sum()).collect()
     }
 
-    /// Samples called each class: the sums of the columns.
+    /// Samples by predicted class: the sums of the columns.
     pub fn predicted_counts(&self) -> Vec<u64> {
         (0..self.classes).map(|class| self.counts.iter().skip(class).step_by(self.classes).sum()).collect()
     }
@@ -125,8 +127,8 @@ impl ConfusionMatrix {
         ratio(self.correct(), self.total())
     }
 
-    /// Mean recall over all classes. `None` if any class has no sample, where scikit-learn averages what is
-    /// left: with two classes that would pass a sensitivity off as a balanced accuracy.
+    /// Mean recall over all classes. `None` if a class has no sample, where scikit-learn averages the other classes: with two
+    /// classes that would be the sensitivity or the specificity alone.
     pub fn balanced_accuracy(&self) -> Option<f64> {
         let recalls: Option<Vec<f64>> = self.class_scores().iter().map(|scores| scores.recall).collect();
         recalls.map(|recalls| recalls.iter().sum::<f64>() / recalls.len() as f64)
@@ -144,7 +146,7 @@ impl ConfusionMatrix {
             .then(|| (agreement - chance) as f64 / (truth_variance as f64 * predicted_variance as f64).sqrt())
     }
 
-    /// Cohen's kappa, agreement beyond chance, at most 1. `None` if chance alone would agree on everything.
+    /// Cohen's kappa, agreement beyond chance, at most 1. `None` if agreement by chance is complete.
     pub fn cohens_kappa(&self) -> Option<f64> {
         let Margins { agreement, chance, squared_total } = self.margins();
         (squared_total > chance).then(|| (agreement - chance) as f64 / (squared_total - chance) as f64)
@@ -171,7 +173,7 @@ impl ConfusionMatrix {
         self.average_scores_of(&Vec::from_iter(0..self.classes()), average)
     }
 
-    /// As [`average_scores`](Self::average_scores), over the classes `labels`, which exist.
+    /// [`average_scores`](Self::average_scores) over the existing classes `labels`.
     pub(crate) fn average_scores_of(&self, labels: &[usize], average: Average) -> AverageScores {
         if average == Average::Micro {
             let sum = |counts: Vec<u64>| labels.iter().map(|&label| counts[label]).sum::<u64>();
@@ -201,7 +203,7 @@ impl ConfusionMatrix {
         }
     }
 
-    /// Integers, so that perfect agreement gives exactly 1 and a vanishing denominator exactly 0.
+    /// Integers, so that perfect agreement gives exactly 1, and a denominator of 0 is exactly 0.
     fn margins(&self) -> Margins {
         let total = i128::from(self.total());
         let chance = self.true_counts().into_iter().zip(self.predicted_counts());
@@ -212,7 +214,7 @@ impl ConfusionMatrix {
         }
     }
 
-    /// The matrix as text, both axes labelled, for a terminal or a log. `names` has one name a class.
+    /// The matrix as text with labelled axes, for a terminal or a log. `names` has one name per class.
     ///
     /// ```
     /// # use malaria_metrics::ConfusionMatrix;
@@ -256,20 +258,20 @@ impl ConfusionMatrix {
     }
 }
 
-/// How well one class is found, against all others.
+/// Precision, recall and F1 of one class against all others.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ClassScores {
-    /// Share of the calls of this class that are right; `None` if it was never called.
+    /// Share of the predictions of this class that are right; `None` if it was never predicted.
     pub precision: Option<f64>,
-    /// Share of this class's samples called so; `None` if there are none.
+    /// Share of the samples of this class that were predicted so; `None` if there are none.
     pub recall: Option<f64>,
-    /// Harmonic mean of the two; `None` if the class has neither samples nor calls.
+    /// Harmonic mean of the two; `None` if the class has neither samples nor predictions.
     pub f1: Option<f64>,
     /// Samples of this class.
     pub support: u64,
 }
 
-/// How the scores of several classes become one.
+/// How scores are averaged over classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Average {
@@ -297,7 +299,7 @@ pub struct AverageScores {
     pub f1: Option<f64>,
 }
 
-/// Numerators over the squared number of samples: observed agreement, agreement by chance, and 1.
+/// Observed agreement, agreement by chance, and 1, each times the squared number of samples.
 struct Margins {
     agreement: i128,
     chance: i128,

@@ -1,10 +1,12 @@
+//! ROC and precision-recall curves.
+
 use crate::error::Result;
 use crate::rank::{self, Cut, Cuts};
 
-/// One threshold's place on a ROC curve.
+/// The point of one threshold on a ROC curve.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RocPoint {
-    /// Samples of at least this score are called positive; infinite for the first point, where none is.
+    /// Samples of at least this score are called positive; infinite for the first point, with no positive calls.
     pub threshold: f64,
     /// Share of the negative samples called positive, 1 - specificity.
     pub false_positive_rate: f64,
@@ -15,7 +17,7 @@ pub struct RocPoint {
 /// A receiver operating characteristic curve, from (0, 0) to (1, 1).
 #[derive(Debug, Clone, PartialEq)]
 pub struct RocCurve {
-    /// One point a distinct score, thresholds falling, after the point that calls nothing positive.
+    /// One point per distinct score, by falling thresholds, after the point without positive calls.
     pub points: Vec<RocPoint>,
     /// The area under the curve: the share of pairs of one positive and one negative sample in which the
     /// positive one scores higher, ties counted half.
@@ -25,8 +27,8 @@ pub struct RocCurve {
 /// The ROC curve of `scores` `[N]` in `[0, 1]`, the probability of the positive class, against `truth` `[N]`,
 /// `true` for positive. `None` if all samples are of one class.
 ///
-/// The points are those of scikit-learn's `roc_curve(truth, scores, drop_intermediate=False)`: tied samples
-/// move the curve together, along a slope.
+/// The points are those of scikit-learn's `roc_curve(truth, scores, drop_intermediate=False)`: tied samples of both classes
+/// give a slope.
 ///
 /// ```
 /// let roc = malaria_metrics::roc_curve(&[false, false, true, true], &[0.1, 0.4, 0.35, 0.8])?.unwrap();
@@ -45,7 +47,7 @@ pub fn roc_curve(truth: &[bool], scores: &[f64]) -> Result<Option<RocCurve>> {
     let mut points =
         vec![RocPoint { threshold: f64::INFINITY, false_positive_rate: 0.0, true_positive_rate: 0.0 }];
     let (mut last_true, mut last_false) = (0, 0);
-    // Trapezia in whole pairs of samples, doubled, so that the only rounding is the last division.
+    // The doubled trapezia are whole numbers of pairs, so that only the last division rounds.
     let mut doubled_area: u128 = 0;
     for Cut { threshold, true_positives, false_positives } in cuts {
         doubled_area += u128::from(false_positives - last_false) * u128::from(true_positives + last_true);
@@ -60,12 +62,12 @@ pub fn roc_curve(truth: &[bool], scores: &[f64]) -> Result<Option<RocCurve>> {
     Ok(Some(RocCurve { points, auc }))
 }
 
-/// One threshold's place on a precision-recall curve.
+/// The point of one threshold on a precision-recall curve.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PrPoint {
-    /// Samples of at least this score are called positive; infinite for the last point, where none is.
+    /// Samples of at least this score are called positive; infinite for the last point, with no positive calls.
     pub threshold: f64,
-    /// Share of the positive calls that are right; 1, by convention, where there are none.
+    /// Share of the positive calls that are right; 1, by convention, without positive calls.
     pub precision: f64,
     /// Share of the positive samples called positive.
     pub recall: f64,
@@ -74,7 +76,7 @@ pub struct PrPoint {
 /// A precision-recall curve.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PrCurve {
-    /// One point a distinct score, thresholds rising, before the point that calls nothing positive.
+    /// One point per distinct score, by rising thresholds, before the point without positive calls.
     pub points: Vec<PrPoint>,
     /// Precision averaged over the steps in recall, without interpolation.
     pub average_precision: f64,

@@ -1,13 +1,15 @@
+//! DeLong's interval of the area under the ROC curve.
+
 use crate::error::Result;
 use crate::interval::{Interval, normal_deviate};
 use crate::{check, rank};
 
 /// DeLong's interval of the area under the ROC curve of `scores` `[N]` in `[0, 1]` against `truth` `[N]`, `true` for
-/// positive, at the level `confidence` (0.95, say), cut off at 0 and 1. `None` with fewer than two samples of either
-/// class, and where the classes do not overlap: its variance is 0 then, as if nothing were uncertain.
+/// positive, at the level `confidence`, such as 0.95, clamped to 0 and 1. `None` with fewer than two samples of either
+/// class, and where the scores of the classes do not overlap and the variance is 0.
 ///
-/// It takes the samples to be independent. Cells of one patient are not: then
-/// [`cluster_bootstrap`](crate::cluster_bootstrap) over patients says more.
+/// It assumes independent samples. For cells of the same patients, use
+/// [`cluster_bootstrap`](crate::cluster_bootstrap) over patients.
 ///
 /// Sources: E. R. DeLong et al., "Comparing the areas under two or more correlated receiver operating characteristic
 /// curves: a nonparametric approach", Biometrics 44 (1988); by ranks, as X. Sun and W. Xu, "Fast implementation of
@@ -32,10 +34,8 @@ pub fn delong_interval(truth: &[bool], scores: &[f64], confidence: f64) -> Resul
     if positives.len() < 2 || negatives.len() < 2 {
         return Ok(None);
     }
-    // Of each positive sample the share of negatives below it, and of each negative the share of positives below it.
     let variance = (variance(&shares_below(&positives, &negatives)) / positives.len() as f64)
         + (variance(&shares_below(&negatives, &positives)) / negatives.len() as f64);
-    // The two classes lie apart, as if nothing were uncertain.
     if variance == 0.0 {
         return Ok(None);
     }
@@ -54,7 +54,7 @@ fn shares_below(scores: &[f64], others: &[f64]) -> Vec<f64> {
     scores.iter().map(|&score| (below(score) + not_above(score)) as f64 / (2 * others.len()) as f64).collect()
 }
 
-/// Variance of a sample of at least two values.
+/// Sample variance of at least two values.
 fn variance(values: &[f64]) -> f64 {
     let mean = values.iter().sum::<f64>() / values.len() as f64;
     values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (values.len() - 1) as f64

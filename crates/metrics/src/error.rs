@@ -1,6 +1,8 @@
+//! The errors of this crate.
+
 use std::ops::RangeInclusive;
 
-/// Everything this crate refuses, with what was expected, what was found and where.
+/// Invalid input, with what was expected, what was found and where.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -13,16 +15,16 @@ pub enum Error {
     LengthMismatch {
         /// The input whose length is wrong.
         what: &'static str,
-        /// The length that the other inputs ask for.
+        /// The length of the other inputs.
         expected: usize,
         /// The length found.
         found: usize,
     },
 
-    /// A problem with fewer classes than the figures need.
+    /// Too few classes.
     #[error("expected at least {expected} classes, found {found}")]
     TooFewClasses {
-        /// The fewest classes that make sense here.
+        /// The minimum number of classes.
         expected: usize,
         /// The number of classes found.
         found: usize,
@@ -39,7 +41,7 @@ pub enum Error {
         classes: usize,
     },
 
-    /// A number that has to be a finite fraction within bounds and is not.
+    /// A number outside its range.
     #[error("{what}: expected a number from {} to {}, found {value}", range.start(), range.end())]
     OutOfRange {
         /// The input or parameter, with the position inside it where there is one.
@@ -55,11 +57,11 @@ pub enum Error {
     NotNormalized {
         /// Position of the sample, from 0.
         sample: usize,
-        /// What its probabilities sum to.
+        /// The sum of its probabilities.
         sum: f64,
     },
 
-    /// The rows of a confusion matrix do not make a square.
+    /// A confusion matrix that is not square.
     #[error("confusion matrix: row {row} has {found} columns, expected {expected}, one for each row")]
     NotSquare {
         /// The offending row, from 0.
@@ -70,29 +72,29 @@ pub enum Error {
         found: usize,
     },
 
-    /// The classes to report on are none, or name one class twice.
+    /// The classes to report on are empty or repeated.
     #[error("labels: expected distinct classes and at least one, found {labels:?}")]
     InvalidLabels {
         /// The labels given.
         labels: Vec<usize>,
     },
 
-    /// A calibration curve of no bins.
+    /// A calibration curve without bins.
     #[error("bins: expected at least 1, found 0")]
     NoBins,
 
-    /// A bootstrap without a draw.
+    /// A bootstrap without resamples.
     #[error("resamples: expected at least 1, found 0")]
     NoResamples,
 
-    /// A temperature that no logits can be divided by.
+    /// A temperature that is not positive and finite.
     #[error("temperature: expected a positive, finite number, found {value}")]
     Temperature {
-        /// What was given.
+        /// The value found.
         value: f64,
     },
 
-    /// Calls of cells that say nothing about a patient.
+    /// Infected cells are called positive no more often than uninfected ones, so that calls say nothing about a patient.
     #[error(
         "expected a false positive rate below the sensitivity of {sensitivity}, found {false_positive_rate}: such calls \
          say nothing about a patient"
@@ -122,18 +124,18 @@ pub enum Error {
 
     /// No threshold among the scores reaches the target.
     #[error(
-        "target {figure} {target} is out of reach: the best that any threshold among the scores gives is \
-         {best}; ask for that or less"
+        "no threshold reaches the target {metric} of {target}: the highest {metric} of any threshold is {best}; choose \
+         a target of at most that"
     )]
     TargetOutOfReach {
         /// `sensitivity` or `specificity`.
-        figure: &'static str,
-        /// What was asked for, a fraction.
+        metric: &'static str,
+        /// The target, a fraction.
         target: f64,
-        /// The most there is, a fraction.
+        /// The highest value of any threshold, a fraction.
         best: f64,
     },
 }
 
-/// What this crate's functions return.
+/// Result with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;

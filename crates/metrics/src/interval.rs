@@ -1,3 +1,5 @@
+//! Intervals of proportions, and the normal distribution.
+
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
 use serde::{Deserialize, Serialize};
@@ -15,10 +17,10 @@ pub struct Interval {
 }
 
 /// Wilson's score interval, without continuity correction, of the proportion `successes / trials` at the level
-/// `confidence` (0.95, say). `None` without a trial.
+/// `confidence`, such as 0.95. `None` without a trial.
 ///
-/// It takes the trials to be independent. Cells of one patient are not: for a figure over many cells of few
-/// patients it is too narrow.
+/// It assumes independent trials. Cells of one patient are not: for a metric over many cells of few patients it is too
+/// narrow.
 ///
 /// ```
 /// let interval = malaria_metrics::wilson_interval(8, 10, 0.95)?.unwrap();
@@ -71,8 +73,8 @@ pub(crate) fn normal_share(z: f64) -> f64 {
 pub(crate) fn normal_deviate(confidence: f64) -> f64 {
     let outside = 1.0 - confidence;
     let mut z = 0.0;
-    // Newton's method from below: the tail is falling and convex, so that each step comes closer without ever
-    // passing the root, until rounding stops it.
+    // Newton's method from below: the tail is falling and convex, so each step approaches the root without passing it,
+    // until rounding stops the progress.
     loop {
         let excess = libm::erfc(z * FRAC_1_SQRT_2) - outside;
         let slope = (2.0 / PI).sqrt() * (-z * z / 2.0).exp();

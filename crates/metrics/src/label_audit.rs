@@ -1,10 +1,12 @@
+//! Finding wrong labels by confident learning.
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::probabilities::Probabilities;
 use crate::{check, summary::argmax};
 
-/// A probability so little below the mean counts as that: equal ones have a mean that is rounded.
+/// Tolerance below the mean: equal probabilities have a rounded mean.
 const ROUNDING: f64 = 1e-6;
 
 /// A sample whose label the model contradicts.
@@ -12,24 +14,23 @@ const ROUNDING: f64 = 1e-6;
 pub struct Contradiction {
     /// Position of the sample.
     pub sample: usize,
-    /// The class that it is labelled.
+    /// The labelled class.
     pub labelled: usize,
-    /// The class that the model takes it for.
+    /// The class suggested by the model.
     pub suggested: usize,
     /// Probability of the labelled class, in `[0, 1]`: the lower, the stronger the contradiction.
     pub probability_of_label: f64,
 }
 
-/// Samples that are probably labelled wrongly, the most suspect first, by confident learning.
+/// Samples whose labels are probably wrong by confident learning, the most suspect first.
 ///
-/// `probabilities` `[N, C]`, row by row, have to come from models that have not learned from the sample (out of
-/// fold), or else they repeat its `truth` `[N]`. A sample counts as a class if the probability of that class is at least the mean
-/// probability of it among the samples labelled so; of several such classes the most probable one is
-/// taken. It is listed where that is
-/// another class than its label, unless the label is the most probable class after all. Samples are ranked by the probability of their label (cleanlab's self-confidence).
+/// `probabilities` `[N, C]`, row by row, must come from models that have not learned from the sample (out of fold), or they
+/// repeat its label in `truth` `[N]`. A sample counts as a class if the probability of that class is at least its mean among
+/// the samples with that label; of several such classes the most probable one counts. A sample is listed if it counts as
+/// another class than its label, unless its label is the most probable class. Samples are sorted by the probability of their
+/// label (cleanlab's self-confidence).
 ///
-/// A listed sample may be labelled rightly and merely be hard: this is a list for a person to look through, not one of
-/// samples to drop.
+/// A listed sample may be labelled correctly and just be hard: a person should review the list before samples are excluded.
 ///
 /// Source: C. Northcutt et al., "Confident learning: estimating uncertainty in dataset labels", Journal of Artificial
 /// Intelligence Research 70 (2021); as cleanlab's `find_label_issues(filter_by="confident_learning")`.
@@ -51,7 +52,7 @@ pub fn label_audit(truth: &[usize], probabilities: Probabilities<'_>) -> Result<
     check::probabilities(truth, probabilities)?;
     let classes = probabilities.classes;
     let rows: Vec<&[f64]> = probabilities.rows().collect();
-    // A class that nothing is labelled has no mean, and nothing counts as it.
+    // No sample counts as a class without labelled samples.
     let thresholds: Vec<f64> = (0..classes)
         .map(|class| {
             let own = rows.iter().zip(truth).filter(|(_, label)| **label == class);

@@ -1,13 +1,11 @@
-//! Figures for binary and multi-class classifiers: what a reviewer of a diagnostic test asks for, from counts and
-//! probabilities in plain slices.
+//! Metrics of binary and multi-class classifiers and of diagnostic tests, from counts and probabilities in plain slices.
 //!
-//! This crate stands on the ground of the workspace: it depends on no other crate of it, and what trains, evaluates
-//! or reports calls it. It reads no files, prints nothing and knows nothing of tensors.
+//! The crate depends on no other crate of the workspace. It reads no files, prints nothing and needs no tensors.
 //!
-//! Every figure agrees with scikit-learn's to 1e-12, and [`classification_report`] to the character. The one
-//! deliberate difference: a figure that is undefined is `None`, never 0 or 0.5 (see
-//! [`ConfusionMatrix::mcc`], [`ConfusionMatrix::balanced_accuracy`] and [`pr_curve`]). Input that cannot be right
-//! (NaN, probabilities outside `[0, 1]`, lengths that differ, classes that do not exist) is an [`Error`].
+//! All metrics agree with scikit-learn's to 1e-12, and [`classification_report`] to the character, with one deliberate
+//! difference: an undefined metric is `None`, never 0 or 0.5 (see [`ConfusionMatrix::mcc`],
+//! [`ConfusionMatrix::balanced_accuracy`] and [`pr_curve`]). Invalid input (NaN, probabilities outside `[0, 1]`, lengths
+//! that differ, classes that do not exist) is an [`Error`].
 //!
 //! ```
 //! use malaria_metrics::{classification_report, evaluate};

@@ -1,4 +1,4 @@
-//! How often patients are called right, by their own cells and in smears simulated from them.
+//! Metrics of patient calls, by the patients' own cells and by simulated smears.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -10,19 +10,19 @@ use crate::error::{Error, Result};
 use crate::interval::{Interval, wilson_interval};
 use crate::patients::{CellCounts, PatientCall, PatientCells, PatientRule};
 
-/// Calls of several patients of the same truth.
+/// Numbers of calls of patients who are all infected or all healthy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallCounts {
     /// Patients called positive.
     pub positive: u64,
     /// Patients called negative.
     pub negative: u64,
-    /// Patients not decided on.
+    /// Undecided patients.
     pub undecided: u64,
 }
 
 impl CallCounts {
-    /// All of them.
+    /// All patients.
     pub fn total(self) -> u64 {
         self.positive + self.negative + self.undecided
     }
@@ -36,20 +36,20 @@ impl CallCounts {
     }
 }
 
-/// How often patients are called right.
+/// Sensitivity and specificity of patient calls.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct PatientMetrics {
     /// Calls of patients with at least one infected cell.
     pub infected: CallCounts,
-    /// Calls of patients without.
+    /// Calls of patients without infected cells.
     pub healthy: CallCounts,
     /// Share of the infected patients called positive; an undecided one counts as missed.
     pub sensitivity: Option<f64>,
-    /// Wilson's 95 % interval of it: patients, unlike cells, are independent.
+    /// Wilson's 95 % interval of the sensitivity: patients, unlike cells, are independent.
     pub sensitivity_interval: Option<Interval>,
     /// Share of the healthy patients called negative; an undecided one counts as an error.
     pub specificity: Option<f64>,
-    /// Wilson's 95 % interval of it.
+    /// Wilson's 95 % interval of the specificity.
     pub specificity_interval: Option<Interval>,
 }
 
@@ -68,7 +68,7 @@ impl PatientMetrics {
     }
 }
 
-/// Calls every patient by all of their cells, by the rule that `rule_of` has for them: one for all, or, in a cross-validation, one a
+/// Calls every patient by all their cells. `rule_of` gives the rule of a patient: the same for all, or in a cross-validation one per
 /// fold.
 ///
 /// # Errors
@@ -87,20 +87,19 @@ pub fn patient_metrics(
     PatientMetrics::of(infected, healthy)
 }
 
-/// Calls every patient as if `cells` of their cells had been counted with `infected_share` of them infected (rounded to
-/// whole cells). Data sets hold far more infected cells than a smear does; this is what a smear would give if patients differ as the
-/// rule says.
+/// Calls every patient by a simulated smear of `cells` cells, `infected_share` of them infected (rounded to whole cells). Data sets
+/// hold far more infected cells than smears do.
 ///
-/// How often the patient's cells of either kind are called positive is drawn from what their own cells leave open, given the rule's rates
-/// and how much patients differ in them (the posterior of the beta-binomial model that patients are called by); the counts are drawn at
-/// that rate. So a patient of few cells is not taken for as extreme as chance has made those. Infected cells are taken to differ between
-/// patients as much as false alarms do: where they differ more, too many infected patients are found here.
+/// The rates at which a patient's infected and uninfected cells are called positive are sampled from their posterior given the
+/// patient's own cells and the rule (the beta-binomial model that patients are called by), then the counts at these rates. So a
+/// patient of few cells does not keep a rate that is extreme by chance. Infected cells are assumed to differ between patients as much
+/// as false alarms do: if they differ more, the simulated sensitivity is too high.
 ///
-/// Infected patients need cells of both kinds, and are left out otherwise; the healthy are drawn without infected cells. The draws are a function of
-/// the seed and the patients' order.
+/// Patients without uninfected cells are skipped. Smears of healthy patients have no infected cells. The samples are a function of the
+/// seed and the patients' order.
 ///
 /// # Errors
-/// As [`PatientRule::check`]; no cell, a share outside `[0, 1]`, more positive cells than cells.
+/// As [`PatientRule::check`]; no cells, a share outside `[0, 1]`, more positive cells than cells.
 pub fn resampled_patient_metrics(
     rule_of: impl Fn(&PatientCells) -> PatientRule,
     patients: &[PatientCells],

@@ -1,4 +1,4 @@
-//! From calls of cells to a call of the patient.
+//! Patient calls from the calls of their cells.
 
 use std::collections::BTreeMap;
 
@@ -9,22 +9,22 @@ use crate::check;
 use crate::error::{Error, Result};
 use crate::interval::Interval;
 
-/// Cells of one patient beyond which [`PatientRule::cells_for_a_negative`] does not look: far more than anybody counts.
-const MOST_CELLS: u64 = 1_000_000;
+/// Upper limit of [`PatientRule::cells_for_a_negative`]: far more cells than anybody counts.
+const MAX_CELLS: u64 = 1_000_000;
 
-/// Some cells of one patient: how many there are, and how many of them were called positive.
+/// Numbers of cells and of positive cells of one patient.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CellCounts {
-    /// Cells looked at.
+    /// Cells evaluated.
     pub cells: u64,
-    /// Those of them that were called positive.
+    /// Cells called positive.
     pub positive: u64,
 }
 
 /// The labelled cells of one patient.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PatientCells {
-    /// Who.
+    /// The patient's name.
     pub patient: String,
     /// Cells labelled infected.
     pub infected: CellCounts,
@@ -43,8 +43,8 @@ impl PatientCells {
     }
 }
 
-/// Gathers cells by patient, patients in the order of their names. `patients`, `infected` (the label) and `positive` (the
-/// call) have one value a cell.
+/// Counts cells by patient, in the order of the patients' names. `patients`, `infected` (the label) and `positive` (the
+/// call) have one value per cell.
 ///
 /// # Errors
 /// Lengths that differ.
@@ -69,9 +69,8 @@ pub fn by_patient<S: AsRef<str>>(
     Ok(cells.collect())
 }
 
-/// How alike the calls of one patient's cells are: the correlation of any two of them, in `[0, 1]`; 0 where patients differ
-/// by no more than chance, or all cells are called alike. `None` where nothing tells: with fewer than two patients, or no two cells
-/// of one patient.
+/// The correlation of the calls of any two cells of a patient, in `[0, 1]`; 0 where patients differ by no more than chance,
+/// or all cells are called alike. `None` with fewer than two patients, or without two cells of one patient.
 ///
 /// Source: the analysis-of-variance estimator, as in M. S. Ridout et al., "Estimating intraclass correlation for binary
 /// data", Biometrics 55 (1999).
@@ -96,10 +95,10 @@ pub fn intra_patient_correlation(patients: &[CellCounts]) -> Option<f64> {
     Some(if correlation.is_nan() { 0.0 } else { correlation.clamp(0.0, 1.0) })
 }
 
-/// How patients are called from the calls of their cells.
+/// The rule by which patients are called from the calls of their cells.
 ///
-/// A model calls some uninfected cells positive, in some patients more than in others. So a share of positive calls means
-/// something only against that rate and its spread.
+/// A model calls some uninfected cells positive, in some patients more than in others. So a patient's share of positive
+/// cells has to be compared with that rate and its spread.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PatientRule {
@@ -107,46 +106,45 @@ pub struct PatientRule {
     pub sensitivity: f64,
     /// Share of uninfected cells that it calls positive, below `sensitivity`.
     pub false_positive_rate: f64,
-    /// [`intra_patient_correlation`] of the false alarms, in `[0, 1)`: how much that share differs between patients. CallCounts of
-    /// infected cells are taken to differ as much, which nobody has measured: upper ends and detection limits are the wider
-    /// for it.
+    /// [`intra_patient_correlation`] of the false alarms, in `[0, 1)`: how much their rate differs between patients. Calls of
+    /// infected cells are assumed to differ as much, which was not measured and makes upper ends and detection limits wider.
     pub correlation: f64,
     /// Level of intervals and calls, in `[0, 1)`.
     pub confidence: f64,
-    /// The share of infected cells that has to be excluded before a patient is called negative, in `(0, 1]`.
+    /// A patient is called negative only if this share of infected cells can be excluded, in `(0, 1]`.
     pub relevant_share: f64,
 }
 
-/// What a patient is called.
+/// The call of a patient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PatientCall {
     /// More positive cells than false alarms explain.
     Positive,
-    /// No more than false alarms explain, and fewer than the relevant share would give.
+    /// Fewer positive cells than the relevant share of infected cells would give.
     Negative,
     /// Neither: more cells are needed, or a better model.
     Undecided,
 }
 
-/// What the calls of a patient's cells come to.
+/// The result for one patient.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct PatientResult {
-    /// The cells.
+    /// The counted cells.
     pub called: CellCounts,
     /// Share of the cells called positive.
     pub positive_share: f64,
-    /// Estimated share of infected cells (the parasitaemia): the positive share less the false alarms, for the infected cells
-    /// that are missed, cut off at 0 and 1.
+    /// Estimated share of infected cells (the parasitaemia): the positive share corrected for false alarms and missed cells,
+    /// clamped to 0 and 1.
     pub infected_share: f64,
-    /// Interval of that share.
+    /// Interval of the infected share.
     pub interval: Interval,
     /// The call.
     pub call: PatientCall,
 }
 
 impl PatientRule {
-    /// Refuses a rule that nobody can be called by.
+    /// Checks the rule.
     ///
     /// # Errors
     /// A value out of its range, or a false positive rate that is not below the sensitivity.
@@ -172,8 +170,8 @@ impl PatientRule {
     /// Calls a patient from the calls of some of their cells.
     ///
     /// The estimate is Rogan and Gladen's ("Estimating prevalence from the results of a screening test", American Journal of
-    /// Epidemiology 107, 1978). Its interval is that of a beta-binomial count with the rule's correlation, by both tails (Clopper and
-    /// Pearson's where there is no correlation); sensitivity and false positive rate are taken as known.
+    /// Epidemiology 107, 1978). Its interval is the two-sided exact interval of a beta-binomial count with the rule's correlation
+    /// (Clopper and Pearson's without correlation); sensitivity and false positive rate are taken as exact.
     ///
     /// ```
     /// use malaria_metrics::{CellCounts, PatientCall, PatientRule};
@@ -209,11 +207,11 @@ impl PatientRule {
         })
     }
 
-    /// The smallest share of infected cells of which a patient is called positive with the probability `power`, when
-    /// `cells` cells are looked at; `None` where that is not reached even if all are infected.
+    /// The smallest share of infected cells at which a patient of `cells` cells is called positive with probability `power`;
+    /// `None` where even a patient whose cells are all infected is called positive less often.
     ///
     /// # Errors
-    /// As [`PatientRule::check`]; no cell; a power outside `[0, 1]`.
+    /// As [`PatientRule::check`]; no cells; a power outside `[0, 1]`.
     pub fn detection_limit(&self, cells: u64, power: f64) -> Result<Option<f64>> {
         self.check()?;
         check::fraction(|| "power".into(), power)?;
@@ -228,8 +226,8 @@ impl PatientRule {
         Ok(Some(root(|share| reached(share) - power)))
     }
 
-    /// The fewest cells of a patient, none of them called positive, that make the patient negative; `None` where not even
-    /// a million do. Patients of fewer cells are undecided at best.
+    /// The smallest number of cells at which a patient without a positive cell is called negative; `None` above a million.
+    /// Patients of fewer cells are never called negative.
     ///
     /// # Errors
     /// As [`PatientRule::check`].
@@ -238,11 +236,11 @@ impl PatientRule {
         let tail = (1.0 - self.confidence) / 2.0;
         let rate = self.rate_at(self.relevant_share);
         let enough = |cells: u64| self.count(cells, rate).at_most(0) < tail;
-        if !enough(MOST_CELLS) {
+        if !enough(MAX_CELLS) {
             return Ok(None);
         }
-        // The more cells, the less likely none of them is positive.
-        let (mut too_few, mut enough_cells) = (0, MOST_CELLS);
+        // Bisection: the probability of no positive cell falls with the number of cells.
+        let (mut too_few, mut enough_cells) = (0, MAX_CELLS);
         while enough_cells - too_few > 1 {
             let middle = too_few.midpoint(enough_cells);
             if enough(middle) { enough_cells = middle } else { too_few = middle }
@@ -260,7 +258,7 @@ impl PatientRule {
             return Err(Error::TooManySuccesses { successes: positive, trials: cells });
         }
         let tail = (1.0 - self.confidence) / 2.0;
-        // The interval's lower end is above 0, or its upper end below the relevant share.
+        // Positive if the interval's lower end is above 0, negative if its upper end is below the relevant share.
         if self.count(cells, self.false_positive_rate).at_least(positive) < tail {
             return Ok(PatientCall::Positive);
         }
@@ -270,7 +268,7 @@ impl PatientRule {
         Ok(PatientCall::Undecided)
     }
 
-    /// The fewest positive cells of `cells` that make a patient positive; `None` where not even all do.
+    /// The smallest number of positive cells, of `cells`, that makes a patient positive; `None` where even all do not.
     fn count_needed(&self, cells: u64) -> Option<u64> {
         let alarms = self.count(cells, self.false_positive_rate);
         let tail = (1.0 - self.confidence) / 2.0;
@@ -286,12 +284,12 @@ impl PatientRule {
         BetaBinomial { cells, rate, correlation: self.correlation }
     }
 
-    /// The share of cells called positive where this share of them is infected.
+    /// The share of cells called positive at this share of infected cells.
     fn rate_at(&self, infected_share: f64) -> f64 {
         self.false_positive_rate + infected_share * (self.sensitivity - self.false_positive_rate)
     }
 
-    /// The reverse, cut off at 0 and 1.
+    /// The inverse of [`rate_at`](Self::rate_at), clamped to 0 and 1.
     fn infected(&self, positive_share: f64) -> f64 {
         let share =
             (positive_share - self.false_positive_rate) / (self.sensitivity - self.false_positive_rate);

@@ -1,11 +1,13 @@
+//! Proper scoring rules: log loss and Brier score.
+
 use crate::check;
 use crate::error::Result;
 use crate::probabilities::Probabilities;
 
 /// Mean cross-entropy, in nats, of `probabilities` `[N, C]`, row by row, against `truth` `[N]`.
 ///
-/// As scikit-learn's `log_loss` on 64-bit floats, a probability of 0 counts as 2.2e-16 (the machine epsilon), so
-/// that one confident mistake costs 36 and not infinity.
+/// As in scikit-learn's `log_loss` on 64-bit floats, a probability of 0 counts as 2.2e-16 (the machine epsilon), so one
+/// confident mistake costs 36 instead of infinity.
 ///
 /// ```
 /// use malaria_metrics::{Probabilities, log_loss};
@@ -25,9 +27,9 @@ pub fn log_loss(truth: &[usize], probabilities: Probabilities<'_>) -> Result<f64
     Ok(total / truth.len() as f64)
 }
 
-/// Brier score: the mean squared distance between `probabilities` `[N, C]`, row by row, and the truth as one-hot
-/// vectors. With two classes it is halved, which makes it the mean squared error of either probability, from 0
-/// to 1; with more it runs from 0 to 2. As scikit-learn's `brier_score_loss`.
+/// Brier score, as scikit-learn's `brier_score_loss`: the mean squared distance between `probabilities` `[N, C]`, row by row,
+/// and the one-hot truth. With two classes it is halved, the mean squared error of either probability, from 0 to 1; with more
+/// it is from 0 to 2.
 ///
 /// ```
 /// use malaria_metrics::{Probabilities, brier_score};

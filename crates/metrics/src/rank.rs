@@ -1,9 +1,9 @@
-//! The samples in order of score: what curves and thresholds are made of.
+//! Samples sorted by score, for curves and thresholds.
 
 use crate::check;
 use crate::error::Result;
 
-/// What calling positive every sample of at least `threshold` gives.
+/// Counts where every sample of at least `threshold` is called positive.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cut {
     pub(crate) threshold: f64,
@@ -11,7 +11,7 @@ pub(crate) struct Cut {
     pub(crate) false_positives: u64,
 }
 
-/// One cut a distinct score, from the highest down; the last one calls every sample positive.
+/// One cut per distinct score, from the highest down; the last one calls every sample positive.
 pub(crate) struct Cuts {
     pub(crate) cuts: Vec<Cut>,
     pub(crate) positives: u64,
@@ -35,16 +35,16 @@ pub(crate) fn cuts(truth: &[bool], scores: &[f64]) -> Result<Cuts> {
     Ok(Cuts { cuts, positives, negatives })
 }
 
-/// The values from the lowest up.
+/// The values in ascending order.
 pub(crate) fn sorted(values: &[f64]) -> Vec<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
     sorted
 }
 
-/// Samples in the order of their scores, for areas over many draws from them.
+/// Samples sorted by score once, for the areas of many resamples.
 pub(crate) struct Ranked {
-    /// Positions of the samples, scores rising; samples of one score are one group.
+    /// Positions of the samples by rising score, samples with equal scores in one group.
     groups: Vec<Vec<usize>>,
 }
 
@@ -55,8 +55,7 @@ impl Ranked {
         Self { groups: order.chunk_by(|&a, &b| scores[a] == scores[b]).map(<[usize]>::to_vec).collect() }
     }
 
-    /// The area under the ROC curve of the samples, each counted as often as `copies` says; `None` if those are of one
-    /// class.
+    /// The area under the ROC curve, with each sample counted `copies` times; `None` if all counted samples are of one class.
     pub(crate) fn auc(&self, is_positive: &[bool], copies: &[u64]) -> Option<f64> {
         let (mut positives, mut negatives) = (0, 0);
         let mut doubled_area: u128 = 0;
@@ -66,7 +65,7 @@ impl Ranked {
                 *(if is_positive[sample] { &mut tied_positives } else { &mut tied_negatives }) +=
                     copies[sample];
             }
-            // Each positive sample beats the negatives below it, and half of those beside it.
+            // Each positive sample counts the negatives below it, and half of the tied ones.
             doubled_area += u128::from(tied_positives) * u128::from(2 * negatives + tied_negatives);
             positives += tied_positives;
             negatives += tied_negatives;

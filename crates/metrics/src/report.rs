@@ -1,3 +1,5 @@
+//! The classification report, and metrics as text.
+
 use crate::check;
 use crate::confusion::{Average, ConfusionMatrix};
 use crate::error::{Error, Result};
@@ -5,12 +7,12 @@ use crate::error::{Error, Result};
 const HEADERS: [&str; 4] = ["precision", "recall", "f1-score", "support"];
 const LONGEST_AVERAGE: &str = "weighted avg";
 
-/// Precision, recall and F1 by class as text, character for character what scikit-learn prints for
+/// Precision, recall and F1 by class as text, character for character as scikit-learn prints
 /// `classification_report(y_true, y_pred, labels=labels, target_names=names, digits=2, zero_division=nan)`.
 ///
-/// `names` has one name a class of `matrix`. `labels` are the classes to report on, in that order; `None` means
-/// all. If they leave out a class that occurs, a `micro avg` line takes the place of `accuracy`. Undefined
-/// figures print as `nan`.
+/// `names` has one name per class of `matrix`. `labels` are the classes to report on, in that order; `None` means
+/// all. If a class that occurs is missing from them, a `micro avg` line replaces `accuracy`. Undefined metrics print as
+/// `nan`.
 ///
 /// ```
 /// use malaria_metrics::{ConfusionMatrix, classification_report};
@@ -23,8 +25,7 @@ const LONGEST_AVERAGE: &str = "weighted avg";
 /// ```
 ///
 /// # Errors
-/// A matrix without samples, another number of names than classes, or labels that are none, repeated or out of
-/// range.
+/// A matrix without samples, another number of names than classes, or labels that are empty, repeated or out of range.
 pub fn classification_report<S: AsRef<str>>(
     matrix: &ConfusionMatrix,
     names: &[S],
@@ -45,7 +46,7 @@ pub fn classification_report<S: AsRef<str>>(
         format!("{heading:>width$}  {precision:>9} {recall:>9} {f1:>9} {support:>9}\n")
     };
 
-    // scikit-learn counts in floats where not one prediction is right, and so prints "3.0".
+    // scikit-learn counts in floats where no prediction is right, and prints "3.0".
     let count = |count: u64| if matrix.correct() == 0 { format!("{count}.0") } else { count.to_string() };
 
     let mut report = row("", HEADERS.map(String::from)) + "\n";
@@ -71,8 +72,7 @@ pub fn classification_report<S: AsRef<str>>(
     Ok(report)
 }
 
-/// Whether every class that occurs, as truth or as prediction, is among `labels`: micro averages are then all
-/// equal to the accuracy.
+/// Whether `labels` contains every class that occurs, as truth or as prediction: micro averages then equal the accuracy.
 fn covers_all(matrix: &ConfusionMatrix, labels: &[usize]) -> bool {
     let occurring = matrix.true_counts().into_iter().zip(matrix.predicted_counts());
     occurring.enumerate().all(|(class, (truth, predicted))| truth + predicted == 0 || labels.contains(&class))
@@ -90,8 +90,8 @@ fn fixed(value: Option<f64>) -> String {
     value.map_or_else(|| "nan".into(), |value| format!("{value:.2}"))
 }
 
-/// A fraction as a percentage with two decimals, `n/a` where it is undefined. What is not all, or not nothing, is not rounded
-/// to it.
+/// A fraction as a percentage with two decimals, `n/a` where undefined. Values below 1 are not rounded to 100 %, values above
+/// 0 not to 0 %.
 ///
 /// ```
 /// use malaria_metrics::percent;
@@ -103,8 +103,8 @@ pub fn percent(fraction: Option<f64>) -> String {
     rounded(fraction, |fraction| format!("{:.2} %", 100.0 * fraction))
 }
 
-/// A figure with four decimals, such as an area under a curve; `n/a` where it is undefined. What is not 1, or not 0, is not rounded to
-/// it.
+/// A number with four decimals, such as an area under a curve, `n/a` where undefined. Values below 1 are not rounded to 1,
+/// values above 0 not to 0.
 ///
 /// ```
 /// use malaria_metrics::decimal;
@@ -112,17 +112,17 @@ pub fn percent(fraction: Option<f64>) -> String {
 /// assert_eq!([Some(0.5), Some(0.999_966), None].map(decimal), ["0.5000", "> 0.9999", "n/a"]);
 /// ```
 #[must_use]
-pub fn decimal(figure: Option<f64>) -> String {
-    rounded(figure, |figure| format!("{figure:.4}"))
+pub fn decimal(value: Option<f64>) -> String {
+    rounded(value, |value| format!("{value:.4}"))
 }
 
-/// As `show` writes it, which is to the fourth decimal.
-fn rounded(figure: Option<f64>, show: impl Fn(f64) -> String) -> String {
-    match figure {
+/// Formats by `show`, which rounds to the fourth decimal.
+fn rounded(value: Option<f64>, show: impl Fn(f64) -> String) -> String {
+    match value {
         None => "n/a".to_owned(),
-        Some(figure) if (0.99995..1.0).contains(&figure) => format!("> {}", show(0.9999)),
-        Some(figure) if figure > 0.0 && figure < 0.00005 => format!("< {}", show(0.0001)),
-        Some(figure) => show(figure),
+        Some(value) if (0.99995..1.0).contains(&value) => format!("> {}", show(0.9999)),
+        Some(value) if value > 0.0 && value < 0.00005 => format!("< {}", show(0.0001)),
+        Some(value) => show(value),
     }
 }
 
@@ -131,7 +131,7 @@ mod tests {
     use super::percent;
 
     #[test]
-    fn what_is_not_all_is_not_rounded_to_it() {
+    fn percentages_are_not_rounded_to_0_or_100() {
         let shown = [None, Some(0.0), Some(0.00001), Some(0.5), Some(0.99994), Some(0.999966), Some(1.0)];
         let expected = ["n/a", "0.00 %", "< 0.01 %", "50.00 %", "99.99 %", "> 99.99 %", "100.00 %"];
         assert_eq!(shown.map(percent), expected);

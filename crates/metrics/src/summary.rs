@@ -1,3 +1,5 @@
+//! All metrics of one set of predictions.
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -10,10 +12,10 @@ use crate::error::Result;
 use crate::probabilities::Probabilities;
 use crate::proper::{brier_score, log_loss};
 
-/// The figures of one set of predictions, ready for JSON. All are fractions, except `n`, `discrimination`,
-/// `mcc`, `cohens_kappa` and `log_loss`; an undefined one is `None`, in JSON `null`.
+/// The metrics of one set of predictions, ready for JSON. All are fractions except `n`, `discrimination`, `mcc`,
+/// `cohens_kappa` and `log_loss`; an undefined one is `None`, in JSON `null`.
 ///
-/// [`evaluate`] takes the most probable class of each sample for its prediction, [`evaluate_predicted`] any other.
+/// [`evaluate`] predicts the most probable class of each sample; [`evaluate_predicted`] takes any predictions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Summary {
@@ -21,8 +23,8 @@ pub struct Summary {
     pub n: usize,
     /// Class names, in the order of the classes' indices.
     pub classes: Vec<String>,
-    /// Name of the class that sensitivity, specificity, PPV, NPV, F1, AUC and average precision count as
-    /// positive; all others are negative.
+    /// Name of the positive class of sensitivity, specificity, PPV, NPV, F1, AUC and average precision; all other
+    /// classes are negative.
     pub positive_class: String,
     /// Share of samples whose predicted class is the true one.
     pub accuracy: f64,
@@ -40,7 +42,7 @@ pub struct Summary {
     pub npv: Option<f64>,
     /// F1 of the positive class.
     pub f1: Option<f64>,
-    /// What sensitivity and specificity come to together.
+    /// Youden's J and the likelihood ratios.
     #[serde(flatten)]
     pub discrimination: Discrimination,
     /// Matthews correlation coefficient over all classes, from -1 to 1.
@@ -50,11 +52,11 @@ pub struct Summary {
     pub cohens_kappa: Option<f64>,
     /// Mean recall over all classes.
     pub balanced_accuracy: Option<f64>,
-    /// Average precision: the precision-recall curve as one figure.
+    /// Average precision: the precision-recall curve as one number.
     pub average_precision: Option<f64>,
     /// Cross-entropy over all classes, in nats.
     pub log_loss: f64,
-    /// Brier score, as [`brier_score`] has it.
+    /// Brier score, see [`brier_score`].
     pub brier: f64,
     /// Counts by true class (rows) and predicted class (columns), in the order of `classes`.
     pub confusion: ConfusionMatrix,
@@ -66,7 +68,7 @@ pub struct Summary {
     pub averages: BTreeMap<Average, AverageScores>,
 }
 
-/// Computes every figure of a [`Summary`].
+/// Computes a [`Summary`].
 ///
 /// `truth` `[N]` holds the true classes, `probabilities` `[N, C]` row by row the probability of each class, and
 /// `classes` `[C]` the class names; `positive` is the index of the positive class. A sample is called by its
@@ -97,8 +99,8 @@ pub fn evaluate(
     evaluate_predicted(truth, probabilities, &predicted, classes, positive)
 }
 
-/// Computes every figure of a [`Summary`] for samples that are predicted to be of the classes `predicted` `[N]`, such as those
-/// that [`predict_at`] gives at a threshold; the other arguments are those of [`evaluate`].
+/// Computes a [`Summary`] for the predicted classes `predicted` `[N]`, such as those of [`predict_at`]; the other
+/// arguments are those of [`evaluate`].
 ///
 /// ```
 /// # use malaria_metrics::{evaluate_predicted, predict_at};
@@ -112,7 +114,7 @@ pub fn evaluate(
 /// ```
 ///
 /// # Errors
-/// As [`evaluate`], and predictions that are not one a sample or out of range.
+/// As [`evaluate`]; also another number of predictions than samples, or one out of range.
 pub fn evaluate_predicted(
     truth: &[usize],
     probabilities: &[f64],
@@ -151,8 +153,8 @@ pub fn evaluate_predicted(
     })
 }
 
-/// The class `positive` against all others: whether each sample is of it, and its probability of being so, both
-/// `[N]`. That is what curves, calibration and thresholds take.
+/// The class `positive` against all others: whether each sample is positive, and its probability of being positive,
+/// both `[N]`: the input of curves, calibration and thresholds.
 ///
 /// `truth` `[N]` holds the true classes and `probabilities` `[N, classes]` row by row the probability of each.
 ///
@@ -171,17 +173,16 @@ pub fn one_vs_rest(
     Ok((is_positive, scores))
 }
 
-/// The most probable class of a sample whose classes have the probabilities `row`; of equal ones the first, as `numpy.argmax` has
-/// it.
+/// The class with the highest probability in `row`, the first of equal ones, as `numpy.argmax`.
 pub fn argmax(row: &[f64]) -> usize {
     (1..row.len()).fold(0, |best, class| if row[class] > row[best] { class } else { best })
 }
 
-/// The class of a sample at a decision threshold: `positive` where its probability is at least `threshold`, else the most
-/// probable of the other classes.
+/// The predicted class at a decision threshold: `positive` where its probability is at least `threshold`, else the most
+/// probable other class.
 ///
 /// # Panics
-/// Where `positive` is not below the number of classes, as slices do.
+/// If `positive` is out of range.
 pub fn predict_at(row: &[f64], positive: usize, threshold: f64) -> usize {
     if row[positive] >= threshold {
         return positive;

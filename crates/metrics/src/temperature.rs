@@ -1,23 +1,25 @@
+//! Temperature scaling.
+
 use crate::check;
 use crate::error::Result;
 use crate::probabilities::Probabilities;
 
-/// The temperatures looked among: beyond them probabilities are all the same, or all 0 and 1.
+/// The range of temperatures: beyond it all probabilities are equal, or 0 and 1.
 const RANGE: [f64; 2] = [1e-3, 1e3];
 
-/// The temperature that makes `probabilities` `[N, C]`, row by row, fit `truth` `[N]` best: the one with the least
-/// [`log_loss`](crate::log_loss) after [`apply_temperature`]. Above 1 for a model that is too sure of itself.
+/// The temperature that minimizes the [`log_loss`](crate::log_loss) of `probabilities` `[N, C]`, row by row, against `truth`
+/// `[N]` after [`apply_temperature`]. It is above 1 for an overconfident model.
 ///
-/// `None` where there is none between 0.001 and 1,000: where every sample is called right, or the probabilities
-/// say nothing, the more extreme temperature always fits better. Fit it on validation data.
+/// `None` where the minimum is not between 0.001 and 1,000: where all samples are called right, or the probabilities are
+/// uninformative, a more extreme temperature always fits better. Fit it on validation data.
 ///
-/// Source: C. Guo et al., "On calibration of modern neural networks", ICML 2017. The loss is convex in the inverse of the
-/// temperature, whose best value is found by bisection of the slope.
+/// Source: C. Guo et al., "On calibration of modern neural networks", ICML 2017. The loss is convex in the inverse
+/// temperature; its minimum is found by bisection of the slope.
 ///
 /// ```
 /// use malaria_metrics::{Probabilities, apply_temperature, fit_temperature};
 ///
-/// // Four times in five right, and always 99 % sure of it.
+/// // Right in four of five cases, with a probability of 99 % in all.
 /// let truth = [0, 0, 0, 0, 1];
 /// let probabilities = [0.99, 0.01].repeat(5);
 /// let probabilities = Probabilities::new(&probabilities, 2);
@@ -31,7 +33,7 @@ const RANGE: [f64; 2] = [1e-3, 1e3];
 /// As [`log_loss`](crate::log_loss).
 pub fn fit_temperature(truth: &[usize], probabilities: Probabilities<'_>) -> Result<Option<f64>> {
     check::probabilities(truth, probabilities)?;
-    // The loss falls with the sharpness 1 / temperature where this is positive.
+    // Where this is positive, the loss falls with the sharpness, 1 / temperature.
     let slope = |sharpness: f64| -> f64 {
         let rows = probabilities.rows().zip(truth);
         rows.map(|(row, &class)| {
@@ -45,7 +47,7 @@ pub fn fit_temperature(truth: &[usize], probabilities: Probabilities<'_>) -> Res
     if slope(low) <= 0.0 || slope(high) >= 0.0 {
         return Ok(None);
     }
-    // By halves in the logarithm until two neighbouring numbers are left.
+    // Bisection of the logarithm down to two neighbouring numbers.
     loop {
         let middle = (low * high).sqrt();
         if middle <= low || middle >= high {
@@ -55,10 +57,10 @@ pub fn fit_temperature(truth: &[usize], probabilities: Probabilities<'_>) -> Res
     }
 }
 
-/// `probabilities` `[N, C]`, row by row, as they would be had the logits been divided by `temperature`.
+/// `probabilities` `[N, C]`, row by row, with the logits divided by `temperature`.
 ///
 /// # Errors
-/// A temperature that is not positive and finite, no class, or a number of probabilities that is not one a class.
+/// A temperature that is not positive and finite, no class, or a number of probabilities that is not a multiple of C.
 pub fn apply_temperature(probabilities: Probabilities<'_>, temperature: f64) -> Result<Vec<f64>> {
     check::temperature(temperature)?;
     let Probabilities { values, classes } = probabilities;
@@ -81,7 +83,7 @@ fn scaled(row: &[f64], sharpness: f64) -> Vec<f64> {
     weights.iter().map(|weight| weight / total).collect()
 }
 
-/// A probability of 0 counts as the smallest number there is, so that its logarithm is one.
+/// The logarithm, finite also for a probability of 0.
 fn logarithm(probability: f64) -> f64 {
     probability.max(f64::MIN_POSITIVE).ln()
 }

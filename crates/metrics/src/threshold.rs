@@ -1,10 +1,12 @@
+//! Choosing a decision threshold.
+
 use serde::{Deserialize, Serialize};
 
 use crate::check;
 use crate::error::{Error, Result};
 use crate::rank::{self, Cut, Cuts};
 
-/// What a threshold has to reach, a fraction in `[0, 1]`.
+/// The sensitivity or specificity that a threshold has to reach, a fraction in `[0, 1]`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
@@ -14,7 +16,7 @@ pub enum Target {
     Specificity(f64),
 }
 
-/// A threshold and what it gives on the samples that it was chosen on.
+/// A threshold with its sensitivity and specificity on the samples that it was chosen on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct OperatingPoint {
     /// Samples of at least this score are called positive.
@@ -25,12 +27,11 @@ pub struct OperatingPoint {
     pub specificity: f64,
 }
 
-/// The threshold that reaches `target` on `scores` `[N]` in `[0, 1]` with the most of the other figure.
+/// The threshold that reaches `target` on `scores` `[N]` in `[0, 1]` with the best other metric.
 ///
-/// `truth` `[N]` is `true` for positive. The thresholds tried are the scores themselves; a sample of at least
-/// the threshold is called positive. Of thresholds with equally much of the other figure, the one with the most
-/// of the targeted figure is taken, which leaves exactly one. Choose on validation data, never on the data that
-/// the figures are then reported on.
+/// `truth` `[N]` is `true` for positive. The candidates are the scores; a sample of at least the threshold is called
+/// positive. Of thresholds equal in the other metric, the one best in the targeted metric is chosen, which is unique. Choose
+/// on validation data, never on the data that the metrics are then reported on.
 ///
 /// ```
 /// use malaria_metrics::{Target, choose_threshold};
@@ -44,8 +45,8 @@ pub struct OperatingPoint {
 ///
 /// # Errors
 /// No samples, lengths that differ, a score or target that is NaN or outside `[0, 1]`, samples of one class only,
-/// or [`Error::TargetOutOfReach`]: the highest score is a negative sample's, and so every threshold among the
-/// scores misses the specificity asked for.
+/// or [`Error::TargetOutOfReach`]: no threshold among the scores reaches the target specificity, as the highest scores
+/// are those of negative samples.
 pub fn choose_threshold(truth: &[bool], scores: &[f64], target: Target) -> Result<OperatingPoint> {
     let (Target::Sensitivity(goal) | Target::Specificity(goal)) = target;
     check::fraction(|| "target".into(), goal)?;
@@ -72,7 +73,7 @@ pub fn choose_threshold(truth: &[bool], scores: &[f64], target: Target) -> Resul
     });
     // The lowest score reaches any sensitivity, so only a specificity can be out of reach.
     best.copied().ok_or_else(|| Error::TargetOutOfReach {
-        figure: "specificity",
+        metric: "specificity",
         target: goal,
         best: points.first().map_or(0.0, |point| point.specificity),
     })

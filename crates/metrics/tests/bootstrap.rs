@@ -1,4 +1,4 @@
-//! Intervals by drawing clusters anew: what is drawn, and what comes of it.
+//! Bootstrap intervals over clusters.
 
 use malaria_metrics::{
     Bootstrap, Error, Probabilities, argmax, cluster_bootstrap, evaluate, evaluate_predicted, intervals,
@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 #[test]
-fn clusters_are_drawn_whole_and_as_many_as_there_are() {
+fn whole_clusters_are_resampled() {
     let clusters = ["a", "b", "a", "c", "b", "a"];
     let settings = Bootstrap { resamples: 500, ..Bootstrap::default() };
     let seen = std::sync::Mutex::new([const { Vec::new() }; 2]);
@@ -16,7 +16,7 @@ fn clusters_are_drawn_whole_and_as_many_as_there_are() {
         let count = |of: &str| drawn.iter().filter(|&&i| clusters[i] == of).count();
         let (a, b, c) = (count("a"), count("b"), count("c"));
         assert!(a % 3 == 0 && b % 2 == 0, "{drawn:?}");
-        // Three clusters are drawn of three; or else one is left out of them, to see what it does to the figure.
+        // Three clusters are drawn of three, or one is left out for the jackknife.
         let left_out = match a / 3 + b / 2 + c {
             3 => 0,
             2 if a / 3 < 2 && b / 2 < 2 && c < 2 => 1,
@@ -38,7 +38,7 @@ fn clusters_are_drawn_whole_and_as_many_as_there_are() {
 }
 
 #[test]
-fn the_bootstrap_of_a_mean_is_as_wide_as_its_standard_error() {
+fn the_interval_of_a_mean_agrees_with_its_standard_error() {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let values: Vec<f64> = (0..200).map(|_| rng.random::<f64>()).collect();
     let own: Vec<usize> = (0..values.len()).collect();
@@ -50,7 +50,7 @@ fn the_bootstrap_of_a_mean_is_as_wide_as_its_standard_error() {
     let centre = centre.unwrap();
     let variance = values.iter().map(|value| (value - centre).powi(2)).sum::<f64>() / 200.0;
     let half = 1.959_964 * (variance / 200.0).sqrt();
-    // A 2.5 % quantile of 4,000 draws is itself known to about 4 % of the half width.
+    // The standard error of a 2.5 % quantile of 4,000 draws is about 4 % of the half width.
     assert!((centre - interval.low - half).abs() < 0.15 * half, "{interval:?}, {centre} ± {half}");
     assert!((interval.high - centre - half).abs() < 0.15 * half, "{interval:?}, {centre} ± {half}");
     assert_eq!(cluster_bootstrap(&own, &settings, mean).unwrap(), [Some(interval)], "the seed decides");
@@ -59,11 +59,11 @@ fn the_bootstrap_of_a_mean_is_as_wide_as_its_standard_error() {
 }
 
 #[test]
-fn what_is_mostly_undefined_has_no_interval() {
+fn mostly_undefined_or_constant_metrics_have_no_interval() {
     let settings = Bootstrap { resamples: 100, ..Bootstrap::default() };
     let own: Vec<usize> = (0..50).collect();
-    let said = cluster_bootstrap(&own, &settings, |_| [None, Some(1.0)]).unwrap();
-    assert_eq!(said, [None, None]);
+    let found = cluster_bootstrap(&own, &settings, |_| [None, Some(1.0)]).unwrap();
+    assert_eq!(found, [None, None]);
     assert_eq!(cluster_bootstrap(&[7; 50], &settings, |_| [Some(1.0)]).unwrap(), [None]);
     let none = Bootstrap { resamples: 0, ..settings };
     assert_eq!(cluster_bootstrap(&own, &none, |_| [Some(1.0)]), Err(Error::NoResamples));
@@ -73,9 +73,9 @@ fn what_is_mostly_undefined_has_no_interval() {
 }
 
 #[test]
-fn intervals_are_of_the_figures_of_a_summary() {
-    // 60 patients with six cells that are all called alike: sensitivity 0.9, specificity 0.6, so that none of the
-    // figures passes for another.
+fn intervals_belong_to_the_metrics_of_a_summary() {
+    // 60 patients with six cells that are all called alike: sensitivity 0.9, specificity 0.6, so that no metric equals
+    // another.
     let classes = ["positive".to_owned(), "negative".to_owned()];
     let patients: Vec<usize> = (0..360).map(|cell| cell / 6).collect();
     let truth: Vec<usize> = patients.iter().map(|patient| patient % 2).collect();
@@ -120,7 +120,7 @@ fn intervals_are_of_the_figures_of_a_summary() {
     ] {
         let (clustered, single, value) = (clustered.unwrap(), single.unwrap(), value.unwrap());
         assert!(clustered.low < value && value < clustered.high, "{value} outside {clustered:?}");
-        // Six alike are one fact: as wide as for a sixth of the cells, which is the root of six.
+        // Six equal cells count as one: the interval is wider by the square root of six.
         let wider = (clustered.high - clustered.low) / (single.high - single.low);
         assert!((1.9..3.0).contains(&wider), "{wider} times as wide");
     }
@@ -136,8 +136,8 @@ fn intervals_are_of_the_figures_of_a_summary() {
 }
 
 #[test]
-fn intervals_are_those_of_the_whole_evaluation_of_every_draw() {
-    // Few distinct scores, so that many are tied; three classes; some draws hold no positive sample.
+fn intervals_equal_evaluating_every_resample() {
+    // Few distinct scores, so that many are tied; three classes; some resamples have no positive sample.
     let classes = ["a", "b", "c"].map(str::to_owned);
     let truth: Vec<usize> = (0..60).map(|i| if i < 8 { 1 } else { 2 * (i % 2) }).collect();
     let probabilities: Vec<f64> = (0..60)
@@ -161,7 +161,7 @@ fn intervals_are_those_of_the_whole_evaluation_of_every_draw() {
     .unwrap();
     assert_eq!([found.accuracy, found.sensitivity, found.specificity, found.auc], expected);
 
-    // Of the classes at a threshold, the same of what is predicted there.
+    // The same with the classes predicted at a threshold.
     let predicted: Vec<usize> = probabilities.chunks(3).map(|row| predict_at(row, 1, 0.2)).collect();
     let at = intervals(&truth, Probabilities::new(&probabilities, 3), &predicted, 1, &patients, &settings)
         .unwrap();

@@ -1,4 +1,4 @@
-//! Figures against their definitions, computed the slow way on random predictions.
+//! Metrics against their definitions, computed the slow way on random predictions.
 
 use malaria_metrics::{
     BinaryCounts, ConfusionMatrix, Error, OperatingPoint, Summary, Target, choose_threshold, evaluate,
@@ -7,7 +7,7 @@ use malaria_metrics::{
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Truth and scores of 1 to 40 samples; few distinct scores, so that ties abound.
+/// Truth and scores of 1 to 40 samples, with many ties.
 fn binary_problem(seed: u64) -> (Vec<bool>, Vec<f64>) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let n = rng.random_range(1..=40);
@@ -47,7 +47,7 @@ fn auc_is_the_share_of_pairs_in_order() {
 }
 
 #[test]
-fn curves_pass_through_what_each_threshold_gives() {
+fn curves_have_the_rates_of_each_threshold() {
     for seed in 0..200 {
         let (truth, scores) = binary_problem(seed);
         let (positives, negatives) = (scores_of(&truth, &scores, true), scores_of(&truth, &scores, false));
@@ -75,7 +75,7 @@ fn curves_pass_through_what_each_threshold_gives() {
 }
 
 #[test]
-fn threshold_is_the_best_of_all_that_reach_the_target() {
+fn the_chosen_threshold_is_the_best_that_reaches_the_target() {
     let (mut chosen, mut refused) = (0, 0);
     for seed in 0..500 {
         let (truth, scores) = binary_problem(seed);
@@ -90,7 +90,7 @@ fn threshold_is_the_best_of_all_that_reach_the_target() {
             specificity: negatives.iter().filter(|&&score| score < threshold).count() as f64
                 / negatives.len() as f64,
         }));
-        // Every other time one that a threshold reaches exactly.
+        // Every other goal is one that a threshold reaches exactly.
         let goal =
             if seed % 2 == 0 { points[0].sensitivity } else { ChaCha8Rng::seed_from_u64(seed).random() };
         for target in [Target::Sensitivity(goal), Target::Specificity(goal)] {
@@ -113,12 +113,12 @@ fn threshold_is_the_best_of_all_that_reach_the_target() {
                         );
                     }
                 }
-                Err(Error::TargetOutOfReach { figure, target: asked, best }) => {
+                Err(Error::TargetOutOfReach { metric, target, best }) => {
                     refused += 1;
-                    assert_eq!((figure, asked), ("specificity", goal));
-                    let most = points.iter().map(|point| point.specificity).fold(0.0, f64::max);
-                    assert_eq!(best, most);
-                    assert!(most < goal);
+                    assert_eq!((metric, target), ("specificity", goal));
+                    let highest = points.iter().map(|point| point.specificity).fold(0.0, f64::max);
+                    assert_eq!(best, highest);
+                    assert!(highest < goal);
                 }
                 Err(error) => panic!("seed {seed}: {error}"),
             }
@@ -128,7 +128,7 @@ fn threshold_is_the_best_of_all_that_reach_the_target() {
 }
 
 #[test]
-fn chosen_threshold_gives_the_same_figures_when_evaluated() {
+fn evaluating_at_the_chosen_threshold_gives_its_rates() {
     let classes = ["Parasitized".to_owned(), "Uninfected".to_owned()];
     let truth = [0, 1, 0, 1, 0, 1, 0];
     let scores = [0.9, 0.3, 0.35, 0.4, 0.7, 0.1, 0.55];
@@ -137,10 +137,10 @@ fn chosen_threshold_gives_the_same_figures_when_evaluated() {
     assert_eq!((point.threshold, point.sensitivity, point.specificity), (0.55, 0.75, 1.0));
     let predicted: Vec<usize> =
         probabilities.chunks(2).map(|row| predict_at(row, 0, point.threshold)).collect();
-    let figures = evaluate_predicted(&truth, &probabilities, &predicted, &classes, 0).unwrap();
-    assert_eq!(figures.sensitivity, Some(point.sensitivity));
-    assert_eq!(figures.specificity, Some(point.specificity));
-    assert_eq!((figures.accuracy, figures.ppv, figures.npv), (6.0 / 7.0, Some(1.0), Some(0.75)));
+    let metrics = evaluate_predicted(&truth, &probabilities, &predicted, &classes, 0).unwrap();
+    assert_eq!(metrics.sensitivity, Some(point.sensitivity));
+    assert_eq!(metrics.specificity, Some(point.specificity));
+    assert_eq!((metrics.accuracy, metrics.ppv, metrics.npv), (6.0 / 7.0, Some(1.0), Some(0.75)));
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn a_tie_goes_to_the_first_class() {
 }
 
 #[test]
-fn merged_matrices_are_the_matrix_of_the_whole() {
+fn merged_matrices_equal_the_matrix_of_all_samples() {
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     let mut labels = |n| Vec::from_iter((0..n).map(|_| rng.random_range(0..5_usize)));
     let (truth, predicted) = (labels(100), labels(100));
@@ -178,10 +178,10 @@ fn rows_are_true_classes() {
 }
 
 #[test]
-fn an_empty_matrix_defines_nothing() {
+fn metrics_of_an_empty_matrix_are_undefined() {
     let matrix = ConfusionMatrix::from_labels(&[], &[], 2).unwrap();
     let counts = BinaryCounts::of_class(&matrix, 0).unwrap();
-    let figures = [
+    let metrics = [
         matrix.accuracy(),
         matrix.mcc(),
         matrix.cohens_kappa(),
@@ -191,12 +191,12 @@ fn an_empty_matrix_defines_nothing() {
         counts.f1(),
         counts.ppv_at(0.1).unwrap(),
     ];
-    assert_eq!(figures, [None; 8]);
+    assert_eq!(metrics, [None; 8]);
     assert_eq!(wilson_interval(0, 0, 0.95).unwrap(), None);
 }
 
 #[test]
-fn wilson_ends_exactly_where_nothing_or_everything_succeeds() {
+fn wilson_intervals_end_exactly_at_0_and_1() {
     for trials in 1..2000 {
         for confidence in [0.5, 0.9, 0.95, 0.99] {
             assert_eq!(wilson_interval(0, trials, confidence).unwrap().unwrap().low, 0.0);
@@ -206,7 +206,7 @@ fn wilson_ends_exactly_where_nothing_or_everything_succeeds() {
 }
 
 #[test]
-fn wilson_widens_with_confidence_to_everything() {
+fn wilson_intervals_widen_with_confidence() {
     let interval = |confidence| wilson_interval(7, 9, confidence).unwrap().unwrap();
     assert_eq!((interval(0.0).low, interval(0.0).high), (7.0 / 9.0, 7.0 / 9.0));
     assert_eq!((interval(1.0).low, interval(1.0).high), (0.0, 1.0));
@@ -251,7 +251,7 @@ fn summary_survives_json_and_names_its_fields() {
         "averages": {
             "micro": {"precision": 2.0 / 3.0, "recall": 2.0 / 3.0, "f1": 2.0 / 3.0},
             "macro": {"precision": 0.5, "recall": 2.0 / 3.0, "f1": 0.4},
-            // Times the support and divided by it, as NumPy weights, which rounds.
+            // NumPy multiplies by the support and divides by it, which rounds.
             "weighted": {"precision": 1.0, "recall": 2.0 / 3.0, "f1": 0.8 * 3.0 / 3.0},
         },
     });

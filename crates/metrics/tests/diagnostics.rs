@@ -1,5 +1,5 @@
-//! DeLong's interval, temperature scaling, the roll-up by patient and the label audit against SciPy, cleanlab and the
-//! definitions. The references come from `fixtures/diagnostics.py`.
+//! DeLong's interval, temperature scaling, patient calls and the label audit against SciPy, cleanlab and the definitions.
+//! `fixtures/diagnostics.py` writes the references.
 
 use malaria_metrics::{
     CellCounts, Interval, PatientRule, Probabilities, apply_temperature, delong_interval, fit_temperature,
@@ -86,7 +86,7 @@ fn rule([sensitivity, false_positive_rate, correlation, confidence]: [f64; 4]) -
 }
 
 #[test]
-fn delong_intervals_are_those_of_the_definition() {
+fn delong_intervals_match_the_definition() {
     for DeLong { truth, scores, confidence, interval } in reference().delong {
         let ours = delong_interval(&truth, &scores, confidence).unwrap().unwrap();
         same_interval(&format!("{} samples at {confidence}", truth.len()), ours, interval, 1e-12);
@@ -94,20 +94,20 @@ fn delong_intervals_are_those_of_the_definition() {
 }
 
 #[test]
-fn an_area_that_nothing_is_known_of_the_spread_of_has_no_interval() {
+fn areas_without_a_variance_have_no_delong_interval() {
     assert_eq!(delong_interval(&[true, false, false], &[0.9, 0.1, 0.2], 0.95).unwrap(), None);
     assert_eq!(delong_interval(&[true, true], &[0.9, 0.1], 0.95).unwrap(), None);
-    // Classes that are told apart without a mistake: an interval of no width would say that there can be none.
+    // Perfectly separated classes.
     assert_eq!(delong_interval(&[true, true, false, false], &[0.9, 0.8, 0.1, 0.2], 0.95).unwrap(), None);
 }
 
 #[test]
-fn temperatures_are_those_of_scipy() {
+fn temperatures_match_scipy() {
     for case in reference().temperature {
         let found = fit_temperature(&case.truth, Probabilities::new(&case.probabilities, case.classes))
             .unwrap()
             .unwrap();
-        // A minimum is known to the square root of the rounding of its value only; SciPy looks at values.
+        // SciPy compares values, which locates a minimum only to the square root of their rounding error.
         same("temperature", found, case.temperature, 1e-6 * case.temperature);
         let calibrated =
             apply_temperature(Probabilities::new(&case.probabilities, case.classes), found).unwrap();
@@ -120,7 +120,7 @@ fn temperatures_are_those_of_scipy() {
 }
 
 #[test]
-fn no_temperature_is_best_where_a_more_extreme_one_always_is_better() {
+fn there_is_no_temperature_where_a_more_extreme_one_is_always_better() {
     let right = [0.9, 0.1, 0.2, 0.8];
     assert_eq!(fit_temperature(&[0, 1], Probabilities::new(&right, 2)).unwrap(), None);
     assert_eq!(fit_temperature(&[1, 0], Probabilities::new(&right, 2)).unwrap(), None);
@@ -138,18 +138,18 @@ fn no_temperature_is_best_where_a_more_extreme_one_always_is_better() {
 }
 
 #[test]
-fn shares_of_infected_cells_and_their_intervals_are_those_of_scipy() {
+fn infected_shares_and_their_intervals_match_scipy() {
     for Patient { rule: values, cells, positive, infected_share, interval } in reference().patients {
         let name = format!("{positive} of {cells} by {values:?}");
         let ours = rule(values).evaluate(CellCounts { cells, positive }).unwrap();
         same(&name, ours.infected_share, infected_share, 1e-12);
-        // Both search the ends to 1e-12 or closer.
+        // Both compute the ends to 1e-12 or better.
         same_interval(&name, ours.interval, interval, 1e-9);
     }
 }
 
 #[test]
-fn detection_limits_are_those_of_scipy() {
+fn detection_limits_match_scipy() {
     let limits = reference().detection_limits;
     assert!(limits.iter().any(|case| case.limit.is_none()) && limits.iter().any(|case| case.limit.is_some()));
     for Limit { rule: values, cells, limit } in limits {
@@ -166,7 +166,7 @@ fn detection_limits_are_those_of_scipy() {
 }
 
 #[test]
-fn correlations_are_those_of_the_analysis_of_variance() {
+fn correlations_match_the_analysis_of_variance() {
     for Correlation { cells, positive, correlation } in reference().correlations {
         let patients: Vec<CellCounts> =
             cells.iter().zip(&positive).map(|(&cells, &positive)| CellCounts { cells, positive }).collect();
@@ -187,7 +187,7 @@ fn correlations_are_those_of_the_analysis_of_variance() {
 }
 
 #[test]
-fn suspect_labels_are_those_of_cleanlab() {
+fn suspect_labels_match_cleanlab() {
     let audits = reference().audits;
     assert!(audits.iter().all(|audit| !audit.found.is_empty()));
     for Audit { truth, classes, probabilities, found } in audits {

@@ -1,4 +1,4 @@
-//! The roll-up from cells to patients, on counts that can be worked by hand, and intervals in simulated studies.
+//! Patient calls on counts computed by hand, and intervals in simulated studies.
 
 use malaria_metrics::{
     Bootstrap, CallCounts, CellCounts, Error, PatientCall, PatientCells, PatientRule, by_patient,
@@ -23,7 +23,7 @@ fn cells(patient: &str, infected: (u64, u64), uninfected: (u64, u64)) -> Patient
 }
 
 #[test]
-fn cells_are_gathered_by_patient() {
+fn cells_are_counted_by_patient() {
     let patients = ["C2", "C1", "C2", "C2", "C1"];
     let found = by_patient(&patients, &[true, false, false, true, false], &[true, true, false, false, false])
         .unwrap();
@@ -33,13 +33,13 @@ fn cells_are_gathered_by_patient() {
 }
 
 #[test]
-fn a_patient_is_called_by_the_ends_of_the_interval() {
-    // Three cells at an alarm rate of 0.1: all three by chance once in a thousand, two or more in 2.8 %.
+fn patients_are_called_by_the_ends_of_the_interval() {
+    // Three cells at a false alarm rate of 0.1: all three positive with probability 0.1 %, two or more with 2.8 %.
     let call = |positive, cells| RULE.evaluate(CellCounts { cells, positive }).unwrap();
     assert_eq!(call(3, 3).call, PatientCall::Positive);
     assert_eq!(call(2, 3).call, PatientCall::Undecided);
-    // A quarter of the cells infected makes 0.1 + 0.25 * 0.8 = 0.3 of them positive: none of 10 in 0.7^10 = 2.8 %, none
-    // of 11 in 2.0 %.
+    // With a quarter of the cells infected 0.1 + 0.25 * 0.8 = 0.3 of them are positive: none of 10 with probability
+    // 0.7^10 = 2.8 %, none of 11 with 2.0 %.
     assert_eq!(call(0, 10).call, PatientCall::Undecided);
     assert_eq!(call(0, 11).call, PatientCall::Negative);
     for cells in 1..60 {
@@ -58,7 +58,7 @@ fn a_patient_is_called_by_the_ends_of_the_interval() {
     }
     // (0.5 - 0.1) / (0.9 - 0.1)
     assert!((call(5, 10).infected_share - 0.5).abs() < 1e-12);
-    // Where patients differ in their false alarms, the same cells say less.
+    // Where the false alarm rate differs between patients, the same cells are weaker evidence.
     let differing = PatientRule { correlation: 0.5, ..RULE };
     assert_eq!(
         differing.evaluate(CellCounts { cells: 3, positive: 3 }).unwrap().call,
@@ -67,7 +67,7 @@ fn a_patient_is_called_by_the_ends_of_the_interval() {
 }
 
 #[test]
-fn what_is_undecided_is_not_called_right() {
+fn undecided_patients_count_as_errors() {
     let patients = [
         cells("C1", (3, 3), (0, 0)),
         cells("C2", (1, 1), (1, 2)),
@@ -76,42 +76,42 @@ fn what_is_undecided_is_not_called_right() {
         cells("C5", (0, 0), (3, 3)),
         cells("C6", (0, 1), (0, 10)),
     ];
-    let figures = patient_metrics(|_| RULE, &patients).unwrap();
-    assert_eq!(figures.infected, CallCounts { positive: 1, negative: 1, undecided: 1 });
-    assert_eq!(figures.healthy, CallCounts { positive: 1, negative: 1, undecided: 1 });
-    assert_eq!((figures.sensitivity, figures.specificity), (Some(1.0 / 3.0), Some(1.0 / 3.0)));
-    assert_eq!(figures.sensitivity_interval, wilson_interval(1, 3, 0.95).unwrap());
+    let metrics = patient_metrics(|_| RULE, &patients).unwrap();
+    assert_eq!(metrics.infected, CallCounts { positive: 1, negative: 1, undecided: 1 });
+    assert_eq!(metrics.healthy, CallCounts { positive: 1, negative: 1, undecided: 1 });
+    assert_eq!((metrics.sensitivity, metrics.specificity), (Some(1.0 / 3.0), Some(1.0 / 3.0)));
+    assert_eq!(metrics.sensitivity_interval, wilson_interval(1, 3, 0.95).unwrap());
     let none = patient_metrics(|_| RULE, &patients[2..3]).unwrap();
     assert_eq!((none.sensitivity, none.sensitivity_interval, none.specificity), (None, None, Some(1.0)));
 }
 
 #[test]
-fn resampling_draws_the_share_that_is_asked_for() {
-    // A perfect model: the count of positive cells is that of the infected ones.
+fn simulated_smears_have_the_given_share_of_infected_cells() {
+    // A perfect model: the positive cells are the infected ones.
     let rule = PatientRule { sensitivity: 1.0, false_positive_rate: 0.0, relevant_share: 0.01, ..RULE };
     let patients =
         [cells("C1", (50, 50), (0, 60)), cells("C2", (0, 0), (0, 70)), cells("C3", (9, 9), (0, 0))];
     let at = |share| resampled_patient_metrics(|_| rule, &patients, share, 1_000, 1).unwrap();
-    // C3 has no uninfected cell to draw. One infected cell is more than none ever is.
+    // C3 has no uninfected cell and is skipped. With a false positive rate of 0, one positive cell is enough.
     assert_eq!(at(0.001).infected, CallCounts { positive: 1, ..CallCounts::default() });
     assert_eq!(at(0.001).healthy, CallCounts { negative: 1, ..CallCounts::default() });
     assert_eq!(at(0.0004).infected, CallCounts { negative: 1, ..CallCounts::default() }, "rounds to no cell");
 
-    // With false alarms at 10 %, 0.5 % of infected cells are lost among them, and 20 % are not.
+    // With 10 % false alarms, 0.5 % of infected cells are not detected, and 20 % are.
     let patients: Vec<PatientCells> = (0..200).map(|i| cells(&format!("C{i}"), (9, 10), (7, 70))).collect();
     let few = resampled_patient_metrics(|_| RULE, &patients, 0.005, 1_000, 1).unwrap();
     let many = resampled_patient_metrics(|_| RULE, &patients, 0.2, 1_000, 1).unwrap();
     assert!(few.sensitivity.unwrap() < 0.15 && many.sensitivity == Some(1.0), "{few:?} {many:?}");
-    // At no infection at all, positive by chance in at most the 2.5 % of the upper tail.
+    // Without infected cells at most the 2.5 % of the upper tail are called positive.
     let none = resampled_patient_metrics(|_| RULE, &patients, 0.0, 1_000, 1).unwrap();
     assert!(none.infected.positive <= 12, "{none:?}");
     assert_eq!(none, resampled_patient_metrics(|_| RULE, &patients, 0.0, 1_000, 1).unwrap());
 }
 
 #[test]
-fn a_patient_of_few_cells_is_not_taken_for_as_extreme_as_they_are() {
-    // Healthy patients whose false alarms differ as the rule says. Each is known by 70 cells, of which 0 to 12 are false alarms; their
-    // own rates differ less. So of smears of 5,000 cells the upper tail of the rule is called positive, and no more.
+fn extreme_rates_of_few_cells_are_shrunk() {
+    // Healthy patients whose false alarm rates follow the rule's distribution. The observed rates, of 70 cells with 0 to 12 false
+    // alarms, vary more than the true ones. Of smears of 5,000 cells only the upper tail of the rule is called positive.
     let rule = PatientRule { false_positive_rate: 0.03, correlation: 0.02, ..RULE };
     let size = (1.0 - rule.correlation) / rule.correlation;
     let rates = Beta::new(rule.false_positive_rate * size, (1.0 - rule.false_positive_rate) * size).unwrap();
@@ -129,15 +129,15 @@ fn a_patient_of_few_cells_is_not_taken_for_as_extreme_as_they_are() {
 }
 
 #[test]
-fn a_patient_unlike_all_others_is_drawn_by_their_own_cells() {
-    // Nobody else has false alarms, and nobody else has infected cells that are missed.
+fn a_rate_of_0_or_1_is_replaced_by_the_patients_own() {
+    // Only C1 has false alarms, and only C2 has missed cells.
     let rule = PatientRule { sensitivity: 1.0, false_positive_rate: 0.0, relevant_share: 0.01, ..RULE };
     let patients =
         [cells("C1", (0, 0), (7, 70)), cells("C2", (0, 50), (0, 70)), cells("C3", (0, 0), (0, 70))];
     let drawn = resampled_patient_metrics(|_| rule, &patients, 0.05, 1_000, 0).unwrap();
     assert_eq!(drawn.healthy, CallCounts { positive: 1, negative: 1, undecided: 0 });
     assert_eq!(drawn.infected, CallCounts { negative: 1, ..CallCounts::default() });
-    // Rates at the end of what a float holds.
+    // Rates near the limits of a float.
     let rule = PatientRule {
         sensitivity: 1e-310,
         false_positive_rate: 0.0,
@@ -148,7 +148,7 @@ fn a_patient_unlike_all_others_is_drawn_by_their_own_cells() {
 }
 
 #[test]
-fn each_patient_is_called_by_the_rule_that_is_theirs() {
+fn each_patient_is_called_by_their_own_rule() {
     let strict = PatientRule { false_positive_rate: 0.6, ..RULE };
     let patients = [cells("C1", (3, 3), (1, 5)), cells("C2", (3, 3), (1, 5))];
     let rule_of = |patient: &PatientCells| if patient.patient == "C1" { RULE } else { strict };
@@ -159,7 +159,7 @@ fn each_patient_is_called_by_the_rule_that_is_theirs() {
 }
 
 #[test]
-fn rules_that_call_nobody_are_refused() {
+fn invalid_rules_are_refused() {
     let broken: [fn(&mut PatientRule); 6] = [
         |rule| rule.sensitivity = 1.1,
         |rule| rule.false_positive_rate = f64::NAN,
@@ -181,16 +181,16 @@ fn rules_that_call_nobody_are_refused() {
     ));
 }
 
-/// Studies of patients whose cells are called right with a probability that differs from patient to patient, so that two
-/// cells of one patient correlate by 0.2.
+/// Studies of patients who differ in the probability that a cell is called right, so that two cells of one patient have a
+/// correlation of 0.2.
 #[test]
-fn intervals_over_patients_cover_what_intervals_over_cells_do_not() {
+fn intervals_over_patients_have_the_stated_coverage_and_intervals_over_cells_do_not() {
     const STUDIES: u64 = 1_000;
     const PATIENTS: usize = 150;
     const CELLS: usize = 10;
     const CORRELATION: f64 = 0.2;
     const RIGHT: f64 = 0.9;
-    // The beta law of a patient's share of right calls: of two of their cells, the calls correlate by 1 / (a + b + 1).
+    // The share of right calls of a patient has a beta distribution; calls of two cells have the correlation 1 / (a + b + 1).
     let size = (1.0 - CORRELATION) / CORRELATION;
     let law = Beta::new(RIGHT * size, (1.0 - RIGHT) * size).unwrap();
     let settings = Bootstrap { resamples: 1_000, ..Bootstrap::default() };
@@ -220,21 +220,20 @@ fn intervals_over_patients_cover_what_intervals_over_cells_do_not() {
         covered.iter().filter(|study| covers(study)).count() as f64 / STUDIES as f64
     };
     let (clustered, wilson) = (share(|study| study.0), share(|study| study.1));
-    // Two cells of a patient agree more often than those of two: the design effect is 1 + 9 * 0.2 = 2.8, so that Wilson's
-    // interval is short by a factor of 1.7, and covers about 76 %.
+    // The design effect is 1 + 9 * 0.2 = 2.8, so that Wilson's interval is too short by a factor of 1.7 and covers about 76 %.
     assert!((0.93..=0.97).contains(&clustered), "{clustered}");
     assert!(wilson < 0.85, "{wilson}");
 }
 
 #[test]
-fn a_patient_is_negative_from_so_many_cells_on() {
+fn patients_without_positive_cells_are_negative_from_a_number_of_cells_on() {
     for rule in [RULE, PatientRule { relevant_share: 0.05, correlation: 0.02, ..RULE }] {
         let fewest = rule.cells_for_a_negative().unwrap().unwrap();
         let call = |cells| rule.evaluate(CellCounts { cells, positive: 0 }).unwrap().call;
         assert_eq!(call(fewest), PatientCall::Negative);
         assert!((1..fewest).all(|cells| call(cells) == PatientCall::Undecided), "{fewest}");
     }
-    // Where patients differ that much, some infected ones show nothing however many cells are counted.
+    // Where patients differ this much, some infected ones have no positive cell however many are counted.
     let rule = PatientRule { correlation: 0.9, relevant_share: 0.01, ..RULE };
     assert_eq!(rule.cells_for_a_negative().unwrap(), None);
 }

@@ -1,4 +1,4 @@
-//! What holds of figures whatever the predictions are.
+//! Properties of the metrics for arbitrary predictions.
 
 use malaria_metrics::{
     BinaryCounts, Bootstrap, CalibrationBin, CellCounts, ConfusionMatrix, PatientCall, PatientRule,
@@ -10,18 +10,18 @@ use proptest::prelude::{
     Just, ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_assume, prop_oneof, proptest,
 };
 
-/// Up to sixty samples of up to four classes: their number, and the class and the call of each.
+/// The number of classes, up to four, and the true and predicted class of up to sixty samples.
 fn labels() -> impl Strategy<Value = (usize, Vec<(usize, usize)>)> {
     (2..5_usize).prop_flat_map(|classes| (Just(classes), vec((0..classes, 0..classes), 1..60)))
 }
 
-/// Truth and score of up to sixty samples, many of them tied.
+/// Truth and scores of up to sixty samples, many of them tied.
 fn scored() -> impl Strategy<Value = (Vec<bool>, Vec<f64>)> {
     let score = prop_oneof![(0..=8_u8).prop_map(|eighths| f64::from(eighths) / 8.0), 0.0..=1.0_f64];
     vec((any::<bool>(), score), 1..60).prop_map(|samples| samples.into_iter().unzip())
 }
 
-/// A rule that says something.
+/// A valid rule.
 fn rule() -> impl Strategy<Value = PatientRule> {
     let correlation = prop_oneof![Just(0.0), 0.0..0.6_f64];
     (0.0..0.9_f64, 0.05..=1.0_f64, correlation, 0.5..0.999_f64, 0.001..=1.0_f64).prop_map(
@@ -48,7 +48,7 @@ fn close(a: f64, b: f64) -> bool {
     (a - b).abs() < 1e-9
 }
 
-/// The two shares of a fraction, or none where it has no denominator.
+/// A fraction, `None` where the denominator is 0.
 fn share(part: usize, whole: usize) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
@@ -62,7 +62,7 @@ proptest! {
     })]
 
     #[test]
-    fn figures_of_a_matrix_are_those_counted_by_hand((classes, samples) in labels()) {
+    fn metrics_of_a_matrix_equal_direct_counts((classes, samples) in labels()) {
         let (truth, predicted): (Vec<usize>, Vec<usize>) = samples.iter().copied().unzip();
         let matrix = ConfusionMatrix::from_labels(&truth, &predicted, classes).unwrap();
         let count = |wanted: &dyn Fn(usize, usize) -> bool| samples.iter().filter(|(t, p)| wanted(*t, *p)).count();
@@ -81,13 +81,13 @@ proptest! {
             prop_assert_eq!(counts.npv(), share(rejected, n - called));
             prop_assert_eq!(counts.f1(), share(2 * right, own + called));
             prop_assert_eq!(counts.accuracy(), share(right + rejected, n));
-            // As the correlation of two columns of zeros and ones.
+            // The correlation of two columns of zeros and ones.
             let (x, y) = (own as f64 / n as f64, called as f64 / n as f64);
             let deviation = (x * (1.0 - x) * y * (1.0 - y)).sqrt();
             let mcc = (deviation > 0.0).then(|| (right as f64 / n as f64 - x * y) / deviation);
             prop_assert_eq!(counts.mcc().is_some(), mcc.is_some());
             prop_assert!(counts.mcc().zip(mcc).is_none_or(|(a, b)| close(a, b)), "{:?} {mcc:?}", counts.mcc());
-            // Agreement beyond that of two who call at random as often.
+            // Agreement beyond that of random calls with the same frequencies.
             let chance = x * y + (1.0 - x) * (1.0 - y);
             let agreed = (right + rejected) as f64 / n as f64;
             if let Some(kappa) = counts.cohens_kappa() {
@@ -125,9 +125,9 @@ proptest! {
     }
 
     #[test]
-    fn the_auc_follows_the_order_alone_and_turns_with_it((truth, scores) in scored()) {
+    fn the_auc_depends_on_the_order_alone((truth, scores) in scored()) {
         let auc = |truth: &[bool], scores: &[f64]| roc_curve(truth, scores).unwrap().map(|roc| roc.auc);
-        // Exact on halves and doubles, so that no ties come or go.
+        // Skips scores whose ties change by rounding.
         let squeezed: Vec<f64> = scores.iter().map(|score| 0.5 + score / 2.0).collect();
         let distinct = |scores: &[f64]| scores.iter().map(|score| score.to_bits()).collect::<std::collections::BTreeSet<_>>().len();
         prop_assume!(distinct(&squeezed) == distinct(&scores));
@@ -139,7 +139,7 @@ proptest! {
     }
 
     #[test]
-    fn delongs_interval_holds_the_auc_and_widens_with_confidence(
+    fn delongs_interval_contains_the_auc_and_widens_with_confidence(
         (truth, scores) in scored(),
         confidence in 0.0..1.0_f64,
     ) {
@@ -152,7 +152,7 @@ proptest! {
     }
 
     #[test]
-    fn wilsons_interval_holds_the_share_and_turns_with_it(
+    fn wilsons_interval_contains_the_share_and_is_symmetric(
         (successes, trials) in (1..400_u64).prop_flat_map(|trials| (0..=trials, Just(trials))),
         confidence in 0.01..0.9999_f64,
     ) {
@@ -184,7 +184,7 @@ proptest! {
     }
 
     #[test]
-    fn bins_divide_the_samples_and_hold_their_means((truth, scores) in scored(), bins in 1..20_usize) {
+    fn bins_partition_the_samples((truth, scores) in scored(), bins in 1..20_usize) {
         let curve = calibration_curve(&truth, &scores, bins).unwrap();
         prop_assert_eq!(curve.iter().map(|bin| bin.count).sum::<u64>(), truth.len() as u64);
         let positives = truth.iter().filter(|&&positive| positive).count() as f64;
@@ -231,14 +231,14 @@ proptest! {
         for result in &results {
             let (interval, share) = (result.interval, result.infected_share);
             prop_assert!(0.0 <= interval.low && interval.high <= 1.0, "{result:?}");
-            // The call is what the interval says, but where rounding decides.
+            // The call agrees with the interval up to rounding.
             let relevant = rule.relevant_share;
             match result.call {
                 PatientCall::Positive => prop_assert!(interval.low > 0.0, "{result:?}"),
                 PatientCall::Negative => prop_assert!(interval.low < 1e-6 && interval.high < relevant + 1e-6, "{result:?}"),
                 PatientCall::Undecided => prop_assert!(interval.low < 1e-6 && interval.high > relevant - 1e-6, "{result:?}"),
             }
-            // Low levels, and correlations that no model has, may leave out the estimate, which is no median.
+            // At low levels or unrealistic correlations the interval may exclude the estimate, which is not a median.
             if rule.confidence >= 0.9 && rule.correlation <= 0.2 {
                 prop_assert!(interval.low <= share + 1e-9 && share <= interval.high + 1e-9, "{result:?}");
             }
@@ -253,7 +253,7 @@ proptest! {
     }
 
     #[test]
-    fn a_rule_with_more_false_alarms_never_calls_more_positive(
+    fn more_false_alarms_never_give_more_positive_patients(
         rule in rule(),
         share in 0.0..=1.0_f64,
         (cells, positive) in (1..200_u64).prop_flat_map(|cells| (Just(cells), 0..=cells)),
@@ -285,7 +285,7 @@ proptest! {
         let ((ppv, npv), (rare_ppv, rare_npv)) = (at(prevalence), at(prevalence * rarer));
         prop_assert!(rare_ppv <= ppv + 1e-12 && npv <= rare_npv + 1e-12);
         prop_assert!([ppv, npv, rare_ppv, rare_npv].iter().all(|value| (0.0..=1.0).contains(value)));
-        // At the samples' own prevalence they are the shares counted.
+        // At the samples' own prevalence they equal the counted shares.
         let own = (tp + fn_) as f64 / (tp + fn_ + tn + fp) as f64;
         prop_assert!(close(at(own).0, counts.ppv().unwrap()) && close(at(own).1, counts.npv().unwrap()));
     }

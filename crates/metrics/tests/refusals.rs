@@ -1,4 +1,4 @@
-//! Input that cannot be right is refused, with the place named.
+//! Invalid input is an error that names the place.
 
 use malaria_metrics::{
     BinaryCounts, ConfusionMatrix, Error, Probabilities, Target, brier_score, calibration_curve,
@@ -10,7 +10,7 @@ fn names() -> [String; 2] {
     ["Parasitized".to_owned(), "Uninfected".to_owned()]
 }
 
-/// What each function of class probabilities says to the same input.
+/// The errors of all functions of class probabilities for the same input.
 fn refusals(truth: &[usize], probabilities: &[f64]) -> [Error; 4] {
     [
         evaluate(truth, probabilities, &names(), 0).unwrap_err(),
@@ -20,7 +20,7 @@ fn refusals(truth: &[usize], probabilities: &[f64]) -> [Error; 4] {
     ]
 }
 
-/// What each function of scores says to the same input.
+/// The errors of all functions of scores for the same input.
 fn score_refusals(truth: &[bool], scores: &[f64]) -> [Error; 6] {
     [
         roc_curve(truth, scores).unwrap_err(),
@@ -33,7 +33,7 @@ fn score_refusals(truth: &[bool], scores: &[f64]) -> [Error; 6] {
 }
 
 #[test]
-fn values_that_are_no_probability() {
+fn probabilities_outside_their_range() {
     for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1e-9, 1.0 + 1e-9] {
         for error in refusals(&[0, 1], &[0.5, 0.5, 0.5, bad]) {
             assert!(matches!(&error, Error::OutOfRange { value, .. } if value.to_bits() == bad.to_bits()));
@@ -62,7 +62,7 @@ fn probabilities_that_do_not_sum_to_one() {
     for error in refusals(&[0, 1], &[0.5, 0.5, 0.9, 0.2]) {
         assert!(matches!(error, Error::NotNormalized { sample: 1, .. }), "{error}");
     }
-    assert!(evaluate(&[0], &[0.7, 0.3001], &names(), 0).is_ok(), "rounding is no error");
+    assert!(evaluate(&[0], &[0.7, 0.3001], &names(), 0).is_ok(), "rounding is allowed");
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn thresholds_that_cannot_be_chosen() {
     }
     let error =
         choose_threshold(&[true, false, false], &[0.5, 0.9, 0.1], Target::Specificity(0.75)).unwrap_err();
-    assert_eq!(error, Error::TargetOutOfReach { figure: "specificity", target: 0.75, best: 0.5 });
+    assert_eq!(error, Error::TargetOutOfReach { metric: "specificity", target: 0.75, best: 0.5 });
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Every figure against scikit-learn's (SciPy's for intervals), on random and degenerate predictions. The
-//! references come from `fixtures/generate.py`.
+//! Every metric against scikit-learn's (SciPy's for intervals), on random and degenerate predictions.
+//! `fixtures/generate.py` writes the references.
 
 use malaria_metrics::{
     Average, AverageScores, BinaryCounts, ClassScores, ConfusionMatrix, Discrimination, Probabilities,
@@ -119,27 +119,27 @@ impl Case {
 }
 
 fn cases() -> Vec<Case> {
-    let cases: Vec<Case> = serde_json::from_str(include_str!("fixtures/figures.json")).unwrap();
+    let cases: Vec<Case> = serde_json::from_str(include_str!("fixtures/metrics.json")).unwrap();
     assert!(cases.len() > 30);
     cases
 }
 
 #[track_caller]
-fn same(case: &str, figure: &str, ours: impl Into<Option<f64>>, theirs: impl Into<Option<f64>>) {
+fn same(case: &str, metric: &str, ours: impl Into<Option<f64>>, theirs: impl Into<Option<f64>>) {
     let (ours, theirs) = (ours.into(), theirs.into());
     let equal = match (ours, theirs) {
         (Some(ours), Some(theirs)) => (ours - theirs).abs() <= TOLERANCE * theirs.abs().max(1.0),
         (None, None) => true,
         _ => false,
     };
-    assert!(equal, "{case}: {figure} is {ours:?}, expected {theirs:?}");
+    assert!(equal, "{case}: {metric} is {ours:?}, expected {theirs:?}");
 }
 
 #[track_caller]
-fn all_same(case: &str, figure: &str, ours: impl IntoIterator<Item = f64>, theirs: &[f64]) {
+fn all_same(case: &str, metric: &str, ours: impl IntoIterator<Item = f64>, theirs: &[f64]) {
     let ours = Vec::from_iter(ours);
-    assert_eq!(ours.len(), theirs.len(), "{case}: {figure} has another length");
-    ours.iter().zip(theirs).for_each(|(&ours, &theirs)| same(case, figure, ours, theirs));
+    assert_eq!(ours.len(), theirs.len(), "{case}: {metric} has another length");
+    ours.iter().zip(theirs).for_each(|(&ours, &theirs)| same(case, metric, ours, theirs));
 }
 
 #[track_caller]
@@ -168,7 +168,7 @@ fn same_discrimination(case: &str, ours: Discrimination, theirs: &Binary) {
 }
 
 #[test]
-fn figures_of_the_matrix() {
+fn metrics_of_the_matrix() {
     for case in cases() {
         let (name, theirs) = (&case.name, &case.matrix);
         let Summary { confusion: ours, averages, .. } = case.summary();
@@ -199,7 +199,7 @@ fn figures_of_the_matrix() {
 }
 
 #[test]
-fn figures_of_the_positive_class() {
+fn metrics_of_the_positive_class() {
     for case in cases() {
         let by_argmax = BinaryCounts::of_class(&case.summary().confusion, case.positive).unwrap();
         same_binary(&case.name, &by_argmax, &case.binary);
@@ -212,7 +212,7 @@ fn figures_of_the_positive_class() {
 }
 
 #[test]
-fn summary_holds_the_same_figures() {
+fn the_summary_has_the_same_metrics() {
     for case in cases() {
         let (name, ours) = (&case.name, case.summary());
         assert_eq!((ours.n, &ours.classes), (case.truth.len(), &case.class_names()), "{name}");
@@ -336,7 +336,7 @@ fn calibration() {
 }
 
 #[test]
-fn reports_to_the_character() {
+fn reports_match_to_the_character() {
     #[derive(Deserialize)]
     struct Report {
         truth: Option<Vec<usize>>,

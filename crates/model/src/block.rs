@@ -1,4 +1,4 @@
-//! The layers a network is made of, and the builder that names and creates their tensors.
+//! The layers of the network, and the builder that names and creates their tensors.
 
 use malaria_classifier::ResNetConfig;
 use tch::{Device, Kind, TchError, Tensor};
@@ -6,10 +6,10 @@ use tch::{Device, Kind, TchError, Tensor};
 use crate::error::{Error, Result};
 use crate::parameter::{Parameter, Role};
 
-/// What libtorch makes of a layer: features, or why there are none, such as for want of memory.
+/// The result of libtorch operations; they fail when memory is short or shapes do not fit.
 pub(crate) type TchResult<T = Tensor> = std::result::Result<T, TchError>;
 
-/// Where a tensor stands in the network: all that is needed to draw its first values or to find it in a file.
+/// Name, shape and kind of a tensor of the network: enough to initialise it or to find it in a file.
 pub(crate) struct TensorSpec {
     pub(crate) name: String,
     pub(crate) shape: Vec<i64>,
@@ -18,7 +18,7 @@ pub(crate) struct TensorSpec {
 
 #[derive(Clone, Copy)]
 pub(crate) enum TensorKind {
-    /// A trainable tensor and its place among the trainable ones.
+    /// A trainable tensor; `order` is its position among the trainable ones.
     Trainable {
         role: Role,
         order: u64,
@@ -27,8 +27,8 @@ pub(crate) enum TensorKind {
     RunningVar,
 }
 
-/// Creates the tensors in their fixed order through `source`, which draws or reads a CPU float32 tensor for
-/// each spec, and keeps the lists of them.
+/// Creates the tensors in their fixed order and lists them. `source` initialises or reads a CPU float32 tensor for each
+/// spec.
 pub(crate) struct Builder<'a> {
     pub(crate) config: &'a ResNetConfig,
     pub(crate) device: Device,
@@ -90,7 +90,7 @@ impl Builder<'_> {
         })
     }
 
-    /// The residual module `name`; the `first` of its stage projects its shortcut and carries the stride.
+    /// The residual module `name`. `first` is the stride of the first module of a stage, whose shortcut is a projection.
     pub(crate) fn residual(
         &mut self,
         name: &str,
@@ -129,21 +129,21 @@ pub(crate) struct Norm {
 }
 
 impl Norm {
-    /// In training: normalises by the batch's statistics and moves the running ones towards them, the
-    /// variance by its unbiased estimate. Otherwise normalises by the running statistics.
+    /// With `train`, normalises by the statistics of the batch and updates the running ones, the variance by its
+    /// unbiased estimate. Otherwise normalises by the running statistics.
     pub(crate) fn forward(&self, x: &Tensor, train: bool) -> TchResult {
         self.normalise(x, Some((&self.scale, &self.shift)), train)
     }
 
     fn normalise(&self, x: &Tensor, affine: Option<(&Tensor, &Tensor)>, train: bool) -> TchResult {
         let (scale, shift) = affine.unzip();
-        // libtorch's own kernels in both precisions: cuDNN's take no bfloat16, and in float32 were no faster on an H100.
+        // libtorch's own kernels in both precisions: cuDNN's do not accept bfloat16 and were no faster in float32 on an H100.
         let by_cudnn = false;
         let (mean, var) = (Some(&self.mean), Some(&self.var));
         x.f_batch_norm(scale, shift, mean, var, train, self.momentum, self.eps, by_cudnn)
     }
 
-    /// What it comes to when the running statistics are used: a scale and a shift by channel, float64.
+    /// The normalisation by running statistics as a scale and a shift per channel, float64.
     pub(crate) fn affine(&self) -> TchResult<(Tensor, Tensor)> {
         let wide = |x: &Tensor| x.f_to_kind(Kind::Double);
         let scale = wide(&self.scale)?.f_div(&wide(&self.var)?.f_add_scalar(self.eps)?.f_sqrt()?)?;
@@ -156,11 +156,11 @@ impl Norm {
         self.forward(x, train)?.f_relu_()
     }
 
-    /// `conv` of what [`forward`](Self::forward) gives in training, by a gradient that costs less, which at the stem saves 3 to 7 % of a
+    /// [`forward`](Self::forward) in training followed by `conv`, with a cheaper gradient: at the stem it saves 3 to 7 % of a
     /// training step in float32, 8 % in bfloat16.
     ///
-    /// Scale and shift go into the kernel, the shift as that of one more channel, of ones, which zero padding ends where it ends the
-    /// shift. So their gradients come from the kernel's, and nobody needs that of the convolution's input.
+    /// Scale and shift are folded into the kernel, the shift as an additional input channel of ones, so that zero padding cuts
+    /// it off as it cuts off the shift. Their gradients come from the kernel's; the convolution's input needs none.
     pub(crate) fn forward_through(&self, conv: &Conv, x: &Tensor) -> TchResult {
         let x = self.normalise(x, None, true)?;
         let ones = x.f_narrow(1, 0, 1)?.f_ones_like()?;
@@ -181,7 +181,7 @@ pub(crate) struct Conv {
 impl Conv {
     /// `[N, in, H, W]` => `[N, out, ceil(H / stride), ceil(W / stride)]`.
     pub(crate) fn forward(&self, x: &Tensor) -> TchResult {
-        // In the features' precision, float32 or less; the kernel itself stays float32, and so does its gradient.
+        // The convolution runs in the precision of the features; the kernel and its gradient stay float32.
         let kernel = self.kernel.f_to_kind(x.f_kind()?)?;
         let (_, _, side, _) = kernel.size4()?;
         let (_, _, height, width) = x.size4()?;
@@ -198,9 +198,9 @@ impl Conv {
     }
 }
 
-/// Keras's "same" padding of one side of `size` pixels, (before, after): just enough for `ceil(size /
-/// stride)` outputs, the odd pixel after. So a stride of 2 pads an even size at the end alone, where
-/// libtorch's `padding=1` would shift the whole grid by one pixel.
+/// Keras's "same" padding of one side of `size` pixels, (before, after): just enough for `ceil(size / stride)` outputs,
+/// an odd pixel after. So a stride of 2 pads an even size only at the end, where libtorch's `padding=1` would shift the
+/// grid by one pixel.
 pub(crate) fn same_padding(size: i64, kernel: i64, stride: i64) -> (i64, i64) {
     let outputs = (size + stride - 1) / stride;
     let total = ((outputs - 1) * stride + kernel - size).max(0);
@@ -250,14 +250,14 @@ impl Residual {
     }
 }
 
-/// The same values with channels innermost in memory, where libtorch's CPU and tensor-core convolutions are
-/// fastest. A tensor already so is returned as it is.
+/// The same values with channels innermost in memory, the fastest layout for libtorch's CPU and tensor-core convolutions.
+/// A tensor in that layout is returned unchanged.
 pub(crate) fn channels_last(x: &Tensor) -> TchResult {
-    // NCHW => NHWC in memory => NCHW seen through strides: tch has no memory-format argument.
+    // NCHW => NHWC in memory => NCHW by strides: tch has no memory-format argument.
     x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])
 }
 
-/// A copy that lies row by row in memory, whatever the original does.
+/// A row-major copy.
 pub(crate) fn row_major_copy(x: &Tensor) -> TchResult {
     let mut copy = Tensor::f_empty(x.size(), (x.f_kind()?, x.device()))?;
     copy.f_copy_(x)?;
@@ -274,7 +274,7 @@ mod tests {
     use super::same_padding;
 
     #[test]
-    fn padding_follows_the_formula_of_keras() {
+    fn same_padding_follows_keras() {
         assert_eq!(same_padding(64, 5, 1), (2, 2));
         assert_eq!(same_padding(32, 3, 1), (1, 1));
         assert_eq!(same_padding(32, 3, 2), (0, 1));

@@ -1,28 +1,28 @@
+//! The errors of this crate.
+
 use std::path::PathBuf;
 
-/// What can go wrong when a model is described, built, saved or loaded.
+/// Why a network could not be built, computed, saved or loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A state lacks a tensor that the model has.
     #[error("tensor `{name}` is missing; the model expects it with shape {expected:?}")]
     MissingTensor {
-        /// The tensor the model asks for.
+        /// The tensor's name.
         name: String,
-        /// The shape the model gives it.
+        /// The model's shape.
         expected: Vec<i64>,
     },
 
     /// A state holds a tensor that the model does not have.
-    #[error(
-        "tensor `{name}` does not belong to this model; check that its config is the one it was trained with"
-    )]
+    #[error("tensor `{name}` does not belong to this model; check that its config is that of the training")]
     UnexpectedTensor {
-        /// The tensor the model does not know.
+        /// The tensor's name.
         name: String,
     },
 
-    /// A state holds two tensors of one name.
+    /// A state holds two tensors of the same name.
     #[error("tensor `{name}` is given twice")]
     DuplicateTensor {
         /// The repeated name.
@@ -49,11 +49,11 @@ pub enum Error {
         found: String,
     },
 
-    /// From the weights file, its description or the network's settings.
+    /// An invalid weights file, description or network setting.
     #[error(transparent)]
     Classifier(#[from] malaria_classifier::Error),
 
-    /// A weights file whose tensors are not those of its network.
+    /// A weights file whose tensors do not fit its network.
     #[error("weights file {}: {problem}", path.display())]
     WeightsFile {
         /// The weights file.
@@ -62,12 +62,12 @@ pub enum Error {
         problem: Box<Error>,
     },
 
-    /// libtorch refused an operation: for want of memory, on images of a wrong shape, on a device that is not there.
+    /// A libtorch operation failed: memory is short, images have a wrong shape, or the device is missing.
     #[error("libtorch could not {action}: {source}")]
     Torch {
         /// What was attempted.
         action: String,
-        /// libtorch's answer.
+        /// libtorch's error.
         source: tch::TchError,
     },
 }
@@ -76,7 +76,7 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// What turns libtorch's own error into one that says what was attempted.
+    /// Converts a libtorch error, for `map_err`.
     pub(crate) fn torch(action: impl Into<String>) -> impl FnOnce(tch::TchError) -> Self {
         |source| Error::Torch { action: action.into(), source }
     }

@@ -1,4 +1,4 @@
-//! The network as it is put to use: nothing is learned any more, so what can be computed beforehand is.
+//! The network for inference: batch normalisations folded into convolutions, one part of a batch per CPU thread.
 
 use std::sync::{LazyLock, Mutex, PoisonError};
 
@@ -9,11 +9,11 @@ use crate::block::{Conv, Norm, Residual, TchResult, channels_last, row_major_cop
 use crate::error::{Error, Result};
 use crate::resnet::{FORWARD, ResNet};
 
-/// Most images that a CPU thread takes through the network at once: more of them leave the cache between layers, fewer
-/// load the weights more often.
+/// Maximum number of images that a CPU thread computes at once: more overflow the cache between layers, fewer load the
+/// weights more often.
 const AT_ONCE: i64 = 8;
 
-/// Whether this libtorch was built with oneDNN, which there is no other way to ask.
+/// Whether this libtorch was built with oneDNN. There is no function that reports it, so a convolution is tried.
 static HAS_ONE_DNN: LazyLock<bool> = LazyLock::new(|| {
     let one = Tensor::ones([1, 1, 1, 1], (Kind::Float, Device::Cpu));
     one.f_mkldnn_convolution(&one, None::<&Tensor>, [0, 0], [1, 1], [1, 1], 1).is_ok()
@@ -21,15 +21,15 @@ static HAS_ONE_DNN: LazyLock<bool> = LazyLock::new(|| {
 
 /// A [`ResNet`] for inference alone, made by [`ResNet::fused`].
 ///
-/// A batch normalisation that follows a convolution is folded into it. Those that follow an addition, and the one on the
-/// image (whose shift the zeros of the padding do not get), stay as a scale and a shift.
+/// A batch normalisation after a convolution is folded into it. Those after an addition, and the one on the image (whose
+/// shift does not apply to the zeros of the padding), remain a scale and a shift.
 ///
-/// On the CPU a batch is cut into parts, and each thread takes a part of its own through the whole network: threads that
-/// share every layer wait for each other some eighty times a batch.
+/// On the CPU a batch is split, and each thread computes the whole network for its part: threads that share every layer
+/// wait for each other some eighty times a batch.
 pub struct Fused {
-    /// One handle on the same weights for each thread: a tensor can be sent to another thread, not shared with it.
+    /// Handles on the same weights, one per thread: tensors are `Send` but not `Sync`.
     networks: Vec<Mutex<Network>>,
-    /// As many threads as networks, each of which computes alone; `None` where there is but one.
+    /// One thread per network, each with single-threaded libtorch; `None` if there is only one.
     pool: Option<ThreadPool>,
     on_cpu: bool,
 }
@@ -43,7 +43,7 @@ struct Network {
     dense: (Tensor, Tensor),
 }
 
-// Feature maps are `[N, H, W, C]` here, contiguous: what libtorch calls channels_last.
+// Feature maps are contiguous `[N, H, W, C]` here; libtorch calls this layout channels_last.
 
 /// `x * scale + shift` by channel.
 struct Affine {
@@ -51,7 +51,7 @@ struct Affine {
     shift: Tensor,
 }
 
-/// A convolution with Keras's "same" padding, and a bias where a batch normalisation was folded into it.
+/// A convolution with Keras's "same" padding, and a bias if a batch normalisation was folded into it.
 struct FoldedConv {
     /// `[out, in, side, side]`, channels innermost in memory.
     kernel: Tensor,
@@ -69,7 +69,7 @@ struct Module {
 }
 
 impl ResNet {
-    /// The network as it stands, for inference alone; what it learns later does not reach the copy.
+    /// A copy of the network for inference. Later training does not change it.
     ///
     /// Weights are folded in float64 and stored in `kind`, except the dense layer, which stays float32; images must be of that
     /// kind. On the CPU it uses as many threads as libtorch is set to.
@@ -87,19 +87,19 @@ impl ResNet {
     }
 }
 
-/// Threads in which libtorch uses one thread each; `None` where the system gives no more threads, since without them
-/// everything works too, only slower.
+/// Threads in which libtorch is single-threaded; `None` if the system cannot start them, since inference also works, more
+/// slowly, without them.
 fn single_threaded_pool(threads: i32) -> Option<ThreadPool> {
     let builder =
         ThreadPoolBuilder::new().num_threads(threads as usize).thread_name(|i| format!("forward-{i}"));
     let alone = |_| {
         tch::set_num_threads(1);
-        // libtorch keeps the number by thread, but when a thread first uses it, it takes the number that was set last in
-        // any thread. Asking for the number is such a use.
+        // libtorch keeps the number per thread, but on first use a thread takes the number that was last set in any thread.
+        // Reading the number counts as a use.
         let _ = tch::get_num_threads();
     };
     let pool = builder.start_handler(alone).build().ok();
-    // So wait until all have started before setting the number of others back.
+    // So all threads must have started before the number is restored for the others.
     if let Some(pool) = &pool {
         pool.broadcast(|_| ());
     }
@@ -108,8 +108,8 @@ fn single_threaded_pool(threads: i32) -> Option<ThreadPool> {
 }
 
 impl Fused {
-    /// Logits `[N, classes]`, float32, of `images` `[N, 3, H, W]` in [0, 1]: those of [`ResNet::forward`] without `train`,
-    /// but for rounding.
+    /// Logits `[N, classes]`, float32, of `images` `[N, 3, H, W]` in [0, 1]; up to rounding, those of [`ResNet::forward`]
+    /// without `train`.
     ///
     /// # Errors
     /// [`Error::Torch`] when memory is short, or the images have another number of dimensions or channels, are of another kind
@@ -136,7 +136,7 @@ impl Fused {
     }
 
     fn network(&self, handle: usize, images: &Tensor) -> TchResult {
-        // A panic in another call has not changed the weights.
+        // After a panic in another call the weights are still valid: nothing writes to them.
         self.networks[handle].lock().unwrap_or_else(PoisonError::into_inner).forward(images)
     }
 }
@@ -147,8 +147,7 @@ impl std::fmt::Debug for Fused {
     }
 }
 
-/// Images a part, so that `count` of them come to parts of about one size, none above [`AT_ONCE`], the same number of them
-/// for each thread.
+/// Number of images per part: parts of about equal size, none above [`AT_ONCE`], and equally many for each thread.
 fn part_size(count: i64, threads: usize) -> i64 {
     let threads = threads as i64;
     let rounds = (count + threads * AT_ONCE - 1) / (threads * AT_ONCE);
@@ -169,7 +168,7 @@ impl Network {
         })
     }
 
-    /// The same tensors once more.
+    /// Another handle on the same tensors.
     fn handle(&self) -> Self {
         Self {
             input: self.input.handle(),
@@ -184,7 +183,7 @@ impl Network {
         no_grad(|| {
             let x = self.input.forward(&nhwc(images)?.f_contiguous()?)?;
             let x = self.stem.forward(&x)?;
-            // A ReLU and a maximum may change places, and of the maxima there are four times fewer.
+            // ReLU and max-pool commute, and the pool has a quarter of the values.
             let x = nhwc(&nchw(&x)?.f_max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false)?)?.f_relu_()?;
             let x = self.modules.iter().try_fold(x, |x, module| module.forward(x))?;
             let features =
@@ -237,8 +236,8 @@ impl FoldedConv {
             (x.f_constant_pad_nd([0, 0, left, right, top, bottom])?, [0, 0])
         };
         let (x, stride) = (nchw(&x)?, [self.stride; 2]);
-        // Left to itself, libtorch makes matrix products of MKL's of 1x1 convolutions, when one thread computes fewer than 16
-        // images; and MKL uses no AVX-512 on processors that are not Intel's.
+        // By default libtorch computes 1x1 convolutions as MKL matrix products if one thread computes fewer than 16 images, and
+        // MKL does not use AVX-512 on processors other than Intel's.
         nhwc(&if x.device() == Device::Cpu && x.f_kind()? == Kind::Float && *HAS_ONE_DNN {
             x.f_mkldnn_convolution(&self.kernel, self.bias.as_ref(), padding, stride, [1, 1], 1)?
         } else {
@@ -269,7 +268,7 @@ impl Module {
         }
     }
 
-    /// Takes the feature map apart: without a projection its memory becomes the result.
+    /// Consumes `x`: without a projection its memory becomes the result.
     fn forward(&self, x: Tensor) -> TchResult {
         let active = self.norm.forward(&x)?.f_relu_()?;
         let inner = self.conv.forward(&self.reduce.forward(&active)?.f_relu_()?)?.f_relu_()?;

@@ -1,9 +1,9 @@
 //! The pre-activation bottleneck ResNet, its initialisation and its weights file.
 //!
-//! Place in the flow: above `malaria-classifier`, which has the settings of the network and the layout of the weights file. It takes
-//! batches of images `[N, 3, H, W]`, float32 in [0, 1], and gives logits `[N, classes]`. Training and evaluation stand above it
-//! and reach the weights through [`ResNet::parameters`] and [`ResNet::state`], or through the file of
-//! [`save_weights`], [`load_weights`] and [`decode_weights`].
+//! The network maps images `[N, 3, H, W]`, float32 in [0, 1], to logits `[N, classes]`. Its settings and the layout of its
+//! weights file are defined in `malaria-classifier`, below this crate. Training and evaluation, above it, access the weights
+//! through [`ResNet::parameters`] and [`ResNet::state`], or as a file through [`save_weights`], [`load_weights`] and
+//! [`decode_weights`].
 //!
 //! ```
 //! use malaria_model::{ResNet, ResNetConfig};
@@ -16,7 +16,7 @@
 //! # Ok::<(), malaria_model::Error>(())
 //! ```
 
-// Not called: what it links makes the programs above find libtorch, and its CUDA half, when they run.
+// Not called: it links libtorch with its CUDA half, and lets programs find it when they run.
 use malaria_libtorch as _;
 
 mod block;

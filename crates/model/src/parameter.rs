@@ -1,11 +1,13 @@
+//! Trainable tensors and their roles.
+
 use tch::Tensor;
 
-/// What a trainable tensor does. Optimizers decide by it which tensors decay, and how much.
+/// The role of a trainable tensor, by which optimizers choose its weight decay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// The kernel of the 5x5 convolution on the image, `[out, in, 5, 5]`.
     StemKernel,
-    /// A kernel inside a residual module, its shortcut's included, `[out, in, kh, kw]`.
+    /// A kernel of a residual module, including its shortcut, `[out, in, kh, kw]`.
     ResidualKernel,
     /// The kernel of the dense layer, `[classes, in]`.
     DenseKernel,
@@ -22,8 +24,8 @@ pub enum Role {
 pub struct Parameter {
     /// Its name in weights files, such as `stages.0.1.conv2.weight`.
     pub name: String,
-    /// A handle on the model's own tensor: what is written to it in place, the model uses.
+    /// A handle on the model's own tensor: writing to it in place changes the model.
     pub tensor: Tensor,
-    /// What it does.
+    /// Its role.
     pub role: Role,
 }

@@ -1,3 +1,5 @@
+//! The residual network: construction, forward pass and state.
+
 use std::collections::BTreeMap;
 
 use malaria_classifier::ResNetConfig;
@@ -11,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::init::glorot_uniform;
 use crate::parameter::{Parameter, Role};
 
-/// What is attempted where a network is asked.
+/// The action named in errors of the forward pass.
 pub(crate) const FORWARD: &str = "compute the network";
 
 /// The pre-activation bottleneck ResNet of the tutorial.
@@ -30,7 +32,7 @@ pub(crate) const FORWARD: &str = "compute the network";
 /// each stage, a strided 1x1 convolution of the first ReLU's output. Convolutions have no bias and Keras's
 /// "same" padding.
 ///
-/// Kernels and feature maps lie channels-last in memory; shapes are libtorch's usual `[N, C, H, W]`.
+/// Kernels and feature maps are channels_last in memory; shapes are libtorch's usual `[N, C, H, W]`.
 pub struct ResNet {
     config: ResNetConfig,
     device: Device,
@@ -45,15 +47,15 @@ pub struct ResNet {
 }
 
 impl ResNet {
-    /// A fresh network on `device`, initialised as Keras does: kernels Glorot-uniform, batch normalisations
-    /// 1 and 0, bias 0.
+    /// A new network on `device`, initialised as in Keras: kernels Glorot-uniform, batch normalisations with scale 1
+    /// and shift 0, bias 0.
     ///
     /// The values are a pure function of `config` and `seed`, the same on every device and platform.
     ///
     /// # Errors
-    /// [`Error::Classifier`] for a config that fails its check, [`Error::Torch`] for a device that is not there.
+    /// [`Error::Classifier`] for a config that fails its check, [`Error::Torch`] for a missing device.
     pub fn new(config: &ResNetConfig, seed: u64, device: Device) -> Result<Self> {
-        Self::build(config, device, &mut |spec| first_values(spec, seed))
+        Self::build(config, device, &mut |spec| initial_values(spec, seed))
     }
 
     /// Builds the network with the CPU float32 tensors that `source` gives for each spec.
@@ -111,13 +113,13 @@ impl ResNet {
 
     /// Logits `[N, classes]`, float32, of `images` `[N, 3, H, W]` in [0, 1], on the model's device.
     ///
-    /// Images are float32; or bfloat16, and then convolutions run in that, while weights, their gradients, batch
+    /// Images are float32 or bfloat16. With bfloat16 the convolutions run in bfloat16; weights, their gradients, batch
     /// statistics and the dense layer stay float32.
     ///
-    /// With `train`, batch normalisation uses the statistics of the batch and moves the running ones in
-    /// place; without, it uses the running ones, and an image's logits do not depend on the rest of the batch.
-    /// Softmax is left to the loss. Height and width may differ from the config's input size and from each
-    /// other, as long as every batch normalisation sees more than one value a channel in training.
+    /// With `train`, batch normalisation uses the statistics of the batch and updates the running ones in place; without,
+    /// it uses the running ones, and an image's logits do not depend on the rest of the batch. Height and width may differ
+    /// from the config's input size and from each other, as long as every batch normalisation has more than one value per
+    /// channel in training.
     ///
     /// # Errors
     /// [`Error::Torch`] when memory is short, or the images have another number of dimensions or channels, or live on another
@@ -130,10 +132,10 @@ impl ResNet {
         logits().map_err(Error::torch(FORWARD))
     }
 
-    /// Where in the images each class is seen: `[N, classes, H/8, W/8]` (with the three stages of the tutorial), float32.
+    /// Class activation maps `[N, classes, H/8, W/8]` (with the three stages of the tutorial), float32.
     ///
     /// A logit of [`forward`](Self::forward) without `train` is the mean of its class's map, plus the bias of the dense layer.
-    /// For a network that ends so, this is what Grad-CAM computes as well, before that cuts off what speaks against the class.
+    /// For a network with this head they equal Grad-CAM's maps before its final ReLU.
     ///
     /// Source: B. Zhou et al., "Learning deep features for discriminative localization", CVPR 2016.
     ///
@@ -144,7 +146,7 @@ impl ResNet {
         no_grad(maps).map_err(Error::torch(FORWARD))
     }
 
-    /// What the global average is taken of: `[N, C, H/8, W/8]`.
+    /// The feature maps before the global average: `[N, C, H/8, W/8]`.
     fn features(&self, images: &Tensor, train: bool) -> TchResult {
         let images = channels_last(images)?;
         let x = if train {
@@ -153,8 +155,8 @@ impl ResNet {
             self.stem_conv.forward(&self.input_norm.forward(&images, false)?)?
         };
         let x = self.stem_norm.relu(&x, train)?;
-        // The tutorial pads with zeros before it pools; libtorch's own padding is minus infinity. After a
-        // ReLU both give the same maxima: each window holds a real pixel, and none is below zero.
+        // The tutorial pads with zeros before pooling, libtorch with minus infinity. After a ReLU both give the same maxima:
+        // each window holds a real pixel, and none is below zero.
         let x = x.f_max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false)?;
         let x = self.modules.iter().try_fold(x, |x, module| module.forward(&x, train))?;
         self.head_norm.relu(&x, train)
@@ -170,9 +172,9 @@ impl ResNet {
         &self.buffers
     }
 
-    /// A copy of every parameter, then every buffer, by name: what a weights file holds.
+    /// A copy of every parameter, then every buffer, by name: the content of a weights file.
     ///
-    /// The copies are detached, row-major, on the model's device, and further training does not touch them.
+    /// The copies are detached, row-major, on the model's device, and independent of further training.
     ///
     /// # Errors
     /// [`Error::Torch`] when memory is short.
@@ -184,7 +186,7 @@ impl ResNet {
 
     /// Copies `state` into the model's tensors, in place: handles from [`parameters`](Self::parameters) stay valid.
     ///
-    /// Tensors may come in any order and from any device. Nothing is written unless all of them fit.
+    /// Tensors may be in any order and on any device. Nothing is written unless all of them fit.
     ///
     /// # Errors
     /// [`Error::MissingTensor`], [`Error::UnexpectedTensor`], [`Error::DuplicateTensor`], [`Error::Shape`] or
@@ -235,7 +237,7 @@ impl std::fmt::Debug for ResNet {
     }
 }
 
-fn first_values(spec: &TensorSpec, seed: u64) -> Result<Tensor> {
+fn initial_values(spec: &TensorSpec, seed: u64) -> Result<Tensor> {
     let shape = spec.shape.as_slice();
     let on_cpu = (Kind::Float, Device::Cpu);
     let values = match spec.kind {
@@ -270,6 +272,11 @@ pub(crate) fn check_shape(name: &str, expected: &[i64], found: &[i64]) -> Result
 mod tests {
     use super::*;
 
+    fn model() -> ResNet {
+        let config = ResNetConfig { stages: vec![1, 2], filters: vec![4, 8, 12], ..ResNetConfig::tutorial() };
+        ResNet::new(&config, 1, Device::Cpu).unwrap()
+    }
+
     fn assert_channels_last(what: &str, x: &Tensor) {
         let (_, channels, height, width) = x.size4().unwrap();
         assert!(channels > 1 && height > 1 && width > 1, "{what} would be ambiguous");
@@ -277,9 +284,8 @@ mod tests {
     }
 
     #[test]
-    fn feature_maps_and_kernels_stay_channels_last() {
-        let config = ResNetConfig { stages: vec![1, 2], filters: vec![4, 8, 12], ..ResNetConfig::tutorial() };
-        let model = ResNet::new(&config, 1, Device::Cpu).unwrap();
+    fn feature_maps_are_channels_last() {
+        let model = model();
         for train in [false, true] {
             let x = channels_last(&Tensor::rand([2, 3, 24, 36], (Kind::Float, Device::Cpu))).unwrap();
             assert_channels_last("input", &x);
@@ -294,22 +300,20 @@ mod tests {
                 assert_channels_last(&format!("module {index}"), &x);
             }
         }
-        let gradients =
-            || model.parameters.iter().map(|parameter| (&parameter.name, parameter.tensor.grad()));
-        assert!(gradients().all(|(_, gradient)| !gradient.defined()));
-        model
-            .forward(&Tensor::rand([2, 3, 24, 36], (Kind::Float, Device::Cpu)), true)
-            .unwrap()
-            .mean(Kind::Float)
-            .backward();
-        // The strides of a 1x1 kernel say nothing: either order is the same memory.
+    }
+
+    #[test]
+    fn kernels_and_their_gradients_are_channels_last() {
+        let model = model();
+        let images = Tensor::rand([2, 3, 24, 36], (Kind::Float, Device::Cpu));
+        model.forward(&images, true).unwrap().mean(Kind::Float).backward();
+        // The strides of a 1x1 kernel do not tell: both orders are the same memory.
         let spatial = |x: &Tensor| x.dim() == 4 && x.size()[3] > 1;
-        for (name, gradient) in gradients().filter(|(_, gradient)| spatial(gradient)) {
-            assert_channels_last(&format!("gradient of {name}"), &gradient);
-        }
-        let kernels = model.parameters.iter().filter(|parameter| spatial(&parameter.tensor));
-        for kernel in kernels.filter(|kernel| kernel.tensor.size()[1] > 1) {
-            assert_channels_last(&kernel.name, &kernel.tensor);
+        for Parameter { name, tensor, .. } in
+            model.parameters.iter().filter(|parameter| spatial(&parameter.tensor))
+        {
+            assert_channels_last(&format!("gradient of {name}"), &tensor.grad());
+            assert_channels_last(name, tensor);
         }
     }
 }

@@ -1,3 +1,5 @@
+//! Saving and loading of weights files.
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -7,11 +9,11 @@ use tch::{Device, Tensor};
 use crate::error::{Error, Result};
 use crate::resnet::{ResNet, check_shape, missing};
 
-/// Saves `model` and its `description` as the weights file `path`: whole or not at all.
+/// Saves `model` and its `description` as the weights file `path`, written whole or not at all.
 ///
 /// # Errors
-/// [`Error::Classifier`] with the path, for a file that cannot be written, a description that does not fit the network, and weights
-/// that have diverged; [`Error::Torch`] when memory is short.
+/// [`Error::Classifier`] with the path, for a file that cannot be written, a description that does not fit the network, or
+/// weights that are not finite; [`Error::Torch`] when memory is short.
 pub fn save_weights(path: &Path, model: &ResNet, description: &Description) -> Result<()> {
     let tensors = model
         .state()?
@@ -30,16 +32,16 @@ pub fn save_weights(path: &Path, model: &ResNet, description: &Description) -> R
 /// Loads the network of the weights file `path` onto `device`, and its description.
 ///
 /// # Errors
-/// [`Error::Classifier`] for what [`WeightsFile::read`] refuses; [`Error::WeightsFile`] with the path around the errors of
-/// [`ResNet::load_state`] for tensors that are not those of its network.
+/// Those of [`WeightsFile::read`]; [`Error::WeightsFile`], with the path and an error of [`ResNet::load_state`], for tensors
+/// that do not fit its network.
 pub fn load_weights(path: &Path, device: Device) -> Result<(ResNet, Description)> {
     of_weights(WeightsFile::read(path)?.weights, device).map_err(|error| error.in_file(path))
 }
 
-/// [`load_weights`] for a file that is in memory already: weights carried inside a program.
+/// [`load_weights`] for the bytes of a file, such as weights embedded in a program.
 ///
 /// # Errors
-/// Those of [`load_weights`], without a path around them.
+/// Those of [`load_weights`], without the path.
 pub fn decode_weights(bytes: &[u8], device: Device) -> Result<(ResNet, Description)> {
     of_weights(WeightsFile::decode(bytes)?.weights, device)
 }

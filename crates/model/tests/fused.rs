@@ -1,10 +1,10 @@
-//! The form for inference against the form for training.
+//! Tests of the fused network against the one it was made from.
 
 use malaria_model::{ResNet, ResNetConfig};
 use tch::{Device, Kind, Tensor, no_grad};
 
-/// A network in which no batch normalisation is at rest: each scale, shift, mean and variance has values of its own.
-fn unrestful(config: &ResNetConfig) -> ResNet {
+/// A network whose batch normalisations all have non-trivial scales, shifts, means and variances.
+fn perturbed(config: &ResNetConfig) -> ResNet {
     let model = ResNet::new(config, 5, Device::Cpu).unwrap();
     no_grad(|| {
         let tensors = model.parameters().iter().map(|parameter| &parameter.tensor);
@@ -17,18 +17,18 @@ fn unrestful(config: &ResNetConfig) -> ResNet {
     model
 }
 
-/// Values from -0.6 to 1 that look irregular and are the same in every run.
+/// Irregular values from -0.6 to 1, the same in every run.
 fn waves(shape: &[i64], phase: f64) -> Tensor {
     let count = shape.iter().product::<i64>();
     ((Tensor::arange(count, (Kind::Float, Device::Cpu)) * 1.37 + phase).sin() * 0.8 + 0.2).view(shape)
 }
 
-/// `[N, 3, H, W]`, each image and channel with a brightness of its own.
+/// `[N, 3, H, W]`, each image and channel with its own brightness.
 fn images(count: i64, height: i64, width: i64) -> Tensor {
     waves(&[count, 3, height, width], 0.5).abs() * waves(&[count, 3, 1, 1], 0.0).abs()
 }
 
-/// Largest difference of probabilities, and how far the probabilities of different images lie apart.
+/// The largest difference of probabilities between the two networks, and the standard deviation over images.
 fn distance_and_spread(model: &ResNet, images: &Tensor) -> (f64, f64) {
     let kind = Kind::Double;
     let probabilities = |logits: Tensor| logits.to_kind(kind).softmax(1, kind);
@@ -39,22 +39,22 @@ fn distance_and_spread(model: &ResNet, images: &Tensor) -> (f64, f64) {
 }
 
 #[test]
-fn the_fused_network_says_what_the_trained_one_says() {
-    let model = unrestful(&ResNetConfig::tutorial());
+fn fused_network_matches_the_eager_one() {
+    let model = perturbed(&ResNetConfig::tutorial());
     let (distance, spread) = distance_and_spread(&model, &images(6, 64, 64));
     assert!(distance < 1e-5, "{distance:e}");
-    assert!(spread > 1e-3, "all images get the same probability, so that nothing was tested: {spread:e}");
+    assert!(spread > 1e-3, "all images have the same probability, so nothing was tested: {spread:e}");
 }
 
 #[test]
-fn sides_may_be_odd_and_differ() {
+fn odd_and_unequal_sides_match() {
     let config = ResNetConfig {
         classes: 5,
         stages: vec![1, 2, 2],
         filters: vec![6, 8, 12, 20],
         ..ResNetConfig::tutorial()
     };
-    let model = unrestful(&config);
+    let model = perturbed(&config);
     for (height, width) in [(33, 47), (16, 64), (17, 18)] {
         let (distance, spread) = distance_and_spread(&model, &images(3, height, width));
         assert!(distance < 1e-5 && spread > 1e-4, "{height} x {width}: {distance:e}, {spread:e}");
@@ -62,12 +62,12 @@ fn sides_may_be_odd_and_differ() {
 }
 
 #[test]
-fn images_are_not_changed_and_later_learning_does_not_reach_the_copy() {
+fn fused_network_is_a_copy_and_leaves_images_unchanged() {
     let config =
         ResNetConfig { stages: vec![1, 1], filters: vec![8, 8, 12], input_size: 16, ..Default::default() };
-    let model = unrestful(&config);
+    let model = perturbed(&config);
     let fused = model.fused(Kind::Float).unwrap();
-    // Channels innermost, as batches come: here nothing needs to be copied, and something could be overwritten.
+    // Channels_last, as batches are: no copy is needed, so the images could be overwritten.
     let images = images(4, 16, 16).permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]);
     let copy = images.copy();
     let before = fused.forward(&images).unwrap();
@@ -79,8 +79,8 @@ fn images_are_not_changed_and_later_learning_does_not_reach_the_copy() {
 }
 
 #[test]
-fn bfloat16_is_close() {
-    let model = unrestful(&ResNetConfig::tutorial());
+fn bfloat16_matches_roughly() {
+    let model = perturbed(&ResNetConfig::tutorial());
     let images = images(4, 64, 64);
     let kind = Kind::Double;
     let expected = no_grad(|| model.forward(&images, false).unwrap()).to_kind(kind).softmax(1, kind);

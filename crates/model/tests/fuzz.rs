@@ -1,4 +1,4 @@
-//! Damaged weights files: refused or loaded, without a panic and in bounded memory.
+//! Fuzz test of weights files: damaged ones are refused or loaded, without a panic and in bounded memory.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use malaria_model::{ResNet, ResNetConfig, decode_weights, save_weights};
 use safetensors::SafeTensors;
 use tch::Device;
 
-/// The key of the description in the file.
+/// The metadata key of the description.
 const KEY: &str = "malaria-resnet";
 
 fn sample() -> Vec<u8> {
@@ -30,8 +30,8 @@ fn sample() -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
 
-/// Loads files of these bytes. What can be loaded is a network that the settings allow.
-fn weights(alone: &Alone, target: &str, sample: Vec<u8>, file: impl Fn(&[u8]) -> Vec<u8>) {
+/// Loads the weights files that `file` makes of damaged versions of `sample`. A network that loads has valid settings.
+fn fuzz_weights(alone: &Alone, target: &str, sample: Vec<u8>, file: impl Fn(&[u8]) -> Vec<u8>) {
     decode_weights(&file(&sample), Device::Cpu).unwrap();
     alone.fuzz(target, &[sample], 8 << 20, |input| {
         if let Ok((model, _)) = decode_weights(&file(input), Device::Cpu) {
@@ -43,7 +43,7 @@ fn weights(alone: &Alone, target: &str, sample: Vec<u8>, file: impl Fn(&[u8]) ->
 #[test]
 fn file() {
     let alone = alone();
-    weights(&alone, "libtorch weights file", sample(), <[u8]>::to_vec);
+    fuzz_weights(&alone, "libtorch weights file", sample(), <[u8]>::to_vec);
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn description() {
     let (_, metadata) = SafeTensors::read_metadata(&sample).unwrap();
     let description = metadata.metadata().as_ref().unwrap()[KEY].clone();
     let tensors = SafeTensors::deserialize(&sample).unwrap();
-    weights(&alone, "libtorch weights description", description.into_bytes(), |input| {
+    fuzz_weights(&alone, "libtorch weights description", description.into_bytes(), |input| {
         let description = String::from_utf8_lossy(input).into_owned();
         safetensors::serialize(tensors.tensors(), Some(HashMap::from([(KEY.to_owned(), description)])))
             .unwrap()

@@ -1,4 +1,4 @@
-//! The network itself: its size, its initialisation, its names, its memory layout, its state.
+//! Tests of the network: size, initialisation, names, memory layout, state, and errors.
 
 use malaria_model::{Error, ResNet, ResNetConfig, Role};
 use tch::{Device, Kind, Tensor};
@@ -11,14 +11,14 @@ fn values(tensor: &Tensor) -> Vec<f32> {
     Vec::try_from(tensor.flatten(0, -1)).unwrap()
 }
 
-/// A ramp of other slope in each image and channel, `[n, 3, height, width]`.
-fn ramps(n: i64, height: i64, width: i64) -> Tensor {
+/// Values in [0, 1] that differ between images and channels, `[n, 3, height, width]`.
+fn waves(n: i64, height: i64, width: i64) -> Tensor {
     let count = n * 3 * height * width;
     (Tensor::arange(count, (Kind::Float, Device::Cpu)) * 0.37).sin().abs().view([n, 3, height, width])
 }
 
 #[test]
-fn the_tutorial_network_has_its_size() {
+fn tutorial_network_has_2_150_472_trainable_values() {
     let model = ResNet::new(&ResNetConfig::tutorial(), 1, Device::Cpu).unwrap();
     assert_eq!(model.trainable_count(), 2_150_472);
     let kernels = |role| model.parameters().iter().filter(|parameter| parameter.role == role).count();
@@ -27,7 +27,7 @@ fn the_tutorial_network_has_its_size() {
     assert_eq!((kernels(Role::StemKernel), kernels(Role::DenseKernel), kernels(Role::DenseBias)), (1, 1, 1));
     assert_eq!((kernels(Role::Scale), kernels(Role::Shift)), (42, 42));
     assert_eq!(model.buffers().len(), 84);
-    assert_eq!(model.forward(&ramps(2, 64, 64), false).unwrap().size(), [2, 2]);
+    assert_eq!(model.forward(&waves(2, 64, 64), false).unwrap().size(), [2, 2]);
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn names_and_order_are_fixed() {
 }
 
 #[test]
-fn starts_as_keras_does() {
+fn initial_values_are_those_of_keras() {
     let model = ResNet::new(&small(), 9, Device::Cpu).unwrap();
     for parameter in model.parameters() {
         let values = values(&parameter.tensor);
@@ -68,8 +68,9 @@ fn starts_as_keras_does() {
                 let shape = parameter.tensor.size();
                 let area: i64 = shape[2..].iter().product();
                 let limit = (6.0 / ((shape[0] + shape[1]) * area) as f32).sqrt();
-                let most = values.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
-                assert!(most <= limit && most > 0.4 * limit, "{}: {most} of {limit}", parameter.name);
+                let largest = values.iter().fold(0.0_f32, |largest, v| largest.max(v.abs()));
+                let name = &parameter.name;
+                assert!(largest <= limit && largest > 0.4 * limit, "{name}: {largest}, limit {limit}");
             }
         }
         assert!(parameter.tensor.requires_grad(), "{}", parameter.name);
@@ -81,9 +82,9 @@ fn starts_as_keras_does() {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "moved on purpose, to show that nothing depends on it")]
+#[allow(clippy::disallowed_methods, reason = "to show that nothing depends on libtorch's generator")]
 #[test]
-fn the_first_values_are_a_function_of_the_seed_alone() {
+fn initial_values_depend_only_on_the_seed() {
     tch::manual_seed(1);
     let one = ResNet::new(&small(), 5, Device::Cpu).unwrap();
     tch::manual_seed(2);
@@ -92,19 +93,19 @@ fn the_first_values_are_a_function_of_the_seed_alone() {
     let kernel = |model: &ResNet| values(&model.parameters()[2].tensor);
     assert_eq!(kernel(&one), kernel(&same));
     assert_ne!(kernel(&one), kernel(&other));
-    // Recorded once: a dependency whose stream changed would change every result that names its seed.
+    // Recorded values: if the generator's stream changed, no earlier seed could be reproduced.
     assert_eq!(kernel(&one)[..3], [-0.06185862, 0.18075873, -0.122209325]);
 }
 
 #[test]
-fn training_moves_the_statistics_and_evaluation_does_not() {
+fn only_training_updates_the_running_statistics() {
     let model = ResNet::new(&small(), 1, Device::Cpu).unwrap();
-    let images = ramps(3, 16, 20);
+    let images = waves(3, 16, 20);
     let before = model.state().unwrap();
     let _ = model.forward(&images, false).unwrap();
     let buffers = |state: &[(String, Tensor)]| {
-        let moving = state.iter().filter(|(name, _)| name.contains("running"));
-        moving.map(|(_, tensor)| values(tensor)).collect::<Vec<_>>()
+        let running = state.iter().filter(|(name, _)| name.contains("running"));
+        running.map(|(_, tensor)| values(tensor)).collect::<Vec<_>>()
     };
     assert_eq!(buffers(&before), buffers(&model.state().unwrap()));
     let _ = model.forward(&images, true).unwrap();
@@ -114,40 +115,38 @@ fn training_moves_the_statistics_and_evaluation_does_not() {
 }
 
 #[test]
-fn an_image_is_computed_by_itself_in_evaluation() {
+fn logits_do_not_depend_on_the_batch_in_evaluation() {
     let model = ResNet::new(&small(), 1, Device::Cpu).unwrap();
-    let images = ramps(3, 16, 20);
+    let images = waves(3, 16, 20);
     let together = model.forward(&images, false).unwrap();
     let alone = model.forward(&images.narrow(0, 1, 1), false).unwrap();
-    let apart = (together.get(1) - alone.get(0)).abs().max().double_value(&[]);
-    assert!(apart < 1e-5, "{apart}");
+    let difference = (together.get(1) - alone.get(0)).abs().max().double_value(&[]);
+    assert!(difference < 1e-5, "{difference}");
     assert!((together.get(0) - together.get(1)).abs().max().double_value(&[]) > 1e-3);
 }
 
 #[test]
-fn other_sizes_and_memory_layouts_are_taken() {
+fn any_image_size_and_memory_layout_is_accepted() {
     let model = ResNet::new(&small(), 1, Device::Cpu).unwrap();
     for (height, width) in [(16, 16), (31, 17), (64, 48), (1, 1)] {
-        let logits = model.forward(&ramps(2, height, width), false).unwrap();
+        let logits = model.forward(&waves(2, height, width), false).unwrap();
         assert_eq!(logits.size(), [2, 2]);
         assert!(logits.isfinite().all().int64_value(&[]) == 1);
     }
-    let rows = ramps(2, 16, 20);
+    let rows = waves(2, 16, 20);
     let channels_last = rows.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]);
-    let apart = (model.forward(&rows, false).unwrap() - model.forward(&channels_last, false).unwrap())
-        .abs()
-        .max()
-        .double_value(&[]);
-    assert!(apart < 1e-6, "{apart}");
+    let logits = [&rows, &channels_last].map(|images| model.forward(images, false).unwrap());
+    let difference = (&logits[0] - &logits[1]).abs().max().double_value(&[]);
+    assert!(difference < 1e-6, "{difference}");
 }
 
 #[test]
-fn a_snapshot_is_not_touched_by_training_and_loads_in_place() {
+fn a_state_is_a_copy_and_loads_in_place() {
     let model = ResNet::new(&small(), 1, Device::Cpu).unwrap();
     let other = ResNet::new(&small(), 2, Device::Cpu).unwrap();
     let snapshot = model.state().unwrap();
     let strides = model.parameters()[2].tensor.stride();
-    let images = ramps(2, 16, 16);
+    let images = waves(2, 16, 16);
     let before = values(&model.forward(&images, false).unwrap());
     model.load_state(&other.state().unwrap()).unwrap();
     assert_eq!(
@@ -163,7 +162,7 @@ fn a_snapshot_is_not_touched_by_training_and_loads_in_place() {
 }
 
 #[test]
-fn a_state_that_does_not_fit_is_refused_whole() {
+fn a_state_that_does_not_fit_changes_nothing() {
     let model = ResNet::new(&small(), 1, Device::Cpu).unwrap();
     let before: Vec<_> = model.state().unwrap().iter().map(|(_, tensor)| values(tensor)).collect();
     let good = || ResNet::new(&small(), 2, Device::Cpu).unwrap().state().unwrap();
@@ -190,7 +189,7 @@ fn a_state_that_does_not_fit_is_refused_whole() {
 }
 
 #[test]
-fn a_config_out_of_range_and_an_absent_device_are_errors() {
+fn invalid_configs_and_missing_devices_are_errors() {
     let config = ResNetConfig { classes: 0, ..small() };
     let refused = ResNet::new(&config, 1, Device::Cpu).unwrap_err().to_string();
     assert!(refused.contains("`classes` must be from 2"), "{refused}");
@@ -201,7 +200,7 @@ fn a_config_out_of_range_and_an_absent_device_are_errors() {
 }
 
 #[test]
-fn bfloat16_images_run_in_bfloat16_and_leave_weights_and_gradients_in_float32() {
+fn bfloat16_images_run_in_bfloat16_with_float32_weights_and_gradients() {
     let config = ResNetConfig { stages: vec![1, 1], filters: vec![8, 16, 16], ..ResNetConfig::tutorial() };
     let model = ResNet::new(&config, 5, Device::Cpu).unwrap();
     let images = Tensor::rand([6, 3, 32, 32], (Kind::Float, Device::Cpu));
@@ -209,7 +208,7 @@ fn bfloat16_images_run_in_bfloat16_and_leave_weights_and_gradients_in_float32() 
     let rough = model.forward(&images.to_kind(Kind::BFloat16), false).unwrap();
     assert_eq!(rough.kind(), Kind::Float);
     let error = (&exact - &rough).abs().max().double_value(&[]);
-    // bfloat16 keeps 8 bits, so logits of order 1 move in the third digit: less would mean that it ran in float32.
+    // bfloat16 keeps 8 bits, so logits of order 1 differ in the third digit: a smaller error would mean float32.
     assert!(error > 1e-5 && error < 0.05, "{error}");
 
     model.forward(&images.to_kind(Kind::BFloat16), true).unwrap().square().mean(Kind::Float).backward();
@@ -232,15 +231,15 @@ fn a_logit_is_the_mean_of_its_activation_map() {
     tch::no_grad(|| {
         bias.shallow_clone().copy_(&Tensor::from_slice(&[0.5_f32, -0.25]));
     });
-    // Not square, so that rows and columns cannot change places unseen.
-    let images = ramps(3, 16, 32);
+    // Not square, so that swapped rows and columns are noticed.
+    let images = waves(3, 16, 32);
     let maps = model.activation_maps(&images).unwrap();
     assert_eq!(maps.size(), [3, 2, 4, 8]);
     assert!(!maps.requires_grad());
     let logits = maps.mean_dim([2, 3].as_slice(), false, Kind::Float) + bias.detach();
     let expected = model.forward(&images, false).unwrap().detach();
     assert!(f64::try_from((logits - &expected).abs().max()).unwrap() < 1e-5);
-    // Where the picture is changed the map changes, more than at the far end.
+    // A change in one corner of the image changes that corner of the map more than the opposite one.
     let corner = images.copy();
     let _ = corner.narrow(2, 0, 3).narrow(3, 29, 3).fill_(0.0);
     let change = (model.activation_maps(&corner).unwrap() - maps).abs();
@@ -263,7 +262,7 @@ fn images_that_cannot_be_computed_are_an_error() {
             assert!(error.to_string().starts_with("libtorch could not compute the network: "), "{error}");
         }
     }
-    // One image seen as more of them than any machine can address.
+    // One image expanded to more than any machine can address.
     let images =
         Tensor::zeros([1, 3, 64, 64], (Kind::Float, Device::Cpu)).expand([1 << 34, -1, -1, -1], false);
     let error = model.forward(&images, false).unwrap_err().to_string();

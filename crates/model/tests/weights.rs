@@ -1,4 +1,4 @@
-//! Weights files of networks: what goes in comes out, and tensors that are not the network's are refused by name.
+//! Tests of weights files: round trip, reproducible bytes, and refused tensors.
 
 use std::fs;
 use std::path::PathBuf;
@@ -34,7 +34,7 @@ fn description() -> Description {
     }
 }
 
-/// A folder of its own, and a good file in it.
+/// A new folder, and a valid file in it.
 fn saved() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("weights.safetensors");
@@ -42,7 +42,7 @@ fn saved() -> (tempfile::TempDir, PathBuf) {
     (folder, path)
 }
 
-/// What loading the good file's weights, changed by `spoil`, says. The message names the file.
+/// The error of loading a valid file's weights after `spoil` has changed them. It names the file.
 fn refusal(spoil: impl FnOnce(&mut Weights)) -> Error {
     let (_folder, path) = saved();
     let mut weights = WeightsFile::read(&path).unwrap().weights;
@@ -53,7 +53,7 @@ fn refusal(spoil: impl FnOnce(&mut Weights)) -> Error {
     assert!(decode_weights(&fs::read(&path).unwrap(), Device::Cpu).is_err());
     match error {
         Error::WeightsFile { problem, .. } => *problem,
-        other => panic!("without a path: {other}"),
+        other => panic!("no path: {other}"),
     }
 }
 
@@ -73,19 +73,19 @@ fn weights_config_and_description_come_back() {
 }
 
 #[test]
-fn the_file_is_plain_and_its_bytes_are_reproducible() {
+fn files_are_row_major_and_reproducible() {
     let (folder, path) = saved();
     let bytes = fs::read(&path).unwrap();
     for _ in 0..8 {
         save_weights(&path, &model(3), &description()).unwrap();
         assert!(fs::read(&path).unwrap() == bytes);
     }
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "a temporary file is left behind");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "a temporary file was left behind");
 
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let stem = file.tensor("stem.conv.weight").unwrap();
     assert_eq!((stem.dtype(), stem.shape()), (safetensors::Dtype::F32, [4, 3, 5, 5].as_slice()));
-    // Kernel [2, 1, 3, 4] stands at its row-major place, though in memory its channels are innermost.
+    // Value [2, 1, 3, 4] is at its row-major position, though the kernel is channels_last in memory.
     let offset = ((2 * 3 + 1) * 5 + 3) * 5 + 4;
     let value = f32::from_le_bytes(stem.data()[4 * offset..][..4].try_into().unwrap());
     assert_eq!(f64::from(value), model(3).parameters()[2].tensor.double_value(&[2, 1, 3, 4]));
@@ -102,28 +102,28 @@ fn tensors_that_do_not_fit_are_named() {
     assert!(matches!(error, Error::UnexpectedTensor { ref name } if name == "momentum"), "{error}");
     let error = refusal(|weights| weights.tensors.get_mut(bias).unwrap().shape = vec![3, 1]);
     assert_eq!(error.to_string(), "tensor `head.dense.bias`: expected shape [3], found [3, 1]");
-    // A network that would take gigabytes is refused by the first shape that is not in the file.
+    // A network that would take gigabytes is refused at the first shape that differs.
     let error = refusal(|weights| weights.network.filters = vec![16384, 16384, 16384]);
     assert!(matches!(error, Error::Shape { ref name, .. } if name == "stem.conv.weight"), "{error}");
 }
 
 #[test]
-fn a_failed_save_leaves_the_earlier_file() {
+fn a_failed_save_keeps_the_earlier_file() {
     let (folder, path) = saved();
     let before = fs::read(&path).unwrap();
     let diverged = model(3);
     let _ = no_grad(|| diverged.parameters()[0].tensor.shallow_clone().fill_(f64::NAN));
     let error = save_weights(&path, &diverged, &description()).unwrap_err().to_string();
     assert!(error.contains("`input_norm.weight` holds NaN"), "{error}");
-    let of_others = Description { classes: vec!["b".to_owned(); 2], ..description() };
-    let error = save_weights(&path, &model(3), &of_others).unwrap_err().to_string();
+    let two_classes = Description { classes: vec!["b".to_owned(); 2], ..description() };
+    let error = save_weights(&path, &model(3), &two_classes).unwrap_err().to_string();
     assert!(error.contains("`classes`: expected 3"), "{error}");
     assert!(fs::read(&path).unwrap() == before);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
 #[test]
-fn a_path_that_cannot_be_used_is_named() {
+fn errors_name_an_unusable_path() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("absent").join("weights.safetensors");
     for error in [
@@ -137,7 +137,7 @@ fn a_path_that_cannot_be_used_is_named() {
 
 #[cfg(unix)]
 #[test]
-fn the_file_is_as_readable_as_any_other() {
+fn files_have_the_default_permissions() {
     use std::os::unix::fs::PermissionsExt;
     let (folder, path) = saved();
     let plain = folder.path().join("plain");

@@ -1,45 +1,45 @@
-//! `model_card.md`: what a reader of a paper or a user of the model has to know, as far as a run can tell.
+//! `model_card.md`: the model card of a run.
 
 use malaria_classifier::{Assessment, Caveat, DecisionRule, ImageConfig, ResNetConfig, protocol_note};
 use malaria_dataset::Protocol;
 use malaria_metrics::{PatientMetrics, Summary, percent};
 
-use crate::results::{decision_words, headlines, positive_share};
+use crate::results::{headlines, positive_share};
 
-/// What a card is written from.
+/// The contents of a model card.
 pub struct Card<'a> {
-    /// The recipe of the training, in words.
+    /// The training recipe, in words.
     pub recipe: String,
-    /// How cells were divided where the figures come from.
+    /// The split of the tested cells.
     pub protocol: Protocol,
-    /// How pictures are prepared.
+    /// Input size and resizing.
     pub image: ImageConfig,
-    /// The network.
+    /// Settings of the network.
     pub network: &'a ResNetConfig,
-    /// The figures of the tested cells.
-    pub figures: &'a Summary,
+    /// Metrics of the tested cells.
+    pub metrics: &'a Summary,
     /// Intervals, predictive values and patients.
     pub assessment: &'a Assessment,
     /// How the tested cells are called.
     pub rule: &'a DecisionRule,
-    /// What to read the figures with.
+    /// Limits of the metrics.
     pub caveats: &'a [Caveat],
-    /// Which cells the figures are of, in words.
+    /// The tested cells, in words.
     pub evaluated_on: String,
-    /// What was learned from, in words.
+    /// The training data, in words.
     pub learned_from: String,
-    /// Pictures that could not be read and were left out.
+    /// Pictures that could not be read and were skipped.
     pub missing: usize,
-    /// Name and value: what the model was made by.
+    /// Names and values of the settings and versions.
     pub made: Vec<[String; 2]>,
-    /// The command that made it.
+    /// The command that trained the model.
     pub command: &'a str,
 }
 
-/// The card, with names in braces where a run fills something in.
+/// The card, with placeholders in braces.
 const TEMPLATE: &str = include_str!("model_card.md.in");
 
-/// What only a person can fill in.
+/// The value of entries that no run can fill in.
 const OPEN: &str = "*to be filled in by a person*";
 
 impl Card<'_> {
@@ -48,14 +48,14 @@ impl Card<'_> {
         filled(TEMPLATE, |name| self.value(name))
     }
 
-    /// What stands in the card for a name of the template; `None` for a name that it does not have.
+    /// The value of a placeholder; `None` for an unknown one.
     fn value(&self, name: &str) -> Option<String> {
-        let Self { image, figures, assessment, .. } = self;
-        let positive = &figures.positive_class;
+        let Self { image, metrics, assessment, .. } = self;
+        let positive = &metrics.positive_class;
         Some(match name {
             "open" => OPEN.to_owned(),
-            "classes" => figures.classes.join(" or "),
-            "class_order" => figures.classes.join(", "),
+            "classes" => metrics.classes.join(" or "),
+            "class_order" => metrics.classes.join(", "),
             "recipe" => self.recipe.clone(),
             "network" => format!("{:?}", self.network),
             "command" => self.command.to_owned(),
@@ -71,16 +71,16 @@ impl Card<'_> {
             "resize" => image.resize.to_string(),
             "missing" => self.missing.to_string(),
             "headlines" => {
-                rows(headlines(figures, assessment).iter().map(|row| {
+                rows(headlines(metrics, assessment).iter().map(|row| {
                     [row.label.to_owned(), (row.show)(row.value), row.interval(row.over_patients)]
                 }))
             }
-            "accuracy_argmax" => percent(Some(figures.accuracy_argmax)),
+            "accuracy_argmax" => percent(Some(metrics.accuracy_argmax)),
             "positive" => positive.clone(),
-            "decision_rule" => decision_words(self.rule, positive),
-            "cut_off" => match self.rule.stored() {
-                Some(threshold) => threshold.note(positive),
-                None => Caveat::NoThreshold.to_string(),
+            "decision_rule" => self.rule.note(positive),
+            "cut_off" => match self.rule {
+                DecisionRule::Argmax => Caveat::NoThreshold.to_string(),
+                rule => rule.note(positive),
             },
             "caveats" => self.caveats.iter().map(|caveat| format!("- {caveat}\n")).collect(),
             "at_prevalence" => rows(
@@ -91,34 +91,37 @@ impl Card<'_> {
             ),
             "patients" => self.patients().unwrap_or_default(),
             "indeterminate" => match assessment.roll_up {
-                Some(_) => "a patient who is undecided counts as an error".to_owned(),
-                None => "every cell is called; patients are not".to_owned(),
+                Some(_) => "an undecided patient counts as an error".to_owned(),
+                None => "none: every cell is called, and patients are not".to_owned(),
             },
-            "infected_share" => percent(positive_share(figures)),
+            "infected_share" => percent(positive_share(metrics)),
             "even_odds" => match self.even_odds() {
                 Some(share) => {
-                    format!("where fewer than {} are, most positive calls are false.", percent(Some(share)))
+                    format!(
+                        "Where fewer than {} are infected, most positive calls are false.",
+                        percent(Some(share))
+                    )
                 }
-                None => "where few are, as in a smear, more positive calls are false.".to_owned(),
+                None => "Where few are infected, as in a smear, more positive calls are false.".to_owned(),
             },
-            "n" => figures.n.to_string(),
+            "n" => metrics.n.to_string(),
             "of_patients" => assessment.patients(),
             "n_patients" => assessment.n_patients.to_string(),
             "cells_without_patient" => assessment.cells_without_patient.to_string(),
             "resamples" => assessment.intervals.bootstrap.resamples.to_string(),
-            "confusion" => format!("{:?}", Vec::<Vec<u64>>::from(figures.confusion.clone())),
+            "confusion" => format!("{:?}", Vec::<Vec<u64>>::from(metrics.confusion.clone())),
             _ => return None,
         })
     }
 
-    /// What calling patients gave; `None` where they are not called.
+    /// The calls of patients; `None` where they are not called.
     fn patients(&self) -> Option<String> {
         let roll_up = self.assessment.roll_up.as_ref()?;
         let PatientMetrics { infected, healthy, .. } = &roll_up.as_they_are;
         let mut text = format!(
-            "\nPatients, called by all their cells: of {} infected ones {} are called positive and {} negative, of {} healthy \
-             ones {} negative and {} positive; the others stay undecided. Negative says that fewer than {} of the cells are \
-             infected, not that none is.\n",
+            "\nPatients were called by all their cells. Of {} infected patients, {} were called positive and {} negative; of {} healthy \
+             patients, {} were called negative and {} positive. The others are undecided. A negative call says that fewer than {} of \
+             the cells are infected, not that none is.\n\n",
             infected.total(),
             infected.positive,
             infected.negative,
@@ -129,37 +132,36 @@ impl Card<'_> {
         );
         for sample in &roll_up.resampled {
             text += &format!(
-                "Simulated smears of {} cells, {} infected: {} of {} are called positive and {} negative.\n",
+                "- Simulated smears of {} cells, {} infected: {} of {} are called positive and {} negative.\n",
                 sample.cells,
                 percent(Some(sample.infected_share)),
-                sample.figures.infected.positive,
-                sample.figures.infected.total(),
-                sample.figures.infected.negative,
+                sample.metrics.infected.positive,
+                sample.metrics.infected.total(),
+                sample.metrics.infected.negative,
             );
         }
         text += if matches!(self.rule, DecisionRule::FoldThresholds { .. }) {
-            "How often cells are called wrong is taken as known here, from the patients of the other folds; in the limits below, \
-             from those of all.\n"
+            "\nThese calls use the error rates on the other folds, the limits below those on all folds.\n"
         } else {
-            "How often cells are called wrong is taken as known here, from the cells that the threshold was chosen on.\n"
+            "\nThese calls use the error rates on the cells that the threshold was chosen on.\n"
         };
-        text += "\nThe least share of infected cells at which a patient is found in 95 of 100 cases:\n\n\
+        text += "\nThe smallest share of infected cells at which 95 of 100 patients are called positive:\n\n\
                  | cells counted | infected cells |\n| --- | --- |\n";
         let limits = roll_up.detection_limits.iter();
         text += &rows(limits.map(|limit| [limit.cells.to_string(), percent(limit.infected_share)]));
         Some(text)
     }
 
-    /// The share of infected cells at which half of the positive calls are false; `None` where no false alarm was seen.
+    /// The share of infected cells at which half of the positive calls are false; `None` without a false alarm.
     fn even_odds(&self) -> Option<f64> {
-        let (sensitivity, specificity) = (self.figures.sensitivity?, self.figures.specificity?);
+        let (sensitivity, specificity) = (self.metrics.sensitivity?, self.metrics.specificity?);
         let false_alarms = 1.0 - specificity;
         Some(false_alarms / (false_alarms + sensitivity)).filter(|&share| share > 0.0)
     }
 }
 
-/// `template` with the `value` of each name in braces in its place. A line that is nothing but a name gives way to lines that have an end of their
-/// own, or to none. In a row of a table, bars are escaped.
+/// `template` with each placeholder replaced by its `value`; unknown ones stay. A placeholder alone on its line is replaced together
+/// with the line's end if the value is empty or ends its own lines. Bars are escaped in table rows.
 fn filled(template: &str, value: impl Fn(&str) -> Option<String>) -> String {
     let mut text = String::new();
     for line in template.split_inclusive('\n') {
@@ -182,12 +184,12 @@ fn filled(template: &str, value: impl Fn(&str) -> Option<String>) -> String {
     text
 }
 
-/// Rows of a table.
+/// Rows of a Markdown table.
 fn rows<const N: usize>(rows: impl Iterator<Item = [String; N]>) -> String {
     rows.map(|row| format!("| {} |\n", row.map(|cell| escaped(&cell)).join(" | "))).collect()
 }
 
-/// As it may stand in a row of a table.
+/// Escapes the bars of a table cell.
 fn escaped(cell: &str) -> String {
     cell.replace('|', "\\|")
 }
@@ -197,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_give_way_to_values_blocks_and_nothing() {
+    fn placeholders_are_replaced_by_values_blocks_and_nothing() {
         let template = "# {name}\n\n{none}\n{block}\n{name}\n| {bar} | {unknown} |\n";
         let value = |name: &str| {
             let value = match name {

@@ -1,21 +1,23 @@
+//! The errors of this crate.
+
 use std::path::PathBuf;
 
-/// Why a figure was not made. Nothing is left behind at the path, or what was there before stays.
+/// Why a plot or page was not written. An older file at the path stays as it was.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The file name asks for no format that figures come in.
+    /// A file name with an unknown extension.
     #[error("{}: expected a file name that ends in .png or .svg", path.display())]
     UnknownFormat {
         /// The path given.
         path: PathBuf,
     },
 
-    /// There is no epoch to draw.
+    /// The history has no epoch.
     #[error("the training history is empty, expected at least one epoch")]
     EmptyHistory,
 
-    /// An accuracy that is no fraction.
+    /// An accuracy outside `[0, 1]`.
     #[error("{series} of epoch {epoch} is {value}, expected a fraction from 0 to 1")]
     InvalidAccuracy {
         /// `train accuracy` or `validation accuracy`.
@@ -26,7 +28,7 @@ pub enum Error {
         value: f64,
     },
 
-    /// Another number of class names than classes.
+    /// The number of class names differs from the number of classes.
     #[error("expected {expected} class names, one for each row of the confusion matrix, found {found}")]
     ClassNames {
         /// The number of classes.
@@ -36,36 +38,36 @@ pub enum Error {
     },
 
     /// The drawing library failed.
-    #[error("a figure could not be drawn: {reason}")]
+    #[error("a plot could not be drawn: {reason}")]
     Draw {
-        /// What the library said.
+        /// The library's message.
         reason: String,
     },
 
     /// The picture could not be encoded.
     #[error("a picture could not be encoded as PNG: {source}")]
     Encode {
-        /// What the encoder said.
+        /// The encoder's error.
         source: image::ImageError,
     },
 
-    /// From the figures.
+    /// An error of the classifier's results.
     #[error(transparent)]
     Classifier(#[from] malaria_classifier::Error),
 
-    /// From the figures.
+    /// An error of the metrics.
     #[error(transparent)]
     Metrics(#[from] malaria_metrics::Error),
 
     /// The file could not be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {
-        /// The file that was asked for.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
 }
 
-/// What this crate's functions return.
+/// Result with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;

@@ -1,11 +1,10 @@
-//! Figures that show how a run went, each as PNG or SVG, and the page of HTML that they stand on.
+//! Plots, the page of results and the model card of a run.
 //!
-//! This crate stands above [`malaria_metrics`] and [`malaria_classifier`], whose results it draws and puts into words ([`Report`],
-//! [`Card`]), and below the facade that calls it at the end of a run. It computes no figures of its own. It needs no fonts and no libraries of the system: letters come
-//! from a part of DejaVu Sans that is built in (Latin, Greek and Cyrillic). A figure is written to a temporary
-//! sibling, synced and renamed, so that there is never half of one.
+//! It presents the results of [`malaria_metrics`] and [`malaria_classifier`] and computes none of its own: plots as PNG or SVG, a
+//! [`Report`] as one page of HTML, a [`Card`] as Markdown. It needs no system fonts or libraries: a subset of DejaVu Sans (Latin,
+//! Greek and Cyrillic) is built in. Files are written to a temporary sibling, synced and renamed.
 //!
-//! Colours are Okabe and Ito's, which colour-blind people tell apart; dashes say the same without colour.
+//! The colours are Okabe and Ito's, which colour-blind people can distinguish; dashes distinguish curves without colour.
 //!
 //! ```
 //! use malaria_report::{EpochPoint, history_plot};

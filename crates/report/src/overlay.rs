@@ -1,14 +1,17 @@
+//! Class activation maps laid over pictures of cells.
+
 use image::imageops::{self, FilterType};
 use image::{ImageBuffer, Luma, Rgb, RgbImage};
 
-/// The colour of what speaks for a class: Okabe and Ito's vermilion.
+/// The colour of evidence for a class: Okabe and Ito's vermilion.
 const HEAT: Rgb<u8> = Rgb([213, 94, 0]);
-/// How much of the picture the strongest heat hides.
-const STRONGEST: f32 = 0.7;
+/// Opacity at the largest value of the map.
+const MAX_OPACITY: f32 = 0.7;
 
-/// `picture` with what speaks for a class laid over it: `map`, row by row with `columns` values a row, is stretched over the
-/// picture and shown relative to its largest value. What speaks against the class (negative values) is left out; a map without a positive value
-/// changes nothing, nor does one without columns.
+/// `picture` with the positive values of a class activation map laid over it.
+///
+/// `map`, row by row with `columns` values per row, is stretched over the picture and scaled by its largest value. A map without a
+/// positive value or without columns changes nothing.
 #[must_use]
 pub fn heat_overlay(picture: &RgbImage, map: &[f32], columns: usize) -> RgbImage {
     let largest = map.iter().copied().fold(0.0, f32::max);
@@ -21,9 +24,9 @@ pub fn heat_overlay(picture: &RgbImage, map: &[f32], columns: usize) -> RgbImage
     });
     let heat = imageops::resize(&coarse, picture.width(), picture.height(), FilterType::Triangle);
     RgbImage::from_fn(picture.width(), picture.height(), |x, y| {
-        let hidden = STRONGEST * heat.get_pixel(x, y).0[0].clamp(0.0, 1.0);
+        let opacity = MAX_OPACITY * heat.get_pixel(x, y).0[0].clamp(0.0, 1.0);
         let mix = |below: u8, above: u8| {
-            (f32::from(below) * (1.0 - hidden) + f32::from(above) * hidden).round() as u8
+            (f32::from(below) * (1.0 - opacity) + f32::from(above) * opacity).round() as u8
         };
         let below = picture.get_pixel(x, y).0;
         Rgb([0, 1, 2].map(|channel| mix(below[channel], HEAT.0[channel])))
@@ -35,9 +38,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn heat_lies_where_the_map_is_high_and_nothing_is_cold() {
+    fn positive_values_are_overlaid_and_negative_ones_ignored() {
         let picture = RgbImage::from_pixel(40, 20, Rgb([100, 100, 100]));
-        // Two rows of four values, for a picture that is wider than high: hot at the upper right, cold at the left.
+        // Two rows of four values: positive at the upper right, negative at the left.
         let map = [-3.0, 0.0, 0.0, 2.0, -3.0, 0.0, 0.0, 0.0];
         let overlaid = heat_overlay(&picture, &map, 4);
         assert_eq!(overlaid.get_pixel(0, 0), &Rgb([100, 100, 100]));

@@ -1,42 +1,41 @@
-//! A run as one page of HTML that needs nothing but itself.
+//! A page of HTML in one file: text, tables, plots and pictures.
 
 use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use image::codecs::png::PngEncoder;
-use image::{ExtendedColorType, ImageEncoder, RgbImage};
+use image::RgbImage;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::error::{Error, Result};
-use crate::plots::Plot;
+use crate::plots::{Plot, encode_png};
 
-/// Contents of a table that are no longer than this, in bytes, stay on one line: a number and its unit.
+/// Table cells of at most so many bytes, such as a number with its unit, stay on one line.
 const SHORT: usize = 12;
 
 const STYLE: &str = include_str!("page.css");
 
-/// A page: a title, what is to be known before any figure is read, and sections.
+/// A page: title, summary, notice and sections.
 #[derive(Debug, Clone)]
 pub struct Page {
     /// The heading.
     pub title: String,
-    /// Lines below it: who was tested, and how.
+    /// Lines below the title.
     pub summary: Vec<String>,
-    /// What must not be missed, in a frame of its own.
+    /// A warning in a frame of its own.
     pub notice: String,
-    /// What the page holds, in order.
+    /// The sections in order.
     pub sections: Vec<Section>,
 }
 
-/// A part of a page, which links can lead to.
+/// A section of a page.
 #[derive(Debug, Clone)]
 pub struct Section {
-    /// Its name in links, unique on the page: letters, digits and `-`.
+    /// Its id for links, unique on the page: letters, digits and `-`.
     pub id: &'static str,
     /// Its heading.
     pub heading: String,
-    /// What it holds, in order.
+    /// Its blocks in order.
     pub blocks: Vec<Block>,
 }
 
@@ -45,44 +44,44 @@ pub struct Section {
 pub enum Block {
     /// A paragraph.
     Text(String),
-    /// Figures in large letters.
+    /// Metrics in large letters.
     Tiles(Vec<Tile>),
     /// A table with its column headings.
     Table {
-        /// Headings, one a column.
+        /// Headings, one per column.
         head: Vec<String>,
         /// Rows, as long as the head.
         rows: Vec<Vec<String>>,
     },
-    /// A figure, and what it shows in words, for who cannot see it.
+    /// A plot.
     Plot {
-        /// The figure.
+        /// The plot.
         plot: Plot,
-        /// The words.
+        /// A description for readers who cannot see it.
         alt: String,
     },
-    /// Small pictures with words below them.
+    /// Small pictures with captions.
     Gallery(Vec<Picture>),
-    /// Text as it stands, such as a command.
+    /// Preformatted text, such as a command.
     Verbatim(String),
 }
 
-/// A figure in large letters.
+/// A metric in large letters.
 #[derive(Debug, Clone)]
 pub struct Tile {
-    /// Its name in `metrics.json`.
+    /// Its key in `metrics.json`.
     pub name: String,
-    /// What it is called.
+    /// Its name on the page.
     pub label: String,
-    /// The figure as it is shown.
+    /// The formatted value.
     pub value: String,
-    /// The figure itself; `None` where it is undefined.
+    /// The exact value; `None` where it is undefined.
     pub exact: Option<f64>,
     /// Its interval, or another short remark.
     pub note: String,
 }
 
-/// Small pictures side by side, and what is to be said of them.
+/// Small pictures side by side with a caption.
 #[derive(Debug, Clone)]
 pub struct Picture {
     /// The pictures.
@@ -95,8 +94,8 @@ impl Page {
     /// Writes the page to `path`.
     ///
     /// # Errors
-    /// [`Error::Write`] when the file cannot be written, the old one then stays; [`Error::Draw`] and [`Error::Encode`] for a figure
-    /// or picture that cannot be drawn.
+    /// [`Error::Write`] when the file cannot be written, an old one then stays; [`Error::Draw`] and [`Error::Encode`] for a plot or
+    /// picture that cannot be rendered.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let text = self.html()?;
@@ -107,7 +106,7 @@ impl Page {
     /// The page as text.
     ///
     /// # Errors
-    /// [`Error::Draw`] and [`Error::Encode`] for a figure or picture that cannot be drawn.
+    /// [`Error::Draw`] and [`Error::Encode`] for a plot or picture that cannot be rendered.
     pub fn html(&self) -> Result<String> {
         let sections = self.sections.iter().map(Section::html).collect::<Result<Vec<_>>>()?;
         let page = html! {
@@ -118,7 +117,7 @@ impl Page {
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="light dark";
                     title { (self.title) }
-                    // An empty icon, so that browsers do not ask for one.
+                    // An empty icon, so that browsers do not request one.
                     link rel="icon" href="data:,";
                     style { (PreEscaped(STYLE)) }
                 }
@@ -140,7 +139,7 @@ impl Page {
 }
 
 impl Section {
-    /// Whether two of its kind fit side by side on a wide screen: those of one figure that is no wider than high.
+    /// Whether two such sections fit side by side on a wide screen: sections of one plot about as wide as high.
     fn is_half(&self) -> bool {
         matches!(&self.blocks[..], [Block::Plot { plot, .. }] if plot.0.width <= plot.0.height * 4 / 3)
     }
@@ -163,7 +162,7 @@ impl Block {
             Self::Tiles(tiles) => html! {
                 dl.tiles {
                     @for Tile { name, label, value, exact, note } in tiles {
-                        div data-figure=(name) data-value=[exact] {
+                        div data-metric=(name) data-value=[exact] {
                             dt { (label) }
                             dd.value { (unbroken(value)) }
                             dd.note { (unbroken(note)) }
@@ -205,16 +204,12 @@ impl Picture {
     }
 }
 
-/// The text with its percent signs bound to their numbers, so that no line ends between the two.
+/// `text` with non-breaking spaces before percent signs.
 fn unbroken(text: &str) -> String {
     text.replace(" %", "\u{a0}%")
 }
 
-/// A picture as an address that holds it.
+/// A picture as a `data:` URI.
 fn data_uri(picture: &RgbImage) -> Result<String> {
-    let mut bytes = Vec::new();
-    PngEncoder::new(&mut bytes)
-        .write_image(picture, picture.width(), picture.height(), ExtendedColorType::Rgb8)
-        .map_err(|source| Error::Encode { source })?;
-    Ok(format!("data:image/png;base64,{}", STANDARD.encode(bytes)))
+    Ok(format!("data:image/png;base64,{}", STANDARD.encode(encode_png(picture)?)))
 }

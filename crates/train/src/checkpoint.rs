@@ -1,4 +1,4 @@
-//! Everything a run needs to go on, in one file that is either whole or refused.
+//! Checkpoints: the whole state of a training in one file, checked by a SHA-256 when read.
 
 use std::{
     collections::HashMap,
@@ -17,18 +17,18 @@ use crate::{error::Error, network::State, progress::Progress};
 const NEWEST: &str = "checkpoint.safetensors";
 const PREVIOUS: &str = "checkpoint.previous.safetensors";
 const DAMAGED: &str = "checkpoint.damaged.safetensors";
-/// Key of the one metadata entry; one, since safetensors writes several in no fixed order.
+/// Key of the only metadata entry: safetensors writes several in no fixed order.
 const HEADER: &str = "malaria-train-checkpoint";
 const FORMAT_VERSION: u32 = 2;
 
-/// What a checkpoint holds.
+/// The content of a checkpoint.
 pub(crate) struct Snapshot {
     pub(crate) progress: Progress,
     pub(crate) model: State,
     pub(crate) velocity: State,
-    /// Empty where weights are not averaged.
+    /// Empty if weights are not averaged.
     pub(crate) average: State,
-    /// Empty before the first epoch worth keeping.
+    /// Empty before there is a best epoch.
     pub(crate) best_state: State,
 }
 
@@ -48,16 +48,16 @@ struct Version {
 
 /// The checkpoints of one run: the newest, and the one before it in case the newest is damaged.
 ///
-/// A checkpoint is a safetensors file. It carries the identity of its run, so that one of other settings or other data
-/// is refused, and a SHA-256 of all that is in it, so that a damaged one is.
+/// A checkpoint is a safetensors file. It holds the identity of its run, so that a checkpoint of other settings or data is
+/// refused, and a SHA-256 of its content, so that a damaged one is refused.
 pub struct Checkpoints {
     folder: PathBuf,
     run: String,
 }
 
 impl Checkpoints {
-    /// The checkpoints in `folder` of the run that `run` identifies: any text that differs between runs which must not
-    /// go on from each other's checkpoints, such as a hash of settings and data.
+    /// The checkpoints in `folder` of the run identified by `run`: any text that differs between runs that must not resume
+    /// from each other's checkpoints, such as a hash of settings and data.
     pub fn new(folder: &Path, run: &str) -> Self {
         Self { folder: folder.to_owned(), run: run.to_owned() }
     }
@@ -67,13 +67,13 @@ impl Checkpoints {
         self.folder.join(NEWEST)
     }
 
-    /// Whether there is any checkpoint, sound or not.
+    /// Whether there is any checkpoint, valid or not.
     pub fn exist(&self) -> bool {
         [NEWEST, PREVIOUS].iter().any(|name| self.folder.join(name).exists())
     }
 
-    /// Writes `snapshot` beside the newest checkpoint, syncs it, and only then moves the newest to the previous and
-    /// the new one into its place: at every moment one sound checkpoint stands under either name.
+    /// Writes `snapshot` to a temporary file, syncs it, and only then renames the newest checkpoint to the previous one and
+    /// the new one to the newest: at any moment at least one of the two names holds a valid checkpoint.
     pub(crate) fn save(&self, snapshot: &Snapshot) -> Result<(), Error> {
         let newest = self.path();
         let bytes = encode(snapshot, &self.run).map_err(|reason| damaged(&newest, reason))?;
@@ -86,9 +86,9 @@ impl Checkpoints {
         malaria_files::put(file, &newest).map_err(io("write", &newest))
     }
 
-    /// The newest sound checkpoint, its tensors on the CPU, and why a newer one was passed over, if one was.
+    /// The newest valid checkpoint, its tensors on the CPU, and why a newer one was passed over, if one was.
     ///
-    /// One that was passed over is put aside: the next save must not move it over the sound one.
+    /// A checkpoint that was passed over is renamed: the next save must not move it over the valid one.
     pub(crate) fn load(&self) -> Result<(Snapshot, Vec<String>), Error> {
         let mut reasons = Vec::new();
         for name in [NEWEST, PREVIOUS] {
@@ -96,14 +96,14 @@ impl Checkpoints {
             let read = match fs::read(&path) {
                 Ok(bytes) => decode(&bytes, &self.run).map_err(|reason| damaged(&path, reason)),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                // It may be sound: what cannot be read now is not put aside.
+                // It may be valid: a file that cannot be read now is not renamed.
                 Err(error) => return Err(io("read", &path)(error)),
             };
             match read {
                 Ok(snapshot) => {
                     if !reasons.is_empty() {
                         let newest = self.path();
-                        fs::rename(&newest, self.folder.join(DAMAGED)).map_err(io("put aside", &newest))?;
+                        fs::rename(&newest, self.folder.join(DAMAGED)).map_err(io("rename", &newest))?;
                     }
                     return Ok((snapshot, reasons));
                 }
@@ -126,7 +126,7 @@ fn io(action: &'static str, path: &Path) -> impl Fn(std::io::Error) -> Error {
     move |source| Error::Io { action, path: path.clone(), source }
 }
 
-/// One flat tensor of the file: name, shape, float32 values as little-endian bytes.
+/// One tensor of the file: name, shape, float32 values as little-endian bytes.
 type Entry = (String, Vec<usize>, Vec<u8>);
 
 fn encode(snapshot: &Snapshot, run: &str) -> Result<Vec<u8>, String> {
@@ -138,7 +138,7 @@ fn encode(snapshot: &Snapshot, run: &str) -> Result<Vec<u8>, String> {
         ("best", &snapshot.best_state),
     ] {
         for (position, (name, tensor)) in state.iter().enumerate() {
-            // The position keeps the order, which the file format does not.
+            // The position keeps the order; the file format does not.
             let name = format!("{part}/{position:06}/{name}");
             let shape = tensor.size().iter().map(|&side| side as usize).collect();
             entries.push((name, shape, float_bytes(tensor)?));
@@ -166,16 +166,16 @@ fn encode(snapshot: &Snapshot, run: &str) -> Result<Vec<u8>, String> {
 }
 
 fn decode(bytes: &[u8], run: &str) -> Result<Snapshot, String> {
-    let not_one = |error: safetensors::SafeTensorError| format!("damaged, or not a checkpoint ({error})");
-    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(not_one)?;
-    let tensors = SafeTensors::deserialize(bytes).map_err(not_one)?;
+    let invalid = |error: safetensors::SafeTensorError| format!("damaged, or not a checkpoint ({error})");
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(invalid)?;
+    let tensors = SafeTensors::deserialize(bytes).map_err(invalid)?;
     let header = metadata.metadata().as_ref().and_then(|metadata| metadata.get(HEADER));
     let header = header.ok_or("a safetensors file, but not a checkpoint of this program")?;
     let bad_header = |error: serde_json::Error| format!("damaged header: {error}");
-    // First, since another version may have other fields.
+    // The version first, since another version may have other fields.
     let Version { format_version } = serde_json::from_str(header).map_err(bad_header)?;
     if format_version != FORMAT_VERSION {
-        return Err(format!("format version {FORMAT_VERSION} expected, {format_version} found"));
+        return Err(format!("expected format version {FORMAT_VERSION}, found {format_version}"));
     }
     let header: Header = serde_json::from_str(header).map_err(bad_header)?;
     if header.run != run {
@@ -185,10 +185,10 @@ fn decode(bytes: &[u8], run: &str) -> Result<Snapshot, String> {
     names.sort_unstable();
     let mut entries = Vec::with_capacity(names.len());
     for name in names {
-        entries.push((name, tensors.tensor(name).map_err(not_one)?));
+        entries.push((name, tensors.tensor(name).map_err(invalid)?));
     }
     let progress = serde_json::to_string(&header.progress).map_err(|error| error.to_string())?;
-    // In the order of `encode`: parts as they were written, each part in its own order.
+    // In the order of `encode`: part by part, each in its own order.
     let mut parts = HashMap::from([("model", State::new()), ("velocity", State::new())]);
     let found = {
         let in_order = ["model", "velocity", "average", "best"]
@@ -225,7 +225,7 @@ fn digest<'a>(
     entries: impl Iterator<Item = (&'a str, &'a [usize], &'a [u8])>,
 ) -> String {
     let mut hash = Sha256::new();
-    // Each field is preceded by its length, so that no two different contents read as the same bytes.
+    // Each field is preceded by its length, so that different contents never give the same bytes.
     let mut field = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());
         hash.update(bytes);

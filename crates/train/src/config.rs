@@ -1,17 +1,18 @@
-use std::{fmt, str::FromStr};
+//! Settings of a training.
 
 use malaria_augment::AugmentConfig;
 use serde::{Deserialize, Serialize};
+use strum::VariantNames;
 use tch::{Device, Kind};
 
 use crate::{error::Error, optim::SgdConfig, schedule::Schedule};
 
-/// More epochs than anybody waits for; so many batches can still be counted.
-const MOST_EPOCHS: u64 = 1_000_000;
-/// The longest side of images, in pixels: that of a network's input.
-const MOST_PIXELS: i64 = 4096;
+/// Maximum number of epochs, far below what would overflow the count of batches.
+const MAX_EPOCHS: u64 = 1_000_000;
+/// Maximum side of images in pixels, as for a network's input.
+const MAX_PIXELS: i64 = 4096;
 
-/// Which epoch's weights a run keeps.
+/// How a run selects the epoch whose weights it keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SelectBy {
@@ -23,10 +24,22 @@ pub enum SelectBy {
     Last,
 }
 
-/// Arithmetic of the convolutions in training, and what passes between them; weights, their gradients, batch statistics and the
-/// dense layer are float32, and so is everything when a model only evaluates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Precision of convolutions and feature maps in training. Weights, their gradients, batch statistics and the dense layer are
+/// always float32, and so is everything in evaluation.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::VariantNames,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case", parse_err_ty = Error, parse_err_fn = unknown_precision)]
 pub enum Precision {
     /// Bfloat16 where the device has instructions for it, float32 elsewhere.
     Auto,
@@ -37,31 +50,19 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// All three.
-    pub const ALL: [Self; 3] = [Self::Auto, Self::Float32, Self::Bfloat16];
-
-    /// Its name in settings: `auto`, `float32` or `bfloat16`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Float32 => "float32",
-            Self::Bfloat16 => "bfloat16",
-        }
-    }
-
-    /// What `Auto` stands for on `device`; the other two stand for themselves.
+    /// Replaces `Auto` by the precision for `device`; the other two are returned unchanged.
     ///
-    /// That is bfloat16 on CUDA (GPUs older than NVIDIA's Ampere have no instructions for it: name float32 there) and on x86-64
-    /// processors with AVX512-BF16, such as AMD's since Zen 4.
+    /// `Auto` is bfloat16 on CUDA (GPUs older than NVIDIA's Ampere have no instructions for it: choose float32 there) and on
+    /// x86-64 processors with AVX512-BF16, such as AMD's since Zen 4.
     pub fn resolve(self, device: Device) -> Self {
         match self {
             Self::Auto if device.is_cuda() || cpu_has_bfloat16() => Self::Bfloat16,
             Self::Auto => Self::Float32,
-            told => told,
+            explicit => explicit,
         }
     }
 
-    /// The kind of images that are trained on, on `device`.
+    /// The tensor kind of training images on `device`.
     pub(crate) fn of(self, device: Device) -> Kind {
         if self.resolve(device) == Self::Bfloat16 { Kind::BFloat16 } else { Kind::Float }
     }
@@ -77,25 +78,15 @@ fn cpu_has_bfloat16() -> bool {
     false
 }
 
-impl fmt::Display for Precision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
+fn unknown_precision(found: &str) -> Error {
+    Error::Config {
+        field: "precision",
+        expected: Precision::VARIANTS.join(", "),
+        found: format!("`{found}`"),
     }
 }
 
-impl FromStr for Precision {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self, Error> {
-        Self::ALL.into_iter().find(|precision| precision.name() == name).ok_or_else(|| Error::Config {
-            field: "precision",
-            expected: Self::ALL.map(Self::name).join(", "),
-            found: format!("`{name}`"),
-        })
-    }
-}
-
-/// An image size, and the first epoch that is trained at it.
+/// An image size and the first epoch that uses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImageSize {
@@ -105,14 +96,14 @@ pub struct ImageSize {
     pub pixels: i64,
 }
 
-/// Every setting of a training; with the same data, the same starting weights, the same processor and number of
-/// threads, the same settings give the same weights, bit for bit.
+/// The settings of a training. The same settings, data, initial weights, processor and number of threads give the same
+/// weights, bit for bit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
     /// Passes over the training set, 1 to 1,000,000.
     pub epochs: u64,
-    /// Cells a step, >= 1. The last batch of an epoch takes what is left.
+    /// Cells per step, >= 1. The last batch of an epoch may be smaller.
     pub batch_size: usize,
     /// Learning rates.
     pub schedule: Schedule,
@@ -120,28 +111,28 @@ pub struct TrainConfig {
     pub sgd: SgdConfig,
     /// Share of the target spread evenly over the classes, in [0, 1): Szegedy et al., arXiv:1512.00567.
     pub label_smoothing: f64,
-    /// How training cells are varied.
+    /// Augmentation of training cells.
     pub augment: AugmentConfig,
-    /// Image size by epoch, the first from epoch 1 on, in ascending order of epochs. The last one is the size that the
-    /// model is made for.
+    /// Image sizes in ascending order of epochs, the first from epoch 1. The last one is the size that the model is trained
+    /// for.
     pub image_sizes: Vec<ImageSize>,
-    /// Decay of an exponential moving average of the weights, in (0, 1); with it, validation and the kept weights are
-    /// the average's. At step `t` (from 0) the decay is `min(decay, (1 + t) / (10 + t))`, so that the average forgets
-    /// the start.
+    /// Decay of an exponential moving average of the weights, in (0, 1). If set, validation and the best weights use the
+    /// average. At step `t` (from 0) the decay is `min(decay, (1 + t) / (10 + t))`, so that the initial weights fade
+    /// quickly.
     pub average_decay: Option<f64>,
-    /// Epochs at the last image size without a better validation figure after which the run ends; >= 1.
+    /// The run ends after this many epochs at the last image size without a better validation metric; >= 1.
     pub early_stopping: Option<u64>,
-    /// Which epoch's weights are kept.
+    /// How the best epoch is selected.
     pub select_by: SelectBy,
-    /// Arithmetic of the training steps.
+    /// Precision of the training steps.
     pub precision: Precision,
     /// Seed of the order of cells and of augmentation.
     pub seed: u64,
 }
 
 impl TrainConfig {
-    /// The tutorial's recipe over `epochs` epochs (20 in its text, 50 in the run that it reports): SGD at 0.1, batches
-    /// of 32, linear decay, its augmentation, the last epoch's weights.
+    /// The tutorial's recipe for `epochs` epochs (20 in its text, 50 in its reported run): SGD at 0.1, batches of 32,
+    /// linear decay, its augmentation, the last epoch's weights.
     pub fn tutorial(epochs: u64, seed: u64) -> Self {
         Self {
             epochs,
@@ -159,16 +150,16 @@ impl TrainConfig {
         }
     }
 
-    /// Refuses settings that no run could honour, before any compute.
+    /// Checks every setting.
     ///
     /// # Errors
-    /// [`Error::Config`] names the field; the augmentation's own error is passed on.
+    /// [`Error::Config`] names the field; [`Error::Augment`] for an augmentation setting.
     pub fn check(&self) -> Result<(), Error> {
         let config = |field, expected: &str, found: String| {
             Err(Error::Config { field, expected: expected.to_owned(), found })
         };
-        if !(1..=MOST_EPOCHS).contains(&self.epochs) {
-            return config("epochs", &format!("from 1 to {MOST_EPOCHS}"), self.epochs.to_string());
+        if !(1..=MAX_EPOCHS).contains(&self.epochs) {
+            return config("epochs", &format!("from 1 to {MAX_EPOCHS}"), self.epochs.to_string());
         }
         if self.batch_size == 0 {
             return config("batch_size", "at least 1", "0".to_owned());
@@ -200,8 +191,8 @@ impl TrainConfig {
             let expected = format!("every `from_epoch` within the run's {} epochs", self.epochs);
             return config("image_sizes", &expected, size.from_epoch.to_string());
         }
-        if let Some(size) = self.image_sizes.iter().find(|size| !(8..=MOST_PIXELS).contains(&size.pixels)) {
-            let expected = format!("from 8 to {MOST_PIXELS} pixels a side");
+        if let Some(size) = self.image_sizes.iter().find(|size| !(8..=MAX_PIXELS).contains(&size.pixels)) {
+            let expected = format!("from 8 to {MAX_PIXELS} pixels a side");
             return config("image_sizes", &expected, size.pixels.to_string());
         }
         self.schedule.check(self.epochs)?;
@@ -215,7 +206,7 @@ impl TrainConfig {
         reached.map_or_else(|| self.final_image_size(), |size| size.pixels)
     }
 
-    /// Image size of the last epochs, in pixels a side: what the trained model is meant for.
+    /// Image size of the last epochs, in pixels a side: the size that the model is trained for.
     pub fn final_image_size(&self) -> i64 {
         self.image_sizes.last().map_or(64, |size| size.pixels)
     }

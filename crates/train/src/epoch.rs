@@ -1,4 +1,4 @@
-//! One pass over cells: the figures both passes keep, and the pass that only looks.
+//! Loss and accuracy of a pass over cells, and evaluation of a network.
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
@@ -8,8 +8,7 @@ use crate::{
     loader::{CellTensors, resize},
 };
 
-/// Sums over cells, from which loss and accuracy are computed at the end: batches of different sizes weigh as they
-/// should.
+/// Sums over cells, from which loss and accuracy are computed at the end, so that every cell has the same weight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Sums {
@@ -20,7 +19,8 @@ pub(crate) struct Sums {
 }
 
 impl Sums {
-    /// Adds a batch of `cells`, of which `correct` were called right; gives its mean cross-entropy.
+    /// Adds a batch of `cells` with the sum of its losses and its number of correct predictions; returns its mean
+    /// cross-entropy.
     pub(crate) fn add(&mut self, cells: usize, [loss, correct]: [f64; 2]) -> f64 {
         self.cells += cells as u64;
         self.correct += correct as u64;
@@ -39,7 +39,7 @@ impl Sums {
     }
 }
 
-/// The sum of the cross-entropies and the number of cells called right, f64 `[2]` on the device, of log-probabilities
+/// The sum of the cross-entropies and the number of correct predictions, f64 `[2]` on the device, for log-probabilities
 /// `[N, classes]` and labels `[N]`.
 pub(crate) fn batch_sums(log_probabilities: &Tensor, labels: &Tensor) -> Result<Tensor, Error> {
     let picked = log_probabilities.f_gather(1, &labels.f_unsqueeze(1)?, false)?;
@@ -49,7 +49,7 @@ pub(crate) fn batch_sums(log_probabilities: &Tensor, labels: &Tensor) -> Result<
     Ok(Tensor::f_stack(&[loss, correct], 0)?)
 }
 
-/// Reads what [`batch_sums`] gave for each batch, all at once: each reading waits until a GPU has done all that it was told to.
+/// Reads the [`batch_sums`] of all `batches` at once: each read waits for the GPU to finish.
 pub(crate) fn read_sums<'a>(batches: impl Iterator<Item = &'a Tensor>) -> Result<Vec<[f64; 2]>, Error> {
     let batches: Vec<&Tensor> = batches.collect();
     if batches.is_empty() {
@@ -63,7 +63,7 @@ pub(crate) fn read_sums<'a>(batches: impl Iterator<Item = &'a Tensor>) -> Result
 /// Probabilities, loss and accuracy of a network on a set of cells.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evaluation {
-    /// Softmax probabilities, `[N, classes]` row by row, in the order of the indices.
+    /// Softmax probabilities `[N, classes]`, row-major, in the order of the indices.
     pub probabilities: Vec<f64>,
     /// Mean cross-entropy in nats.
     pub loss: f64,
@@ -73,12 +73,12 @@ pub struct Evaluation {
 
 /// Options of [`evaluate`].
 pub struct EvalOptions<'a> {
-    /// Side of the network's input in pixels. Default: the side that the cells have.
+    /// Side of the network's input in pixels. Default: the side of the cells.
     pub image_size: Option<i64>,
-    /// Cells a batch, at least 1. Default: 128.
+    /// Cells per batch, at least 1. Default: 128.
     pub batch_size: usize,
-    /// Show each cell four times, as it is and mirrored left to right, top to bottom and both, and take the mean of the
-    /// four probabilities. A red blood cell has no right way up. Default: false.
+    /// Average the probabilities of each cell over its four mirror images: unchanged, left to right, top to bottom, both.
+    /// The orientation of a red blood cell carries no information. Default: false.
     pub flips: bool,
     /// Called after each batch with the number of cells done. Default: none.
     pub progress: Option<&'a mut dyn FnMut(usize)>,
@@ -91,10 +91,11 @@ impl Default for EvalOptions<'_> {
 }
 
 /// Evaluates a network, in its form for inference ([`Network::inference`](crate::Network::inference)), on the cells at
-/// `indices`. The network is given float32 images.
+/// `indices`. Images are float32.
 ///
 /// # Errors
-/// [`Error::EmptySubset`] without indices; [`Error::Cells`] for one out of range or a `batch_size` of 0; the network's own.
+/// [`Error::EmptySubset`] without indices; [`Error::Cells`] for an index out of range or a `batch_size` of 0; the network's
+/// own.
 pub fn evaluate(
     network: impl Fn(&Tensor) -> Result<Tensor, Error>,
     cells: &CellTensors<'_>,
@@ -128,7 +129,7 @@ pub fn evaluate(
     })
 }
 
-/// Axes to mirror `[N, 3, H, W]` along: not at all, left to right, top to bottom, and both.
+/// Axes of `[N, 3, H, W]` to mirror: none, left to right, top to bottom, and both.
 const FLIPS: [&[i64]; 4] = [&[], &[3], &[2], &[2, 3]];
 
 /// Log-probabilities `[N, classes]` of `images` `[N, 3, H, W]`.
@@ -137,15 +138,16 @@ fn log_probabilities(
     images: &Tensor,
     flips: bool,
 ) -> Result<Tensor, Error> {
-    // Double precision, so that probabilities near 1 do not all round to it.
-    let look = |images: &Tensor| -> Result<Tensor, Error> {
+    // Double precision, so that probabilities near 1 do not round to 1.
+    let predict = |images: &Tensor| -> Result<Tensor, Error> {
         Ok(network(images)?.f_to_kind(Kind::Double)?.f_log_softmax(1, Kind::Double)?)
     };
     if !flips {
-        return look(images);
+        return predict(images);
     }
-    let views = FLIPS.into_iter().map(|axes| look(&images.f_flip(axes)?)).collect::<Result<Vec<_>, _>>()?;
-    // The logarithm of the mean of the probabilities, which rounding must not lift above that of 1.
+    let views =
+        FLIPS.into_iter().map(|axes| predict(&images.f_flip(axes)?)).collect::<Result<Vec<_>, _>>()?;
+    // The logarithm of the mean of the probabilities; rounding must not lift it above 0.
     Ok(Tensor::f_stack(&views, 0)?
         .f_logsumexp([0], false)?
         .f_sub_scalar((FLIPS.len() as f64).ln())?

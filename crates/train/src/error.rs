@@ -1,13 +1,15 @@
+//! The errors of this crate.
+
 use std::path::PathBuf;
 
-/// What can go wrong while training.
+/// Why a training or an evaluation failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A setting that no run could honour.
+    /// An invalid setting.
     #[error("training setting `{field}`: expected {expected}, found {found}")]
     Config {
-        /// The field's name as it stands in `config.json`.
+        /// The field's name, as in `config.json`.
         field: &'static str,
         /// What would be accepted.
         expected: String,
@@ -19,10 +21,10 @@ pub enum Error {
     EmptySubset {
         /// `training` or `validation`.
         subset: &'static str,
-        /// What it was wanted for.
+        /// What it is needed for.
         purpose: &'static str,
     },
-    /// Pixels, labels or indices that do not fit each other.
+    /// Pixels, labels, targets or indices that do not fit each other.
     #[error("cells: expected {expected}, found {found}")]
     Cells {
         /// What would be accepted.
@@ -30,20 +32,20 @@ pub enum Error {
         /// What was given.
         found: String,
     },
-    /// Weights, averaged weights or a velocity that are not those of the network.
+    /// Weights, averaged weights or a velocity that do not fit the network.
     #[error("{what} of the network: expected {expected}, found {found}")]
     State {
-        /// `weights`, `averaged weights` or `velocity`.
+        /// `weights`, `averaged weights`, `buffers` or `velocity`.
         what: &'static str,
         /// What the network has.
         expected: String,
         /// What was given.
         found: String,
     },
-    /// libtorch failed in a step, for want of memory as a rule.
+    /// libtorch failed in a training step, usually because memory is short.
     #[error(
         "epoch {epoch}, batch {batch} of {batches}, {cells} cells of {image_size} px: {problem}; if memory is short, free some, or \
-         begin anew with smaller batches; the last checkpoint is untouched"
+         start again with smaller batches; the last checkpoint is untouched"
     )]
     Step {
         /// Epoch, counted from 1.
@@ -56,7 +58,7 @@ pub enum Error {
         cells: usize,
         /// Their side in pixels.
         image_size: i64,
-        /// What libtorch said of what.
+        /// The failed operation.
         problem: Box<Error>,
     },
     /// The loss became infinite or not a number.
@@ -73,10 +75,10 @@ pub enum Error {
         batches: u64,
         /// Learning rate of that batch.
         learning_rate: f64,
-        /// The value seen.
+        /// The loss.
         loss: f64,
     },
-    /// A gradient that is not a number has made weights so, though the loss was one.
+    /// Weights became infinite or not a number, though the loss was finite.
     #[error(
         "weights became infinite or not a number in the last batch of epoch {epoch}: lower the learning rate; the last checkpoint \
          is untouched"
@@ -90,7 +92,7 @@ pub enum Error {
     NonFiniteValidation {
         /// Epoch, counted from 1.
         epoch: u64,
-        /// The value seen.
+        /// The loss.
         loss: f64,
     },
     /// A checkpoint that cannot be used.
@@ -106,7 +108,7 @@ pub enum Error {
     NoCheckpoint {
         /// The run directory.
         folder: PathBuf,
-        /// One reason a candidate.
+        /// One reason per file.
         reasons: Vec<String>,
     },
     /// A file that cannot be read or written.
@@ -116,7 +118,7 @@ pub enum Error {
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// The system's reason.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The model crate's error.
@@ -134,7 +136,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether it is libtorch that failed.
+    /// Whether libtorch failed.
     pub(crate) fn is_of_libtorch(&self) -> bool {
         matches!(
             self,

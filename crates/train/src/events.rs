@@ -1,8 +1,10 @@
+//! Events of a training for its listener, and the record of an epoch.
+
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// Figures of one epoch. Losses are cross-entropy in nats a cell, without label smoothing and without the L2 term;
+/// Metrics of one epoch. Losses are cross-entropy in nats per cell, without label smoothing and without the L2 term;
 /// accuracies are fractions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -13,11 +15,11 @@ pub struct EpochRecord {
     pub learning_rate: f64,
     /// Side of the images in pixels.
     pub image_size: i64,
-    /// Mean over the epoch's training cells, each as it was when its batch came by: augmented, weights still moving.
+    /// Mean over the epoch's training cells, each augmented and predicted by the weights at its batch.
     pub train_loss: f64,
     /// As `train_loss`.
     pub train_accuracy: f64,
-    /// Over the validation set, after the epoch, on the averaged weights where there are any; `None` without such a set.
+    /// On the validation set after the epoch, with the averaged weights if there are any; `None` without a validation set.
     pub validation_loss: Option<f64>,
     /// As `validation_loss`.
     pub validation_accuracy: Option<f64>,
@@ -27,18 +29,18 @@ pub struct EpochRecord {
     pub cpu_seconds: f64,
 }
 
-/// What a training tells its listener, in the order in which it happens.
+/// An event of a training. The listener receives events in order.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Event {
-    /// An epoch begins, or goes on after a resume.
+    /// An epoch starts, or continues after a resume.
     EpochStarted {
         /// Counted from 1.
         epoch: u64,
         /// Epochs in the run.
         epochs: u64,
-        /// Batches already done in it: 0 but after a resume.
+        /// Batches already done in it: 0 except after a resume.
         batch: u64,
         /// Batches in it.
         batches: u64,
@@ -47,7 +49,7 @@ pub enum Event {
         /// Learning rate of its first batch.
         learning_rate: f64,
     },
-    /// A batch has been trained on.
+    /// A training step is done.
     Batch {
         /// Counted from 1.
         epoch: u64,
@@ -59,40 +61,41 @@ pub enum Event {
         loss: f64,
         /// Accuracy of the epoch so far, a fraction.
         accuracy: f64,
-        /// Training speed of this epoch so far.
+        /// Training speed in this epoch so far.
         images_per_second: f64,
     },
-    /// A recording of the steps ([`Network::is_recordable`](crate::Network::is_recordable)) gave other gradients than computing does. From here
-    /// on steps are computed, which is slower; those since the check before, in the last epoch, may have been wrong.
+    /// A recording of the steps ([`Network::is_recordable`](crate::Network::is_recordable)) gave gradients that differ from
+    /// computed ones. From now on steps are computed, which is slower; the recorded steps since the last check, up to one epoch
+    /// ago, may have been wrong.
     RecordingDropped {
         /// Counted from 1.
         epoch: u64,
         /// Counted from 1.
         batch: u64,
-        /// Norm of the difference of the gradients, to the norm of the computed ones.
+        /// Norm of the difference of the gradients, relative to the norm of the computed ones.
         difference: f64,
     },
-    /// The validation set is about to be read.
+    /// Validation starts.
     ValidationStarted {
         /// Counted from 1.
         epoch: u64,
-        /// Cells in it.
+        /// Cells in the validation set.
         cells: usize,
     },
     /// An epoch and its validation are done.
     EpochEnded {
-        /// Its figures.
+        /// Its metrics.
         #[serde(flatten)]
         record: EpochRecord,
-        /// Whether its weights are the ones kept so far.
+        /// Whether it is the best epoch so far.
         is_best: bool,
     },
-    /// A checkpoint is on disk.
+    /// A checkpoint has been written.
     CheckpointWritten {
-        /// Where.
+        /// The file.
         path: PathBuf,
     },
-    /// The newest checkpoint could not be used, the one before it is.
+    /// The newest checkpoint could not be used; the one before it is used instead.
     CheckpointPassedOver {
         /// Why.
         reason: String,

@@ -1,4 +1,4 @@
-//! The gradients of a batch: computed, or on a GPU repeated from a recording.
+//! The gradients of a batch: computed, or replayed from a recording on a GPU.
 
 use malaria_libtorch::Graph;
 use tch::{Device, Kind, Tensor};
@@ -11,42 +11,42 @@ use crate::{
     optim::Sgd,
 };
 
-/// Batches of one shape that are computed one kernel after the other before a step is recorded: libtorch prepares things meanwhile.
+/// Number of batches of one shape that are computed before a step is recorded, so that libtorch's lazy initialisation is done.
 const BEFORE_RECORDING: usize = 3;
 
-/// Gradients of a recording are at most so far from those that computing gives, relative to their norm. On an H100 they were the same,
-/// but for kernels that add up in an order of their own.
-const MOST_APART: f64 = 1e-3;
+/// Maximum difference of recorded gradients from computed ones, relative to their norm. On an H100 they were equal, except for
+/// kernels that sum in a varying order.
+const MAX_DIFFERENCE: f64 = 1e-3;
 
-/// What is learned from in one step.
+/// The input of one training step.
 #[derive(Debug)]
 pub(crate) struct Batch {
     /// `[N, 3, H, W]`.
     pub(crate) images: Tensor,
     /// i64 `[N]`.
     pub(crate) labels: Tensor,
-    /// f32 `[N, classes]`, in place of the labels.
+    /// f32 `[N, classes]`; replaces the labels in the loss.
     pub(crate) targets: Option<Tensor>,
 }
 
-/// What came of a batch.
+/// Gradients and sums of a batch.
 pub(crate) struct Learned {
-    /// One for each parameter.
+    /// One per parameter.
     pub(crate) gradients: Vec<Tensor>,
-    /// Those of [`batch_sums`].
+    /// See [`batch_sums`].
     pub(crate) sums: Tensor,
 }
 
-/// Computes gradients; on a GPU in bfloat16, records how, for a network that allows it.
+/// Computes gradients, or replays a recording: in bfloat16 on a GPU, for networks that allow it.
 #[derive(Default)]
 pub(crate) struct Learner {
-    /// Shape of the batch before, and how many in a row have had it.
+    /// Shape of the previous batch, and how many consecutive batches have had it.
     last: (Vec<i64>, usize),
     recorded: Option<Recorded>,
     dropped: Option<f64>,
 }
 
-/// A step's kernels, and the memory that they read and write.
+/// The kernels of a step, and the memory that they read and write.
 struct Recorded {
     graph: Graph,
     batch: Batch,
@@ -54,10 +54,10 @@ struct Recorded {
 }
 
 impl Learner {
-    /// The gradients of the loss of `batch`, of whose targets' weight `smoothing` is spread evenly over the classes.
+    /// The gradients of the loss of `batch` with label smoothing `smoothing`.
     ///
-    /// Those of a recording are compared with computed ones when it is new, and when `check` says so; the recording is dropped
-    /// where it gives others.
+    /// A recording's gradients are compared with computed ones when it is new and when `check` is set; it is dropped if they
+    /// differ.
     pub(crate) fn gradients(
         &mut self,
         network: &impl Network,
@@ -68,7 +68,7 @@ impl Learner {
     ) -> Result<Learned, Error> {
         let compute = |batch: &Batch| compute(network, optimizer, batch, smoothing);
         let Device::Cuda(gpu) = network.device() else { return compute(batch) };
-        // Not in float32: on an H100 two recorded trainings learned far less than computed ones, and why is not known.
+        // Not in float32: on an H100 two recorded trainings learned far less than computed ones, for an unknown reason.
         let in_bfloat16 = batch.images.f_kind()? == Kind::BFloat16;
         if self.dropped.is_some() || !in_bfloat16 || !network.is_recordable() || !Graph::is_supported() {
             return compute(batch);
@@ -76,24 +76,24 @@ impl Learner {
         let shape = batch.images.size();
         let fits = |recorded: &Recorded| recorded.batch.images.size() == shape;
         if let Some(recorded) = self.recorded.as_ref().filter(|recorded| fits(recorded) && !check) {
-            return recorded.repeat(batch);
+            return recorded.replay(batch);
         }
         if !self.recorded.as_ref().is_some_and(fits) {
-            // The last batch of an epoch is smaller: it is computed, and the recording of the others kept.
+            // The last, smaller batch of an epoch is computed, and the recording for the others is kept.
             let in_a_row = if self.last.0 == shape { self.last.1 } else { 0 };
             self.last = (shape, in_a_row + 1);
             if in_a_row < BEFORE_RECORDING {
                 return compute(batch);
             }
-            // Frees the memory of the one before first.
+            // Frees the memory of the previous recording first.
             self.recorded = None;
             self.recorded = Some(Recorded::new(gpu, batch, compute)?);
         }
         let Some(recorded) = &self.recorded else { return compute(batch) };
-        let (learned, apart) = recorded.checked(network, batch, compute)?;
-        if apart > MOST_APART {
+        let (learned, difference) = recorded.checked(network, batch, compute)?;
+        if difference > MAX_DIFFERENCE {
             self.recorded = None;
-            self.dropped = Some(apart);
+            self.dropped = Some(difference);
         }
         Ok(learned)
     }
@@ -103,7 +103,7 @@ impl Learner {
         self.recorded.is_some()
     }
 
-    /// How far the gradients of a recording were from computed ones, if it was dropped for that; there is no other one then.
+    /// The relative difference for which a recording was dropped, if one was; no further step is recorded then.
     pub(crate) fn dropped(&self) -> Option<f64> {
         self.dropped
     }
@@ -122,7 +122,7 @@ impl Batch {
         [&self.images, &self.labels].into_iter().chain(&self.targets)
     }
 
-    /// The same values in memory of their own.
+    /// A copy of the tensors.
     fn copy(&self) -> Result<Self, Error> {
         Ok(Self {
             images: copy(&self.images)?,
@@ -133,7 +133,7 @@ impl Batch {
 }
 
 impl Recorded {
-    /// Records `compute` on memory like that of `batch`.
+    /// Records `compute` on a copy of `batch`.
     fn new(
         gpu: usize,
         batch: &Batch,
@@ -144,34 +144,34 @@ impl Recorded {
         Ok(Self { graph, batch, learned })
     }
 
-    fn repeat(&self, batch: &Batch) -> Result<Learned, Error> {
+    fn replay(&self, batch: &Batch) -> Result<Learned, Error> {
         for (own, given) in self.batch.tensors().zip(batch.tensors()) {
             own.shallow_clone().f_copy_(given)?;
         }
         self.graph.replay()?;
-        // The sums are read later, when the next batch has long been learned from.
+        // A copy, since the sums are read only after later steps.
         let sums = copy(&self.learned.sums)?;
         Ok(Learned { gradients: self.learned.gradients.iter().map(Tensor::shallow_clone).collect(), sums })
     }
 
-    /// What `compute` gives of `batch`, and how far the repeated gradients are from that.
+    /// The result of `compute` for `batch`, and the relative difference of the recorded gradients from it.
     fn checked(
         &self,
         network: &impl Network,
         batch: &Batch,
         compute: impl Fn(&Batch) -> Result<Learned, Error>,
     ) -> Result<(Learned, f64), Error> {
-        // Such as running statistics, which both move.
+        // Both update buffers, such as running statistics.
         let before = copies(network.buffers())?;
-        let repeated = self.repeat(batch)?;
+        let replayed = self.replay(batch)?;
         write("buffers", &mut network.buffers(), &before)?;
         let computed = compute(batch)?;
-        let apart = relative_difference(&repeated.gradients, &computed.gradients)?;
-        Ok((computed, apart))
+        let difference = relative_difference(&replayed.gradients, &computed.gradients)?;
+        Ok((computed, difference))
     }
 }
 
-/// Norm of the difference of all tensors, to the norm of those expected; infinite where it is no number.
+/// Norm of the difference over all tensors, relative to the norm of the expected ones; infinite if it is NaN.
 fn relative_difference(found: &[Tensor], expected: &[Tensor]) -> Result<f64, Error> {
     let squares = |tensor: &Tensor| tensor.f_square()?.f_sum(Kind::Double);
     let sums = found
@@ -180,8 +180,8 @@ fn relative_difference(found: &[Tensor], expected: &[Tensor]) -> Result<f64, Err
         .map(|(found, expected)| Tensor::f_stack(&[squares(&found.f_sub(expected)?)?, squares(expected)?], 0))
         .collect::<Result<Vec<_>, _>>()?;
     let sums = Tensor::f_stack(&sums, 0)?.f_sum_dim_intlist([0].as_slice(), false, Kind::Double)?;
-    let apart = (sums.f_double_value(&[0])? / sums.f_double_value(&[1])?).sqrt();
-    Ok(if apart.is_nan() { f64::INFINITY } else { apart })
+    let difference = (sums.f_double_value(&[0])? / sums.f_double_value(&[1])?).sqrt();
+    Ok(if difference.is_nan() { f64::INFINITY } else { difference })
 }
 
 #[cfg(test)]
@@ -189,12 +189,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gradients_are_compared_by_their_norm_over_all_tensors() {
+    fn relative_difference_is_a_norm_over_all_tensors() {
         let tensors = |values: [f32; 2]| values.map(|value| Tensor::from_slice(&[value, 0.0]));
-        let apart = |found, expected| relative_difference(&tensors(found), &tensors(expected)).unwrap();
-        assert_eq!(apart([3.0, 4.0], [3.0, 4.0]), 0.0);
+        let difference = |found, expected| relative_difference(&tensors(found), &tensors(expected)).unwrap();
+        assert_eq!(difference([3.0, 4.0], [3.0, 4.0]), 0.0);
         // |(0, 1)| / |(3, 4)|.
-        assert!((apart([3.0, 5.0], [3.0, 4.0]) - 0.2).abs() < 1e-12);
-        assert_eq!(apart([f32::NAN, 4.0], [3.0, 4.0]), f64::INFINITY);
+        assert!((difference([3.0, 5.0], [3.0, 4.0]) - 0.2).abs() < 1e-12);
+        assert_eq!(difference([f32::NAN, 4.0], [3.0, 4.0]), f64::INFINITY);
     }
 }

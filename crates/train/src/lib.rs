@@ -1,15 +1,15 @@
 //! Training loop, learning-rate schedules, optimizer and checkpoints.
 //!
-//! Stands above `malaria-dataset` (decoded cells), `malaria-augment` and `malaria-model`; the facade `malaria-resnet`
-//! drives it. A training is a [`Trainer`] made of a [`TrainConfig`] and a network: the ResNet of `malaria-model`, or any
-//! other [`Network`]. [`Trainer::run`] takes it to its end; on request ([`RunOptions`]) it tells a listener what happens
-//! ([`Event`]) and writes [`Checkpoints`] from which it goes on exactly: the order of cells and their augmentation are
-//! functions of (seed, epoch, cell), never of what ran before.
+//! It uses `malaria-dataset` (decoded cells), `malaria-augment` and `malaria-model`; the facade `malaria-resnet` drives it.
+//! A [`Trainer`] is made of a [`TrainConfig`] and a network: the ResNet of `malaria-model`, or any other [`Network`].
+//! [`Trainer::run`] runs the training; with [`RunOptions`] it reports [`Event`]s to a listener and writes [`Checkpoints`],
+//! from which a training resumes exactly: the order of cells and their augmentation are functions of (seed, epoch, cell)
+//! alone.
 //!
 //! ```
 //! use malaria_train::{Interval, Schedule, Decay};
 //!
-//! // The tutorial's schedule, 50 epochs of 10 batches: linear from 0.1 to 0, one step an epoch.
+//! // The tutorial's schedule, 50 epochs of 10 batches: linear from 0.1 to 0, constant within an epoch.
 //! let schedule = Schedule::tutorial(0.1);
 //! assert_eq!(schedule.rate_at(0, 10, 50), 0.1);
 //! assert_eq!(schedule.rate_at(9, 10, 50), 0.1);

@@ -1,4 +1,4 @@
-//! Decoded cells on the model's device, and the batches cut from them.
+//! Decoded cells on the model's device, and batches of them.
 
 use std::marker::PhantomData;
 
@@ -10,8 +10,8 @@ use tch::{Device, Kind, Tensor};
 
 use crate::error::Error;
 
-/// All cells of a data set and their classes, on one device, as bytes: 27,558 cells of 64 px take 339 MB. On the CPU they are those of the
-/// [`Cells`] they are made from, where they lie; on another device, a copy.
+/// All cells of a data set and their classes on one device, as bytes: 27,558 cells of 64 px take 339 MB. On the CPU it borrows
+/// the memory of the [`Cells`]; on another device it holds a copy.
 pub struct CellTensors<'a> {
     /// u8 `[N, S, S, 3]`. Nothing writes to it, and no handle on it leaves this struct.
     pixels: Tensor,
@@ -20,15 +20,15 @@ pub struct CellTensors<'a> {
     /// f32 `[N, classes]`.
     targets: Option<Tensor>,
     size: i64,
-    /// Whose memory `pixels` may be.
+    /// The owner of the memory of `pixels` on the CPU.
     cells: PhantomData<&'a Cells>,
 }
 
 impl<'a> CellTensors<'a> {
-    /// `cells` and their `classes` (one a cell, in the same order) on `device`.
+    /// `cells` and their `classes` (one per cell, in the same order) on `device`.
     ///
     /// # Errors
-    /// [`Error::Cells`] when the two differ in length; [`Error::Torch`] when the device has no room.
+    /// [`Error::Cells`] when the two differ in length; [`Error::Torch`] when device memory is short.
     pub fn new(cells: &'a Cells, classes: &[usize], device: Device) -> Result<Self, Error> {
         if cells.len() != classes.len() {
             let expected = format!("one class for each of {} cells", cells.len());
@@ -38,12 +38,9 @@ impl<'a> CellTensors<'a> {
         let shape = [cells.len() as i64, size, size, 3];
         let strides = [size * size * 3, size * 3, 3, 1];
         let bytes = cells.pixels().as_ptr();
-        // SAFETY: `Cells` holds as many bytes as `shape` says, one after the other; they live, and nobody changes them, for 'a, which this
-        // struct does not outlive; and it only reads from the tensor, whose handle it keeps to itself.
-        #[allow(
-            unsafe_code,
-            reason = "a copy would be 0.34 GB more for all of NLM's cells, of some 2 GB that training takes"
-        )]
+        // SAFETY: `Cells` holds as many contiguous bytes as `shape` says; they are borrowed, and so neither freed nor changed, for 'a,
+        // which this struct does not outlive; it only reads the tensor and gives out no handle on it.
+        #[allow(unsafe_code, reason = "a copy of all NLM cells would add 0.34 GB to the 2 GB of a training")]
         let pixels = unsafe { Tensor::f_from_blob(bytes, &shape, &strides, Kind::Uint8, Device::Cpu) }?
             .f_to_device(device)?;
         let classes: Vec<i64> = classes.iter().map(|&class| class as i64).collect();
@@ -51,19 +48,19 @@ impl<'a> CellTensors<'a> {
         Ok(Self { pixels, labels, targets: None, size, cells: PhantomData })
     }
 
-    /// The cells of a folder and their classes, on `device`.
+    /// Loaded cells and their classes on `device`.
     ///
     /// # Errors
-    /// [`Error::Torch`] when the device has no room.
+    /// [`Error::Torch`] when device memory is short.
     pub fn of(loaded: &'a Loaded, device: Device) -> Result<Self, Error> {
         Self::new(&loaded.cells, &loaded.index.labels(), device)
     }
 
-    /// Gives the cells something else to be learned of them than their labels: `targets`, `[N, classes]` row by row, the
-    /// probability of each class. Losses and accuracies that are shown stay those of the labels.
+    /// Sets the targets of training in place of the labels: `targets` `[N, classes]`, row-major, the probability of each
+    /// class. Reported losses and accuracies still refer to the labels.
     ///
     /// # Errors
-    /// [`Error::Cells`] when they are not one for each class and cell.
+    /// [`Error::Cells`] unless there is one target for each class of each cell.
     pub fn set_targets(&mut self, targets: &[f32], classes: usize) -> Result<(), Error> {
         let cells = self.len();
         if Some(targets.len()) != cells.checked_mul(classes) {
@@ -96,14 +93,14 @@ impl<'a> CellTensors<'a> {
     /// [`Error::Cells`] for an index out of range.
     pub fn batch(&self, indices: &[usize]) -> Result<(Tensor, Tensor), Error> {
         let indices = self.indices(indices)?;
-        // Bytes divided by a number are float32.
+        // Dividing bytes by a number gives float32.
         let images = self.pixels.f_index_select(0, &indices)?.f_div_scalar(255.0)?;
-        // NHWC => NCHW as a view: the bytes stay where they are, which is what libtorch calls channels_last.
+        // NHWC => NCHW as a view: libtorch calls this layout channels_last.
         let images = images.f_permute([0, 3, 1, 2])?;
         Ok((images, self.labels.f_index_select(0, &indices)?))
     }
 
-    /// What is to be learned of the cells at `indices` in place of their labels, f32 `[N, classes]`.
+    /// The targets of the cells at `indices`, f32 `[N, classes]`, if they were set.
     pub(crate) fn targets(&self, indices: &[usize]) -> Result<Option<Tensor>, Error> {
         let Some(targets) = &self.targets else { return Ok(None) };
         Ok(Some(targets.f_index_select(0, &self.indices(indices)?)?))
@@ -119,8 +116,8 @@ impl<'a> CellTensors<'a> {
     }
 }
 
-/// `images` `[N, 3, S, S]` brought to `size` px a side by antialiased bilinear interpolation; unchanged where they
-/// have it.
+/// Resizes `images` `[N, 3, S, S]` to `size` px a side by antialiased bilinear interpolation; images of that size are
+/// returned unchanged.
 ///
 /// # Errors
 /// [`Error::Torch`] when libtorch refuses the size.
@@ -131,7 +128,7 @@ pub fn resize(images: Tensor, size: i64) -> Result<Tensor, Error> {
     Ok(images.f_internal_upsample_bilinear2d_aa([size, size], false, None, None)?)
 }
 
-/// The order in which `epoch` (from 0) visits `indices`: a function of the seed, the epoch and their number alone.
+/// `indices` in the order of `epoch` (from 0): a permutation that depends only on the seed, the epoch and their number.
 pub fn epoch_order(indices: &[usize], seed: u64, epoch: u64) -> Vec<usize> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(epoch);

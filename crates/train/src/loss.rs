@@ -1,11 +1,11 @@
-//! What training makes small.
+//! The training loss.
 
 use tch::{Kind, Reduction, Tensor};
 
 use crate::error::Error;
 
-/// Mean cross-entropy of log-probabilities `[N, classes]` against `targets` `[N, classes]` or else labels `[N]`, of whose weight
-/// `smoothing` is spread evenly over the classes.
+/// Mean cross-entropy of log-probabilities `[N, classes]` against `targets` `[N, classes]`, or labels `[N]` if there are none,
+/// with label smoothing `smoothing`.
 pub(crate) fn cross_entropy(
     log_probabilities: &Tensor,
     labels: &Tensor,
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn targets_take_the_place_of_labels() {
+    fn cross_entropy_with_targets_and_smoothing_matches_pytorch() {
         let logits = Tensor::from_slice(&[1.0_f32, 2.0, 0.5, -1.0]).view([2, 2]);
         let log_probabilities = logits.log_softmax(1, Kind::Float);
         let labels = Tensor::from_slice(&[1_i64, 0]);

@@ -1,4 +1,4 @@
-//! The interface of a trainable network.
+//! The trait of trainable networks, and its implementation for the ResNet.
 
 use malaria_model::{ResNet, Role};
 use tch::{Device, Kind, Tensor};
@@ -11,14 +11,14 @@ pub type State = Vec<(String, Tensor)>;
 /// The form of a network for inference: float32 images `[N, 3, H, W]` in [0, 1] => logits `[N, classes]`.
 pub type Inference<'a> = Box<dyn Fn(&Tensor) -> Result<Tensor, Error> + 'a>;
 
-/// Which rate of [`L2`](crate::L2) applies to a tensor.
+/// The rate of [`L2`](crate::L2) that applies to a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DecayGroup {
     /// [`L2::stem_and_dense`](crate::L2::stem_and_dense).
     StemAndDense,
     /// [`L2::residual`](crate::L2::residual).
     Residual,
-    /// No decay: biases and batch normalisations, as a rule.
+    /// No decay: usually biases and batch normalisations.
     None,
 }
 
@@ -27,8 +27,7 @@ pub enum DecayGroup {
 pub struct Trainable {
     /// Its name in checkpoints, unique in the network.
     pub name: String,
-    /// A handle on the network's own float32 tensor, which requires gradients: what is written to it in place, the
-    /// network uses.
+    /// A handle on the network's own float32 tensor, which requires gradients: writing to it in place changes the network.
     pub tensor: Tensor,
     /// Its decay group.
     pub decay: DecayGroup,
@@ -36,13 +35,13 @@ pub struct Trainable {
 
 /// A network that [`Trainer`](crate::Trainer) and [`Sgd`](crate::Sgd) can train.
 ///
-/// A network of tch tensors passes their errors on with `?`; its own errors go into [`Error::Network`].
+/// Errors of tch convert with `?`; a network's own errors go into [`Error::Network`].
 ///
 /// ```
 /// use malaria_train::{DecayGroup, Error, Network, Sgd, SgdConfig, State, Trainable};
 /// use tch::{Device, Kind, Tensor};
 ///
-/// /// One weight for each value of an image and class: `[classes, 3 * H * W]`.
+/// /// One weight per class and value of an image: `[classes, 3 * H * W]`.
 /// struct Linear(Tensor);
 ///
 /// impl Network for Linear {
@@ -68,12 +67,12 @@ pub struct Trainable {
 /// # Ok::<(), Error>(())
 /// ```
 pub trait Network {
-    /// The device of its tensors, and of the images that it is given.
+    /// The device of its tensors, which images must be on.
     fn device(&self) -> Device;
 
     /// Logits `[N, classes]` of `images` `[N, 3, H, W]` in [0, 1], channels_last in memory.
     ///
-    /// Images are float32, or bfloat16 in training where [`TrainConfig::precision`](crate::TrainConfig::precision) asks for it.
+    /// Images are float32, or bfloat16 in training if [`TrainConfig::precision`](crate::TrainConfig::precision) says so.
     /// With `train`, the network may use the statistics of the batch and update its buffers in place.
     ///
     /// # Errors
@@ -83,8 +82,8 @@ pub trait Network {
     /// Handles on the trainable tensors, always in the same order.
     fn parameters(&self) -> Vec<Trainable>;
 
-    /// Handles on the float32 tensors that are not trained and yet belong to the state, such as running statistics; always in
-    /// the same order, under names that no parameter has.
+    /// Handles on the float32 tensors of the state that are not trained, such as running statistics; always in the same order,
+    /// with names that no parameter has.
     fn buffers(&self) -> State;
 
     /// A detached copy of every parameter, then every buffer, on the network's device.
@@ -95,7 +94,7 @@ pub trait Network {
         copies(handles(self))
     }
 
-    /// Copies what [`state`](Self::state) gave into the network's tensors, in place. Nothing is written unless all of it fits.
+    /// Copies a [`state`](Self::state) into the network's tensors, in place. Nothing is written unless all of it fits.
     ///
     /// # Errors
     /// [`Error::State`] when names, order or shapes are not this network's.
@@ -103,14 +102,14 @@ pub trait Network {
         write("weights", &mut handles(self), state)
     }
 
-    /// Whether [`forward`](Self::forward) with `train` launches the same kernels each time that it is given images of the same shape,
-    /// and reads nothing back from the GPU. If so, [`Trainer`](crate::Trainer) records the kernels of a bfloat16 step once and has the
-    /// GPU repeat them, which is several times as fast for small batches. The default is `false`.
+    /// Whether [`forward`](Self::forward) with `train` always launches the same kernels for images of the same shape and reads
+    /// nothing back from the GPU. If so, [`Trainer`](crate::Trainer) records the kernels of a bfloat16 step and replays them,
+    /// which is several times as fast for small batches. The default is `false`.
     fn is_recordable(&self) -> bool {
         false
     }
 
-    /// The form for inference, of the weights as they are now; by default [`forward`](Self::forward) without `train`.
+    /// The form for inference, with the current weights; by default [`forward`](Self::forward) without `train`.
     ///
     /// # Errors
     /// [`Error::Torch`] when memory is short.
@@ -159,7 +158,7 @@ impl Network for ResNet {
         true
     }
 
-    /// Batch normalisations folded into the convolutions.
+    /// The fused network: batch normalisations folded into convolutions.
     fn inference(&self) -> Result<Inference<'_>, Error> {
         let fused = self.fused(Kind::Float)?;
         Ok(Box::new(move |images| Ok(fused.forward(images)?)))
@@ -172,7 +171,7 @@ pub(crate) fn handles(network: &(impl Network + ?Sized)) -> State {
     parameters.chain(network.buffers()).collect()
 }
 
-/// Detached copies, laid out in memory as their originals are.
+/// Detached copies with the memory layout of the originals.
 pub(crate) fn copies(state: State) -> Result<State, Error> {
     tch::no_grad(|| state.into_iter().map(|(name, tensor)| Ok((name, copy(&tensor)?))).collect())
 }
@@ -180,7 +179,7 @@ pub(crate) fn copies(state: State) -> Result<State, Error> {
 /// Exchanges the values of two states of the same network.
 pub(crate) fn swap(ours: &mut [(String, Tensor)], theirs: &mut [(String, Tensor)]) -> Result<(), Error> {
     tch::no_grad(|| {
-        // All that takes memory comes first: an exchange that fails halfway would leave a mixture.
+        // All allocation comes first: a swap that fails halfway would leave a mixture.
         let before = ours.iter().map(|(_, tensor)| copy(tensor)).collect::<Result<Vec<_>, _>>()?;
         for (((_, ours), (_, theirs)), before) in ours.iter_mut().zip(theirs).zip(before) {
             ours.f_copy_(theirs)?;
@@ -190,7 +189,7 @@ pub(crate) fn swap(ours: &mut [(String, Tensor)], theirs: &mut [(String, Tensor)
     })
 }
 
-/// Copies `state` into `target`, the tensors of `what`, in place, if all of it fits.
+/// Copies `state` into `target` in place, if all of it fits; `what` names them in errors.
 pub(crate) fn write(
     what: &'static str,
     target: &mut [(String, Tensor)],
@@ -214,7 +213,7 @@ pub(crate) fn write(
     })
 }
 
-/// A detached copy, laid out in memory as the original is.
+/// A detached copy with the memory layout of the original.
 pub(crate) fn copy(tensor: &Tensor) -> Result<Tensor, Error> {
     let mut copy = tensor.f_detach()?.f_empty_like()?;
     copy.f_copy_(tensor)?;

@@ -9,8 +9,8 @@ use crate::{
     network::{DecayGroup, Network, State, Trainable, write},
 };
 
-/// L2 regularisation of the kernels, as Keras counts it: `r * sum(w^2)` joins the loss, so that `2 r w` joins the
-/// gradient (PyTorch's `weight_decay` is `2 r`). BatchNorm and biases have none.
+/// L2 regularisation of the kernels, in Keras's convention: the loss has a term `r * sum(w^2)` and the gradient `2 r w`
+/// (PyTorch's `weight_decay` is `2 r`). Batch normalisations and biases have none.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct L2 {
@@ -33,13 +33,13 @@ pub struct SgdConfig {
 }
 
 impl SgdConfig {
-    /// The tutorial's: momentum 0.9; 0.0005 on the stem and the dense layer, and the 0.0001 that its residual modules
-    /// fall back on.
+    /// The tutorial's settings: momentum 0.9; L2 of 0.0005 for the stem and the dense layer, and 0.0001, its default, for
+    /// the residual modules.
     pub fn tutorial() -> Self {
         Self { momentum: 0.9, nesterov: false, l2: L2 { stem_and_dense: 0.0005, residual: 0.0001 } }
     }
 
-    /// Refuses settings out of range.
+    /// Checks every setting.
     ///
     /// # Errors
     /// [`Error::Config`] names the field.
@@ -59,7 +59,7 @@ impl SgdConfig {
         Ok(())
     }
 
-    /// What multiplies a parameter of `group` before it joins its gradient.
+    /// The weight decay of a parameter of `group`, `2 r`.
     fn decay(&self, group: DecayGroup) -> f64 {
         match group {
             DecayGroup::StemAndDense => 2.0 * self.l2.stem_and_dense,
@@ -69,23 +69,23 @@ impl SgdConfig {
     }
 }
 
-/// SGD with momentum in Keras's form, whose velocity contains the learning rate:
+/// SGD with momentum in Keras's form, where the velocity contains the learning rate:
 /// `v = m v - lr g; w += v` (with Nesterov, `w += m v - lr g`).
 ///
-/// At a constant rate this is PyTorch's SGD; when the rate changes, the steps already in the velocity keep their old
-/// rate, where PyTorch's are rescaled to the new one.
+/// At a constant rate this equals PyTorch's SGD. When the rate changes, steps already in the velocity keep their old rate,
+/// while PyTorch rescales them to the new one.
 pub struct Sgd {
     config: SgdConfig,
     names: Vec<String>,
     weights: Vec<Tensor>,
-    /// What multiplies each weight before it joins its gradient.
+    /// Weight decay of each weight, `2 r`.
     decays: Vec<f64>,
-    /// One for each weight.
+    /// One per weight.
     velocity: Vec<Tensor>,
 }
 
 impl Sgd {
-    /// An optimizer at rest for the parameters of `network`.
+    /// An optimizer with zero velocity for the parameters of `network`.
     ///
     /// # Errors
     /// [`Error::Config`] for settings out of range; [`Error::Torch`] when memory is short.
@@ -110,7 +110,7 @@ impl Sgd {
         self.apply(&gradients, learning_rate)
     }
 
-    /// The gradient of `loss` by each weight, laid out in memory as that is.
+    /// The gradient of `loss` by each weight, in the weight's memory layout.
     pub(crate) fn gradients(&self, loss: &Tensor) -> Result<Vec<Tensor>, Error> {
         let gradients = Tensor::f_run_backward(&[loss], &self.weights, false, false)?;
         let pairs = gradients.into_iter().zip(&self.weights);
@@ -121,7 +121,7 @@ impl Sgd {
     pub(crate) fn apply(&mut self, gradients: &[Tensor], learning_rate: f64) -> Result<(), Error> {
         let SgdConfig { momentum, nesterov, .. } = self.config;
         tch::no_grad(|| {
-            // Not in the gradients' place: the values of one may share their memory, as those of a sum do.
+            // Not in place of the gradients: the values of an expanded gradient, such as a sum's, share memory.
             let steps = foreach::mul(&self.weights, &self.decays)?;
             foreach::add_(&steps, gradients)?;
             foreach::mul_(&steps, -learning_rate)?;
@@ -144,7 +144,7 @@ impl Sgd {
         self.names.iter().cloned().zip(velocity).collect()
     }
 
-    /// Takes over a velocity that [`Sgd::state`] gave. Nothing is written unless all of it fits.
+    /// Loads a velocity from [`Sgd::state`]. Nothing is written unless all of it fits.
     ///
     /// # Errors
     /// [`Error::State`] when names, order or shapes are not this network's.
@@ -153,13 +153,13 @@ impl Sgd {
     }
 }
 
-/// `gradient` with the strides of its `weight`, which operations on lists are fast by.
+/// `gradient` with the strides of its `weight`: operations on lists of tensors are fast only if strides match.
 fn laid_out_as(weight: &Tensor, gradient: Tensor) -> Result<Tensor, TchError> {
     let (size, strides, found) = (weight.size(), weight.stride(), gradient.stride());
     if strides == found {
         return Ok(gradient);
     }
-    // The stride of a side of one, such as a 1x1 kernel has two of, says nothing about the memory.
+    // The stride of a dimension of size 1, such as a 1x1 kernel's last two, is arbitrary.
     if (0..size.len()).all(|side| size[side] == 1 || strides[side] == found[side]) {
         return gradient.f_as_strided(&size, &strides, None);
     }
@@ -175,9 +175,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gradient_takes_the_layout_of_its_weight_and_keeps_its_values() {
+    fn gradients_take_the_layout_of_their_weights() {
         let values = |shape: &[i64]| Tensor::rand(shape, (Kind::Float, Device::Cpu));
-        // Channels innermost in memory: NCHW seen through NHWC.
+        // Channels innermost in memory: NCHW => NHWC => NCHW.
         let channels_last = |x: &Tensor| x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]);
         let (small, large) = (values(&[4, 3, 1, 1]), values(&[4, 3, 2, 2]));
         let strided = small.as_strided([4, 3, 1, 1], [3, 1, 3, 3], None);

@@ -1,4 +1,4 @@
-//! Where a run stands, and the time that it has taken.
+//! The progress of a run, its best epoch, and the time spent.
 
 use std::time::Instant;
 
@@ -7,33 +7,33 @@ use serde::{Deserialize, Serialize};
 
 use crate::{epoch::Sums, events::EpochRecord};
 
-/// The kept epoch and its validation figures.
+/// The best epoch, whose weights are kept, and its validation metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BestEpoch {
     /// Counted from 1.
     pub epoch: u64,
-    /// Mean cross-entropy on the validation set, in nats; `None` without such a set.
+    /// Mean cross-entropy on the validation set, in nats; `None` without a validation set.
     pub validation_loss: Option<f64>,
-    /// Accuracy on the validation set, a fraction; `None` without such a set.
+    /// Accuracy on the validation set, a fraction; `None` without a validation set.
     pub validation_accuracy: Option<f64>,
 }
 
-/// Where a run stands, apart from its tensors.
+/// The state of a run, apart from its tensors.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Progress {
     /// Epochs done.
     pub(crate) epochs_done: u64,
-    /// Batches done of the epoch under way.
+    /// Batches done in the current epoch.
     pub(crate) batches_done: u64,
     /// Sums over those batches.
     pub(crate) sums: Sums,
-    /// Spent on the epoch under way before the run was last stopped.
+    /// Time spent on the current epoch before the last stop.
     pub(crate) spent: Spent,
     pub(crate) history: Vec<EpochRecord>,
     pub(crate) best_epoch: Option<BestEpoch>,
-    /// Epochs at the last image size since the best validation figure.
+    /// Epochs at the last image size since the best epoch.
     pub(crate) epochs_without_gain: u64,
     pub(crate) stopped_early: bool,
 }
@@ -42,14 +42,14 @@ pub(crate) struct Progress {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Spent {
-    /// By the clock on the wall.
+    /// Wall-clock time.
     pub(crate) seconds: f64,
-    /// By all cores together.
+    /// Processor time, all cores together.
     pub(crate) cpu_seconds: f64,
 }
 
 impl Spent {
-    /// With what went by since `clock` was started.
+    /// Adds the time since `clock` was started.
     pub(crate) fn and(self, clock: &Clock) -> Self {
         Self {
             seconds: self.seconds + clock.wall.elapsed().as_secs_f64(),
@@ -58,7 +58,7 @@ impl Spent {
     }
 }
 
-/// A moment, by both clocks.
+/// A point in time, by both clocks.
 pub(crate) struct Clock {
     wall: Instant,
     cpu: ProcessTime,

@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 
-/// How the learning rate moves from its start to its end.
+/// The course of the learning rate after the warm-up.
 ///
-/// `t` runs from 0 (the first position after the warm-up) to 1 (the end of the last epoch), which no position reaches.
+/// `t` is 0 at the first position after the warm-up and below 1 at all positions: 1 is the end of the last epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Decay {
-    /// `rate`, always.
+    /// Always `rate`.
     Constant,
     /// `rate * (1 - t)^power`; with power 1, the tutorial's linear decay to 0.
     Polynomial {
@@ -23,7 +23,7 @@ pub enum Decay {
     Step {
         /// Epochs between two drops, >= 1.
         every_epochs: u64,
-        /// What each drop multiplies by, in (0, 1].
+        /// Factor of each drop, in (0, 1].
         factor: f64,
     },
     /// `end + (rate - end) * (1 + cos(pi t)) / 2` with `end = rate * final_fraction`, as PyTorch's `CosineAnnealingLR`.
@@ -34,11 +34,11 @@ pub enum Decay {
     /// Up from `rate / start_divisor` to `rate` and down to `rate / (start_divisor * final_divisor)`, both by half a
     /// cosine: PyTorch's `OneCycleLR`, after Smith and Topin, "Super-Convergence", arXiv:1708.07120.
     OneCycle {
-        /// Share of the positions spent going up, in (0, 1).
+        /// Share of the positions in the rise, in (0, 1).
         rise: f64,
-        /// The start's divisor, >= 1.
+        /// Divisor of the start, >= 1.
         start_divisor: f64,
-        /// The end's further divisor, >= 1.
+        /// Further divisor of the end, >= 1.
         final_divisor: f64,
     },
 }
@@ -47,9 +47,9 @@ pub enum Decay {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Interval {
-    /// Once an epoch: every batch of it has the rate of the epoch's start.
+    /// Once per epoch: all its batches have the rate of its first.
     Epoch,
-    /// Every batch.
+    /// At every batch.
     Step,
 }
 
@@ -57,26 +57,26 @@ pub enum Interval {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {
-    /// The initial rate, or the peak one of a one-cycle; > 0.
+    /// The initial rate, or the peak rate of a one-cycle; > 0.
     pub rate: f64,
-    /// How it moves.
+    /// Its course.
     pub decay: Decay,
-    /// How often it moves.
+    /// How often it changes.
     pub interval: Interval,
-    /// Epochs of linear warm-up before the decay, which then runs over the remaining ones; >= 0, below the run's
-    /// epochs, a whole number when the rate moves once an epoch. Position `i` of `w` has `rate * (i + 1) / (w + 1)`,
-    /// where `rate` is the first value of the decay.
+    /// Epochs of linear warm-up before the decay, which covers the remaining epochs. At least 0 and below the number of
+    /// epochs; a whole number if the rate changes once per epoch. Position `i` of `w` has `rate * (i + 1) / (w + 1)`, where
+    /// `rate` is the first value of the decay.
     #[serde(default)]
     pub warmup_epochs: f64,
 }
 
 impl Schedule {
-    /// The tutorial's: linear from `rate` to 0, once an epoch: `lr(e) = rate * (1 - e / epochs)`.
+    /// The tutorial's schedule, linear from `rate` to 0, once per epoch: `lr(e) = rate * (1 - e / epochs)`.
     pub fn tutorial(rate: f64) -> Self {
         Self { rate, decay: Decay::Polynomial { power: 1.0 }, interval: Interval::Epoch, warmup_epochs: 0.0 }
     }
 
-    /// Refuses settings that give no sensible rate in a run of `epochs`.
+    /// Checks every setting for a run of `epochs`.
     ///
     /// # Errors
     /// [`Error::Config`] names the field.
@@ -127,7 +127,7 @@ impl Schedule {
     pub fn rate_at(&self, step: u64, steps_per_epoch: u64, epochs: u64) -> f64 {
         let steps_per_epoch = steps_per_epoch.max(1);
         let epoch = step / steps_per_epoch;
-        // Positions are epochs or steps, whichever the rate moves by.
+        // Positions are epochs or steps, by the interval.
         let (position, positions_per_epoch) = match self.interval {
             Interval::Epoch => (epoch, 1),
             Interval::Step => (step, steps_per_epoch),
@@ -154,7 +154,7 @@ impl Schedule {
             Decay::OneCycle { rise, start_divisor, final_divisor } => {
                 let start = self.rate / start_divisor;
                 let end = start / final_divisor;
-                // PyTorch's corner: the peak stands on position rise * length - 1, the end on the last position.
+                // As in PyTorch, the peak is at position rise * length - 1 and the end at the last position.
                 let peak = rise * length as f64 - 1.0;
                 let last = length as f64 - 1.0;
                 let position = position as f64;

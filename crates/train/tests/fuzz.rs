@@ -1,4 +1,4 @@
-//! Damaged checkpoints: refused or gone on from, without a panic and in bounded memory.
+//! Fuzz test of checkpoints: damaged ones are refused or resumed from, without a panic and in bounded memory.
 
 use std::{fs, path::Path};
 
@@ -22,7 +22,7 @@ fn trainer() -> Trainer<ResNet> {
     Trainer::new(settings, ResNet::new(&config, 0, Device::Cpu).unwrap()).unwrap()
 }
 
-/// The checkpoint of a run of four cells.
+/// The checkpoint of a run on four cells.
 fn sample(folder: &Path) -> Vec<u8> {
     let bytes = 4 * 3 * (SIZE as usize).pow(2);
     let cells = Cells::from_pixels(SIZE, (0..bytes).map(|i| (i * 7 % 251) as u8).collect()).unwrap();
@@ -44,7 +44,7 @@ fn checkpoint() {
     alone.fuzz("checkpoint", std::slice::from_ref(&sample), 8 << 20, |bytes| {
         fs::write(checkpoints.path(), bytes).unwrap();
         match trainer().resume(&checkpoints) {
-            // Whatever is taken up is what was written.
+            // Only the undamaged checkpoint is accepted.
             Ok(_) => assert!(bytes == sample),
             Err(Error::NoCheckpoint { reasons, .. }) => {
                 assert!(reasons[0].contains("checkpoint.safetensors"), "{reasons:?}");

@@ -1,9 +1,9 @@
-//! Schedules of any settings: where the rate stays, where it starts and ends, and that it warms up.
+//! Property tests of schedules: bounds, both ends, warm-up and direction of the rate.
 
 use malaria_train::{Decay, Interval, Schedule};
 use proptest::prelude::*;
 
-/// Any shape that [`Schedule::check`] lets through.
+/// Any decay that [`Schedule::check`] accepts.
 fn decay() -> impl Strategy<Value = Decay> {
     let divisor = || 1.0..1e6_f64;
     prop_oneof![
@@ -17,7 +17,7 @@ fn decay() -> impl Strategy<Value = Decay> {
     ]
 }
 
-/// A schedule with batches an epoch and epochs of a run; `warmup` is its warm-up as a share of the run.
+/// A schedule, batches per epoch and epochs of a run; `warmup` is the warm-up as a share of the run.
 fn schedule(warmup: impl Strategy<Value = f64>) -> impl Strategy<Value = (Schedule, u64, u64)> {
     let interval = prop_oneof![Just(Interval::Epoch), Just(Interval::Step)];
     (1e-6..10.0_f64, decay(), interval, warmup, 1..30_u64, 1..30_u64).prop_map(
@@ -29,7 +29,7 @@ fn schedule(warmup: impl Strategy<Value = f64>) -> impl Strategy<Value = (Schedu
     )
 }
 
-/// The lowest rate that the shape can come to.
+/// A lower bound of the rate after the warm-up.
 fn lowest(Schedule { rate, decay, .. }: &Schedule, epochs: u64) -> f64 {
     match *decay {
         Decay::Constant => *rate,
@@ -49,9 +49,9 @@ proptest! {
     })]
 
     #[test]
-    fn rates_stay_between_the_peak_and_the_end((schedule, steps, epochs) in schedule(0.0..0.99_f64)) {
+    fn rates_stay_between_the_lowest_and_the_peak((schedule, steps, epochs) in schedule(0.0..0.99_f64)) {
         schedule.check(epochs).unwrap();
-        // Without the warm-up, which starts below.
+        // After the warm-up, which starts below the bound.
         let warm = (schedule.warmup_epochs * steps as f64).round() as u64;
         for step in 0..steps * epochs {
             let rate = schedule.rate_at(step, steps, epochs);
@@ -63,7 +63,7 @@ proptest! {
     }
 
     #[test]
-    fn rates_are_exact_at_both_ends((schedule, steps, epochs) in schedule(Just(0.0))) {
+    fn first_and_last_rate_match_the_formulas((schedule, steps, epochs) in schedule(Just(0.0))) {
         let (first, last) = (schedule.rate_at(0, steps, epochs), schedule.rate_at(steps * epochs - 1, steps, epochs));
         let close = |found: f64, expected: f64| (found - expected).abs() <= 1e-9 * schedule.rate;
         let positions = if schedule.interval == Interval::Step { steps * epochs } else { epochs } as f64;
@@ -80,7 +80,7 @@ proptest! {
                 (rate, end + (rate - end) * (1.0 + (std::f64::consts::PI * one_before).cos()) / 2.0)
             }
             Decay::OneCycle { rise, start_divisor, final_divisor } => {
-                // Where the rise is over before it has begun, the first position is on the way down.
+                // If the rise is shorter than one position, the first position is already on the way down.
                 prop_assume!(rise * positions >= 1.0 + 1e-6 && positions > 1.0);
                 (rate / start_divisor, rate / (start_divisor * final_divisor))
             }
@@ -90,7 +90,7 @@ proptest! {
     }
 
     #[test]
-    fn a_warm_up_rises_to_where_the_shape_starts((schedule, steps, epochs) in schedule(0.0..0.99_f64)) {
+    fn warm_up_rises_linearly_to_the_start_of_the_decay((schedule, steps, epochs) in schedule(0.0..0.99_f64)) {
         let stride = if schedule.interval == Interval::Step { 1 } else { steps };
         let warm = (schedule.warmup_epochs * (steps / stride) as f64).round() as u64;
         let positions = epochs * steps / stride;
@@ -105,7 +105,7 @@ proptest! {
     }
 
     #[test]
-    fn the_rate_falls_but_for_the_rise_of_one_cycle((schedule, steps, epochs) in schedule(Just(0.0))) {
+    fn rates_rise_only_in_one_cycle_and_then_fall((schedule, steps, epochs) in schedule(Just(0.0))) {
         let rates: Vec<f64> = (0..steps * epochs).map(|step| schedule.rate_at(step, steps, epochs)).collect();
         let peak = (0..rates.len()).max_by(|&a, &b| rates[a].total_cmp(&rates[b])).unwrap();
         let slack = 1e-12 * schedule.rate;

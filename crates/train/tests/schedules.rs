@@ -1,4 +1,4 @@
-//! Schedules against PyTorch's (`fixtures/generate_schedules.py`), and by hand.
+//! Tests of schedules against PyTorch (`fixtures/generate_schedules.py`) and values computed by hand.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ struct Fixture {
 const ONE_CYCLE: Decay = Decay::OneCycle { rise: 0.25, start_divisor: 10.0, final_divisor: 100.0 };
 
 #[test]
-fn every_shape_follows_pytorch() {
+fn every_decay_matches_pytorch() {
     let fixture: Fixture = serde_json::from_str(include_str!("fixtures/schedules.json")).unwrap();
     assert_eq!(fixture.cases.len(), 6);
     for (name, expected) in &fixture.cases {
@@ -36,7 +36,7 @@ fn every_shape_follows_pytorch() {
             let stride = if interval == Interval::Step { 1 } else { fixture.steps_per_epoch };
             let step = position as u64 * stride;
             let found = schedule.rate_at(step, fixture.steps_per_epoch, fixture.epochs);
-            // PyTorch multiplies from step to step, we compute each afresh: rounding differs in the last digits.
+            // PyTorch multiplies from step to step, we compute each rate directly: rounding differs in the last digits.
             assert!((found - expected).abs() < 1e-12, "{name} at {position}: {found}, PyTorch {expected}");
             // By epoch, the last batch has the rate of the first.
             let last = schedule.rate_at(step + stride - 1, fixture.steps_per_epoch, fixture.epochs);
@@ -46,7 +46,7 @@ fn every_shape_follows_pytorch() {
 }
 
 #[test]
-fn the_tutorials_is_linear_to_zero_by_epoch() {
+fn tutorial_schedule_is_linear_to_zero_by_epoch() {
     let schedule = Schedule::tutorial(0.1);
     let rates: Vec<f64> = (0..4).map(|epoch| schedule.rate_at(epoch * 3 + 2, 3, 4)).collect();
     for (found, expected) in rates.iter().zip([0.1, 0.075, 0.05, 0.025]) {
@@ -55,7 +55,7 @@ fn the_tutorials_is_linear_to_zero_by_epoch() {
 }
 
 #[test]
-fn a_constant_is_constant_and_a_warm_up_rises_to_it() {
+fn warm_up_rises_to_a_constant_rate() {
     let schedule =
         Schedule { rate: 0.4, decay: Decay::Constant, interval: Interval::Step, warmup_epochs: 1.5 };
     // 1.5 epochs of 2 steps: three steps of warm-up, then the rate.
@@ -67,7 +67,7 @@ fn a_constant_is_constant_and_a_warm_up_rises_to_it() {
 }
 
 #[test]
-fn a_shape_runs_over_what_the_warm_up_leaves() {
+fn decay_covers_the_epochs_after_the_warm_up() {
     let cosine = Decay::Cosine { final_fraction: 0.0 };
     let warm = Schedule { rate: 0.2, decay: cosine, interval: Interval::Epoch, warmup_epochs: 2.0 };
     let plain = Schedule { warmup_epochs: 0.0, ..warm };
@@ -93,7 +93,7 @@ fn rates_stay_between_zero_and_the_peak() {
             let schedule = Schedule { rate: 0.3, decay, interval, warmup_epochs };
             for step in 0..epochs * steps {
                 let rate = schedule.rate_at(step, steps, epochs);
-                // A cosine of 0 brings its own last digit.
+                // The cosine may round up by one digit.
                 assert!(
                     rate > 0.0 && rate <= 0.3 + 1e-15,
                     "{schedule:?} at {step} of {epochs}x{steps}: {rate}"

@@ -1,4 +1,4 @@
-//! A workspace, an index of wheels and a Python for one test.
+//! A temporary workspace, small wheels and a fake Python for one test.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -9,19 +9,19 @@ use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
-use xtask::{Plan, Request, Variant, Wheel};
+use xtask::{Plan, Variant, Wheel};
 use zip::write::SimpleFileOptions;
 
 const TORCH: &str = "torch-2.13.0-cp311-cp311-manylinux_2_28_x86_64.whl";
 const RUNTIME: &str = "nvidia_cuda_runtime-13.0.96-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl";
 
-/// What a child has written, to both streams, and whether it succeeded.
+/// Output of a child on both streams, and whether it succeeded.
 pub(crate) struct Output {
     pub(crate) ok: bool,
     pub(crate) text: String,
 }
 
-/// Folders that go when the test ends.
+/// Temporary folders, removed when the test ends.
 pub(crate) struct World {
     root: TempDir,
     wheels: TempDir,
@@ -36,8 +36,8 @@ impl World {
         let python = world.bin.path().join("python3");
         fs::write(&python, include_str!("python3.sh")).unwrap();
         fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).unwrap();
-        // The script's own needs, so that the PATH can be without a real Python.
-        for tool in ["sh", "cat", "cp", "tr", "head", "touch", "sleep", "dd", "mkdir"] {
+        // The commands that the script needs, on a PATH without a real Python.
+        for tool in ["sh", "cp", "tr", "head", "touch", "sleep", "dd"] {
             let real = ["/usr/bin", "/bin"].map(|folder| Path::new(folder).join(tool));
             let real = real.iter().find(|path| path.exists()).unwrap();
             std::os::unix::fs::symlink(real, world.bin.path().join(tool)).unwrap();
@@ -61,7 +61,7 @@ impl World {
         fs::remove_file(self.bin.path().join("python3")).unwrap();
     }
 
-    /// Whatever lies beside the folder of libtorch but for the lock.
+    /// Names beside the folder of libtorch, except the lock.
     pub(crate) fn leftovers(&self) -> Vec<String> {
         let names = fs::read_dir(self.root.path()).unwrap();
         let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -101,32 +101,27 @@ impl World {
         Output { ok: output.status.success(), text }
     }
 
-    pub(crate) fn terminate(&self, child: &Child) {
-        let pid = rustix::process::Pid::from_child(child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    }
-
-    /// Waits until the pretended pip says where it is.
+    /// Waits until the fake pip has made the file `sign`.
     pub(crate) fn wait_for(&self, sign: &str) {
         let begin = Instant::now();
         while !self.wheels.path().join(sign).exists() {
-            assert!(begin.elapsed() < super::PATIENCE, "pip did not get as far as `{sign}`");
+            assert!(begin.elapsed() < super::PATIENCE, "the fake pip did not make `{sign}`");
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
     }
 }
 
-/// The body of the child: set-up in the folder, for the wish and with the wheels that the environment names.
-pub(crate) fn run_setup_as_told() {
+/// Runs set-up in the child, in the folder and with the variant and wheels that the environment names.
+pub(crate) fn child() {
     let variable = |name: &str| std::env::var_os(name);
     let root = PathBuf::from(variable("XTASK_CHILD").unwrap());
     let wheels = PathBuf::from(variable("FAKE_WHEELS").unwrap());
-    let wish = match std::env::var("WISH").as_deref() {
-        Ok("cuda") => Request::Exactly(Variant::Cuda),
-        Ok("cpu") => Request::Exactly(Variant::Cpu),
-        _ => Request::Any,
+    let variant = match std::env::var("VARIANT").as_deref() {
+        Ok("cuda") => Some(Variant::Cuda),
+        Ok("cpu") => Some(Variant::Cpu),
+        _ => None,
     };
-    match xtask::setup_with(&root, wish, variable, |variant| Ok(plan(&wheels, variant))) {
+    match xtask::setup_with(&root, variant, variable, |variant| Ok(plan(&wheels, variant))) {
         Ok(outcome) => println!("outcome {outcome:?}"),
         Err(error) => panic!("{error:#}"),
     }
@@ -135,7 +130,7 @@ pub(crate) fn run_setup_as_told() {
 fn plan(folder: &Path, variant: Variant) -> Plan {
     let real = Plan::new("linux", "x86_64", variant).unwrap();
     let wheel = |file: &str, libraries: &[&str]| {
-        // The hash of the file as it was made, whatever the pretended pip does to its copy.
+        // The hash of the original, whatever the fake pip does to its copy.
         let bytes = fs::read(folder.join(file)).unwrap();
         Wheel {
             file: file.to_owned(),

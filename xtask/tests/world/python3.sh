@@ -1,5 +1,5 @@
 #!/bin/sh
-# Pretends to be a Python with pip, for the tests of set-up: `-m pip --version`, `-m pip download`, and `-c SCRIPT`.
+# A fake Python with pip for the tests of set-up: `-m pip --version`, `-m pip download`, and `-c SCRIPT`.
 set -eu
 if [ "$1" = -c ]; then
     if [ -z "$FAKE_TORCH_VERSION" ]; then
@@ -25,7 +25,7 @@ wheel=$(cd "$FAKE_WHEELS" && echo "$project"-*.whl)
 echo "$requirement" >>"$FAKE_WHEELS/downloads"
 case $FAKE_MODE in
 fail)
-    # Not UTF-8, as file names and the system's own messages need not be.
+    # Not UTF-8, which file names and messages of the system need not be.
     printf 'WARNING: Retrying \377\n' >&2
     echo "ERROR: No matching distribution found for $requirement" >&2
     exit 1
@@ -34,10 +34,6 @@ hang)
     head -c 100 "$FAKE_WHEELS/$wheel" >"$dest/$wheel"
     touch "$FAKE_WHEELS/hanging"
     sleep 60
-    ;;
-blocked)
-    # A folder where set-up is going to write a file.
-    mkdir -p "$dest/../build-version"
     ;;
 slow)
     touch "$FAKE_WHEELS/slow"
@@ -49,8 +45,5 @@ case $FAKE_MODE in
 altered)
     # One byte, at the same size.
     printf X | dd of="$dest/$wheel" bs=1 seek=40 conv=notrunc 2>/dev/null
-    ;;
-longer)
-    echo more >>"$dest/$wheel"
     ;;
 esac

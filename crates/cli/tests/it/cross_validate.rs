@@ -1,10 +1,8 @@
-//! Cross-validation as its users run it: fold by fold, cut off, spread out, put together.
+//! `malaria cross-validate`: pooled metrics, folds run apart, the final model, and folds that are refused.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    io::{BufRead, BufReader},
-    process::Command,
 };
 
 use malaria_resnet::{
@@ -12,51 +10,26 @@ use malaria_resnet::{
     metrics::choose_threshold, train::Precision,
 };
 
-use crate::support::{CELLS, PATIENTS, Workbench, fail, malaria, rows, succeed};
+use crate::support::{CELLS, PATIENTS, Training, Workbench, cross_validated, fail, json, rows, succeed};
+
+type Row = BTreeMap<String, String>;
+
+/// The metrics of the shared cross-validation and the rows of its predictions.
+fn pooled() -> (CrossValidationMetrics, Vec<Row>) {
+    let folds = cross_validated().path("folds");
+    (serde_json::from_value(json(&folds.join("metrics.json"))).unwrap(), rows(&folds.join("predictions.csv")))
+}
+
+/// Whether each cell is infected, and its probability to be.
+fn truth_and_scores<'a>(rows: impl IntoIterator<Item = &'a Row>) -> (Vec<bool>, Vec<f64>) {
+    let score = |row: &Row| row["probability_Parasitized"].parse::<f64>().unwrap();
+    rows.into_iter().map(|row| (row["class"] == "Parasitized", score(row))).unzip()
+}
 
 #[test]
-fn folds_run_apart_come_to_what_they_come_to_together() {
-    let bench = Workbench::new();
-    // Without false alarms no patient is called.
-    bench.mislabel();
-    let settings = fs::read_to_string(bench.path("tiny.json")).unwrap();
-    let allowing = settings.replace(r#""target":{"specificity":0.972}"#, r#""target":{"specificity":0.5}"#);
-    assert_ne!(settings, allowing);
-    fs::write(bench.path("tiny.json"), allowing).unwrap();
-    let said = succeed(&mut bench.cross_validate("together"));
-    for words in [
-        "patient split: no patient is on two sides",
-        "not a medical device",
-        "fold 3: ",
-        "bootstrap over 16 patients",
-    ] {
-        assert!(said.contains(words), "{words}:\n{said}");
-    }
-
-    // On two machines: one runs fold 2, the other 1 and 3; the first then has them all.
-    let said = succeed(bench.cross_validate("here").args(["--fold", "2"]));
-    assert!(said.contains("folds still to be run: [1, 3]"), "{said}");
-    assert!(!bench.path("here/metrics.json").exists());
-    for fold in ["1", "3"] {
-        succeed(bench.cross_validate("there").args(["--fold", fold]));
-        let name = format!("fold-{fold}");
-        fs::rename(bench.path("there").join(&name), bench.path("here").join(&name)).unwrap();
-    }
-    let weights = |out: &str| fs::read(bench.path(out).join("fold-2/weights.safetensors")).unwrap();
-    assert!(weights("here") == weights("together"), "the weights of fold 2 differ");
-    let before = fs::metadata(bench.path("here/fold-2/weights.safetensors")).unwrap().modified().unwrap();
-    succeed(&mut bench.cross_validate("here"));
-    let after = fs::metadata(bench.path("here/fold-2/weights.safetensors")).unwrap().modified().unwrap();
-    assert_eq!(before, after, "a finished fold was run again");
-    let read = |name: &str| fs::read(bench.path(name)).unwrap();
-    assert!(read("here/predictions.csv") == read("together/predictions.csv"), "the predictions differ");
-
-    let said = fail(&mut bench.train("together"));
-    assert!(said.contains("holds the folds of a cross-validation"), "{said}");
-
-    // Every cell stands once, under the fold whose test set its patient is in.
-    let metrics: CrossValidationMetrics = serde_json::from_slice(&read("together/metrics.json")).unwrap();
-    let pooled = rows(&bench.path("together/predictions.csv"));
+fn every_cell_is_predicted_once_in_the_fold_of_its_patient() {
+    let (metrics, pooled) = pooled();
+    let bench = cross_validated();
     assert_eq!((pooled.len(), metrics.n_test), (CELLS, CELLS));
     let mut fold_of: BTreeMap<&str, &str> = BTreeMap::new();
     for row in &pooled {
@@ -64,35 +37,35 @@ fn folds_run_apart_come_to_what_they_come_to_together() {
     }
     assert_eq!(fold_of.len(), PATIENTS);
     for (number, fold) in (1..).zip(&metrics.folds) {
-        let own = rows(&bench.path(&format!("together/fold-{number}/predictions.csv")));
+        let own = rows(&bench.path(&format!("folds/fold-{number}/predictions.csv")));
         let theirs = pooled.iter().filter(|row| row["fold"] == number.to_string());
         assert!(own.iter().map(|row| &row["path"]).eq(theirs.map(|row| &row["path"])));
         assert_eq!(fold.n_test, own.len());
     }
+    let said = fs::read_to_string(bench.path("folds.txt")).unwrap();
+    for words in [
+        "patient split: no patient is in two sets",
+        "not a medical device",
+        "fold 3: ",
+        "bootstrap over 16 patients",
+    ] {
+        assert!(said.contains(words), "{words}:\n{said}");
+    }
+}
 
-    // Labels that the models contradict, the worst first; the page says how many.
-    let audit = rows(&bench.path("together/label_audit.csv"));
-    let of_label: Vec<f64> = audit.iter().map(|row| row["probability_of_label"].parse().unwrap()).collect();
-    assert!(of_label.is_sorted() && audit.iter().all(|row| row["class"] != row["suggested"]));
-    let header = "path,class,patient,fold,suggested,probability_of_label\n";
-    assert!(read("together/label_audit.csv").starts_with(header.as_bytes()));
-    let page = String::from_utf8(read("together/report.html")).unwrap();
-    assert!(page.contains(&format!("{} of {CELLS} labels are contradicted", audit.len())));
-    // The threshold is chosen on all of them, and the roll-up by patient is there.
-    assert_eq!(metrics.threshold.map(|threshold| threshold.chosen_on), Some(ChosenOn::OutOfFold));
-    // But a fold's cells are evaluated at what was chosen on those of the others.
-    let parasitized = |rows: &[&BTreeMap<String, String>]| -> (Vec<bool>, Vec<f64>) {
-        let score = |row: &&BTreeMap<String, String>| row["probability_Parasitized"].parse::<f64>().unwrap();
-        (rows.iter().map(|row| row["class"] == "Parasitized").collect(), rows.iter().map(score).collect())
-    };
+#[test]
+fn each_fold_is_called_at_the_threshold_of_the_other_folds() {
+    let (metrics, pooled) = pooled();
+    let target = metrics.threshold.unwrap().target;
+    assert_eq!(metrics.threshold.unwrap().chosen_on, ChosenOn::OutOfFold);
     let (mut found, mut infected) = (0, 0);
     for (number, fold) in (1..).zip(&metrics.folds) {
         let (own, others): (Vec<_>, Vec<_>) =
             pooled.iter().partition(|row| row["fold"] == number.to_string());
-        let (truth, scores) = parasitized(&others);
-        let chosen = choose_threshold(&truth, &scores, metrics.threshold.unwrap().target).unwrap();
+        let (truth, scores) = truth_and_scores(others);
+        let chosen = choose_threshold(&truth, &scores, target).unwrap();
         assert_eq!(fold.threshold, Some(chosen.threshold));
-        let (truth, scores) = parasitized(&own);
+        let (truth, scores) = truth_and_scores(own.iter().copied());
         let called = |score: &f64| if *score >= chosen.threshold { "Parasitized" } else { "Uninfected" };
         assert!(own.iter().zip(&scores).all(|(row, score)| row["predicted"] == called(score)), "{own:?}");
         let right = own.iter().filter(|row| row["class"] == row["predicted"]).count();
@@ -103,120 +76,173 @@ fn folds_run_apart_come_to_what_they_come_to_together() {
     assert_eq!(metrics.pooled.sensitivity, Some(found as f64 / infected as f64));
     assert_eq!(metrics.decision_rule, RuleKind::FoldThresholds);
     assert!(metrics.caveats.contains(&Caveat::FoldThresholds));
+    let page = fs::read_to_string(cross_validated().path("folds/report.html")).unwrap();
     assert!(page.contains(&Caveat::FoldThresholds.to_string()));
-    let roll_up = metrics.assessment.roll_up.as_ref().expect("patients are called");
-    assert_eq!(metrics.assessment.n_patients, PATIENTS);
-    let patients = rows(&bench.path("together/patients.csv"));
-    assert_eq!(patients.len(), PATIENTS);
-    let sum = |column: &str| patients.iter().map(|row| row[column].parse::<usize>().unwrap()).sum::<usize>();
-    assert_eq!((sum("cells"), sum("infected")), (CELLS, CELLS / 2));
-    let called = patients.iter().filter(|row| row["call"] == "positive").count() as u64;
-    assert_eq!(called, roll_up.as_they_are.infected.positive + roll_up.as_they_are.healthy.positive);
+}
 
-    // On request a last model learns from every cell, and carries the figures of the folds, which do not wait for it: here it
-    // has no place to lie.
-    fs::remove_file(bench.path("together/metrics.json")).unwrap();
-    fs::write(bench.path("together/final"), "").unwrap();
-    let said = fail(bench.cross_validate("together").arg("--final"));
-    assert!(said.contains("together/final"), "{said}");
-    assert!(bench.path("together/metrics.json").exists(), "no figures before the last model is trained");
-    fs::remove_file(bench.path("together/final")).unwrap();
-    succeed(bench.cross_validate("together").arg("--final"));
-    assert!(rows(&bench.path("together/final/split.csv")).iter().all(|row| row["subset"] == "train"));
-    assert!(read("together/final/metrics.json") == read("together/metrics.json"));
-    let last = Classifier::load(&bench.path("together/final"), tch::Device::Cpu).unwrap();
-    assert_eq!(last.threshold, metrics.threshold);
-    // Which nothing takes from it again.
-    let mut resume = malaria("train");
-    let said = fail(resume.current_dir(bench.folder.path()).args(["--resume", "together/final"]));
-    assert!(said.contains("is finished"), "{said}");
-    assert_eq!(
-        Classifier::load(&bench.path("together/final"), tch::Device::Cpu).unwrap().threshold,
-        metrics.threshold
-    );
-    let card = String::from_utf8(read("together/final/model_card.md")).unwrap();
-    assert!(
-        card.contains("cross-validated: 96 cells of 16 patients") && card.contains("not a medical device"),
-        "{card}"
-    );
-    assert!(card.contains("It has learned from 96 cells of 16 patients. split.csv"), "{card}");
-    let predict = |flags: &[&str]| {
-        let mut command = malaria("predict");
-        succeed(
-            command.current_dir(bench.folder.path()).args(["--run", "together/final", "cells"]).args(flags),
-        )
-    };
-    // By the model's rule, in the words of malaria-edge, and without cells that it warns of; not where its rates do not hold.
-    let said = predict(&[]);
-    let table = said.split("infected cells (95 % interval)  call\n").nth(1).expect(&said);
-    let plain = said.lines().filter(|line| line.contains("cells/") && !line.contains('['));
-    let evaluated: BTreeSet<&str> = plain.map(|line| line.split(['/', 'P']).rev().nth(1).unwrap()).collect();
-    let called =
-        table.lines().take_while(|line| line.starts_with('C')).map(|line| line.split(' ').next().unwrap());
-    let called: BTreeSet<&str> = called.collect();
-    assert!(!evaluated.is_empty() && called == evaluated, "{evaluated:?}\n{said}");
-    let warned = said.lines().filter(|line| line.contains("cells/") && line.contains('[')).count();
-    let told = format!("as they were warned of: {warned}");
-    assert!(warned == 0 || said.contains(&told), "{said}");
-    let flipped = predict(&["--flips"]);
-    assert!(!flipped.contains("infected cells (95 %") && flipped.contains("four mirror images"), "{flipped}");
-    let said: serde_json::Value = serde_json::from_str(&predict(&["--json"])).unwrap();
-    let patients =
-        said["patients"].as_array().unwrap().iter().map(|patient| patient["patient"].as_str().unwrap());
-    assert!(patients.eq(evaluated.iter().copied()), "{said}");
-    assert_eq!(said["cells"].as_array().unwrap().len(), CELLS);
-    assert!(read("together/final/weights.safetensors") != weights("together"));
-    let history = rows(&bench.path("together/final/history.csv"));
-    assert!(history.len() == 6 && history.iter().all(|row| row["validation_loss"].is_empty()), "{history:?}");
-    let said = succeed(malaria("evaluate").current_dir(bench.folder.path()).args([
-        "--run",
-        "together/final",
-        "--data",
-        "cells",
-    ]));
-    assert!(said.starts_with("96 cells of cells (all cells)"), "{said}");
-
-    // The pooled figures are those of the rows, and their intervals hold them.
+#[test]
+fn pooled_metrics_follow_from_the_predictions_and_lie_in_their_intervals() {
+    let (metrics, pooled) = pooled();
     let share =
         |column: &str| pooled.iter().filter(|row| row["class"] == row[column]).count() as f64 / CELLS as f64;
     let right = share("predicted");
     assert!((metrics.pooled.accuracy - right).abs() < 1e-12);
     assert!((metrics.pooled.accuracy_argmax - share("argmax")).abs() < 1e-12);
-    let interval = metrics.assessment.intervals.accuracy.unwrap();
-    assert!(interval.low <= right && right <= interval.high, "{interval:?}");
-    assert_eq!(
-        (metrics.assessment.intervals.clusters, metrics.metrics_of),
-        (PATIENTS, MetricsOf::CrossValidation)
-    );
+    let intervals = &metrics.assessment.intervals;
+    let accuracy = intervals.accuracy.unwrap();
+    assert!(accuracy.low <= right && right <= accuracy.high, "{accuracy:?}");
+    let sensitivity = intervals.sensitivity.unwrap();
+    let found = metrics.pooled.sensitivity.unwrap();
+    assert!((sensitivity.low..=sensitivity.high).contains(&found), "{sensitivity:?}");
+    assert_eq!((intervals.clusters, metrics.metrics_of), (PATIENTS, MetricsOf::CrossValidation));
     assert!(metrics.at_published_specificity.expect("real cells").specificity >= 0.972);
-    let sensitivity = metrics.assessment.intervals.sensitivity.unwrap();
-    assert!(
-        (sensitivity.low..=sensitivity.high).contains(&metrics.pooled.sensitivity.unwrap()),
-        "{sensitivity:?}"
-    );
     let mean = metrics.folds.iter().map(|fold| fold.accuracy).sum::<f64>() / 3.0;
     assert!((metrics.accuracy_over_folds.mean - mean).abs() < 1e-12);
 }
 
 #[test]
-fn cells_left_out_are_told_of_where_folds_are_put_together() {
+fn contradicted_labels_and_patients_are_listed() {
+    let (metrics, _) = pooled();
+    let folds = cross_validated().path("folds");
+    let audit = rows(&folds.join("label_audit.csv"));
+    let of_label: Vec<f64> = audit.iter().map(|row| row["probability_of_label"].parse().unwrap()).collect();
+    assert!(of_label.is_sorted() && audit.iter().all(|row| row["class"] != row["suggested"]));
+    let header = "path,class,patient,fold,suggested,probability_of_label\n";
+    assert!(fs::read_to_string(folds.join("label_audit.csv")).unwrap().starts_with(header));
+    let page = fs::read_to_string(folds.join("report.html")).unwrap();
+    assert!(page.contains(&format!("{} of {CELLS} labels are contradicted", audit.len())));
+
+    let roll_up = metrics.assessment.roll_up.as_ref().expect("patients are called");
+    assert_eq!(metrics.assessment.n_patients, PATIENTS);
+    let patients = rows(&folds.join("patients.csv"));
+    assert_eq!(patients.len(), PATIENTS);
+    let sum = |column: &str| patients.iter().map(|row| row[column].parse::<usize>().unwrap()).sum::<usize>();
+    assert_eq!((sum("cells"), sum("infected")), (CELLS, CELLS / 2));
+    let called = patients.iter().filter(|row| row["call"] == "positive").count() as u64;
+    assert_eq!(called, roll_up.as_they_are.infected.positive + roll_up.as_they_are.healthy.positive);
+}
+
+#[test]
+fn a_fold_run_apart_and_copied_gives_the_same_predictions() {
+    let together = cross_validated();
+    let bench = together.copy();
+    fs::rename(bench.path("folds"), bench.path("there")).unwrap();
+    let said = succeed(bench.cross_validate("folds").args(["--fold", "2"]));
+    assert!(said.contains("folds still to be run: [1, 3]"), "{said}");
+    assert!(!bench.path("folds/metrics.json").exists());
+    assert!(bench.weights("folds/fold-2") == together.weights("folds/fold-2"), "the weights differ");
+    for fold in ["fold-1", "fold-3"] {
+        fs::rename(bench.path("there").join(fold), bench.path("folds").join(fold)).unwrap();
+    }
+    let modified =
+        || fs::metadata(bench.path("folds/fold-2/weights.safetensors")).unwrap().modified().unwrap();
+    let before = modified();
+    succeed(&mut bench.cross_validate("folds"));
+    assert_eq!(before, modified(), "a finished fold was run again");
+    let predictions = |bench: &Workbench| fs::read(bench.path("folds/predictions.csv")).unwrap();
+    assert!(predictions(&bench) == predictions(together), "the predictions differ");
+}
+
+#[test]
+fn the_final_model_learns_from_every_cell_and_carries_the_metrics_of_the_folds() {
+    let (metrics, _) = pooled();
+    let bench = cross_validated().copy();
+    // The metrics of the folds are written first, even if the final model fails: here a file is in its place.
+    fs::remove_file(bench.path("folds/metrics.json")).unwrap();
+    fs::write(bench.path("folds/final"), "").unwrap();
+    let mut with_final = bench.cross_validate("folds");
+    with_final.arg("--final");
+    let said = fail(&mut with_final);
+    assert!(said.contains("folds/final"), "{said}");
+    assert!(bench.path("folds/metrics.json").exists(), "no metrics before the final model is trained");
+    fs::remove_file(bench.path("folds/final")).unwrap();
+    succeed(&mut with_final);
+    assert!(rows(&bench.path("folds/final/split.csv")).iter().all(|row| row["subset"] == "train"));
+    assert_eq!(json(&bench.path("folds/final/metrics.json")), json(&bench.path("folds/metrics.json")));
+    let history = rows(&bench.path("folds/final/history.csv"));
+    assert!(history.len() == 6 && history.iter().all(|row| row["validation_loss"].is_empty()), "{history:?}");
+    assert!(bench.weights("folds/final") != bench.weights("folds/fold-2"));
+    let card = fs::read_to_string(bench.path("folds/final/model_card.md")).unwrap();
+    for words in [
+        "cross-validated: 96 cells of 16 patients",
+        "not a medical device",
+        "It has learned from 96 cells of 16 patients. split.csv",
+    ] {
+        assert!(card.contains(words), "{words}: {card}");
+    }
+    let threshold = || Classifier::load(&bench.path("folds/final"), tch::Device::Cpu).unwrap().threshold;
+    assert_eq!(threshold(), metrics.threshold);
+    let said = fail(&mut bench.resume("folds/final"));
+    assert!(said.contains("is finished"), "{said}");
+    assert_eq!(threshold(), metrics.threshold);
+    let said = fail(&mut bench.train("folds"));
+    assert!(said.contains("holds the folds of a cross-validation"), "{said}");
+    let said = succeed(&mut bench.evaluate("folds/final"));
+    assert!(said.starts_with("96 cells of cells (all cells)"), "{said}");
+
+    calls_patients_without_cells_that_it_warns_of(&bench);
+}
+
+/// `predict` with the final model: patients in the table and in the JSON; no cell that a warning stands beside counts.
+fn calls_patients_without_cells_that_it_warns_of(bench: &Workbench) {
+    // A picture without the black border of a cell.
+    let white = image::RgbImage::from_pixel(24, 20, image::Rgb([255, 255, 255]));
+    white.save(bench.path("cells/Uninfected/C99P98ThinF_IMG_20150101_cell_1.png")).unwrap();
+    let predict = |flags: &[&str]| {
+        succeed(bench.malaria("predict").args(["--run", "folds/final", "cells"]).args(flags))
+    };
+    let said = predict(&[]);
+    let cells = || said.lines().filter(|line| line.contains("cells/"));
+    let warned = cells().filter(|line| line.contains('[')).count();
+    assert!(cells().any(|line| line.contains("C99P98") && line.contains('[')), "{said}");
+    assert!(said.contains(&format!("which do not count for patients: {warned}\n")), "{said}");
+    let counted: BTreeSet<&str> = cells()
+        .filter(|line| !line.contains('['))
+        .map(|line| line.split(['/', 'P']).rev().nth(1).unwrap())
+        .collect();
+    let table = said.split("infected cells (95 % interval)  call\n").nth(1).expect(&said);
+    let called: BTreeSet<&str> = table
+        .lines()
+        .take_while(|line| line.starts_with('C'))
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    assert!(!counted.is_empty() && called == counted, "{counted:?}\n{said}");
+
+    let flipped = predict(&["--flips"]);
+    assert!(!flipped.contains("infected cells (95 %") && flipped.contains("four mirror images"), "{flipped}");
+    let said: serde_json::Value = serde_json::from_str(&predict(&["--json"])).unwrap();
+    let patients = said["patients"].as_array().unwrap().iter();
+    assert!(
+        patients.map(|patient| patient["patient"].as_str().unwrap()).eq(counted.iter().copied()),
+        "{said}"
+    );
+    assert_eq!(said["cells"].as_array().unwrap().len(), CELLS + 1);
+    assert_eq!(said["not_counted"], warned);
+}
+
+#[test]
+fn excluded_cells_are_named_and_the_same_in_every_fold() {
     let bench = Workbench::new();
     let named = "Uninfected/C1P0ThinF_IMG_20150101_cell_3.png";
     assert!(bench.path("cells").join(named).is_file());
     fs::write(bench.path("doubtful.csv"), format!("path\n{named}\n")).unwrap();
-    succeed(bench.cross_validate("out").args(["--exclude", "doubtful.csv", "--final"]));
+    let excluding = || {
+        let mut command = bench.cross_validate("out");
+        command.args(["--epochs", "1", "--exclude", "doubtful.csv"]);
+        command
+    };
+    succeed(excluding().arg("--final"));
     let metrics: CrossValidationMetrics =
-        serde_json::from_slice(&fs::read(bench.path("out/metrics.json")).unwrap()).unwrap();
+        serde_json::from_value(json(&bench.path("out/metrics.json"))).unwrap();
     assert_eq!((metrics.n_excluded, metrics.n_test), (1, CELLS));
     let page = fs::read_to_string(bench.path("out/report.html")).unwrap();
     assert!(
-        page.contains("Cells left out of every training set on request: 1;")
-            && !page.contains("none was left out")
+        page.contains("Cells excluded from every training set on request: 1.")
+            && !page.contains("none was excluded")
     );
     let card = fs::read_to_string(bench.path("out/final/model_card.md")).unwrap();
-    assert!(card.contains("but for those left out on request: 1"), "{card}");
+    assert!(card.contains("except those excluded on request: 1"), "{card}");
 
-    // All folds have to leave out the same.
     let tests_others = |fold: &usize| {
         let tested = rows(&bench.path(&format!("out/fold-{fold}/predictions.csv")));
         tested.iter().all(|row| row["patient"] != "C1")
@@ -224,116 +250,125 @@ fn cells_left_out_are_told_of_where_folds_are_put_together() {
     let fold = format!("fold-{}", (1..=3).find(tests_others).unwrap());
     fs::remove_dir_all(bench.path("out").join(&fold)).unwrap();
     fs::write(bench.path("doubtful.csv"), format!("path\n{}\n", named.replace("cell_3", "cell_4"))).unwrap();
-    let said = fail(bench.cross_validate("out").args(["--exclude", "doubtful.csv"]));
+    let said = fail(&mut excluding());
     assert!(said.contains("it has learned from Uninfected/") && said.contains(&fold), "{said}");
 }
 
 #[test]
-fn folds_that_do_not_belong_together_are_refused() {
+fn folds_of_other_settings_are_refused() {
     let bench = Workbench::new();
-    // The rest leaves the precision to the machine, which may choose another: such folds do belong together.
-    let settings = fs::read_to_string(bench.path("tiny.json")).unwrap();
-    fs::write(bench.path("tiny.json"), settings.replace(r#""float32""#, r#""auto""#)).unwrap();
-    succeed(bench.cross_validate("out").args(["--fold", "1", "--precision", "float32"]));
-    let said = fail(bench.cross_validate("out").args(["--seed", "9"]));
-    assert!(
-        said.contains("fold-1") && said.contains("`split.seed` is 1 in its config.json, and 9 now"),
-        "{said}"
-    );
-    let said = fail(bench.cross_validate("out").args(["--lr", "0.01"]));
-    assert!(said.contains("`train.schedule.rate` is 0.1 in its config.json, and 0.01 now"), "{said}");
-    let said = fail(bench.cross_validate("out").args(["--precision", "bfloat16"]));
-    assert!(
-        said.contains("`train.precision` is \"float32\" in its config.json, and \"bfloat16\" now"),
-        "{said}"
-    );
-    let said = fail(bench.cross_validate("out").args(["--fold", "4"]));
-    assert!(said.contains("no fold 4 of 3"), "{said}");
-    let mut predict = malaria("predict");
-    let said = fail(predict.current_dir(bench.folder.path()).args(["--run", "out", "cells"]));
+    // `auto` may be another precision on another machine: such folds belong together.
+    bench.change_settings(r#""float32""#, r#""auto""#);
+    let fold = |flags: &[&str]| {
+        let mut command = bench.cross_validate("out");
+        command.args(["--epochs", "1"]).args(flags);
+        command
+    };
+    succeed(&mut fold(&["--fold", "1", "--precision", "float32"]));
+    let cases: [(&[&str], &str); 5] = [
+        (&["--seed", "9"], "`split.seed` is 1 in its config.json, and 9 now"),
+        (&["--lr", "0.01"], "`train.schedule.rate` is 0.1 in its config.json, and 0.01 now"),
+        (
+            &["--precision", "bfloat16"],
+            "`train.precision` is \"float32\" in its config.json, and \"bfloat16\" now",
+        ),
+        (&["--fold", "4"], "expected a number from 1 to 3"),
+        (&["--split", "given"], "use random or patient"),
+    ];
+    for (flags, words) in cases {
+        let said = fail(&mut fold(flags));
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let said = fail(bench.malaria("predict").args(["--run", "out", "cells"]));
     assert!(said.contains("holds the folds of a cross-validation"), "{said}");
     let said = fail(&mut bench.cross_validate("out/fold-1"));
     assert!(said.contains("holds a finished run") && !bench.path("out/fold-1/fold-1").exists(), "{said}");
-    let said = fail(bench.cross_validate("new").args(["--split", "given"]));
-    assert!(said.contains("use random or patient") && !bench.path("new/fold-1").exists(), "{said}");
 
-    // Other cells behind one fold.
-    succeed(bench.cross_validate("out").args(["--fold", "2"]));
-    // What `auto` came to is written down.
+    // The config of a fold names the precision that `auto` has chosen.
+    succeed(&mut fold(&["--fold", "2"]));
     let precision = |fold| {
-        let settings = fs::read_to_string(bench.path("out").join(fold).join("config.json")).unwrap();
-        serde_json::from_str::<ExperimentConfig>(&settings).unwrap().train.precision
+        ExperimentConfig::read(&bench.path("out").join(fold).join("config.json")).unwrap().train.precision
     };
     assert_eq!(precision("fold-1"), Precision::Float32);
     assert_eq!(precision("fold-2"), Precision::Auto.resolve(tch::Device::Cpu));
+}
+
+#[test]
+fn folds_of_other_cells_are_refused() {
+    let bench = Workbench::new();
+    let fold = |out: &str, flags: &[&str]| {
+        let mut command = bench.cross_validate(out);
+        command.args(["--epochs", "1"]).args(flags);
+        command
+    };
+    succeed(&mut fold("out", &["--fold", "1"]));
     let cells = bench.path("cells/Uninfected");
     fs::copy(
         cells.join("C1P0ThinF_IMG_20150101_cell_3.png"),
         cells.join("C1P0ThinF_IMG_20150101_cell_9.png"),
     )
     .unwrap();
-    // It is known before another fold is trained.
-    let said = fail(&mut bench.cross_validate("out"));
-    assert!(said.contains("cell_9.png") && !bench.path("out/fold-3").exists(), "{said}");
-    let said = fail(bench.cross_validate("elsewhere").args(["--init", "out/fold-1"]));
+    // Before another fold is trained.
+    let said = fail(&mut fold("out", &[]));
+    assert!(said.contains("cell_9.png") && !bench.path("out/fold-2").exists(), "{said}");
+    let said = fail(&mut fold("elsewhere", &["--init", "out/fold-1"]));
     assert!(said.contains("setting `init`") && said.contains("learned from"), "{said}");
-    // A fold that was run elsewhere on other cells is found out when they are put together.
-    succeed(bench.cross_validate("elsewhere").args(["--fold", "3"]));
-    fs::rename(bench.path("elsewhere/fold-3"), bench.path("out/fold-3")).unwrap();
-    let said = fail(&mut bench.cross_validate("out"));
+    // Folds that were trained elsewhere, when they are put together.
+    for number in ["2", "3"] {
+        succeed(&mut fold("elsewhere", &["--fold", number]));
+        let name = format!("fold-{number}");
+        fs::rename(bench.path("elsewhere").join(&name), bench.path("out").join(&name)).unwrap();
+    }
+    let said = fail(&mut fold("out", &[]));
     assert!(said.contains("other cells than that of") && !bench.path("out/metrics.json").exists(), "{said}");
+}
 
-    // Predictions that are not those of the fold's test set.
-    let bench = Workbench::new();
-    succeed(&mut bench.cross_validate("out"));
-    let path = bench.path("out/fold-2/predictions.csv");
+#[test]
+fn altered_predictions_are_refused() {
+    let bench = cross_validated().copy();
+    let path = bench.path("folds/fold-2/predictions.csv");
     let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, text.lines().take(5).map(|line| format!("{line}\n")).collect::<String>()).unwrap();
-    let said = fail(&mut bench.cross_validate("out"));
-    assert!(said.contains("fold-2") && said.contains("not the 30 test cells"), "{said}");
-    fs::write(&path, text.replace("0.", "1.")).unwrap();
-    let said = fail(&mut bench.cross_validate("out"));
-    assert!(said.contains("expected a probability"), "{said}");
     let (header, rows) = text.split_once('\n').unwrap();
-    for (from, to) in [(",Parasitized,", ",Uninfected,"), (",Parasitized,0.", ",Parasitized,0.00")] {
-        let changed = rows.replacen(from, to, 1);
-        assert_ne!(changed, rows, "{from}");
-        fs::write(&path, format!("{header}\n{changed}")).unwrap();
-        let said = fail(&mut bench.cross_validate("out"));
-        let reason = if to.ends_with("0.00") { "sum to 1" } else { "with their classes and patients" };
-        assert!(said.contains("fold-2") && said.contains(reason), "{said}");
+    let class_changed = rows.replacen(",Parasitized,", ",Uninfected,", 1);
+    let sum_changed = rows.replacen(",Parasitized,0.", ",Parasitized,0.00", 1);
+    assert!(class_changed != rows && sum_changed != rows);
+    let first: String = rows.lines().take(4).map(|line| format!("{line}\n")).collect();
+    for (rows, reason) in [
+        (first, "not the 30 test cells"),
+        (rows.replace("0.", "1."), "expected a probability"),
+        (class_changed, "with their classes and patients"),
+        (sum_changed, "sum to 1"),
+    ] {
+        fs::write(&path, format!("{header}\n{rows}")).unwrap();
+        let said = fail(&mut bench.cross_validate("folds"));
+        assert!(said.contains("fold-2") && said.contains(reason), "{reason}: {said}");
     }
 }
 
 #[test]
-fn a_fold_that_was_cut_off_goes_on_to_the_same_weights() {
+fn an_interrupted_fold_resumes_to_the_same_weights() {
     let bench = Workbench::new();
-    // From weights of other cells of other patients, by a path that says nothing elsewhere.
+    // From weights of other cells of other patients, by a path that is relative.
     bench.mirror_cells("others", |name| name.replacen('C', "C9", 1));
     succeed(bench.train_on("others", "started").args(["--epochs", "1"]));
     let fold_1 = |out: &str| {
         let mut command = bench.cross_validate(out);
-        command.args(["--fold", "1", "--init", "started"]);
+        command.args(["--epochs", "3", "--fold", "1", "--init", "started"]);
         command
     };
     succeed(&mut fold_1("whole"));
-    // What the first weights know of the patients, nobody can tell here: patients are not called.
-    let metrics = fs::read_to_string(bench.path("whole/fold-1/metrics.json")).unwrap();
-    assert!(metrics.contains(r#""roll_up": null"#), "{metrics}");
-    let mut child =
-        fold_1("cut").args(["--progress", "json"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-    assert!(lines.next().unwrap().contains(r#""event":"fold","fold":1,"#));
-    assert!(lines.any(|line| line.contains(r#""batch","epoch":2"#)));
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-    lines.for_each(drop);
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    // Whether the first weights know the patients is unknown to a fold: patients are not called.
+    assert_eq!(json(&bench.path("whole/fold-1/metrics.json")).get("roll_up"), Some(&serde_json::Value::Null));
+    let mut training = Training::start(&mut fold_1("cut"));
+    assert_eq!(training.event("fold")["fold"], 1);
+    while training.event("batch")["epoch"] != 2 {}
+    training.signal("INT");
+    assert_eq!(training.end().0, Some(130));
     assert!(!bench.path("cut/fold-1/metrics.json").exists() && !bench.path("cut/fold-2").exists());
 
     succeed(&mut fold_1("cut"));
-    let weights = |out: &str| fs::read(bench.path(out).join("fold-1/weights.safetensors")).unwrap();
-    assert!(weights("cut") == weights("whole"), "the weights differ");
-    // The command of the record is the one that does it all again.
-    let metrics = fs::read_to_string(bench.path("cut/fold-1/metrics.json")).unwrap();
-    assert!(metrics.contains("--progress json"), "{metrics}");
+    assert!(bench.weights("cut/fold-1") == bench.weights("whole/fold-1"), "the weights differ");
+    // The recorded command is the first one.
+    let command = json(&bench.path("cut/fold-1/metrics.json"))["command"].as_str().unwrap().to_owned();
+    assert!(command.contains("--progress json"), "{command}");
 }

@@ -1,4 +1,4 @@
-//! What `malaria doctor` finds, and how it ends.
+//! `malaria doctor`: the checks, and its exit status.
 
 use std::{fs, process::Command};
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{Workbench, errors, malaria};
 
-/// Whether it says that training can start, what it says, and its checks by name.
+/// Whether training can start, the words, and the checks by name.
 fn doctor(command: &mut Command) -> (bool, String, Value) {
     let output = command.arg("--json").output().unwrap();
     let said = errors(&output);
@@ -18,10 +18,9 @@ fn doctor(command: &mut Command) -> (bool, String, Value) {
 }
 
 #[test]
-fn what_is_here_is_told_and_what_is_missing_with_what_to_do() {
+fn doctor_lists_what_is_installed() {
     let bench = Workbench::new();
-    let here = bench.folder.path();
-    let (ok, said, checks) = doctor(malaria("doctor").current_dir(here));
+    let (ok, said, checks) = doctor(&mut bench.malaria("doctor"));
     assert!(ok && said.contains("Training can start: malaria train"), "{said}");
     let version = malaria_resnet::libtorch::LIBTORCH_VERSION;
     assert_eq!(checks["libtorch"]["facts"]["version"], version);
@@ -39,21 +38,25 @@ fn what_is_here_is_told_and_what_is_missing_with_what_to_do() {
         (&"ok".into(), &"fast".into())
     );
     assert_eq!(checks["variables"]["state"], "ok");
+}
 
-    // A folder of cells here, and by a variable; the misspelt one is read by nothing.
+#[test]
+fn doctor_checks_the_folder_of_cells_and_the_variables() {
+    let bench = Workbench::new();
+    // Cells in this folder, and by a variable; nothing reads the misspelt one.
     fs::rename(bench.path("cells"), bench.path("cell_images")).unwrap();
-    let (_, said, _) = doctor(malaria("doctor").current_dir(here));
+    let (_, said, _) = doctor(&mut bench.malaria("doctor"));
     assert!(said.contains("cell_images: 48 Parasitized, 48 Uninfected"), "{said}");
     let (ok, said, checks) =
         doctor(malaria("doctor").env("MALARIA_DATA", bench.path("cell_images")).env("MALARIA_DAT", "x"));
     assert!(ok && said.contains("nothing reads MALARIA_DAT;"), "{said}");
     assert_eq!(checks["data"]["facts"]["cells"]["Parasitized"], 48);
 
-    // Cells that are not there keep training from starting; a model that is not there does not.
-    let (ok, said, checks) = doctor(malaria("doctor").current_dir(here).env("MALARIA_DATA", "nowhere"));
+    // Missing cells prevent training; a missing model does not.
+    let (ok, said, checks) = doctor(bench.malaria("doctor").env("MALARIA_DATA", "nowhere"));
     assert!(!ok && said.contains("Training cannot start") && said.contains("nowhere"), "{said}");
     assert_eq!(checks["data"]["state"], "missing");
-    let (ok, said, checks) = doctor(malaria("doctor").current_dir(here).env("MALARIA_RUN", "nowhere"));
+    let (ok, said, checks) = doctor(bench.malaria("doctor").env("MALARIA_RUN", "nowhere"));
     assert!(ok && said.contains("missing  model"), "{said}");
     assert_eq!(checks["model"]["state"], "missing");
 }

@@ -1,4 +1,4 @@
-//! Faults on purpose: whatever goes wrong under a run, it says what, and nothing that was learned is lost.
+//! Faults during a run: each is named in its error, and no finished epoch is lost.
 
 use std::{
     fs::{self, File},
@@ -8,25 +8,9 @@ use std::{
     process::Command,
 };
 
-use crate::support::{CELLS, Training, Workbench, errors, fail, malaria, succeed};
+use crate::support::{CELLS, Training, Workbench, errors, fail, finished, succeed};
 
-/// The weights of a run that nothing happened to.
-fn undisturbed(bench: &Workbench) -> Vec<u8> {
-    succeed(&mut bench.train("undisturbed"));
-    weights(bench, "undisturbed")
-}
-
-fn weights(bench: &Workbench, run: &str) -> Vec<u8> {
-    fs::read(bench.path(run).join("weights.safetensors")).unwrap()
-}
-
-fn resume(bench: &Workbench, run: &str) -> Command {
-    let mut command = malaria("train");
-    command.current_dir(bench.folder.path()).args(["--resume", run]);
-    command
-}
-
-/// A training that has come to its second epoch.
+/// A training in its second epoch.
 fn started(bench: &Workbench, run: &str) -> Training {
     let mut training = Training::start(&mut bench.train(run));
     while training.event("batch")["epoch"] != 2 {}
@@ -38,46 +22,44 @@ fn some_cell(bench: &Workbench) -> PathBuf {
 }
 
 #[test]
-fn cells_that_vanish_under_a_run_do_not_disturb_it() {
+fn cells_that_vanish_during_a_run_are_not_missed() {
     let bench = Workbench::new();
-    let expected = undisturbed(&bench);
     let training = started(&bench, "run");
     fs::rename(bench.path("cells"), bench.path("moved")).unwrap();
     let (code, said) = training.end();
     assert_eq!(code, Some(0), "{said}");
-    assert!(weights(&bench, "run") == expected);
+    assert!(bench.weights("run") == finished().weights("run"));
     assert!(bench.path("run/report.html").exists());
 }
 
 #[test]
-fn a_run_that_was_cut_off_goes_on_with_the_same_cells_or_not_at_all() {
+fn a_run_resumes_with_the_same_cells_only() {
     let bench = Workbench::new();
-    let expected = undisturbed(&bench);
     let training = started(&bench, "run");
     training.signal("TERM");
     training.end();
 
     fs::rename(bench.path("cells"), bench.path("moved")).unwrap();
-    let said = fail(&mut resume(&bench, "run"));
+    let said = fail(&mut bench.resume("run"));
     assert!(said.contains("cells` does not exist") && said.contains("--resume"), "{said}");
     fs::rename(bench.path("moved"), bench.path("cells")).unwrap();
 
     let cell = some_cell(&bench);
     let whole = fs::read(&cell).unwrap();
     image::RgbImage::new(20, 20).save(&cell).unwrap();
-    let said = fail(&mut resume(&bench, "run"));
+    let said = fail(&mut bench.resume("run"));
     assert!(said.contains(cell.file_name().unwrap().to_str().unwrap()), "{said}");
     fs::write(&cell, whole).unwrap();
 
-    succeed(&mut resume(&bench, "run"));
-    assert!(weights(&bench, "run") == expected);
+    succeed(&mut bench.resume("run"));
+    assert!(bench.weights("run") == finished().weights("run"));
 }
 
 #[test]
-fn what_cannot_be_read_in_the_middle_of_the_cells_is_named() {
+fn unreadable_files_among_the_cells_are_named() {
     let bench = Workbench::new();
     let folder = bench.path("cells/Uninfected");
-    // Whoever opened a pipe would wait for ever.
+    // Opening a pipe would block for ever.
     let pipe = folder.join("C3P2ThinF_IMG_20150101_cell_7.png");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     fs::create_dir(folder.join("C3P2ThinF_IMG_20150101_cell_8.png")).unwrap();
@@ -97,19 +79,16 @@ fn what_cannot_be_read_in_the_middle_of_the_cells_is_named() {
 }
 
 #[test]
-fn what_memory_cannot_hold_is_refused_with_its_size() {
+fn cells_that_do_not_fit_into_memory_are_refused_with_their_size() {
     let bench = Workbench::new();
-    // 9,600 names of a few pictures, at 50 MB a cell: 483 GB.
+    // 9,600 cells of 50 MB each: 483 GB.
     let cell = some_cell(&bench);
     for copy in 0..9_600 - CELLS {
         let name = format!("C{}P1ThinF_IMG_20150101_cell_{}.png", 1 + copy % 20, 100 + copy);
         fs::hard_link(&cell, cell.with_file_name(name)).unwrap();
     }
-    let config = bench.path("tiny.json");
-    let text = fs::read_to_string(&config).unwrap();
-    let text =
-        text.replace("\"pixels\":16", "\"pixels\":4096").replace("\"input_size\":16", "\"input_size\":4096");
-    fs::write(&config, text).unwrap();
+    bench.change_settings("\"pixels\":16", "\"pixels\":4096");
+    bench.change_settings("\"input_size\":16", "\"input_size\":4096");
     let said = fail(&mut bench.train("run"));
     assert!(said.contains("9600 cells of 4096 x 4096") && said.contains("483.2 GB"), "{said}");
     assert!(!bench.path("run").exists());
@@ -117,14 +96,10 @@ fn what_memory_cannot_hold_is_refused_with_its_size() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_batch_that_memory_cannot_hold_ends_the_run_and_says_what_to_do() {
+fn a_batch_that_does_not_fit_into_memory_ends_the_run_with_advice() {
     let bench = Workbench::new();
-    let config = bench.path("tiny.json");
-    let text = fs::read_to_string(&config).unwrap();
     // Eight cells of 4096 px: 1.6 GB before the first layer, and as much again after it.
-    let large = text.replace("\"pixels\":8}", "\"pixels\":4096}");
-    assert_ne!(large, text);
-    fs::write(&config, large).unwrap();
+    bench.change_settings("\"pixels\":8}", "\"pixels\":4096}");
     let train = bench.train("run");
     let mut limited = Command::new("sh");
     limited
@@ -140,7 +115,7 @@ fn a_batch_that_memory_cannot_hold_ends_the_run_and_says_what_to_do() {
 }
 
 #[test]
-fn a_rate_that_no_network_bears_ends_the_run_and_names_it() {
+fn a_diverging_run_ends_and_names_the_learning_rate() {
     let bench = Workbench::new();
     let said = fail(bench.train("run").args(["--lr", "1e30"]));
     assert!(said.contains("the loss became") && said.contains("learning rate"), "{said}");
@@ -148,7 +123,7 @@ fn a_rate_that_no_network_bears_ends_the_run_and_names_it() {
 }
 
 #[test]
-fn a_place_that_no_folder_can_be_made_in_is_named_before_training() {
+fn a_run_directory_below_a_file_is_refused_before_training() {
     let bench = Workbench::new();
     fs::write(bench.path("file"), "in the way").unwrap();
     let said = fail(&mut bench.train("file/run"));
@@ -172,7 +147,7 @@ impl SmallDisk {
         assert!(status.success(), "{name} {arguments:?} failed");
     }
 
-    /// Writes until nothing more fits in, and gives the file that takes the space.
+    /// Fills the disk and returns the file that takes the space.
     fn fill(&self) -> PathBuf {
         let path = self.0.join("filler");
         let mut file = File::create(&path).unwrap();
@@ -189,9 +164,8 @@ impl Drop for SmallDisk {
 
 #[test]
 #[ignore = "mounts a small file system, which takes root: cargo test -p malaria-cli --test it faults:: -- --ignored"]
-fn a_full_disk_ends_the_run_and_costs_nothing() {
+fn a_full_disk_ends_the_run_which_then_resumes() {
     let bench = Workbench::new();
-    let expected = undisturbed(&bench);
     let disk = SmallDisk::mount(&bench.path("disk"));
     for epoch in 1..=5 {
         let run = format!("disk/run-{epoch}");
@@ -209,15 +183,15 @@ fn a_full_disk_ends_the_run_and_costs_nothing() {
             fs::read_dir(bench.path(&run)).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert!(!left.iter().any(|name| name.to_string_lossy().contains(".writing-")), "{left:?}");
 
-        succeed(&mut resume(&bench, &run));
-        assert!(weights(&bench, &run) == expected, "full after epoch {epoch}");
+        succeed(&mut bench.resume(&run));
+        assert!(bench.weights(&run) == finished().weights("run"), "full after epoch {epoch}");
         fs::remove_dir_all(bench.path(&run)).unwrap();
     }
 }
 
 #[test]
 #[ignore = "mounts a small file system, which takes root: cargo test -p malaria-cli --test it faults:: -- --ignored"]
-fn a_read_only_disk_is_named_before_training() {
+fn a_read_only_disk_is_refused_before_training() {
     let bench = Workbench::new();
     let disk = SmallDisk::mount(&bench.path("disk"));
     disk.tool("mount", &["-o", "remount,ro"]);
@@ -227,10 +201,9 @@ fn a_read_only_disk_is_named_before_training() {
 
 #[test]
 #[ignore = "gives its rights up, which takes root: cargo test -p malaria-cli --test it faults:: -- --ignored"]
-fn permissions_that_are_missing_are_named_and_cost_nothing() {
+fn missing_permissions_are_named_and_the_run_resumes() {
     let bench = Workbench::new();
-    let expected = undisturbed(&bench);
-    // Root may read and write everything: let another own it all and run the program.
+    // Root may read and write everything, so another user owns the files and runs the program.
     let chown = Command::new("chown").args(["--recursive", "65534"]).arg(bench.folder.path()).status();
     assert!(chown.unwrap().success());
     let as_nobody = |command: Command| {
@@ -255,6 +228,6 @@ fn permissions_that_are_missing_are_named_and_cost_nothing() {
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("run/") && said.contains("Permission denied"), "{said}");
     chmod(&bench.path("run"), 0o755);
-    succeed(&mut as_nobody(resume(&bench, "run")));
-    assert!(weights(&bench, "run") == expected);
+    succeed(&mut as_nobody(bench.resume("run")));
+    assert!(bench.weights("run") == finished().weights("run"));
 }

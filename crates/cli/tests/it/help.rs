@@ -1,9 +1,9 @@
-//! What the program says of itself.
+//! `--help`: examples, and the notice that this is no medical device.
 
 use crate::support::{malaria, succeed};
 
 #[test]
-fn every_subcommand_shows_a_command_to_copy_and_says_what_the_program_is_not() {
+fn every_subcommand_shows_an_example_and_the_notice() {
     let overview = succeed(&mut malaria("--help"));
     let commands = overview.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
     let tasks: Vec<&str> = commands.lines().filter_map(|line| line.split_whitespace().next()).collect();

@@ -1,20 +1,21 @@
-//! The program `malaria`, started as its users start it, and what it leaves behind.
+//! The program `malaria`, started as its users start it, and the files that it writes.
 
+mod build_dataset;
 mod classes;
-mod cli;
 mod cross_validate;
 mod doctor;
+mod evaluate;
 mod export;
 mod faults;
 mod help;
-mod installed;
 mod json;
 #[path = "../../../../tests/it/outer_cargo.rs"]
 mod outer_cargo;
+mod predict;
 mod pretrained;
 mod report_page;
-mod resume_equal;
+mod slow;
 mod support;
-mod synthetic_cells;
 mod teacher;
+mod train;
 mod wrong_use;

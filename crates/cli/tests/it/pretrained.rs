@@ -1,4 +1,4 @@
-//! The model that comes with a clone answers where no other is named, and says what it is.
+//! The pretrained model of `data/pretrained`: the default, its metrics and its files.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -16,7 +16,7 @@ fn run() -> RunDir {
 }
 
 #[test]
-fn programs_use_it_where_no_run_is_named() {
+fn predict_and_evaluate_use_it_by_default() {
     let folder = tempfile::tempdir().unwrap();
     let cells = folder.path().join("cells");
     write_synthetic(&cells, &SyntheticConfig { cells: 8, ..SyntheticConfig::default() }, &|_| {}).unwrap();
@@ -31,7 +31,7 @@ fn programs_use_it_where_no_run_is_named() {
 }
 
 #[test]
-fn its_figures_are_of_patients_that_the_models_had_not_seen() {
+fn its_metrics_are_cross_validated_by_patient() {
     let run = run();
     let metrics: Value = serde_json::from_str(&fs::read_to_string(run.metrics_path()).unwrap()).unwrap();
     assert_eq!(metrics["metrics_of"], "cross-validation");
@@ -49,7 +49,7 @@ fn its_figures_are_of_patients_that_the_models_had_not_seen() {
 }
 
 #[test]
-fn it_holds_no_picture_and_nothing_of_where_it_was_made() {
+fn it_holds_no_pictures_and_no_absolute_paths() {
     let run = run();
     let files: BTreeSet<String> = fs::read_dir(run.path())
         .unwrap()
@@ -59,8 +59,8 @@ fn it_holds_no_picture_and_nothing_of_where_it_was_made() {
     for name in expected.into_iter().chain(["weights.safetensors"]) {
         assert!(files.contains(name), "{name} is missing of {files:?}");
     }
-    for picture in ["report.html", "checkpoint.safetensors", "run.lock"] {
-        assert!(!files.contains(picture), "{picture}");
+    for name in ["report.html", "checkpoint.safetensors", "run.lock"] {
+        assert!(!files.contains(name), "{name}");
     }
     assert!(run.config().unwrap().data.unwrap().is_relative());
     let metrics = fs::read_to_string(run.metrics_path()).unwrap();

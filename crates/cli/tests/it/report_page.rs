@@ -1,5 +1,5 @@
-//! The reports in a real browser, at the width of a phone and of a desk: every section shows something, nothing sticks out,
-//! nothing is fetched, and the headline figures are those of `metrics.json`. Of a run, an evaluation and a cross-validation.
+//! The reports of a run, an evaluation and a cross-validation in a real browser, on a phone and on a desk: every section shows
+//! something, nothing overflows, nothing is fetched, and the headline figures are the ones in `metrics.json`.
 //!
 //! Needs Chromium: `cargo test -p malaria-cli --test it report_page:: -- --ignored`.
 
@@ -7,9 +7,9 @@ use std::{fs, path::Path, process::Command};
 
 use serde_json::Value;
 
-use crate::support::{self, Workbench, malaria, succeed};
+use crate::support::{self, Workbench, succeed};
 
-/// Run in the page that holds the report in a frame: looks around in there, and leaves what it saw as the only text.
+/// Runs in a page that holds the report in a frame: inspects the report and leaves its findings as the only text.
 const PROBE: &str = r#"
 const frame = document.querySelector("iframe");
 frame.addEventListener("load", () => {
@@ -21,8 +21,8 @@ frame.addEventListener("load", () => {
       text: section.innerText.replace(section.querySelector("h2").innerText, "").trim().length,
       drawn: section.querySelectorAll("svg path, svg polyline, svg circle, svg rect").length,
     }])),
-    figures: Object.fromEntries([...page.querySelectorAll("[data-figure]")].map((tile) =>
-      [tile.dataset.figure, [Number(tile.dataset.value), tile.querySelector(".value").innerText.replaceAll("\u00a0", " ")]])),
+    metrics: Object.fromEntries([...page.querySelectorAll("[data-metric]")].map((tile) =>
+      [tile.dataset.metric, [Number(tile.dataset.value), tile.querySelector(".value").innerText.replaceAll("\u00a0", " ")]])),
     broken_pictures: [...page.images].filter((image) => !image.complete || image.naturalWidth === 0).length,
     pictures: page.images.length,
     fetched: frame.contentWindow.performance.getEntriesByType("resource").map((entry) => entry.name)
@@ -35,7 +35,7 @@ frame.addEventListener("load", () => {
 });
 "#;
 
-/// What the probe sees of `report` in a frame `width` wide.
+/// Findings of the probe for `report` in a frame `width` pixels wide.
 fn look(report: &Path, width: u32, flags: &[&str]) -> Value {
     let folder = report.parent().unwrap();
     let holder = folder.join(format!("holder-{width}.html"));
@@ -58,8 +58,8 @@ fn look(report: &Path, width: u32, flags: &[&str]) -> Value {
     serde_json::from_str(json.unwrap_or_default()).unwrap_or_else(|error| panic!("{error}: {dom}\n{errors}"))
 }
 
-/// Looks at `folder/report.html` at either width and in the dark: `sections` are there and show something, nothing is amiss,
-/// and the tiles hold what `metrics.json` says.
+/// Checks `folder/report.html` at either width and in dark mode: `sections` show something, nothing is broken, and the tiles
+/// repeat `metrics.json`.
 #[track_caller]
 fn is_whole(folder: &Path, sections: &[&str], min_pictures: u64) {
     let report = fs::canonicalize(folder.join("report.html")).unwrap();
@@ -78,7 +78,7 @@ fn is_whole(folder: &Path, sections: &[&str], min_pictures: u64) {
             );
         }
         for name in ["accuracy", "sensitivity", "specificity", "auc"] {
-            let tile = &seen["figures"][name];
+            let tile = &seen["metrics"][name];
             assert_eq!(tile[0].as_f64(), metrics[name].as_f64(), "{name}");
             let shown: f64 = tile[1].as_str().unwrap().trim_end_matches(" %").parse().unwrap();
             let scale = if name == "auc" { 1.0 } else { 100.0 };
@@ -96,9 +96,9 @@ fn is_whole(folder: &Path, sections: &[&str], min_pictures: u64) {
     assert!(grounds[0] == grounds[1] && grounds[1] != grounds[2], "dark is not another colour: {grounds:?}");
 }
 
-/// What every page has.
+/// The sections of every page.
 const SECTIONS: [&str; 10] = [
-    "figures",
+    "metrics",
     "by-class",
     "confusion",
     "roc",
@@ -112,33 +112,24 @@ const SECTIONS: [&str; 10] = [
 
 #[test]
 #[ignore = "needs Chromium"]
-fn the_reports_of_a_run_and_of_an_evaluation_show_all_of_it_on_any_screen() {
+fn the_reports_of_a_run_and_an_evaluation_are_whole_on_any_screen() {
     let bench = Workbench::new();
-    // So short that there are mistakes to show.
+    // Too short to learn everything, so there are mistakes to show.
     succeed(bench.train("run").args(["--epochs", "2", "--lr", "0.01"]));
     let sections = [&SECTIONS[..], &["history", "augmentation"]].concat();
     // Augmentation alone has 36 pictures.
     is_whole(&bench.path("run"), &sections, 37);
 
     fs::create_dir(bench.path("evaluated")).unwrap();
-    succeed(malaria("evaluate").current_dir(bench.folder.path()).args([
-        "--run",
-        "run",
-        "--data",
-        "cells",
-        "--device",
-        "cpu",
-        "--json",
-        "evaluated/metrics.json",
-        "--report",
-        "evaluated/report.html",
-    ]));
+    let mut evaluate = bench.evaluate("run");
+    evaluate.args(["--json", "evaluated/metrics.json", "--report", "evaluated/report.html"]);
+    succeed(evaluate.args(["--device", "cpu"]));
     is_whole(&bench.path("evaluated"), &SECTIONS, 1);
 }
 
 #[test]
 #[ignore = "needs Chromium"]
-fn the_report_of_a_cross_validation_shows_all_of_it_on_any_screen() {
+fn the_report_of_a_cross_validation_is_whole_on_any_screen() {
     let bench = Workbench::new();
     succeed(bench.cross_validate("cv").args(["--lr", "0.01"]));
     let sections = [&SECTIONS[..], &["folds", "history", "augmentation", "labels"]].concat();

@@ -1,4 +1,4 @@
-//! What the tests share: pictures to learn from, a network that learns them in seconds, and the program.
+//! What the tests share: cells to learn from, a network that learns them in seconds, the program, and finished runs.
 
 use std::{
     collections::BTreeMap,
@@ -6,6 +6,8 @@ use std::{
     io::{BufRead, BufReader, Lines, Read, Seek},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Output, Stdio},
+    sync::OnceLock,
+    time::Duration,
 };
 
 use image::{Rgb, RgbImage};
@@ -22,7 +24,8 @@ pub(crate) const PATIENTS: usize = 16;
 /// Cells in all.
 pub(crate) const CELLS: usize = PATIENTS * 6;
 
-/// Draws `Parasitized` and `Uninfected` into `folder`: discs with and without a dark spot, named as NIH names them.
+/// Draws `Parasitized` and `Uninfected` into `folder`: discs with and without a dark spot, named as NIH names its cells. The cells of
+/// `write_synthetic` would take minutes to learn.
 pub(crate) fn draw_cells(folder: &Path) {
     for class in ["Parasitized", "Uninfected"] {
         fs::create_dir_all(folder.join(class)).unwrap();
@@ -48,7 +51,7 @@ pub(crate) fn draw_cells(folder: &Path) {
     }
 }
 
-/// Settings that learn those cells in a few seconds, with averaging and a change of image size on, as a file.
+/// Writes settings that learn those cells in a few seconds, with averaged weights and a change of image size.
 pub(crate) fn tiny_config(file: &Path) {
     let mut config = ExperimentConfig::new(Recipe::Fast, Protocol::Patient, 1);
     config.image = ImageConfig { pixels: 16, resize: ResizePolicy::Stretch };
@@ -58,14 +61,14 @@ pub(crate) fn tiny_config(file: &Path) {
         input_size: 16,
         ..ResNetConfig::tutorial()
     };
-    // Six epochs of so few cells want the rate that teaches something in them.
+    // The recipe's rate is for many more steps.
     config.train.schedule.rate = 0.1;
     config.train.epochs = 6;
     config.train.batch_size = 8;
     config.train.image_sizes =
         vec![ImageSize { from_epoch: 1, pixels: 8 }, ImageSize { from_epoch: 3, pixels: 16 }];
     config.train.average_decay = Some(0.8);
-    // What they learn is to be the same on every processor.
+    // The same weights on every processor.
     config.train.precision = Precision::Float32;
     fs::write(file, serde_json::to_string(&config).unwrap()).unwrap();
 }
@@ -82,7 +85,7 @@ pub(crate) fn malaria(task: &str) -> Command {
     command
 }
 
-/// Runs a program that has to succeed, and gives its standard output.
+/// Runs a program that has to succeed and returns its standard output.
 #[track_caller]
 pub(crate) fn succeed(command: &mut Command) -> String {
     let output = command.output().unwrap();
@@ -90,7 +93,7 @@ pub(crate) fn succeed(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Runs a program that has to fail, and gives what it says of it.
+/// Runs a program that has to fail and returns its standard error.
 #[track_caller]
 pub(crate) fn fail(command: &mut Command) -> String {
     let output = command.output().unwrap();
@@ -104,41 +107,149 @@ pub(crate) fn errors(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A folder with cells, settings and a finished run, made by the program itself.
+/// A JSON file.
+pub(crate) fn json(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+/// A workbench whose `run` was trained for six epochs with `--plot plot.svg`, its standard output in `train.txt`. For reading only;
+/// take a [`copy`](Workbench::copy) to change it.
+pub(crate) fn finished() -> &'static Workbench {
+    static FINISHED: OnceLock<Workbench> = OnceLock::new();
+    FINISHED.get_or_init(|| {
+        let bench = Workbench::shared();
+        let said = succeed(bench.train("run").args(["--plot", "plot.svg"]));
+        fs::write(bench.path("train.txt"), said).unwrap();
+        bench
+    })
+}
+
+/// A workbench of mislabelled cells with a finished cross-validation in `folds`, its standard output in `folds.txt`. At the target
+/// of 50 % specificity there are false alarms, so patients are called. For reading only, as [`finished`].
+pub(crate) fn cross_validated() -> &'static Workbench {
+    static CROSS_VALIDATED: OnceLock<Workbench> = OnceLock::new();
+    CROSS_VALIDATED.get_or_init(|| {
+        let bench = Workbench::shared();
+        bench.mislabel();
+        bench.change_settings(r#""target":{"specificity":0.972}"#, r#""target":{"specificity":0.5}"#);
+        let said = succeed(&mut bench.cross_validate("folds"));
+        fs::write(bench.path("folds.txt"), said).unwrap();
+        bench
+    })
+}
+
+/// A folder with synthetic cells and settings, for runs of the program.
 pub(crate) struct Workbench {
     pub(crate) folder: tempfile::TempDir,
 }
 
 impl Workbench {
     pub(crate) fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::within(tempfile::tempdir().unwrap())
+    }
+
+    /// A workbench below `target` that stays when the tests end, as statics are never dropped; those of an hour ago are removed.
+    fn shared() -> Self {
+        let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        for left in fs::read_dir(place).unwrap().flatten() {
+            let age = left.metadata().and_then(|data| data.modified()).map(|time| time.elapsed());
+            let is_shared = left.file_name().to_string_lossy().starts_with("shared-");
+            if is_shared && matches!(age, Ok(Ok(age)) if age > Duration::from_secs(3600)) {
+                let _ = fs::remove_dir_all(left.path());
+            }
+        }
+        Self::within(tempfile::Builder::new().prefix("shared-").tempdir_in(place).unwrap())
+    }
+
+    fn within(folder: tempfile::TempDir) -> Self {
         draw_cells(&folder.path().join("cells"));
         tiny_config(&folder.path().join("tiny.json"));
         Self { folder }
+    }
+
+    /// The same folder again, in another place; its runs name the cells there.
+    pub(crate) fn copy(&self) -> Self {
+        let copy = Self { folder: tempfile::tempdir().unwrap() };
+        copy_folder(self.folder.path(), copy.folder.path());
+        let [from, to] = [self, &copy].map(|bench| fs::canonicalize(bench.folder.path()).unwrap());
+        for run in ["run", "folds/fold-1", "folds/fold-2", "folds/fold-3"] {
+            let config = copy.path(run).join("config.json");
+            if config.exists() {
+                replace_in(&config, from.to_str().unwrap(), to.to_str().unwrap());
+            }
+        }
+        copy
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// `malaria train` on the synthetic cells with the tiny settings, on one thread, into `run`.
+    /// A subcommand of the program, run in this folder.
+    pub(crate) fn malaria(&self, task: &str) -> Command {
+        let mut command = malaria(task);
+        command.current_dir(self.folder.path());
+        command
+    }
+
+    /// Replaces text in `tiny.json`, which has to be there.
+    pub(crate) fn change_settings(&self, from: &str, to: &str) {
+        replace_in(&self.path("tiny.json"), from, to);
+    }
+
+    /// `malaria train` on the cells with the tiny settings, on one thread, into `run`.
     pub(crate) fn train(&self, run: &str) -> Command {
         self.train_on("cells", run)
     }
 
     /// [`train`](Self::train) on the cells in another folder.
     pub(crate) fn train_on(&self, data: &str, run: &str) -> Command {
-        let mut command = malaria("train");
-        command.current_dir(self.folder.path()).args(["--config", "tiny.json", "--data", data]);
-        command.args(["--threads", "1", "--device", "cpu", "--out", run]);
+        let mut command = self.malaria("train");
+        command.args([
+            "--config",
+            "tiny.json",
+            "--data",
+            data,
+            "--threads",
+            "1",
+            "--device",
+            "cpu",
+            "--out",
+            run,
+        ]);
         command
     }
 
-    /// What `malaria evaluate` makes of `run` on the synthetic cells, as its JSON.
-    pub(crate) fn evaluate(&self, run: &str) -> Value {
-        let mut command = malaria("evaluate");
-        command.current_dir(self.folder.path()).args(["--run", run, "--data", "cells", "--json"]);
-        serde_json::from_str(&succeed(&mut command)).unwrap()
+    /// `malaria train --resume`.
+    pub(crate) fn resume(&self, run: &str) -> Command {
+        let mut command = self.malaria("train");
+        command.args(["--resume", run]);
+        command
+    }
+
+    /// `malaria cross-validate` on the cells with the tiny settings, three folds on one thread, into `out`.
+    pub(crate) fn cross_validate(&self, out: &str) -> Command {
+        self.cross_validate_folds("3", out)
+    }
+
+    /// [`cross_validate`](Self::cross_validate) with another number of folds.
+    pub(crate) fn cross_validate_folds(&self, folds: &str, out: &str) -> Command {
+        let mut command = self.malaria("cross-validate");
+        command.args(["--data", "cells", "--config", "tiny.json", "--folds", folds]);
+        command.args(["--threads", "1", "--device", "cpu", "--out", out]);
+        command
+    }
+
+    /// `malaria evaluate` of `run` on the cells.
+    pub(crate) fn evaluate(&self, run: &str) -> Command {
+        let mut command = self.malaria("evaluate");
+        command.args(["--run", run, "--data", "cells"]);
+        command
+    }
+
+    /// The bytes of a run's weights.
+    pub(crate) fn weights(&self, run: &str) -> Vec<u8> {
+        fs::read(self.path(run).join("weights.safetensors")).unwrap()
     }
 
     /// Swaps two pictures of each patient, so that a third of the labels are wrong: a model of them makes mistakes.
@@ -156,7 +267,7 @@ impl Workbench {
         }
     }
 
-    /// Puts the mirror image of each synthetic cell into `folder`, as other cells with other names.
+    /// Puts the mirror image of each cell into `folder`, as other cells with other names.
     pub(crate) fn mirror_cells(&self, folder: &str, rename: impl Fn(&str) -> String) {
         for class in ["Parasitized", "Uninfected"] {
             fs::create_dir_all(self.path(folder).join(class)).unwrap();
@@ -167,20 +278,25 @@ impl Workbench {
             }
         }
     }
+}
 
-    /// `malaria cross-validate` on the synthetic cells with the tiny settings, three folds of six epochs on one thread, into `out`.
-    pub(crate) fn cross_validate(&self, out: &str) -> Command {
-        let mut command = malaria("cross-validate");
-        command.current_dir(self.folder.path()).args([
-            "--data",
-            "cells",
-            "--config",
-            "tiny.json",
-            "--epochs",
-            "6",
-        ]);
-        command.args(["--folds", "3", "--threads", "1", "--device", "cpu", "--out", out]);
-        command
+/// Replaces text in a file, which has to hold it.
+#[track_caller]
+pub(crate) fn replace_in(file: &Path, from: &str, to: &str) {
+    let text = fs::read_to_string(file).unwrap();
+    assert!(text.contains(from), "{from} is not in {}", file.display());
+    fs::write(file, text.replace(from, to)).unwrap();
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let (path, copy) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            copy_folder(&path, &copy);
+        } else {
+            fs::copy(path, copy).unwrap();
+        }
     }
 }
 
@@ -190,7 +306,7 @@ pub(crate) struct Training {
     lines: Lines<BufReader<ChildStdout>>,
     /// What it writes to standard error: a file, so that it never waits for a reader.
     errors: File,
-    /// Checkpoints that it has said it has written.
+    /// Checkpoints that it has reported as written.
     written: u64,
 }
 
@@ -227,9 +343,9 @@ impl Training {
         assert!(kill.unwrap().success());
     }
 
-    /// Waits for its end. Gives the exit status, `None` where a signal ended it, and what it wrote to standard error.
+    /// Waits for its end. Returns the exit status, `None` if a signal ended it, and its standard error.
     pub(crate) fn end(mut self) -> (Option<i32>, String) {
-        // Whoever does not read would keep it from writing.
+        // A full pipe would keep it from writing.
         self.lines.by_ref().for_each(drop);
         let code = self.child.wait().unwrap().code();
         let mut said = String::new();
@@ -238,8 +354,8 @@ impl Training {
         (code, said)
     }
 
-    /// SIGKILL: no handler, no last word. Gives the names of the events that had not been read yet, and how many
-    /// checkpoints it has said it has written.
+    /// Kills it by SIGKILL. Returns the names of the events that had not been read yet, and how many checkpoints it has reported as
+    /// written.
     pub(crate) fn kill(mut self) -> (Vec<String>, u64) {
         self.child.kill().unwrap();
         let status = self.child.wait().unwrap();

@@ -9,7 +9,7 @@ use super::shapes::{Blob, cover, hill, noise, speckle};
 /// Red, green, blue, 0 to 255.
 type Colour = [f32; 3];
 
-/// Stains of cells as they are seen in smears; a patient's is a mix of two.
+/// Stains of cells in smears; a patient's stain is a mix of two.
 const STAINS: [Colour; 7] = [
     [222.0, 158.0, 148.0],
     [205.0, 128.0, 138.0],
@@ -19,21 +19,21 @@ const STAINS: [Colour; 7] = [
     [196.0, 168.0, 150.0],
     [150.0, 140.0, 196.0],
 ];
-/// Stains of parasites, platelets and debris alike; a patient's is a mix of two.
+/// Stains of parasites, platelets and debris; a patient's ink is a mix of two.
 const INKS: [Colour; 4] =
     [[150.0, 22.0, 118.0], [108.0, 32.0, 142.0], [88.0, 44.0, 128.0], [168.0, 36.0, 96.0]];
-/// What vacuoles, halos and the middle of a cell fade to.
+/// The colour that vacuoles, halos and the centre of a cell fade to.
 const PALE: Colour = [236.0, 226.0, 218.0];
 
-/// What all cells of a patient have in common.
+/// Properties that all cells of a patient share.
 pub(super) struct Patient {
     stain: Colour,
     ink: Colour,
-    /// Share of the way to [`PALE`] in the middle of a cell.
+    /// Mixing share of [`PALE`] in the centre of a cell.
     pallor: f32,
-    /// How much the texture lifts and lowers the brightness, as a share.
+    /// Relative change of brightness by the texture.
     texture: f32,
-    /// How much lighter or darker the rim is, as a share.
+    /// Relative brightness of the rim, lighter or darker.
     rim: f32,
 }
 
@@ -58,13 +58,13 @@ fn mixed(draws: &mut Draws, colours: &[Colour], jitter: f32) -> Colour {
     [0, 1, 2].map(|i| mix(one[i], other[i], share) + draws.between(-jitter, jitter))
 }
 
-/// Everything about a cell but its marks; the middle of the cell is the origin.
+/// A cell without its marks; its centre is the origin.
 struct Body {
     outline: Blob,
-    /// Middle and radius of a neighbour that covers part of the cell, where there is one.
+    /// Centre and radius of a neighbour that covers part of the cell, if any.
     neighbour: Option<(Vector, f32)>,
     stain: Colour,
-    /// Middle, radius and strength of the pale spot.
+    /// Centre, radius and strength of the pale spot.
     pallor: (Vector, f32, f32),
     /// Radius of a darker spot within the pale one, as in a target cell; 0 for none.
     target: f32,
@@ -73,9 +73,9 @@ struct Body {
     noise: u32,
 }
 
-/// Draws a cell of a patient, with parasites and debris or with debris alone, black outside.
+/// Draws a cell of a patient on black: with parasites and debris if infected, else with debris alone.
 ///
-/// All but the shape of the marks comes from the same draws for both kinds.
+/// Everything except the shape of the marks has the same distribution for both classes.
 pub(super) fn draw(draws: &mut Draws, patient: &Patient, infected: bool) -> RgbImage {
     let body = Body::draw(draws, patient);
     let marks = draw_marks(draws, &body, infected);
@@ -127,7 +127,7 @@ impl Body {
         }
     }
 
-    /// Left, top, right and bottom edge: the outline with a little room.
+    /// Left, top, right and bottom edge of the outline with a small margin.
     fn bounds(&self) -> [i32; 4] {
         const STEPS: i32 = 64;
         let mut low = [0.0_f32; 2];
@@ -147,7 +147,7 @@ impl Body {
         [left, top, right, bottom]
     }
 
-    /// How much of a pixel the cell covers.
+    /// Share of a pixel that the cell covers.
     fn inside(&self, point: Vector, from_edge: f32) -> f32 {
         let distance = match self.neighbour {
             Some((middle, radius)) => from_edge.max(radius - length(minus(point, middle))),
@@ -172,7 +172,7 @@ impl Body {
 }
 
 impl Mark {
-    /// Ink and paleness at a place, where it lies within the mark's square.
+    /// Ink and paleness at a pixel, if it lies in the mark's square.
     fn at(&self, place: [i32; 2]) -> Option<[f32; 2]> {
         let [x, y] = [place[0] - self.corner[0], place[1] - self.corner[1]];
         let within = (0..self.side).contains(&x) && (0..self.side).contains(&y);
@@ -180,7 +180,7 @@ impl Mark {
     }
 }
 
-/// Number of marks, by its share of the cells: 1 to 3 in infected cells, 0 to 4 in others, 1.8 in the mean of both.
+/// Probabilities of the number of marks: 0 to 4 in uninfected cells (first), 1 to 3 in infected cells, with a mean of 1.8 in both.
 const MARKS: [&[f32]; 2] = [&[0.2, 0.25, 0.25, 0.15, 0.15], &[0.0, 0.4, 0.4, 0.2]];
 
 fn draw_marks(draws: &mut Draws, body: &Body, infected: bool) -> Vec<Mark> {
@@ -195,7 +195,7 @@ fn draw_marks(draws: &mut Draws, body: &Body, infected: bool) -> Vec<Mark> {
                 radius: size * body.outline.reach([1.0, 0.0]),
                 strength: draws.between(0.6, 1.0),
             };
-            // The first mark of an infected cell is the parasite; what joins it is mostly debris.
+            // The first mark of an infected cell is a parasite; each further mark is one with probability 1/2.
             if infected && (i == 0 || draws.chance(0.5)) {
                 parasite(draws, &plan)
             } else {

@@ -1,7 +1,7 @@
-//! Seeded draws, the same on every platform.
+//! Seeded random numbers and vectors, the same on every platform.
 //!
-//! The drawing uses only `+ - * /` and `sqrt`, which every platform rounds alike; sines, powers and the like differ
-//! from one system library to the next. So directions are unit vectors, never angles.
+//! Drawing uses only `+ - * /` and `sqrt`, which every platform rounds alike; sines, powers and the like differ
+//! between system libraries. Directions are therefore unit vectors, never angles.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -9,19 +9,19 @@ use rand_chacha::ChaCha8Rng;
 /// A point, or a direction of length 1: x to the right, y down, in pixels.
 pub(super) type Vector = [f32; 2];
 
-/// Steps between the numbers that a fraction may take: as many as an f32 holds exactly.
+/// Number of values of a random fraction: as many as an f32 holds exactly.
 const STEPS: u32 = 1 << 24;
 
-/// What a stream of draws is for; each kind has numbers of its own.
+/// Purpose of a random stream; each has its own numbers.
 #[derive(Clone, Copy)]
 pub(super) enum Stream {
-    /// What all cells of a patient have in common.
+    /// Properties that all cells of a patient share.
     Patient(usize),
     /// One cell.
     Cell(usize),
 }
 
-/// A stream of draws, a pure function of the seed and of what it is for.
+/// A stream of random numbers, a pure function of the seed and of its purpose.
 pub(super) struct Draws(ChaCha8Rng);
 
 impl Draws {
@@ -34,27 +34,27 @@ impl Draws {
         Self(rng)
     }
 
-    /// A number that seeds something else.
+    /// 32 random bits, for example as another seed.
     pub(super) fn bits(&mut self) -> u32 {
         self.0.next_u32()
     }
 
-    /// Evenly from `low` (included) to `high` (not included).
+    /// Uniform from `low` (included) to `high` (excluded).
     pub(super) fn between(&mut self, low: f32, high: f32) -> f32 {
         low + (high - low) * ((self.bits() % STEPS) as f32 / STEPS as f32)
     }
 
-    /// Evenly from `low` to `high`, both included.
+    /// Uniform whole number from `low` to `high`, both included.
     pub(super) fn count(&mut self, low: u32, high: u32) -> u32 {
         low + self.bits() % (high - low + 1)
     }
 
-    /// True in `share` of the draws.
+    /// True with probability `share`.
     pub(super) fn chance(&mut self, share: f32) -> bool {
         self.between(0.0, 1.0) < share
     }
 
-    /// Evenly within the disc of radius 1.
+    /// Uniform in the disc of radius 1.
     pub(super) fn in_disc(&mut self) -> Vector {
         loop {
             let point = [self.between(-1.0, 1.0), self.between(-1.0, 1.0)];
@@ -64,18 +64,18 @@ impl Draws {
         }
     }
 
-    /// A direction, all alike likely.
+    /// A uniformly distributed direction.
     pub(super) fn direction(&mut self) -> Vector {
         loop {
             let point = self.in_disc();
-            // Too close to the middle, rounding would show in the length.
+            // Too close to the centre, rounding would affect the length.
             if length(point) > 0.01 {
                 return unit(point);
             }
         }
     }
 
-    /// One of `weights.len()` cases, by its weight.
+    /// Index of one of `weights`, with a probability in proportion to its weight.
     pub(super) fn choose(&mut self, weights: &[f32]) -> usize {
         let mut left = self.between(0.0, weights.iter().sum());
         for (case, weight) in weights.iter().enumerate() {
@@ -92,7 +92,7 @@ pub(super) fn length([x, y]: Vector) -> f32 {
     (x * x + y * y).sqrt()
 }
 
-/// The direction of a point; of the origin, to the right.
+/// The direction of a point; the right for the origin.
 pub(super) fn unit(point: Vector) -> Vector {
     let length = length(point);
     if length > 0.0 { [point[0] / length, point[1] / length] } else { [1.0, 0.0] }
@@ -102,12 +102,12 @@ pub(super) fn minus(a: Vector, b: Vector) -> Vector {
     [a[0] - b[0], a[1] - b[1]]
 }
 
-/// `a` turned by the angle of the direction `b`: their product as complex numbers.
+/// `a` rotated by the angle of the direction `b`: their product as complex numbers.
 pub(super) fn turn(a: Vector, b: Vector) -> Vector {
     [a[0] * b[0] - a[1] * b[1], a[0] * b[1] + a[1] * b[0]]
 }
 
-/// `a` turned back by the angle of the direction `b`.
+/// `a` rotated back by the angle of the direction `b`.
 pub(super) fn turn_back(a: Vector, b: Vector) -> Vector {
     turn(a, [b[0], -b[1]])
 }

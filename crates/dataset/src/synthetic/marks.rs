@@ -1,41 +1,41 @@
-//! The dark marks in a cell: parasites, and the debris that is taken for them.
+//! The dark marks in a cell: parasites, and debris that resembles them.
 //!
-//! Both kinds are drawn for the same plan (place, size, strength) and then scaled to its amount of ink and paleness, so
-//! that only their shape tells them apart: a parasite is a hollow ring with chromatin on its wall, or a rosette about a
+//! Both kinds are drawn from the same plan (place, size, strength) and then scaled to its amount of ink and paleness, so
+//! that they differ only in shape: a parasite is a hollow ring with chromatin on its wall, or a rosette around a
 //! grain of pigment; debris is filled, a streak, an open bow or scattered grains.
 
 use super::draws::{Draws, Vector, length, minus, turn, unit};
 use super::shapes::{Blob, arc, cover, line};
 
-/// What a mark has before it is known what it shows.
+/// Place, size and strength of a mark, chosen before its kind.
 pub(super) struct Plan {
-    /// Its middle, in pixels from the middle of the cell.
+    /// Its centre, in pixels from the centre of the cell.
     pub(super) centre: Vector,
     /// Its outer radius, in pixels.
     pub(super) radius: f32,
-    /// How much ink it gets, as a share of [`INK`].
+    /// Its amount of ink, relative to [`INK`].
     pub(super) strength: f32,
 }
 
 /// A drawn mark.
 pub(super) struct Mark {
-    /// Its upper left pixel, from the middle of the cell.
+    /// Its upper left pixel, relative to the centre of the cell.
     pub(super) corner: [i32; 2],
-    /// Pixels a side.
+    /// Its side in pixels.
     pub(super) side: i32,
-    /// How far each pixel goes from the colour of the cell to that of the ink, and then to pale, 0 to 1; row by row.
+    /// Mixing shares of the ink and then of the pale colour in each pixel, 0 to 1, row by row.
     pub(super) pixels: Vec<[f32; 2]>,
 }
 
-/// Ink of a mark of radius 1 and strength 1: the area it would fill, were it all at full darkness.
+/// Ink of a mark of radius 1 and strength 1: the sum of its darkness over its area.
 const INK: f32 = 1.0;
-/// The paleness beside the ink (the vacuole of a ring, the halo about a speck), an area like [`INK`].
+/// Paleness beside the ink (the vacuole of a ring, the halo around a speck), as a sum like [`INK`].
 const PALENESS: f32 = 0.65;
-/// Darkness of the body of a mark, beside a core at 1, before both are scaled.
+/// Darkness of the body of a mark, relative to its core, before scaling.
 const BODY: f32 = 0.7;
 /// Pixels over which the edges of a mark fade.
 const SOFTNESS: f32 = 2.5;
-/// Room for a mark beyond its radius, as a share of it.
+/// Half the side of a mark's square, relative to its radius.
 const ROOM: f32 = 1.4;
 
 /// Signed distances from a point to the three parts of a mark.
@@ -43,11 +43,11 @@ struct Parts {
     body: f32,
     /// The darkest part: chromatin, or the core of a speck.
     core: f32,
-    /// The part paler than the cell, where there is no ink.
+    /// The part that is paler than the cell, where there is no ink.
     pale: f32,
 }
 
-/// The parts of a mark as seen from a point, given from the mark's middle.
+/// The parts of a mark at a point relative to the mark's centre.
 type Shape = Box<dyn Fn(Vector) -> Parts>;
 
 /// Draws a parasite for a plan.
@@ -73,7 +73,7 @@ pub(super) fn debris(draws: &mut Draws, plan: &Plan) -> Mark {
     render(plan, &shape)
 }
 
-/// A thin wall about a pale vacuole, with one or two chromatin dots on the wall.
+/// A thin wall around a pale vacuole, with one or two chromatin dots on the wall.
 fn ring(draws: &mut Draws, radius: f32, dots: usize) -> Shape {
     let wall = radius * draws.between(0.2, 0.32);
     let dot = radius * draws.between(0.24, 0.36);
@@ -93,7 +93,7 @@ fn ring(draws: &mut Draws, radius: f32, dots: usize) -> Shape {
     })
 }
 
-/// A ragged body with its vacuole to one side and the chromatin to the other.
+/// A ragged body with its vacuole on one side and the chromatin on the other.
 fn trophozoite(draws: &mut Draws, radius: f32) -> Shape {
     let outline = Blob::draw(draws, 0.85 * radius, 0.2, 0.16);
     let hole_size = radius * draws.between(0.45, 0.55);
@@ -112,11 +112,11 @@ fn trophozoite(draws: &mut Draws, radius: f32) -> Shape {
     })
 }
 
-/// Merozoites in a circle about a grain of pigment: a ripe schizont.
+/// Merozoites in a circle around a grain of pigment: a mature schizont.
 fn rosette(draws: &mut Draws, radius: f32) -> Shape {
     let count = draws.count(6, 8);
     let dot = radius * draws.between(0.17, 0.22);
-    // The direction one step on; there is no sine here.
+    // Cosine and sine of one step, as constants: see `draws`.
     let step = match count {
         6 => [0.5, 0.866_025_4],
         7 => [0.623_489_8, 0.781_831_5],
@@ -173,14 +173,14 @@ fn streak(draws: &mut Draws, radius: f32) -> Shape {
     })
 }
 
-/// An open bow of a third of a circle at most.
+/// An open bow of at most a third of a circle.
 fn bow(draws: &mut Draws, radius: f32) -> Shape {
     let bend = radius * draws.between(0.9, 1.2);
     let thickness = radius * draws.between(0.38, 0.55);
     // 37 to 60 degrees to each side.
     let half = unit([1.0, draws.between(0.75, 1.73)]);
     let middle = draws.direction();
-    // Moved so that the bow, not its circle, lies in the middle.
+    // Shifted so that the bow, not its circle, is centred.
     let circle = scaled(middle, -0.8 * bend);
     Box::new(move |point| {
         let from_edge = arc(minus(point, circle), bend, middle, half, thickness);
@@ -209,7 +209,7 @@ fn nearest(places: &[Vector], point: Vector) -> f32 {
     places.iter().map(|place| length(minus(point, *place))).fold(f32::MAX, f32::min)
 }
 
-/// Draws the shape and scales it to the plan's ink and paleness.
+/// Draws a shape and scales it to the plan's ink and paleness.
 fn render(plan: &Plan, shape: &Shape) -> Mark {
     let reach = (ROOM * plan.radius).ceil() as i32;
     let [column, row] = plan.centre.map(|middle| middle.round() as i32);

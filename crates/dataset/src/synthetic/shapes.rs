@@ -1,21 +1,21 @@
-//! Shapes as signed distances (pixels, negative inside), and what is drawn with them.
+//! Shapes as signed distances (pixels, negative inside), and smooth noise.
 
 use super::draws::{Draws, Vector, length, minus, mix, turn, turn_back, unit};
 
-/// Waves around a closed outline, the longest first, and how many there are.
+/// Number of waves around a closed outline, the longest first.
 const WAVES: usize = 4;
 
 /// A closed, wavy outline around the origin.
 #[derive(Clone)]
 pub(super) struct Blob {
     radius: f32,
-    /// Share of the radius and place of the waves with 2, 3, … crests.
+    /// Amplitude, relative to the radius, and phase of the waves with 2, 3, … crests.
     waves: [Vector; WAVES],
 }
 
 impl Blob {
-    /// An outline of about `radius` pixels; `oval` and `ragged` are the shares of the radius by which the first wave and
-    /// the others may lift it.
+    /// An outline of about `radius` pixels; `oval` and `ragged` are the largest amplitudes of the first wave and of the others,
+    /// relative to the radius.
     pub(super) fn draw(draws: &mut Draws, radius: f32, oval: f32, ragged: f32) -> Self {
         let mut waves = [[0.0; 2]; WAVES];
         for (i, wave) in waves.iter_mut().enumerate() {
@@ -26,7 +26,7 @@ impl Blob {
         Self { radius, waves }
     }
 
-    /// Distance from the origin to the outline, in a direction.
+    /// Distance from the origin to the outline in a direction.
     pub(super) fn reach(&self, direction: Vector) -> f32 {
         let mut power = direction;
         let mut lift = 1.0;
@@ -37,7 +37,7 @@ impl Blob {
         self.radius * lift
     }
 
-    /// Distance to the outline along the line to the origin: near enough to the true one for gentle waves.
+    /// Distance to the outline along the line to the origin, a good approximation for small waves.
     pub(super) fn distance(&self, point: Vector) -> f32 {
         length(point) - self.reach(unit(point))
     }
@@ -52,8 +52,8 @@ pub(super) fn line(point: Vector, a: Vector, b: Vector, thickness: f32) -> f32 {
     length([to[0] - share * along[0], to[1] - share * along[1]]) - thickness / 2.0
 }
 
-/// Distance to a thick arc about the origin; it runs `half` to both sides of `middle`, where `half` is the direction of
-/// that angle (so `[0, 1]` is a quarter turn to each side).
+/// Distance to a thick arc around the origin. It extends to both sides of `middle` by the angle of the direction `half`
+/// (`[0, 1]` is a quarter turn to each side).
 pub(super) fn arc(point: Vector, radius: f32, middle: Vector, half: Vector, thickness: f32) -> f32 {
     let seen = turn_back(point, middle);
     let upper = [seen[0], seen[1].abs()];
@@ -66,12 +66,12 @@ pub(super) fn arc(point: Vector, radius: f32, middle: Vector, half: Vector, thic
     gap - thickness / 2.0
 }
 
-/// How much of a pixel lies within a shape, 0 to 1, for an edge that fades over `softness` pixels.
+/// Share of a pixel that lies within a shape, 0 to 1, for an edge that fades over `softness` pixels.
 pub(super) fn cover(distance: f32, softness: f32) -> f32 {
     (0.5 - distance / softness).clamp(0.0, 1.0)
 }
 
-/// Hill of height 1 over the disc of radius 1: flat at the top and at the foot.
+/// A hill of height 1 over the disc of radius 1, flat at the top and at the foot.
 pub(super) fn hill(distance: f32) -> f32 {
     let left = (1.0 - distance * distance).max(0.0);
     left * left
@@ -87,7 +87,7 @@ pub(super) fn noise([x, y]: Vector, grain: f32, seed: u32) -> f32 {
     mix(mix(knot(0, 0), knot(1, 0), across), mix(knot(0, 1), knot(1, 1), across), down)
 }
 
-/// A number between -1 and 1 for a place on a grid, without order.
+/// A pseudo-random number between -1 and 1 for a place on a grid.
 pub(super) fn speckle(column: i32, row: i32, seed: u32) -> f32 {
     let mut bits = (column as u32).wrapping_mul(0x8da6_b343) ^ (row as u32).wrapping_mul(0xd816_3841) ^ seed;
     bits = (bits ^ (bits >> 16)).wrapping_mul(0x85eb_ca6b);

@@ -1,4 +1,4 @@
-//! Downloads from a server on this machine that keeps to the rules, and from one that does not.
+//! Downloads from a local server, with and without faults.
 
 mod calls;
 mod server;

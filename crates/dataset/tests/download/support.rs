@@ -1,4 +1,4 @@
-//! Small archives, folders to download to, and what may be left in them.
+//! Small archives, and folders to download to.
 
 use std::fs;
 use std::io::{Cursor, Write};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use malaria_dataset::{DownloadConfig, DownloadProblem, Error, Index, Result, download};
+use malaria_dataset::{DownloadConfig, Error, Index, Result, download};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
@@ -14,16 +14,14 @@ use zip::{CompressionMethod, ZipWriter};
 
 use crate::server::Server;
 
-/// Nobody stops this download.
+/// A stop flag that stays false.
 pub(crate) static GO_ON: AtomicBool = AtomicBool::new(false);
 
 pub(crate) const PART: &str = "cell_images.zip.part";
-pub(crate) const NOTE: &str = "cell_images.zip.part.source";
 
-/// The first bytes of a PNG, and `bytes` more without any order, so that they do not shrink.
+/// `bytes` pseudo-random bytes, which do not compress.
 pub(crate) fn image(number: u32, bytes: u32) -> Vec<u8> {
-    let noise = (0..bytes).map(|i| (i + 7 * number).wrapping_mul(2_654_435_761).to_be_bytes()[0]);
-    b"\x89PNG\r\n\x1a\n".iter().copied().chain(noise).collect()
+    (0..bytes).map(|i| (i + 7 * number).wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect()
 }
 
 pub(crate) fn zip_of(entries: &[(String, Vec<u8>)], method: CompressionMethod) -> Vec<u8> {
@@ -40,10 +38,9 @@ pub(crate) fn zip_of(entries: &[(String, Vec<u8>)], method: CompressionMethod) -
     zip.finish().unwrap().into_inner()
 }
 
-/// As the NLM packs it: an outer folder, two class folders, and Windows' files among the images.
+/// The layout of NLM's archive: an outer folder, two class folders with three images each, and Windows' files among them.
 pub(crate) fn entries() -> Vec<(String, Vec<u8>)> {
-    let mut entries = Vec::new();
-    entries.push(("cell_images/".to_owned(), Vec::new()));
+    let mut entries = vec![("cell_images/".to_owned(), Vec::new())];
     for class in ["Parasitized", "Uninfected"] {
         entries.push((format!("cell_images/{class}/"), Vec::new()));
         for number in 0..3 {
@@ -63,23 +60,18 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Knows size and hash of `archive`.
+/// Settings for `archive`.
 pub(crate) fn config(servers: &[&Server], archive: &[u8]) -> DownloadConfig {
     DownloadConfig {
         urls: servers.iter().map(|server| server.url.clone()).collect(),
-        expected_bytes: Some(archive.len() as u64),
-        expected_sha256: Some(sha256(archive)),
+        expected_bytes: archive.len() as u64,
+        expected_sha256: sha256(archive),
         images_per_class: 3,
         stall_timeout: Duration::from_millis(300),
         retries: 2,
         first_wait: Duration::from_millis(1),
         ..DownloadConfig::default()
     }
-}
-
-/// Knows nothing of the archive but how many images it should hold.
-pub(crate) fn trusting(servers: &[&Server]) -> DownloadConfig {
-    DownloadConfig { expected_bytes: None, expected_sha256: None, ..config(servers, &[]) }
 }
 
 pub(crate) struct Out(TempDir);
@@ -98,15 +90,13 @@ impl Out {
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = fs::read_dir(self.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
+        let names = fs::read_dir(self.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
         names.sort();
         names
     }
 
-    /// The folder is there with every image, and nothing beside it.
+    /// The folder holds every image, and there is nothing else.
     pub(crate) fn assert_done(&self) {
         assert_eq!(self.names(), ["cell_images"]);
         let index = Index::open(&self.path().join("cell_images")).unwrap();
@@ -117,22 +107,17 @@ impl Out {
         }
     }
 
-    /// Nothing at all is there.
-    pub(crate) fn assert_empty(&self) {
-        assert_eq!(self.names(), [""; 0]);
-    }
-
-    /// The first `bytes` of the archive are there for the next call, and nothing looks finished.
+    /// There is only the part, with the first `bytes` of the archive.
     pub(crate) fn assert_part(&self, archive: &[u8], bytes: usize) {
-        assert_eq!(self.names(), [PART, NOTE]);
+        assert_eq!(self.names(), [PART]);
         assert_eq!(fs::read(self.path().join(PART)).unwrap(), archive[..bytes]);
     }
 }
 
-/// What was wrong with the only address.
-pub(crate) fn problem(result: Result<PathBuf>) -> DownloadProblem {
+/// The problem of the only address.
+pub(crate) fn problem(result: Result<PathBuf>) -> String {
     match result {
-        Err(Error::DownloadFailed { mut failures, .. }) if failures.len() == 1 => failures.remove(0).1,
+        Err(Error::Download { mut failures, .. }) if failures.len() == 1 => failures.remove(0).1,
         other => panic!("{other:?}"),
     }
 }

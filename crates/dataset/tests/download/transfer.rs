@@ -1,300 +1,175 @@
-//! The way from the server to the part on disk: resumed, tried again, checked.
+//! From the server to the verified archive: resume, retries, mirrors, checks.
 
 use std::fs;
-use std::time::{Duration, Instant};
 
-use malaria_dataset::{DownloadConfig, DownloadProblem, DownloadProgress, Error, download};
-use zip::CompressionMethod;
+use malaria_dataset::{DownloadConfig, DownloadProgress, Error, download};
 
-use crate::server::{Answer, Server, TAG};
-use crate::support::{GO_ON, NOTE, Out, PART, archive, config, entries, problem, sha256, trusting, zip_of};
+use crate::server::{Answer, Server};
+use crate::support::{GO_ON, Out, PART, archive, config, problem, sha256};
 
 #[test]
-fn a_good_server_gives_the_cells_and_is_asked_once() {
+fn a_download_reports_progress_and_a_second_call_needs_no_network() {
     let archive = archive();
     let server = Server::start(&archive, &[Answer::Good]);
+    let config = config(&[&server], &archive);
     let out = Out::new();
     let mut events = Vec::new();
-    let deep = out.path().join("deep/er");
-    let path =
-        download(&config(&[&server], &archive), &deep, &GO_ON, &mut |event| events.push(event)).unwrap();
-    assert_eq!(path, deep.join("cell_images"));
-    let total = Some(archive.len() as u64);
+    let path = download(&config, out.path(), &GO_ON, &mut |event| events.push(event)).unwrap();
+    assert_eq!(path, out.path().join("cell_images"));
+    out.assert_done();
+    let total = archive.len() as u64;
     assert_eq!(events.first(), Some(&DownloadProgress::Connecting { url: server.url.clone(), have: 0 }));
-    assert!(events.contains(&DownloadProgress::Receiving { received: archive.len() as u64, total }));
+    assert!(events.contains(&DownloadProgress::Receiving { received: total, total }));
     assert!(events.contains(&DownloadProgress::Verifying));
     assert_eq!(events.last(), Some(&DownloadProgress::Unpacking { done: 6, total: 6 }));
-
-    // What is there is not asked for again, not even where nothing could be had.
-    let gone =
-        DownloadConfig { urls: vec!["http://127.0.0.1:9/".to_owned()], ..config(&[&server], &archive) };
-    assert_eq!(download(&gone, &deep, &GO_ON, &mut |event| panic!("{event:?}")).unwrap(), path);
+    let again = download(&config, out.path(), &GO_ON, &mut |event| panic!("{event:?}"));
+    assert_eq!(again.unwrap(), path);
     assert_eq!(server.starts(), [0]);
+}
 
+#[test]
+fn an_interrupted_transfer_is_resumed() {
+    let archive = archive();
+    let server = Server::start(&archive, &[Answer::CutAfter(1000), Answer::CutAfter(1500), Answer::Good]);
     let out = Out::new();
     out.download(&config(&[&server], &archive)).unwrap();
     out.assert_done();
+    assert_eq!(server.starts(), [0, 1000, 2500]);
 }
 
 #[test]
-fn sizes_may_be_unknown_and_addresses_may_move() {
-    let archive = archive();
-    for answer in [Answer::Chunked, Answer::Good] {
-        let (server, out) = (Server::start(&archive, &[answer]), Out::new());
-        let mover = Server::start(&[], &[Answer::Redirect(server.url.clone())]);
-        out.download(&trusting(&[&mover])).unwrap();
-        out.assert_done();
-    }
-}
-
-#[test]
-fn a_transfer_that_breaks_off_goes_on_where_it_stopped() {
-    let archive = archive();
-    let answers = [Answer::CutAfter(1000), Answer::CutAfter(1500), Answer::Good];
-    for knowing in [true, false] {
-        let (server, out) = (Server::start(&archive, &answers), Out::new());
-        let config = if knowing { config(&[&server], &archive) } else { trusting(&[&server]) };
-        out.download(&config).unwrap();
-        out.assert_done();
-        assert_eq!(server.starts(), [0, 1000, 2500]);
-        assert_eq!(server.requests()[1].if_range.as_deref(), Some(TAG));
-    }
-}
-
-#[test]
-fn retries_count_only_where_nothing_is_gained() {
+fn the_next_call_and_other_addresses_resume_the_same_part() {
     let archive = archive();
     let out = Out::new();
+    let first = Server::start(&archive, &[Answer::CutAfter(1000), Answer::CutAfter(0)]);
+    problem(out.download(&config(&[&first], &archive)));
+    out.assert_part(&archive, 1000);
+    let second = Server::start(&archive, &[Answer::Good]);
+    out.download(&config(&[&second], &archive)).unwrap();
+    out.assert_done();
+    assert_eq!(second.starts(), [1000]);
+}
+
+#[test]
+fn retries_are_counted_only_without_progress() {
+    let archive = archive();
     let server = Server::start(&archive, &[Answer::CutAfter(700)]);
+    let out = Out::new();
     out.download(&DownloadConfig { retries: 1, ..config(&[&server], &archive) }).unwrap();
     out.assert_done();
     assert!(server.starts().len() > 4);
 }
 
 #[test]
-fn an_interrupted_call_is_taken_up_by_the_next() {
+fn a_complete_part_needs_no_network_and_a_wrong_one_is_replaced() {
     let archive = archive();
-    let out = Out::new();
-    let first = Server::start(&archive, &[Answer::CutAfter(1000), Answer::CutAfter(0)]);
-    let found = problem(out.download(&config(&[&first], &archive)));
-    assert!(matches!(found, DownloadProblem::Connection { .. }), "{found:?}");
-    out.assert_part(&archive, 1000);
-
-    // Another address: the hash vouches for it. Without a hash, it would begin again.
-    let second = Server::start(&archive, &[Answer::Good]);
-    out.download(&config(&[&second], &archive)).unwrap();
-    out.assert_done();
-    assert_eq!(second.starts(), [1000]);
-    assert_eq!(second.requests()[0].if_range, None);
-}
-
-#[test]
-fn bytes_of_unknown_origin_are_not_gone_on_with_unless_a_hash_vouches_for_them() {
-    let archive = archive();
-    let out = Out::new();
-    let first = Server::start(&archive, &[Answer::CutAfter(1000), Answer::CutAfter(0)]);
-    problem(out.download(&trusting(&[&first])));
-    out.assert_part(&archive, 1000);
-    let second = Server::start(&archive, &[Answer::Good]);
-    out.download(&trusting(&[&second])).unwrap();
-    out.assert_done();
-    assert_eq!(second.starts(), [0]);
-
-    // The same for a server that knows no versions.
-    let out = Out::new();
-    let untagged = Server::start(&archive, &[Answer::Untagged, Answer::Good]);
-    out.download(&trusting(&[&untagged])).unwrap();
-    out.assert_done();
-    assert_eq!(untagged.starts(), [0, 0]);
-}
-
-#[test]
-fn a_download_that_was_stopped_before_unpacking_needs_no_network() {
-    let archive = archive();
+    let server = Server::start(&archive, &[Answer::Good]);
     let out = Out::new();
     fs::write(out.path().join(PART), &archive).unwrap();
-    let gone = DownloadConfig { urls: vec!["http://127.0.0.1:9/".to_owned()], ..config(&[], &archive) };
-    out.download(&gone).unwrap();
+    out.download(&config(&[&server], &archive)).unwrap();
     out.assert_done();
-}
-
-#[test]
-fn rotten_bytes_from_before_are_fetched_anew() {
-    let archive = archive();
+    assert_eq!(server.starts(), [0_usize; 0]);
     for length in [1000, archive.len(), archive.len() + 100] {
         let out = Out::new();
         fs::write(out.path().join(PART), vec![b'x'; length]).unwrap();
-        let server = Server::start(&archive, &[Answer::Good]);
         out.download(&config(&[&server], &archive)).unwrap();
         out.assert_done();
     }
 }
 
 #[test]
-fn a_server_without_ranges_begins_again() {
+fn a_file_that_changed_between_requests_is_fetched_anew() {
     let archive = archive();
-    let out = Out::new();
-    let server = Server::start(&archive, &[Answer::CutAfter(1000), Answer::Whole]);
-    out.download(&config(&[&server], &archive)).unwrap();
-    out.assert_done();
-    assert_eq!(server.starts(), [0, 1000]);
-}
-
-#[test]
-fn a_file_that_changed_meanwhile_is_fetched_anew() {
-    let old = archive();
-    let mut new = entries();
-    new.push(("cell_images/more.txt".to_owned(), b"newer".to_vec()));
-    let new = zip_of(&new, CompressionMethod::Stored);
-    let out = Out::new();
-    let server = Server::start(&old, &[Answer::CutAfter(1000), Answer::Changed(new.clone())]);
-    out.download(&trusting(&[&server])).unwrap();
-    out.assert_done();
-    assert_eq!(server.starts(), [0, 1000]);
-}
-
-#[test]
-fn another_range_than_asked_for_is_not_taken() {
-    let archive = archive();
-    let out = Out::new();
-    let server = Server::start(&archive, &[Answer::CutAfter(1000), Answer::WrongRange]);
-    assert_eq!(problem(out.download(&trusting(&[&server]))), DownloadProblem::WrongRange);
-    out.assert_part(&archive, 1000);
-    let server = Server::start(&archive, &[Answer::CutAfter(1000), Answer::WrongRange, Answer::Good]);
+    let mut old = archive.clone();
+    old[500] ^= 1;
+    let server = Server::start(&archive, &[Answer::Start(old, 1000), Answer::Good]);
     let out = Out::new();
     out.download(&config(&[&server], &archive)).unwrap();
     out.assert_done();
+    assert_eq!(server.starts(), [0, 1000, 0]);
 }
 
 #[test]
-fn a_server_that_stalls_is_left_and_tried_again() {
+fn servers_without_ranges_or_with_wrong_ranges_send_the_whole_file() {
     let archive = archive();
-    for answer in [Answer::StallAfter(1000), Answer::Silence] {
+    for (second, starts) in [(Answer::Whole, vec![0, 1000]), (Answer::WrongRange, vec![0, 1000, 0])] {
+        let server = Server::start(&archive, &[Answer::CutAfter(1000), second, Answer::Good]);
         let out = Out::new();
-        let server = Server::start(&archive, &[answer.clone(), Answer::Good]);
         out.download(&config(&[&server], &archive)).unwrap();
         out.assert_done();
+        assert_eq!(server.starts(), starts);
     }
+}
+
+#[test]
+fn stalled_servers_are_retried() {
+    let archive = archive();
     let out = Out::new();
-    let server = Server::start(&archive, &[Answer::StallAfter(1000), Answer::Silence]);
-    let begun = Instant::now();
+    let server = Server::start(&archive, &[Answer::StallAfter(1000), Answer::StallAfter(0)]);
     let found = problem(out.download(&config(&[&server], &archive)));
-    assert_eq!(found, DownloadProblem::Stalled { waited: Duration::from_millis(300) });
-    assert!(begun.elapsed() < Duration::from_secs(20), "the server stalls for 60 seconds");
+    assert_eq!(found, "the server sent nothing for 0.3 seconds");
     out.assert_part(&archive, 1000);
-}
-
-#[test]
-fn a_length_that_is_too_long_does_no_harm() {
-    let archive = archive();
-    // The size is known: the lie is seen at once.
-    let (server, out) = (Server::start(&archive, &[Answer::Length(archive.len() + 50)]), Out::new());
-    let found = problem(out.download(&config(&[&server], &archive)));
-    let size = archive.len() as u64;
-    assert_eq!(found, DownloadProblem::WrongSize { expected: size, found: size + 50 });
-    out.assert_empty();
-    // The size is unknown: the connection ends too soon, every time.
-    let found = problem(out.download(&trusting(&[&server])));
-    assert!(matches!(found, DownloadProblem::Connection { .. }), "{found:?}");
-    out.assert_part(&archive, archive.len());
-    // The server comes to its senses: there is nothing behind what is there.
-    let honest = Server::start(&archive, &[Answer::Good]);
-    out.download(&config(&[&honest], &archive)).unwrap();
-    out.assert_done();
-}
-
-#[test]
-fn a_server_with_nothing_behind_what_is_there_tells_that_it_is_the_whole() {
-    let archive = archive();
-    let out = Out::new();
-    // A part with a note that names no size, as of a server that told none.
-    let server = Server::start(&archive, &[Answer::Good]);
-    fs::write(out.path().join(PART), &archive).unwrap();
-    fs::write(out.path().join(NOTE), format!("{}\n{TAG}\n\n", server.url)).unwrap();
-    out.download(&trusting(&[&server])).unwrap();
-    out.assert_done();
-    assert_eq!(server.starts(), [archive.len()]);
-}
-
-#[test]
-fn a_length_that_is_too_short_does_no_harm() {
-    let archive = archive();
-    let (server, out) = (Server::start(&archive, &[Answer::Length(archive.len() - 50)]), Out::new());
-    let size = archive.len() as u64;
-    let found = problem(out.download(&config(&[&server], &archive)));
-    assert_eq!(found, DownloadProblem::WrongSize { expected: size, found: size - 50 });
-    out.assert_empty();
-    let found = problem(out.download(&trusting(&[&server])));
-    assert!(matches!(found, DownloadProblem::Damaged { .. }), "{found:?}");
-    out.assert_empty();
-}
-
-#[test]
-fn a_page_instead_of_the_archive_is_told_and_costs_nothing() {
-    let archive = archive();
-    let page = "<!DOCTYPE html><title>Welcome to our Wi-Fi</title>";
-    let out = Out::new();
-    let server = Server::start(&archive, &[Answer::CutAfter(1000), Answer::Other(200, page)]);
-    match problem(out.download(&config(&[&server], &archive))) {
-        DownloadProblem::NotAZip { begins } => assert!(begins.starts_with("<!DOCTYPE html>"), "{begins}"),
-        other => panic!("{other:?}"),
-    }
-    // What had come before is still there, and is gone on with.
-    out.assert_part(&archive, 1000);
-    let server = Server::start(&archive, &[Answer::Good]);
+    let server = Server::start(&archive, &[Answer::StallAfter(1000), Answer::Good]);
     out.download(&config(&[&server], &archive)).unwrap();
     out.assert_done();
-    assert_eq!(server.starts(), [1000]);
 }
 
 #[test]
-fn a_mirror_stands_in() {
+fn archives_of_another_size_or_hash_are_refused() {
+    let archive = archive();
+    let mut changed = archive.clone();
+    changed[500] ^= 1;
+    let truncated = &archive[..archive.len() - 50];
+    let (size, hashes) = (archive.len(), [sha256(&changed), sha256(&archive)]);
+    for (file, words) in [
+        (truncated, format!("the archive has {} bytes; expected {size}", size - 50)),
+        (&changed, format!("the archive has the SHA-256 {}; expected {}", hashes[0], hashes[1])),
+    ] {
+        let (server, out) = (Server::start(file, &[Answer::Good]), Out::new());
+        assert_eq!(problem(out.download(&config(&[&server], &archive))), words);
+        assert_eq!(server.starts(), [0]);
+        assert_eq!(out.names(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_web_page_is_refused_and_the_part_is_kept() {
+    let archive = archive();
+    let page = Answer::Other(200, "<!DOCTYPE html><title>Welcome to our Wi-Fi</title>");
+    let server = Server::start(&archive, &[Answer::CutAfter(1000), page]);
+    let out = Out::new();
+    let found = problem(out.download(&config(&[&server], &archive)));
+    assert!(found.contains("not send a zip archive but `<!DOCTYPE html>"), "{found}");
+    out.assert_part(&archive, 1000);
+}
+
+#[test]
+fn mirrors_are_tried_in_turn() {
     let archive = archive();
     let out = Out::new();
     let gone = Server::start(&[], &[Answer::Other(404, "gone")]);
     let good = Server::start(&archive, &[Answer::Good]);
     out.download(&config(&[&gone, &good], &archive)).unwrap();
     out.assert_done();
-    assert_eq!(gone.starts().len(), 1, "a page that is not there is not asked for again");
+    assert_eq!(gone.starts().len(), 1, "status 404 is not retried");
 
     let out = Out::new();
     let error = out.download(&config(&[&gone, &gone], &archive)).unwrap_err();
-    match &error {
-        Error::DownloadFailed { path, failures } => {
-            assert_eq!(path, &out.path().join("cell_images"));
-            let each = (gone.url.clone(), DownloadProblem::Status { status: 404 });
-            assert_eq!(failures, &[each.clone(), each]);
-        }
-        other => panic!("{other:?}"),
-    }
-    assert!(error.to_string().contains(&gone.url) && error.to_string().contains("404"), "{error}");
-    out.assert_empty();
+    let message = error.to_string();
+    assert!(matches!(error, Error::Download { failures, .. } if failures.len() == 2));
+    assert!(message.contains(&format!("{}: the server answered with status 404", gone.url)), "{message}");
+    assert_eq!(out.names(), [""; 0]);
 }
 
 #[test]
-fn a_server_that_is_too_busy_is_asked_again() {
+fn busy_servers_are_retried() {
     let archive = archive();
+    let busy = [Answer::Other(503, "busy"), Answer::Other(429, "slowly")];
+    let server = Server::start(&archive, &[&busy[..], &[Answer::Good]].concat());
     let out = Out::new();
-    let server =
-        Server::start(&archive, &[Answer::Other(503, "busy"), Answer::Other(429, "slowly"), Answer::Good]);
     out.download(&config(&[&server], &archive)).unwrap();
     out.assert_done();
-    let server = Server::start(&archive, &[Answer::Other(503, "busy")]);
-    let out = Out::new();
-    assert_eq!(problem(out.download(&config(&[&server], &archive))), DownloadProblem::Status { status: 503 });
-    assert_eq!(server.starts().len(), 3, "once, and two retries");
-    out.assert_empty();
-}
-
-#[test]
-fn other_contents_of_the_same_size_are_refused() {
-    let archive = archive();
-    let mut other = archive.clone();
-    let last = other.len() - 1;
-    other[last] ^= 1;
-    let (server, out) = (Server::start(&other, &[Answer::Good]), Out::new());
-    let found = problem(out.download(&config(&[&server], &archive)));
-    assert_eq!(found, DownloadProblem::WrongHash { expected: sha256(&archive), found: sha256(&other) });
-    assert_eq!(server.starts(), [0]);
-    out.assert_empty();
+    let server = Server::start(&archive, &busy[..1]);
+    let found = problem(Out::new().download(&config(&[&server], &archive)));
+    assert_eq!((found.as_str(), server.starts().len()), ("the server answered with status 503", 3));
 }

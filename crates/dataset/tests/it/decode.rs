@@ -1,3 +1,5 @@
+//! Decoding against Pillow's pixels, and files that are truncated, corrupt or too large.
+
 use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -36,7 +38,7 @@ fn reason(contents: &[u8]) -> String {
 }
 
 #[test]
-fn every_format_gives_the_pixels_that_pillow_gives() {
+fn every_format_decodes_to_the_pixels_of_pillow() {
     let cases = cases();
     assert_eq!(cases.len(), 20);
     for (path, case) in cases {
@@ -58,9 +60,9 @@ fn sixteen_bits_a_channel_become_eight() {
     assert_eq!(found.get_pixel(1, 0).0, [40, 0, 255]);
 }
 
-/// Cut off anywhere, a file is refused; or nothing of the picture was lost (as a PNG's last checksum).
+/// A file truncated anywhere is refused, unless no pixel is lost (such as with a PNG's last checksum).
 #[test]
-fn truncated_files_are_refused_never_filled_up() {
+fn truncated_files_are_refused() {
     for (path, case) in cases() {
         let contents = fs::read(&path).unwrap();
         let whole = decode(&contents, &path).unwrap();
@@ -82,7 +84,7 @@ fn corrupt_files_never_panic() {
         for at in (0..contents.len()).step_by(3) {
             let mut corrupt = contents.clone();
             corrupt[at] ^= 0xA5;
-            // Some bytes are only colours or comments: an image may come out.
+            // Some bytes are colours or comments, so decoding may succeed.
             let _ = decode(&corrupt, &path);
         }
     }
@@ -92,23 +94,23 @@ fn corrupt_files_never_panic() {
     assert!(reason(&corrupt).contains("cannot be decoded as Png"), "{}", reason(&corrupt));
 }
 
-/// A JPEG whose coded pixels make no sense from the middle on, but which ends as it should.
+/// A JPEG with invalid pixel data in its second half, but a correct end.
 #[test]
-fn a_jpeg_is_not_filled_up_with_grey() {
+fn a_corrupt_jpeg_is_refused_instead_of_filled_with_grey() {
     let path = fixtures().join("images/baseline.jpg");
     let mut contents = fs::read(&path).unwrap();
     let coded = contents.windows(2).position(|pair| pair == [0xFF, 0xDA]).unwrap() + 14;
     let middle = coded + (contents.len() - coded) / 2;
     let end = contents.len() - 2;
     for pair in contents[middle..end].chunks_exact_mut(2) {
-        // Sixteen ones are no code of any table.
+        // Sixteen ones are not a code of any table.
         pair.copy_from_slice(&[0xFF, 0x00]);
     }
     assert!(reason(&contents).contains("cannot be decoded as Jpeg"));
 }
 
 #[test]
-fn what_is_no_image_is_named() {
+fn the_error_says_why_a_file_is_not_an_image() {
     assert_eq!(reason(b""), "is empty (0 bytes)");
     assert!(reason(b"<html>not found</html>").contains("is not an image"));
     assert!(reason(b"GIF89a\x01\x00\x01\x00\x00\x00\x00;").contains("is a Gif"));
@@ -119,7 +121,7 @@ fn what_is_no_image_is_named() {
     assert!(message.contains("cannot be read"), "{message}");
 }
 
-/// A header of a PNG, with the checksum of its chunk, that claims this size.
+/// A PNG whose header claims this size, with the right checksum.
 fn claiming(width: u32, height: u32) -> Vec<u8> {
     let mut contents = png(&picture(3, 2));
     contents[16..20].copy_from_slice(&width.to_be_bytes());
@@ -136,12 +138,12 @@ fn claiming(width: u32, height: u32) -> Vec<u8> {
 }
 
 #[test]
-fn claims_of_enormous_size_are_refused() {
+fn headers_that_claim_an_enormous_size_are_refused() {
     for (width, height) in [(100_000, 100_000), (8_193, 1), (1, 8_193), (u32::MAX >> 1, 1)] {
         let reason = reason(&claiming(width, height));
         assert!(reason.contains("larger than 8192 px"), "{width} x {height}: {reason}");
     }
-    assert!(!reason(&claiming(8_192, 8_192)).contains("larger than"), "only its pixels are missing");
+    assert!(!reason(&claiming(8_192, 8_192)).contains("larger than"), "its size is allowed");
     assert!(reason(&claiming(0, 5)).contains("cannot be decoded as Png"));
 
     let mut jpeg = fs::read(fixtures().join("images/baseline.jpg")).unwrap();
@@ -156,12 +158,12 @@ fn tiled(side: u32) -> Vec<u8> {
         (256, 8),                   // width
         (257, 8),                   // height
         (258, 8),                   // bits
-        (259, 1),                   // not compressed
+        (259, 1),                   // uncompressed
         (262, 1),                   // black is 0
         (277, 1),                   // channels
         (322, side),                // tile width
         (323, side),                // tile height
-        (324, 8 + 2 + 10 * 12 + 4), // where the tile lies
+        (324, 8 + 2 + 10 * 12 + 4), // position of the tile
         (325, side * side),         // bytes
     ];
     let mut contents = b"II\x2a\0\x08\0\0\0\x0a\0".to_vec();
@@ -177,25 +179,25 @@ fn tiled(side: u32) -> Vec<u8> {
 }
 
 #[test]
-fn a_smaller_limit_holds_for_the_picture_and_for_what_decoding_takes() {
+fn a_smaller_limit_applies_to_the_image_and_to_memory() {
     let within = |contents: &[u8], side| {
         decode_within(contents, Path::new("cell"), side).map(|image| image.dimensions())
     };
     let picture = png(&picture(30, 20));
     assert_eq!(within(&picture, 30).unwrap(), (30, 20));
     let message = within(&picture, 29).unwrap_err().to_string();
-    assert!(message.contains("larger than 29 px a side"), "{message}");
-    // No limit goes beyond that of all pictures.
+    assert!(message.contains("larger than 29 px on a side"), "{message}");
+    // The general limit still applies.
     assert!(within(&claiming(8_193, 1), u32::MAX).unwrap_err().to_string().contains("8192 px"));
-    // Small pictures can take much memory too.
+    // Small images can take much memory too.
     assert_eq!(within(&tiled(64), 64).unwrap(), (8, 8));
     assert_eq!(within(&tiled(1024), 8192).unwrap(), (8, 8));
     assert!(within(&tiled(1024), 64).is_err());
 }
 
 #[test]
-fn parts_of_a_tiff_that_are_not_there_take_no_room() {
-    // 30 bytes, and a directory that speaks of two million widths.
+fn missing_parts_of_a_tiff_take_no_memory() {
+    // 30 bytes with a directory that announces two million widths.
     let mut contents = b"II\x2a\0\x08\0\0\0\x01\0".to_vec();
     contents.extend_from_slice(&[0, 1, 4, 0]);
     contents.extend_from_slice(&2_000_000_u32.to_le_bytes());
@@ -203,7 +205,7 @@ fn parts_of_a_tiff_that_are_not_there_take_no_room() {
     assert!(reason(&contents).contains("shorter than its directory says"), "{}", reason(&contents));
 }
 
-/// A WebP with the lossy fixture's picture behind a head with these flags, and sides of one pixel.
+/// A WebP with an extended header of these flags and a canvas of one pixel, and the lossy fixture's picture with these sides.
 fn extended(flags: u8, sides: [u8; 4]) -> Vec<u8> {
     let mut contents = fs::read(fixtures().join("images/lossy.webp")).unwrap();
     contents[26..30].copy_from_slice(&sides);
@@ -215,11 +217,14 @@ fn extended(flags: u8, sides: [u8; 4]) -> Vec<u8> {
 }
 
 #[test]
-fn a_webp_is_one_picture_no_larger_than_its_canvas_may_be() {
-    // The decoder panicked at frames of another size than announced.
+fn animated_and_oversized_webps_are_refused() {
+    // The decoder panics on frames of another size than announced.
     let reason_of = |flags, sides| reason(&extended(flags, sides));
     assert!(reason_of(2, [1, 0, 1, 0]).contains("animated WebP"), "{}", reason_of(2, [1, 0, 1, 0]));
-    // 16,383 pixels a side, for which the decoder made room.
+    // 16,383 pixels on a side, which the decoder would allocate.
     assert!(reason_of(0, [0xFF; 4]).contains("larger than 8192 px"), "{}", reason_of(0, [0xFF; 4]));
-    assert!(reason_of(0, [13, 0, 7, 0]).contains("cannot be decoded as WebP"), "only the canvas is another");
+    assert!(
+        reason_of(0, [13, 0, 7, 0]).contains("cannot be decoded as WebP"),
+        "the size is allowed, but differs from the canvas"
+    );
 }

@@ -1,3 +1,5 @@
+//! Indexes of folders: layouts, order, ignored files, links, refused folders.
+
 use std::fs;
 use std::path::Path;
 
@@ -39,14 +41,14 @@ fn samples_are_sorted_with_class_and_patient() {
 }
 
 #[test]
-fn the_order_is_that_of_bytes_over_whole_paths() {
-    // Sorted by components, or without regard to case, these would stand otherwise.
+fn samples_are_sorted_by_the_bytes_of_their_paths() {
+    // Sorting by components, or ignoring case, would give another order.
     let folder = Folder::with(&["a/x.png", "a/b/x.png", "a/b.png", "a/B.png", "a/é.png", "b/x.png"]);
     assert_eq!(paths(&folder.open()), ["a/B.png", "a/b.png", "a/b/x.png", "a/x.png", "a/é.png", "b/x.png"]);
 }
 
 #[test]
-fn what_is_no_image_is_counted() {
+fn other_files_are_counted_as_ignored() {
     let folder = Folder::with(&[
         "README.txt",
         ".hidden",
@@ -61,12 +63,12 @@ fn what_is_no_image_is_counted() {
     ]);
     let index = folder.open();
     assert_eq!(paths(&index), ["a/x.png", "b/x.png"]);
-    // Those in hidden folders are not looked at.
+    // Files in hidden folders are not counted.
     assert_eq!(index.ignored, 6);
 }
 
 #[test]
-fn a_split_tree_tells_the_sides() {
+fn samples_of_a_split_tree_have_a_subset() {
     let folder = Folder::with(&[
         "training/a/x.png",
         "training/b/deep/C2_x.png",
@@ -101,7 +103,7 @@ fn a_split_tree_tells_the_sides() {
 fn trees_must_be_three_with_the_same_classes() {
     let folder =
         Folder::with(&["training/a/x.png", "training/b/x.png", "testing/a/x.png", "testing/b/x.png"]);
-    assert!(matches!(Index::open(folder.path()), Err(Error::IncompleteTree { .. })));
+    assert!(folder.open_error().contains("look like the sides of a split"), "{}", folder.open_error());
     folder.write("validation/a/x.png", b"");
     folder.write("validation/c/x.png", b"");
     let message = folder.open_error();
@@ -109,49 +111,52 @@ fn trees_must_be_three_with_the_same_classes() {
     fs::rename(folder.join("validation/c"), folder.join("validation/b")).unwrap();
     folder.open();
     fs::create_dir(folder.join("more")).unwrap();
-    assert!(matches!(Index::open(folder.path()), Err(Error::IncompleteTree { .. })));
+    assert!(folder.open_error().contains("look like the sides of a split"), "{}", folder.open_error());
 }
 
 #[test]
-fn sides_of_a_split_are_not_taken_for_classes() {
+fn folders_named_like_sides_of_a_split_are_not_classes() {
     let folder = Folder::with(&["Train/a/x.png", "Train/b/x.png", "test/a/x.png", "test/b/x.png"]);
     let message = folder.open_error();
     assert!(message.contains("`Train`, `test`") && message.contains("training, validation"), "{message}");
     folder.write("val/a/x.png", b"");
-    assert!(matches!(Index::open(folder.path()), Err(Error::IncompleteTree { .. })));
-    // One such name among others is a class like any.
+    assert!(folder.open_error().contains("`Train`, `test`, `val`"), "{}", folder.open_error());
+    // One such name beside another name is a class.
     Folder::with(&["test/x.png", "other/x.png"]).open();
 }
 
 #[test]
-fn folders_that_are_no_data_set_are_refused() {
+fn paths_that_are_not_a_data_set_are_refused() {
     let folder = Folder::with(&["file"]);
-    assert!(matches!(Index::open(&folder.join("none")), Err(Error::NoSuchPath { .. })));
-    assert!(matches!(Index::open(&folder.join("file")), Err(Error::NotAFolder { .. })));
-    assert!(matches!(Index::open(folder.path()), Err(Error::NoClasses { .. })));
+    let refused = |path: &Path, at: &Path, words: &str| match Index::open(path).unwrap_err() {
+        Error::Path { path, reason } => assert!(path == at && reason.contains(words), "{path:?}: {reason}"),
+        other => panic!("{other}"),
+    };
+    let (none, file) = (folder.join("none"), folder.join("file"));
+    refused(&none, &none, "does not exist");
+    refused(&file, &file, "is not a folder");
+    refused(folder.path(), folder.path(), "holds no class folder");
     folder.write("only/x.png", b"");
-    assert!(matches!(Index::open(folder.path()), Err(Error::OneClass { class, .. }) if class == "only"));
+    refused(folder.path(), folder.path(), "holds only one class folder, `only`");
     folder.write("empty/notes.txt", b"");
-    assert!(
-        matches!(Index::open(folder.path()), Err(Error::EmptyClass { path, .. }) if path == folder.join("empty"))
-    );
+    refused(folder.path(), &folder.join("empty"), "without any image (png, jpg");
 }
 
 #[test]
-fn the_folder_that_was_meant_is_named() {
+fn the_error_names_a_data_set_one_folder_down() {
     let folder = Folder::with(&["cell_images/Parasitized/x.png", "cell_images/Uninfected/x.png"]);
     let meant = format!("did you mean `{}`?", folder.join("cell_images").display());
     assert!(folder.open_error().contains(&meant), "{}", folder.open_error());
     // Beside other folders too.
     folder.write("documents/notes.txt", b"");
     assert!(folder.open_error().contains(&meant), "{}", folder.open_error());
-    // A single class folder with nested ones is no data set that was meant.
+    // A single class folder with a nested folder is no data set.
     let folder = Folder::with(&["only/a/x.png"]);
     assert!(!folder.open_error().contains("did you mean"), "{}", folder.open_error());
 }
 
 #[test]
-fn a_second_copy_inside_is_refused() {
+fn a_second_copy_of_the_classes_is_refused() {
     // Kaggle's zip holds cell_images/cell_images/ beside the classes.
     let folder = Folder::with(&[
         "Parasitized/x.png",
@@ -159,8 +164,8 @@ fn a_second_copy_inside_is_refused() {
         "cell_images/Parasitized/x.png",
         "cell_images/Uninfected/x.png",
     ]);
-    let refused = Index::open(folder.path());
-    assert!(matches!(refused, Err(Error::NestedCopy { path }) if path == folder.join("cell_images")));
+    let start = format!("`{}` holds a second copy", folder.join("cell_images").display());
+    assert!(folder.open_error().starts_with(&start), "{}", folder.open_error());
 }
 
 #[test]
@@ -189,14 +194,15 @@ mod links {
     }
 
     #[test]
-    fn links_in_a_circle_are_refused_and_those_to_nowhere_are_images_that_cannot_be_read() {
+    fn circular_links_are_refused_and_broken_links_are_unreadable_images() {
         let folder = Folder::with(&["a/deep/x.png", "b/x.png"]);
         symlink(folder.join("a"), folder.join("a/deep/again")).unwrap();
-        assert!(matches!(Index::open(folder.path()), Err(Error::LinkLoop { .. })));
+        let circle = format!("again` links back to `{}`", folder.join("a").display());
+        assert!(folder.open_error().contains(&circle), "{}", folder.open_error());
         fs::remove_file(folder.join("a/deep/again")).unwrap();
         symlink(folder.join("nowhere"), folder.join("a/lost.png")).unwrap();
         assert_eq!(paths(&folder.open()), ["a/deep/x.png", "a/lost.png", "b/x.png"]);
-        // An editor's lock is such a link, but hidden; others are no images by their names.
+        // Broken links that are hidden, such as an editor's lock, or have no image's extension are ignored.
         fs::rename(folder.join("a/lost.png"), folder.join("a/.#x.png")).unwrap();
         symlink(folder.join("nowhere"), folder.join("a/lost.txt")).unwrap();
         symlink(folder.join("nowhere"), folder.join("lost")).unwrap();
@@ -209,7 +215,7 @@ mod links {
     fn names_that_are_not_utf8_are_refused() {
         let folder = Folder::with(&["a/x.png", "b/x.png"]);
         fs::write(folder.join("a").join(OsStr::from_bytes(b"\xff.png")), b"").unwrap();
-        assert!(matches!(Index::open(folder.path()), Err(Error::NotUtf8 { .. })));
+        assert!(folder.open_error().contains("not UTF-8"), "{}", folder.open_error());
     }
 }
 
@@ -228,9 +234,13 @@ fn images_are_listed_from_files_and_folders() {
     let listed = list_images(&given).unwrap();
     // notes.txt and .x.png.
     assert_eq!((listed.images.as_slice(), listed.ignored), (expected.as_slice(), 2));
-    assert!(matches!(list_images(&[folder.join("none.png")]), Err(Error::NoSuchPath { .. })));
+    let refused = |path: &Path, words: &str| {
+        let message = list_images(&[path.to_path_buf()]).unwrap_err().to_string();
+        assert!(message.contains(words), "{message}");
+    };
+    refused(&folder.join("none.png"), "none.png` does not exist");
     fs::create_dir(folder.join("empty")).unwrap();
-    assert!(matches!(list_images(&[folder.join("empty")]), Err(Error::NoImages { .. })));
+    refused(&folder.join("empty"), "empty` holds no image");
     #[cfg(unix)]
-    assert!(matches!(list_images(&[Path::new("/dev/null").into()]), Err(Error::NotAnImageOrFolder { .. })));
+    refused(Path::new("/dev/null"), "neither a file nor a folder");
 }

@@ -1,4 +1,4 @@
-//! What the input check says of synthetic cells, and of pictures that are no such cells.
+//! The input check on synthetic cells and on other images.
 
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
@@ -32,14 +32,14 @@ fn flagged(pictures: &[RgbImage]) -> f64 {
 }
 
 #[test]
-fn traits_of_pictures_that_can_be_worked_by_hand() {
-    // Five by four, white, its left column black: four of the fourteen outermost pixels. Inside, all is even.
+fn image_stats_match_values_worked_by_hand() {
+    // 5 x 4 pixels, white with a black left column: four of the fourteen outermost pixels. The inside is uniform.
     let mut picture =
         RgbImage::from_fn(5, 4, |x, _| if x == 0 { Rgb([31, 0, 0]) } else { Rgb([240, 240, 240]) });
     let found = ImageStats::of(&picture);
     assert_eq!((found.black_border, found.sharpness), (4.0 / 14.0, 0.0));
-    // One pixel of the four that count (2..4 across, 1..3 down; those beside the black column do not) is darker by 60 in
-    // one channel, 20 in brightness: 80 there, 20 at each of its two neighbours inside.
+    // One of the four pixels that count (2..4 across, 1..3 down; not those beside the black column) is darker by 60 in
+    // one channel, 20 in brightness: 80 there, 20 at each of its two inner neighbours.
     picture.put_pixel(2, 1, Rgb([240, 180, 240]));
     let found = ImageStats::of(&picture);
     assert!((found.sharpness - (80.0 + 20.0 + 20.0) / 4.0).abs() < 1e-9, "{found:?}");
@@ -49,13 +49,13 @@ fn traits_of_pictures_that_can_be_worked_by_hand() {
 }
 
 #[test]
-fn other_cells_like_the_training_cells_are_hardly_ever_flagged() {
+fn fewer_than_2_percent_of_similar_cells_are_flagged() {
     let share = flagged(&drawn(600..1_600));
     assert!(share < 0.02, "{share}");
 }
 
 #[test]
-fn what_is_no_such_cell_is_flagged() {
+fn other_images_are_flagged() {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let noise: Vec<RgbImage> =
         (0..100).map(|_| RgbImage::from_fn(120, 110, |_, _| Rgb(rng.random()))).collect();
@@ -69,7 +69,7 @@ fn what_is_no_such_cell_is_flagged() {
             cell
         })
         .collect();
-    // Smooth scenes without a frame, as photographs are: a few colours, enlarged.
+    // Smooth scenes without a border, like photographs: a few colours, enlarged.
     let scenes: Vec<RgbImage> = (0..100)
         .map(|_| {
             let coarse = RgbImage::from_fn(6, 6, |_, _| Rgb(rng.random()));
@@ -83,7 +83,7 @@ fn what_is_no_such_cell_is_flagged() {
 }
 
 #[test]
-fn warnings_name_what_is_wrong() {
+fn each_deviation_has_its_own_warning() {
     let range = InputCheck { black_border: [0.5, 0.9], sharpness: [4.0, 12.0] };
     let good = ImageStats { black_border: 0.5, sharpness: 12.0 };
     let cases: [(ImageStats, (u32, u32), &[InputWarning]); 8] = [

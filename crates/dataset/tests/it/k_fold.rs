@@ -1,3 +1,5 @@
+//! Folds by cell and by patient.
+
 use std::collections::BTreeSet;
 
 use malaria_dataset::{Error, Fold, Protocol, SplitConfig, k_fold, split};
@@ -24,7 +26,7 @@ fn every_cell_is_tested_once() {
         assert_eq!(tested, (0..53).collect::<Vec<_>>());
         for fold in &folds {
             assert!((10..=11).contains(&fold.test.len()));
-            // A tenth of the 42 or 43 that are left.
+            // A tenth of the remaining 42 or 43.
             assert_eq!(fold.validation.len(), 4);
             assert_eq!(fold.train.len() + 4 + fold.test.len(), 53);
             assert_eq!(fold.config.test_fraction, 0.2);
@@ -65,20 +67,25 @@ fn every_patient_is_tested_once_and_stays_whole() {
 fn impossible_folds_are_refused() {
     let index = made_up(&[(1, 5, 5), (2, 5, 5), (3, 5, 5), (4, 5, 5)]);
     assert_eq!(k_fold(&index, &BY_PATIENT, 4).unwrap().len(), 4);
-    assert!(matches!(k_fold(&index, &BY_PATIENT, 5), Err(Error::TooFewPatients { found: 4, needed: 5 })));
+    let too_few = |index, folds, words: &str| {
+        let message = k_fold(index, &BY_PATIENT, folds).unwrap_err().to_string();
+        assert!(message.contains(words), "{message}");
+    };
+    too_few(&index, 5, "found 4 patients; expected at least 5");
     for folds in [0, 1] {
-        assert!(matches!(k_fold(&index, &BY_PATIENT, folds), Err(Error::BadFolds { .. })));
+        assert!(matches!(k_fold(&index, &BY_PATIENT, folds), Err(Error::Config { field: "folds", .. })));
     }
-    assert!(matches!(k_fold(&index, &SplitConfig::default(), 41), Err(Error::BadFolds { .. })));
+    let refused = k_fold(&index, &SplitConfig::default(), 41);
+    assert!(matches!(refused, Err(Error::Config { field: "folds", .. })));
     let given = SplitConfig { protocol: Protocol::Given, ..SplitConfig::default() };
-    assert!(matches!(k_fold(&index, &given, 5), Err(Error::BadFolds { .. })));
-    // Two folds of three patients leave one fold with a single patient to train on and to validate by.
+    assert!(matches!(k_fold(&index, &given, 5), Err(Error::Config { field: "folds", .. })));
+    // Two folds of three patients leave one fold with a single patient for training and validation.
     let index = made_up(&[(1, 5, 5), (2, 5, 5), (3, 5, 5)]);
-    assert!(matches!(k_fold(&index, &BY_PATIENT, 2), Err(Error::TooFewPatients { found: 1, needed: 2 })));
+    too_few(&index, 2, "found 1 patients; expected at least 2");
 }
 
 #[test]
-fn a_fold_by_itself_is_the_one_among_all() {
+fn a_single_fold_equals_the_same_fold_of_all() {
     let index = like_the_nih();
     for config in [BY_PATIENT, SplitConfig::default()] {
         let folds = k_fold(&index, &config, 5).unwrap();
@@ -90,11 +97,11 @@ fn a_fold_by_itself_is_the_one_among_all() {
     }
     for number in [0, 6] {
         let config = SplitConfig { fold: Some(Fold { number, of: 5 }), ..BY_PATIENT };
-        assert!(matches!(split(&index, &config), Err(Error::BadFold { of: 5, .. })));
+        assert!(matches!(split(&index, &config), Err(Error::Config { field: "fold", .. })));
     }
     let config = SplitConfig { fold: Some(Fold { number: 1, of: 1 }), ..BY_PATIENT };
-    assert!(matches!(split(&index, &config), Err(Error::BadFolds { folds: 1, .. })));
+    assert!(matches!(split(&index, &config), Err(Error::Config { field: "folds", .. })));
     let given =
         SplitConfig { protocol: Protocol::Given, fold: Some(Fold { number: 1, of: 5 }), ..BY_PATIENT };
-    assert!(matches!(split(&index, &given), Err(Error::BadFolds { .. })));
+    assert!(matches!(split(&index, &given), Err(Error::Config { field: "folds", .. })));
 }

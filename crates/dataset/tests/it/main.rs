@@ -1,4 +1,4 @@
-//! From folders on disk to splits, manifests, trees and arrays of pixels.
+//! Indexes, splits, manifests, trees and cells of small folders.
 
 mod build_tree;
 mod cells;

@@ -1,3 +1,5 @@
+//! Manifests: written, restored, compared with changed and other folders.
+
 use std::fs;
 
 use malaria_dataset::{
@@ -11,7 +13,7 @@ fn fingerprints(index: &Index) -> Vec<Fingerprint> {
     (0..index.samples.len()).map(|i| Fingerprint::of(&fs::read(index.full_path(i)).unwrap())).collect()
 }
 
-/// Ten files whose names would break a careless CSV, or sort otherwise by component.
+/// Ten files, some with names that need quotes in CSV or that sort differently by component.
 fn data() -> Folder {
     Folder::with(&[
         "Parasitized/C1P1thinF_1.png",
@@ -42,7 +44,7 @@ fn a_fingerprint_is_size_and_sha256() {
 }
 
 #[test]
-fn a_split_reads_back() {
+fn a_written_split_is_restored() {
     let (data, out) = (data(), Folder::new());
     let index = data.open();
     let prints = fingerprints(&index);
@@ -64,14 +66,14 @@ fn a_split_reads_back() {
     assert_eq!(resolved.config.protocol, Protocol::Given);
     assert_eq!(Split { config: written.config, ..resolved }, written);
     assert_eq!(manifest.entries[0].patient.as_deref(), Some("C1"));
-    // Another order of rows is the same split.
+    // The order of rows does not matter.
     let mut reversed = manifest.clone();
     reversed.entries.reverse();
     assert_eq!(Split { config: written.config, ..reversed.resolve(&index, &prints).unwrap() }, written);
 }
 
 #[test]
-fn a_split_that_learns_from_all_reads_back() {
+fn a_written_split_with_protocol_all_is_restored() {
     let (data, out) = (data(), Folder::new());
     let index = data.open();
     let prints = fingerprints(&index);
@@ -83,7 +85,7 @@ fn a_split_that_learns_from_all_reads_back() {
 }
 
 #[test]
-fn samples_on_no_side_are_written_too() {
+fn samples_on_no_side_are_written_without_a_subset() {
     let (data, out) = (data(), Folder::new());
     let index = data.open();
     let prints = fingerprints(&index);
@@ -98,7 +100,7 @@ fn samples_on_no_side_are_written_too() {
 }
 
 #[test]
-fn a_changed_folder_is_told() {
+fn a_changed_folder_is_refused_with_the_changes() {
     let (data, out) = (data(), Folder::new());
     let index = data.open();
     let path = out.join("split.csv");
@@ -108,7 +110,7 @@ fn a_changed_folder_is_told() {
     fs::remove_file(data.join("Uninfected/C5_1.png")).unwrap();
     data.write("Uninfected/C6_1.png", b"new");
     data.write("Uninfected/C7_1.png", b"new too");
-    // Of the same length, so that only the hash tells.
+    // Same length, so only the hash differs.
     data.write("Parasitized/nobody.png", b"parasitized/nobody.png");
     let index = data.open();
     let error = manifest.resolve(&index, &fingerprints(&index)).unwrap_err();
@@ -127,7 +129,7 @@ fn a_changed_folder_is_told() {
 }
 
 #[test]
-fn only_the_first_of_many_changes_are_listed() {
+fn only_the_first_ten_changes_are_listed() {
     let (data, out) = (data(), Folder::new());
     let index = data.open();
     let path = out.join("split.csv");
@@ -143,7 +145,7 @@ fn only_the_first_of_many_changes_are_listed() {
 }
 
 #[test]
-fn contents_are_known_in_another_folder() {
+fn cells_are_recognised_by_contents_in_another_folder() {
     let (data, out) = (data(), Folder::new());
     let index = data.open();
     let written = made(&index);
@@ -164,7 +166,7 @@ fn contents_are_known_in_another_folder() {
 }
 
 #[test]
-fn of_several_sides_the_most_worrying_is_told_but_a_file_in_its_place_keeps_its_own() {
+fn contents_on_several_sides_match_their_own_path_else_the_first_side() {
     let data = Folder::with(&["a/1.png", "a/2.png", "b/1.png", "b/2.png", "b/3.png"]);
     data.write("b/2.png", b"a/1.png");
     let index = data.open();
@@ -183,7 +185,7 @@ fn of_several_sides_the_most_worrying_is_told_but_a_file_in_its_place_keeps_its_
 }
 
 #[test]
-fn a_cell_of_the_nih_is_known_by_its_name_in_another_format() {
+fn cells_of_the_nih_are_recognised_by_name_in_another_format() {
     const CELL: &str = "C33P1thinF_IMG_20150619_114756a_cell_179";
     let data = Folder::new();
     data.write(&format!("Parasitized/{CELL}.webp"), b"small");
@@ -216,7 +218,7 @@ fn a_cell_of_the_nih_is_known_by_its_name_in_another_format() {
 }
 
 #[test]
-fn equal_files_are_found_within_and_across_sides() {
+fn duplicates_are_found_within_and_across_sides() {
     let data = Folder::with(&["a/1.png", "a/2.png", "a/3.png", "a/4.png", "b/1.png", "b/2.png", "b/3.png"]);
     data.write("a/2.png", b"twice on one side");
     data.write("a/3.png", b"twice on one side");
@@ -239,7 +241,7 @@ fn equal_files_are_found_within_and_across_sides() {
 }
 
 #[test]
-fn manifests_that_do_not_hold_are_refused_with_the_line() {
+fn invalid_manifests_are_refused_with_the_line() {
     let folder = Folder::new();
     let path = folder.join("split.csv");
     let head = "path,class,patient,subset,bytes,sha256\n";
@@ -248,40 +250,38 @@ fn manifests_that_do_not_hold_are_refused_with_the_line() {
     for (text, line, part) in [
         (String::new(), 1, "expected the columns"),
         ("path,class\na,b\n".to_owned(), 1, "found path,class"),
-        (head.to_owned(), 1, "no row"),
+        (head.to_owned(), 1, "no rows"),
         (format!("{head}{row}a/2.png,a,,train,3\n"), 3, "fields"),
         (format!("{head}{row}a/2.png,a,,training,3,{hash}\n"), 3, "training"),
         (format!("{head}{row}a/2.png,a,,train,-3,{hash}\n"), 3, "invalid digit"),
         (format!("{head}a/2.png,a,,train,3,ba78\n"), 2, "64 hexadecimal digits"),
         (format!("{head}a/2.png,a,,train,3,{}\n", hash.replace("ba", "+a")), 2, "64 hexadecimal digits"),
-        (format!("{head}{row}{row}"), 3, "stands on line 2 already"),
+        (format!("{head}{row}{row}"), 3, "is already on line 2"),
     ] {
         fs::write(&path, &text).unwrap();
         let error = read_manifest(&path).unwrap_err();
         let message = error.to_string();
-        assert!(
-            matches!(error, Error::BadManifest { line: found, .. } if found == line),
-            "{text}: {message}"
-        );
+        assert!(matches!(error, Error::Manifest { line: found, .. } if found == line), "{text}: {message}");
         assert!(message.contains(part) && message.contains("split.csv"), "{text}: {message}");
     }
-    assert!(matches!(read_manifest(&folder.join("none.csv")), Err(Error::Io { .. })));
+    assert!(matches!(read_manifest(&folder.join("none.csv")), Err(Error::File(_))));
 }
 
 #[test]
-fn fingerprints_must_be_one_a_sample() {
+fn one_fingerprint_per_sample_is_required() {
     let data = data();
     let index = data.open();
     let prints = fingerprints(&index);
     let path = data.join("split.csv");
     let refused = write_manifest(&path, &index, &made(&index), &prints[1..]);
-    assert!(matches!(refused, Err(Error::FingerprintCount { expected: 10, found: 9 })));
+    let message = refused.unwrap_err().to_string();
+    assert!(message.contains("is 9; expected one per sample, 10"), "{message}");
     assert!(!path.exists());
 }
 
 #[cfg(unix)]
 #[test]
-fn others_may_read_what_is_written() {
+fn a_manifest_has_the_permissions_of_a_new_file() {
     use std::os::unix::fs::PermissionsExt;
     let data = data();
     let index = data.open();

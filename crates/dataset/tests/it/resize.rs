@@ -1,3 +1,5 @@
+//! Resizing against Pillow's pixels.
+
 use std::fs;
 use std::path::Path;
 
@@ -35,7 +37,7 @@ fn references() -> References {
 }
 
 #[test]
-fn every_policy_gives_what_pillow_gives() {
+fn every_policy_matches_pillow() {
     let cases = references().resized;
     assert_eq!(cases.len(), 18);
     for Resized { width, height, size, policy, pixels } in cases {
@@ -48,9 +50,9 @@ fn every_policy_gives_what_pillow_gives() {
 }
 
 #[test]
-fn nearest_takes_the_columns_and_rows_that_pillow_takes() {
+fn nearest_uses_the_same_columns_and_rows_as_pillow() {
     for Columns { old, new, columns } in references().nearest_columns {
-        // The position is told by two channels; the other side is 3 pixels, so columns and rows cannot be mixed up.
+        // Two channels encode the position; the other side has 3 pixels, so that columns and rows cannot be confused.
         let mark = |at: u32| Rgb([(at % 256) as u8, (at / 256) as u8, 77]);
         let wide = RgbImage::from_fn(old, 3, |x, _| mark(x));
         let tall = RgbImage::from_fn(3, old, |_, y| mark(y));
@@ -77,7 +79,7 @@ fn padding_is_black_and_centred() {
 }
 
 #[test]
-fn pictures_and_squares_without_pixels_do_no_harm() {
+fn empty_pictures_and_sizes_are_valid() {
     for policy in ResizePolicy::ALL {
         assert_eq!(resize(&picture(5, 3), 0, policy).dimensions(), (0, 0));
         assert_eq!(resize(&RgbImage::new(0, 7), 4, policy), RgbImage::new(4, 4));
@@ -85,7 +87,7 @@ fn pictures_and_squares_without_pixels_do_no_harm() {
 }
 
 #[test]
-fn names_read_back() {
+fn policy_names_parse_back() {
     for policy in ResizePolicy::ALL {
         assert_eq!(policy.to_string().parse::<ResizePolicy>().unwrap(), policy);
         assert_eq!(serde_json::to_string(&policy).unwrap(), format!("\"{policy}\""));

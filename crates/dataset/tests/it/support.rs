@@ -1,4 +1,4 @@
-//! Folders and pictures that the tests draw.
+//! Pictures, folders and indexes for the tests.
 
 use std::fs;
 use std::io::Cursor;
@@ -20,7 +20,7 @@ pub(crate) fn png(picture: &RgbImage) -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// A folder that goes away with the test.
+/// A temporary folder.
 pub(crate) struct Folder(tempfile::TempDir);
 
 impl Folder {
@@ -28,7 +28,7 @@ impl Folder {
         Self(tempfile::tempdir().unwrap())
     }
 
-    /// A folder with these files, each of which holds its own path.
+    /// A folder with these files, each containing its own path.
     pub(crate) fn with(files: &[&str]) -> Self {
         let folder = Self::new();
         for file in files {
@@ -37,7 +37,7 @@ impl Folder {
         folder
     }
 
-    /// A folder with `patients` patients and two small real pictures of each in each of two classes.
+    /// A folder with two small images per patient in each of two classes.
     pub(crate) fn of_cells(patients: u32) -> Self {
         let folder = Self::new();
         for (class, shade) in [("Parasitized", 0), ("Uninfected", 9)] {
@@ -75,7 +75,7 @@ impl Folder {
     }
 }
 
-/// An index of no folder: `cells` are (patient, cells of class 0, cells of class 1).
+/// An index without a folder: `cells` are (patient, cells of class 0, cells of class 1).
 pub(crate) fn made_up(cells: &[(u32, usize, usize)]) -> Index {
     let classes = vec!["Parasitized".to_owned(), "Uninfected".to_owned()];
     let mut samples = Vec::new();
@@ -91,7 +91,7 @@ pub(crate) fn made_up(cells: &[(u32, usize, usize)]) -> Index {
     Index { root: PathBuf::from("made-up"), classes, samples, ignored: 0 }
 }
 
-/// 120 infected patients with few or many parasitized cells and some 70 others, and 30 healthy ones: as the NIH's.
+/// Like the NIH's set: 120 infected patients with few or many parasitized and about 70 uninfected cells, and 30 healthy patients.
 pub(crate) fn like_the_nih() -> Index {
     let infected = |patient: u32| {
         let parasitized = 1

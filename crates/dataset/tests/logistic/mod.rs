@@ -1,12 +1,12 @@
-//! Logistic regression by Newton's method, plain enough to be seen to be right.
+//! Logistic regression by Newton's method, as a trivial baseline.
 
-/// Brings each column to mean 0 and deviation 1 on the train rows, and the test rows by the same measure.
+/// Scales each column to mean 0 and deviation 1 on the train rows, and the test rows by the same factors.
 pub(crate) fn standardise(train: &mut [Vec<f64>], test: &mut [Vec<f64>]) {
     let rows = train.len() as f64;
     for column in 0..train[0].len() {
         let mean = train.iter().map(|row| row[column]).sum::<f64>() / rows;
         let variance = train.iter().map(|row| (row[column] - mean).powi(2)).sum::<f64>() / rows;
-        // A constant column tells nothing: it becomes 0.
+        // A constant column becomes 0.
         let scale = if variance > 0.0 { variance.sqrt().recip() } else { 0.0 };
         for row in train.iter_mut().chain(test.iter_mut()) {
             row[column] = (row[column] - mean) * scale;
@@ -14,7 +14,7 @@ pub(crate) fn standardise(train: &mut [Vec<f64>], test: &mut [Vec<f64>]) {
     }
 }
 
-/// Weights, the bias last, that minimise `sum(log-loss) + l2 / 2 * |weights|^2`; the bias is free.
+/// Weights, the bias last, that minimise `sum(log-loss) + l2 / 2 * |weights|^2`; the bias is not penalised.
 pub(crate) fn fit(rows: &[Vec<f64>], labels: &[bool], l2: f64) -> Vec<f64> {
     let size = rows[0].len() + 1;
     let mut weights = vec![0.0; size];
@@ -32,7 +32,7 @@ pub(crate) fn fit(rows: &[Vec<f64>], labels: &[bool], l2: f64) -> Vec<f64> {
             for i in 0..size {
                 let value = at(row, i);
                 gradient[i] += error * value;
-                // The lower half is enough: the matrix is symmetric.
+                // The lower half suffices: the matrix is symmetric.
                 for (j, cell) in hessian[i][..=i].iter_mut().enumerate() {
                     *cell += curvature * value * at(row, j);
                 }
@@ -48,7 +48,7 @@ pub(crate) fn fit(rows: &[Vec<f64>], labels: &[bool], l2: f64) -> Vec<f64> {
     panic!("logistic regression did not converge");
 }
 
-/// Share of the rows on the right side.
+/// Share of the rows that are classified correctly.
 pub(crate) fn accuracy(weights: &[f64], rows: &[Vec<f64>], labels: &[bool]) -> f64 {
     let right = rows.iter().zip(labels).filter(|&(row, &label)| (score(weights, row) > 0.0) == label).count();
     right as f64 / rows.len() as f64
@@ -58,7 +58,7 @@ fn score(weights: &[f64], row: &[f64]) -> f64 {
     weights.iter().enumerate().map(|(i, weight)| weight * at(row, i)).sum()
 }
 
-/// The row with a 1 at its end, for the bias.
+/// Value `i` of the row followed by a 1 for the bias.
 fn at(row: &[f64], i: usize) -> f64 {
     row.get(i).copied().unwrap_or(1.0)
 }

@@ -1,4 +1,4 @@
-//! Who may ask, and what browsers may do with the answers.
+//! Protection against requests from other sites, and security headers.
 
 use std::net::IpAddr;
 
@@ -11,11 +11,11 @@ use axum::{
 
 use super::Refusal;
 
-/// The page may load its own two files, talk to its own server, and show pictures that it was given. Nothing else.
+/// The page may only load its own two files, send requests to its own server, and show the user's pictures.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src blob: data:; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Lets a request through if it comes from our own page, or from no page at all.
+/// Passes requests of the server's own page and of programs other than browsers.
 pub(super) async fn check(request: Request, next: Next) -> Response {
     let mut response = match refusal(request.method(), request.headers()) {
         Some(words) => Refusal(StatusCode::FORBIDDEN, words).into_response(),
@@ -32,24 +32,23 @@ pub(super) async fn check(request: Request, next: Next) -> Response {
     response
 }
 
-/// Why a request with these headers is refused, if it is.
+/// The reason to refuse a request with these headers, if any.
 fn refusal(method: &Method, headers: &HeaderMap) -> Option<String> {
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let host = headers.get(header::HOST).map(text).unwrap_or_default();
-    // A page elsewhere may point a name of its own at this machine, and then read what is answered to it. Nobody can do so with
-    // an address.
+    // DNS rebinding: another site may point its own name at this machine and read the answers. It cannot do so with an IP address.
     if !is_address(&host) {
         return Some(format!(
-            "expected an IP address or localhost as the host, found `{host}`: open the page by the IP address"
+            "expected an IP address or localhost as the host, found `{host}`: open the page by its IP address"
         ));
     }
-    // A page elsewhere may send forms here. Browsers then say whose it is; other programs need not.
+    // Another site may send forms here. Browsers then send its origin; other programs need not.
     let origin = headers.get(header::ORIGIN).map(text).filter(|_| method == Method::POST)?;
     let own = origin.split_once("://").is_some_and(|(_, at)| at == host);
     (!own).then(|| format!("expected a request from this server's own page, found one from `{origin}`"))
 }
 
-/// Whether a browser that asks this host asks the machine that its user means, whatever names others have made up.
+/// Whether a host is localhost or an IP address, which no other site can point elsewhere.
 fn is_address(host: &str) -> bool {
     let Ok(authority) = host.parse::<Authority>() else { return false };
     let name = authority.host().trim_start_matches('[').trim_end_matches(']');
@@ -61,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_addresses_and_the_own_page_are_let_through() {
+    fn other_hosts_and_origins_are_refused() {
         let refused = |method: Method, host: &str, origin: Option<&str>| {
             let mut headers = HeaderMap::new();
             headers.insert(header::HOST, host.parse().unwrap());
@@ -82,7 +81,7 @@ mod tests {
             assert!(!refused(Method::GET, host, None), "{host}");
             assert!(!refused(Method::POST, host, Some(&format!("http://{host}"))), "{host}");
         }
-        // Also where the origin agrees, as it does when a name has been pointed elsewhere since its page was loaded.
+        // Also with the same origin, as after DNS rebinding.
         for host in ["evil.example:8080", "127.0.0.1.evil.example", "localhost.evil.example:80", "lab:80", ""]
         {
             assert!(refused(Method::GET, host, None), "{host}");

@@ -1,14 +1,14 @@
-//! `malaria-edge serve`: a page on this machine, on which pictures are dropped and called.
+//! `malaria-edge serve`: a local web page that classifies dropped pictures.
 //!
 //! | request | answer |
 //! | --- | --- |
-//! | `GET /` | the page, which fetches `/page.css` and `/page.js` and nothing else |
-//! | `GET /model` | what the model says of itself, as `info` prints it |
-//! | `POST /classify` | pictures in `multipart/form-data`, each with its file name => what `classify --json` prints of each |
+//! | `GET /` | the page, which loads only `/page.css` and `/page.js` |
+//! | `GET /model` | the description of the model, as printed by `info` |
+//! | `POST /classify` | pictures in `multipart/form-data` with file names => their predictions, as in `classify --json` |
 //! | `POST /patients` | such predictions => the patients that the file names tell |
 //!
-//! What is refused is answered with `{"error": "…"}`. Nothing is stored: pictures are in memory while their request is
-//! answered. Whoever is slow, sends too much or comes in numbers waits or is refused, and memory stays bounded.
+//! Refused requests are answered with `{"error": "…"}`. Nothing is stored: pictures are in memory while their request is
+//! answered. Slow, large or too many requests wait or are refused, and memory stays bounded.
 
 mod guard;
 
@@ -48,45 +48,45 @@ use tokio::{
     time::{error::Elapsed, sleep, timeout},
 };
 
-/// Bytes of a request at most.
+/// Maximum bytes of a request.
 const REQUEST_BYTES: usize = 16 << 20;
-/// Pictures of a request at most.
+/// Maximum number of pictures in a request.
 const PICTURES: usize = 64;
-/// Predictions of a roll-up at most: to evaluate so many of one patient takes a second or two.
+/// Maximum number of predictions in a request to call patients, which take a second or two if all are of one patient.
 const PREDICTIONS: usize = 50_000;
-/// Pixels of a picture's longer side at most: four times what the input check takes for a cell. Decoded it has 12 MiB.
+/// Maximum side of a picture in pixels: four times that of the input check for cells. Decoded it has 12 MiB.
 const LONGEST_SIDE: u32 = 2048;
-/// Connections at once; more wait until one ends.
+/// Maximum number of connections; more wait.
 const CONNECTIONS: usize = 256;
-/// Requests in memory at once; more wait.
+/// Maximum number of requests in memory; more wait.
 const REQUESTS: usize = 16;
-/// How long they wait before they are sent away.
+/// Time after which a waiting request is refused.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long a client may take for the head of a request, or for the next request on a connection.
+/// Time limit for the head of a request, and for the next request on a connection.
 const HEAD_TIME: Duration = Duration::from_secs(10);
-/// How long a client may take for the body of a request.
+/// Time limit for the body of a request.
 const BODY_TIME: Duration = Duration::from_secs(10);
-/// How long a connection takes requests, so that nobody who reads nothing holds one for ever.
+/// Time for which a connection accepts requests, so that clients that read nothing do not hold it for ever.
 const CONNECTION_TIME: Duration = Duration::from_secs(300);
-/// How long the request that is then under way may still take.
+/// Time limit for the last request of a connection after that.
 const REQUEST_TIME: Duration = Duration::from_secs(60);
-/// How long requests under way have when the program is asked to end.
-const LAST_TIME: Duration = Duration::from_secs(5);
+/// Time limit for open requests at shutdown.
+const SHUTDOWN_TIME: Duration = Duration::from_secs(5);
 
-/// What all requests share.
+/// State shared by all requests.
 struct Server {
     model: Model,
     info: Value,
     /// A permit is held while a request is in memory.
     requests: Arc<Semaphore>,
-    /// The runtime uses all cores for one batch: batches take turns, and roll-ups with them.
+    /// The runtime uses all cores for one batch, so batches and calls of patients take turns.
     turn: Arc<Semaphore>,
 }
 
-/// Serves `model` on `address` until the process is interrupted. `ready` hears where, which a port of 0 leaves to the system.
+/// Serves `model` on `address` until the process is interrupted. `ready` gets the address with the actual port.
 ///
 /// # Errors
-/// When the address cannot be had.
+/// When the address is not available.
 pub(crate) fn serve(
     model: Model,
     info: Value,
@@ -96,7 +96,7 @@ pub(crate) fn serve(
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let served = runtime.block_on(async {
         let listener = TcpListener::bind(address).await.with_context(|| {
-            format!("cannot listen on {address}: choose another --port, 0 for any that is free, or --host")
+            format!("cannot listen on {address}: choose another --port (0 for any free one) or --host")
         })?;
         let local = listener.local_addr()?;
         let server =
@@ -107,7 +107,7 @@ pub(crate) fn serve(
         accept(&listener, app, end).await;
         Ok(())
     });
-    // Dropped, the runtime would wait for pictures whose predictions nobody waits for any more.
+    // Dropping the runtime would wait for predictions that no client waits for any more.
     runtime.shutdown_background();
     served
 }
@@ -123,13 +123,11 @@ fn router(server: Arc<Server>) -> Router {
         .route("/model", get(async |State(server): State<Arc<Server>>| Json(server.info.clone())))
         .route("/classify", post(classify))
         .route("/patients", post(patients))
-        .fallback(async || {
-            Refusal(StatusCode::NOT_FOUND, "there is nothing here; the page is at /".to_owned())
-        })
+        .fallback(async || Refusal(StatusCode::NOT_FOUND, "not found; the page is at /".to_owned()))
         .method_not_allowed_fallback(async || {
             Refusal(
                 StatusCode::METHOD_NOT_ALLOWED,
-                "expected GET for the page and /model, POST for the others".to_owned(),
+                "expected GET for the page and /model, POST for /classify and /patients".to_owned(),
             )
         })
         .layer(DefaultBodyLimit::max(REQUEST_BYTES))
@@ -138,7 +136,7 @@ fn router(server: Arc<Server>) -> Router {
         .with_state(server)
 }
 
-/// Takes connections until `end` is reached, then lets the requests under way end.
+/// Accepts connections until `end` resolves, then lets open requests finish.
 async fn accept(listener: &TcpListener, app: Router, end: impl Future<Output = ()>) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
     let ending = watch::Sender::new(());
@@ -153,7 +151,7 @@ async fn accept(listener: &TcpListener, app: Router, end: impl Future<Output = (
             next = next => next,
         };
         let Ok((stream, _)) = accepted else {
-            // No more files may be opened just now, say: others have to end first.
+            // Such as too many open files: wait for connections to end.
             sleep(Duration::from_millis(100)).await;
             continue;
         };
@@ -164,7 +162,7 @@ async fn accept(listener: &TcpListener, app: Router, end: impl Future<Output = (
         let mut ended = ending.subscribe();
         tokio::spawn(async move {
             let mut connection = pin!(connection);
-            // How a connection ends is the client's affair.
+            // Errors of a connection concern the client only.
             tokio::select! {
                 _ = connection.as_mut() => {}
                 _ = timeout(CONNECTION_TIME, ended.changed()) => {
@@ -176,10 +174,10 @@ async fn accept(listener: &TcpListener, app: Router, end: impl Future<Output = (
         });
     }
     ending.send_replace(());
-    let _ = timeout(LAST_TIME, ending.closed()).await;
+    let _ = timeout(SHUTDOWN_TIME, ending.closed()).await;
 }
 
-/// Ctrl-C, or what a service manager sends.
+/// Resolves on Ctrl-C or a service manager's signal.
 fn interrupted() -> Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
@@ -205,8 +203,8 @@ async fn classify(
     let permit = admitted(&server).await?;
     let pictures = timeout(BODY_TIME, received(form)).await.map_err(slow)??;
     in_turn(server, permit, move |server| {
-        let said = server.model.classify_encoded(&pictures, LONGEST_SIDE);
-        said.map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+        let predictions = server.model.classify_encoded(&pictures, LONGEST_SIDE);
+        predictions.map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
     })
     .await
 }
@@ -226,7 +224,7 @@ async fn patients(
         let found = predictions.len();
         if found > PREDICTIONS {
             let words = format!(
-                "expected at most {PREDICTIONS} cells to call patients by, found {found}: take fewer at once"
+                "expected at most {PREDICTIONS} cells to call patients by, found {found}: send fewer at once"
             );
             return Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, words));
         }
@@ -236,7 +234,7 @@ async fn patients(
     .await
 }
 
-/// What `work` comes to, when its turn has come: on a thread of its own, since those that answer others must not wait for it.
+/// Runs `work` when its turn has come, on a thread of its own, so that other requests are answered meanwhile.
 async fn in_turn<T: Send + 'static>(
     server: Arc<Server>,
     permit: OwnedSemaphorePermit,
@@ -244,7 +242,7 @@ async fn in_turn<T: Send + 'static>(
 ) -> Result<Json<T>, Refusal> {
     let turn = server.turn.clone().acquire_owned().await;
     let done = spawn_blocking(move || {
-        // Here, since the client may be gone before the work is done, and its memory is not given back before that.
+        // Held until the work is done, even if the client has gone: its memory is in use until then.
         let _held = (turn, permit);
         work(&server)
     });
@@ -252,8 +250,8 @@ async fn in_turn<T: Send + 'static>(
     done.await.unwrap_or_else(failed).map(Json)
 }
 
-/// Refuses a request that says it is too large, once it has come in unread: a connection that ends while the client still sends
-/// takes the answer with it.
+/// Refuses a request whose length is too large, after reading and discarding its body: if the connection ended while the client still
+/// sends, the client would not get the answer.
 async fn refuse_large(request: Request, next: Next) -> Response {
     let headers = request.headers();
     let length =
@@ -261,7 +259,7 @@ async fn refuse_large(request: Request, next: Next) -> Response {
     if length.is_none_or(|length| length <= REQUEST_BYTES as u64) {
         return next.run(request).await;
     }
-    // Whoever expects to be told to go on sends nothing before.
+    // A client with `Expect: 100-continue` has sent no body.
     if !headers.contains_key(header::EXPECT) {
         let mut body = request.into_body();
         let rest = async {
@@ -274,11 +272,11 @@ async fn refuse_large(request: Request, next: Next) -> Response {
 
 fn too_large() -> Refusal {
     let words =
-        format!("expected at most {} MiB a request: send fewer pictures at once", REQUEST_BYTES >> 20);
+        format!("expected at most {} MiB per request: send fewer pictures at once", REQUEST_BYTES >> 20);
     Refusal(StatusCode::PAYLOAD_TOO_LARGE, words)
 }
 
-/// Waits until one more request may be in memory.
+/// Waits for a permit to hold a request in memory.
 async fn admitted(server: &Server) -> Result<OwnedSemaphorePermit, Refusal> {
     let busy = || Refusal(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once: try again".to_owned());
     let permit = timeout(PATIENCE, server.requests.clone().acquire_owned()).await;
@@ -290,13 +288,13 @@ fn slow(_: Elapsed) -> Refusal {
     Refusal(StatusCode::REQUEST_TIMEOUT, words)
 }
 
-/// The pictures in a form, under the names that they were sent by.
+/// The pictures of a form with their file names.
 async fn received(mut form: Multipart) -> Result<Vec<EncodedImage>, Refusal> {
     let broken = |error: MultipartError| match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => too_large(),
-        // What axum says of a body that breaks off, as if it were our fault.
+        // axum's status for a truncated body, though it is the client's error.
         StatusCode::INTERNAL_SERVER_ERROR => {
-            Refusal(StatusCode::BAD_REQUEST, "the request did not arrive whole: send it again".to_owned())
+            Refusal(StatusCode::BAD_REQUEST, "the request is incomplete: send it again".to_owned())
         }
         status => Refusal(status, error.body_text()),
     };
@@ -310,7 +308,7 @@ async fn received(mut form: Multipart) -> Result<Vec<EncodedImage>, Refusal> {
             return Err(Refusal(StatusCode::BAD_REQUEST, words));
         };
         if pictures.len() == PICTURES {
-            let words = format!("expected at most {PICTURES} pictures a request, found more");
+            let words = format!("expected at most {PICTURES} pictures per request, found more");
             return Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, words));
         }
         let bytes = field.bytes().await.map_err(broken)?.into();
@@ -322,7 +320,7 @@ async fn received(mut form: Multipart) -> Result<Vec<EncodedImage>, Refusal> {
     Ok(pictures)
 }
 
-/// Why a request is not answered.
+/// An error answer: the status and the reason.
 struct Refusal(StatusCode, String);
 
 impl IntoResponse for Refusal {

@@ -1,29 +1,29 @@
 "use strict";
 
-// A request is kept well below what the server takes.
+// Limits of a request, well below those of the server.
 const PICTURES_AT_ONCE = 32;
 const BYTES_AT_ONCE = 8 * 1024 * 1024;
-// A picture larger than that goes alone, if the server would take it at all.
+// Larger pictures are not sent, as the server would refuse them.
 const LARGEST_PICTURE = 15 * 1024 * 1024;
 const PICTURE = /\.(png|jpe?g|bmp|tiff?|webp)$/i;
-// Hidden, or what macOS adds to a zip.
-const SET_ASIDE = /^(\.|__MACOSX$)/;
+// Hidden files, and the folder that macOS adds to a zip.
+const HIDDEN = /^(\.|__MACOSX$)/;
 
 const at = (id) => document.getElementById(id);
-// What is not all, or not nothing, is not rounded to it. The space is one at which no line is broken.
+// Values below 1 are not rounded to 100 %, values above 0 not to 0 %. The space is non-breaking.
 function percent(share) {
   if (share >= 0.99995 && share < 1) return ">\u00a099.99\u00a0%";
   if (share > 0 && share < 0.00005) return "<\u00a00.01\u00a0%";
   return `${(100 * share).toFixed(2)}\u00a0%`;
 }
-// One sign of per cent for both, so that the table fits a phone.
+// One percent sign for both, so that the table fits a phone.
 const between = ({ low, high }) => `${percent(low).replace("\u00a0%", "")} to ${percent(high)}`;
 
 let model = null;
 let predictions = [];
-let pictures = []; // Addresses of the thumbnails, to be given back.
-let known = new Set(); // Keys of the files that are shown.
-const paths = new WeakMap(); // Where dropped files lay.
+let pictures = []; // Object URLs of the thumbnails, to be revoked.
+let known = new Set(); // Keys of the files shown.
+const paths = new WeakMap(); // Paths of dropped files.
 let work = Promise.resolve();
 
 function say(words, failed = false) {
@@ -36,7 +36,7 @@ async function ask(path, options) {
   try {
     response = await fetch(path, options);
   } catch {
-    throw new Error("the program does not answer: is it still running?");
+    throw new Error("the program does not answer; is it still running?");
   }
   const answer = await response.json();
   if (!response.ok) throw new Error(answer.error);
@@ -64,7 +64,7 @@ async function loadModel() {
   model = await ask("/model");
   const { positive, image } = model.description;
   at("model").textContent =
-    `${model.rule} Pictures are brought to ${image.pixels} x ${image.pixels} pixels. Weights ${model.origin.weights_sha256.slice(0, 12)}, ` +
+    `${model.rule} Pictures are resized to ${image.pixels} x ${image.pixels} pixels. Weights ${model.origin.weights_sha256.slice(0, 12)}, ` +
     `${model.origin.weights}.`;
   at("positive-label").textContent = `Called ${positive}`;
   at("probability-label").textContent = `p(${positive})`;
@@ -86,7 +86,7 @@ function* batches(files) {
   if (batch.length > 0) yield batch;
 }
 
-// Tells whether a file is dropped for a second time.
+// Identifies files that are dropped twice.
 const key = (file) => JSON.stringify([paths.get(file) ?? file.name, file.size, file.lastModified]);
 
 async function classify(files, notes) {
@@ -95,14 +95,14 @@ async function classify(files, notes) {
   progress.max = files.length;
   progress.value = 0;
   say(`0 of ${files.length} pictures`);
-  // Until the new cells are counted among theirs.
+  // Hidden until the new cells are counted.
   at("patients").hidden = true;
   let failure = null;
   try {
     for (const batch of batches(files)) {
-      const said = await predict(batch);
-      // Some characters of a name are written otherwise in a form.
-      said.forEach((prediction, i) => show({ ...prediction, path: batch[i].name }, batch[i]));
+      const found = await predict(batch);
+      // The file's own name: a form escapes some characters.
+      found.forEach((prediction, i) => show({ ...prediction, path: batch[i].name }, batch[i]));
       count();
       progress.value += batch.length;
       say(`${progress.value} of ${files.length} pictures`);
@@ -110,7 +110,7 @@ async function classify(files, notes) {
   } catch (error) {
     failure = error;
   }
-  // Of those that were called, whatever became of the rest.
+  // The patients of the cells that were called, also after a failure.
   await showPatients().catch((error) => (failure ??= error));
   progress.hidden = true;
   if (failure) {
@@ -122,7 +122,7 @@ async function classify(files, notes) {
 
 async function predict(batch) {
   if (batch[0].size > LARGEST_PICTURE) {
-    const error = `is larger than ${LARGEST_PICTURE / 1024 / 1024} MiB, the most that is sent`;
+    const error = `larger than the limit of ${LARGEST_PICTURE / 1024 / 1024} MiB`;
     return [{ class: null, probability: null, warning: null, error }];
   }
   const form = new FormData();
@@ -139,7 +139,7 @@ function show(prediction, file) {
   thumbnail.loading = "lazy";
   thumbnail.src = URL.createObjectURL(file);
   pictures.push(thumbnail.src);
-  // What the browser cannot show, such as a TIFF, is left black.
+  // Pictures that the browser cannot show, such as TIFF, stay blank.
   thumbnail.addEventListener("error", () => thumbnail.replaceWith(element("span", "", "thumbnail")));
 
   const { path, class: called, probability, warning, error } = prediction;
@@ -216,7 +216,7 @@ function clear() {
   say("");
 }
 
-// Everything below what was dropped: files as they are, folders with all that is in them but for hidden folders.
+// All files that were dropped or are in dropped folders, except in hidden folders.
 async function dropped(items) {
   const entries = items.map((item) => item.webkitGetAsEntry()).filter((entry) => entry);
   const files = [];
@@ -228,31 +228,31 @@ async function dropped(items) {
       files.push(file);
     } else {
       const reader = entry.createReader();
-      // A folder is read in portions, the last of which is empty.
+      // A folder is read in portions until an empty one.
       for (let portion = null; portion === null || portion.length > 0; ) {
         portion = await new Promise((found, failed) => reader.readEntries(found, failed));
-        entries.push(...portion.filter((inner) => inner.isFile || !SET_ASIDE.test(inner.name)));
+        entries.push(...portion.filter((inner) => inner.isFile || !HIDDEN.test(inner.name)));
       }
     }
   }
   return files;
 }
 
-// One after the other: what is dropped while others are at work waits.
+// Handles one list of files after the other.
 function enqueue(list) {
   work = work
     .then(async () => {
       const files = await list;
-      const images = files.filter((file) => PICTURE.test(file.name) && !SET_ASIDE.test(file.name));
+      const images = files.filter((file) => PICTURE.test(file.name) && !HIDDEN.test(file.name));
       const fresh = new Map(images.map((file) => [key(file), file]));
       known.forEach((shown) => fresh.delete(shown));
       const chosen = [...fresh.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
       const note = (words, number) => (number > 0 ? `; ${words}: ${number}` : "");
       if (images.length === 0) {
-        say("No picture among them: expected PNG, JPEG, BMP, TIFF or WebP.", true);
+        say("No pictures found: expected PNG, JPEG, BMP, TIFF or WebP.", true);
       } else {
         const notes = note("left out as they are not images", files.length - images.length);
-        await classify(chosen, notes + note("shown already", images.length - chosen.length));
+        await classify(chosen, notes + note("already shown", images.length - chosen.length));
       }
     })
     .catch((error) => say(`The pictures cannot be read: ${error.message}`, true));
@@ -277,4 +277,4 @@ document.addEventListener("drop", (event) => {
 });
 at("save").addEventListener("click", save);
 at("clear").addEventListener("click", clear);
-loadModel().catch((error) => say(`The model cannot be asked: ${error.message}`, true));
+loadModel().catch((error) => say(`The model cannot be loaded: ${error.message}`, true));

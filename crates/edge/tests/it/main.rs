@@ -1,4 +1,4 @@
-//! The library against ONNX Runtime, and the program `malaria-edge` as its users call it.
+//! The library against ONNX Runtime, and the program `malaria-edge`.
 
 mod onnxruntime;
 #[cfg(feature = "program")]

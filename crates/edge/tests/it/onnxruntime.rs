@@ -1,4 +1,4 @@
-//! Exported files against ONNX Runtime, by `fixtures/onnxruntime.py`.
+//! Exported files against ONNX Runtime; `fixtures/onnxruntime.py` writes the reference.
 
 use std::{fs, path::PathBuf};
 
@@ -13,7 +13,7 @@ fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
-/// A disc, with a dark spot where `number` is odd; the same arithmetic stands in the generator.
+/// A disc, with a dark spot where `number` is odd, as in the generator.
 fn cell(number: i64) -> impl Iterator<Item = u8> {
     let places = (0..i64::from(SIDE)).flat_map(|y| (0..i64::from(SIDE)).map(move |x| (x, y)));
     places.flat_map(move |(x, y)| {
@@ -27,8 +27,8 @@ fn cell(number: i64) -> impl Iterator<Item = u8> {
     })
 }
 
-fn exported(precision: WeightFormat) -> Vec<u8> {
-    export(&WeightsFile::read(&fixture("tiny.safetensors")).unwrap(), precision, None).unwrap()
+fn exported(format: WeightFormat) -> Vec<u8> {
+    export(&WeightsFile::read(&fixture("tiny.safetensors")).unwrap(), format, None).unwrap()
 }
 
 fn probabilities(onnx: &[u8]) -> Vec<f64> {
@@ -38,30 +38,30 @@ fn probabilities(onnx: &[u8]) -> Vec<f64> {
 }
 
 #[test]
-fn the_runtime_says_what_onnx_runtime_says() {
+fn the_runtime_matches_onnx_runtime() {
     let expected: serde_json::Value =
         serde_json::from_slice(&fs::read(fixture("onnxruntime.json")).unwrap()).unwrap();
-    for precision in WeightFormat::ALL {
-        let rows: Vec<Vec<f64>> = serde_json::from_value(expected[precision.name()].clone()).unwrap();
+    for format in WeightFormat::ALL {
+        let rows: Vec<Vec<f64>> = serde_json::from_value(expected[format.to_string()].clone()).unwrap();
         let expected = rows.concat();
-        let found = probabilities(&exported(precision));
+        let found = probabilities(&exported(format));
         assert_eq!(found.len(), expected.len());
         for (found, expected) in found.iter().zip(&expected) {
-            // Float32 sums in another order.
-            assert!((found - expected).abs() < 1e-5, "{precision}: {found} against {expected}");
+            // The order of float32 sums differs.
+            assert!((found - expected).abs() < 1e-5, "{format}: {found} against {expected}");
         }
-        let reach = |most: fn(f64, f64) -> f64| expected.iter().step_by(2).copied().reduce(most).unwrap();
-        assert!(reach(f64::max) - reach(f64::min) > 0.3, "the cells are too much alike to test anything");
+        let extreme = |f: fn(f64, f64) -> f64| expected.iter().step_by(2).copied().reduce(f).unwrap();
+        assert!(extreme(f64::max) - extreme(f64::min) > 0.3, "the cells are too similar for a test");
     }
 }
 
 #[test]
-fn what_onnx_runtime_has_read_is_what_is_exported() {
-    for precision in WeightFormat::ALL {
-        let known = fs::read(fixture(&format!("tiny-{precision}.onnx"))).unwrap();
+fn the_exported_files_equal_those_tested_with_onnx_runtime() {
+    for format in WeightFormat::ALL {
+        let known = fs::read(fixture(&format!("tiny-{format}.onnx"))).unwrap();
         assert!(
-            known == exported(precision),
-            "tiny-{precision}.onnx is not what `export` writes: run it, and onnxruntime.py"
+            known == exported(format),
+            "tiny-{format}.onnx differs from the export: export it again, then run onnxruntime.py"
         );
     }
 }

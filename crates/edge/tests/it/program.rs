@@ -1,4 +1,4 @@
-//! The program `malaria-edge` on pictures and on what are none.
+//! The program `malaria-edge`: classify, info, bench and errors.
 
 use std::{
     fs,
@@ -9,8 +9,8 @@ use std::{
 use malaria_dataset::{SyntheticConfig, synthetic_cell};
 use serde_json::Value;
 
-fn model(precision: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/tiny-{precision}.onnx"))
+fn model(format: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/tiny-{format}.onnx"))
 }
 
 fn edge(arguments: &[&str], paths: &[&Path]) -> Output {
@@ -18,33 +18,32 @@ fn edge(arguments: &[&str], paths: &[&Path]) -> Output {
     command.args(arguments).args(paths).output().unwrap()
 }
 
-fn said(output: &Output) -> String {
+fn stdout(output: &Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-/// Synthetic cells under their names, which tell their patients; 48 in all.
-fn draw(folder: &Path) {
+/// Writes 48 synthetic cells of 4 patients to `folder`.
+fn write_cells(folder: &Path) {
+    let config = SyntheticConfig { seed: 9, patients: 4, ..SyntheticConfig::default() };
     for cell in 0..48 {
-        let drawn =
-            synthetic_cell(&SyntheticConfig { seed: 9, patients: 4, ..SyntheticConfig::default() }, cell)
-                .unwrap();
-        let class = folder.join(if drawn.parasitized { "Parasitized" } else { "Uninfected" });
+        let cell = synthetic_cell(&config, cell).unwrap();
+        let class = folder.join(if cell.parasitized { "Parasitized" } else { "Uninfected" });
         fs::create_dir_all(&class).unwrap();
-        drawn.image.save(class.join(drawn.file_name)).unwrap();
+        cell.image.save(class.join(cell.file_name)).unwrap();
     }
 }
 
 #[test]
-fn cells_and_their_patients_are_called() {
+fn cells_and_patients_are_classified() {
     let folder = tempfile::tempdir().unwrap();
-    draw(folder.path());
-    for precision in ["f32", "f16", "int8"] {
-        let output = edge(&["classify", "--json"], &[&model(precision), folder.path()]);
-        let answer: Value = serde_json::from_str(&said(&output)).unwrap();
+    write_cells(folder.path());
+    for format in ["f32", "f16", "int8"] {
+        let output = edge(&["classify", "--json"], &[&model(format), folder.path()]);
+        let answer: Value = serde_json::from_str(&stdout(&output)).unwrap();
         let cells = answer["cells"].as_array().unwrap();
         assert_eq!(cells.len(), 48);
-        // The synthetic cells are easy: most are called what their folder says.
+        // Synthetic cells are easy: most are called right.
         let right = |cell: &&Value| cell["path"].as_str().unwrap().contains(cell["class"].as_str().unwrap());
         assert!(cells.iter().filter(right).count() > 36, "{answer}");
         let patients = answer["patients"].as_array().unwrap();
@@ -54,17 +53,17 @@ fn cells_and_their_patients_are_called() {
         assert_eq!(counted, unwarned as u64);
         assert_eq!(answer["not_counted"].as_u64(), Some((cells.len() - unwarned) as u64));
     }
-    let table = said(&edge(&["classify"], &[&model("f32"), folder.path()]));
+    let table = stdout(&edge(&["classify"], &[&model("f32"), folder.path()]));
     assert!(table.contains("patient") && table.contains("not a medical device"), "{table}");
-    let csv = said(&edge(&["classify", "--csv"], &[&model("f32"), folder.path()]));
+    let csv = stdout(&edge(&["classify", "--csv"], &[&model("f32"), folder.path()]));
     assert_eq!(csv.lines().count(), 49);
     assert!(csv.starts_with("path,class,probability,warning,error\n"), "{csv}");
 }
 
 #[test]
-fn a_picture_that_cannot_be_read_does_not_keep_the_others_from_their_calls() {
+fn unreadable_pictures_are_reported_and_the_others_classified() {
     let folder = tempfile::tempdir().unwrap();
-    draw(folder.path());
+    write_cells(folder.path());
     fs::write(folder.path().join("broken.png"), b"no picture").unwrap();
     fs::write(folder.path().join("notes.txt"), b"no picture either").unwrap();
     let output = edge(&["classify", "--json"], &[&model("int8"), folder.path()]);
@@ -83,26 +82,26 @@ fn a_picture_that_cannot_be_read_does_not_keep_the_others_from_their_calls() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn names_that_are_not_utf8_are_printed_all_the_same() {
+fn names_that_are_not_utf8_are_printed() {
     use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
     let folder = tempfile::tempdir().unwrap();
-    let drawn = synthetic_cell(&SyntheticConfig::default(), 0).unwrap();
-    drawn.image.save(folder.path().join(OsStr::from_bytes(b"C1_\xff.png"))).unwrap();
+    let cell = synthetic_cell(&SyntheticConfig::default(), 0).unwrap();
+    cell.image.save(folder.path().join(OsStr::from_bytes(b"C1_\xff.png"))).unwrap();
     fs::write(folder.path().join(OsStr::from_bytes(b"\xff.txt")), b"no picture").unwrap();
-    for form in ["--json", "--csv"] {
-        let printed = said(&edge(&["classify", form], &[&model("f32"), folder.path()]));
+    for format in ["--json", "--csv"] {
+        let printed = stdout(&edge(&["classify", format], &[&model("f32"), folder.path()]));
         assert!(printed.contains("C1_\u{fffd}.png"), "{printed}");
     }
 }
 
 #[test]
-fn a_model_says_what_it_is_and_how_fast() {
-    let info = said(&edge(&["info"], &[&model("int8")]));
+fn info_describes_a_model_and_bench_measures_it() {
+    let info = stdout(&edge(&["info"], &[&model("int8")]));
     assert!(
         info.contains("\"int8\"") && info.contains("Parasitized") && info.contains("threshold"),
         "{info}"
     );
-    let bench = said(&edge(&["bench", "--seconds", "0.1"], &[&model("f32")]));
+    let bench = stdout(&edge(&["bench", "--seconds", "0.1"], &[&model("f32")]));
     assert_eq!(bench.matches("cells/s").count(), 3, "{bench}");
     for seconds in ["nan", "inf", "0"] {
         let output = edge(&["bench", "--seconds", seconds], &[&model("f32")]);
@@ -112,22 +111,22 @@ fn a_model_says_what_it_is_and_how_fast() {
 }
 
 #[test]
-fn the_model_that_comes_with_a_clone_is_small_and_calls_cells() {
+fn the_pretrained_model_is_small_and_classifies_cells() {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/pretrained/field-int8.onnx");
-    let about: Value = serde_json::from_str(&said(&edge(&["info"], &[&shipped]))).unwrap();
-    assert!(about["bytes"].as_u64().unwrap() < 1_500_000, "{about}");
-    assert_eq!(about["origin"]["weights"], "int8");
-    // Half a point is what `export` lets pass.
+    let info: Value = serde_json::from_str(&stdout(&edge(&["info"], &[&shipped]))).unwrap();
+    assert!(info["bytes"].as_u64().unwrap() < 1_500_000, "{info}");
+    assert_eq!(info["origin"]["weights"], "int8");
+    // The limit of `export` is half a percentage point.
     assert!(
-        about["origin"]["quantization_loss"]["sensitivity_loss"]["estimate"].as_f64().unwrap() < 0.005,
-        "{about}"
+        info["origin"]["quantization_loss"]["sensitivity_loss"]["estimate"].as_f64().unwrap() < 0.005,
+        "{info}"
     );
-    assert_eq!(about["description"]["threshold"]["chosen_on"], "out-of-fold");
+    assert_eq!(info["description"]["threshold"]["chosen_on"], "out-of-fold");
 
     let folder = tempfile::tempdir().unwrap();
-    draw(folder.path());
+    write_cells(folder.path());
     let answer: Value =
-        serde_json::from_str(&said(&edge(&["classify", "--json"], &[&shipped, folder.path()]))).unwrap();
+        serde_json::from_str(&stdout(&edge(&["classify", "--json"], &[&shipped, folder.path()]))).unwrap();
     let cells = answer["cells"].as_array().unwrap();
     assert!(cells.len() == 48 && cells.iter().all(|cell| cell["probability"].is_f64()), "{answer}");
 }
@@ -151,9 +150,9 @@ fn errors_name_the_file() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_is_an_error_and_a_reader_that_has_gone_away_is_none() {
+fn a_full_disk_is_an_error_and_a_closed_pipe_is_not() {
     let folder = tempfile::tempdir().unwrap();
-    draw(folder.path());
+    write_cells(folder.path());
     let run = |out: std::process::Stdio| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_malaria-edge"));
         command.args(["classify", "--csv"]).arg(model("f32")).arg(folder.path()).stdout(out);

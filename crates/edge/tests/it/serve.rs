@@ -1,4 +1,4 @@
-//! `malaria-edge serve`: what it answers, what it refuses, and that it goes on under load.
+//! `malaria-edge serve`: answers, refusals and load.
 
 use std::{
     io::{Read, Write},
@@ -10,12 +10,12 @@ use std::{
 
 use serde_json::Value;
 
-use crate::server::{FORM, Server, draw, form, model};
+use crate::server::{FORM, Server, form, model, write_cells};
 
 #[test]
-fn the_page_says_what_the_command_says() {
+fn the_server_gives_the_predictions_of_the_command() {
     let folder = tempfile::tempdir().unwrap();
-    let pictures = draw(folder.path(), 48);
+    let pictures = write_cells(folder.path(), 48);
     let server = Server::start();
     let (status, head, page) = server.get("/");
     assert_eq!(status, 200, "{head}");
@@ -33,32 +33,33 @@ fn the_page_says_what_the_command_says() {
     let about: Value = serde_json::from_slice(&server.get("/model").2).unwrap();
     assert_eq!(about["description"]["positive"], "Parasitized");
 
-    let (status, said) = server.classify(&pictures);
-    assert_eq!(status, 200, "{said}");
-    let (_, patients) = server.post("/patients", "application/json", said.to_string().as_bytes());
+    let (status, predictions) = server.classify(&pictures);
+    assert_eq!(status, 200, "{predictions}");
+    let (_, patients) = server.post("/patients", "application/json", predictions.to_string().as_bytes());
     let mut command = Command::new(env!("CARGO_BIN_EXE_malaria-edge"));
     let output = command.args(["classify", "--json"]).arg(model()).arg(folder.path()).output().unwrap();
     let expected: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(said.as_array().unwrap().len(), 48);
-    for (said, expected) in said.as_array().unwrap().iter().zip(expected["cells"].as_array().unwrap()) {
-        assert!(expected["path"].as_str().unwrap().ends_with(said["path"].as_str().unwrap()));
+    let predictions = predictions.as_array().unwrap();
+    assert_eq!(predictions.len(), 48);
+    for (found, expected) in predictions.iter().zip(expected["cells"].as_array().unwrap()) {
+        assert!(expected["path"].as_str().unwrap().ends_with(found["path"].as_str().unwrap()));
         for field in ["class", "warning", "error"] {
-            assert_eq!(said[field], expected[field], "{said}");
+            assert_eq!(found[field], expected[field], "{found}");
         }
-        let difference = said["probability"].as_f64().unwrap() - expected["probability"].as_f64().unwrap();
-        // Batches are cut alike.
-        assert!(difference.abs() < 1e-9, "{said}, {expected}");
+        let difference = found["probability"].as_f64().unwrap() - expected["probability"].as_f64().unwrap();
+        // The batches are the same.
+        assert!(difference.abs() < 1e-9, "{found}, {expected}");
     }
     assert_eq!(patients, expected["patients"]);
     assert_eq!(patients.as_array().unwrap().len(), 4);
 }
 
 #[test]
-fn what_is_no_picture_is_said_and_keeps_nobody_from_theirs() {
+fn unreadable_pictures_have_errors_and_the_others_are_classified() {
     let folder = tempfile::tempdir().unwrap();
-    let good = draw(folder.path(), 1).remove(0);
+    let good = write_cells(folder.path(), 1).remove(0);
     let server = Server::start();
-    // A PNG of some hundred bytes that says it has 60,000 x 60,000 pixels.
+    // A PNG of some hundred bytes that claims 60,000 x 60,000 pixels.
     let mut bomb = good.1.clone();
     bomb[16..24].copy_from_slice(&[0, 0, 0xEA, 0x60, 0, 0, 0xEA, 0x60]);
     let large = {
@@ -75,24 +76,24 @@ fn what_is_no_picture_is_said_and_keeps_nobody_from_theirs() {
         ("large.png".to_owned(), large),
         ("<script>.png".to_owned(), good.1.clone()),
     ];
-    let (status, said) = server.classify(&pictures);
-    assert_eq!(status, 200, "{said}");
-    let read: Vec<bool> = said.as_array().unwrap().iter().map(|cell| cell["error"].is_null()).collect();
-    assert_eq!(read, [false, true, false, false, false, false, true], "{said}");
-    assert!(said[5]["error"].as_str().unwrap().contains("larger than 2048 px"), "{said}");
+    let (status, answer) = server.classify(&pictures);
+    assert_eq!(status, 200, "{answer}");
+    let read: Vec<bool> = answer.as_array().unwrap().iter().map(|cell| cell["error"].is_null()).collect();
+    assert_eq!(read, [false, true, false, false, false, false, true], "{answer}");
+    assert!(answer[5]["error"].as_str().unwrap().contains("larger than 2048 px"), "{answer}");
 }
 
 #[test]
-fn what_is_refused_is_refused_with_a_reason() {
+fn invalid_requests_are_refused_with_a_reason() {
     let folder = tempfile::tempdir().unwrap();
-    let picture = draw(folder.path(), 1).remove(0);
+    let picture = write_cells(folder.path(), 1).remove(0);
     let server = Server::start();
     let refused = |(status, answer): (u16, Value), expected: u16, words: &str| {
         let error = answer["error"].as_str().unwrap_or_else(|| panic!("{answer}"));
         assert!(status == expected && error.contains(words), "{status}: {error}");
     };
     refused(server.classify(&vec![picture.clone(); 65]), 413, "at most 64 pictures");
-    // What is too large is taken in all the same: many clients hear nothing once their sending has failed.
+    // Too large a body is read to its end: many clients do not read the answer once sending has failed.
     let large = form(&[("large.png".to_owned(), vec![0; 40 << 20])]);
     let mut stream = TcpStream::connect(server.address).unwrap();
     let (host, length) = (server.address, large.len());
@@ -113,7 +114,7 @@ fn what_is_refused_is_refused_with_a_reason() {
     refused(server.post("/patients", "application/json", b"[{]"), 400, "JSON");
     refused(server.post("/patients", "application/json", b"[{\"path\": 3}]"), 422, "JSON");
     let answer = |(status, _, body): (u16, String, Vec<u8>)| (status, serde_json::from_slice(&body).unwrap());
-    refused(answer(server.get("/../../etc/passwd")), 404, "nothing here");
+    refused(answer(server.get("/../../etc/passwd")), 404, "not found");
     refused(answer(server.get("/classify")), 405, "POST");
     refused(
         answer(server.send("GET / HTTP/1.1\r\nHost: evil.example\r\n", b"")),
@@ -125,24 +126,24 @@ fn what_is_refused_is_refused_with_a_reason() {
         server.address
     );
     refused(answer(server.send(&foreign, &form(&[picture]))), 403, "found one from `http://evil.example`");
-    // Chunks that are none: the body breaks off.
+    // Invalid chunks: the body is truncated.
     let mut stream = TcpStream::connect(server.address).unwrap();
     let head = format!(
         "POST /classify HTTP/1.1\r\nHost: {}\r\nContent-Type: {FORM}\r\nTransfer-Encoding: chunked\r\n",
         server.address
     );
     stream.write_all(format!("{head}Connection: close\r\n\r\nno chunk").as_bytes()).unwrap();
-    let mut said = String::new();
-    let _ = stream.read_to_string(&mut said);
-    assert!(said.starts_with("HTTP/1.1 400") && said.contains("did not arrive whole"), "{said}");
-    // After all that it still answers.
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer);
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("is incomplete"), "{answer}");
+    // The server still answers.
     assert_eq!(server.get("/").0, 200);
 }
 
 #[test]
-fn who_is_slow_is_cut_off_and_others_are_served() {
+fn slow_clients_are_cut_off_and_others_are_served() {
     let folder = tempfile::tempdir().unwrap();
-    let pictures = draw(folder.path(), 2);
+    let pictures = write_cells(folder.path(), 2);
     let server = Server::start();
     let host = server.address;
     let half = |words: String, count: usize| {
@@ -161,7 +162,7 @@ fn who_is_slow_is_cut_off_and_others_are_served() {
         .chain(half(format!("GET / HTTP/1.1\r\nHost: {host}\r\nX-More: "), 50))
         .chain(half(body("/classify", FORM, "--between\r\n"), 4))
         .chain(half(body("/patients", "application/json", "["), 4))
-        // Refused at once, and waited for no longer.
+        // Refused at once.
         .chain(half(body("/nowhere", "text/plain", "wo"), 4))
         // Answered, and then silent.
         .chain(half(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"), 4))
@@ -180,10 +181,10 @@ fn who_is_slow_is_cut_off_and_others_are_served() {
 #[cfg(target_os = "linux")]
 fn many_requests_at_once_are_all_answered_in_bounded_memory() {
     let folder = tempfile::tempdir().unwrap();
-    let pictures = draw(folder.path(), 8);
+    let pictures = write_cells(folder.path(), 8);
     let server = Server::start();
     let (_, expected) = server.classify(&pictures);
-    // Those who leave before the answer comes: their work is under way, and counts.
+    // Clients that leave before the answer; their requests still count.
     let many: Vec<_> = (0..64).map(|_| pictures[0].clone()).collect();
     let body = form(&many);
     let head = format!(
@@ -199,28 +200,28 @@ fn many_requests_at_once_are_all_answered_in_bounded_memory() {
         for _ in 0..16 {
             scope.spawn(|| {
                 for _ in 0..20 {
-                    let (status, said) = server.classify(&pictures);
-                    assert_eq!((status, &said), (200, &expected));
+                    let (status, answer) = server.classify(&pictures);
+                    assert_eq!((status, &answer), (200, &expected));
                 }
             });
         }
     });
-    // What is in memory at once is limited; these requests are far smaller than they may be.
+    // The requests in memory are limited, and these are far smaller than the maximum.
     assert!(server.peak_memory() < 150, "{} MiB", server.peak_memory());
 }
 
 #[test]
 #[cfg(target_os = "linux")]
-fn many_large_roll_ups_at_once_take_bounded_memory() {
+fn many_large_requests_for_patients_take_bounded_memory() {
     let server = Server::start();
-    // As many cells as a request holds: more than are evaluated, and many times their bytes in memory.
+    // As many cells as fit into a request: more than the limit, and many times their bytes in memory.
     let cells = "{\"path\":\"C1_x.png\"},".repeat(800_000);
     let body = format!("[{}]", cells.trim_end_matches(','));
     thread::scope(|scope| {
         for _ in 0..32 {
             scope.spawn(|| {
-                let (status, said) = server.post("/patients", "application/json", body.as_bytes());
-                let error = said["error"].as_str().unwrap_or_else(|| panic!("{said}"));
+                let (status, answer) = server.post("/patients", "application/json", body.as_bytes());
+                let error = answer["error"].as_str().unwrap_or_else(|| panic!("{answer}"));
                 assert!(status == 413 && error.contains("at most 50000 cells"), "{status}: {error}");
             });
         }
@@ -229,16 +230,16 @@ fn many_large_roll_ups_at_once_take_bounded_memory() {
 }
 
 #[test]
-fn others_are_answered_while_patients_are_called() {
+fn other_requests_are_answered_while_patients_are_called() {
     let server = Server::start();
-    // As many cells of one patient as are evaluated, every other one positive, which takes longest.
+    // The maximum number of cells, all of one patient and every other one positive, which takes longest.
     let two = r#"{"path":"C1_x.png","class":"Parasitized"},{"path":"C1_y.png","class":"Uninfected"},"#;
     let cells = two.repeat(25_000);
     let body = format!("[{}]", cells.trim_end_matches(','));
     let answered = thread::scope(|scope| {
         let evaluate = || {
-            let (status, said) = server.post("/patients", "application/json", body.as_bytes());
-            assert_eq!((status, said[0]["called"]["positive"].as_u64()), (200, Some(25_000)), "{said}");
+            let (status, answer) = server.post("/patients", "application/json", body.as_bytes());
+            assert_eq!((status, answer[0]["called"]["positive"].as_u64()), (200, Some(25_000)), "{answer}");
         };
         let evaluated: Vec<_> = (0..4).map(|_| scope.spawn(evaluate)).collect();
         let mut answered = 0;
@@ -248,15 +249,15 @@ fn others_are_answered_while_patients_are_called() {
         }
         answered
     });
-    // Those that arrive before the first patient is evaluated are answered in any case.
+    // Without threads only those before the first evaluation would be answered.
     assert!(answered > 50, "{answered}");
 }
 
 #[test]
 #[cfg(target_os = "linux")]
-fn who_leaves_before_the_answer_leaves_no_more_work_than_others() {
+fn clients_that_leave_do_not_exceed_the_limit_of_requests() {
     let folder = tempfile::tempdir().unwrap();
-    let good = draw(folder.path(), 1);
+    let good = write_cells(folder.path(), 1);
     let server = Server::start();
     let large = {
         let mut bytes = std::io::Cursor::new(Vec::new());
@@ -275,10 +276,10 @@ fn who_leaves_before_the_answer_leaves_no_more_work_than_others() {
         let mut stream = TcpStream::connect(host).unwrap();
         stream.write_all(head.as_bytes()).unwrap();
         stream.write_all(&body).unwrap();
-        // Long enough for the server to begin.
+        // Long enough for the server to start work.
         thread::sleep(Duration::from_millis(50));
     }
-    // Each request that is computed has a thread.
+    // Each computed request has a thread.
     let more = server.status("Threads") - before;
     assert!(more < 8, "{more} threads more");
     assert_eq!(server.classify(&good).0, 200);
@@ -286,14 +287,14 @@ fn who_leaves_before_the_answer_leaves_no_more_work_than_others() {
 
 #[test]
 #[cfg(unix)]
-fn it_ends_when_it_is_asked_to_and_says_when_a_port_is_taken() {
+fn signals_end_the_server_and_a_used_port_is_an_error() {
     for signal in ["-INT", "-TERM"] {
         let mut server = Server::start();
         let mut second = Command::new(env!("CARGO_BIN_EXE_malaria-edge"));
         second.arg("serve").arg(model()).args(["--port", &server.address.port().to_string()]);
         let output = second.output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success() && said.contains("--port"), "{said}");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && errors.contains("--port"), "{errors}");
         let id = server.process.id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
         assert!(server.process.wait().unwrap().success(), "{signal}");

@@ -1,7 +1,7 @@
-//! The page of `malaria-edge serve` in a real browser: pictures are chosen, and what is shown is what the program says.
+//! The page of `malaria-edge serve` in a real browser.
 //!
-//! Needs Chromium: `cargo test -p malaria-edge --test it serve_page:: -- --ignored`. With `SCREENSHOTS` naming a folder, the page is
-//! left there as pictures.
+//! Needs Chromium: `cargo test -p malaria-edge --test it serve_page:: -- --ignored`. Screenshots are written to the folder in the
+//! variable `SCREENSHOTS`, if it is set.
 
 use std::{
     fs,
@@ -32,12 +32,12 @@ impl Drop for Running {
     }
 }
 
-/// A tab of Chromium, spoken to by its DevTools protocol.
+/// A tab of Chromium, controlled by its DevTools protocol.
 struct Tab {
     socket: WebSocket<MaybeTlsStream<TcpStream>>,
     session: Option<Value>,
     last: u64,
-    /// What the console has said.
+    /// Console messages.
     console: Vec<Value>,
     _browser: Running,
     _profile: tempfile::TempDir,
@@ -89,8 +89,8 @@ impl Tab {
                 assert!(answer["error"].is_null(), "{method}: {answer}");
                 return answer["result"].clone();
             }
-            let said = answer["method"].as_str().unwrap_or_default();
-            if ["Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"].contains(&said) {
+            let event = answer["method"].as_str().unwrap_or_default();
+            if ["Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"].contains(&event) {
                 self.console.push(answer);
             }
         }
@@ -126,7 +126,7 @@ impl Tab {
         }
     }
 
-    fn look(&mut self, width: u32, height: u32, scheme: &str) {
+    fn set_screen(&mut self, width: u32, height: u32, scheme: &str) {
         let screen = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.call("Emulation.setDeviceMetricsOverride", screen);
         let scheme = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
@@ -146,7 +146,7 @@ impl Tab {
 
 #[test]
 #[ignore = "needs Chromium"]
-fn the_page_shows_what_the_program_says_of_each_picture() {
+fn the_page_shows_the_predictions_of_the_program() {
     let folder = tempfile::tempdir().unwrap();
     let config = SyntheticConfig { seed: 9, patients: 4, ..SyntheticConfig::default() };
     let mut files: Vec<PathBuf> = (0..96)
@@ -160,7 +160,7 @@ fn the_page_shows_what_the_program_says_of_each_picture() {
     files.push(folder.path().join("<b>bold, \"quoted\".png"));
     fs::write(files.last().unwrap(), b"no picture").unwrap();
     files.push(folder.path().join("words.txt"));
-    fs::write(files.last().unwrap(), b"not even by its name").unwrap();
+    fs::write(files.last().unwrap(), b"no picture by its name").unwrap();
     files.sort();
     let mut classify = Command::new(env!("CARGO_BIN_EXE_malaria-edge"));
     let output = classify.args(["classify", "--json"]).arg(model()).arg(folder.path()).output().unwrap();
@@ -175,7 +175,7 @@ fn the_page_shows_what_the_program_says_of_each_picture() {
     BufReader::new(server.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
 
     let mut tab = Tab::open(line.trim());
-    tab.look(1280, 900, "light");
+    tab.set_screen(1280, 900, "light");
     tab.screenshot("empty.png");
     tab.choose(&files);
     tab.wait_for("document.querySelector('#status').textContent === '97 of 97 pictures: done; left out as they are not images: 1'");
@@ -184,7 +184,7 @@ fn the_page_shows_what_the_program_says_of_each_picture() {
     let rows = rows.as_array().unwrap();
     assert_eq!(rows.len(), cells.len());
     for (row, cell) in rows.iter().zip(cells) {
-        // In the words of the program, but for spaces at which no line breaks.
+        // As printed by the program, but with non-breaking spaces.
         let probability = percent(cell["probability"].as_f64()).replace(' ', "\u{a0}");
         assert_eq!(row[1], cell["class"].as_str().unwrap_or("unreadable"), "{row}, {cell}");
         assert_eq!(row[2].as_str().unwrap().trim(), probability, "{row}, {cell}");
@@ -203,7 +203,7 @@ fn the_page_shows_what_the_program_says_of_each_picture() {
     let positive = cells.iter().filter(|cell| cell["class"] == "Parasitized").count();
     assert_eq!(tab.evaluate("document.querySelector('#positive').textContent"), positive.to_string());
     assert_eq!(tab.evaluate("document.querySelector('#unreadable').textContent"), "1");
-    // A file's name is text, whatever stands in it.
+    // HTML in a file name is shown as text.
     assert_eq!(tab.evaluate("document.querySelectorAll('#cell-rows b').length"), 0);
     let csv = tab.evaluate("csv()");
     assert_eq!(csv.as_str().unwrap().lines().count(), 98);
@@ -212,14 +212,14 @@ fn the_page_shows_what_the_program_says_of_each_picture() {
         tab.evaluate("[...document.querySelectorAll('#cell-rows img[src]')].filter((image) => image.complete && image.naturalWidth > 0).length > 0"),
         true
     );
-    // The longest of the calls has room too.
+    // The longest call fits, too.
     tab.evaluate(
         "document.querySelector('#patient-rows td:last-child').textContent = model.patient_calls.undecided",
     );
     for (width, height, scheme) in
         [(1280, 900, "light"), (1280, 900, "dark"), (390, 844, "light"), (390, 844, "dark")]
     {
-        tab.look(width, height, scheme);
+        tab.set_screen(width, height, scheme);
         let sticks_out = tab.evaluate(
             "Math.max(document.documentElement.scrollWidth - innerWidth, \
              ...[...document.querySelectorAll('.scroll')].map((table) => table.scrollWidth - table.clientWidth))",
@@ -227,19 +227,19 @@ fn the_page_shows_what_the_program_says_of_each_picture() {
         assert!(sticks_out.as_i64().unwrap() <= 0, "{width}: {sticks_out}");
         tab.screenshot(&format!("{width}-{scheme}.png"));
     }
-    // Nothing was asked of anybody else.
+    // Nothing was fetched from other servers.
     let fetched = tab.evaluate("performance.getEntriesByType('resource').map((entry) => entry.name)");
     let own = |name: &Value| {
         name.as_str().unwrap().starts_with(line.trim()) || name.as_str().unwrap().starts_with("blob:")
     };
     assert!(fetched.as_array().unwrap().iter().all(own), "{fetched}");
-    // The same once more are no more cells.
+    // The same files add no cells.
     tab.choose(&files);
-    tab.wait_for("document.querySelector('#status').textContent.includes('done; left out as they are not images: 1; shown already: 97')");
+    tab.wait_for("document.querySelector('#status').textContent.includes('done; left out as they are not images: 1; already shown: 97')");
     assert_eq!(tab.evaluate("document.querySelectorAll('#cell-rows tr').length"), 97);
     tab.evaluate("document.querySelector('#clear').click()");
     assert_eq!(tab.evaluate("document.querySelectorAll('#cell-rows tr').length"), 0);
-    // A folder with a folder in it; and one picture that is too large to be sent keeps nobody from theirs.
+    // A folder in a folder, with a picture that is too large to be sent.
     fs::create_dir_all(folder.path().join("more/__MACOSX")).unwrap();
     fs::write(folder.path().join("more/A large.png"), vec![0; 20 << 20]).unwrap();
     for hidden in ["more/.hidden.png", "more/__MACOSX/A large.png"] {
@@ -253,13 +253,13 @@ fn the_page_shows_what_the_program_says_of_each_picture() {
         tab.evaluate("document.querySelectorAll('#patient-rows tr').length"),
         expected["patients"].as_array().unwrap().len()
     );
-    // The program ends: the page says so.
+    // After the program has ended.
     server.0.kill().unwrap();
     tab.choose(&files[..2]);
     tab.wait_for("document.querySelector('#status').textContent.includes('does not answer')");
-    // The patients of other cells than those that are shown are none.
+    // Patients are not shown without their cells.
     assert_eq!(tab.evaluate("document.querySelector('#patients').hidden"), true);
-    let complaints: Vec<&Value> =
-        tab.console.iter().filter(|said| !said.to_string().contains("ERR_CONNECTION")).collect();
-    assert!(complaints.is_empty(), "{complaints:?}");
+    let errors: Vec<&Value> =
+        tab.console.iter().filter(|message| !message.to_string().contains("ERR_CONNECTION")).collect();
+    assert!(errors.is_empty(), "{errors:?}");
 }

@@ -1,4 +1,4 @@
-//! `malaria-edge serve` in a process of its own, and pictures to send it.
+//! A process of `malaria-edge serve`, and pictures to send to it.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ pub(crate) fn model() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-f32.onnx")
 }
 
-/// A server of its own, which ends with the test.
+/// A server that ends with the test.
 pub(crate) struct Server {
     pub(crate) process: Child,
     pub(crate) address: SocketAddr,
@@ -32,13 +32,13 @@ impl Server {
         Self { address: address.unwrap_or_else(|| panic!("{line}")).parse().unwrap(), process }
     }
 
-    /// Sends `head` and `body`, and gives the status, the head and the body of the answer.
+    /// Sends `head` and `body`, and returns the status, head and body of the answer.
     pub(crate) fn send(&self, head: &str, body: &[u8]) -> (u16, String, Vec<u8>) {
         let mut stream = TcpStream::connect(self.address).unwrap();
         let length = body.len();
         let head = format!("{head}Content-Length: {length}\r\nConnection: close\r\n\r\n");
         stream.write_all(head.as_bytes()).unwrap();
-        // Who is refused may be so before all is sent.
+        // The server may refuse the request before all is sent.
         let _ = stream.write_all(body);
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
@@ -65,7 +65,7 @@ impl Server {
         self.post("/classify", FORM, &form(pictures))
     }
 
-    /// What Linux says of the process under this name.
+    /// A value in `/proc/PID/status`.
     #[cfg(target_os = "linux")]
     pub(crate) fn status(&self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
@@ -73,7 +73,7 @@ impl Server {
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
-    /// The most memory that the process has held, in MiB.
+    /// Peak memory of the process, in MiB.
     #[cfg(target_os = "linux")]
     pub(crate) fn peak_memory(&self) -> u64 {
         self.status("VmHWM") / 1024
@@ -103,15 +103,15 @@ pub(crate) fn form(pictures: &[(String, Vec<u8>)]) -> Vec<u8> {
     body
 }
 
-/// Synthetic cells as files, with their names and bytes, sorted by name.
-pub(crate) fn draw(folder: &Path, count: usize) -> Vec<(String, Vec<u8>)> {
+/// Writes synthetic cells to `folder` and returns their names and bytes, sorted by name.
+pub(crate) fn write_cells(folder: &Path, count: usize) -> Vec<(String, Vec<u8>)> {
     let config = SyntheticConfig { seed: 9, patients: 4, ..SyntheticConfig::default() };
     let mut pictures: Vec<_> = (0..count)
         .map(|cell| {
-            let drawn = synthetic_cell(&config, cell).unwrap();
-            let path = folder.join(&drawn.file_name);
-            drawn.image.save(&path).unwrap();
-            (drawn.file_name, fs::read(path).unwrap())
+            let cell = synthetic_cell(&config, cell).unwrap();
+            let path = folder.join(&cell.file_name);
+            cell.image.save(&path).unwrap();
+            (cell.file_name, fs::read(path).unwrap())
         })
         .collect();
     pictures.sort();

@@ -21,60 +21,60 @@ use crate::error::{Error, Result};
 /// Version of the layout of `config.json`, and with it of the run directory.
 const FORMAT_VERSION: u32 = 3;
 
-/// Specificity of the published figure by patient (Rajaraman et al. 2018), at which sensitivities are compared.
+/// Specificity on new patients published by Rajaraman et al. 2018, at which sensitivities are compared.
 pub(crate) const PUBLISHED_SPECIFICITY: f64 = 0.972;
 
-/// Epochs of the quick recipe on the synthetic cells, and the first of them at full size.
-const DRAWN_EPOCHS: u64 = 12;
-const DRAWN_FULL_SIZE_FROM: u64 = 9;
-const DRAWN_RATE: f64 = 0.02;
+/// Settings for synthetic cells: epochs of the `fast` recipe, the first epoch at full image size, and the learning rate.
+const SYNTHETIC_EPOCHS: u64 = 12;
+const SYNTHETIC_FULL_SIZE_FROM: u64 = 9;
+const SYNTHETIC_RATE: f64 = 0.02;
 
-/// Threads beyond which no machine of today gains, and the system may not let libtorch start them.
-const MOST_THREADS: usize = 1024;
+/// More threads would speed up no current machine, and libtorch may fail to start them.
+const MAX_THREADS: usize = 1024;
 
-/// Every setting of an experiment; `config.json` in a run directory, and what `--config` reads.
+/// Every setting of an experiment: the content of a run directory's `config.json` and of the `--config` file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExperimentConfig {
-    /// Version of this layout.
+    /// Version of the file format.
     pub format_version: u32,
-    /// The recipe that the settings started from.
+    /// The recipe that the settings are based on.
     pub recipe: Recipe,
-    /// Folder of cell images; `None` stands for synthetic cells, which say nothing about malaria.
+    /// Folder of cell images; `None` for synthetic cells, whose metrics mean nothing for malaria.
     pub data: Option<PathBuf>,
-    /// The class that sensitivity, PPV and every curve are about.
+    /// The positive class of sensitivity, PPV and every curve.
     pub positive: String,
-    /// Leave out images that cannot be read, and say which, instead of stopping.
+    /// Skip and list unreadable images instead of stopping.
     pub skip_corrupt: bool,
-    /// Where tensors live.
+    /// Device of the tensors.
     pub device: DeviceChoice,
-    /// CPU threads; `None` for one a core.
+    /// CPU threads; `None` for one per core.
     pub threads: Option<NonZeroUsize>,
-    /// Run directory whose weights training starts from, instead of random ones.
+    /// Run directory whose weights training starts from; `None` for random weights.
     pub init: Option<PathBuf>,
-    /// A model whose probabilities are learned besides the labels.
+    /// Trained model whose probabilities are mixed into the training labels.
     #[serde(default)]
     pub teacher: Option<Teacher>,
-    /// Who learns and who is tested.
+    /// How cells are divided into training, validation and test sets.
     pub split: SplitConfig,
-    /// How pictures are read.
+    /// Size and resizing of the network's input images.
     pub image: ImageConfig,
     /// The network.
     pub model: ResNetConfig,
-    /// How it learns.
+    /// Training settings.
     pub train: TrainConfig,
-    /// CSV with a column `path`: cells to leave out of the training set, such as those whose labels are in doubt.
+    /// CSV with a column `path`: cells to exclude from the training set, such as those with doubtful labels.
     #[serde(default)]
     pub exclude: Option<PathBuf>,
-    /// Whether probabilities are calibrated on the validation set, by temperature scaling.
+    /// Calibrate probabilities on the validation set by temperature scaling.
     #[serde(default)]
     pub calibrate: bool,
-    /// What the threshold for calling a cell positive has to reach on the validation set. Unless told otherwise, a
-    /// specificity of 97.2 %, that of Rajaraman et al. 2018: most cells even of the sick are uninfected, so false alarms
-    /// decide how few infected cells can be told from none.
+    /// Sensitivity or specificity that the decision threshold has to reach on the validation set. The default is a specificity
+    /// of 97.2 %, as in Rajaraman et al. 2018: most cells of infected patients are uninfected too, so false alarms limit how low
+    /// a parasitaemia can be detected.
     #[serde(default = "default_target")]
     pub target: Target,
-    /// The command that began the run; none before it is begun.
+    /// The command that started the run; `None` before.
     #[serde(default)]
     pub command: Option<String>,
 }
@@ -84,7 +84,7 @@ fn default_target() -> Target {
 }
 
 impl ExperimentConfig {
-    /// The settings of `recipe` with its own number of epochs.
+    /// The settings of `recipe`.
     pub fn new(recipe: Recipe, protocol: Protocol, seed: u64) -> Self {
         Self {
             format_version: FORMAT_VERSION,
@@ -110,12 +110,12 @@ impl ExperimentConfig {
     /// Reads a `config.json`.
     ///
     /// # Errors
-    /// [`Error::File`], also for another format version and with what [`ExperimentConfig::check`] finds.
+    /// [`Error::File`], also for another format version and for settings that [`ExperimentConfig::check`] refuses.
     pub fn read(path: &Path) -> Result<Self> {
         let expected = "the settings of a run";
         let content =
             |reason: String| malaria_files::Error::Content { path: path.to_owned(), expected, reason };
-        // The version alone first: another one may have other fields.
+        // The version first, since other versions may have other fields.
         #[derive(Deserialize)]
         struct Version {
             format_version: u64,
@@ -133,16 +133,16 @@ impl ExperimentConfig {
         Ok(config)
     }
 
-    /// The recipe by its name, and whether its settings were changed since. The precision follows the device, and is told with it.
-    pub(crate) fn recipe_words(&self) -> String {
-        let named = TrainConfig { precision: self.train.precision, ..self.recipe.training(self.train.seed) };
-        let as_named = self.train == named
+    /// The recipe's name, and whether settings differ from it, other than the precision.
+    pub(crate) fn recipe_label(&self) -> String {
+        let train = TrainConfig { precision: self.train.precision, ..self.recipe.training(self.train.seed) };
+        let unchanged = self.train == train
             && self.image == self.recipe.image()
             && self.model == ResNetConfig { classes: self.model.classes, ..self.recipe.model() };
-        format!("{}{}", self.recipe, if as_named { "" } else { ", with other settings" })
+        format!("{}{}", self.recipe, if unchanged { "" } else { ", with other settings" })
     }
 
-    /// Takes over the network and the training settings of `recipe`; the seed, the data and the split stay.
+    /// Sets the network and the training settings to those of `recipe`; seed, data and split stay.
     pub fn set_recipe(&mut self, recipe: Recipe) {
         self.recipe = recipe;
         self.image = recipe.image();
@@ -150,19 +150,20 @@ impl ExperimentConfig {
         self.train = recipe.training(self.train.seed);
     }
 
-    /// Sets the seed of the split, the starting weights, the order of cells and the augmentation.
+    /// Sets the seed of the split, the initial weights, the order of cells and the augmentation.
     pub fn set_seed(&mut self, seed: u64) {
         self.split.seed = seed;
         self.train.seed = seed;
     }
 
-    /// Sets the number of epochs; the epochs at which the image size changes and the warm-up keep their share.
+    /// Sets the number of epochs and scales the warm-up and the epochs at which the image size changes.
     pub fn set_epochs(&mut self, epochs: u64) {
         let share = epochs as f64 / self.train.epochs as f64;
         for size in &mut self.train.image_sizes {
             size.from_epoch = 1 + (size.from_epoch.saturating_sub(1) as f64 * share).round() as u64;
         }
-        // Where two sizes fall on one epoch, or one beyond the last, the later size wins: the run ends at full size.
+        // Of two sizes that start in the same epoch the later one wins, and the last one starts by the last epoch: every run ends
+        // at full size.
         if let Some(last) = self.train.image_sizes.last_mut() {
             last.from_epoch = last.from_epoch.min(epochs);
         }
@@ -178,32 +179,32 @@ impl ExperimentConfig {
         self.train.epochs = epochs;
     }
 
-    /// Suits a recipe to the synthetic cells, of which there are only some two thousand: a rate that so few steps bear, and for the
-    /// quick recipe most epochs at the small size, so that the demonstration ends in minutes. The tutorial's is left as it is.
+    /// Adapts a recipe to the synthetic cells, of which there are only about two thousand: a lower learning rate, and for `fast`
+    /// fewer epochs, most of them at the small image size, so that the demonstration takes minutes. `tutorial` is unchanged.
     pub fn adapt_to_synthetic_cells(&mut self) {
         if self.recipe != Recipe::Tutorial {
-            self.train.schedule.rate = DRAWN_RATE;
+            self.train.schedule.rate = SYNTHETIC_RATE;
         }
         if self.recipe == Recipe::Fast {
-            self.set_epochs(DRAWN_EPOCHS);
+            self.set_epochs(SYNTHETIC_EPOCHS);
             let last = self.train.final_image_size();
             let first = self.train.image_sizes.first().map_or(last, |size| size.pixels);
             let size = |from_epoch, pixels| ImageSize { from_epoch, pixels };
-            self.train.image_sizes = vec![size(1, first), size(DRAWN_FULL_SIZE_FROM, last)];
+            self.train.image_sizes = vec![size(1, first), size(SYNTHETIC_FULL_SIZE_FROM, last)];
         }
     }
 
-    /// Refuses settings that no run could honour, before any compute.
+    /// Refuses invalid settings, before any compute.
     ///
     /// # Errors
-    /// [`Error::Config`] and the other crates' own, each naming the field.
+    /// [`Error::Config`] and the errors of other crates, each naming the field.
     pub fn check(&self) -> Result<()> {
         let config = |field, expected: String, found: String| Err(Error::Config { field, expected, found });
         if self.format_version != FORMAT_VERSION {
             return config("format_version", FORMAT_VERSION.to_string(), self.format_version.to_string());
         }
-        if let Some(threads) = self.threads.filter(|threads| threads.get() > MOST_THREADS) {
-            return config("threads", format!("1 to {MOST_THREADS}"), threads.to_string());
+        if let Some(threads) = self.threads.filter(|threads| threads.get() > MAX_THREADS) {
+            return config("threads", format!("1 to {MAX_THREADS}"), threads.to_string());
         }
         self.split.check()?;
         self.model.check()?;
@@ -211,7 +212,7 @@ impl ExperimentConfig {
         self.teacher.iter().try_for_each(Teacher::check)?;
         if self.split.protocol == Protocol::All && self.train.select_by != SelectBy::Last {
             let expected =
-                "`last`, since under the split `all` no cell is left to choose an epoch by".to_owned();
+                "`last`, since the split `all` has no validation cells to select an epoch by".to_owned();
             return config("train.select_by", expected, format!("{:?}", self.train.select_by));
         }
         let (Target::Sensitivity(share) | Target::Specificity(share)) = self.target;
@@ -223,14 +224,14 @@ impl ExperimentConfig {
             let expected = format!("image.pixels, which is {pixels}");
             return config("model.input_size", expected, self.model.input_size.to_string());
         }
-        // Smaller ones would leave the last feature map one pixel, of which no batch normalisation can tell a variance.
-        let least = 2 * self.model.total_stride();
-        if let Some(size) = self.train.image_sizes.iter().find(|size| size.pixels < least) {
-            let expected = format!("at least {least} px for this network");
+        // On smaller images the last feature map is a single pixel, which has no variance for batch normalisation.
+        let min = 2 * self.model.total_stride();
+        if let Some(size) = self.train.image_sizes.iter().find(|size| size.pixels < min) {
+            let expected = format!("at least {min} px for this network");
             return config("train.image_sizes", expected, size.pixels.to_string());
         }
         if self.train.final_image_size() != pixels {
-            let expected = format!("a last size of image.pixels, which is {pixels}");
+            let expected = format!("image.pixels as the last size, which is {pixels}");
             return config("train.image_sizes", expected, self.train.final_image_size().to_string());
         }
         Ok(())
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn image_sizes_keep_their_share_and_every_run_ends_at_the_full_one() {
+    fn image_sizes_scale_with_the_epochs_and_end_at_full_size() {
         assert_eq!(starts(Recipe::Fast, 20), [(1, 32), (5, 48), (13, 64)]);
         assert_eq!(starts(Recipe::Fast, 40), [(1, 32), (9, 48), (25, 64)]);
         assert_eq!(starts(Recipe::Fast, 3), [(1, 32), (2, 48), (3, 64)]);
@@ -261,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn synthetic_cells_change_every_recipe_but_the_tutorials() {
+    fn synthetic_cells_change_every_recipe_except_tutorial() {
         let mut config = ExperimentConfig::new(Recipe::Fast, Protocol::Random, 0);
         config.adapt_to_synthetic_cells();
         config.check().unwrap();
@@ -275,7 +276,7 @@ mod tests {
             config.train.schedule.rate
         };
         assert_eq!(Recipe::ALL.map(rate), [0.02, 0.1, 0.02, 0.02]);
-        // Whatever was set before.
+        // Earlier changes do not matter.
         config.set_epochs(1);
         config.adapt_to_synthetic_cells();
         config.check().unwrap();
@@ -283,15 +284,16 @@ mod tests {
     }
 
     #[test]
-    fn settings_of_another_format_are_refused_by_its_number_whatever_they_hold() {
+    fn another_format_version_is_refused_before_its_fields_are_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.json");
         for (format, advice) in [(1, "train again"), (FORMAT_VERSION + 1, "update this program")] {
             std::fs::write(&path, format!(r#"{{"format_version": {format}, "reciple": "fast"}}"#)).unwrap();
             let refused = ExperimentConfig::read(&path).unwrap_err().to_string();
-            let words = format!("expected format version {FORMAT_VERSION}, found {format}");
-            assert!(refused.contains(&words) && refused.contains(advice), "{refused}");
-            assert!(refused.contains("config.json"), "{refused}");
+            let expected = format!("expected format version {FORMAT_VERSION}, found {format}");
+            for text in [&expected, advice, "config.json"] {
+                assert!(refused.contains(text), "{refused}");
+            }
         }
         let config = ExperimentConfig::new(Recipe::Field, Protocol::Patient, 4);
         malaria_files::write_json(&path, &config).unwrap();
@@ -299,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_that_do_not_fit_each_other_are_refused_by_name() {
+    fn invalid_settings_are_refused_with_the_name_of_the_field() {
         type Break = fn(&mut ExperimentConfig);
         let cases: [(&str, Break); 7] = [
             ("threads", |config| config.threads = NonZeroUsize::new(100_000)),

@@ -1,27 +1,41 @@
-use std::{fmt, str::FromStr};
+//! The named recipes and their settings.
 
 use malaria_augment::AugmentConfig;
 use malaria_classifier::{ImageConfig, ResNetConfig};
 use malaria_dataset::ResizePolicy;
 use malaria_train::{Decay, ImageSize, Interval, L2, Precision, Schedule, SelectBy, SgdConfig, TrainConfig};
 use serde::{Deserialize, Serialize};
+use strum::VariantNames;
 
 use crate::error::Error;
 
-/// Pixels a side that the `field` recipe's network sees.
+/// Input size of the `field` recipe's network, in pixels a side.
 const FIELD_PIXELS: i64 = 40;
 
 /// A named set of training settings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::VariantNames,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", parse_err_ty = Error, parse_err_fn = unknown_recipe)]
 pub enum Recipe {
-    /// Twenty epochs on images that grow: 32, 48, then 64 px; made for two CPU cores.
+    /// 20 epochs on images of 32, 48, then 64 px; made for two CPU cores.
     Fast,
-    /// The tutorial's, exactly: 20 epochs as in its text, unless told otherwise.
+    /// The tutorial's exact settings; 20 epochs.
     Tutorial,
-    /// As `Fast`, three times as long: 60 epochs.
+    /// As `Fast`, for 60 epochs.
     Best,
-    /// A smaller network on smaller pictures, for small machines; best taught by a larger one ([`Teacher`](crate::Teacher)).
+    /// A smaller network on 40 px images, for small machines; best trained with a larger one as its
+    /// [`Teacher`](crate::Teacher).
     Field,
 }
 
@@ -29,7 +43,7 @@ impl Recipe {
     /// Every recipe.
     pub const ALL: [Recipe; 4] = [Recipe::Fast, Recipe::Tutorial, Recipe::Best, Recipe::Field];
 
-    /// How it reads pictures. The tutorial's loader takes the nearest pixel; the others average what they shrink.
+    /// Input images. The tutorial resizes by nearest neighbour, the others by averaging.
     pub(crate) fn image(self) -> ImageConfig {
         let resize = match self {
             Recipe::Tutorial => ResizePolicy::StretchNearest,
@@ -50,20 +64,20 @@ impl Recipe {
         }
     }
 
-    /// How it trains.
+    /// Training settings.
     pub(crate) fn training(self, seed: u64) -> TrainConfig {
         match self {
             Recipe::Tutorial => TrainConfig::tutorial(20, seed),
-            Recipe::Fast => quick(20, &[(1, 32), (5, 48), (13, 64)], 0.05, seed),
-            Recipe::Best => quick(60, &[(1, 32), (13, 48), (37, 64)], 0.05, seed),
-            Recipe::Field => quick(16, &[(1, FIELD_PIXELS)], 0.1, seed),
+            Recipe::Fast => one_cycle(20, &[(1, 32), (5, 48), (13, 64)], 0.05, seed),
+            Recipe::Best => one_cycle(60, &[(1, 32), (13, 48), (37, 64)], 0.05, seed),
+            Recipe::Field => one_cycle(16, &[(1, FIELD_PIXELS)], 0.1, seed),
         }
     }
 }
 
-/// One-cycle SGD with averaged weights, any rotation, both flips and a little colour; `sizes` are epochs, from 1, and the pixels
-/// a side from each on; `rate` is the highest that the learning rate comes to.
-fn quick(epochs: u64, sizes: &[(u64, i64)], rate: f64, seed: u64) -> TrainConfig {
+/// One-cycle SGD with averaged weights, and augmentation by any rotation, both flips and slight colour changes. `sizes` are
+/// pairs of an epoch, from 1, and the image size from then on, in pixels a side; `rate` is the maximum learning rate.
+fn one_cycle(epochs: u64, sizes: &[(u64, i64)], rate: f64, seed: u64) -> TrainConfig {
     TrainConfig {
         epochs,
         batch_size: 32,
@@ -93,25 +107,6 @@ fn quick(epochs: u64, sizes: &[(u64, i64)], rate: f64, seed: u64) -> TrainConfig
     }
 }
 
-impl fmt::Display for Recipe {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Recipe::Fast => "fast",
-            Recipe::Tutorial => "tutorial",
-            Recipe::Best => "best",
-            Recipe::Field => "field",
-        })
-    }
-}
-
-impl FromStr for Recipe {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self, Error> {
-        Self::ALL.into_iter().find(|recipe| recipe.to_string() == name).ok_or_else(|| Error::Config {
-            field: "recipe",
-            expected: "fast, tutorial, best or field".to_owned(),
-            found: format!("`{name}`"),
-        })
-    }
+fn unknown_recipe(found: &str) -> Error {
+    Error::Config { field: "recipe", expected: Recipe::VARIANTS.join(", "), found: format!("`{found}`") }
 }

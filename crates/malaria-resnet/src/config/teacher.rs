@@ -1,4 +1,4 @@
-//! Learning from what a larger model says of the training cells, and not from their labels alone.
+//! Settings of knowledge distillation: a trained model whose probabilities supplement the labels.
 
 use std::path::PathBuf;
 
@@ -6,32 +6,32 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// A trained model whose probabilities a new one learns to give.
+/// A trained model whose probabilities are mixed into the training labels of a new one.
 ///
-/// The teacher is asked once, of each training cell in four mirror images, and not of what augmentation makes of it.
+/// The teacher classifies each training cell once, as the mean over four mirror images, and never its augmented versions.
 ///
 /// Source: G. Hinton, O. Vinyals and J. Dean, "Distilling the knowledge in a neural network", 2015.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Teacher {
-    /// Its run directory. For a cross-validation, that of another whose folds hold the same cells: each fold is taught by the
-    /// model of the same fold, and the last model by the last.
+    /// The teacher's run directory. For a cross-validation, the folder of another cross-validation with the same folds: each fold
+    /// is taught by the model of the same fold, and the final model by the final one.
     pub run: PathBuf,
-    /// Share of the teacher's probabilities in what is learned, in [0, 1]; the rest are the labels.
+    /// Weight of the teacher's probabilities in the training targets, in [0, 1]; the labels have the rest.
     pub weight: f64,
 }
 
 impl Teacher {
-    /// That it taught, in words.
-    pub(crate) fn words(&self) -> String {
+    /// A sentence for the model card.
+    pub(crate) fn sentence(&self) -> String {
         format!(
-            "{} parts in 100 of what it learned are the probabilities of another model ({}), the others the labels.",
+            "Its training targets were {} % the probabilities of another model ({}), the rest the labels.",
             (1000.0 * self.weight).round() / 10.0,
             self.run.display()
         )
     }
 
-    /// Refuses a share that is none.
+    /// Refuses a weight outside [0, 1].
     pub(crate) fn check(&self) -> Result<()> {
         if (0.0..=1.0).contains(&self.weight) {
             return Ok(());

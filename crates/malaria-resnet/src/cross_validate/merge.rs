@@ -1,4 +1,4 @@
-//! The folds of a cross-validation put together.
+//! Pools the results of the folds and writes them.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use malaria_metrics::{Target, label_audit};
 use malaria_train::EpochRecord;
 
 use super::{
-    plan::Planned,
+    plan::PlannedRun,
     record::{CrossValidationMetrics, FoldMetrics},
     report::{labels_section, mistakes, report, suspect_pictures, write_label_audit},
 };
@@ -24,28 +24,28 @@ use crate::{
     },
 };
 
-/// The folds together.
+/// The pooled results.
 pub(super) struct Merged {
     pub(super) metrics: CrossValidationMetrics,
     /// How the pooled cells are called.
     pub(super) rule: DecisionRule,
-    /// What was written.
+    /// The files written.
     pub(super) files: Vec<PathBuf>,
 }
 
 /// Pools the results of the folds in `out` and writes them.
 pub(super) fn merge(
-    of_fold: &dyn Fn(usize) -> ExperimentConfig,
+    fold_config: &dyn Fn(usize) -> ExperimentConfig,
     folds: usize,
     out: &Path,
     command: &str,
 ) -> Result<Merged> {
     let (mut records, mut results) = (Vec::new(), Vec::new());
     for number in 1..=folds {
-        let planned = Planned::new(of_fold(number), fold_dir(out, number), Some(number));
+        let planned = PlannedRun::new(fold_config(number), fold_dir(out, number), Some(number));
         planned.refuse_other_settings()?;
         let run = RunDir::open(&planned.path)?;
-        let metrics: Metrics = malaria_files::read_json(&run.metrics_path(), "the figures of a run")?;
+        let metrics: Metrics = malaria_files::read_json(&run.metrics_path(), "the metrics of a run")?;
         results.push(FoldResult {
             folder: run.path().to_owned(),
             classes: metrics.test.classes.clone(),
@@ -54,12 +54,12 @@ pub(super) fn merge(
         });
         records.push((metrics, run.history()?));
     }
-    let config = of_fold(1);
+    let config = fold_config(1);
     let pooled = Pooled::new(&results, &config.positive)?;
-    // The weights that training started from may know other cells of these patients.
+    // The initial weights may have learned from other cells of these patients.
     let new_patients = config.split.protocol == Protocol::Patient && config.init.is_none();
     let decision = pooled.decide(config.target, new_patients)?;
-    let metrics = figures(&config, command, &records, &pooled, &decision, new_patients)?;
+    let metrics = pooled_metrics(&config, command, &records, &pooled, &decision, new_patients)?;
     let rule = decision.rule;
 
     let patients = pooled.patients();
@@ -81,13 +81,13 @@ pub(super) fn merge(
     let suspicious = suspect_pictures(&config, &pooled, &suspects);
     report.more.push(labels_section(&suspicious, suspects.len(), pooled.rows.len()));
     let page = report.write(out)?;
-    let [predictions, figures] = written;
-    let files = [predictions].into_iter().chain(by_patient).chain([figures, audit, page]).collect();
+    let [predictions, metrics_json] = written;
+    let files = [predictions].into_iter().chain(by_patient).chain([metrics_json, audit, page]).collect();
     Ok(Merged { metrics, rule, files })
 }
 
 /// The metrics of the pooled cells and of each fold.
-fn figures(
+fn pooled_metrics(
     config: &ExperimentConfig,
     command: &str,
     records: &[(Metrics, Vec<EpochRecord>)],
@@ -101,7 +101,7 @@ fn figures(
         .zip(of_folds)
         .map(|((fold, (metrics, _)), &threshold)| {
             let cells = pooled.of_fold(fold);
-            // Where one fold has no threshold, none is called at its own.
+            // Unless every fold has a threshold, all cells are called by their most probable class.
             let rule = DecisionRule::from(threshold.filter(|_| *rule != DecisionRule::Argmax));
             let summary = cells.scored(&cells.patients()).summary(&rule)?;
             Ok(FoldMetrics {
@@ -119,11 +119,11 @@ fn figures(
             })
         })
         .collect::<Result<Vec<FoldMetrics>>>()?;
-    let over = |figure: fn(&FoldMetrics) -> Option<f64>| -> Option<Spread> {
-        folds.iter().map(figure).collect::<Option<Vec<f64>>>().map(|values| Spread::of(&values))
+    let over = |value: fn(&FoldMetrics) -> Option<f64>| -> Option<Spread> {
+        folds.iter().map(value).collect::<Option<Vec<f64>>>().map(|values| Spread::of(&values))
     };
     let total = |time: fn(&Metrics) -> f64| records.iter().map(|(metrics, _)| time(metrics)).sum();
-    // A fold whose validation cells fit no temperature has kept its logits as they are.
+    // A fold whose temperature could not be fitted has uncalibrated logits.
     let logs = records.iter().map(|(metrics, _)| metrics.temperature.unwrap_or(1.0).ln());
     let temperature = config.calibrate.then(|| (logs.sum::<f64>() / folds.len() as f64).exp());
 
@@ -133,14 +133,11 @@ fn figures(
     let comparable = config.split.protocol == Protocol::Patient
         && config.data.is_some()
         && config.positive == "Parasitized";
-    let mut caveats = Vec::new();
-    if config.data.is_none() {
-        caveats.push(Caveat::SyntheticCells);
-    }
-    if pooled.n_excluded > 0 {
-        caveats.push(Caveat::ExcludedFromFolds { cells: pooled.n_excluded });
-    }
-    caveats.extend(Caveat::of(rule, stored.is_some(), &assessment));
+    let cells = pooled.n_excluded;
+    let caveats = (config.data.is_none().then_some(Caveat::SyntheticCells).into_iter())
+        .chain((cells > 0).then_some(Caveat::ExcludedFromFolds { cells }))
+        .chain(Caveat::of(rule, stored.is_some(), &assessment))
+        .collect();
     Ok(CrossValidationMetrics {
         format_version: METRICS_VERSION,
         metrics_of: MetricsOf::CrossValidation,

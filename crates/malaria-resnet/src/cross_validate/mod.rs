@@ -1,4 +1,4 @@
-//! k runs, each tested on the cells that the others learn from, and their figures together.
+//! Cross-validation: one run per fold, their pooled metrics, and a final model trained on every cell.
 
 mod merge;
 mod plan;
@@ -17,14 +17,14 @@ use tch::Device;
 
 use self::{
     merge::{Merged, merge},
-    plan::{Planned, is_finished, refuse_other_cells, refuse_seen, taught_in},
+    plan::{PlannedRun, is_finished, refuse_other_cells, refuse_seen, set_teacher_run},
     record::CrossValidationMetrics,
 };
 use crate::{
     classifier::Classifier,
-    config::{ExperimentConfig, Teacher},
+    config::ExperimentConfig,
     error::{Error, Result},
-    paths::{check_paths, found_from_anywhere},
+    paths::{check_paths, with_absolute_paths},
     progress::Context,
     run::{
         dir::{RunDir, fold_dir},
@@ -32,40 +32,40 @@ use crate::{
     },
 };
 
-/// What a call of [`cross_validate`] came to.
+/// Result of [`cross_validate`].
 #[derive(Debug, Default)]
 pub struct CrossValidationSummary {
-    /// Folds that are not finished yet: more are to be run, here or on another machine.
+    /// Folds that still have to be run, here or on another machine.
     pub missing: Vec<usize>,
-    /// Whether the call ended because it was asked to stop.
+    /// Whether the call was interrupted by [`Context::stop`].
     pub interrupted: bool,
-    /// The model that has learned from every cell, where it was asked for and is trained.
+    /// The final model, if it was requested and is trained.
     pub final_model: Option<RunDir>,
-    /// The figures together, once no fold is missing.
+    /// The pooled metrics, once no fold is missing.
     pub metrics: Option<CrossValidationMetrics>,
-    /// What was written.
+    /// The files written.
     pub files: Vec<PathBuf>,
 }
 
-/// What to cross-validate, and where.
+/// Folds, final model and output folder of a cross-validation.
 #[derive(Clone, Copy, Debug)]
 pub struct CrossValidationOptions<'a> {
     /// Number of folds, at least 2.
     pub folds: usize,
-    /// Run this fold alone, from 1 to `folds`; not together with `final_model`.
+    /// Run only this fold, from 1 to `folds`; not together with `final_model`.
     pub only: Option<usize>,
-    /// Once all folds are there, train one more model on every cell, in `final`: the one to use, of which the figures
-    /// of the folds tell what to expect. It is evaluated on nothing itself.
+    /// After the folds, train a final model on every cell, in `final`. It is the model to deploy; the metrics of the folds
+    /// estimate its performance, since no cell is left to test it on.
     pub final_model: bool,
-    /// Folder for the folds and their figures together.
+    /// Folder for the folds and the pooled results.
     pub out: &'a Path,
 }
 
-/// Cross-validates `config`, each fold a run directory of its own. A fold that is finished is left as it is; one that was
-/// cut off goes on. When all are there, their figures are put together: `metrics.json`, and `predictions.csv` with what
-/// is said of each cell by the model that did not learn from it.
+/// Cross-validates `config`, with one run directory per fold. Finished folds are skipped and interrupted ones resumed. Once all
+/// are finished, their results are pooled: `metrics.json`, and `predictions.csv` with the prediction for each cell by the model
+/// that has not learned from it.
 ///
-/// Folds may be run on several machines with the same data, and their directories brought together in one `out`.
+/// Folds may be run on several machines with the same data, if their directories are then copied into one `out`.
 ///
 /// ```no_run
 /// use std::{path::Path, sync::atomic::AtomicBool};
@@ -84,41 +84,40 @@ pub struct CrossValidationOptions<'a> {
 /// ```
 ///
 /// # Errors
-/// As [`train`](crate::train); [`Error::Taken`] where `out` is a run itself; [`Error::RunDir`] and [`Error::Dataset`] for a fold that was run with other settings or on
-/// other cells than the rest; [`Error::Config`] where `init` has learned from the cells.
+/// As [`train`](crate::train()); [`Error::Taken`] where `out` is a run directory; [`Error::RunDir`] and [`Error::Dataset`] for a
+/// fold that was run with other settings or on other cells; [`Error::Config`] where `init` has learned from the cells.
 pub fn cross_validate(
     config: &ExperimentConfig,
     options: CrossValidationOptions<'_>,
     context: Context<'_>,
 ) -> Result<CrossValidationSummary> {
     let CrossValidationOptions { folds, only, final_model, out } = options;
-    let config = &found_from_anywhere(config);
-    let of_fold = |number| {
+    let config = &with_absolute_paths(config);
+    let fold_config = |number| {
         let mut config = config.clone();
         config.split.fold = Some(Fold { number, of: folds });
-        taught_in(&mut config, |teacher| fold_dir(teacher, number));
+        set_teacher_run(&mut config, |teacher| fold_dir(teacher, number));
         config
     };
-    of_fold(only.unwrap_or(1)).check()?;
-    if final_model && only.is_some() {
-        let expected =
-            "no single fold where the model that learns from every cell is asked for, too".to_owned();
-        return Err(Error::Config { field: "fold", expected, found: format!("fold {}", only.unwrap_or(1)) });
+    fold_config(only.unwrap_or(1)).check()?;
+    if let Some(only) = only.filter(|_| final_model) {
+        let expected = "all folds, since the final model needs them".to_owned();
+        return Err(Error::Config { field: "fold", expected, found: format!("fold {only}") });
     }
     check_paths(config, out)?;
-    let mut runs: Vec<Planned> = (1..=folds)
-        .map(|number| Planned::new(of_fold(number), fold_dir(out, number), Some(number)))
+    let mut runs: Vec<PlannedRun> = (1..=folds)
+        .map(|number| PlannedRun::new(fold_config(number), fold_dir(out, number), Some(number)))
         .filter(|run| only.is_none_or(|only| run.fold == Some(only)))
         .collect();
     if final_model {
         let mut config = config.clone();
         config.split = SplitConfig { protocol: Protocol::All, fold: None, ..config.split };
-        taught_in(&mut config, |teacher| teacher.join("final"));
+        set_teacher_run(&mut config, |teacher| teacher.join("final"));
         config.check()?;
-        runs.push(Planned::new(config, out.join("final"), None));
+        runs.push(PlannedRun::new(config, out.join("final"), None));
     }
     RunDir::refuse_taken(out)?;
-    runs.iter().try_for_each(Planned::refuse_other_settings)?;
+    runs.iter().try_for_each(PlannedRun::refuse_other_settings)?;
 
     let missing =
         || -> Vec<usize> { (1..=folds).filter(|&number| !is_finished(&fold_dir(out, number))).collect() };
@@ -128,20 +127,20 @@ pub fn cross_validate(
         for run in runs.iter().filter(|run| !run.is_finished()) {
             run.config.teacher.iter().try_for_each(|teacher| teacher.open(Device::Cpu).map(drop))?;
         }
-        // All runs lie in `out`, so that synthetic cells are the same for all.
+        // Synthetic cells lie in `out`, and all folds use the same ones.
         let index = find_cells(config, &fold_dir(out, 1), context.listener)?;
-        malaria_dataset::split(&index, &of_fold(only.unwrap_or(1)).split)?;
+        malaria_dataset::split(&index, &fold_config(only.unwrap_or(1)).split)?;
         let loaded = decode(index, config, context.listener)?;
         refuse_seen(config, &loaded)?;
-        // Whatever is there already has to be of these cells, before anything is trained to stand beside it.
+        // Existing runs must have the same cells; checked before anything is trained.
         for number in 1..=folds {
             refuse_other_cells(&fold_dir(out, number), &loaded)?;
         }
         refuse_other_cells(&out.join("final"), &loaded)?;
         for run in runs.iter().filter(|run| !run.is_finished()) {
-            // The figures of the folds do not wait for the model that comes after them.
+            // The results of the folds are written before the final model is trained.
             if run.fold.is_none() && missing().is_empty() {
-                merge(&of_fold, folds, out, context.command)?;
+                merge(&fold_config, folds, out, context.command)?;
             }
             summary.interrupted =
                 context.stop.load(Ordering::Relaxed) || !run.train(&loaded, folds, context)?;
@@ -153,7 +152,7 @@ pub fn cross_validate(
     }
     summary.missing = missing();
     if summary.missing.is_empty() {
-        let Merged { metrics, rule, files } = merge(&of_fold, folds, out, context.command)?;
+        let Merged { metrics, rule, files } = merge(&fold_config, folds, out, context.command)?;
         if final_model {
             let run = RunDir::open(&out.join("final"))?;
             let _lock = run.lock()?;
@@ -163,8 +162,7 @@ pub fn cross_validate(
                     (run.path().to_owned(), "it has learned from other cells than the folds");
                 return Err(Error::Taken { path, reason });
             }
-            // The figures of the folds are the best guess at what this model is worth, and stand here as what they are.
-            // So is their threshold: no cell is left that the model has not learned from.
+            // No cell is left to test the final model on: it takes over threshold, temperature and metrics of the folds.
             let mut classifier = Classifier::load(run.path(), Device::Cpu)?;
             classifier.threshold = metrics.threshold;
             classifier.temperature = metrics.temperature;
@@ -183,43 +181,36 @@ pub fn cross_validate(
     Ok(summary)
 }
 
-/// Writes the model card of the model that has learned from every cell.
+/// Writes the model card of the final model.
 fn write_card(run: &RunDir, metrics: &CrossValidationMetrics, rule: &DecisionRule) -> Result<()> {
     let cells = format!("{} cells of {}", metrics.n_test, metrics.assessment.patients());
-    let excluded = match metrics.n_excluded {
-        0 => String::new(),
-        number => format!(", but for those left out on request: {number}"),
-    };
-    let own = run.config()?;
-    let taught = own.teacher.as_ref().map(Teacher::words);
-    let made = metrics.made(&own);
-    let card = Card {
-        recipe: own.recipe_words(),
+    let mut learned_from = format!("It has learned from {cells}");
+    if metrics.n_excluded > 0 {
+        learned_from += &format!(", except those excluded on request: {}", metrics.n_excluded);
+    }
+    learned_from += ". split.csv names every cell.";
+    let config = run.config()?;
+    if let Some(teacher) = &config.teacher {
+        learned_from += &format!(" {}", teacher.sentence());
+    }
+    run.write_model_card(&Card {
+        recipe: config.recipe_label(),
         protocol: metrics.protocol,
-        image: own.image,
-        network: &own.model,
-        figures: &metrics.pooled,
+        image: config.image,
+        network: &config.model,
+        metrics: &metrics.pooled,
         assessment: &metrics.assessment,
         rule,
         caveats: &metrics.caveats,
         evaluated_on: format!(
-            "The figures are cross-validated: {cells}, each evaluated by one of {} models of the same settings that had not learned \
-             from it. This model has learned from all of their patients, so that none is left to evaluate it on.",
+            "The metrics are cross-validated: {cells}, each predicted by one of {} models with the same settings that had not \
+             learned from it. This model has learned from all of these patients, so none is left to test it on.",
             metrics.folds.len()
         ),
-        learned_from: [
-            Some(format!("It has learned from {cells}{excluded}. split.csv names every cell.")),
-            taught,
-        ]
-        .into_iter()
-        .flatten()
-        .collect::<Vec<_>>()
-        .join(" "),
+        learned_from,
         missing: metrics.n_skipped,
-        made,
+        made: metrics.provenance(&config),
         command: &metrics.command,
-    };
-    let path = run.model_card_path();
-    Ok(malaria_files::write(&path, card.markdown().as_bytes())
-        .map_err(malaria_files::Error::io("write", &path))?)
+    })?;
+    Ok(())
 }

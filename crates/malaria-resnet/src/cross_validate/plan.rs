@@ -1,4 +1,4 @@
-//! The runs of a cross-validation, and what may not be mixed in it.
+//! The runs of a cross-validation, and the checks that they belong together.
 
 use std::path::{Path, PathBuf};
 
@@ -14,37 +14,38 @@ use crate::{
     run::{
         dir::RunDir,
         lineage::seen_by_init,
-        start::{begin, go_on},
+        start::{resume_loaded, train_loaded},
     },
 };
 
-/// The teacher of one of the runs, where all are taught by those of another cross-validation.
-pub(super) fn taught_in(config: &mut ExperimentConfig, run: impl Fn(&Path) -> PathBuf) {
+/// Replaces the teacher, the folder of another cross-validation, by one of its runs.
+pub(super) fn set_teacher_run(config: &mut ExperimentConfig, run: impl Fn(&Path) -> PathBuf) {
     if let Some(teacher) = &mut config.teacher {
         teacher.run = run(&teacher.run);
     }
 }
 
-/// A run of the cross-validation.
-pub(super) struct Planned {
+/// One run of a cross-validation, whether it exists yet or not.
+pub(super) struct PlannedRun {
     pub(super) config: ExperimentConfig,
     pub(super) path: PathBuf,
-    /// Which fold it is; `None` for the model that learns from every cell.
+    /// The fold, from 1; `None` for the final model.
     pub(super) fold: Option<usize>,
 }
 
-impl Planned {
+impl PlannedRun {
+    /// The run in `path`, with those settings of an existing run that may differ between runs.
     pub(super) fn new(mut config: ExperimentConfig, path: PathBuf, fold: Option<usize>) -> Self {
-        if let Ok(begun) = RunDir::open(&path).and_then(|run| run.config()) {
-            // Folds may be spread over machines of which not all have bfloat16; each ends in the precision it was begun in.
+        if let Ok(existing) = RunDir::open(&path).and_then(|run| run.config()) {
+            // Folds may be run on several machines, some of them without bfloat16; each fold keeps its precision.
             if config.train.precision == Precision::Auto {
-                config.train.precision = begun.train.precision;
+                config.train.precision = existing.train.precision;
             }
-            // As many as the cells have; that it is these cells is looked at later.
-            config.model.classes = begun.model.classes;
-            config.command = begun.command;
-            // What it was begun for; the figures of the folds together may be asked for another.
-            config.target = begun.target;
+            // The classes are checked with the cells, later.
+            config.model.classes = existing.model.classes;
+            config.command = existing.command;
+            // The pooled metrics may have another target than the folds.
+            config.target = existing.target;
         }
         Self { config, path, fold }
     }
@@ -53,7 +54,7 @@ impl Planned {
         is_finished(&self.path)
     }
 
-    /// Refuses to mix runs that differ in anything that decides which weights come out.
+    /// Refuses an existing run whose settings would give other weights.
     pub(super) fn refuse_other_settings(&self) -> Result<()> {
         let Ok(run) = RunDir::open(&self.path) else { return Ok(()) };
         let settings = |config: &ExperimentConfig| {
@@ -85,7 +86,7 @@ impl Planned {
         }
     }
 
-    /// Takes the run to its end, on `loaded` and the device of now; false where it was asked to stop before.
+    /// Trains or resumes the run on `loaded`; returns false if it was interrupted.
     pub(super) fn train(&self, loaded: &Loaded, folds: usize, context: Context<'_>) -> Result<bool> {
         let path = &self.path;
         (context.listener)(match self.fold {
@@ -95,9 +96,9 @@ impl Planned {
         let summary = match RunDir::open(path) {
             Ok(run) => {
                 let lock = run.lock()?;
-                go_on(self.config.clone(), run, lock, loaded, context)?
+                resume_loaded(self.config.clone(), run, lock, loaded, context)?
             }
-            Err(_) => begin(&self.config, path, loaded, context)?,
+            Err(_) => train_loaded(&self.config, path, loaded, context)?,
         };
         Ok(summary.outcome != Outcome::Interrupted)
     }
@@ -107,7 +108,7 @@ pub(super) fn is_finished(path: &Path) -> bool {
     RunDir::open(path).is_ok_and(|run| run.is_finished())
 }
 
-/// The first place where two JSON values differ: its path, and what stands there in each.
+/// The first difference between two JSON values: its path, and both values there.
 fn difference<'a>(path: &str, a: &'a Value, b: &'a Value) -> Option<(String, &'a Value, &'a Value)> {
     match (a, b) {
         (Value::Object(a), Value::Object(b)) => a.iter().find_map(|(name, value)| {
@@ -118,21 +119,73 @@ fn difference<'a>(path: &str, a: &'a Value, b: &'a Value) -> Option<(String, &'a
     }
 }
 
-/// Refuses a run in `path`, if there is one, that is of other cells than `loaded`.
+/// Refuses an existing run in `path` on other cells than `loaded`.
 pub(super) fn refuse_other_cells(path: &Path, loaded: &Loaded) -> Result<()> {
     let Ok(run) = RunDir::open(path) else { return Ok(()) };
     read_manifest(&run.split_path())?.resolve(&loaded.index, &loaded.fingerprints)?;
     Ok(())
 }
 
-/// Refuses to start from weights that know any of the cells: each of them is a test cell of some fold.
+/// Refuses initial weights that have learned from any of the cells, since each is a test cell of some fold.
 pub(super) fn refuse_seen(config: &ExperimentConfig, loaded: &Loaded) -> Result<()> {
     let all: Vec<usize> = (0..loaded.index.samples.len()).collect();
     let found = match seen_by_init(config, loaded, &all)? {
         Some(0) => return Ok(()),
         Some(seen) => format!("weights that have learned from {seen} of them"),
-        None => "weights that come from a run which cannot be read any more".to_owned(),
+        None => "weights from a run that cannot be read any more".to_owned(),
     };
-    let expected = "weights that have learned from none of the cells, since each is tested on".to_owned();
+    let expected = "weights that have learned from none of the cells, since each is a test cell".to_owned();
     Err(Error::Config { field: "init", expected, found })
+}
+
+#[cfg(test)]
+mod tests {
+    use malaria_dataset::Protocol;
+    use malaria_metrics::Target;
+
+    use super::*;
+    use crate::{config::Recipe, run::dir::fold_dir};
+
+    #[test]
+    fn folds_with_other_settings_are_refused_by_field() {
+        type Change = fn(&mut ExperimentConfig);
+        let folder = tempfile::tempdir().unwrap();
+        let path = fold_dir(folder.path(), 1);
+        std::fs::create_dir(&path).unwrap();
+        let mut existing = ExperimentConfig::new(Recipe::Fast, Protocol::Patient, 1);
+        existing.train.precision = Precision::Float32;
+        existing.model.classes = 3;
+        malaria_files::write_json(&path.join("config.json"), &existing).unwrap();
+        let cases: [(Change, Option<&str>); 8] = [
+            (|config| config.train.precision = Precision::Auto, None),
+            (|config| config.target = Target::Sensitivity(0.9), None),
+            (|config| config.model.classes = 2, None),
+            (|config| config.set_seed(9), Some("`split.seed` is 1 in its config.json, and 9 now")),
+            (|config| config.train.precision = Precision::Bfloat16, Some("`train.precision` is \"float32\"")),
+            (
+                |config| config.train.schedule.rate = 0.25,
+                Some("`train.schedule.rate` is 0.05 in its config.json, and 0.25 now"),
+            ),
+            (|config| config.data = Some("cells".into()), Some("`synthetic_cells` is true")),
+            (
+                |config| config.teacher = Some(Teacher { run: "other".into(), weight: 0.5 }),
+                Some("`teacher` is null"),
+            ),
+        ];
+        for (change, expected) in cases {
+            let mut config = existing.clone();
+            change(&mut config);
+            let result = PlannedRun::new(config, path.clone(), Some(1)).refuse_other_settings();
+            match (result, expected) {
+                (Ok(()), None) => {}
+                (Err(error @ Error::RunDir { .. }), Some(text)) => {
+                    assert!(error.to_string().contains(text), "{error}");
+                }
+                (result, expected) => panic!("{result:?}, expected {expected:?}"),
+            }
+        }
+        let absent = PlannedRun::new(existing, fold_dir(folder.path(), 2), Some(2));
+        absent.refuse_other_settings().unwrap();
+        assert!(!absent.is_finished());
+    }
 }

@@ -9,24 +9,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     config::{ExperimentConfig, Recipe},
-    run::record::{MetricsOf, temperature_words},
+    run::record::{MetricsOf, temperature_label},
 };
 
-/// The figures of one fold's test set.
+/// Metrics of one fold's test set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FoldMetrics {
-    /// Which, from 1.
+    /// Number of the fold, from 1.
     pub fold: usize,
-    /// Cells tested on.
+    /// Test cells.
     pub n_test: usize,
-    /// Where it was trained and in which precision; they may differ from fold to fold.
+    /// Device and precision of the training, which may differ between folds.
     #[serde(default)]
     pub device: String,
     /// The epoch whose weights were kept.
     pub epoch: u64,
-    /// Time spent training and validating.
+    /// Time for training and validation, in seconds.
     pub wall_seconds: f64,
-    /// Share of the cells called right.
+    /// Share of the cells called correctly.
     pub accuracy: f64,
     /// Share of the cells whose most probable class is the true one.
     pub accuracy_argmax: f64,
@@ -36,99 +36,97 @@ pub struct FoldMetrics {
     pub specificity: Option<f64>,
     /// Area under the ROC curve.
     pub auc: Option<f64>,
-    /// From which probability on its cells are called positive: chosen on the other folds' cells. `None` where no threshold reaches
-    /// what is asked for.
+    /// Threshold of the fold's cells, chosen on the cells of the other folds; `None` where none reaches the target.
     pub threshold: Option<f64>,
 }
 
-/// `metrics.json` of a cross-validation: the figures of every cell, each by the one model that has not learned from it.
+/// `metrics.json` of a cross-validation: pooled metrics of all cells, each predicted by the one model that has not learned from
+/// it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CrossValidationMetrics {
-    /// Version of this layout.
+    /// Version of the file format.
     pub format_version: u32,
-    /// Which cells the figures are of.
+    /// Which cells the metrics are measured on.
     pub metrics_of: MetricsOf,
-    /// The command that put the folds together.
+    /// The command that pooled the folds.
     pub command: String,
-    /// This library's version.
+    /// Version of this library.
     pub version: String,
-    /// The machine that put the folds together: processor, cores, memory.
+    /// The machine that pooled the folds: processor, cores, memory.
     pub machine: String,
-    /// How cells were divided. With `random`, cells of one patient stand on both sides, and the figures are
-    /// optimistic.
+    /// How cells were split. With `random`, training and test sets share patients, and the metrics are optimistic.
     pub protocol: Protocol,
-    /// The recipe that the settings started from.
+    /// The recipe that the settings are based on.
     pub recipe: Recipe,
-    /// Whether the cells are drawn ones, on which a figure says nothing about malaria.
+    /// Whether the cells are synthetic, so that the metrics mean nothing for malaria.
     pub synthetic_cells: bool,
-    /// Seed of the folds and the trainings.
+    /// Seed of the folds and the training.
     pub seed: u64,
-    /// Epochs trained, a fold.
+    /// Epochs per fold.
     pub epochs: u64,
-    /// Cells tested on, over all folds: every cell once.
+    /// Test cells of all folds: every cell once.
     pub n_test: usize,
-    /// Cells that no model learned from, on request; they were tested on all the same.
+    /// Cells excluded on request from every training set; they were still test cells.
     #[serde(default)]
     pub n_excluded: usize,
-    /// Pictures that could not be read and were left out.
+    /// Unreadable images that were skipped.
     #[serde(default)]
     pub n_skipped: usize,
-    /// Time spent training and validating, over all folds.
+    /// Time for training and validation of all folds, in seconds.
     pub wall_seconds: f64,
-    /// Processor time of the same.
+    /// Processor time for training and validation of all folds, in seconds.
     pub cpu_seconds: f64,
-    /// The figures of each fold.
+    /// Metrics of each fold.
     pub folds: Vec<FoldMetrics>,
-    /// Over the folds.
+    /// Mean and standard deviation of the accuracy over the folds.
     pub accuracy_over_folds: Spread,
-    /// Over the folds; `None` where a fold has no positive cell.
+    /// The same of the sensitivity; `None` where a fold has no positive cell.
     pub sensitivity_over_folds: Option<Spread>,
-    /// Over the folds; `None` where a fold has no negative cell.
+    /// The same of the specificity; `None` where a fold has no negative cell.
     pub specificity_over_folds: Option<Spread>,
-    /// Over the folds; `None` where a fold has one class only.
+    /// The same of the AUC; `None` where a fold has only one class.
     pub auc_over_folds: Option<Spread>,
-    /// The place on the pooled ROC curve with the specificity of Rajaraman et al. 2018, 97.2 %, to be compared with their
-    /// sensitivity of 94.7 %. It is read off the very cells it is reported on, which flatters it a little. Only for real
-    /// cells by patient, and where the positive class is Parasitized; `None` also where no threshold gives it.
+    /// Point of the pooled ROC curve at 97.2 % specificity, to compare with the sensitivity of 94.7 % of Rajaraman et al. 2018.
+    /// It is slightly optimistic, since the threshold is chosen on the same cells. Only for real cells split by patient with the
+    /// positive class Parasitized; `None` also where no threshold reaches it.
     pub at_published_specificity: Option<OperatingPoint>,
-    /// What the logits of the model that learns from every cell are divided by, where calibration was asked for: the
-    /// geometric mean of the folds' temperatures (1 for a fold that none could be fitted to), since no cell is left to fit one by.
+    /// Temperature of the final model, if calibration is on: the geometric mean of the folds' temperatures (1 for a fold without
+    /// one), since no cell is left to fit it on.
     pub temperature: Option<f64>,
-    /// The threshold that the settings ask for, chosen on what is said of every cell by the model that has not learned from
-    /// it; it is stored with the model that learns from every cell. `None` where no threshold reaches what is asked for.
-    /// The figures are not at this one: each fold's cells are called at what is chosen in the same way on the cells of the
-    /// other folds (by models that had learned from this fold's cells, a trace that remains). Where a fold has none, all cells are
-    /// called by their most probable class, and no patients.
+    /// Threshold of the final model, chosen on the pooled predictions; `None` where none reaches the target. The metrics do not
+    /// use it: each fold's cells are called at a threshold chosen on the cells of the other folds, whose models have learned
+    /// from this fold's cells, a remaining dependence. Where a fold has no threshold, all cells are called by their most
+    /// probable class, and patients are not called.
     pub threshold: Option<Threshold>,
-    /// How cells were called in the figures.
+    /// How cells were called.
     pub decision_rule: RuleKind,
-    /// What to read the figures with.
+    /// Caveats of the metrics.
     pub caveats: Vec<Caveat>,
-    /// The pooled figures: over all cells as if one model had evaluated them.
+    /// Metrics of the pooled cells, as if predicted by one model.
     #[serde(flatten)]
     pub pooled: Summary,
-    /// How sure they are, and what they mean for patients. The intervals hold for new patients under these models; that other
-    /// models would have been trained on other patients is not in them.
+    /// Confidence intervals, predictive values and patient-level results. The intervals cover the choice of patients to test
+    /// these models on, not the choice of patients to train them on.
     #[serde(flatten)]
     pub assessment: Assessment,
 }
 
 impl CrossValidationMetrics {
-    /// What the models were made by: name and value.
-    pub(super) fn made(&self, config: &ExperimentConfig) -> Vec<[String; 2]> {
+    /// How the models were made, as rows of name and value.
+    pub(super) fn provenance(&self, config: &ExperimentConfig) -> Vec<[String; 2]> {
         let row = |name: &str, value: String| [name.to_owned(), value];
         let devices: BTreeSet<&str> = self.folds.iter().map(|fold| fold.device.as_str()).collect();
         vec![
             row("malaria-resnet", self.version.clone()),
             row("libtorch", malaria_libtorch::LIBTORCH_VERSION.to_owned()),
             row("Device of the folds", Vec::from_iter(devices).join("; ")),
-            row("Recipe", config.recipe_words()),
+            row("Recipe", config.recipe_label()),
             row("Seed", self.seed.to_string()),
             row("Epochs, a fold", self.epochs.to_string()),
-            row("Temperature of the probabilities", temperature_words(self.temperature)),
+            row("Temperature of the probabilities", temperature_label(self.temperature)),
             row("Time for training and validating, all folds", format!("{:.0} s", self.wall_seconds)),
             row("Processor time of the same", format!("{:.0} s", self.cpu_seconds)),
-            row("Machine that put the folds together", self.machine.clone()),
+            row("Machine that pooled the folds", self.machine.clone()),
         ]
     }
 }

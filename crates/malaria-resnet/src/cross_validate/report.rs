@@ -1,4 +1,4 @@
-//! The folds together, to look at.
+//! The page and the label audit of a cross-validation.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,11 +18,12 @@ use crate::{
     config::ExperimentConfig,
     error::Result,
     history::epoch_point,
+    paths::file_name,
     pictures::{AUGMENTED_CELLS, MISTAKES_SHOWN, Mistake, augmentation_sheet, worst_mistakes},
     run::dir::fold_dir,
 };
 
-/// Writes the cells whose labels are in doubt, the most suspect first:
+/// Writes the cells with doubtful labels, the most doubtful first, as CSV with the columns
 /// `path,class,patient,fold,suggested,probability_of_label`.
 pub(super) fn write_label_audit(path: &Path, pooled: &Pooled, suspects: &[Contradiction]) -> Result<()> {
     let Pooled { rows, classes, .. } = pooled;
@@ -36,10 +37,10 @@ pub(super) fn write_label_audit(path: &Path, pooled: &Pooled, suspects: &[Contra
     Ok(malaria_files::write_csv(path, std::iter::once(header).chain(rows))?)
 }
 
-/// Cells shown in the sheet of doubtful labels.
+/// Number of cells with doubtful labels shown.
 const SUSPECTS_SHOWN: usize = 60;
 
-/// The first of the `suspects` as pictures; without those that are not at hand any more.
+/// Images of the first `suspects`, without those whose file cannot be read any more.
 pub(super) fn suspect_pictures(
     config: &ExperimentConfig,
     pooled: &Pooled,
@@ -50,7 +51,6 @@ pub(super) fn suspect_pictures(
     let show = |suspect: &Contradiction| -> Result<Picture> {
         let OutOfFold { path, class, .. } = &rows[suspect.sample];
         let (cell, _) = read_image(&folder.join(path))?;
-        let name = Path::new(path).file_name().map_or_else(|| path.into(), |name| name.to_string_lossy());
         Ok(Picture {
             images: vec![resize(&cell, config.image.pixels, config.image.resize)],
             caption: vec![
@@ -60,28 +60,29 @@ pub(super) fn suspect_pictures(
                     classes[suspect.suggested],
                     percent(Some(suspect.probability_of_label))
                 ),
-                name.into_owned(),
+                file_name(Path::new(path)),
             ],
         })
     };
     suspects.iter().take(SUSPECTS_SHOWN).filter_map(|suspect| show(suspect).ok()).collect()
 }
 
+/// The page's section on doubtful labels.
 pub(super) fn labels_section(pictures: &[Picture], suspects: usize, cells: usize) -> Section {
-    let words = format!(
+    let text = format!(
         "{suspects} of {cells} labels are contradicted by models that had not learned from the cell (confident learning, \
-         Northcutt et al. 2021): label_audit.csv lists them, the most suspect first. A listed cell may be labelled rightly and \
-         be hard: nothing is left out by itself."
+         Northcutt et al. 2021): label_audit.csv lists them, the most doubtful first. A listed cell may be labelled correctly and \
+         just be hard, so none is excluded automatically."
     );
-    let mut blocks = vec![Block::Text(words)];
+    let mut blocks = vec![Block::Text(text)];
     if !pictures.is_empty() {
         blocks.push(Block::Text(format!("The first {}:", pictures.len())));
         blocks.push(Block::Gallery(pictures.to_vec()));
     }
-    Section { id: "labels", heading: "Labels to look at".to_owned(), blocks }
+    Section { id: "labels", heading: "Doubtful labels".to_owned(), blocks }
 }
 
-/// The report of the folds together.
+/// The page of a cross-validation.
 pub(super) fn report<'a>(
     metrics: &'a CrossValidationMetrics,
     config: &ExperimentConfig,
@@ -95,7 +96,7 @@ pub(super) fn report<'a>(
     let rows = &pooled.rows;
     let summary = vec![
         format!(
-            "Cross-validation: {} folds, {} cells of {}, each evaluated by the model that has not learned from it.",
+            "Cross-validation: {} folds, {} cells of {}, each predicted by the model that has not learned from it.",
             folds.len(),
             metrics.n_test,
             metrics.assessment.patients()
@@ -109,10 +110,9 @@ pub(super) fn report<'a>(
     let mut lines: Vec<Vec<String>> = folds
         .iter()
         .map(|fold| {
-            let figures = [Some(fold.accuracy), fold.sensitivity, fold.specificity].map(percent);
             let mut row =
                 vec![fold.fold.to_string(), fold.n_test.to_string(), patients(fold.fold).to_string()];
-            row.extend(figures);
+            row.extend([Some(fold.accuracy), fold.sensitivity, fold.specificity].map(percent));
             row.push(decimal(fold.auc));
             row
         })
@@ -141,21 +141,21 @@ pub(super) fn report<'a>(
         caveats: &metrics.caveats,
         scored,
         rule,
-        figures: &metrics.pooled,
+        metrics: &metrics.pooled,
         assessment: &metrics.assessment,
         history: mean_history(histories),
         history_of: Some(
-            "The mean over the folds. Each fold has a page of its own: report.html in its folder.".to_owned(),
+            "The mean over the folds. Each fold has its own page, report.html in its folder.".to_owned(),
         ),
         mistakes,
         augmentation: augmented(config, rows).unwrap_or_default(),
         more: vec![folds, evaluation_section(&scored)],
-        made: metrics.made(config),
+        made: metrics.provenance(config),
         command: metrics.command.clone(),
     }
 }
 
-/// What augmentation makes of some of the cells.
+/// Some of the cells, each with its augmented versions.
 fn augmented(config: &ExperimentConfig, rows: &[OutOfFold]) -> Result<Vec<Picture>> {
     let Some(folder) = &config.data else { return Ok(Vec::new()) };
     let mut pixels = Vec::new();
@@ -169,7 +169,7 @@ fn augmented(config: &ExperimentConfig, rows: &[OutOfFold]) -> Result<Vec<Pictur
     augmentation_sheet(&config.train, &cells, &all)
 }
 
-/// The means over the folds, up to the last epoch that all of them have; of the validation where all have one.
+/// Losses and accuracies averaged over the folds, up to the last epoch that all folds have.
 fn mean_history(folds: &[&[EpochRecord]]) -> Vec<EpochPoint> {
     let epochs = folds.iter().map(|fold| fold.len()).min().unwrap_or(0);
     let mean_at = |epoch: usize| {
@@ -188,8 +188,7 @@ fn mean_history(folds: &[&[EpochRecord]]) -> Vec<EpochPoint> {
     (0..epochs).map(mean_at).collect()
 }
 
-/// The cells that were called wrong with the most certainty, by the models that called them; without those whose picture or
-/// model is not at hand any more.
+/// The worst mistakes of all folds, without those whose image or model cannot be read any more.
 pub(super) fn mistakes(
     config: &ExperimentConfig,
     out: &Path,
@@ -207,8 +206,7 @@ pub(super) fn mistakes(
         }
         let (cell, _) = read_image(&folder.join(path))?;
         let cell = resize(&cell, config.image.pixels, config.image.resize);
-        let mistake =
-            Mistake { file: path, class: scored.truth[i], predicted: predicted[i], row: probabilities };
+        let mistake = Mistake { file: path, class: scored.truth[i], predicted: predicted[i], probabilities };
         mistake.picture(&models[fold], cell)
     };
     let worst = worst_mistakes(&scored, rule).into_iter().take(MISTAKES_SHOWN);

@@ -1,9 +1,12 @@
+//! A run directory: its files, its state and its lock.
+
 use std::{
     fs::{self, File, TryLockError},
     path::{Path, PathBuf},
 };
 
 use malaria_dataset::Protocol;
+use malaria_report::Card;
 use malaria_train::EpochRecord;
 
 use crate::{
@@ -11,28 +14,29 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Where fold `number` (from 1) of the cross-validation in `out` is run.
+/// The run directory of fold `number` (from 1) of the cross-validation in `out`.
 pub fn fold_dir(out: &Path, number: usize) -> PathBuf {
     out.join(format!("fold-{number}"))
 }
 
-/// The folder of one run. Whatever is in it was written whole or not at all.
+/// The directory of one run. Each of its files is written completely or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunDir {
     path: PathBuf,
 }
 
-/// Held by the one process that may write to a run directory; given back when dropped, or when the process ends.
+/// Lock of the one process that may write to a run directory; released when dropped or when the process ends.
 #[derive(Debug)]
 pub struct RunLock {
     _file: File,
 }
 
 impl RunDir {
-    /// Makes the folder and takes its lock.
+    /// Creates the directory and locks it.
     ///
     /// # Errors
-    /// [`Error::Taken`] when it holds a run already; [`Error::RunDir`] when it is in use; [`Error::File`] when it cannot be made.
+    /// [`Error::Taken`] when it holds a run or a cross-validation; [`Error::RunDir`] when it is locked; [`Error::File`] when it
+    /// cannot be created.
     pub fn create(path: &Path) -> Result<(Self, RunLock)> {
         fs::create_dir_all(path).map_err(malaria_files::Error::io("make the run directory", path))?;
         let run = Self { path: path.to_owned() };
@@ -42,7 +46,7 @@ impl RunDir {
         Ok((run, lock))
     }
 
-    /// Refuses the folder of a cross-validation, whose figures a run in it would replace.
+    /// Refuses the folder of a cross-validation, whose results a run would overwrite.
     ///
     /// # Errors
     /// [`Error::Taken`] then.
@@ -62,19 +66,20 @@ impl RunDir {
         if path.exists() && !path.is_dir() {
             return Err(taken(path, "it is not a folder"));
         }
-        if run.config_path().exists() && run.is_finished() {
-            return Err(taken(path, "it holds a finished run"));
-        }
         if run.config_path().exists() {
-            return Err(taken(path, "it holds a run already"));
+            let finished = run.is_finished();
+            return Err(taken(
+                path,
+                if finished { "it holds a finished run" } else { "it holds a run already" },
+            ));
         }
         Ok(())
     }
 
-    /// Opens the folder of a run that has been started.
+    /// Opens the directory of a run that has been started.
     ///
     /// # Errors
-    /// [`Error::RunDir`] when there is no such folder, or no `config.json` in it.
+    /// [`Error::RunDir`] when it does not exist or holds no `config.json`, or holds a cross-validation.
     pub fn open(path: &Path) -> Result<Self> {
         let run = Self { path: path.to_owned() };
         if !path.is_dir() {
@@ -92,10 +97,10 @@ impl RunDir {
         Ok(run)
     }
 
-    /// The kept weights' path, if the run has come to them.
+    /// The path of the trained weights.
     ///
     /// # Errors
-    /// [`Error::Unfinished`] when it has not.
+    /// [`Error::Unfinished`] when the run has none yet.
     pub(crate) fn finished_weights(&self) -> Result<PathBuf> {
         let path = self.weights_path();
         if path.is_file() {
@@ -104,17 +109,16 @@ impl RunDir {
         Err(Error::Unfinished { path: self.path.clone() })
     }
 
-    /// Takes the folder for this process alone.
+    /// Locks the directory for this process, and removes temporary files of a process that was killed.
     ///
     /// # Errors
-    /// [`Error::RunDir`] when another process has it.
+    /// [`Error::RunDir`] when another process holds the lock.
     pub fn lock(&self) -> Result<RunLock> {
         let path = self.path.join("run.lock");
         let file = File::options().create(true).truncate(false).write(true).open(&path);
         let file = file.map_err(malaria_files::Error::io("open", &path))?;
         match file.try_lock() {
             Ok(()) => {
-                // Whoever was killed here while writing is gone: the lock was free.
                 for folder in
                     [&self.path, &self.path.join("figures")].into_iter().filter(|path| path.is_dir())
                 {
@@ -127,7 +131,7 @@ impl RunDir {
         }
     }
 
-    /// The folder itself.
+    /// The path of the directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -140,18 +144,26 @@ impl RunDir {
         ExperimentConfig::read(&self.config_path())
     }
 
-    /// The run's figures by epoch.
+    /// The run's metrics by epoch.
     ///
     /// # Errors
     /// [`Error::File`] when there is no readable `history.csv` yet.
     pub fn history(&self) -> Result<Vec<EpochRecord>> {
-        Ok(malaria_files::read_csv(&self.history_path(), "figures by epoch")?)
+        Ok(malaria_files::read_csv(&self.history_path(), "metrics by epoch")?)
     }
 
-    /// Whether the run has come to its end: it has its figures, or, where no cell is left to test on, its weights.
+    /// Whether the run is finished: it has test metrics, or weights if the split has no test set.
     pub fn is_finished(&self) -> bool {
-        let tests_none = || self.config().is_ok_and(|config| config.split.protocol == Protocol::All);
-        self.metrics_path().is_file() || (self.weights_path().is_file() && tests_none())
+        let untested = || self.config().is_ok_and(|config| config.split.protocol == Protocol::All);
+        self.metrics_path().is_file() || (self.weights_path().is_file() && untested())
+    }
+
+    /// Writes the model card and returns its path.
+    pub(crate) fn write_model_card(&self, card: &Card<'_>) -> Result<PathBuf> {
+        let path = self.model_card_path();
+        malaria_files::write(&path, card.markdown().as_bytes())
+            .map_err(malaria_files::Error::io("write", &path))?;
+        Ok(path)
     }
 
     /// `config.json`: every setting.
@@ -164,27 +176,27 @@ impl RunDir {
         self.path.join("split.csv")
     }
 
-    /// `history.csv`: figures by epoch.
+    /// `history.csv`: metrics by epoch.
     pub fn history_path(&self) -> PathBuf {
         self.path.join("history.csv")
     }
 
-    /// `weights.safetensors`: the kept weights, with the classes and the way pictures are read.
+    /// `weights.safetensors`: the weights of the selected epoch, with the [`Description`](crate::Description) of the model.
     pub fn weights_path(&self) -> PathBuf {
         self.path.join("weights.safetensors")
     }
 
-    /// `predictions.csv`: what the model says of every test cell.
+    /// `predictions.csv`: the predictions for every test cell.
     pub fn predictions_path(&self) -> PathBuf {
         self.path.join("predictions.csv")
     }
 
-    /// `patients.csv`: what each tested patient is called by all of their cells, where patients are called.
+    /// `patients.csv`: the call of each test patient, where patients are called.
     pub fn patients_path(&self) -> PathBuf {
         self.path.join("patients.csv")
     }
 
-    /// `metrics.json`: the test figures and how they came about.
+    /// `metrics.json`: the test metrics and how the run was made.
     pub fn metrics_path(&self) -> PathBuf {
         self.path.join("metrics.json")
     }
@@ -194,12 +206,12 @@ impl RunDir {
         self.path.join("plot.png")
     }
 
-    /// `report.html`: the figures to look at.
+    /// `report.html`: the page of results.
     pub fn report_path(&self) -> PathBuf {
         self.path.join("report.html")
     }
 
-    /// `model_card.md`: what a user of the model has to know.
+    /// `model_card.md`: the model card.
     pub fn model_card_path(&self) -> PathBuf {
         self.path.join("model_card.md")
     }
@@ -211,4 +223,84 @@ impl RunDir {
 
 fn taken(path: &Path, reason: &'static str) -> Error {
     Error::Taken { path: path.to_owned(), reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Recipe;
+
+    fn write_config(run: &Path, protocol: Protocol) {
+        fs::create_dir_all(run).unwrap();
+        let mut config = ExperimentConfig::new(Recipe::Tutorial, protocol, 0);
+        config.data = Some("cells".into());
+        malaria_files::write_json(&run.join("config.json"), &config).unwrap();
+    }
+
+    #[test]
+    fn a_run_starts_only_where_there_is_none_and_opens_only_where_there_is_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let touch = |run: &str, file: &str| fs::write(path(run).join(file), "").unwrap();
+        fs::create_dir_all(path("empty")).unwrap();
+        fs::write(path("file"), "").unwrap();
+        fs::create_dir_all(fold_dir(&path("folds"), 1)).unwrap();
+        for run in ["started", "trained", "finished"] {
+            write_config(&path(run), Protocol::Random);
+        }
+        write_config(&path("untested"), Protocol::All);
+        touch("trained", "weights.safetensors");
+        touch("untested", "weights.safetensors");
+        touch("finished", "metrics.json");
+
+        let no_config = "it holds no config.json, so it is not a run directory";
+        let folds = "it holds the folds of a cross-validation";
+        let open_folds = "it holds the folds of a cross-validation: name one of them, or `final` in it";
+        // What is in the folder, whether it is finished, why no run can start there, and why it cannot be opened.
+        let cases = [
+            ("started", false, Some("it holds a run already"), None),
+            ("trained", false, Some("it holds a run already"), None),
+            ("finished", true, Some("it holds a finished run"), None),
+            ("untested", true, Some("it holds a finished run"), None),
+            ("folds", false, Some(folds), Some(open_folds)),
+            ("empty", false, None, Some(no_config)),
+            ("absent", false, None, Some("there is no such folder")),
+        ];
+        for (name, finished, create, open) in cases {
+            let opened = RunDir::open(&path(name));
+            assert_eq!(opened.as_ref().is_ok_and(RunDir::is_finished), finished, "{name}");
+            let message = |reason: &str| format!("run directory {}: {reason}", path(name).display());
+            assert_eq!(opened.err().map(|error| error.to_string()), open.map(message), "{name}");
+            let created = RunDir::create(&path(name)).err();
+            assert!(matches!(created, None | Some(Error::Taken { .. })), "{name}: {created:?}");
+            assert_eq!(created.map(|error| error.to_string()), create.map(message), "{name}");
+        }
+        for error in [RunDir::open(&path("file")).err(), RunDir::refuse_taken(&path("file")).err()] {
+            assert!(error.unwrap().to_string().ends_with("it is not a folder"));
+        }
+    }
+
+    #[test]
+    fn weights_are_missing_until_the_run_has_trained() {
+        let folder = tempfile::tempdir().unwrap();
+        write_config(folder.path(), Protocol::Random);
+        let run = RunDir::open(folder.path()).unwrap();
+        assert!(matches!(run.finished_weights(), Err(Error::Unfinished { path }) if path == folder.path()));
+        fs::write(run.weights_path(), "").unwrap();
+        assert_eq!(run.finished_weights().unwrap(), run.weights_path());
+    }
+
+    #[test]
+    fn a_lock_excludes_others_and_removes_the_temporary_files_of_killed_processes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (run, lock) = RunDir::create(folder.path()).unwrap();
+        let error = RunDir::create(folder.path()).unwrap_err();
+        assert!(error.to_string().ends_with("another process is training in it"), "{error}");
+        assert!(matches!(run.lock(), Err(Error::RunDir { .. })));
+        drop(lock);
+        let left = folder.path().join(".metrics.json.writing-1");
+        fs::write(&left, "").unwrap();
+        let _lock = run.lock().unwrap();
+        assert!(!left.exists());
+    }
 }

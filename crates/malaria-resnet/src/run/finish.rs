@@ -1,4 +1,4 @@
-//! What comes after the last batch: threshold, test, and the files that tell of it.
+//! After training: calibration, threshold, test metrics and the files of results.
 
 use std::{fs, iter, path::PathBuf};
 
@@ -20,23 +20,24 @@ use crate::{
     classifier::Classifier,
     error::Result,
     history::{epoch_point, title},
-    pictures::{augmentation_sheet, mistakes, picture},
+    paths::file_name,
+    pictures::{augmentation_sheet, cell_image, mistakes},
     progress::Progress,
     summary::{DataSummary, data_section},
 };
 
 impl Session<'_> {
-    /// Sets what the classifier is to know of its training cells, and by the validation set the temperature, if the settings
-    /// ask for one, and the threshold.
+    /// Sets the input check from the training cells, and the temperature, if calibration is on, and the threshold from the
+    /// validation cells.
     pub(super) fn adjust(
         &self,
         classifier: &mut Classifier,
         cells: &CellTensors<'_>,
         new_patients: bool,
     ) -> Result<()> {
-        let pictures = &self.loaded.cells;
+        let all = &self.loaded.cells;
         let image_stats: Vec<ImageStats> =
-            self.split.train.par_iter().map(|&i| ImageStats::of(&picture(pictures, i))).collect();
+            self.split.train.par_iter().map(|&i| ImageStats::of(&cell_image(all, i))).collect();
         classifier.input = InputCheck::of(&image_stats);
         let validation = &self.split.validation;
         if validation.is_empty() {
@@ -53,18 +54,17 @@ impl Session<'_> {
             }
         }
         let scored = classifier.scored(&truth, &probabilities);
-        let threshold = scored.threshold(self.config.target, ChosenOn::Validation, new_patients)?;
-        classifier.threshold = threshold;
+        classifier.threshold = scored.threshold(self.config.target, ChosenOn::Validation, new_patients)?;
         Ok(())
     }
 
-    /// Tests the kept weights on the test set and writes the results; the paths written join `files`.
+    /// Evaluates the classifier on the test set and writes the results; adds the files to `files`.
     pub(super) fn finish(&self, trained: &Trained<'_>, files: &mut Vec<PathBuf>) -> Result<Metrics> {
         let Trained { classifier, best_epoch, history, cells, data, new_patients, device } = trained;
         let Self { config, split, run, .. } = self;
         let (test, listener) = (&split.test, self.context.listener);
         let total = test.len();
-        // The one look at the test set.
+        // The only time that the test set is evaluated.
         let probabilities =
             classifier.probabilities(cells, test, &mut |done| listener(Progress::Testing { done, total }))?;
         let truth = GroundTruth::new(&self.loaded.index, test);
@@ -74,11 +74,12 @@ impl Session<'_> {
         let subset = ("subset", iter::repeat_with(|| Subset::Test.to_string()));
         write_predictions(&run.predictions_path(), &scored, &rule, paths, subset)?;
         let assessment = Assessment::of(&scored, &rule, *new_patients)?;
-        let sides = split.sides(self.loaded.index.samples.len());
+        let n_excluded =
+            split.sides(self.loaded.index.samples.len()).iter().filter(|side| side.is_none()).count();
         let metrics = Metrics {
             format_version: METRICS_VERSION,
             metrics_of: MetricsOf::TestSet,
-            // The one that went on, if any, is not the one to do it all again.
+            // The command that started the run, even if another one resumed it.
             command: config.command.clone().unwrap_or_else(|| self.context.command.to_owned()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             libtorch: malaria_libtorch::LIBTORCH_VERSION.to_owned(),
@@ -93,7 +94,7 @@ impl Session<'_> {
             epochs: history.len(),
             best_epoch: *best_epoch,
             n_skipped: data.skipped.len(),
-            n_excluded: sides.iter().filter(|side| side.is_none()).count(),
+            n_excluded,
             n_train: split.train.len(),
             n_validation: split.validation.len(),
             n_test: split.test.len(),
@@ -103,7 +104,7 @@ impl Session<'_> {
             temperature: classifier.temperature,
             threshold: classifier.threshold,
             decision_rule: rule.kind(),
-            caveats: self.caveats(data, &rule, &assessment),
+            caveats: caveats(data, n_excluded, &rule, &assessment),
             test: scored.summary(&rule)?,
             assessment,
         };
@@ -111,34 +112,19 @@ impl Session<'_> {
         files.extend(metrics.assessment.write_patients(run.patients_path(), &scored, &rule)?);
         files.push(self.report(trained, scored, &rule, &metrics)?);
         files.push(self.model_card(&metrics, data, &rule)?);
-        // Last: a run with figures is a finished one.
+        // Last, since a run with metrics.json counts as finished.
         malaria_files::write_json(&run.metrics_path(), &metrics)?;
         Ok(metrics)
     }
 
-    fn caveats(&self, data: &DataSummary, rule: &DecisionRule, assessment: &Assessment) -> Vec<Caveat> {
-        let sides = self.split.sides(self.loaded.index.samples.len());
-        let excluded = sides.iter().filter(|side| side.is_none()).count();
-        let mut caveats = Vec::new();
-        if data.drawn {
-            caveats.push(Caveat::SyntheticCells);
-        }
-        if excluded > 0 {
-            caveats.push(Caveat::Excluded { cells: excluded });
-        }
-        caveats.extend(Caveat::of_init(data.test_cells_seen_by_init));
-        caveats.extend(Caveat::of(rule, false, assessment));
-        caveats
-    }
-
-    /// Writes the model card; gives its path.
+    /// Writes the model card and returns its path.
     fn model_card(&self, metrics: &Metrics, data: &DataSummary, rule: &DecisionRule) -> Result<PathBuf> {
-        let card = Card {
-            recipe: self.config.recipe_words(),
+        self.run.write_model_card(&Card {
+            recipe: self.config.recipe_label(),
             protocol: self.config.split.protocol,
             image: self.config.image,
             network: &self.config.model,
-            figures: &metrics.test,
+            metrics: &metrics.test,
             assessment: &metrics.assessment,
             rule,
             caveats: &metrics.caveats,
@@ -149,16 +135,12 @@ impl Session<'_> {
             ),
             learned_from: self.learned_from(data)?,
             missing: data.skipped.len(),
-            made: metrics.made(&self.config),
+            made: metrics.provenance(&self.config),
             command: &metrics.command,
-        };
-        let path = self.run.model_card_path();
-        malaria_files::write(&path, card.markdown().as_bytes())
-            .map_err(malaria_files::Error::io("write", &path))?;
-        Ok(path)
+        })
     }
 
-    /// What the run has learned from, in words.
+    /// The model card's sentences on the training data.
     fn learned_from(&self, data: &DataSummary) -> Result<String> {
         let cells = |subset: Subset| {
             let found = data.subsets.iter().find(|summary| summary.subset == subset);
@@ -170,26 +152,25 @@ impl Session<'_> {
         let split = base16ct::lower::encode_string(&Sha256::digest(
             fs::read(&split).map_err(malaria_files::Error::io("read", &split))?,
         ));
-        let folder = data.folder.file_name().unwrap_or_default().to_string_lossy();
-        let mut words = format!(
-            "It has learned from {train} cells of {patients} patients in the folder `{folder}`; {validation} more were looked at \
-             between epochs, to choose by. split.csv names every cell, with its SHA-256; its own is {split}."
+        let folder = file_name(&data.folder);
+        let mut text = format!(
+            "It has learned from {train} cells of {patients} patients in the folder `{folder}`; {validation} more cells were used \
+             for validation. split.csv names every cell, with its SHA-256; the SHA-256 of split.csv is {split}."
         );
         if let Some(init) = &self.config.init {
-            let run = init.file_name().unwrap_or_default().to_string_lossy();
-            words += &format!(" It started from the weights of the run `{run}`");
-            words += &match data.test_cells_seen_by_init {
+            text += &format!(" It started from the weights of the run `{}`", file_name(init));
+            text += &match data.test_cells_seen_by_init {
                 Some(seen) => format!(", which had learned from {seen} of the cells it is evaluated on."),
                 None => ".".to_owned(),
             };
         }
         if let Some(teacher) = &self.config.teacher {
-            words += &format!(" {}", teacher.words());
+            text += &format!(" {}", teacher.sentence());
         }
-        Ok(words)
+        Ok(text)
     }
 
-    /// Writes the report of the test set; gives its path.
+    /// Writes the page and plots of the test set and returns the page's path.
     fn report(
         &self,
         trained: &Trained<'_>,
@@ -200,29 +181,43 @@ impl Session<'_> {
         let Trained { classifier, history, cells, data, .. } = trained;
         let report = Report {
             title: title(&self.config),
-            summary: test_words(metrics),
+            summary: summary_lines(metrics),
             caveats: &metrics.caveats,
             scored,
             rule,
-            figures: &metrics.test,
+            metrics: &metrics.test,
             assessment: &metrics.assessment,
             history: history.iter().map(epoch_point).collect(),
             history_of: None,
             mistakes: mistakes(classifier, scored, rule, self.loaded, &self.split.test)?,
             augmentation: augmentation_sheet(&self.config.train, cells, &self.split.train)?,
             more: vec![data_section(data)],
-            made: metrics.made(&self.config),
+            made: metrics.provenance(&self.config),
             command: metrics.command.clone(),
         };
         Ok(report.write(self.run.path())?)
     }
 }
 
-/// Who was tested by a run, and how.
-fn test_words(metrics: &Metrics) -> Vec<String> {
+/// The caveats of a run's test metrics.
+fn caveats(
+    data: &DataSummary,
+    n_excluded: usize,
+    rule: &DecisionRule,
+    assessment: &Assessment,
+) -> Vec<Caveat> {
+    (data.synthetic.then_some(Caveat::SyntheticCells).into_iter())
+        .chain((n_excluded > 0).then_some(Caveat::Excluded { cells: n_excluded }))
+        .chain(Caveat::of_init(data.test_cells_seen_by_init))
+        .chain(Caveat::of(rule, false, assessment))
+        .collect()
+}
+
+/// The page's lines on the test set and the protocol.
+fn summary_lines(metrics: &Metrics) -> Vec<String> {
     vec![
         format!(
-            "Test set: {} cells of {}; {} cells were learned from, and {} others looked at to choose by.",
+            "Test set: {} cells of {}; {} cells for training and {} for validation.",
             metrics.n_test,
             metrics.assessment.patients(),
             metrics.n_train,

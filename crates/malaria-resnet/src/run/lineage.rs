@@ -1,4 +1,4 @@
-//! The runs that a model's weights come from, and what these knew.
+//! The runs that a model descends from by its initial weights or its teacher, and the cells they have learned from.
 
 use std::{
     collections::HashSet,
@@ -10,44 +10,45 @@ use malaria_dataset::{Loaded, Manifest, Subset, read_manifest};
 use super::dir::RunDir;
 use crate::{config::ExperimentConfig, error::Result, paths::absolute};
 
-/// How many of the cells at `indices` the weights of `--init` have learned from, or were chosen by; `None` where a run that they come
-/// from cannot be read any more.
+/// Number of cells at `indices` in the training or validation sets of the initial weights' lineage; `None` where a run of it
+/// cannot be read any more.
 pub(crate) fn seen_by_init(
     config: &ExperimentConfig,
     loaded: &Loaded,
     indices: &[usize],
 ) -> Result<Option<usize>> {
     let Some(init) = &config.init else { return Ok(Some(0)) };
-    let Lineage { manifests, gone } = lineage(init);
+    let Lineage { manifests, missing_parents } = lineage(init);
     let seen = seen_by(&manifests, loaded, indices)?;
-    Ok(gone.is_empty().then_some(seen))
+    Ok(missing_parents.is_empty().then_some(seen))
 }
 
-/// How many of the cells at `indices` any of the runs with these `manifests` has learned from, or was chosen by.
+/// Number of cells at `indices` in the training or validation set of any of the `manifests`.
 pub(crate) fn seen_by(manifests: &[Manifest], loaded: &Loaded, indices: &[usize]) -> Result<usize> {
     let mut seen: HashSet<usize> = HashSet::new();
     for manifest in manifests {
         let subsets = manifest.match_index(&loaded.index, &loaded.fingerprints)?;
-        let known = |&&i: &&usize| matches!(subsets[i], Some(Subset::Train | Subset::Validation));
-        seen.extend(indices.iter().filter(known));
+        let is_seen = |&&i: &&usize| matches!(subsets[i], Some(Subset::Train | Subset::Validation));
+        seen.extend(indices.iter().filter(is_seen));
     }
     Ok(seen.len())
 }
 
-/// What a run, and those that its weights or the words of its teacher come from, divided as their manifests say.
+/// A run, and all runs that its initial weights or its teacher descend from.
 pub(crate) struct Lineage {
+    /// The splits of these runs.
     pub(crate) manifests: Vec<Manifest>,
-    /// Where a run should be that cannot be read any more.
-    pub(crate) gone: Vec<PathBuf>,
+    /// Paths of runs that cannot be read any more.
+    pub(crate) missing_parents: Vec<PathBuf>,
 }
 
 /// The lineage of the run in `path`.
 pub(crate) fn lineage(path: &Path) -> Lineage {
-    let mut lineage = Lineage { manifests: Vec::new(), gone: Vec::new() };
+    let mut lineage = Lineage { manifests: Vec::new(), missing_parents: Vec::new() };
     let mut next = vec![absolute(path)];
-    let mut met = HashSet::new();
+    let mut visited = HashSet::new();
     while let Some(path) = next.pop() {
-        if !met.insert(path.clone()) {
+        if !visited.insert(path.clone()) {
             continue;
         }
         let read = |path| -> Result<(ExperimentConfig, Manifest)> {
@@ -55,7 +56,7 @@ pub(crate) fn lineage(path: &Path) -> Lineage {
             Ok((run.config()?, read_manifest(&run.split_path())?))
         };
         let Ok((config, manifest)) = read(&path) else {
-            lineage.gone.push(path);
+            lineage.missing_parents.push(path);
             continue;
         };
         let parents = config.init.into_iter().chain(config.teacher.map(|teacher| teacher.run));
@@ -63,4 +64,58 @@ pub(crate) fn lineage(path: &Path) -> Lineage {
         lineage.manifests.push(manifest);
     }
     lineage
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use malaria_dataset::Protocol;
+
+    use super::*;
+    use crate::config::{Recipe, Teacher};
+
+    /// Writes a run with one cell into `path`.
+    fn write_run(path: &Path, init: Option<&Path>, teacher: Option<&Path>) {
+        fs::create_dir_all(path).unwrap();
+        let mut config = ExperimentConfig::new(Recipe::Tutorial, Protocol::Random, 0);
+        config.init = init.map(Path::to_owned);
+        config.teacher = teacher.map(|run| Teacher { run: run.to_owned(), weight: 0.5 });
+        malaria_files::write_json(&path.join("config.json"), &config).unwrap();
+        let header = "path,class,patient,subset,bytes,sha256";
+        let row = format!("a.png,Parasitized,C1,train,1,{}", "0".repeat(64));
+        fs::write(path.join("split.csv"), format!("{header}\n{row}\n")).unwrap();
+    }
+
+    #[test]
+    fn lineage_follows_initial_weights_and_teachers_and_names_missing_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| absolute(folder.path()).join(name);
+        write_run(&path("first"), None, None);
+        write_run(&path("second"), Some(&path("first")), None);
+        write_run(&path("third"), Some(&path("second")), Some(&path("first")));
+        write_run(&path("orphan"), Some(&path("first")), Some(&path("deleted")));
+        write_run(&path("child-of-orphan"), Some(&path("orphan")), None);
+        write_run(&path("cycle-1"), Some(&path("cycle-2")), None);
+        write_run(&path("cycle-2"), None, Some(&path("cycle-1")));
+        let cases: [(&str, &[&str], &[&str]); 7] = [
+            ("first", &["first"], &[]),
+            ("second", &["second", "first"], &[]),
+            ("third", &["third", "first", "second"], &[]),
+            ("orphan", &["orphan", "first"], &["deleted"]),
+            ("child-of-orphan", &["child-of-orphan", "orphan", "first"], &["deleted"]),
+            ("cycle-1", &["cycle-1", "cycle-2"], &[]),
+            ("deleted", &[], &["deleted"]),
+        ];
+        for (run, found, missing) in cases {
+            let lineage = lineage(&path(run));
+            let read: Vec<&Path> = lineage.manifests.iter().filter_map(|split| split.path.parent()).collect();
+            assert_eq!(read, found.iter().map(|name| path(name)).collect::<Vec<_>>(), "{run}");
+            assert_eq!(
+                lineage.missing_parents,
+                missing.iter().map(|name| path(name)).collect::<Vec<_>>(),
+                "{run}"
+            );
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! A run: its folder, its start, its training and its end.
+//! One run: its directory, start, training and results.
 
 pub(crate) mod dir;
 mod finish;

@@ -14,99 +14,98 @@ use crate::config::{ExperimentConfig, Recipe};
 /// Version of the layout of `metrics.json`.
 pub(crate) const METRICS_VERSION: u32 = 3;
 
-/// Which cells figures are of.
+/// Which cells metrics are measured on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MetricsOf {
     /// The run's own test set.
     TestSet,
-    /// Every cell, each evaluated by a model of the same settings that has not learned from it.
+    /// Every cell, each predicted by the model of the fold that it is a test cell of.
     CrossValidation,
 }
 
-/// `metrics.json`: the test figures of a run, and how they came about.
+/// `metrics.json`: the test metrics of a run, and how the run was made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
-    /// Version of this layout.
+    /// Version of the file format.
     pub format_version: u32,
-    /// Which cells the figures are of.
+    /// Which cells the metrics are measured on.
     pub metrics_of: MetricsOf,
-    /// The command that began the run.
+    /// The command that started the run.
     pub command: String,
-    /// This library's version.
+    /// Version of this library.
     pub version: String,
-    /// libtorch's version.
+    /// Version of libtorch.
     #[serde(default)]
     pub libtorch: String,
-    /// What the run finished on: the processor and its threads, or the GPU, and the precision of the training steps.
+    /// The device that the run finished on and the precision of the training steps.
     #[serde(default)]
     pub device: String,
-    /// How cells were divided. With `random`, cells of one patient stand on both sides, and the figures are
-    /// optimistic.
+    /// How cells were split. With `random`, training and test sets share patients, and the metrics are optimistic.
     pub protocol: Protocol,
-    /// The recipe that the settings started from.
+    /// The recipe that the settings are based on.
     pub recipe: Recipe,
-    /// Whether the cells are drawn ones, on which a figure says nothing about malaria.
+    /// Whether the cells are synthetic, so that the metrics mean nothing for malaria.
     pub synthetic_cells: bool,
     /// Seed of the split and the training.
     pub seed: u64,
-    /// The fold of a cross-validation that this run is, where it is one.
+    /// The fold of a cross-validation, if the run is one.
     pub fold: Option<Fold>,
-    /// The run whose weights training started from, if not from random ones.
+    /// The run whose weights training started from; `None` for random weights.
     pub init: Option<PathBuf>,
-    /// Test cells that those weights had learned from, or were chosen by: the figures are too good if there are any. `None` where that is
-    /// not known, as a run that those weights come from cannot be read any more.
+    /// Test cells in the training or validation sets of those weights, which inflate the metrics. `None` where it is unknown,
+    /// since a run that the weights come from cannot be read any more.
     pub test_cells_seen_by_init: Option<usize>,
     /// Epochs trained.
     pub epochs: usize,
-    /// The epoch whose weights were kept and tested, and its validation figures.
+    /// The epoch whose weights were kept and tested, and its validation metrics.
     pub best_epoch: BestEpoch,
-    /// Cells that were to be learned from and were left out on request.
+    /// Training cells excluded on request.
     #[serde(default)]
     pub n_excluded: usize,
-    /// Pictures that could not be read and were left out.
+    /// Unreadable images that were skipped.
     #[serde(default)]
     pub n_skipped: usize,
-    /// Cells learned from.
+    /// Training cells.
     pub n_train: usize,
-    /// Cells that the threshold was chosen on, and the epoch, where the recipe chooses one.
+    /// Validation cells, which the threshold was chosen on, and the epoch where the recipe selects one.
     pub n_validation: usize,
-    /// Cells tested on.
+    /// Test cells.
     pub n_test: usize,
-    /// Time spent training and validating.
+    /// Time for training and validation, in seconds.
     pub wall_seconds: f64,
-    /// Processor time of the same, all cores together.
+    /// Processor time for training and validation, all cores together, in seconds.
     pub cpu_seconds: f64,
     /// The machine: processor, cores, memory.
     pub machine: String,
-    /// What logits are divided by to calibrate probabilities, where that was asked for.
+    /// Divisor of the logits that calibrates probabilities; `None` for an uncalibrated model.
     pub temperature: Option<f64>,
-    /// From which probability on a cell is called positive; `None` where no threshold reached what the settings ask for.
+    /// Decision threshold; `None` where none reached the target.
     pub threshold: Option<Threshold>,
-    /// How cells were called in the figures.
+    /// How cells were called.
     pub decision_rule: RuleKind,
-    /// What to read the figures with.
+    /// Caveats of the metrics.
     pub caveats: Vec<Caveat>,
-    /// The figures on the test set.
+    /// Metrics on the test set.
     #[serde(flatten)]
     pub test: Summary,
-    /// How sure they are, and what they mean for patients.
+    /// Confidence intervals, predictive values and patient-level results.
     #[serde(flatten)]
     pub assessment: Assessment,
 }
 
 impl Metrics {
-    /// What the run was made by: name and value.
-    pub(crate) fn made(&self, config: &ExperimentConfig) -> Vec<[String; 2]> {
+    /// How the run was made, as rows of name and value.
+    pub(crate) fn provenance(&self, config: &ExperimentConfig) -> Vec<[String; 2]> {
         let row = |name: &str, value: String| [name.to_owned(), value];
         vec![
             row("malaria-resnet", self.version.clone()),
             row("libtorch", self.libtorch.clone()),
             row("Device", self.device.clone()),
-            row("Recipe", config.recipe_words()),
+            row("Recipe", config.recipe_label()),
             row("Seed", self.seed.to_string()),
             row("Epochs", format!("{}, of which epoch {} was kept", self.epochs, self.best_epoch.epoch)),
-            row("Temperature of the probabilities", temperature_words(self.temperature)),
+            row("Temperature of the probabilities", temperature_label(self.temperature)),
             row("Time for training and validating", format!("{:.0} s", self.wall_seconds)),
             row("Processor time of the same", format!("{:.0} s", self.cpu_seconds)),
             row("Machine", self.machine.clone()),
@@ -114,13 +113,13 @@ impl Metrics {
     }
 }
 
-/// What logits are divided by.
-pub(crate) fn temperature_words(temperature: Option<f64>) -> String {
+/// A temperature to be shown.
+pub(crate) fn temperature_label(temperature: Option<f64>) -> String {
     temperature
         .map_or_else(|| "1, not calibrated".to_owned(), |temperature| format!("{temperature:.3}, calibrated"))
 }
 
-/// The processor, its logical cores and the memory of this machine, in words.
+/// Processor, logical cores and memory of this machine, as text.
 pub(crate) fn machine() -> String {
     let system = System::new_with_specifics(
         RefreshKind::nothing()
@@ -133,12 +132,12 @@ pub(crate) fn machine() -> String {
     format!("{processor}{generation}, {} cores, {gigabytes:.0} GiB", system.cpus().len())
 }
 
-/// Family and model of the processor: a virtual machine may be told the make and no more, and speeds of generations differ.
+/// Family and model of the processor, since the name that a virtual machine shows may not identify the generation.
 fn generation() -> Option<String> {
     #[cfg(target_arch = "x86_64")]
     let generation = raw_cpuid::CpuId::new()
         .get_feature_info()
-        .map(|told| format!("family {}, model {}", told.family_id(), told.model_id()));
+        .map(|info| format!("family {}, model {}", info.family_id(), info.model_id()));
     #[cfg(not(target_arch = "x86_64"))]
     let generation = None;
     generation

@@ -1,4 +1,4 @@
-//! A run in memory: what its parts work on.
+//! The state of a run in memory, and its summary.
 
 use std::path::{Path, PathBuf};
 
@@ -11,20 +11,20 @@ use crate::{
     summary::DataSummary,
 };
 
-/// How a run ended.
+/// Outcome, metrics and files of a run.
 #[derive(Debug)]
 pub struct RunSummary {
     /// The run directory.
     pub run: RunDir,
     /// Finished, stopped early, or interrupted.
     pub outcome: Outcome,
-    /// The test figures; none for an interrupted run, or one that was left no cell to test on.
+    /// The test metrics; `None` for an interrupted run and for a split without test set.
     pub metrics: Option<Metrics>,
-    /// What was written.
+    /// The files written.
     pub files: Vec<PathBuf>,
 }
 
-/// A run whose data is in memory and whose folder is ours.
+/// A run with its data in memory, in a directory that this process has locked.
 pub(crate) struct Session<'a> {
     pub(crate) config: ExperimentConfig,
     pub(crate) run: RunDir,
@@ -42,9 +42,9 @@ pub(crate) struct Trained<'a> {
     pub(crate) history: Vec<EpochRecord>,
     pub(crate) cells: CellTensors<'a>,
     pub(crate) data: DataSummary,
-    /// Whether nothing is known of the patients that it is chosen and evaluated by.
+    /// Whether the model has learned from none of the patients in the validation and test sets.
     pub(crate) new_patients: bool,
-    /// In words, with the precision of the training steps.
+    /// Name of the device, and precision of the training steps.
     pub(crate) device: String,
 }
 
@@ -56,11 +56,11 @@ impl Session<'_> {
     }
 }
 
-/// Draws loss and accuracy by epoch of the run in `run` to `path`, a `.png` or `.svg`.
+/// Plots loss and accuracy by epoch of `run` to `path`, a `.png` or `.svg`.
 ///
 /// # Errors
-/// [`Error::File`](crate::Error::File) when the run has no readable `history.csv` yet, [`Error::Report`](crate::Error::Report) when the figure
-/// cannot be drawn or written.
+/// [`Error::File`](crate::Error::File) when the run has no readable `history.csv` yet, [`Error::Report`](crate::Error::Report)
+/// when the plot cannot be drawn or written.
 pub fn plot_history(run: &RunDir, path: &Path) -> Result<()> {
     history::plot(&run.history()?, &run.config()?, path)
 }

@@ -1,8 +1,8 @@
-//! From settings to a session, new or taken up again.
+//! Starts and resumes runs.
 
 use std::{collections::HashSet, path::Path};
 
-use malaria_dataset::{CorruptPolicy, Index, Loaded, Split, write_manifest};
+use malaria_dataset::{Index, Loaded, Split, write_manifest};
 use malaria_model::ResNet;
 use malaria_train::Checkpoints;
 use serde::Deserialize;
@@ -15,13 +15,13 @@ use super::{
 use crate::{
     classifier::Classifier,
     config::ExperimentConfig,
-    data::{decode_index, synthetic_cells},
+    data::{check_classes, decode_index, synthetic_cells},
     error::{Error, Result},
-    paths::{absolute, check_paths, found_from_anywhere},
+    paths::{absolute, check_paths, with_absolute_paths},
     progress::{Context, Listener},
 };
 
-/// Trains by `config` into the new run directory `out`, and evaluates the kept weights on the test set, once.
+/// Trains by `config` in the new run directory `out`, and evaluates the weights of the selected epoch once on the test set.
 ///
 /// ```no_run
 /// use std::{path::Path, sync::atomic::AtomicBool};
@@ -40,79 +40,77 @@ use crate::{
 /// ```
 ///
 /// # Errors
-/// Every crate's own; the run directory then holds what was finished before.
+/// [`Error::Config`] for invalid settings, [`Error::Taken`] where `out` cannot be used, and the errors of other crates; the run
+/// directory then keeps the files written before.
 pub fn train(config: &ExperimentConfig, out: &Path, context: Context<'_>) -> Result<RunSummary> {
     config.check()?;
     check_paths(config, out)?;
     RunDir::refuse_taken(out)?;
     RunDir::refuse_folds(out)?;
-    // An absent device is to be known before pictures are read.
+    // A missing device, a bad teacher or an impossible split is reported before images are decoded.
     config.device.resolve()?;
     config.teacher.iter().try_for_each(|teacher| teacher.open(Device::Cpu).map(drop))?;
     let index = find_cells(config, out, context.listener)?;
-    // What cannot be divided is to be known before pictures are read, too.
     malaria_dataset::split(&index, &config.split)?;
     let loaded = decode(index, config, context.listener)?;
-    begin(config, out, &loaded, context)
+    train_loaded(config, out, &loaded, context)
 }
 
-/// Goes on with the run in `run` from its newest sound checkpoint, or from its start where it has none.
+/// Resumes the run in `run` from its newest valid checkpoint, or from its start where it has none.
 ///
 /// # Errors
-/// As [`train`]; [`Error::Dataset`] when the data folder is not what it was; [`Error::RunDir`] when the run is finished, whose
-/// test set would be read a second time.
+/// As [`train`]; [`Error::Dataset`] when the data folder has changed; [`Error::RunDir`] when the run is finished, since its test
+/// set must not be evaluated twice.
 pub fn resume(run: &Path, context: Context<'_>) -> Result<RunSummary> {
     let run = RunDir::open(run)?;
     let config = run.config()?;
     if run.is_finished() {
-        return Err(run.error("the run in it is finished: there is nothing to go on with"));
+        return Err(run.error("its run is finished: there is nothing to resume"));
     }
     config.device.resolve()?;
-    // What is refused up to here leaves no lock file behind.
+    // Errors up to here leave no lock file behind.
     let lock = run.lock()?;
-    // split.csv says who was left out: the list need not be there any more.
-    // Nor has the run that it started from, where there is a checkpoint.
+    // The excluded cells are in split.csv and the initial weights in the checkpoint, so their files may be gone.
     let reading = ExperimentConfig { exclude: None, init: None, ..config.clone() };
     let loaded = decode(find_cells(&reading, run.path(), context.listener)?, &reading, context.listener)?;
-    go_on(config, run, lock, &loaded, context)
+    resume_loaded(config, run, lock, &loaded, context)
 }
 
-/// [`train`] on cells that are in memory already.
-pub(crate) fn begin(
+/// [`train`] on decoded cells.
+pub(crate) fn train_loaded(
     config: &ExperimentConfig,
     out: &Path,
     loaded: &Loaded,
     context: Context<'_>,
 ) -> Result<RunSummary> {
-    let mut config = found_from_anywhere(config);
+    let mut config = with_absolute_paths(config);
     config.command = Some(context.command.to_owned());
     config.model.classes = loaded.index.classes.len() as i64;
-    // What is begun in one precision goes on in it, on whatever device.
+    // The run keeps this precision when it is resumed on another device.
     config.train.precision = config.train.precision.resolve(config.device.resolve()?);
     set_threads(&config);
     let mut split = malaria_dataset::split(&loaded.index, &config.split)?;
     if let Some(list) = &config.exclude {
-        // They stay where a model is evaluated: a test set without its hard cases would flatter.
-        let named = named_cells(list, &loaded.index)?;
-        split.train.retain(|&i| !named.contains(&loaded.index.samples[i].path));
+        // From the training set only: excluding hard cases from the test set would inflate the metrics.
+        let excluded = listed_cells(list, &loaded.index)?;
+        split.train.retain(|&i| !excluded.contains(&loaded.index.samples[i].path));
         split.check(&loaded.index)?;
     }
-    let model = first_model(&config, &loaded.index)?;
-    let positive = positive(&config, &loaded.index)?;
+    let model = initial_model(&config, &loaded.index)?;
+    let positive = positive_class(&config, &loaded.index)?;
     if let Some(teacher) = &config.teacher {
         teacher.load(loaded, &split, Device::Cpu)?;
     }
-    // Only now, so that what is refused leaves no folder behind.
+    // Errors up to here leave no folder behind.
     let (run, _lock) = RunDir::create(out)?;
     write_manifest(&run.split_path(), &loaded.index, &split, &loaded.fingerprints)?;
-    // Last, since a folder with settings in it counts as a run.
+    // Last, since a folder with config.json counts as a run.
     malaria_files::write_json(&run.config_path(), &config)?;
     Session { config, run, loaded, split, positive, context }.run(model, false)
 }
 
-/// [`resume`] on cells that are in memory already, with settings that may name another device, other threads or another
-/// place of the data.
-pub(crate) fn go_on(
+/// [`resume`] on decoded cells, with settings that may name another device, number of threads or data folder.
+pub(crate) fn resume_loaded(
     config: ExperimentConfig,
     run: RunDir,
     _lock: RunLock,
@@ -121,7 +119,7 @@ pub(crate) fn go_on(
 ) -> Result<RunSummary> {
     set_threads(&config);
     let manifest = malaria_dataset::read_manifest(&run.split_path())?;
-    // The rows say who is on which side, the settings how that came about.
+    // The manifest has the subset of every cell, but not the settings of the split.
     let split = Split { config: config.split, ..manifest.resolve(&loaded.index, &loaded.fingerprints)? };
     split.check(&loaded.index)?;
     let classes = loaded.index.classes.len() as i64;
@@ -130,18 +128,18 @@ pub(crate) fn go_on(
         let found = config.model.classes.to_string();
         return Err(Error::Config { field: "model.classes", expected, found });
     }
-    let positive = positive(&config, &loaded.index)?;
+    let positive = positive_class(&config, &loaded.index)?;
     let model = if Checkpoints::new(run.path(), "").exist() {
-        // The weights are in the checkpoint.
+        // The checkpoint has the weights.
         ResNet::new(&config.model, config.train.seed, config.device.resolve()?)?
     } else {
-        first_model(&config, &loaded.index)?
+        initial_model(&config, &loaded.index)?
     };
     Session { config, run, loaded, split, positive, context }.run(model, true)
 }
 
-/// The cells of `index` that the CSV `list` names, by their paths.
-fn named_cells(list: &Path, index: &Index) -> Result<HashSet<String>> {
+/// The paths in the CSV `list`, all of which must be cells of `index`.
+fn listed_cells(list: &Path, index: &Index) -> Result<HashSet<String>> {
     #[derive(Deserialize)]
     struct Row {
         path: String,
@@ -160,34 +158,33 @@ fn named_cells(list: &Path, index: &Index) -> Result<HashSet<String>> {
     })
 }
 
-/// Finds the cells that the settings name, or else the synthetic cells beside the run directory `run`, and looks at whatever settings can
-/// be told to be wrong before they are read.
+/// Indexes the data folder, or the synthetic cells beside the run directory `run`, and checks the settings that can be checked
+/// before images are decoded.
 pub(crate) fn find_cells(config: &ExperimentConfig, run: &Path, listener: Listener<'_>) -> Result<Index> {
     let folder = match &config.data {
         Some(folder) => folder.clone(),
         None => synthetic_cells(absolute(run).parent().unwrap_or(Path::new("")), listener)?,
     };
     let index = Index::open(&folder)?;
-    positive(config, &index)?;
+    positive_class(config, &index)?;
     if let Some(list) = &config.exclude {
-        named_cells(list, &index)?;
+        listed_cells(list, &index)?;
     }
     if config.init.is_some() {
         let mut config = config.clone();
         config.model.classes = index.classes.len() as i64;
-        first_model(&config, &index)?;
+        initial_model(&config, &index)?;
     }
     Ok(index)
 }
 
-/// Reads the cells of `index`.
+/// Decodes the cells of `index`.
 pub(crate) fn decode(index: Index, config: &ExperimentConfig, listener: Listener<'_>) -> Result<Loaded> {
-    let corrupt = if config.skip_corrupt { CorruptPolicy::Skip } else { CorruptPolicy::Fail };
-    decode_index(index, config.image, corrupt, listener)
+    decode_index(index, config.image, config.skip_corrupt, listener)
 }
 
-/// Index of the positive class among the folder's.
-fn positive(config: &ExperimentConfig, index: &Index) -> Result<usize> {
+/// Index of the positive class.
+fn positive_class(config: &ExperimentConfig, index: &Index) -> Result<usize> {
     index.class(&config.positive).ok_or_else(|| Error::Config {
         field: "positive",
         expected: format!("one of the classes {:?}", index.classes),
@@ -201,8 +198,8 @@ fn set_threads(config: &ExperimentConfig) {
     }
 }
 
-/// The network that training starts from: that of `--init`, if it can learn this run's classes, or a new one.
-fn first_model(config: &ExperimentConfig, index: &Index) -> Result<ResNet> {
+/// The network that training starts from: that of `init`, which must fit the classes and settings, or a new one.
+fn initial_model(config: &ExperimentConfig, index: &Index) -> Result<ResNet> {
     let device = config.device.resolve()?;
     let Some(init) = &config.init else {
         return Ok(ResNet::new(&config.model, config.train.seed, device)?);
@@ -212,10 +209,7 @@ fn first_model(config: &ExperimentConfig, index: &Index) -> Result<ResNet> {
         expected: "a finished run".to_owned(),
         found: error.to_string(),
     })?;
-    if init.classes != index.classes {
-        let (expected, found) = (init.classes, index.classes.clone());
-        return Err(Error::Classes { path: index.root.clone(), expected, found });
-    }
+    check_classes(index, &init.classes)?;
     if *init.model().config() != config.model {
         let expected = format!("the network of `init`, {:?}", init.model().config());
         return Err(Error::Config { field: "model", expected, found: format!("{:?}", config.model) });

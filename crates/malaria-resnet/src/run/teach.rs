@@ -1,9 +1,9 @@
-//! The teacher at work.
+//! Training targets from a teacher's probabilities.
 
 use std::sync::atomic::Ordering;
 
 use malaria_classifier::ImageConfig;
-use malaria_dataset::{CorruptPolicy, Loaded, Split, Subset};
+use malaria_dataset::{Loaded, Split, Subset};
 use malaria_train::CellTensors;
 use tch::Device;
 
@@ -11,48 +11,48 @@ use super::lineage::{Lineage, lineage};
 use crate::{
     classifier::Classifier,
     config::Teacher,
-    data::decode_index,
+    data::{check_classes, decode_index},
     error::{Error, Result},
     progress::{Context, Progress},
 };
 
-/// Cells that the teacher is asked of before somebody may stop it.
-const ASKED_AT_ONCE: usize = 1024;
+/// Cells that the teacher classifies between two checks of the stop flag.
+const CELLS_PER_CHECK: usize = 1024;
 
 impl Teacher {
-    /// What is to be learned of each cell of `loaded`, read as `shown` says, `[N, classes]`: the label, mixed with what the teacher says where the
-    /// cell is one of the training set; `None` where the context's `stop` turned true.
+    /// Training targets of the cells of `loaded`, `[N, classes]` row by row: one-hot labels, mixed with the teacher's
+    /// probabilities for the training cells. `image` is how the cells were decoded. `None` where the context's `stop` became
+    /// true.
     ///
     /// # Errors
-    /// Those of [`load`](Self::load), and what goes wrong in libtorch.
+    /// As [`load`](Self::load); [`Error::Train`] when libtorch fails.
     pub(crate) fn targets(
         &self,
         loaded: &Loaded,
         split: &Split,
-        shown: ImageConfig,
+        image: ImageConfig,
         device: Device,
         Context { stop, listener, .. }: Context<'_>,
     ) -> Result<Option<Vec<f32>>> {
         let mut teacher = self.load(loaded, split, device)?;
         teacher.flips = true;
         let index = &loaded.index;
-        // It may want its pictures otherwise than the new model.
+        // The teacher's input may have another size.
         let own;
-        let image = teacher.image;
-        let pixels = if image == shown {
+        let pixels = if teacher.image == image {
             &loaded.cells
         } else {
-            // What could not be read was left out, or has stopped the run, before.
-            own = decode_index(index.clone(), image, CorruptPolicy::Fail, listener)?;
+            // Unreadable images are not in this index any more.
+            own = decode_index(index.clone(), teacher.image, false, listener)?;
             &own.cells
         };
         let labels = index.labels();
         let cells = CellTensors::new(pixels, &labels, device)?;
         let total = split.train.len();
-        let mut said = Vec::with_capacity(total * index.classes.len());
-        for (number, asked) in split.train.chunks(ASKED_AT_ONCE).enumerate() {
-            let before = number * ASKED_AT_ONCE;
-            said.extend(teacher.probabilities(&cells, asked, &mut |done| {
+        let mut probabilities = Vec::with_capacity(total * index.classes.len());
+        for (number, chunk) in split.train.chunks(CELLS_PER_CHECK).enumerate() {
+            let before = number * CELLS_PER_CHECK;
+            probabilities.extend(teacher.probabilities(&cells, chunk, &mut |done| {
                 listener(Progress::Teaching { done: before + done, total });
             })?);
             if stop.load(Ordering::Relaxed) {
@@ -65,82 +65,148 @@ impl Teacher {
         for (row, &label) in targets.chunks_mut(classes).zip(&labels) {
             row[label] = 1.0;
         }
-        for (&cell, said) in split.train.iter().zip(said.chunks(classes)) {
+        for (&cell, probabilities) in split.train.iter().zip(probabilities.chunks(classes)) {
             let row = &mut targets[cell * classes..(cell + 1) * classes];
-            for (target, said) in row.iter_mut().zip(said) {
-                *target += self.weight as f32 * (*said as f32 - *target);
+            for (target, probability) in row.iter_mut().zip(probabilities) {
+                *target += self.weight as f32 * (*probability as f32 - *target);
             }
         }
         Ok(Some(targets))
     }
 
-    /// The model, whoever it is to teach.
+    /// Loads the teacher's model, without checking which cells it has learned from.
     ///
     /// # Errors
-    /// Those of [`Classifier::load`], as those of this setting.
+    /// [`Error::Config`] when it cannot be loaded.
     pub(crate) fn open(&self, device: Device) -> Result<Classifier> {
         Classifier::load(&self.run, device).map_err(|error| Error::Config {
             field: "teacher",
-            expected: "a finished run; for a cross-validation, the folder of another one, with fold-1 and so on in it".to_owned(),
+            expected: "a finished run, or for a cross-validation the folder of another one, with fold-1 and so on in it"
+                .to_owned(),
             found: error.to_string(),
         })
     }
 
-    /// The model, if it may teach one that is to learn from these cells.
+    /// Loads the teacher's model and checks that it fits these cells and their split.
     ///
     /// # Errors
-    /// [`Error::Classes`] for a teacher of other classes; [`Error::Config`] for none, and for one that has learned from cells that the new
-    /// model is chosen or evaluated by, or, where no patient is on two sides of the split, from other cells of the patients it is evaluated by: its
-    /// figures would be too good.
+    /// [`Error::Classes`] for a teacher of other classes; [`Error::Config`] when it cannot be loaded, or when its knowledge
+    /// would inflate the new model's metrics: it has learned from test or validation cells, or, in a split by patient, from
+    /// other cells of test patients.
     pub(crate) fn load(&self, loaded: &Loaded, split: &Split, device: Device) -> Result<Classifier> {
         let teacher = self.open(device)?;
-        let index = &loaded.index;
-        if teacher.classes != index.classes {
-            let (expected, found) = (teacher.classes, index.classes.clone());
-            return Err(Error::Classes { path: index.root.clone(), expected, found });
-        }
+        check_classes(&loaded.index, &teacher.classes)?;
         self.refuse_seen(loaded, split)?;
         Ok(teacher)
     }
 
-    /// Refuses a teacher that knows whom the new model is chosen or evaluated by; and so may the runs that it comes from itself.
+    /// Refuses a teacher whose lineage has learned from cells that the new model is selected or tested on.
     fn refuse_seen(&self, loaded: &Loaded, split: &Split) -> Result<()> {
         let refuse = |expected: &str, found: String| Error::Config {
             field: "teacher",
             expected: format!("{expected}, such as one of the same split and seed, or of the same fold"),
             found: format!("{}, {found}", self.run.display()),
         };
-        // Where patients are on one side each, so they have to be for the teacher.
-        let apart = split.leakage(&loaded.index).shared_patients.is_empty();
-        let Lineage { manifests, gone } = lineage(&self.run);
-        if let Some(gone) = gone.first() {
+        let by_patient = split.leakage(&loaded.index).shared_patients.is_empty();
+        let Lineage { manifests, missing_parents } = lineage(&self.run);
+        if let Some(missing) = missing_parents.first() {
             return Err(refuse(
-                "a model of which all runs that it comes from can be read, to tell what they have learned from",
-                format!("which comes from {}", gone.display()),
+                "a model all of whose parent runs can be read, to check what they have learned from",
+                format!("which comes from {}", missing.display()),
             ));
         }
         for manifest in manifests {
-            let known = manifest.match_index(&loaded.index, &loaded.fingerprints)?;
-            let count = |cells: &[usize], as_what: &[Subset]| {
-                cells.iter().filter(|&&i| known[i].is_some_and(|subset| as_what.contains(&subset))).count()
+            let subsets = manifest.match_index(&loaded.index, &loaded.fingerprints)?;
+            let count = |cells: &[usize], seen_as: &[Subset]| {
+                cells.iter().filter(|&&i| subsets[i].is_some_and(|subset| seen_as.contains(&subset))).count()
             };
             let test = count(&split.test, &[Subset::Train, Subset::Validation]);
             let validation = count(&split.validation, &[Subset::Train]);
             if test + validation > 0 {
                 return Err(refuse(
-                    "a model that has learned from none of the cells that this one is chosen or evaluated by",
+                    "a model that has learned from none of the validation and test cells",
                     format!(
-                        "which knows {test} of the test cells and has learned from {validation} of the validation cells"
+                        "which was trained or selected on {test} of the test cells, and trained on {validation} of the \
+                         validation cells"
                     ),
                 ));
             }
-            if apart && manifest.shares_patients(&loaded.index, &split.test) {
+            if by_patient && manifest.shares_patients(&loaded.index, &split.test) {
                 return Err(refuse(
-                    "a model that has learned from none of the patients that this one is evaluated by",
+                    "a model that has learned from none of the test patients",
                     "which has learned from other cells of some of them".to_owned(),
                 ));
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use malaria_dataset::{
+        Index, LoadOptions, Protocol, SplitConfig, SyntheticConfig, load, split, write_manifest,
+        write_synthetic,
+    };
+
+    use super::*;
+    use crate::config::{ExperimentConfig, Recipe};
+
+    fn write_run(path: &Path, loaded: &Loaded, split: &Split, init: Option<&Path>) {
+        fs::create_dir_all(path).unwrap();
+        let mut config = ExperimentConfig::new(Recipe::Tutorial, Protocol::Random, 0);
+        config.init = init.map(Path::to_owned);
+        malaria_files::write_json(&path.join("config.json"), &config).unwrap();
+        write_manifest(&path.join("split.csv"), &loaded.index, split, &loaded.fingerprints).unwrap();
+    }
+
+    #[test]
+    fn a_teacher_that_has_learned_from_test_cells_or_test_patients_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let cells = SyntheticConfig { cells: 48, patients: 8, ..SyntheticConfig::default() };
+        write_synthetic(&path("cells"), &cells, &|_| {}).unwrap();
+        let index = Index::open(&path("cells")).unwrap();
+        let loaded = load(index, LoadOptions { size: 8, ..LoadOptions::default() }).unwrap();
+        let split_by = |protocol, seed| {
+            split(&loaded.index, &SplitConfig { protocol, seed, ..SplitConfig::default() }).unwrap()
+        };
+        let (random, by_patient) = (split_by(Protocol::Random, 0), split_by(Protocol::Patient, 0));
+        write_run(&path("same"), &loaded, &random, None);
+        write_run(&path("same-patients"), &loaded, &by_patient, None);
+        write_run(&path("other"), &loaded, &split_by(Protocol::Random, 9), None);
+        write_run(&path("child-of-other"), &loaded, &random, Some(&path("other")));
+        write_run(&path("orphan"), &loaded, &random, Some(&path("deleted")));
+        // Other cells of the same patients, all of them training cells.
+        write_run(&path("other-cells"), &loaded, &split_by(Protocol::All, 0), None);
+        let manifest = fs::read_to_string(path("other-cells").join("split.csv")).unwrap();
+        let rows = manifest.lines().skip(1).enumerate().map(|(number, line)| {
+            let columns: Vec<&str> = line.split(',').collect();
+            format!("{number}.png,{},{},train,1,{number:064x}\n", columns[1], columns[2])
+        });
+        let rows = format!("{}\n{}", manifest.lines().next().unwrap(), rows.collect::<String>());
+        fs::write(path("other-cells").join("split.csv"), rows).unwrap();
+
+        let cases = [
+            ("same", &random, None),
+            ("same-patients", &by_patient, None),
+            ("other-cells", &random, None),
+            ("other", &random, Some("of the test cells")),
+            ("child-of-other", &random, Some("of the test cells")),
+            ("other-cells", &by_patient, Some("other cells of some of them")),
+            ("orphan", &random, Some("deleted")),
+        ];
+        for (run, split, expected) in cases {
+            let teacher = Teacher { run: path(run), weight: 0.5 };
+            match (teacher.refuse_seen(&loaded, split), expected) {
+                (Ok(()), None) => {}
+                (Err(error @ Error::Config { field: "teacher", .. }), Some(text)) => {
+                    assert!(error.to_string().contains(text), "{run}: {error}");
+                }
+                (result, expected) => panic!("{run}: {result:?}, expected {expected:?}"),
+            }
+        }
     }
 }

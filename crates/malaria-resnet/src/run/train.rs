@@ -1,4 +1,4 @@
-//! One run from its first batch to its last file.
+//! Trains a run's network, then evaluates it.
 
 use std::{fs, path::PathBuf};
 
@@ -20,13 +20,13 @@ use crate::{
 };
 
 impl Session<'_> {
-    /// Trains `model`, or goes on where a checkpoint was left, and evaluates what comes of it.
+    /// Trains `model`, from a checkpoint if there is one, and evaluates it on the test set.
     pub(crate) fn run(self, model: ResNet, resumed: bool) -> Result<RunSummary> {
         let Context { stop, listener, .. } = self.context;
         let device = model.device();
         let seen_by_init = seen_by_init(&self.config, self.loaded, &self.split.test)?;
-        let drawn = self.config.data.is_none();
-        let data = summarise(self.loaded, &self.split, drawn, seen_by_init);
+        let synthetic = self.config.data.is_none();
+        let data = summarise(self.loaded, &self.split, synthetic, seen_by_init);
         listener(Progress::Data(&data));
         let parameters = model.trainable_count();
 
@@ -56,16 +56,16 @@ impl Session<'_> {
         }
         let subsets = Subsets { train: &self.split.train, validation: &self.split.validation };
 
-        let mut hear = |event: &Event| {
+        let mut on_event = |event: &Event| {
             if let Event::EpochEnded { record, .. } = event {
                 history.push(record.clone());
-                // Shows the run's progress meanwhile. Errors are left to the final writing, below.
+                // An error here is ignored: the history is written again after training.
                 let _ = self.write_history(&history);
             }
             listener(Progress::Training(event));
         };
         let options =
-            RunOptions { checkpoints: Some(&checkpoints), stop: Some(stop), listener: Some(&mut hear) };
+            RunOptions { checkpoints: Some(&checkpoints), stop: Some(stop), listener: Some(&mut on_event) };
         let outcome = trainer.run(&cells, subsets, options)?;
 
         let mut files = vec![self.run.config_path(), self.run.split_path(), checkpoints.path()];
@@ -79,8 +79,7 @@ impl Session<'_> {
         let classes = self.loaded.index.classes.clone();
         let mut classifier =
             Classifier::new(trainer.into_model()?, classes, self.positive, self.config.image)?;
-        // Under the random split, other cells of the same patients were learned from; and so they may have been by the weights
-        // that training started from.
+        // The initial weights may have learned from any patient.
         let new_patients = data.shared_patients == 0 && self.config.init.is_none();
         self.adjust(&mut classifier, &cells, new_patients)?;
         classifier.save(&self.run.weights_path())?;
@@ -92,8 +91,8 @@ impl Session<'_> {
         Ok(RunSummary { run: self.run, outcome, metrics, files })
     }
 
-    /// A hash of everything that decides which weights come out: a checkpoint of other settings or other data must not
-    /// be gone on from. Device, threads and the place of the data folder may change.
+    /// Hash of everything that determines the trained weights, so that a checkpoint of other settings or data is not resumed.
+    /// Device, threads and the path of the data folder may change.
     fn identity(&self) -> Result<String> {
         let ExperimentConfig { split, image, model, train, init, teacher, .. } = &self.config;
         let settings = serde_json::to_vec(&(split, image, model, train, init));

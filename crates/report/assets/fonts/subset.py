@@ -1,10 +1,10 @@
-"""Cuts DejaVu Sans 2.37 down to the Latin, Greek and Cyrillic letters and the signs that figures use.
+"""Cuts DejaVu Sans 2.37 down to the Latin, Greek and Cyrillic letters and the signs of plots.
 
     pip install -r requirements.txt
     python subset.py FOLDER_WITH_DEJAVU_TTF_FILES
 
 The fonts are those of https://github.com/dejavu-fonts/dejavu-fonts/releases/tag/version_2_37; their licence is in
-LICENSE-DejaVu.txt. Writes beside this file, the same bytes every time.
+LICENSE-DejaVu.txt. Writes the same bytes beside this file every time.
 """
 
 import sys

@@ -1,6 +1,6 @@
-//! Ranges and tick marks at round numbers.
+//! Axes with tick marks at round numbers.
 
-/// One axis: what it spans, linear or logarithmic, and where its ticks are.
+/// A linear or logarithmic axis with its tick marks.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Axis {
     low: f64,
@@ -9,12 +9,11 @@ pub(crate) struct Axis {
     pub(crate) ticks: Vec<(f64, String)>,
 }
 
-/// Losses that span more than this are drawn on a logarithmic axis: one early spike would else press the rest of
-/// the curve flat.
+/// Losses that span a larger ratio get a logarithmic axis: one early spike would flatten the rest of the curve.
 const WIDEST_LINEAR_RATIO: f64 = 25.0;
 
 impl Axis {
-    /// Where `value` lies, as a fraction of the axis.
+    /// Position of `value` as a fraction of the axis.
     pub(crate) fn place(&self, value: f64) -> f64 {
         if self.logarithmic {
             (value.ln() - self.low.ln()) / (self.high.ln() - self.low.ln())
@@ -28,7 +27,7 @@ impl Axis {
         let (first, last) = (u64::from(first), u64::from(last));
         let step = (round_step((last - first) as f64 / 10.0) as u64).max(1);
         let mut epochs = Vec::from_iter((first.next_multiple_of(step)..=last).step_by(step as usize));
-        // The first epoch says where the axis starts, unless its label would touch the next.
+        // The first epoch gets a tick unless its label would touch the next.
         if epochs.first().is_none_or(|&epoch| epoch - first > step / 2 && epoch - first > 1) {
             epochs.insert(0, first);
         }
@@ -38,7 +37,7 @@ impl Axis {
         Self { low: low - margin, high: high + margin, logarithmic: false, ticks }
     }
 
-    /// Places 1 to `count` in an order, with room at both ends.
+    /// Ranks 1 to `count`, with room at both ends.
     pub(crate) fn ranks(count: u32) -> Self {
         Self::epochs(1, count.max(1))
     }
@@ -69,7 +68,7 @@ impl Axis {
     pub(crate) fn linear(low: f64, high: f64) -> Self {
         let high = if high > low { high } else { low + 1.0 };
         let step = round_step((high - low) / 6.0);
-        // Whole multiples, and a grain of tolerance lest 0.3 be one rounding error beyond the tick 3 * 0.1.
+        // A tolerance, as 0.3 is one rounding error from the tick 3 * 0.1.
         let (first, last) = ((low / step + 1e-9).floor(), (high / step - 1e-9).ceil());
         let decimals = decimals(step);
         let ticks = (0..=(last - first) as u32).map(|index| {
@@ -79,8 +78,7 @@ impl Axis {
         Self { low: first * step, high: last * step, logarithmic: false, ticks: ticks.collect() }
     }
 
-    /// At least `low` to `high`, both positive: ticks at 1, 2 and 5 times powers of ten, or at powers alone where
-    /// those would be many.
+    /// At least `low` to `high`, both positive: ticks at 1, 2 and 5 times powers of ten, or at powers of ten alone on long axes.
     fn powers(low: f64, high: f64) -> Self {
         let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
         let stride = (last - first).unsigned_abs().div_ceil(8).max(1);
@@ -118,7 +116,7 @@ fn round_step(step: f64) -> f64 {
         .unwrap_or(step)
 }
 
-/// Decimals that tell multiples of `step` apart.
+/// Number of decimals that distinguishes multiples of `step`.
 fn decimals(step: f64) -> usize {
     (-(step.log10() + 1e-9).floor()).clamp(0.0, 12.0) as usize
 }

@@ -1,3 +1,5 @@
+//! The plot of a confusion matrix.
+
 use malaria_metrics::ConfusionMatrix;
 use plotters::style::RGBColor;
 
@@ -8,16 +10,15 @@ use crate::error::{Error, Result};
 const MARGIN: f64 = 48.0;
 const GAP: f64 = 4.0;
 const TOP: f64 = 190.0;
-/// The longest row heading, beyond which names are cut.
-const WIDEST_NAME: f64 = 300.0;
-const NARROWEST_FIGURE: f64 = 720.0;
-const SMALLEST_NAME: f64 = 14.0;
+/// Maximum width of a row heading; longer names are cut.
+const MAX_NAME_WIDTH: f64 = 300.0;
+const MIN_WIDTH: f64 = 720.0;
+const MIN_NAME_SIZE: f64 = 14.0;
 const NAME: Look = Look::plain(20.0, INK);
 
-/// Draws a confusion matrix, true classes as rows. Each cell holds its count and its share of the row, and is the darker
-/// the larger that share.
+/// Plots a confusion matrix, true classes as rows. Each cell shows its count and its share of the row; a larger share is darker.
 ///
-/// `classes` has one name a class.
+/// `classes` has one name per class.
 ///
 /// # Errors
 /// Another number of names than classes.
@@ -32,12 +33,12 @@ fn figure(matrix: &ConfusionMatrix, names: &[&str], title: &str) -> Figure {
     let count = names.len() as f64;
     // Two classes get large cells, many get small ones.
     let (cell_width, cell_height) = ((560.0 / count).clamp(104.0, 280.0), (400.0 / count).clamp(72.0, 200.0));
-    let (row_look, rows) = fit_names(names, WIDEST_NAME);
+    let (row_look, rows) = fit_names(names, MAX_NAME_WIDTH);
     let (column_look, columns) = fit_names(names, cell_width - 12.0);
     let widest_row = rows.iter().map(|name| row_look.width(name)).fold(HEADING.width("True class"), f64::max);
     let left = MARGIN + widest_row + 20.0;
     let right = left + count * cell_width;
-    let width = (right + MARGIN).max(NARROWEST_FIGURE);
+    let width = (right + MARGIN).max(MIN_WIDTH);
     let mut figure = Figure::new(width.ceil() as u32, (TOP + count * cell_height + MARGIN).ceil() as u32);
 
     figure.title((MARGIN, 66.0), title, width - 2.0 * MARGIN);
@@ -65,9 +66,9 @@ fn figure(matrix: &ConfusionMatrix, names: &[&str], title: &str) -> Figure {
     figure
 }
 
-/// The names as they fit into `width`, all in letters of one size.
+/// The names cut to `width`, all in one size.
 fn fit_names(names: &[&str], width: f64) -> (Look, Vec<String>) {
-    let size = names.iter().map(|name| NAME.fit(name, width, SMALLEST_NAME).0.size).fold(NAME.size, f64::min);
+    let size = names.iter().map(|name| NAME.fit(name, width, MIN_NAME_SIZE).0.size).fold(NAME.size, f64::min);
     let look = Look { size, ..NAME };
     (look, names.iter().map(|name| look.fit(name, width, size).1).collect())
 }

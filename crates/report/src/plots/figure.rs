@@ -1,9 +1,8 @@
-//! A figure as a list of shapes, in pixels from its top left corner, known before anything is drawn.
+//! The description of a plot: shapes and labels, in pixels from the top left corner.
 
 use plotters::style::RGBColor;
 
-use super::font;
-pub(crate) use super::text::{Align, Label, Look};
+pub(crate) use super::font::{Align, Label, Look};
 
 /// Okabe and Ito's blue.
 pub(crate) const BLUE: RGBColor = RGBColor(0, 114, 178);
@@ -25,33 +24,11 @@ pub(crate) enum Shape {
     Box { from: (f64, f64), to: (f64, f64), color: RGBColor },
 }
 
-impl Look {
-    /// Width of `text` in pixels.
-    pub(crate) fn width(self, text: &str) -> f64 {
-        font::width(text, self)
-    }
-
-    /// What to write where `text` may be `width` wide: smaller letters where they help, down to the size
-    /// `smallest`, and an ellipsis where they do not suffice.
-    pub(crate) fn fit(self, text: &str, width: f64, smallest: f64) -> (Self, String) {
-        let size = (self.size * width / self.width(text)).max(smallest).min(self.size);
-        let look = Self { size, ..self };
-        // One pixel of grace for rounding.
-        let fits = |text: &str| look.width(text) <= width + 1.0;
-        if fits(text) {
-            return (look, text.to_owned());
-        }
-        let ends = text.char_indices().map(|(end, _)| end).rev();
-        let cut = ends.map(|end| format!("{}…", text[..end].trim_end())).find(|cut| fits(cut));
-        (look, cut.unwrap_or_else(|| "…".to_owned()))
-    }
-}
-
-/// A figure, ready to be written.
+/// A plot that can be rendered as PNG or SVG.
 #[derive(Debug, Clone)]
 pub struct Plot(pub(crate) Figure);
 
-/// A picture of `width` x `height` pixels on white.
+/// A figure of `width` x `height` pixels on white.
 #[derive(Debug, Clone)]
 pub(crate) struct Figure {
     pub(crate) width: u32,

@@ -1,21 +1,75 @@
-//! Letters of the built-in font: how wide they are, and their pixels. The font of plotters sets each of them a
-//! little to the left of its place, and measures in whole pixels.
+//! Labels in the built-in font: their width, and their pixels in a PNG.
+//!
+//! plotters draws labels in an SVG, but not in a PNG: it ignores the left side bearing of letters and measures in whole pixels.
 
 use std::sync::LazyLock;
 
 use ab_glyph::{Font, FontRef, Glyph, PxScale, ScaleFont, point};
 use image::{Rgb, RgbImage};
+use plotters::style::RGBColor;
 
-use super::text::{Align, Label, Look};
+/// The part of a label at its x.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Align {
+    Left,
+    Centre,
+    Right,
+}
 
-/// DejaVu Sans, regular and bold, as far as `assets/fonts/subset.py` took it over.
+/// A text with its baseline at the y of `at`, above all shapes.
+#[derive(Debug, Clone)]
+pub(crate) struct Label {
+    pub(crate) at: (f64, f64),
+    pub(crate) text: String,
+    pub(crate) look: Look,
+    pub(crate) align: Align,
+}
+
+/// Size, weight and colour of a label; `size` is its em in pixels.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Look {
+    pub(crate) size: f64,
+    pub(crate) bold: bool,
+    pub(crate) color: RGBColor,
+}
+
+impl Look {
+    pub(crate) const fn plain(size: f64, color: RGBColor) -> Self {
+        Self { size, bold: false, color }
+    }
+
+    pub(crate) const fn bold(size: f64, color: RGBColor) -> Self {
+        Self { size, bold: true, color }
+    }
+
+    /// Width of `text` in pixels.
+    pub(crate) fn width(self, text: &str) -> f64 {
+        f64::from(set(text, self).1)
+    }
+
+    /// Fits `text` into `width`: smaller letters down to the size `min_size`, then an ellipsis.
+    pub(crate) fn fit(self, text: &str, width: f64, min_size: f64) -> (Self, String) {
+        let size = (self.size * width / self.width(text)).max(min_size).min(self.size);
+        let look = Self { size, ..self };
+        // One pixel of tolerance for rounding.
+        let fits = |text: &str| look.width(text) <= width + 1.0;
+        if fits(text) {
+            return (look, text.to_owned());
+        }
+        let ends = text.char_indices().map(|(end, _)| end).rev();
+        let cut = ends.map(|end| format!("{}…", text[..end].trim_end())).find(|cut| fits(cut));
+        (look, cut.unwrap_or_else(|| "…".to_owned()))
+    }
+}
+
+/// DejaVu Sans, regular and bold, with the characters of `assets/fonts/subset.py`.
 static FONTS: LazyLock<[FontRef<'static>; 2]> = LazyLock::new(|| {
     let regular: &[u8] = include_bytes!("../../assets/fonts/DejaVuSans.ttf");
     let bold: &[u8] = include_bytes!("../../assets/fonts/DejaVuSans-Bold.ttf");
     [regular, bold].map(|bytes| FontRef::try_from_slice(bytes).expect("the built-in fonts are whole"))
 });
 
-/// The font of `look`, with the size at which it has that em.
+/// The font of `look`, and its scale for that em.
 fn font(look: Look) -> (&'static FontRef<'static>, PxScale) {
     let font = &FONTS[usize::from(look.bold)];
     // A PxScale counts from ascent to descent.
@@ -24,7 +78,7 @@ fn font(look: Look) -> (&'static FontRef<'static>, PxScale) {
     (font, PxScale::from(look.size as f32 * heights_in_em))
 }
 
-/// The glyphs of `text` from the origin on, kerned, and where the next one would stand.
+/// The kerned glyphs of `text` from the origin on, and its width.
 fn set(text: &str, look: Look) -> (Vec<Glyph>, f32) {
     let (font, scale) = font(look);
     let scaled = font.as_scaled(scale);
@@ -41,12 +95,7 @@ fn set(text: &str, look: Look) -> (Vec<Glyph>, f32) {
     (glyphs.collect(), caret)
 }
 
-/// Width of `text` in pixels.
-pub(crate) fn width(text: &str, look: Look) -> f64 {
-    f64::from(set(text, look).1)
-}
-
-/// Writes `label` onto `picture`; what lies outside is left out.
+/// Draws `label` onto `picture`, clipped at its edges.
 pub(crate) fn draw(picture: &mut RgbImage, label: &Label) {
     let look = label.look;
     let (font, _) = font(look);
@@ -85,22 +134,23 @@ mod tests {
     use crate::plots::figure::INK;
 
     #[test]
-    fn both_fonts_have_the_letters_that_figures_use() {
+    fn both_fonts_have_the_letters_of_plots() {
         for look in [Look::plain(20.0, INK), Look::bold(20.0, INK)] {
             let (font, _) = font(look);
             for character in "AZaz09 %.,:()-−…éßñłΩжя≥×".chars() {
                 assert_ne!(font.glyph_id(character).0, 0, "{character:?} is missing");
             }
         }
-        assert!(width("Parasitized", Look::bold(20.0, INK)) > width("Parasitized", Look::plain(20.0, INK)));
-        let [small, large] = [20.0, 40.0].map(|size| width("Parasitized", Look::plain(size, INK)));
+        let width = |look: Look| look.width("Parasitized");
+        assert!(width(Look::bold(20.0, INK)) > width(Look::plain(20.0, INK)));
+        let [small, large] = [20.0, 40.0].map(|size| width(Look::plain(size, INK)));
         assert!((large / small - 2.0).abs() < 1e-3);
     }
 
     #[test]
     fn text_stands_on_its_baseline_and_ends_at_its_anchor() {
         let look = Look::bold(40.0, INK);
-        let width = width("HHHH", look);
+        let width = look.width("HHHH");
         for (align, expected_left) in
             [(Align::Left, 150.0), (Align::Centre, 150.0 - width / 2.0), (Align::Right, 150.0 - width)]
         {
@@ -117,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn text_beyond_the_picture_is_left_out() {
+    fn text_is_clipped_at_the_edges() {
         let mut picture = RgbImage::new(20, 20);
         let look = Look::plain(40.0, INK);
         draw(

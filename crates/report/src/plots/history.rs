@@ -1,3 +1,5 @@
+//! The plot of loss and accuracy by epoch.
+
 use super::axis::Axis;
 use super::figure::{Align, BLUE, Figure, INK, Look, MUTED, Plot, VERMILION};
 use super::panel::{HEADING, Panel, Stroke, TICK_LABEL};
@@ -6,11 +8,10 @@ use crate::error::{Error, Result};
 const WIDTH: u32 = 1600;
 const HEIGHT: u32 = 800;
 const MARGIN: f64 = 48.0;
-/// With more epochs than this a dot at each would hide the curve.
-const MOST_DOTS: usize = 30;
+/// With more epochs, dots would hide the curve.
+const MAX_DOTS: usize = 30;
 
-/// The losses and accuracies of one epoch. A value that is `None`, not finite or
-/// beyond 1e100 counts as missing and leaves a gap in its curve.
+/// The losses and accuracies of one epoch. A value that is `None`, not finite or beyond 1e100 leaves a gap in its curve.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct EpochPoint {
     /// The epoch's number.
@@ -25,7 +26,7 @@ pub struct EpochPoint {
     pub validation_accuracy: Option<f64>,
 }
 
-/// Training and validation, in this order: what the curves are called and how they are drawn.
+/// Names and strokes of the training and the validation curve.
 const SERIES: [(&str, Stroke); 2] = [
     ("train", Stroke { color: BLUE, dash: None }),
     ("validation", Stroke { color: VERMILION, dash: Some((13.0, 7.0)) }),
@@ -38,16 +39,15 @@ fn curve(history: &[EpochPoint], value: fn(&EpochPoint) -> Option<f64>) -> Curve
     history.iter().map(|point| (f64::from(point.epoch), drawable(value(point)))).collect()
 }
 
-/// What can be drawn: an axis that ends at a round number beyond it has to be finite as well.
+/// Values below 1e100: the axis must end at a finite round number.
 fn drawable(value: Option<f64>) -> Option<f64> {
     value.filter(|value| value.abs() < 1e100)
 }
 
-/// Draws loss and accuracy by epoch, of the training and the validation set, side by side in one figure of
-/// 1600 x 800 pixels.
+/// Plots loss and accuracy of the training and the validation set by epoch, side by side in 1600 x 800 pixels.
 ///
-/// `history` is in the order of its epochs. `title` should name the model and the protocol. The accuracy axis ends
-/// at 100 %; losses that span more than a factor of 25 get a logarithmic axis, which its heading says.
+/// `history` is in the order of its epochs. `title` should name the model and the protocol. The accuracy axis ends at 100 %; losses
+/// that span more than a factor of 25 get a logarithmic axis.
 ///
 /// # Errors
 /// An empty history, or an accuracy outside `[0, 1]`.
@@ -94,19 +94,19 @@ fn figure(history: &[EpochPoint], title: &str) -> Figure {
     figure
 }
 
-/// One panel: its frame, its curves, and beside its heading the values of the last epoch, shown by `show`.
+/// Draws one panel: frame, curves, and beside the heading the values of the last epoch, formatted by `show`.
 fn draw(figure: &mut Figure, panel: &Panel, heading: &str, curves: &[Curve; 2], show: fn(f64) -> String) {
     panel.heading(figure, heading);
     panel.frame(figure, "Epoch");
     for (curve, (_, stroke)) in curves.iter().zip(SERIES) {
-        panel.curve(figure, curve, stroke, curve.len() <= MOST_DOTS);
+        panel.curve(figure, curve, stroke, curve.len() <= MAX_DOTS);
     }
     if curves.iter().flatten().all(|(_, value)| value.is_none()) {
         let middle = ((panel.left + panel.right) / 2.0, (panel.top + panel.bottom) / 2.0);
         figure.text(middle, "no values recorded", Look::plain(HEADING.size, MUTED), Align::Centre);
     }
 
-    // From the right: the last value of each curve in its colour, then the epoch that they are of.
+    // From the right: the last value of each curve in its colour, then the epoch.
     let mut words = Vec::new();
     for (curve, (_, stroke)) in curves.iter().zip(SERIES).rev() {
         if let Some(&(epoch, Some(value))) = curve.last() {
@@ -124,7 +124,7 @@ fn draw(figure: &mut Figure, panel: &Panel, heading: &str, curves: &[Curve; 2], 
     }
 }
 
-/// The curves' names, ending at `right`; returns where they start.
+/// Draws the legend, ending at `right`, and returns its left end.
 fn legend(figure: &mut Figure, right: f64, baseline: f64) -> f64 {
     const LOOK: Look = Look::plain(20.0, INK);
     const SAMPLE: f64 = 53.0;
@@ -139,7 +139,7 @@ fn legend(figure: &mut Figure, right: f64, baseline: f64) -> f64 {
     right + 36.0
 }
 
-/// Three significant digits or so: 0.0123, 0.123, 1.23, 12.3.
+/// About three significant digits: 0.0123, 0.123, 1.23, 12.3.
 fn significant(value: f64) -> String {
     match value.abs() {
         small if small < 0.1 => format!("{value:.4}"),

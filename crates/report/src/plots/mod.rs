@@ -1,5 +1,4 @@
-//! From results to shapes (`history`, `square`, `confusion`, `patients`), and from shapes to files (`figure`, `font`,
-//! `render`).
+//! Plots: results become a [`Figure`](figure::Figure) of shapes and labels, which `render` writes as PNG or SVG.
 
 mod axis;
 mod confusion;
@@ -10,11 +9,11 @@ mod panel;
 mod patients;
 mod render;
 mod square;
-mod text;
 
 pub use confusion::confusion_plot;
 pub use figure::Plot;
 pub use history::{EpochPoint, history_plot};
 pub use patients::{PatientAccuracy, patients_plot};
 pub use render::check_figure_path;
+pub(crate) use render::encode_png;
 pub use square::{calibration_plot, pr_plot, roc_plot};

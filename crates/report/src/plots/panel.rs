@@ -1,4 +1,4 @@
-//! A pair of axes with its grid, its tick marks and its heading.
+//! A panel: a pair of axes with grid, tick marks and heading.
 
 use plotters::style::RGBColor;
 
@@ -12,7 +12,7 @@ pub(crate) const HEADING: Look = Look::bold(22.0, INK);
 const CURVE_WIDTH: f64 = 3.5;
 const DOT_RADIUS: f64 = 5.0;
 
-/// How a curve is told from the others.
+/// Colour and dashes of a curve.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stroke {
     pub(crate) color: RGBColor,
@@ -31,14 +31,14 @@ pub(crate) struct Panel {
 }
 
 impl Panel {
-    /// Where a point lies, in pixels of the figure.
+    /// Position of a point, in pixels of the figure.
     pub(crate) fn place(&self, (x, y): (f64, f64)) -> (f64, f64) {
         let across = self.left + self.x.place(x) * (self.right - self.left);
         let down = self.bottom - self.y.place(y) * (self.bottom - self.top);
         (across, down)
     }
 
-    /// The grid, the axes and their labels; `x_label` goes below.
+    /// Draws the grid, the axes and their labels, with `x_label` below.
     pub(crate) fn frame(&self, figure: &mut Figure, x_label: &str) {
         const TICK: f64 = 7.0;
         for (value, label) in &self.y.ticks {
@@ -56,17 +56,17 @@ impl Panel {
         figure.text((middle, self.bottom + 64.0), x_label, AXIS_LABEL, Align::Centre);
     }
 
-    /// What the y axis shows, above the panel.
+    /// Draws the label of the y axis above the panel.
     pub(crate) fn heading(&self, figure: &mut Figure, text: &str) {
         figure.text((self.left, self.top - 24.0), text, HEADING, Align::Left);
     }
 
-    /// A dot at a point.
+    /// Draws a dot at a point.
     pub(crate) fn dot(&self, figure: &mut Figure, at: (f64, f64), radius: f64, color: RGBColor) {
         figure.dot(self.place(at), radius, color);
     }
 
-    /// A curve, broken where a value is missing; `dots` at every point, and at lone points in any case.
+    /// Draws a curve with gaps where values are missing; single points, and with `dots` all points, get a dot.
     pub(crate) fn curve(
         &self,
         figure: &mut Figure,

@@ -1,3 +1,5 @@
+//! The plot of accuracy by patient.
+
 use super::axis::Axis;
 use super::figure::{AXIS, Align, BLUE, Figure, Look, MUTED, Plot, VERMILION};
 use super::panel::{Panel, TICK_LABEL};
@@ -5,19 +7,19 @@ use super::panel::{Panel, TICK_LABEL};
 const WIDTH: u32 = 1600;
 const HEIGHT: u32 = 800;
 const MARGIN: f64 = 48.0;
-/// The worst patients get their names.
+/// Number of patients that are named: the worst ones.
 const NAMED: usize = 5;
-/// From one name to the next, at least.
+/// Minimum distance of names.
 const LINE: f64 = 22.0;
 
-/// How well the cells of one patient were called.
+/// Accuracy of the cells of one patient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PatientAccuracy {
-    /// Who.
+    /// The patient's name.
     pub patient: String,
     /// Cells evaluated, at least 1.
     pub cells: u64,
-    /// Those of them that were called right.
+    /// Cells called right.
     pub right: u64,
     /// Whether any of these cells is infected.
     pub infected: bool,
@@ -30,15 +32,15 @@ impl PatientAccuracy {
     }
 }
 
-/// Draws the accuracy of each patient, from the worst to the best, the dots' area growing with the number of cells, in a
-/// figure of 1600 x 800 pixels. A patient without a cell is left out.
+/// Plots the accuracy of each patient, from the worst to the best, in 1600 x 800 pixels. The area of a dot grows with the number of
+/// cells; patients without cells are skipped.
 pub fn patients_plot(patients: &[PatientAccuracy], title: &str) -> Plot {
     let mut patients = Vec::from_iter(patients.iter().filter(|patient| patient.cells > 0));
     patients.sort_by(|a, b| a.accuracy().total_cmp(&b.accuracy()).then_with(|| a.patient.cmp(&b.patient)));
     let mut figure = Figure::new(WIDTH, HEIGHT);
     let right = f64::from(WIDTH) - MARGIN;
     figure.title((MARGIN, 66.0), title, right - MARGIN - 500.0);
-    // Of the cells shown: other cells of the same patient may be infected.
+    // Only the evaluated cells count: other cells of a patient may be infected.
     for (x, color, name) in
         [(right - 390.0, VERMILION, "with infected cells"), (right - 120.0, BLUE, "without")]
     {
@@ -59,30 +61,34 @@ pub fn patients_plot(patients: &[PatientAccuracy], title: &str) -> Plot {
         let words = format!("all cells together: {:.1} %", pooled * 100.0);
         figure.text((panel.right, y + 26.0), words, TICK_LABEL, Align::Right);
     }
-    let most = patients.iter().map(|patient| patient.cells).max().unwrap_or(1) as f64;
+    let max_cells = patients.iter().map(|patient| patient.cells).max().unwrap_or(1) as f64;
     for (rank, patient) in (1..).zip(&patients) {
         let at = (f64::from(rank), patient.accuracy());
-        panel.dot(&mut figure, at, radius(patient, most), if patient.infected { VERMILION } else { BLUE });
+        panel.dot(
+            &mut figure,
+            at,
+            radius(patient, max_cells),
+            if patient.infected { VERMILION } else { BLUE },
+        );
     }
-    name_the_worst(&mut figure, &panel, &patients, most);
+    name_the_worst(&mut figure, &panel, &patients, max_cells);
     Plot(figure)
 }
 
-/// Radius of a patient's dot, in pixels, where the largest patient has `most` cells.
-fn radius(patient: &PatientAccuracy, most: f64) -> f64 {
-    3.0 + 9.0 * (patient.cells as f64 / most).sqrt()
+/// Radius of a patient's dot, in pixels, where the largest patient has `max_cells` cells.
+fn radius(patient: &PatientAccuracy, max_cells: f64) -> f64 {
+    3.0 + 9.0 * (patient.cells as f64 / max_cells).sqrt()
 }
 
-/// Writes the names of the first of the `patients`, who are in order, beside their dots: one below the other where the dots are
-/// too close for that, with a line to each.
-fn name_the_worst(figure: &mut Figure, panel: &Panel, patients: &[&PatientAccuracy], most: f64) {
+/// Labels the first of the sorted `patients` with their names, spread so that they do not overlap, with a line to each dot.
+fn name_the_worst(figure: &mut Figure, panel: &Panel, patients: &[&PatientAccuracy], max_cells: f64) {
     let named = &patients[..patients.len().min(NAMED)];
     let places =
         Vec::from_iter((1..).zip(named).map(|(rank, p)| panel.place((f64::from(rank), p.accuracy()))));
-    // A line lower than the dots: those that follow stand higher.
+    // A line below the dots, as the next dots are higher.
     let heights =
         spread(&places.iter().map(|&(_, y)| y + LINE).collect::<Vec<_>>(), panel.bottom - LINE / 2.0);
-    // All names begin at one place, right of the dots; with few patients these reach far to the right, and names stand left.
+    // All names begin right of the dots; with few patients, whose dots reach far to the right, they end left of them.
     let last = places.iter().map(|&(x, _)| x).fold(panel.left, f64::max);
     let (edge, align, away) = if last < f64::from(WIDTH) / 2.0 {
         (last + 40.0, Align::Left, 1.0)
@@ -90,15 +96,15 @@ fn name_the_worst(figure: &mut Figure, panel: &Panel, patients: &[&PatientAccura
         (places.first().map_or(panel.left, |&(x, _)| x) - 40.0, Align::Right, -1.0)
     };
     for ((patient, (x, y)), height) in named.iter().zip(places).zip(heights) {
-        let start = (x + away * (radius(patient, most) + 3.0), y);
+        let start = (x + away * (radius(patient, max_cells) + 3.0), y);
         figure.line(&[start, (edge - away * 6.0, height)], 1.0, None, AXIS);
         let words = format!("{} ({} of {})", patient.patient, patient.right, patient.cells);
         figure.text((edge, height + 6.0), words, Look::plain(16.0, MUTED), align);
     }
 }
 
-/// Heights for lines of text that want to stand at `wanted`, which goes up from line to line: lower where they would be less
-/// than [`LINE`] apart, away from the dots of the better patients, and none below `bottom`.
+/// Heights of text lines, as close to `wanted` as possible but at least [`LINE`] apart and none below `bottom`. `wanted` rises from
+/// line to line.
 fn spread(wanted: &[f64], bottom: f64) -> Vec<f64> {
     let mut heights = wanted.to_vec();
     for i in (0..heights.len().saturating_sub(1)).rev() {

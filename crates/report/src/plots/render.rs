@@ -1,9 +1,8 @@
-//! Draws a figure's shapes with plotters and writes the picture.
+//! Renders a figure as PNG or SVG.
 
-use std::path::Path;
+use std::{io::Cursor, path::Path};
 
-use image::codecs::png::PngEncoder;
-use image::{ExtendedColorType, ImageEncoder, RgbImage, imageops};
+use image::{ImageFormat, RgbImage};
 use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, DrawingAreaErrorKind, IntoDrawingArea};
 use plotters::element::{Circle, DashedPathElement, PathElement, Rectangle, Text};
@@ -15,14 +14,14 @@ use super::figure::{Align, Figure, Label, Plot, Shape, WHITE};
 use super::font;
 use crate::error::{Error, Result};
 
-/// Shapes are drawn this many times larger: plotters takes whole pixels and smooths no edges. A PNG is then
+/// Shapes are drawn this many times larger, since plotters takes whole pixels and does not smooth edges. A PNG is then
 /// averaged down to size, an SVG is scaled by its view box.
 const OVERSAMPLING: u32 = 4;
 
-/// The built-in font by its own name; a viewer of an SVG without it takes one as wide, or any other.
+/// The built-in font, then one as wide for SVG viewers that lack it, then any other.
 const FONT_FAMILY: FontFamily<'static> = FontFamily::Name("DejaVu Sans, Verdana, sans-serif");
 
-/// Whether a path asks for a PNG or an SVG.
+/// The format of a file by its extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     Png,
@@ -40,7 +39,7 @@ impl Format {
     }
 }
 
-/// Refuses a path whose extension names no format that figures are written in: before the work that leads to one.
+/// Checks the extension of a plot's path, so that a wrong one is an error before the training.
 ///
 /// # Errors
 /// [`Error::UnknownFormat`] for anything but `.png` and `.svg`, in any case.
@@ -49,11 +48,11 @@ pub fn check_figure_path(path: &Path) -> Result<()> {
 }
 
 impl Plot {
-    /// Writes the figure to `path`, as PNG or SVG by its extension.
+    /// Writes the plot to `path`, as PNG or SVG by its extension.
     ///
     /// # Errors
-    /// An extension that is neither `.png` nor `.svg`, or a path that cannot be written to; what was there before then
-    /// stays.
+    /// [`Error::UnknownFormat`] for another extension; [`Error::Write`], an older file then stays; [`Error::Draw`] and
+    /// [`Error::Encode`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let bytes = match Format::of(path)? {
@@ -63,7 +62,7 @@ impl Plot {
         malaria_files::write(path, &bytes).map_err(|source| Error::Write { path: path.to_owned(), source })
     }
 
-    /// The figure as the text of an SVG.
+    /// The plot as the text of an SVG.
     ///
     /// # Errors
     /// [`Error::Draw`] when the drawing library fails.
@@ -79,14 +78,36 @@ fn png(figure: &Figure) -> Result<Vec<u8>> {
         let area = BitMapBackend::with_buffer(&mut large, size).into_drawing_area();
         draw_shapes(&area, figure).and_then(|()| area.present()).map_err(draw_error)?;
     }
-    // An exact mean of each OVERSAMPLING x OVERSAMPLING block.
-    let mut picture = imageops::thumbnail(&large, figure.width, figure.height);
+    let mut picture = shrink(&large);
     figure.labels.iter().for_each(|label| font::draw(&mut picture, label));
-    let mut bytes = Vec::new();
-    PngEncoder::new(&mut bytes)
-        .write_image(&picture, figure.width, figure.height, ExtendedColorType::Rgb8)
-        .map_err(|source| Error::Encode { source })?;
-    Ok(bytes)
+    encode_png(&picture)
+}
+
+/// `picture` as the bytes of a PNG.
+pub(crate) fn encode_png(picture: &RgbImage) -> Result<Vec<u8>> {
+    let mut bytes = Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, ImageFormat::Png).map_err(|source| Error::Encode { source })?;
+    Ok(bytes.into_inner())
+}
+
+/// The mean of each OVERSAMPLING x OVERSAMPLING block, as [`image::imageops::thumbnail`] computes it several times slower.
+fn shrink(large: &RgbImage) -> RgbImage {
+    const SIDE: usize = OVERSAMPLING as usize;
+    const BLOCK: u16 = (OVERSAMPLING * OVERSAMPLING) as u16;
+    let mut small = RgbImage::new(large.width() / OVERSAMPLING, large.height() / OVERSAMPLING);
+    let length = small.width() as usize * 3;
+    for (rows, line) in large.chunks_exact(length * SIDE * SIDE).zip(small.chunks_exact_mut(length)) {
+        let mut sums = vec![0_u16; length];
+        for row in rows.chunks_exact(length * SIDE) {
+            for (sum, pixels) in sums.chunks_exact_mut(3).zip(row.chunks_exact(3 * SIDE)) {
+                for pixel in pixels.chunks_exact(3) {
+                    sum.iter_mut().zip(pixel).for_each(|(sum, &value)| *sum += u16::from(value));
+                }
+            }
+        }
+        line.iter_mut().zip(sums).for_each(|(value, sum)| *value = ((sum + BLOCK / 2) / BLOCK) as u8);
+    }
+    small
 }
 
 fn svg(figure: &Figure) -> Result<String> {
@@ -99,7 +120,7 @@ fn svg(figure: &Figure) -> Result<String> {
             .and_then(|()| area.present())
             .map_err(draw_error)?;
     }
-    // The view box keeps the drawing's size; the picture gets the figure's.
+    // The view box keeps the size of the drawing, the picture gets that of the figure.
     let drawn = format!(r#"<svg width="{width}" height="{height}""#);
     let shown = format!(r#"<svg width="{}" height="{}""#, figure.width, figure.height);
     Ok(svg.replacen(&drawn, &shown, 1))
@@ -118,7 +139,7 @@ fn draw_shapes<DB: DrawingBackend>(
         match shape {
             Shape::Line { points, width, dash, color } => {
                 let mut points = Vec::from_iter(points.iter().copied().map(pixel));
-                // A curve over thousands of cells has many points in one pixel.
+                // A curve of thousands of cells has many points in one pixel.
                 points.dedup();
                 let stroke_width = pixels(*width).unsigned_abs();
                 let style = ShapeStyle { color: color.to_rgba(), filled: false, stroke_width };
@@ -141,7 +162,7 @@ fn draw_shapes<DB: DrawingBackend>(
 }
 
 fn svg_text(Label { at: (x, baseline), text, look, align }: &Label) -> Text<'_, (i32, i32), &str> {
-    // plotters-svg makes an em of a size divided by 1.24, and puts the baseline 0.76 em below a text's top.
+    // plotters-svg divides a size by 1.24 to get the em, and puts the baseline 0.76 em below a text's top.
     let em = look.size * f64::from(OVERSAMPLING);
     let style = if look.bold { FontStyle::Bold } else { FontStyle::Normal };
     let anchor = match align {
@@ -155,7 +176,7 @@ fn svg_text(Label { at: (x, baseline), text, look, align }: &Label) -> Text<'_, 
     Text::new(text.as_str(), pixel((*x, baseline - 0.76 * look.size)), style)
 }
 
-/// A length of the figure in the pixels of the drawing.
+/// A length in pixels of the drawing.
 fn pixels(length: f64) -> i32 {
     (length * f64::from(OVERSAMPLING)).round() as i32
 }

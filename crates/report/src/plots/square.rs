@@ -1,4 +1,4 @@
-//! Figures of one square panel whose axes both run from 0 to 1: ROC, precision and recall, calibration.
+//! Plots with one square panel and axes from 0 to 1: ROC, precision and recall, calibration.
 
 use malaria_metrics::{CalibrationBin, PrCurve, RocCurve};
 
@@ -11,16 +11,15 @@ const HEIGHT: u32 = 1100;
 const MARGIN: f64 = 48.0;
 const CURVE: Stroke = Stroke { color: BLUE, dash: None };
 
-/// Draws a ROC curve with the area under it, in a figure of 1000 x 1100 pixels.
+/// Plots a ROC curve with the area under it, in 1000 x 1100 pixels.
 ///
-/// `positive_class` is the name of the class that counts as positive; the axis says it. At `threshold`, where there is one,
-/// the curve has a dot.
+/// `positive_class` is the name of the positive class. A `threshold` is marked by a dot on the curve.
 pub fn roc_plot(curve: &RocCurve, positive_class: &str, threshold: Option<f64>, title: &str) -> Plot {
     let mut square = Square::new(title, "Sensitivity", positive_class, "1 − specificity");
     square.diagonal();
     let points = curve.points.iter().map(|point| (point.false_positive_rate, point.true_positive_rate));
     square.curve(points);
-    // Thresholds fall along the curve: the last point that is not below is where the calls are those of the threshold.
+    // Thresholds fall along the curve: the last point that is not below `threshold` has the same calls.
     let chosen = threshold.and_then(|chosen| curve.points.iter().rfind(|point| point.threshold >= chosen));
     if let Some(point) = chosen {
         square.dot((point.false_positive_rate, point.true_positive_rate));
@@ -31,7 +30,7 @@ pub fn roc_plot(curve: &RocCurve, positive_class: &str, threshold: Option<f64>, 
     square.plot()
 }
 
-/// Draws a precision-recall curve with its average precision, as [`roc_plot`] draws a ROC curve.
+/// Plots a precision-recall curve with its average precision; the parameters are those of [`roc_plot`].
 pub fn pr_plot(curve: &PrCurve, positive_class: &str, threshold: Option<f64>, title: &str) -> Plot {
     let mut square = Square::new(title, "Precision (PPV)", positive_class, "Recall (sensitivity)");
     square.curve(curve.points.iter().map(|point| (point.recall, point.precision)));
@@ -44,8 +43,8 @@ pub fn pr_plot(curve: &PrCurve, positive_class: &str, threshold: Option<f64>, ti
     square.plot()
 }
 
-/// Draws how true probabilities are: in each bin the share of positive samples against the mean probability, in dots whose
-/// area grows with the number of samples. `error` is the expected calibration error, a fraction.
+/// Plots a calibration curve: in each bin the share of positive samples against the mean probability, with dots whose area grows with
+/// the number of samples. `error` is the expected calibration error, a fraction.
 pub fn calibration_plot(bins: &[CalibrationBin], error: f64, positive_class: &str, title: &str) -> Plot {
     let mut square =
         Square::new(title, "Share that is positive", positive_class, "Probability of being positive");
@@ -97,10 +96,10 @@ impl Square {
         self.panel.dot(&mut self.figure, at, 11.0, VERMILION);
     }
 
-    /// The figure in words, and what the marks mean, in the lower right corner.
-    fn words(&mut self, figure: &str, notes: &[String]) {
+    /// Writes the metric and notes on the marks in the lower right corner.
+    fn words(&mut self, metric: &str, notes: &[String]) {
         let (x, mut y) = (self.panel.right - 36.0, self.panel.bottom - 42.0 - 30.0 * notes.len() as f64);
-        self.figure.text((x, y), figure, Look::bold(34.0, BLUE), Align::Right);
+        self.figure.text((x, y), metric, Look::bold(34.0, BLUE), Align::Right);
         y += 4.0;
         for note in notes {
             y += 30.0;

@@ -1,6 +1,6 @@
-//! The results of a test set as figures to look at: files of their own, and one page that holds them all.
+//! The report on a test set: one page of HTML, and its plots as files.
 
-mod figures;
+mod metrics;
 mod patients;
 mod words;
 
@@ -12,7 +12,7 @@ use std::{
 use malaria_classifier::{Assessment, CALIBRATION_BINS, Caveat, DecisionRule, Scored};
 use malaria_metrics::{Summary, calibration_curve, decimal, expected_calibration_error, pr_curve, roc_curve};
 
-pub(crate) use self::figures::{decision_words, headlines, positive_share};
+pub(crate) use self::metrics::{headlines, positive_share};
 pub use self::words::table;
 use crate::{
     error::{Error, Result},
@@ -25,62 +25,66 @@ use crate::{
 const NOTICE: &str = "Research software, not a medical device. Nothing on this page may be used to diagnose or treat \
                       anybody.";
 
-/// Everything that a page shows.
+/// The contents of a report.
 pub struct Report<'a> {
     /// The heading.
     pub title: String,
-    /// Who was evaluated, and how: lines below the title.
+    /// Lines below the title: which cells were evaluated, and how.
     pub summary: Vec<String>,
-    /// What to read the figures with; more lines below the title.
+    /// Limits of the metrics; more lines below the title.
     pub caveats: &'a [Caveat],
     /// The tested cells and their probabilities.
     pub scored: Scored<'a>,
-    /// How they are called.
+    /// How the cells are called.
     pub rule: &'a DecisionRule,
-    /// Their figures by that rule.
-    pub figures: &'a Summary,
+    /// Metrics of the cells by that rule.
+    pub metrics: &'a Summary,
     /// Intervals, predictive values and patients.
     pub assessment: &'a Assessment,
-    /// Losses and accuracies by epoch; empty where none are known.
+    /// Losses and accuracies by epoch; empty where unknown.
     pub history: Vec<EpochPoint>,
-    /// Whose these are, where that is not plain.
+    /// A remark below the history.
     pub history_of: Option<String>,
     /// The most confident mistakes, the worst first.
     pub mistakes: Vec<Picture>,
-    /// What augmentation makes of some cells; empty where nothing was trained.
+    /// Augmented cells; empty where nothing was trained.
     pub augmentation: Vec<Picture>,
-    /// Sections of the caller's own, before the last.
+    /// More sections, before the last.
     pub more: Vec<Section>,
-    /// Name and value: what the run was made by.
+    /// Names and values of the settings and versions.
     pub made: Vec<[String; 2]>,
     /// The command that gave the results.
     pub command: String,
 }
 
-/// A figure with its file name and what it shows in words.
-struct Named {
+/// A section with a plot, whose `name` is the section's id and the name of the plot's files.
+struct PlotSection {
     name: &'static str,
     heading: &'static str,
     plot: Plot,
+    /// A description for readers who cannot see the plot.
     alt: String,
+    /// Blocks below the plot.
+    below: Vec<Block>,
 }
 
 impl Report<'_> {
-    /// Writes `report.html` into `folder`, and each figure as PNG and SVG into `figures` in it; gives the page's path.
+    /// Writes `report.html` into `folder`, and each plot as PNG and SVG into its folder `figures`. Returns the page's path.
     ///
     /// # Errors
-    /// [`Error::Write`] for a file that cannot be written; [`Error::Draw`], [`Error::Encode`] and [`Error::Classifier`] for figures
+    /// [`Error::Write`] for a file that cannot be written; [`Error::Draw`], [`Error::Encode`] and [`Error::Classifier`] for a plot
     /// that cannot be made.
     pub fn write(&self, folder: &Path) -> Result<PathBuf> {
-        let path = folder.join("report.html");
-        self.write_page(&path)?;
         let figures = folder.join("figures");
         std::fs::create_dir_all(&figures).map_err(|source| Error::Write { path: figures.clone(), source })?;
-        for Named { name, plot, .. } in self.plots()? {
+        let plots = self.plots()?;
+        for PlotSection { name, plot, .. } in &plots {
             for extension in ["png", "svg"] {
                 plot.save(figures.join(name).with_extension(extension))?;
             }
         }
+        let path = folder.join("report.html");
+        self.page(plots).save(&path)?;
         Ok(path)
     }
 
@@ -89,38 +93,20 @@ impl Report<'_> {
     /// # Errors
     /// As [`write`](Self::write).
     pub fn write_page(&self, path: &Path) -> Result<()> {
+        self.page(self.plots()?).save(path)
+    }
+
+    fn page(&self, plots: Vec<PlotSection>) -> Page {
         let mut sections =
-            vec![figures::section(self.figures, self.assessment, self.rule), figures::by_class(self.figures)];
-        for Named { name, heading, plot, alt } in self.plots()? {
-            let mut blocks = vec![Block::Plot { plot, alt }];
-            match name {
-                "history" => blocks.extend(self.history_of.clone().map(Block::Text)),
-                "roc" | "precision-recall" if self.cross_validated() => {
-                    let words =
-                        "The dot is the threshold that is kept for new cells, which was chosen on these.";
-                    blocks.push(Block::Text(words.to_owned()));
-                }
-                "patients" => {
-                    blocks.extend(match &self.assessment.roll_up {
-                        Some(roll_up) => {
-                            patients::roll_up(roll_up, &self.figures.positive_class, self.cross_validated())?
-                        }
-                        None => vec![Block::Text(
-                            "Patients are not called here: that takes two classes, patients of whom nothing was learned, cells shown as \
-                             they are and not in mirror images, and a threshold (in a cross-validation one for every fold) whose own \
-                             cells tell how many false alarms there are and how much patients differ in them: at least ten, in ten \
-                             patients or more."
-                                .to_owned(),
-                        )],
-                    });
-                }
-                _ => {}
-            }
-            sections.push(Section { id: name, heading: heading.to_owned(), blocks });
-        }
+            vec![metrics::section(self.metrics, self.assessment, self.rule), metrics::by_class(self.metrics)];
+        sections.extend(plots.into_iter().map(|PlotSection { name, heading, plot, alt, below }| Section {
+            id: name,
+            heading: heading.to_owned(),
+            blocks: std::iter::once(Block::Plot { plot, alt }).chain(below).collect(),
+        }));
         sections.push(self.mistakes());
         if !self.augmentation.is_empty() {
-            let words = "In each frame a training cell as it is, first, and then as augmentation shows it from epoch to epoch.";
+            let words = "Each frame shows a training cell, then augmented versions of it in several epochs.";
             sections.push(Section {
                 id: "augmentation",
                 heading: "Augmentation".to_owned(),
@@ -141,69 +127,96 @@ impl Report<'_> {
         });
         let caveats = self.caveats.iter().map(Caveat::to_string);
         let summary = self.summary.iter().cloned().chain(caveats).collect();
-        Page { title: self.title.clone(), summary, notice: NOTICE.to_owned(), sections }.save(path)
+        Page { title: self.title.clone(), summary, notice: NOTICE.to_owned(), sections }
     }
 
-    /// Whether each fold's cells were called at a threshold, and its patients by rates, of the other folds.
-    fn cross_validated(&self) -> bool {
-        matches!(self.rule, DecisionRule::FoldThresholds { .. })
-    }
-
-    /// Every figure that can be drawn: one that is undefined is left out.
-    fn plots(&self) -> Result<Vec<Named>> {
-        let classes = self.scored.classes;
+    /// Every plot whose curve is defined.
+    fn plots(&self) -> Result<Vec<PlotSection>> {
         let (is_positive, scores) = self.scored.one_vs_rest()?;
-        let (title, name) = (self.title.as_str(), self.figures.positive_class.as_str());
+        let (title, positive_class) = (self.title.as_str(), self.metrics.positive_class.as_str());
         let threshold = self.rule.stored().map(|threshold| threshold.point.threshold);
+        let cross_validated = matches!(self.rule, DecisionRule::FoldThresholds { .. });
+        let dot = cross_validated
+            .then_some("The dot is the threshold for new cells, which was chosen on these cells.");
+        let dot = dot.map(|words| Block::Text(words.to_owned()));
         let mut plots = Vec::new();
         if !self.history.is_empty() {
-            let plot = history_plot(&self.history, title)?;
-            let alt = "Loss and accuracy by epoch on the training and the validation set".to_owned();
-            plots.push(Named { name: "history", heading: "By epoch", plot, alt });
+            plots.push(PlotSection {
+                name: "history",
+                heading: "By epoch",
+                plot: history_plot(&self.history, title)?,
+                alt: "Loss and accuracy by epoch on the training and the validation set".to_owned(),
+                below: self.history_of.clone().map(Block::Text).into_iter().collect(),
+            });
         }
-        let plot = confusion_plot(&self.figures.confusion, classes, title)?;
-        let alt =
-            format!("Counts by true and predicted class: {:?}", Vec::from(self.figures.confusion.clone()));
-        plots.push(Named { name: "confusion", heading: "Confusion matrix", plot, alt });
+        let confusion = &self.metrics.confusion;
+        plots.push(PlotSection {
+            name: "confusion",
+            heading: "Confusion matrix",
+            plot: confusion_plot(confusion, self.scored.classes, title)?,
+            alt: format!("Counts by true and predicted class: {:?}", Vec::from(confusion.clone())),
+            below: Vec::new(),
+        });
         if let Some(curve) = roc_curve(&is_positive, &scores)? {
-            let alt = format!("ROC curve with an area of {}", decimal(Some(curve.auc)));
-            let plot = roc_plot(&curve, name, threshold, title);
-            plots.push(Named { name: "roc", heading: "ROC curve", plot, alt });
+            plots.push(PlotSection {
+                name: "roc",
+                heading: "ROC curve",
+                plot: roc_plot(&curve, positive_class, threshold, title),
+                alt: format!("ROC curve with an area of {}", decimal(Some(curve.auc))),
+                below: dot.clone().into_iter().collect(),
+            });
         }
         if let Some(curve) = pr_curve(&is_positive, &scores)? {
-            let alt =
-                format!("Precision-recall curve with an average precision of {:.4}", curve.average_precision);
-            let plot = pr_plot(&curve, name, threshold, title);
-            plots.push(Named { name: "precision-recall", heading: "Precision and recall", plot, alt });
+            plots.push(PlotSection {
+                name: "precision-recall",
+                heading: "Precision and recall",
+                plot: pr_plot(&curve, positive_class, threshold, title),
+                alt: format!(
+                    "Precision-recall curve with an average precision of {:.4}",
+                    curve.average_precision
+                ),
+                below: dot.into_iter().collect(),
+            });
         }
         let error = expected_calibration_error(&is_positive, &scores, CALIBRATION_BINS)?;
         let bins = calibration_curve(&is_positive, &scores, CALIBRATION_BINS)?;
-        let plot = calibration_plot(&bins, error, name, title);
-        let alt =
-            format!("Share of positive cells against their probability, calibration error {:.4}", error);
-        plots.push(Named { name: "calibration", heading: "Calibration", plot, alt });
+        plots.push(PlotSection {
+            name: "calibration",
+            heading: "Calibration",
+            plot: calibration_plot(&bins, error, positive_class, title),
+            alt: format!("Share of positive cells against their probability, calibration error {error:.4}"),
+            below: Vec::new(),
+        });
         let patients = patients::accuracies(&self.scored, self.rule);
         if !patients.is_empty() {
-            let plot = patients_plot(&patients, title);
-            let alt = format!("Accuracy of the cells of each of {} patients", patients.len());
-            plots.push(Named { name: "patients", heading: "By patient", plot, alt });
+            plots.push(PlotSection {
+                name: "patients",
+                heading: "By patient",
+                plot: patients_plot(&patients, title),
+                alt: format!("Accuracy of the cells of each of {} patients", patients.len()),
+                below: match &self.assessment.roll_up {
+                    Some(roll_up) => patients::roll_up(roll_up, positive_class, cross_validated)?,
+                    None => vec![Block::Text(patients::NOT_CALLED.to_owned())],
+                },
+            });
         }
         Ok(plots)
     }
 
     fn mistakes(&self) -> Section {
-        let total = self.figures.confusion.total() - self.figures.confusion.correct();
+        let total = self.metrics.confusion.total() - self.metrics.confusion.correct();
         let words = match self.mistakes.len() {
-            0 if total == 0 => "Every cell was called right.".to_owned(),
-            0 => format!("Cells called wrong: {total}; their pictures are not at hand."),
+            0 if total == 0 => "All cells were called right.".to_owned(),
+            0 => format!("Cells called wrong: {total}. Their pictures are not available."),
             shown => {
-                let which = match shown as u64 == total {
-                    true => "Here they are, those first that the model was most sure of".to_owned(),
-                    false => format!("These are the {shown} that the model was most sure of"),
+                let which = if shown as u64 == total {
+                    "They are".to_owned()
+                } else {
+                    format!("The {shown} most confident mistakes are")
                 };
                 format!(
-                    "Cells called wrong: {total}. {which}; in vermilion what spoke for its call rather than the others \
-                     (class activation map, as Grad-CAM). Labels may be wrong, too."
+                    "Cells called wrong: {total}. {which} shown here, the most confident ones first. Vermilion marks the evidence for \
+                     the predicted class (class activation map, as Grad-CAM). A label may also be wrong."
                 )
             }
         };
@@ -215,7 +228,7 @@ impl Report<'_> {
     }
 }
 
-/// Which cells were evaluated, where no others are known.
+/// A section on the evaluated cells, for reports without training data.
 pub fn evaluation_section(scored: &Scored<'_>) -> Section {
     let Scored { truth, classes, patients, .. } = *scored;
     let mut head = classes.to_vec();

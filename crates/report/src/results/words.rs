@@ -1,17 +1,18 @@
-//! Tables and numbers of a report.
+//! Helpers for the tables and numbers of a report.
 
 use malaria_metrics::Interval;
 
 use crate::page::Block;
 
-/// A table of these headings and rows.
+/// A table with these headings and rows.
 pub fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Block {
     Block::Table { head: head.iter().map(|&heading| heading.to_owned()).collect(), rows: rows.collect() }
 }
 
-/// How a figure is written.
+/// Formats a metric.
 pub(crate) type Show = fn(Option<f64>) -> String;
 
+/// Formats an interval.
 pub(crate) fn between(Interval { low, high }: Interval, show: Show) -> String {
     format!("{} to {}", show(Some(low)), show(Some(high)))
 }

@@ -1,4 +1,4 @@
-//! The batches of one epoch.
+//! The training steps of one epoch.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -18,7 +18,7 @@ use crate::{
     network::Network,
 };
 
-/// One step's place in the run.
+/// Position and settings of one step.
 #[derive(Clone, Copy)]
 struct Step {
     /// From 0.
@@ -35,28 +35,28 @@ struct Step {
 /// progress display.
 const READ_EVERY: Duration = Duration::from_millis(250);
 
-/// An epoch in training, from 0.
-struct EpochUnderWay {
+/// The current epoch, counted from 0.
+struct CurrentEpoch {
     epoch: u64,
     batches: u64,
     started: Instant,
-    /// Cells trained on in it before a resume.
+    /// Its cells trained on before a resume.
     cells_before: u64,
     unread: Vec<Trained>,
     last_read: Instant,
 }
 
-/// A batch that has been trained on, from 1.
+/// A batch that has been trained on, counted from 1.
 struct Trained {
     batch: u64,
     cells: usize,
     learning_rate: f64,
-    /// Those of [`batch_sums`](crate::epoch::batch_sums).
+    /// See [`batch_sums`](crate::epoch::batch_sums).
     sums: Tensor,
 }
 
 impl<N: Network> Trainer<N> {
-    /// Trains on what is left of the epoch under way; false when `stop` cut it short.
+    /// Trains on the remaining batches of the current epoch; returns false if `stop` interrupted it.
     pub(super) fn train_epoch(
         &mut self,
         cells: &CellTensors<'_>,
@@ -81,8 +81,8 @@ impl<N: Network> Trainer<N> {
             learning_rate: rates[0],
         });
         let cells_before = self.progress.sums.cells;
-        let mut under_way =
-            EpochUnderWay { epoch, batches, started, cells_before, unread: Vec::new(), last_read: started };
+        let mut current =
+            CurrentEpoch { epoch, batches, started, cells_before, unread: Vec::new(), last_read: started };
         for (batch, indices) in (0..).zip(order.chunks(self.config.batch_size)).skip(first as usize) {
             let rate = rates[batch as usize];
             let step = Step {
@@ -92,7 +92,7 @@ impl<N: Network> Trainer<N> {
                 rate,
                 check: batch == batches / 2,
             };
-            let trusted = self.learner.dropped().is_none();
+            let not_dropped = self.learner.dropped().is_none();
             let sums = self.train_batch(cells, indices, step).map_err(|problem| match problem {
                 problem if problem.is_of_libtorch() => Error::Step {
                     epoch: epoch + 1,
@@ -104,35 +104,35 @@ impl<N: Network> Trainer<N> {
                 },
                 problem => problem,
             })?;
-            if let Some(difference) = self.learner.dropped().filter(|_| trusted) {
+            if let Some(difference) = self.learner.dropped().filter(|_| not_dropped) {
                 listener(&Event::RecordingDropped { epoch: epoch + 1, batch: batch + 1, difference });
             }
             self.progress.batches_done += 1;
-            under_way.unread.push(Trained {
+            current.unread.push(Trained {
                 batch: batch + 1,
                 cells: indices.len(),
                 learning_rate: rate,
                 sums,
             });
-            if self.network.device() == Device::Cpu || under_way.last_read.elapsed() >= READ_EVERY {
-                self.read_losses(&mut under_way, listener)?;
+            if self.network.device() == Device::Cpu || current.last_read.elapsed() >= READ_EVERY {
+                self.read_losses(&mut current, listener)?;
             }
             if stop.load(Ordering::Relaxed) {
                 break;
             }
         }
-        self.read_losses(&mut under_way, listener)?;
+        self.read_losses(&mut current, listener)?;
         Ok(self.progress.batches_done == batches)
     }
 
-    /// Reads the losses of the batches that have been trained on since the last time, and tells the listener.
+    /// Reads the losses of the batches since the last read and reports them to the listener.
     fn read_losses(
         &mut self,
-        under_way: &mut EpochUnderWay,
+        current: &mut CurrentEpoch,
         listener: &mut dyn FnMut(&Event),
     ) -> Result<(), Error> {
-        let EpochUnderWay { epoch, batches, started, cells_before, .. } = *under_way;
-        let unread = std::mem::take(&mut under_way.unread);
+        let CurrentEpoch { epoch, batches, started, cells_before, .. } = *current;
+        let unread = std::mem::take(&mut current.unread);
         let losses = read_sums(unread.iter().map(|trained| &trained.sums))?;
         for (Trained { batch, cells, learning_rate, .. }, loss) in unread.into_iter().zip(losses) {
             let sums = &mut self.progress.sums;
@@ -149,11 +149,11 @@ impl<N: Network> Trainer<N> {
                 images_per_second: (sums.cells - cells_before) as f64 / started.elapsed().as_secs_f64(),
             });
         }
-        under_way.last_read = Instant::now();
+        current.last_read = Instant::now();
         Ok(())
     }
 
-    /// One step on the cells at `indices`; gives their [`batch_sums`](crate::epoch::batch_sums).
+    /// One step on the cells at `indices`; returns their [`batch_sums`](crate::epoch::batch_sums).
     fn train_batch(
         &mut self,
         cells: &CellTensors<'_>,

@@ -1,4 +1,4 @@
-//! The training itself: epochs of batches, validation, averaging, keeping and going on.
+//! The trainer: epochs, validation, the best epoch, checkpoints and resuming.
 
 mod batches;
 
@@ -22,27 +22,27 @@ use crate::{
 pub enum Outcome {
     /// All epochs are done.
     Finished,
-    /// Early stopping ended it.
+    /// Early stopping ended the run.
     StoppedEarly,
-    /// The caller asked it to stop; it can go on from its checkpoint, or by another call.
+    /// The stop flag was set; the run continues by another call or from its checkpoint.
     Interrupted,
 }
 
-/// The subsets a training reads: indices into its cells.
+/// The subsets of a training, as indices into its cells.
 #[derive(Clone, Copy, Debug)]
 pub struct Subsets<'a> {
-    /// What is learned from.
+    /// Cells to train on.
     pub train: &'a [usize],
-    /// What the epoch, and nothing else, is chosen on. May be empty where the last epoch is kept, come what may.
+    /// Cells that select the best epoch, and are used for nothing else. May be empty with [`SelectBy::Last`].
     pub validation: &'a [usize],
 }
 
-/// Options of [`Trainer::run`]; by default none is used.
+/// Options of [`Trainer::run`]; all unset by default.
 #[derive(Default)]
 pub struct RunOptions<'a> {
-    /// Where a checkpoint is written after every epoch and on `stop`.
+    /// A checkpoint is written here after every epoch and on `stop`.
     pub checkpoints: Option<&'a Checkpoints>,
-    /// Read after every batch: true ends the run.
+    /// Read after every batch; true interrupts the run.
     pub stop: Option<&'a AtomicBool>,
     /// Called for every [`Event`].
     pub listener: Option<&'a mut dyn FnMut(&Event)>,
@@ -56,18 +56,18 @@ pub struct Trainer<N> {
     tensors: State,
     optimizer: Sgd,
     learner: Learner,
-    /// The average of each of `tensors`, where the settings ask for it.
+    /// The moving average of `tensors`, if the settings ask for one.
     average: Option<State>,
-    /// The kept weights.
+    /// The weights of the best epoch; empty before there is one.
     best_state: State,
     progress: Progress,
 }
 
 impl<N: Network> Trainer<N> {
-    /// Starts from the weights of `network`.
+    /// A training that starts from the weights of `network`.
     ///
     /// # Errors
-    /// [`Error::Config`] for settings out of range; [`Error::Torch`] when memory is short.
+    /// Those of [`TrainConfig::check`]; [`Error::Torch`] when memory is short.
     pub fn new(config: TrainConfig, network: N) -> Result<Self, Error> {
         config.check()?;
         let optimizer = Sgd::new(config.sgd, &network)?;
@@ -85,11 +85,11 @@ impl<N: Network> Trainer<N> {
         })
     }
 
-    /// Takes up the newest sound checkpoint; gives why a newer one was passed over, if one was.
+    /// Resumes from the newest valid checkpoint; returns why a newer one was passed over, if one was.
     ///
     /// # Errors
-    /// [`Error::NoCheckpoint`] when none can be used, [`Error::Io`] when one cannot be read, [`Error::Model`] and [`Error::State`]
-    /// when its weights or velocity are those of another network.
+    /// [`Error::NoCheckpoint`] if none is valid, [`Error::Io`] if one cannot be read, [`Error::Model`] and [`Error::State`] if
+    /// its weights or velocity do not fit the network.
     pub fn resume(&mut self, checkpoints: &Checkpoints) -> Result<Vec<String>, Error> {
         let (snapshot, passed_over) = checkpoints.load()?;
         self.network.load_state(&snapshot.model)?;
@@ -102,24 +102,24 @@ impl<N: Network> Trainer<N> {
         Ok(passed_over)
     }
 
-    /// Figures of the epochs done.
+    /// Metrics of the epochs done.
     pub fn history(&self) -> &[EpochRecord] {
         &self.progress.history
     }
 
-    /// Whether steps are being repeated from a recording, on a GPU ([`Network::is_recordable`]). Its gradients are compared with computed
-    /// ones when it is new and in the middle of every epoch, and it is dropped where they differ
+    /// Whether steps are replayed from a recording on a GPU ([`Network::is_recordable`]). Its gradients are compared with
+    /// computed ones when it is new and in the middle of every epoch; it is dropped if they differ
     /// ([`Event::RecordingDropped`]).
     pub fn is_recorded(&self) -> bool {
         self.learner.is_recorded()
     }
 
-    /// The kept epoch, once there is one.
+    /// The best epoch, once there is one.
     pub fn best_epoch(&self) -> Option<BestEpoch> {
         self.progress.best_epoch
     }
 
-    /// The network with the kept weights; with the newest ones before there are any.
+    /// The network with the weights of the best epoch, or the current ones if there is none.
     ///
     /// # Errors
     /// Those of [`Network::load_state`].
@@ -133,10 +133,10 @@ impl<N: Network> Trainer<N> {
     /// Trains until the last epoch, early stopping, or the stop flag.
     ///
     /// # Errors
-    /// [`Error::EmptySubset`] (of a validation set only where epochs are chosen by it), [`Error::Cells`] where an epoch under
-    /// way has more training cells than these, [`Error::NonFiniteLoss`], [`Error::NonFiniteWeights`],
-    /// [`Error::NonFiniteValidation`], [`Error::Io`] when a checkpoint cannot be written (the one before it stays),
-    /// [`Error::Step`] and [`Error::Torch`], when memory is short; the network's own.
+    /// [`Error::EmptySubset`] (for the validation set only if it selects the epoch); [`Error::Cells`] if a resumed epoch had
+    /// more training cells; [`Error::NonFiniteLoss`], [`Error::NonFiniteWeights`] and [`Error::NonFiniteValidation`] if the
+    /// training diverges; [`Error::Io`] if a checkpoint cannot be written (the previous one stays); [`Error::Step`] and
+    /// [`Error::Torch`] when memory is short; the network's own.
     pub fn run(
         &mut self,
         cells: &CellTensors<'_>,
@@ -153,14 +153,14 @@ impl<N: Network> Trainer<N> {
         if subsets.train.is_empty() {
             return Err(Error::EmptySubset { subset: "training", purpose: "learn from" });
         }
-        let chosen = self.config.select_by != SelectBy::Last || self.config.early_stopping.is_some();
-        if subsets.validation.is_empty() && chosen {
+        let validates = self.config.select_by != SelectBy::Last || self.config.early_stopping.is_some();
+        if subsets.validation.is_empty() && validates {
             return Err(Error::EmptySubset { subset: "validation", purpose: "choose the epoch on" });
         }
-        // A whole epoch is closed before it is written down. Beyond its end there would be none to close, for ever.
+        // Checkpoints never hold a finished epoch as the current one: training beyond its end would never finish it.
         let (done, batches) = (self.progress.batches_done, self.batches_per_epoch(subsets.train));
         if done > 0 && done >= batches {
-            let expected = "the training cells that the run began with".to_owned();
+            let expected = "the training cells that the run started with".to_owned();
             return Err(Error::Cells {
                 expected,
                 found: format!("batch {done} done of an epoch of {batches}"),
@@ -170,7 +170,7 @@ impl<N: Network> Trainer<N> {
             let clock = Clock::start();
             let whole = self.train_epoch(cells, subsets.train, stop, listener)?;
             if whole {
-                self.close_epoch(cells, subsets.validation, &clock, listener)?;
+                self.end_epoch(cells, subsets.validation, &clock, listener)?;
             } else {
                 self.progress.spent = self.progress.spent.and(&clock);
             }
@@ -190,18 +190,18 @@ impl<N: Network> Trainer<N> {
         train.len().div_ceil(self.config.batch_size) as u64
     }
 
-    /// Runs `work` on the network with the averaged weights in it, if there are any. Afterwards the trained ones are back, also
-    /// where `work` failed.
+    /// Runs `work` on the network with the averaged weights, if there are any. The trained ones are restored afterwards, even
+    /// if `work` fails.
     fn on_average<T>(&mut self, work: impl FnOnce(&N) -> Result<T, Error>) -> Result<T, Error> {
         let Some(average) = &mut self.average else { return work(&self.network) };
         swap(&mut self.tensors, average)?;
-        let done = work(&self.network);
+        let result = work(&self.network);
         swap(&mut self.tensors, average)?;
-        done
+        result
     }
 
-    /// Validates, keeps the weights if they are to be kept, and turns the page.
-    fn close_epoch(
+    /// Ends an epoch: validates, keeps the best weights, resets the counters.
+    fn end_epoch(
         &mut self,
         cells: &CellTensors<'_>,
         validation: &[usize],
@@ -216,27 +216,29 @@ impl<N: Network> Trainer<N> {
         if !validation.is_empty() {
             listener(&Event::ValidationStarted { epoch, cells: validation.len() });
             let options = EvalOptions { image_size: Some(image_size), ..EvalOptions::default() };
-            let seen =
+            let evaluation =
                 self.on_average(|network| evaluate(network.inference()?, cells, validation, options))?;
-            if !seen.loss.is_finite() {
-                return Err(Error::NonFiniteValidation { epoch, loss: seen.loss });
+            if !evaluation.loss.is_finite() {
+                return Err(Error::NonFiniteValidation { epoch, loss: evaluation.loss });
             }
-            candidate.validation_loss = Some(seen.loss);
-            candidate.validation_accuracy = Some(seen.accuracy);
+            candidate.validation_loss = Some(evaluation.loss);
+            candidate.validation_accuracy = Some(evaluation.accuracy);
         }
-        // Figures at another image size cannot be compared with those at the last one.
+        // Metrics at different image sizes are not comparable.
         let comparable = image_size == self.config.final_image_size();
-        let gain = comparable
+        let is_best = comparable
             && self.progress.best_epoch.is_none_or(|best| self.config.select_by.prefers(&candidate, &best));
-        if gain {
+        if is_best {
             self.progress.best_epoch = Some(candidate);
             self.best_state = self.on_average(N::state)?;
         }
         if comparable {
-            self.progress.epochs_without_gain = if gain { 0 } else { self.progress.epochs_without_gain + 1 };
+            self.progress.epochs_without_gain =
+                if is_best { 0 } else { self.progress.epochs_without_gain + 1 };
         }
         let patience = self.config.early_stopping;
-        self.progress.stopped_early = patience.is_some_and(|most| self.progress.epochs_without_gain >= most);
+        self.progress.stopped_early =
+            patience.is_some_and(|patience| self.progress.epochs_without_gain >= patience);
 
         let batches = self.progress.batches_done;
         let Spent { seconds, cpu_seconds } = self.progress.spent.and(clock);
@@ -256,11 +258,11 @@ impl<N: Network> Trainer<N> {
         self.progress.batches_done = 0;
         self.progress.sums = Sums::default();
         self.progress.spent = Spent::default();
-        listener(&Event::EpochEnded { record, is_best: gain });
+        listener(&Event::EpochEnded { record, is_best });
         Ok(())
     }
 
-    /// Refuses weights that are no numbers. The loss of the next batch would tell, but after the last one there is none.
+    /// Refuses weights that are not finite. The loss of the next batch would show them, but the last batch has none after it.
     fn check_weights(&self, epoch: u64) -> Result<(), Error> {
         for (_, tensor) in &self.tensors {
             if !bool::try_from(tensor.f_isfinite()?.f_all()?)? {
@@ -285,14 +287,14 @@ impl<N: Network> Trainer<N> {
 }
 
 impl SelectBy {
-    /// Whether `new`, the later of the two, is to be kept instead of `old`.
+    /// Whether `new`, the later epoch, is better than `old`.
     fn prefers(self, new: &BestEpoch, old: &BestEpoch) -> bool {
-        let gain = |epoch: &BestEpoch| epoch.validation_loss.map(|loss| -loss);
+        let negative_loss = |epoch: &BestEpoch| epoch.validation_loss.map(|loss| -loss);
         match self {
             SelectBy::Last => true,
-            SelectBy::BestLoss => gain(new) > gain(old),
+            SelectBy::BestLoss => negative_loss(new) > negative_loss(old),
             SelectBy::BestAccuracy => {
-                (new.validation_accuracy, gain(new)) > (old.validation_accuracy, gain(old))
+                (new.validation_accuracy, negative_loss(new)) > (old.validation_accuracy, negative_loss(old))
             }
         }
     }

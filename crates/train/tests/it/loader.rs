@@ -1,4 +1,4 @@
-//! Cells as tensors, and the order that they come in.
+//! Tests of batches, targets and the order of an epoch.
 
 use malaria_dataset::{Cells, Index, Loaded, Sample};
 use malaria_train::{CellTensors, Error};
@@ -7,7 +7,7 @@ use tch::Device;
 use crate::support::{ALL, cells};
 
 #[test]
-fn batches_are_bytes_over_255_in_channels_last_order() {
+fn batches_are_bytes_over_255_in_channels_last_memory() {
     let pixels: Vec<u8> = (0..2 * 2 * 2 * 3).map(|i| i * 10).collect();
     let cells = Cells::from_pixels(2, pixels.clone()).unwrap();
     let cells = CellTensors::new(&cells, &[1, 0], Device::Cpu).unwrap();
@@ -23,7 +23,7 @@ fn batches_are_bytes_over_255_in_channels_last_order() {
 }
 
 #[test]
-fn there_is_one_target_for_each_class_of_each_cell() {
+fn targets_need_one_value_per_class_and_cell() {
     let mut cells = cells();
     for count in [0, ALL, 2 * ALL - 1, 3 * ALL] {
         assert!(matches!(cells.set_targets(&vec![0.5; count], 2), Err(Error::Cells { .. })), "{count}");
@@ -32,7 +32,7 @@ fn there_is_one_target_for_each_class_of_each_cell() {
 }
 
 #[test]
-fn every_epoch_has_its_own_order_of_the_same_cells() {
+fn every_epoch_has_its_own_permutation_of_the_cells() {
     let cells: Vec<usize> = (100..164).collect();
     let first = malaria_train::epoch_order(&cells, 1, 0);
     assert_eq!(first, malaria_train::epoch_order(&cells, 1, 0));
@@ -45,7 +45,7 @@ fn every_epoch_has_its_own_order_of_the_same_cells() {
 }
 
 #[test]
-fn a_loaded_folder_brings_its_classes_along() {
+fn loaded_cells_have_their_classes() {
     let sample = |class| Sample { path: String::new(), class, patient: None, subset: None };
     let classes = vec!["a".to_owned(), "b".to_owned()];
     let samples = [1, 0, 1].map(sample).into();

@@ -1,4 +1,4 @@
-//! The training loop from outside.
+//! Tests of the training loop through its public interface.
 
 mod loader;
 mod own_network;

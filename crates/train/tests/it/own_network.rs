@@ -1,4 +1,4 @@
-//! A network of one's own in place of the ResNet: it trains, stops, is killed, goes on, and fails with its own error.
+//! Tests of training with a custom network: learning, stopping, resuming, refused states, and its own errors.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -14,7 +14,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::support::{SIZE, cells, subsets};
 
-/// The largest values of the features of one convolution, less their running mean, through a dense layer.
+/// One convolution, global maximum, subtraction of a running mean, and a dense layer.
 struct Small {
     kernel: Tensor,
     dense: Tensor,
@@ -53,7 +53,7 @@ impl Network for Small {
     }
 }
 
-/// With `features` features.
+/// A network with `features` features.
 fn small_of(features: i64) -> Small {
     let waves = |shape: &[i64]| {
         let places = Tensor::arange(shape.iter().product::<i64>(), (Kind::Float, Device::Cpu));
@@ -71,7 +71,7 @@ fn small() -> Small {
     small_of(8)
 }
 
-/// Averaging, a random flip, momentum and decay; five batches an epoch.
+/// Averaging, a random flip, momentum and decay; five batches per epoch.
 fn config() -> TrainConfig {
     let mut config = TrainConfig::tutorial(6, 5);
     config.batch_size = 5;
@@ -92,7 +92,7 @@ fn run<N: Network>(trainer: &mut Trainer<N>, options: RunOptions<'_>) -> Result<
     trainer.run(&cells(), Subsets { train: &train, validation: &validation }, options)
 }
 
-/// Every bit of every tensor, by name.
+/// The bits of every tensor, by name.
 fn bits(state: State) -> Vec<(String, Vec<u32>)> {
     let bits = |tensor: Tensor| Vec::<f32>::try_from(tensor.flatten(0, -1)).unwrap();
     let bits = |tensor| bits(tensor).into_iter().map(f32::to_bits).collect();
@@ -103,27 +103,28 @@ fn trained(trainer: Trainer<Small>) -> Vec<(String, Vec<u32>)> {
     bits(trainer.into_model().unwrap().state().unwrap())
 }
 
-/// Loss of each epoch while training, to the bit.
+/// The bits of the training loss of each epoch.
 fn losses<N: Network>(trainer: &Trainer<N>) -> Vec<u64> {
     trainer.history().iter().map(|record| record.train_loss.to_bits()).collect()
 }
 
 #[test]
-fn it_trains_with_nothing_but_cells() {
+fn trains_without_checkpoints_or_listener() {
     let mut trainer = trainer(TrainConfig { epochs: 30, ..config() });
     assert_eq!(run(&mut trainer, RunOptions::default()).unwrap(), Outcome::Finished);
     let (first, last) = (trainer.history()[0].clone(), trainer.history()[29].clone());
     assert!(last.train_accuracy > 0.9 && last.train_loss < first.train_loss / 2.0, "{first:?}, {last:?}");
-    // The best weights are the average's that were validated.
+    // The best weights are the averaged ones that were validated.
     let best = trainer.best_epoch().unwrap();
     let model = trainer.into_model().unwrap();
-    let seen = evaluate(model.inference().unwrap(), &cells(), &subsets().1, EvalOptions::default()).unwrap();
-    assert_eq!(Some(seen.loss), best.validation_loss);
+    let evaluation =
+        evaluate(model.inference().unwrap(), &cells(), &subsets().1, EvalOptions::default()).unwrap();
+    assert_eq!(Some(evaluation.loss), best.validation_loss);
     assert!(model.mean.abs().sum(Kind::Float).double_value(&[]) > 0.1, "the buffer was not used");
 }
 
 #[test]
-fn checkpoints_a_stop_flag_and_a_listener_change_no_bit() {
+fn run_options_do_not_change_the_weights() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoints = Checkpoints::new(folder.path(), "a run");
     let (stop, mut events) = (AtomicBool::new(false), 0);
@@ -138,7 +139,7 @@ fn checkpoints_a_stop_flag_and_a_listener_change_no_bit() {
 }
 
 #[test]
-fn a_run_without_checkpoints_goes_on_by_another_call() {
+fn an_interrupted_run_continues_by_another_call() {
     let (mut whole, mut halted) = (trainer(config()), trainer(config()));
     run(&mut whole, RunOptions::default()).unwrap();
     let stop = AtomicBool::new(true);
@@ -148,8 +149,8 @@ fn a_run_without_checkpoints_goes_on_by_another_call() {
     assert_eq!(trained(halted), trained(whole));
 }
 
-/// Trains until batch `last` of the run, there sets `stop` or dies, and goes on in a new trainer from the checkpoint.
-fn gone_on_after(last: usize, dies: bool, folder: &Path) -> Trainer<Small> {
+/// Trains until batch `last` of the run, sets `stop` or panics there, and resumes in a new trainer from the checkpoint.
+fn resumed_after(last: usize, dies: bool, folder: &Path) -> Trainer<Small> {
     let checkpoints = Checkpoints::new(folder, "a run");
     let (stop, mut batches) = (AtomicBool::new(false), 0);
     let mut listener = |event: &Event| {
@@ -167,27 +168,27 @@ fn gone_on_after(last: usize, dies: bool, folder: &Path) -> Trainer<Small> {
 
     let mut second = trainer(config());
     assert!(second.resume(&checkpoints).unwrap().is_empty());
-    // A killed run goes on from its last whole epoch.
+    // A killed run resumes from its last whole epoch.
     assert_eq!(second.history().len(), last / 5);
     run(&mut second, RunOptions { checkpoints: Some(&checkpoints), ..RunOptions::default() }).unwrap();
     second
 }
 
 #[test]
-fn stopped_or_killed_it_goes_on_to_the_same_bytes() {
+fn stopped_or_killed_runs_resume_to_the_same_bits() {
     let mut undisturbed = trainer(config());
     run(&mut undisturbed, RunOptions::default()).unwrap();
     let (losses_expected, expected) = (losses(&undisturbed), trained(undisturbed));
     for (last, dies) in [(8, false), (10, false), (12, true), (24, true)] {
         let folder = tempfile::tempdir().unwrap();
-        let trainer = gone_on_after(last, dies, folder.path());
+        let trainer = resumed_after(last, dies, folder.path());
         assert_eq!(losses(&trainer), losses_expected, "after batch {last}");
         assert_eq!(trained(trainer), expected, "after batch {last}");
     }
 }
 
 #[test]
-fn averaging_does_not_touch_what_is_trained() {
+fn averaging_does_not_change_the_trained_weights() {
     let (mut plain, mut averaged) =
         (trainer(TrainConfig { average_decay: None, ..config() }), trainer(config()));
     run(&mut plain, RunOptions::default()).unwrap();
@@ -197,7 +198,7 @@ fn averaging_does_not_touch_what_is_trained() {
 }
 
 #[test]
-fn a_checkpoint_of_another_network_is_refused_and_changes_nothing() {
+fn a_checkpoint_of_another_network_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoints = Checkpoints::new(folder.path(), "a run");
     let options = RunOptions { checkpoints: Some(&checkpoints), ..RunOptions::default() };
@@ -207,7 +208,10 @@ fn a_checkpoint_of_another_network_is_refused_and_changes_nothing() {
     assert!(matches!(error, Error::State { what: "weights", .. }), "{error}");
     assert!(error.to_string().contains("`kernel` of shape [8, 3, 3, 3]"), "{error}");
     assert_eq!(trained(trainer), bits(small().state().unwrap()));
+}
 
+#[test]
+fn states_that_do_not_fit_change_nothing() {
     let network = small();
     let mut sgd = Sgd::new(SgdConfig::tutorial(), &network).unwrap();
     let mut state = network.state().unwrap();
@@ -226,7 +230,7 @@ fn each_group_decays_by_its_own_rate() {
     let before = network.state().unwrap();
     let l2 = L2 { stem_and_dense: 0.5, residual: 0.25 };
     let mut sgd = Sgd::new(SgdConfig { momentum: 0.0, nesterov: false, l2 }, &network).unwrap();
-    // No gradient but that of the decay, 2 r w.
+    // The only gradient is that of the decay, 2 r w.
     let sums = network.parameters().into_iter().map(|parameter| parameter.tensor.sum(Kind::Float));
     sgd.step(&(sums.reduce(|a, b| a + b).unwrap() * 0.0), 0.1).unwrap();
     for (((name, before), (_, after)), left) in
@@ -237,16 +241,16 @@ fn each_group_decays_by_its_own_rate() {
     }
 }
 
-/// Trains like the other, and cannot be evaluated.
-struct Blind(Small);
+/// Trains like [`Small`], but fails in evaluation.
+struct FailingEvaluation(Small);
 
-impl Network for Blind {
+impl Network for FailingEvaluation {
     fn device(&self) -> Device {
         self.0.device()
     }
 
     fn forward(&self, images: &Tensor, train: bool) -> Result<Tensor, Error> {
-        if train { self.0.forward(images, true) } else { Err(Error::Network("sees nothing".into())) }
+        if train { self.0.forward(images, true) } else { Err(Error::Network("cannot evaluate".into())) }
     }
 
     fn parameters(&self) -> Vec<Trainable> {
@@ -259,13 +263,13 @@ impl Network for Blind {
 }
 
 #[test]
-fn an_error_of_its_own_is_passed_on_and_leaves_the_trained_weights_in_the_network() {
+fn a_networks_error_is_returned_and_keeps_the_trained_weights() {
     let one = |average_decay| TrainConfig { epochs: 1, select_by: SelectBy::Last, average_decay, ..config() };
-    let mut blind = Trainer::new(one(Some(0.8)), Blind(small())).unwrap();
-    let error = run(&mut blind, RunOptions::default()).unwrap_err();
+    let mut failing = Trainer::new(one(Some(0.8)), FailingEvaluation(small())).unwrap();
+    let error = run(&mut failing, RunOptions::default()).unwrap_err();
     assert!(matches!(error, Error::Network(_)), "{error}");
-    assert!(error.to_string().contains("sees nothing"), "{error}");
+    assert!(error.to_string().contains("cannot evaluate"), "{error}");
     let mut plain = trainer(one(None));
     run(&mut plain, RunOptions::default()).unwrap();
-    assert_eq!(bits(blind.into_model().unwrap().state().unwrap()), trained(plain));
+    assert_eq!(bits(failing.into_model().unwrap().state().unwrap()), trained(plain));
 }

@@ -1,20 +1,20 @@
-//! Pictures that a small network learns in a second.
+//! Images that a small network learns in a second.
 
 use malaria_dataset::Cells;
 use malaria_train::CellTensors;
 use tch::{Device, Tensor};
 
-/// Side of the pictures.
+/// Side of the images.
 pub(crate) const SIZE: usize = 16;
 pub(crate) const TRAIN: usize = 24;
 pub(crate) const ALL: usize = 36;
 
-/// Pictures of two classes: a bright bar that lies, or stands, on a noisy ground.
+/// Images of two classes: a horizontal or a vertical bright bar on a noisy background.
 pub(crate) fn cells() -> CellTensors<'static> {
     mirrored(false, false)
 }
 
-/// Those pictures, mirrored left to right, or top to bottom.
+/// The same images, mirrored left to right or top to bottom.
 pub(crate) fn mirrored(horizontally: bool, vertically: bool) -> CellTensors<'static> {
     let place = |i: usize, mirror: bool| if mirror { SIZE - 1 - i } else { i };
     let classes: Vec<usize> = (0..ALL).map(|i| i % 2).collect();
@@ -30,7 +30,7 @@ pub(crate) fn mirrored(horizontally: bool, vertically: bool) -> CellTensors<'sta
             }
         }
     }
-    // Leaked, so that a test need not hold what the tensors borrow.
+    // Leaked, so that tests need not keep the cells that the tensors borrow.
     let cells = Box::leak(Box::new(Cells::from_pixels(SIZE as u32, pixels).unwrap()));
     CellTensors::new(cells, &classes, Device::Cpu).unwrap()
 }

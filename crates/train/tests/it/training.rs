@@ -1,5 +1,4 @@
-//! The training loop on a network and a set of pictures small enough for a second: what it learns, how it stops, goes
-//! on, and what it refuses.
+//! Tests of the training loop with a small ResNet: learning, stopping, resuming, checkpoints, and refused settings.
 
 use std::{
     fs,
@@ -27,7 +26,7 @@ fn model() -> ResNet {
     ResNet::new(&config, 3, Device::Cpu).unwrap()
 }
 
-/// Everything on: averaging, Nesterov, smoothing, augmentation, a rate that moves by step, a change of image size.
+/// Uses everything: averaging, Nesterov, smoothing, augmentation, a rate by step, a change of image size.
 fn config() -> TrainConfig {
     TrainConfig {
         epochs: 5,
@@ -66,8 +65,8 @@ fn run(
     trainer.run(&cells(), subsets, options)
 }
 
-/// The weights after an undisturbed run.
-fn undisturbed(config: &TrainConfig) -> Vec<(String, Tensor)> {
+/// The weights after an uninterrupted run.
+fn uninterrupted(config: &TrainConfig) -> Vec<(String, Tensor)> {
     let folder = tempfile::tempdir().unwrap();
     let mut trainer = Trainer::new(config.clone(), model()).unwrap();
     let outcome = run(&mut trainer, folder.path(), &AtomicBool::new(false), &mut |_| {}).unwrap();
@@ -76,10 +75,16 @@ fn undisturbed(config: &TrainConfig) -> Vec<(String, Tensor)> {
 }
 
 #[test]
-fn it_learns_what_it_is_shown_and_what_it_is_not() {
-    [Precision::Float32, Precision::Bfloat16].into_iter().for_each(learns);
+fn learns_in_float32() {
+    learns(Precision::Float32);
 }
 
+#[test]
+fn learns_in_bfloat16() {
+    learns(Precision::Bfloat16);
+}
+
+/// Training and validation accuracy are high, and the returned model has the metrics of its epoch.
 fn learns(precision: Precision) {
     let folder = tempfile::tempdir().unwrap();
     let mut trainer = Trainer::new(TrainConfig { epochs: 8, precision, ..config() }, model()).unwrap();
@@ -87,17 +92,16 @@ fn learns(precision: Precision) {
     let last = trainer.history().last().unwrap().clone();
     assert!(last.train_accuracy > 0.95 && last.validation_accuracy.unwrap() > 0.9, "{last:?}");
     assert!(last.validation_loss.unwrap() < trainer.history()[0].validation_loss.unwrap());
-    // The best_epochs model is one that has learned: its figures are those of its epoch.
     let best = trainer.best_epoch().unwrap();
     let (_, validation) = subsets();
     let model = trainer.into_model().unwrap();
     let mut done = Vec::new();
     let mut progress = |cells| done.push(cells);
     let options = EvalOptions { batch_size: 7, progress: Some(&mut progress), ..EvalOptions::default() };
-    let seen = evaluate(model.inference().unwrap(), &cells(), &validation, options).unwrap();
+    let evaluation = evaluate(model.inference().unwrap(), &cells(), &validation, options).unwrap();
     assert_eq!(done, [7, ALL - TRAIN]);
-    assert!((seen.loss - best.validation_loss.unwrap()).abs() < 1e-6);
-    assert_eq!(Some(seen.accuracy), best.validation_accuracy);
+    assert!((evaluation.loss - best.validation_loss.unwrap()).abs() < 1e-6);
+    assert_eq!(Some(evaluation.accuracy), best.validation_accuracy);
 }
 
 #[test]
@@ -107,20 +111,21 @@ fn a_resnet_is_evaluated_in_its_fused_form() {
     let [fused, eager] =
         no_grad(|| [model.fused(Kind::Float).unwrap().forward(&images), model.forward(&images, false)]);
     assert_eq!(found, fused.unwrap());
-    assert_ne!(found, eager.unwrap(), "the two forms round alike, so that nothing was tested");
+    assert_ne!(found, eager.unwrap(), "the two forms round alike, so nothing was tested");
 }
 
 #[test]
-fn flips_take_the_mean_of_what_is_said_of_four_mirrored_pictures() {
+fn flips_average_the_probabilities_of_four_mirror_images() {
     let model = model();
     let (_, validation) = subsets();
-    let look = |cells: &CellTensors<'_>, flips| {
+    let evaluation = |cells: &CellTensors<'_>, flips| {
         let options = EvalOptions { flips, ..EvalOptions::default() };
         evaluate(model.inference().unwrap(), cells, &validation, options).unwrap()
     };
     let sides = [(false, false), (true, false), (false, true), (true, true)];
-    let views = sides.map(|(horizontally, vertically)| look(&mirrored(horizontally, vertically), false));
-    let together = look(&cells(), true);
+    let views =
+        sides.map(|(horizontally, vertically)| evaluation(&mirrored(horizontally, vertically), false));
+    let together = evaluation(&cells(), true);
     let mut largest = 0.0_f64;
     for (i, &mean) in together.probabilities.iter().enumerate() {
         let each = views.each_ref().map(|view| view.probabilities[i]);
@@ -128,33 +133,38 @@ fn flips_take_the_mean_of_what_is_said_of_four_mirrored_pictures() {
         // Float32 arithmetic in the network.
         assert!((mean - each.iter().sum::<f64>() / 4.0).abs() < 1e-6, "{mean} of {each:?}");
     }
-    assert!(largest > 1e-4, "the views say the same, so that nothing was tested: {largest}");
+    assert!(largest > 1e-4, "all views have the same probabilities, so nothing was tested: {largest}");
     let own: Vec<f64> =
         validation.iter().zip(together.probabilities.chunks(2)).map(|(&i, row)| row[i % 2]).collect();
     let loss = -own.iter().map(|p| p.ln()).sum::<f64>() / own.len() as f64;
-    assert!((together.loss - loss).abs() < 1e-9, "{} against {loss}", together.loss);
+    assert!((together.loss - loss).abs() < 1e-9, "{}, expected {loss}", together.loss);
 }
 
 #[test]
-fn the_same_settings_give_the_same_weights_and_another_seed_or_precision_others() {
-    assert_same(&undisturbed(&config()), &undisturbed(&config()));
+fn weights_depend_on_the_settings_alone() {
+    assert_same(&uninterrupted(&config()), &uninterrupted(&config()));
     let rough = TrainConfig { precision: Precision::Bfloat16, ..config() };
     for other in [TrainConfig { seed: 8, ..config() }, rough] {
-        let other = undisturbed(&other);
-        assert!(undisturbed(&config()).iter().zip(&other).any(|((_, a), (_, b))| a != b));
+        let other = uninterrupted(&other);
+        assert!(uninterrupted(&config()).iter().zip(&other).any(|((_, a), (_, b))| a != b));
     }
 }
 
 #[test]
-fn a_run_stopped_after_any_batch_goes_on_to_the_same_weights() {
-    [Precision::Float32, Precision::Bfloat16].into_iter().for_each(goes_on);
+fn interrupted_float32_run_resumes_to_the_same_weights() {
+    resumes_to_the_same_weights(Precision::Float32);
 }
 
-fn goes_on(precision: Precision) {
+#[test]
+fn interrupted_bfloat16_run_resumes_to_the_same_weights() {
+    resumes_to_the_same_weights(Precision::Bfloat16);
+}
+
+fn resumes_to_the_same_weights(precision: Precision) {
     let config = || TrainConfig { precision, ..config() };
-    let expected = undisturbed(&config());
-    // 24 cells in batches of 5: five batches an epoch. Batch 3 is inside the first epoch, 5 its edge, 12 inside the
-    // third, where the image size has changed.
+    let expected = uninterrupted(&config());
+    // 24 cells in batches of 5: five batches per epoch. Batch 3 is inside the first epoch, 5 its last, 12 inside the third,
+    // after the change of image size.
     for stop_after in [3, 5, 12] {
         let folder = tempfile::tempdir().unwrap();
         let stop = AtomicBool::new(false);
@@ -167,7 +177,7 @@ fn goes_on(precision: Precision) {
             }
         });
         assert_eq!(outcome.unwrap(), Outcome::Interrupted);
-        assert_eq!(batches, stop_after, "no batch after the one that was stopped at");
+        assert_eq!(batches, stop_after, "no batch after the stop");
 
         let mut second = Trainer::new(config(), model()).unwrap();
         assert!(second.resume(&Checkpoints::new(folder.path(), "a run")).unwrap().is_empty());
@@ -180,8 +190,8 @@ fn goes_on(precision: Precision) {
 }
 
 #[test]
-fn a_damaged_checkpoint_is_passed_over_for_the_one_before_it() {
-    let expected = undisturbed(&config());
+fn a_damaged_checkpoint_falls_back_to_the_previous_one() {
+    let expected = uninterrupted(&config());
     let folder = tempfile::tempdir().unwrap();
     let stop = AtomicBool::new(false);
     let mut trainer = Trainer::new(config(), model()).unwrap();
@@ -216,8 +226,8 @@ fn a_damaged_checkpoint_is_passed_over_for_the_one_before_it() {
         let mut resumed = Trainer::new(config(), model()).unwrap();
         let passed_over = resumed.resume(&checkpoints).unwrap();
         assert!(passed_over[0].contains("checkpoint.safetensors"), "{passed_over:?}");
-        assert_eq!(resumed.history().len(), 3, "the one before it is an epoch older");
-        // Out of the way, so that the next save does not move it over the sound one.
+        assert_eq!(resumed.history().len(), 3, "the previous one is an epoch older");
+        // Renamed, so that the next save does not move it over the valid one.
         assert!(!checkpoints.path().exists());
         assert_eq!(fs::read(folder.path().join("checkpoint.damaged.safetensors")).unwrap(), bytes);
     }
@@ -250,7 +260,7 @@ fn a_checkpoint_beyond_the_end_of_an_epoch_is_refused() {
         stop.store(batches == 3, Ordering::Relaxed);
     })
     .unwrap();
-    // Ten cells in batches of five make an epoch of two.
+    // Ten cells make an epoch of two batches of five.
     let checkpoints = Checkpoints::new(folder.path(), "a run");
     let mut fewer = Trainer::new(config(), model()).unwrap();
     fewer.resume(&checkpoints).unwrap();
@@ -261,7 +271,7 @@ fn a_checkpoint_beyond_the_end_of_an_epoch_is_refused() {
 }
 
 #[test]
-fn a_loss_that_is_no_number_stops_the_run_by_epoch_and_batch() {
+fn a_loss_that_is_not_finite_stops_the_run() {
     let folder = tempfile::tempdir().unwrap();
     let mut wild = config();
     wild.schedule =
@@ -274,13 +284,13 @@ fn a_loss_that_is_no_number_stops_the_run_by_epoch_and_batch() {
         }
         other => panic!("{other}"),
     }
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "and leaves nothing half-made");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "no checkpoint, no temporary file");
 }
 
 #[test]
-fn weights_that_are_no_numbers_stop_a_run_that_nothing_is_validated_in() {
+fn weights_that_are_not_finite_stop_a_run_without_validation() {
     let folder = tempfile::tempdir().unwrap();
-    // One batch an epoch, whose loss is a number still.
+    // One batch per epoch, whose loss is still finite.
     let mut wild = TrainConfig { batch_size: 1_000, select_by: SelectBy::Last, ..config() };
     wild.schedule =
         Schedule { rate: 1e300, decay: Decay::Constant, interval: Interval::Step, warmup_epochs: 0.0 };
@@ -294,9 +304,9 @@ fn weights_that_are_no_numbers_stop_a_run_that_nothing_is_validated_in() {
 }
 
 #[test]
-fn early_stopping_counts_epochs_at_the_last_size_alone() {
+fn early_stopping_counts_only_epochs_at_the_last_image_size() {
     let folder = tempfile::tempdir().unwrap();
-    // At rate 1e-12 nothing moves: the first epoch at full size stays the best, give or take its last digits.
+    // At a rate of 1e-12 the weights hardly change: the first epoch at full size stays the best, up to rounding.
     let mut idle = TrainConfig { epochs: 12, early_stopping: Some(2), average_decay: None, ..config() };
     idle.schedule =
         Schedule { rate: 1e-12, decay: Decay::Constant, interval: Interval::Epoch, warmup_epochs: 0.0 };
@@ -314,7 +324,7 @@ fn early_stopping_counts_epochs_at_the_last_size_alone() {
 }
 
 #[test]
-fn the_last_epoch_is_kept_where_that_is_asked_for() {
+fn select_by_last_keeps_the_last_epoch() {
     let folder = tempfile::tempdir().unwrap();
     let mut trainer = Trainer::new(TrainConfig { select_by: SelectBy::Last, ..config() }, model()).unwrap();
     run(&mut trainer, folder.path(), &AtomicBool::new(false), &mut |_| {}).unwrap();
@@ -323,8 +333,8 @@ fn the_last_epoch_is_kept_where_that_is_asked_for() {
 
 #[test]
 fn settings_out_of_range_are_refused_by_name() {
-    type Break = fn(&mut TrainConfig);
-    let cases: [(&str, Break); 10] = [
+    type Spoil = fn(&mut TrainConfig);
+    let cases: [(&str, Spoil); 10] = [
         ("epochs", |c| c.epochs = 0),
         ("batch_size", |c| c.batch_size = 0),
         ("label_smoothing", |c| c.label_smoothing = 1.0),
@@ -336,9 +346,9 @@ fn settings_out_of_range_are_refused_by_name() {
         ("sgd.momentum", |c| c.sgd.momentum = 1.0),
         ("sgd.l2.residual", |c| c.sgd.l2.residual = -1.0),
     ];
-    for (name, broken) in cases {
+    for (name, spoil) in cases {
         let mut config = config();
-        broken(&mut config);
+        spoil(&mut config);
         match config.check() {
             Err(Error::Config { field, .. }) => assert_eq!(field, name),
             other => panic!("{name}: {other:?}"),
@@ -348,7 +358,7 @@ fn settings_out_of_range_are_refused_by_name() {
 }
 
 #[test]
-fn bfloat16_is_taken_where_there_are_instructions_for_it() {
+fn auto_precision_is_bfloat16_where_the_device_supports_it() {
     let auto = Precision::Auto;
     assert_eq!(auto.resolve(Device::Cuda(0)), Precision::Bfloat16);
     let cpu = auto.resolve(Device::Cpu);
@@ -356,22 +366,22 @@ fn bfloat16_is_taken_where_there_are_instructions_for_it() {
     if let Ok(processor) = fs::read_to_string("/proc/cpuinfo") {
         assert_eq!(cpu == Precision::Bfloat16, processor.contains("avx512_bf16"), "{cpu}");
     }
-    for told in [Precision::Float32, Precision::Bfloat16] {
-        assert_eq!((told.resolve(Device::Cpu), told.resolve(Device::Cuda(0))), (told, told));
+    for explicit in [Precision::Float32, Precision::Bfloat16] {
+        assert_eq!([Device::Cpu, Device::Cuda(0)].map(|device| explicit.resolve(device)), [explicit; 2]);
     }
-    // A run in which the choice is left open is that of the precision chosen.
-    let run = |precision| undisturbed(&TrainConfig { precision, ..config() });
+    // A run with `auto` is the same as one with the resolved precision.
+    let run = |precision| uninterrupted(&TrainConfig { precision, ..config() });
     assert_same(&run(auto), &run(cpu));
 }
 
 #[test]
-fn precisions_have_one_name_in_flags_and_files() {
-    for precision in Precision::ALL {
-        assert_eq!(precision.name().parse::<Precision>().unwrap(), precision);
-        assert_eq!(serde_json::to_value(precision).unwrap(), precision.name());
+fn precisions_have_the_same_name_in_flags_and_files() {
+    for precision in [Precision::Auto, Precision::Float32, Precision::Bfloat16] {
+        assert_eq!(precision.to_string().parse::<Precision>().unwrap(), precision);
+        assert_eq!(serde_json::to_value(precision).unwrap(), precision.to_string());
     }
-    let said = "half".parse::<Precision>().unwrap_err().to_string();
-    assert!(said.contains("`half`") && said.contains("auto, float32, bfloat16"), "{said}");
+    let error = "half".parse::<Precision>().unwrap_err().to_string();
+    assert!(error.contains("`half`") && error.contains("auto, float32, bfloat16"), "{error}");
 }
 
 #[test]

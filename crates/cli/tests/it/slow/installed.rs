@@ -1,5 +1,4 @@
-//! The program as `cargo install` leaves it: it finds libtorch and the pretrained model from any folder, with nothing in its
-//! environment.
+//! The program installed by `cargo install` finds libtorch and the pretrained model from any folder and with an empty environment.
 
 use std::{path::Path, process::Command};
 

@@ -1,4 +1,4 @@
-//! A run that is killed, at whatever moment and however often, ends as the run that was never killed.
+//! A run that is killed again and again ends with the same files as one that never was.
 
 use std::{
     collections::BTreeMap,
@@ -8,11 +8,10 @@ use std::{
 };
 
 use malaria_resnet::{ExperimentConfig, train::ImageSize};
-use serde_json::Value;
 
-use crate::support::{Training, Workbench, fail, malaria, succeed};
+use crate::support::{Training, Workbench, json, succeed};
 
-/// Enough that two dozen kills, some of which let an epoch pass, do not use them up.
+/// More than the kills use up, some of which let an epoch pass.
 const EPOCHS: u64 = 24;
 /// Kills in each phase.
 const KILLS: usize = 6;
@@ -20,17 +19,17 @@ const KILLS: usize = 6;
 /// Where in an epoch the process is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
-    /// After some batch, while the next is being learned from.
+    /// Between two batches.
     Batch,
-    /// While the validation set is looked at.
+    /// During validation.
     Validation,
     /// While the checkpoint's temporary file is there.
     Writing,
-    /// When the checkpoint has just been put into its place.
-    Edge,
+    /// Just after the checkpoint was renamed.
+    Renamed,
 }
 
-/// Files of a checkpoint that is being written, or was when its writer was killed.
+/// Temporary files of checkpoints, of a process that is writing or was killed while it wrote.
 fn temporary_checkpoints(run: &Path) -> Vec<PathBuf> {
     let paths = fs::read_dir(run).unwrap().map(|entry| entry.unwrap().path());
     let temporary = |path: &PathBuf| {
@@ -39,8 +38,8 @@ fn temporary_checkpoints(run: &Path) -> Vec<PathBuf> {
     paths.filter(temporary).collect()
 }
 
-/// Waits for `phase` of the epoch that `training` is in, and kills it there. Gives whether it was still in that phase,
-/// and how many checkpoints it has said it has written.
+/// Waits for `phase` of the epoch under way and kills the process. Returns whether it was still in that phase, and how many
+/// checkpoints it has reported as written.
 fn kill_in(phase: Phase, mut training: Training, run: &Path, try_number: usize) -> (bool, u64) {
     match phase {
         Phase::Batch => {
@@ -60,10 +59,10 @@ fn kill_in(phase: Phase, mut training: Training, run: &Path, try_number: usize) 
             let started = Instant::now();
             while temporary_checkpoints(run).is_empty() && started.elapsed() < Duration::from_secs(5) {}
             let (_, written) = training.kill();
-            // Still there: it was not renamed before the process died.
+            // Still there, so the process died before it was renamed.
             (!temporary_checkpoints(run).is_empty(), written)
         }
-        Phase::Edge => {
+        Phase::Renamed => {
             training.event("checkpoint-written");
             let (unread, written) = training.kill();
             (!unread.contains(&"batch".to_owned()), written)
@@ -71,7 +70,7 @@ fn kill_in(phase: Phase, mut training: Training, run: &Path, try_number: usize) 
     }
 }
 
-/// Files whose bytes must not depend on when a run was killed, and those that tell of time with that taken out.
+/// The files of a run without the command and the times, which differ after kills.
 fn outcome(run: &Path) -> BTreeMap<&'static str, Vec<u8>> {
     let read = |name| fs::read(run.join(name)).unwrap();
     let mut files = BTreeMap::from(
@@ -84,7 +83,7 @@ fn outcome(run: &Path) -> BTreeMap<&'static str, Vec<u8>> {
         history += &format!("{row:?}\n");
     }
     files.insert("history.csv", history.into_bytes());
-    let mut metrics: Value = serde_json::from_slice(&read("metrics.json")).unwrap();
+    let mut metrics = json(&run.join("metrics.json"));
     for of_this_process in ["command", "wall_seconds", "cpu_seconds"] {
         assert!(metrics.as_object_mut().unwrap().remove(of_this_process).is_some(), "{of_this_process}");
     }
@@ -93,7 +92,7 @@ fn outcome(run: &Path) -> BTreeMap<&'static str, Vec<u8>> {
 }
 
 #[test]
-fn a_run_killed_two_dozen_times_ends_as_if_it_never_had_been() {
+fn a_run_killed_24_times_ends_with_the_same_files() {
     let bench = Workbench::new();
     let settings = bench.path("tiny.json");
     let mut config: ExperimentConfig = serde_json::from_slice(&fs::read(&settings).unwrap()).unwrap();
@@ -106,26 +105,24 @@ fn a_run_killed_two_dozen_times_ends_as_if_it_never_had_been() {
 
     let run = bench.path("killed");
     let mut kills: BTreeMap<Phase, usize> = BTreeMap::new();
-    // Epochs whose checkpoint the killed processes have said they have written.
+    // Epochs whose checkpoint the killed processes have reported as written.
     let mut done = 0;
     let mut left = Vec::new();
     for try_number in 0.. {
         let mut training = match run.join("config.json").exists() {
             false => Training::start(&mut bench.train("killed")),
-            true => Training::start(
-                malaria("train").current_dir(bench.folder.path()).args(["--resume", "killed"]),
-            ),
+            true => Training::start(&mut bench.resume("killed")),
         };
         let going_on = training.event("epoch-started")["epoch"].as_u64().unwrap();
-        // Never more than the epoch under way is lost. It may be one further: killed between the renaming of the
-        // checkpoint and the word of it.
+        // At most the epoch under way is lost; one more may be done, if the process died between renaming the checkpoint and reporting
+        // it.
         assert!((done + 1..=done + 2).contains(&going_on), "{done} epochs done, resumed in {going_on}");
-        assert!(going_on < EPOCHS, "too few hits to be had: {kills:?}");
+        assert!(going_on < EPOCHS, "too few hits: {kills:?}");
         assert!(
             !left.iter().any(|path: &PathBuf| path.exists()),
             "a killed process's temporary file was left"
         );
-        let phases = [Phase::Batch, Phase::Validation, Phase::Writing, Phase::Edge];
+        let phases = [Phase::Batch, Phase::Validation, Phase::Writing, Phase::Renamed];
         let hits = |phase: &Phase| kills.get(phase).copied().unwrap_or(0);
         let due = phases.into_iter().min_by_key(|phase| (hits(phase), *phase)).unwrap();
         if hits(&due) == KILLS {
@@ -141,19 +138,9 @@ fn a_run_killed_two_dozen_times_ends_as_if_it_never_had_been() {
     }
     assert_eq!(kills.values().sum::<usize>(), 4 * KILLS);
 
-    succeed(malaria("train").current_dir(bench.folder.path()).args(["--resume", "killed"]));
+    succeed(&mut bench.resume("killed"));
     let (expected, found) = (outcome(&bench.path("whole")), outcome(&run));
     for (name, expected) in expected {
         assert!(found[name] == expected, "{name} differs from that of the run that was never killed");
     }
-}
-
-#[test]
-fn a_run_directory_is_one_process_at_a_time() {
-    let bench = Workbench::new();
-    let mut training = Training::start(bench.train("run").args(["--epochs", "1000"]));
-    training.event("batch");
-    let said = fail(malaria("train").current_dir(bench.folder.path()).args(["--resume", "run"]));
-    assert!(said.contains("another process is training in it"), "{said}");
-    training.kill();
 }

@@ -1,12 +1,12 @@
-//! The program of `cargo xtask gpu-check`, as far as a machine without a GPU can tell.
+//! The checks of `cargo xtask gpu-check`, run on the CPU.
 
 use malaria_resnet::libtorch::DeviceChoice;
 
-#[path = "../../benches/gpu_check/checks.rs"]
+#[path = "../../../benches/gpu_check/checks.rs"]
 mod checks;
 
 #[test]
-fn every_check_of_a_gpu_holds_on_the_cpu() {
+fn every_gpu_check_passes_on_the_cpu() {
     let mut said = Vec::new();
     let report = checks::run(DeviceChoice::Cpu, &mut |line| said.push(line.to_owned())).unwrap();
     assert!(report.failures.is_empty(), "{:?}", report.failures);
@@ -18,7 +18,7 @@ fn every_check_of_a_gpu_holds_on_the_cpu() {
     }
     let report = serde_json::to_value(&report).unwrap();
     assert_eq!(report["resuming"][0]["same_bits"], true);
-    // The CPU against itself.
+    // The CPU compared with itself.
     assert_eq!(report["agreement"][0]["largest_difference"], 0.0);
     assert!(report["speed"][0]["cells_per_second"].as_f64().unwrap() > 0.0);
 }

@@ -1,4 +1,4 @@
-//! Figures are read back from their files: their size, their colours and where those are, their texts.
+//! Plots read back from their files: sizes, places of colours, texts.
 
 use std::path::{Path, PathBuf};
 
@@ -34,7 +34,7 @@ fn read(path: &Path) -> RgbImage {
     image::open(path).unwrap().into_rgb8()
 }
 
-/// The places of one colour within the columns from `left` to `right`.
+/// Places of one colour within the columns from `left` to `right`.
 fn places(picture: &RgbImage, color: Rgb<u8>, left: u32, right: u32) -> Vec<(u32, u32)> {
     let pixels =
         picture.enumerate_pixels().filter(|(x, _, pixel)| (left..right).contains(x) && **pixel == color);
@@ -115,7 +115,7 @@ fn missing_values_leave_a_gap() {
 }
 
 #[test]
-fn odd_values_are_drawn_too() {
+fn extreme_values_are_drawn() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("plot.png");
     let losses = [0.0, -1.0, 1e-300, 1e300, f64::INFINITY, f64::MAX];
@@ -136,7 +136,7 @@ fn odd_values_are_drawn_too() {
 }
 
 #[test]
-fn svg_says_the_same_in_text() {
+fn svg_contains_the_labels() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("plot.SVG");
     history_plot(&history(20), "ResNet <&> \"patients\"").unwrap().save(&path).unwrap();
@@ -192,21 +192,21 @@ fn roc_curve_lies_above_chance_and_names_its_positive_class() {
     }
 }
 
-/// Scores of three positives and three negatives, one of each on the wrong side.
+/// Scores of three positive and three negative samples, one of each on the wrong side.
 const TRUTH: [bool; 6] = [true, true, false, true, false, false];
 const SCORES: [f64; 6] = [0.9, 0.8, 0.7, 0.6, 0.4, 0.1];
 
 #[test]
-fn the_threshold_is_a_dot_where_its_calls_are() {
+fn the_threshold_is_a_dot_on_the_curve() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("curve.png");
-    // From 0.65 on three samples are called positive, two of them rightly: sensitivity, precision 2/3, specificity 2/3.
+    // At 0.65 three samples are called positive, two of them rightly: sensitivity, precision and specificity are 2/3.
     let roc = roc_curve(&TRUTH, &SCORES).unwrap().unwrap();
     roc_plot(&roc, "Parasitized", Some(0.65), "").save(&path).unwrap();
     assert_eq!(read(&path).get_pixel(392, 436), &VALIDATION);
     roc_plot(&roc, "Parasitized", None, "").save(&path).unwrap();
     assert_ne!(read(&path).get_pixel(388, 440), &VALIDATION);
-    // Above every score nothing is called positive, below every one everything.
+    // Above every score no sample is called positive, below every score all are.
     for (threshold, at) in [(0.95, (112, 996)), (0.05, (952, 156))] {
         roc_plot(&roc, "Parasitized", Some(threshold), "").save(&path).unwrap();
         assert_eq!(read(&path).get_pixel(at.0, at.1), &VALIDATION, "{threshold}");
@@ -225,7 +225,7 @@ fn the_threshold_is_a_dot_where_its_calls_are() {
 fn calibration_dots_lie_at_probability_and_share() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("calibration.png");
-    // One bin: mean probability 0.5, half of the samples positive. Then two: 0.2 of which none, and 0.8 of which all is.
+    // One bin: mean probability 0.5, half of the samples positive. Then two: 0.2 with none, and 0.8 with all samples positive.
     let bins = calibration_curve(&[false, true], &[0.2, 0.8], 1).unwrap();
     calibration_plot(&bins, 0.0, "Parasitized", "").save(&path).unwrap();
     assert_eq!(read(&path).get_pixel(532, 576), &TRAIN);
@@ -238,7 +238,7 @@ fn calibration_dots_lie_at_probability_and_share() {
 }
 
 #[test]
-fn patients_stand_in_the_order_of_their_accuracy() {
+fn patients_are_sorted_by_accuracy() {
     let patient = |name: &str, cells, right, infected| PatientAccuracy {
         patient: name.to_owned(),
         cells,
@@ -293,7 +293,7 @@ fn confusion_matrix_has_true_classes_as_rows() {
 }
 
 #[test]
-fn matrices_of_many_classes_and_none_counted() {
+fn shares_of_empty_rows_are_not_available() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("confusion.svg");
     let names =
@@ -304,7 +304,7 @@ fn matrices_of_many_classes_and_none_counted() {
 }
 
 #[test]
-fn refusals_leave_what_was_there() {
+fn errors_leave_older_files_untouched() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("plot.png");
     std::fs::write(&path, "before").unwrap();
@@ -323,7 +323,7 @@ fn refusals_leave_what_was_there() {
     assert_eq!(files(folder.path()), [path.as_path()]);
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "before");
 
-    // A new file takes the old one's name; the old one is never written into.
+    // The file is replaced, not written into.
     let old = folder.path().join("old");
     std::fs::hard_link(&path, &old).unwrap();
     history_plot(&history(3), "Good").unwrap().save(&path).unwrap();
@@ -332,7 +332,7 @@ fn refusals_leave_what_was_there() {
 }
 
 #[test]
-fn unwritable_paths_are_named_and_left_clean() {
+fn unwritable_paths_are_named_and_leave_no_temporary_file() {
     let folder = tempfile::tempdir().unwrap();
     let occupied = folder.path().join("occupied.png");
     std::fs::create_dir(&occupied).unwrap();
@@ -348,7 +348,7 @@ fn unwritable_paths_are_named_and_left_clean() {
 }
 
 #[test]
-fn the_same_figure_is_the_same_file() {
+fn plots_are_reproducible_byte_for_byte() {
     let folder = tempfile::tempdir().unwrap();
     for extension in ["png", "svg"] {
         let [first, second] =
@@ -361,12 +361,12 @@ fn the_same_figure_is_the_same_file() {
 
 #[cfg(unix)]
 #[test]
-fn figures_may_be_read_by_whom_the_umask_lets() {
+fn file_permissions_follow_the_umask() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
-    let [figure, plain] = ["plot.svg", "plain"].map(|name| folder.path().join(name));
-    history_plot(&history(2), "Mode").unwrap().save(&figure).unwrap();
+    let [plot, plain] = ["plot.svg", "plain"].map(|name| folder.path().join(name));
+    history_plot(&history(2), "Mode").unwrap().save(&plot).unwrap();
     std::fs::write(&plain, "").unwrap();
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(&figure), mode(&plain));
+    assert_eq!(mode(&plot), mode(&plain));
 }

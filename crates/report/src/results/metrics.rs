@@ -1,4 +1,4 @@
-//! The figures of a test set in words and tables.
+//! The metrics of a test set in words and tables.
 
 use malaria_classifier::{Assessment, DecisionRule};
 use malaria_metrics::{Average, AverageScores, Interval, Summary, decimal, percent};
@@ -6,9 +6,9 @@ use malaria_metrics::{Average, AverageScores, Interval, Summary, decimal, percen
 use super::words::{Show, between, table};
 use crate::page::{Block, Section, Tile};
 
-/// The figures that are looked at first, then the others.
-pub(super) fn section(figures: &Summary, assessment: &Assessment, rule: &DecisionRule) -> Section {
-    let rows = headlines(figures, assessment);
+/// The section of headline metrics, other metrics and predictive values.
+pub(super) fn section(metrics: &Summary, assessment: &Assessment, rule: &DecisionRule) -> Section {
+    let rows = headlines(metrics, assessment);
     let tiles = rows.iter().map(|row| Tile {
         name: row.name.to_owned(),
         label: row.label.to_owned(),
@@ -21,13 +21,13 @@ pub(super) fn section(figures: &Summary, assessment: &Assessment, rule: &Decisio
         number => format!("{number} patients"),
     };
     let words = format!(
-        "{} is the positive class. {} Below each figure its 95 % interval, from a bootstrap over {over}.",
-        figures.positive_class,
-        decision_words(rule, &figures.positive_class),
+        "{} is the positive class. {} The 95 % intervals are from a bootstrap over {over}.",
+        metrics.positive_class,
+        rule.note(&metrics.positive_class),
     );
     let mut blocks = vec![Block::Tiles(tiles.collect()), Block::Text(words)];
     blocks.push(table(
-        &["Figure", "Value", "95 %, over patients", "95 %, as if cells were independent"],
+        &["Metric", "Value", "95 % interval over patients", "95 % interval if cells were independent"],
         rows.iter().map(|row| {
             let [patients, cells] =
                 [row.over_patients, row.over_cells].map(|interval| row.interval(interval));
@@ -35,48 +35,48 @@ pub(super) fn section(figures: &Summary, assessment: &Assessment, rule: &Decisio
         }),
     ));
     let more = [
-        ("Accuracy by the most probable class", percent(Some(figures.accuracy_argmax))),
-        ("Positive predictive value", percent(figures.ppv)),
-        ("Negative predictive value", percent(figures.npv)),
-        ("F1", percent(figures.f1)),
-        ("Balanced accuracy", percent(figures.balanced_accuracy)),
-        ("Youden's J", decimal(figures.discrimination.youdens_j)),
-        ("Positive likelihood ratio", ratio(figures.discrimination.positive_likelihood_ratio)),
-        ("Negative likelihood ratio", ratio(figures.discrimination.negative_likelihood_ratio)),
-        ("Matthews correlation", decimal(figures.mcc)),
-        ("Cohen's kappa", decimal(figures.cohens_kappa)),
-        ("Average precision", decimal(figures.average_precision)),
-        ("Log loss", decimal(Some(figures.log_loss))),
-        ("Brier score", decimal(Some(figures.brier))),
+        ("Accuracy by the most probable class", percent(Some(metrics.accuracy_argmax))),
+        ("Positive predictive value", percent(metrics.ppv)),
+        ("Negative predictive value", percent(metrics.npv)),
+        ("F1", percent(metrics.f1)),
+        ("Balanced accuracy", percent(metrics.balanced_accuracy)),
+        ("Youden's J", decimal(metrics.discrimination.youdens_j)),
+        ("Positive likelihood ratio", ratio(metrics.discrimination.positive_likelihood_ratio)),
+        ("Negative likelihood ratio", ratio(metrics.discrimination.negative_likelihood_ratio)),
+        ("Matthews correlation", decimal(metrics.mcc)),
+        ("Cohen's kappa", decimal(metrics.cohens_kappa)),
+        ("Average precision", decimal(metrics.average_precision)),
+        ("Log loss", decimal(Some(metrics.log_loss))),
+        ("Brier score", decimal(Some(metrics.brier))),
         ("Calibration error", percent(Some(assessment.calibration_error))),
-        ("Cells", figures.n.to_string()),
+        ("Cells", metrics.n.to_string()),
     ];
     blocks.push(table(
-        &["Other figures", "Value"],
+        &["Other metrics", "Value"],
         more.into_iter().map(|(name, value)| vec![name.to_owned(), value]),
     ));
     blocks.push(Block::Text(format!(
-        "Predictive values where few cells are infected, as in a smear, rather than {} of them as here:",
-        percent(positive_share(figures))
+        "Predictive values where few cells are infected, as in a smear (here {} are):",
+        percent(positive_share(metrics))
     )));
     blocks.push(table(
-        &["Infected cells", "A positive call is right in", "A negative call is right in"],
+        &["Infected cells", "Positive predictive value", "Negative predictive value"],
         assessment
             .at_prevalence
             .iter()
             .map(|at| vec![percent(Some(at.prevalence)), percent(at.ppv), percent(at.npv)]),
     ));
-    Section { id: "figures", heading: "Figures".to_owned(), blocks }
+    Section { id: "metrics", heading: "Metrics".to_owned(), blocks }
 }
 
 /// Precision, recall and F1 of each class and over the classes.
-pub(super) fn by_class(figures: &Summary) -> Section {
-    let confusion = &figures.confusion;
+pub(super) fn by_class(metrics: &Summary) -> Section {
+    let confusion = &metrics.confusion;
     let row = |name: &str, scores: AverageScores, support: u64| {
         let [precision, recall, f1] = [scores.precision, scores.recall, scores.f1].map(percent);
         vec![name.to_owned(), precision, recall, f1, support.to_string()]
     };
-    let classes = figures.classes.iter().zip(confusion.class_scores()).map(|(name, scores)| {
+    let classes = metrics.classes.iter().zip(confusion.class_scores()).map(|(name, scores)| {
         let (precision, recall, f1) = (scores.precision, scores.recall, scores.f1);
         row(name, AverageScores { precision, recall, f1 }, scores.support)
     });
@@ -93,15 +93,15 @@ pub(super) fn by_class(figures: &Summary) -> Section {
     Section { id: "by-class", heading: "By class".to_owned(), blocks }
 }
 
-/// Share of the cells that are of the positive class.
-pub(crate) fn positive_share(figures: &Summary) -> Option<f64> {
-    let position = figures.classes.iter().position(|class| *class == figures.positive_class)?;
-    Some(figures.confusion.true_counts()[position] as f64 / figures.n as f64)
+/// Share of cells of the positive class.
+pub(crate) fn positive_share(metrics: &Summary) -> Option<f64> {
+    let position = metrics.classes.iter().position(|class| *class == metrics.positive_class)?;
+    Some(metrics.confusion.true_counts()[position] as f64 / metrics.n as f64)
 }
 
-/// One of the figures that are looked at first.
+/// A headline metric with its intervals.
 pub(crate) struct Headline {
-    /// As in `metrics.json`.
+    /// Its key in `metrics.json`.
     name: &'static str,
     pub(crate) label: &'static str,
     pub(crate) value: Option<f64>,
@@ -111,32 +111,20 @@ pub(crate) struct Headline {
 }
 
 impl Headline {
-    /// One of its intervals as it is written.
+    /// Formats one of its intervals.
     pub(crate) fn interval(&self, interval: Option<Interval>) -> String {
         interval.map_or_else(|| "n/a".to_owned(), |interval| between(interval, self.show))
     }
 }
 
-/// How cells are called, in a sentence.
-pub(crate) fn decision_words(rule: &DecisionRule, positive_class: &str) -> String {
-    match rule {
-        DecisionRule::Argmax => "A cell is called by its most probable class.".to_owned(),
-        DecisionRule::Threshold(threshold) => format!("Cells are {}.", threshold.note(positive_class)),
-        // What the cells here are called by, a caveat says.
-        DecisionRule::FoldThresholds { stored, .. } => {
-            format!("New cells are {}.", stored.note(positive_class))
-        }
-    }
-}
-
 /// Accuracy, sensitivity, specificity and area under the ROC curve.
-pub(crate) fn headlines(figures: &Summary, assessment: &Assessment) -> [Headline; 4] {
+pub(crate) fn headlines(metrics: &Summary, assessment: &Assessment) -> [Headline; 4] {
     let (patients, cells) = (&assessment.intervals, &assessment.intervals_over_cells);
     [
         Headline {
             name: "accuracy",
             label: "Accuracy",
-            value: Some(figures.accuracy),
+            value: Some(metrics.accuracy),
             over_patients: patients.accuracy,
             over_cells: cells.accuracy,
             show: percent,
@@ -144,7 +132,7 @@ pub(crate) fn headlines(figures: &Summary, assessment: &Assessment) -> [Headline
         Headline {
             name: "sensitivity",
             label: "Sensitivity",
-            value: figures.sensitivity,
+            value: metrics.sensitivity,
             over_patients: patients.sensitivity,
             over_cells: cells.sensitivity,
             show: percent,
@@ -152,7 +140,7 @@ pub(crate) fn headlines(figures: &Summary, assessment: &Assessment) -> [Headline
         Headline {
             name: "specificity",
             label: "Specificity",
-            value: figures.specificity,
+            value: metrics.specificity,
             over_patients: patients.specificity,
             over_cells: cells.specificity,
             show: percent,
@@ -160,7 +148,7 @@ pub(crate) fn headlines(figures: &Summary, assessment: &Assessment) -> [Headline
         Headline {
             name: "auc",
             label: "Area under the ROC curve",
-            value: figures.auc,
+            value: metrics.auc,
             over_patients: patients.auc,
             over_cells: cells.auc,
             show: decimal,
@@ -168,10 +156,10 @@ pub(crate) fn headlines(figures: &Summary, assessment: &Assessment) -> [Headline
     ]
 }
 
-/// A ratio that may be large, with two decimals, or small, with four.
-fn ratio(figure: Option<f64>) -> String {
-    figure.map_or_else(
+/// A ratio with two decimals, or four below 1.
+fn ratio(value: Option<f64>) -> String {
+    value.map_or_else(
         || "n/a".to_owned(),
-        |figure| if figure < 1.0 { format!("{figure:.4}") } else { format!("{figure:.2}") },
+        |value| if value < 1.0 { format!("{value:.4}") } else { format!("{value:.2}") },
     )
 }

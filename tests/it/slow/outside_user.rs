@@ -1,9 +1,11 @@
-//! A crate outside the workspace, made by following the README to the letter, builds and runs; so does its program
-//! without cargo, in another folder, with an empty environment. The model inside it is that of `data/pretrained`.
+//! A crate outside the workspace that follows the README builds and runs, and so does its program from another folder with an empty
+//! environment. The model inside it is the one of `data/pretrained`.
 
-use std::fs;
-use std::path::Path;
-use std::process::{Command, Output};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
 
 use malaria_resnet::{
     Classifier, Prediction,
@@ -17,11 +19,11 @@ use crate::outer_cargo::{forget, target_and_profile};
 /// The crate is kept in `tests/outside_user`; the README shows the same files.
 const FILES: [&str; 4] = ["Cargo.toml", ".cargo/config.toml", "build.rs", "src/main.rs"];
 
-/// What stands for the clone in the README.
+/// The README's placeholder for the clone.
 const PLACEHOLDER: &str = "/path/to/malaria-resnet";
 
 #[test]
-fn a_crate_that_follows_the_readme_builds_and_runs_anywhere() {
+fn a_crate_that_follows_the_readme_runs_anywhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let readme = fs::read_to_string(root.join("README.md")).unwrap();
     let outside = tempfile::tempdir().unwrap();
@@ -36,7 +38,7 @@ fn a_crate_that_follows_the_readme_builds_and_runs_anywhere() {
         fs::write(path, text.replace(PLACEHOLDER, root.to_str().unwrap())).unwrap();
     }
 
-    // Not to the letter, and only to be quick: the versions and settings that everything here is already built with.
+    // Unlike in the README, to reuse what is built: the versions and profiles of this workspace.
     fs::copy(root.join("Cargo.lock"), outside.path().join("Cargo.lock")).unwrap();
     let profiles = outside.path().join("profiles.toml");
     fs::write(&profiles, profiles_of(&fs::read_to_string(root.join("Cargo.toml")).unwrap())).unwrap();
@@ -65,7 +67,7 @@ fn a_crate_that_follows_the_readme_builds_and_runs_anywhere() {
     assert_eq!(alone, under_cargo);
 }
 
-/// The `[profile…]` tables of a manifest, which cargo also reads from a configuration file.
+/// The `[profile…]` tables of a manifest, for a cargo configuration file.
 fn profiles_of(manifest: &str) -> String {
     let mut inside = false;
     let mut tables = String::new();

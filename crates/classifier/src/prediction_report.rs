@@ -1,0 +1,106 @@
+//! Predictions as a table, as CSV and as a JSON document, for the programs `malaria` and `malaria-edge` alike.
+
+use std::fmt::Display;
+
+use malaria_metrics::{CellCounts, percent};
+use serde::Serialize;
+
+use crate::{
+    classify::{PatientPrediction, Prediction, roll_up},
+    decision::patient_words,
+    description::Description,
+    error::{Error, Result},
+};
+
+/// Predictions for pictures and for the patients that their names tell. Serializes as the JSON document of the programs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PredictionReport {
+    /// One prediction per picture.
+    pub cells: Vec<Prediction>,
+    /// Cells with a warning, which do not count for patients.
+    pub not_counted: usize,
+    /// One prediction per patient; empty where patients are not called.
+    pub patients: Vec<PatientPrediction>,
+    /// How cells and patients are called, in words.
+    pub rule: String,
+    #[serde(skip)]
+    positive: String,
+}
+
+impl PredictionReport {
+    /// A report of `cells` and, with `call_patients`, of their patients.
+    ///
+    /// # Errors
+    /// As [`roll_up`].
+    pub fn new(description: &Description, cells: Vec<Prediction>, call_patients: bool) -> Result<Self> {
+        let warned = |cell: &&Prediction| cell.class.is_some() && cell.warning.is_some();
+        Ok(Self {
+            not_counted: if call_patients { cells.iter().filter(warned).count() } else { 0 },
+            patients: if call_patients { roll_up(description, &cells)? } else { Vec::new() },
+            rule: description.calling_note(),
+            positive: description.positive.clone(),
+            cells,
+        })
+    }
+
+    /// Pictures that could not be read.
+    pub fn unreadable(&self) -> usize {
+        self.cells.iter().filter(|cell| cell.error.is_some()).count()
+    }
+
+    /// One row per cell: `path,class,probability,warning,error`.
+    ///
+    /// # Errors
+    /// [`Error::Encode`].
+    pub fn csv(&self) -> Result<String> {
+        let failed = |error: &dyn Display| Error::Encode(error.to_string());
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        self.cells.iter().try_for_each(|cell| writer.serialize(cell)).map_err(|error| failed(&error))?;
+        let bytes = writer.into_inner().map_err(|error| failed(&error))?;
+        String::from_utf8(bytes).map_err(|error| failed(&error))
+    }
+
+    /// A table of cells, one of patients, then `notes` and the rule, each on a line of its own.
+    pub fn table(&self, notes: &[String]) -> String {
+        let mut text = self.cell_table();
+        if !self.patients.is_empty() {
+            text += &format!("\n{}", self.patient_table());
+        }
+        if self.not_counted > 0 {
+            text += &format!("cells with a warning, which do not count for patients: {}\n", self.not_counted);
+        }
+        text += "\n";
+        notes.iter().for_each(|note| text += &format!("{note}\n"));
+        text + &format!("{}\nResearch software, not a medical device.\n", self.rule)
+    }
+
+    fn cell_table(&self) -> String {
+        let heading = format!("p({})", self.positive);
+        let width = heading.chars().count().max(7);
+        let mut text = format!("{:<12} {heading:>width$}  picture\n", "class");
+        for Prediction { path, class, probability, warning, error } in &self.cells {
+            let class = class.as_deref().unwrap_or("unreadable");
+            let probability = percent(*probability);
+            let warning = warning.as_ref().map(|warning| format!("  [{warning}]")).unwrap_or_default();
+            let error = error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+            text += &format!("{class:<12} {probability:>width$}  {}{warning}{error}\n", path.display());
+        }
+        text
+    }
+
+    fn patient_table(&self) -> String {
+        let mut text = format!(
+            "{:<9} {:>6} {:>9}  infected cells (95 % interval)  call\n",
+            "patient", "cells", "positive"
+        );
+        for PatientPrediction { patient, result, .. } in &self.patients {
+            let [share, low, high] = [result.infected_share, result.interval.low, result.interval.high]
+                .map(|share| percent(Some(share)));
+            let interval = format!("{share} ({low} to {high})");
+            let CellCounts { cells, positive } = result.called;
+            let call = patient_words(result.call);
+            text += &format!("{patient:<9} {cells:>6} {positive:>9}  {interval:<30}  {call}\n");
+        }
+        text
+    }
+}

@@ -1,0 +1,83 @@
+//! `malaria evaluate`: the metrics of a run again, of other cells, and under mirror images.
+
+use std::fs;
+
+use malaria_resnet::Metrics;
+use serde_json::Value;
+
+use crate::support::{CELLS, Workbench, fail, finished, json, malaria, rows, succeed};
+
+#[test]
+fn evaluate_reproduces_the_metrics_of_a_run_from_any_folder() {
+    let bench = finished();
+    let out = tempfile::tempdir().unwrap();
+    let (document, cells) = (out.path().join("evaluated.json"), out.path().join("cells.csv"));
+    let mut evaluate = malaria("evaluate");
+    evaluate.current_dir("/").arg("--run").arg(bench.path("run")).arg("--data").arg(bench.path("cells"));
+    let said = succeed(evaluate.arg("--json").arg(&document).arg("--predictions").arg(&cells));
+    assert!(said.contains("the run's test cells"), "{said}");
+    let (again, metrics) = (json(&document), json(&bench.path("run/metrics.json")));
+    for name in ["accuracy", "sensitivity", "specificity", "auc"] {
+        assert_eq!(again[name], metrics[name], "{name}");
+    }
+    assert_eq!(rows(&cells), rows(&bench.path("run/predictions.csv")));
+}
+
+#[test]
+fn the_test_subset_needs_test_cells_of_the_run() {
+    let bench = finished().copy();
+    bench.mirror_cells("others", |name| name.replacen('C', "C9", 1));
+    let said = succeed(bench.evaluate("run").args(["--subset", "test"]));
+    assert!(said.contains("the run's test cells"), "{said}");
+    let mut others = bench.malaria("evaluate");
+    let said = fail(others.args(["--run", "run", "--data", "others", "--subset", "test"]));
+    assert!(said.contains("others") && said.contains("test"), "{said}");
+}
+
+#[test]
+fn a_warning_counts_the_cells_that_were_learned_from() {
+    let bench = finished();
+    let metrics: Metrics = serde_json::from_value(json(&bench.path("run/metrics.json"))).unwrap();
+    let said = succeed(bench.evaluate("run").args(["--subset", "all"]));
+    let warning = format!("has learned from {} of these cells", CELLS - metrics.n_test);
+    assert!(said.contains(&warning), "{said}");
+}
+
+#[test]
+fn intervals_over_few_patients_carry_a_caveat() {
+    let said = succeed(&mut finished().evaluate("run"));
+    assert!(said.contains("With so few patients (") && said.contains("intervals are too narrow"), "{said}");
+}
+
+#[test]
+fn mirror_images_change_the_probabilities_and_are_named_in_the_report() {
+    let bench = finished();
+    let out = tempfile::tempdir().unwrap();
+    let page = out.path().join("page.html");
+    let evaluate = |flags: &[&str]| -> Value {
+        let mut evaluate = bench.evaluate("run");
+        serde_json::from_str(&succeed(evaluate.arg("--json").arg("--report").arg(&page).args(flags))).unwrap()
+    };
+    let (plain, flipped) = (evaluate(&[]), evaluate(&["--flips"]));
+    assert_eq!((&plain["flips"], &flipped["flips"]), (&Value::Bool(false), &Value::Bool(true)));
+    assert_ne!(plain["log_loss"], flipped["log_loss"]);
+    let page = fs::read_to_string(page).unwrap();
+    assert!(page.contains("four mirror images") && page.contains("evaluate --run run"), "{page}");
+}
+
+#[test]
+fn a_closed_output_does_not_stop_the_program() {
+    let bench = Workbench::new();
+    let closed = |command: &mut std::process::Command| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        command.stdout(writer.try_clone().unwrap()).stderr(writer);
+        assert_eq!(command.status().unwrap().code(), Some(0), "{command:?}");
+    };
+    closed(bench.train("run").args(["--epochs", "1", "--progress", "plain"]));
+    closed(bench.evaluate("run").args(["--json", "evaluated.json"]));
+    assert!(json(&bench.path("evaluated.json"))["accuracy"].is_number());
+    for form in ["--json", "--csv", "--flips"] {
+        closed(bench.malaria("predict").args(["--run", "run", "cells", form]));
+    }
+}
