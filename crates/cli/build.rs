@@ -1,10 +1,10 @@
-//! Writes the place of libtorch into the program and its tests, so that they run from any folder.
+//! Sets the rpath of the program and its tests to libtorch, so that they run from any folder.
 
 use std::env;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    // Absent where torch-sys does not say: neither Linux nor macOS.
+    // Not set on systems other than Linux and macOS.
     if let Ok(lib) = env::var("DEP_MALARIA_RESNET_LIBTORCH_LIB") {
         println!("cargo::rustc-link-arg=-Wl,-rpath,{lib}");
         println!("cargo::rustc-env=BUILT_WITH_LIBTORCH={lib}");

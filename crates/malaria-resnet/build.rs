@@ -4,7 +4,7 @@
 use std::env;
 
 fn main() {
-    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=crates/malaria-resnet/build.rs");
     // Not set on systems other than Linux and macOS.
     let Ok(lib) = env::var("DEP_MALARIA_LIBTORCH_LIB") else { return };
     println!("cargo::rustc-link-arg=-Wl,-rpath,{lib}");

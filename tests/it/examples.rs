@@ -18,6 +18,8 @@ pub(crate) fn example(name: &str, folder: &Path, arguments: &[&str]) -> String {
         path.display()
     );
     let mut command = Command::new(path);
+    // Threads of several tests that wait for each other on the same cores take ten times as long.
+    command.env("OMP_NUM_THREADS", "1");
     command.env_remove("MALARIA_DATA").env_remove("MALARIA_RUN").current_dir(folder).args(arguments);
     let Output { status, stdout, stderr } = command.output().unwrap();
     assert!(status.success(), "{command:?}\n{}", String::from_utf8_lossy(&stderr));

@@ -11,9 +11,18 @@ pub(crate) fn cargo(root: &Path, own_libtorch: bool) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(program);
     command.current_dir(root);
+    // Cargo set these variables when it started this program. If they were passed on, build scripts would see another
+    // environment than under plain cargo, and would run again at every change between the two.
+    for (name, _) in std::env::vars_os() {
+        if name
+            .to_str()
+            .is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
+        {
+            command.env_remove(name);
+        }
+    }
     if !own_libtorch {
-        // Cargo set it from .cargo/config.toml when it started this program, and will again. If it were passed on, build
-        // scripts would see a changed environment, and all run again at the next plain `cargo build`.
+        // From .cargo/config.toml, which cargo reads again.
         command.env_remove("LIBTORCH");
     }
     command

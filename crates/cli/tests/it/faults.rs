@@ -95,26 +95,6 @@ fn cells_that_do_not_fit_into_memory_are_refused_with_their_size() {
 }
 
 #[test]
-#[cfg(target_os = "linux")]
-fn a_batch_that_does_not_fit_into_memory_ends_the_run_with_advice() {
-    let bench = Workbench::new();
-    // Eight cells of 4096 px: 1.6 GB before the first layer, and as much again after it.
-    bench.change_settings("\"pixels\":8}", "\"pixels\":4096}");
-    let train = bench.train("run");
-    let mut limited = Command::new("sh");
-    limited
-        .args(["-c", "ulimit -v 4000000; exec \"$0\" \"$@\""])
-        .arg(train.get_program())
-        .args(train.get_args());
-    let said = fail(limited.current_dir(bench.folder.path()));
-    assert!(said.contains("epoch 1, batch 1 of") && said.contains("8 cells of 4096 px"), "{said}");
-    assert!(said.contains("allocate") && said.contains("smaller batches"), "{said}");
-    // On one line, without libtorch's call stack.
-    let error = said.lines().find(|line| line.starts_with("error: ")).unwrap();
-    assert!(error.ends_with("; the last checkpoint is untouched") && !said.contains("frame #"), "{said}");
-}
-
-#[test]
 fn a_diverging_run_ends_and_names_the_learning_rate() {
     let bench = Workbench::new();
     let said = fail(bench.train("run").args(["--lr", "1e30"]));
@@ -230,4 +210,28 @@ fn missing_permissions_are_named_and_the_run_resumes() {
     chmod(&bench.path("run"), 0o755);
     succeed(&mut as_nobody(bench.resume("run")));
     assert!(bench.weights("run") == finished().weights("run"));
+}
+
+mod slow {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_batch_that_does_not_fit_into_memory_ends_the_run_with_advice() {
+        let bench = Workbench::new();
+        // Eight cells of 4096 px: 1.6 GB before the first layer, and as much again after it.
+        bench.change_settings("\"pixels\":8}", "\"pixels\":4096}");
+        let train = bench.train("run");
+        let mut limited = Command::new("sh");
+        limited
+            .args(["-c", "ulimit -v 4000000; exec \"$0\" \"$@\""])
+            .arg(train.get_program())
+            .args(train.get_args());
+        let said = fail(limited.current_dir(bench.folder.path()));
+        assert!(said.contains("epoch 1, batch 1 of") && said.contains("8 cells of 4096 px"), "{said}");
+        assert!(said.contains("allocate") && said.contains("smaller batches"), "{said}");
+        // On one line, without libtorch's call stack.
+        let error = said.lines().find(|line| line.starts_with("error: ")).unwrap();
+        assert!(error.ends_with("; the last checkpoint is untouched") && !said.contains("frame #"), "{said}");
+    }
 }

@@ -78,10 +78,11 @@ pub(crate) fn rows(path: &Path) -> Vec<BTreeMap<String, String>> {
     csv::Reader::from_path(path).unwrap().deserialize().collect::<Result<_, _>>().unwrap()
 }
 
-/// A subcommand of the program, with the variables that name data or a model removed from its environment.
+/// A subcommand of the program without the variables that name data or a model. On one thread by default: threads of
+/// several tests that wait for each other on the same cores take ten times as long.
 pub(crate) fn malaria(task: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_malaria"));
-    command.arg(task).env_remove("MALARIA_DATA").env_remove("MALARIA_RUN");
+    command.arg(task).env("OMP_NUM_THREADS", "1").env_remove("MALARIA_DATA").env_remove("MALARIA_RUN");
     command
 }
 

@@ -53,6 +53,7 @@ fn batch_normalisations(onnx: &[u8]) -> usize {
 
 /// Changes the parameters of the tutorial's network, exports it, compares the probabilities of both, and returns the file.
 fn exported_and_compared(change: impl Fn(&str, &Tensor)) -> Vec<u8> {
+    tch::set_num_threads(1);
     let config = ResNetConfig { input_size: i64::from(SIDE), ..ResNetConfig::tutorial() };
     let model = ResNet::new(&config, 3, Device::Cpu).unwrap();
     let pixels: Vec<u8> = (0..6 * CELL).map(|i| (i * i % 1009 * (i / CELL + 1) % 256) as u8).collect();

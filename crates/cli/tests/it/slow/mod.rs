@@ -1,4 +1,4 @@
-//! Tests of more than ten seconds each, which `cargo xtask test --quick` leaves out.
+//! Tests that take long, which `cargo xtask test --quick` leaves out.
 
 mod export;
 mod installed;
