@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The version of the weights file that this code writes and reads.
-pub const WEIGHTS_FORMAT: u32 = 2;
+pub const WEIGHTS_FORMAT: u32 = 3;
 
 /// The only key in the safetensors metadata, with one JSON value: the safetensors crate keeps metadata in a `HashMap` and would
 /// write several keys in random order.
@@ -59,7 +59,7 @@ pub struct WeightsFile {
 /// The JSON value under [`KEY`].
 #[derive(Serialize, Deserialize)]
 struct Header {
-    format: u32,
+    format_version: u32,
     network: ResNetConfig,
     description: Description,
     /// [`digest`] of the tensors.
@@ -134,7 +134,7 @@ impl Weights {
         self.description.check_for(&self.network)?;
         self.tensors.iter().try_for_each(|(name, tensor)| check_finite(name, &tensor.values))?;
         let header = Header {
-            format: WEIGHTS_FORMAT,
+            format_version: WEIGHTS_FORMAT,
             network: self.network.clone(),
             description: self.description.clone(),
             tensors_sha256: digest(&self.tensors),
@@ -173,11 +173,13 @@ fn read_header(json: Option<&String>) -> Result<Header> {
     // The version first: another format may have another header.
     #[derive(Deserialize)]
     struct Version {
-        format: u64,
+        // Its name before version 3.
+        #[serde(alias = "format")]
+        format_version: u64,
     }
-    let Version { format } = serde_json::from_str(json).map_err(foreign)?;
-    if format != u64::from(WEIGHTS_FORMAT) {
-        return Err(Error::FormatVersion { expected: WEIGHTS_FORMAT, found: format });
+    let Version { format_version } = serde_json::from_str(json).map_err(foreign)?;
+    if format_version != u64::from(WEIGHTS_FORMAT) {
+        return Err(Error::FormatVersion { expected: WEIGHTS_FORMAT, found: format_version });
     }
     serde_json::from_str(json).map_err(foreign)
 }

@@ -103,13 +103,13 @@ fn foreign_files_are_refused() {
 #[test]
 fn other_format_versions_are_refused_with_advice() {
     for (found, advice) in
-        [(1, "an earlier version of this program wrote it; train again"), (3, "update this program")]
+        [(2, "an earlier version of this program wrote it; train again"), (4, "update this program")]
     {
         let error = refusal(&rewritten(|_, header| {
-            header["format"] = found.into();
+            header["format_version"] = found.into();
             header["network"] = "laid out another way".into();
         }));
-        let words = format!("expected format version 2, found {found}: ");
+        let words = format!("expected format version 3, found {found}: ");
         assert!(error.to_string().contains(&words) && error.to_string().contains(advice), "{error}");
     }
 }

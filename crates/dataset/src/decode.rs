@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{Cursor, Read};
 use std::path::Path;
 
+use image::codecs::png::PngDecoder;
 use image::{DynamicImage, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
@@ -15,6 +16,8 @@ use crate::fingerprint::Fingerprint;
 
 /// Largest side of a decoded image, in pixels. A cell has a few hundred.
 const MAX_SIDE: u32 = 8192;
+/// Largest number of TIFF directories that are read.
+const MAX_TIFF_DIRECTORIES: usize = 1000;
 /// Largest file read, in bytes.
 const MAX_FILE_BYTES: u64 = 512 << 20;
 
@@ -29,12 +32,12 @@ pub fn read_image(path: &Path) -> Result<(RgbImage, Fingerprint)> {
 /// Decodes a PNG, JPEG, BMP, TIFF or WebP to RGB, u8 `[height, width, 3]`.
 ///
 /// The format is detected from the bytes, not from the extension. Grey, palette and 16-bit images become 8-bit RGB;
-/// transparency is composed on black, the background of the cells. Only the first page or frame is decoded.
-/// `path` only names the image in errors.
+/// transparency is composed on black, the background of the cells. `path` only names the image in errors.
 ///
 /// # Errors
-/// [`Error::BadImage`] if the bytes are in none of these formats, truncated, corrupt or an animated WebP, or if the image is
-/// larger than 8192 px on a side; this is checked before memory is allocated for it.
+/// [`Error::BadImage`] if the bytes are in none of these formats, truncated or corrupt; if there are several pages, channels saved as
+/// pages, or frames, or floating-point values outside of `[0, 1]`; or if the image is larger than 8192 px on a side, which is checked
+/// before memory is allocated for it.
 pub fn decode(contents: &[u8], path: &Path) -> Result<RgbImage> {
     decode_within(contents, path, MAX_SIDE)
 }
@@ -89,8 +92,11 @@ fn try_decode(contents: &[u8], longest_side: u32) -> Result<RgbImage, String> {
 fn decode_other(contents: &[u8], format: ImageFormat, longest_side: u32) -> Result<RgbImage, String> {
     match format {
         ImageFormat::WebP => check_webp(contents, longest_side)?,
-        ImageFormat::Tiff if tiff_values_fit(contents).is_none() => {
-            return Err("cannot be decoded as Tiff: it is shorter than its directory says".to_owned());
+        ImageFormat::Tiff => check_tiff(contents)?,
+        ImageFormat::Png
+            if PngDecoder::new(Cursor::new(contents)).is_ok_and(|png| png.is_apng().unwrap_or(false)) =>
+        {
+            return Err("is an animated PNG; expected a single picture".to_owned());
         }
         _ => {}
     }
@@ -102,10 +108,27 @@ fn decode_other(contents: &[u8], format: ImageFormat, longest_side: u32) -> Resu
     let most = 32 * u64::from(longest_side).pow(2);
     limits.max_alloc = limits.max_alloc.map(|bytes| bytes.min(most));
     reader.limits(limits);
-    reader.decode().map(on_black).map_err(|error| match error {
+    let image = reader.decode().map_err(|error| match error {
         ImageError::Limits(_) => too_large(longest_side),
         other => format!("cannot be decoded as {format:?}: {other}"),
-    })
+    })?;
+    check_range(&image)?;
+    Ok(on_black(image))
+}
+
+/// Refuses floating-point values that the conversion to 8 bits would clip.
+fn check_range(image: &DynamicImage) -> Result<(), String> {
+    let values = match image {
+        DynamicImage::ImageRgb32F(image) => image.as_raw(),
+        DynamicImage::ImageRgba32F(image) => image.as_raw(),
+        _ => return Ok(()),
+    };
+    match values.iter().find(|value| !(0.0..=1.0).contains(*value)) {
+        Some(value) => Err(format!(
+            "has a floating-point value of {value}; expected 0 to 1: save it as an 8-bit RGB image"
+        )),
+        None => Ok(()),
+    }
 }
 
 /// Decodes a JPEG by zune-jpeg directly in strict mode. The `image` crate switches that mode off and fills the missing
@@ -180,18 +203,43 @@ fn check_webp(contents: &[u8], longest_side: u32) -> Result<(), String> {
     Ok(())
 }
 
-/// `None` if a value in a TIFF's directory has more parts than the file has bytes. The decoder allocates all of them
-/// before it reads them and before a limit can be set: 256 MiB for a file of a hundred bytes.
-fn tiff_values_fit(contents: &[u8]) -> Option<()> {
+/// Refuses a TIFF with several pages, such as the channels of an ImageJ composite or an OME stack, of which the decoder
+/// would show the first. Smaller copies of the picture are no pages.
+///
+/// Also refuses a directory with a value of more parts than the file has bytes. The decoder allocates all of them before it
+/// reads them and before a limit can be set: 256 MiB for a file of a hundred bytes.
+fn check_tiff(contents: &[u8]) -> Result<(), String> {
+    const SUBFILE_TYPE: u64 = 254;
+    const SMALLER_COPY: u64 = 1;
     let number = |at, width| number(contents, at, width, contents.starts_with(b"II"));
-    let directory = number(4, 4)?;
-    for entry in 0..number(directory, 2)? {
-        // An entry: tag and type of two bytes each, number of parts and their position of four bytes each.
-        if number(directory + 2 + 12 * entry + 4, 4)? > contents.len() as u64 {
-            return None;
+    let truncated = || "cannot be decoded as Tiff: it is shorter than its directory says".to_owned();
+    let mut directory = number(4, 4).ok_or_else(truncated)?;
+    let mut pages = 0;
+    // Directories of a damaged file may form a circle.
+    for _ in 0..MAX_TIFF_DIRECTORIES {
+        let mut is_copy = false;
+        let entries = number(directory, 2).ok_or_else(truncated)?;
+        for entry in 0..entries {
+            // An entry: tag and type of two bytes each, number of parts and their position, or the value, of four bytes each.
+            let at = directory + 2 + 12 * entry;
+            if number(at + 4, 4).ok_or_else(truncated)? > contents.len() as u64 {
+                return Err(truncated());
+            }
+            is_copy |= number(at, 2) == Some(SUBFILE_TYPE)
+                && number(at + 8, 4).is_some_and(|kind| kind & SMALLER_COPY != 0);
+        }
+        pages += usize::from(!is_copy);
+        directory = number(directory + 2 + 12 * entries, 4).unwrap_or(0);
+        if directory == 0 {
+            break;
         }
     }
-    Some(())
+    if pages > 1 {
+        return Err(format!(
+            "has {pages} pages or channels, like a stack or composite of ImageJ; expected one: save it as a single RGB image"
+        ));
+    }
+    Ok(())
 }
 
 /// The number in the `width` bytes at `at`, if the file is long enough.

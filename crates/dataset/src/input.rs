@@ -1,4 +1,4 @@
-//! Checks by two simple measures whether an image resembles the training cells.
+//! Checks by three simple measures whether an image resembles the training cells.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// Pixels with all channels below this count as black, the background of a cut-out cell.
 const BLACK: u8 = 32;
-/// Share of the training cells outside a range on either side: with two ranges at most 0.4 % have a warning.
+/// Share of the training cells beyond each bound: with five bounds at most 0.5 % have a warning.
 const OUTSIDE: f64 = 0.001;
 /// Minimum of the shorter side in pixels: smaller pictures show too little of a cell.
 const SHORTEST_SIDE: u32 = 24;
@@ -24,6 +24,8 @@ pub struct ImageStats {
     /// Mean absolute discrete Laplacian (four times a pixel's brightness, 0 to 255, minus the brightness of its four
     /// neighbours) over the pixels that, like their neighbours, are not black. 0 if there is no such pixel.
     pub sharpness: f64,
+    /// Mean difference between the largest and the smallest channel, 0 to 255, over the same pixels: 0 for a grey image.
+    pub colour: f64,
 }
 
 impl ImageStats {
@@ -35,7 +37,8 @@ impl ImageStats {
         let brightness = |x: u32, y: u32| {
             picture.get_pixel(x, y).0.iter().map(|&value| f64::from(value)).sum::<f64>() / 3.0
         };
-        let (mut border, mut black_border, mut inside, mut laplacian) = (0_u32, 0_u32, 0_u32, 0.0);
+        let (mut border, mut black_border, mut inside) = (0_u32, 0_u32, 0_u32);
+        let (mut laplacian, mut colour) = (0.0, 0.0);
         for (x, y) in (0..height).flat_map(|y| (0..width).map(move |x| (x, y))) {
             if x == 0 || y == 0 || x + 1 == width || y + 1 == height {
                 border += 1;
@@ -47,10 +50,16 @@ impl ImageStats {
                 inside += 1;
                 let around: f64 = neighbours.iter().map(|&(x, y)| brightness(x, y)).sum();
                 laplacian += (4.0 * brightness(x, y) - around).abs();
+                let [r, g, b] = picture.get_pixel(x, y).0;
+                colour += f64::from(r.max(g).max(b) - r.min(g).min(b));
             }
         }
         let share = |sum: f64, count: u32| if count == 0 { 0.0 } else { sum / f64::from(count) };
-        Self { black_border: share(f64::from(black_border), border), sharpness: share(laplacian, inside) }
+        Self {
+            black_border: share(f64::from(black_border), border),
+            sharpness: share(laplacian, inside),
+            colour: share(colour, inside),
+        }
     }
 }
 
@@ -62,6 +71,8 @@ pub struct InputCheck {
     pub black_border: [f64; 2],
     /// Lowest and highest [`ImageStats::sharpness`].
     pub sharpness: [f64; 2],
+    /// Lowest [`ImageStats::colour`].
+    pub min_colour: f64,
 }
 
 /// A way in which an image differs from the training cells.
@@ -76,6 +87,8 @@ pub enum InputWarning {
     Blurred,
     /// More details than in the training cells: noise, or not a cell.
     Noisy,
+    /// Less colour than in the training cells: a grey image, or one of another stain.
+    Colourless,
 }
 
 impl fmt::Display for InputWarning {
@@ -85,6 +98,7 @@ impl fmt::Display for InputWarning {
             Self::Background => "background unlike the training cells'",
             Self::Blurred => "blurred",
             Self::Noisy => "noisy",
+            Self::Colourless => "hardly any colour",
         })
     }
 }
@@ -100,7 +114,11 @@ impl InputCheck {
             let cut = (OUTSIDE * values.len() as f64) as usize;
             Some([values[cut], values[last - cut]])
         };
-        Some(Self { black_border: range(|t| t.black_border)?, sharpness: range(|t| t.sharpness)? })
+        Some(Self {
+            black_border: range(|stats| stats.black_border)?,
+            sharpness: range(|stats| stats.sharpness)?,
+            min_colour: range(|stats| stats.colour)?[0],
+        })
     }
 
     /// Warnings for an image with `image_stats` and an original size of `width` x `height` pixels; empty if it resembles the
@@ -115,6 +133,7 @@ impl InputCheck {
             (InputWarning::Background, !inside(self.black_border, image_stats.black_border)),
             (InputWarning::Blurred, image_stats.sharpness < self.sharpness[0]),
             (InputWarning::Noisy, image_stats.sharpness > self.sharpness[1]),
+            (InputWarning::Colourless, image_stats.colour < self.min_colour),
         ]
         .into_iter()
         .filter_map(|(warning, given)| given.then_some(warning))

@@ -228,3 +228,42 @@ fn animated_and_oversized_webps_are_refused() {
         "the size is allowed, but differs from the canvas"
     );
 }
+
+#[test]
+fn files_with_several_pictures_are_refused() {
+    let reason_of = |name: &str| reason(&fs::read(fixtures().join("refused").join(name)).unwrap());
+    assert!(reason_of("animated.png").contains("animated PNG"), "{}", reason_of("animated.png"));
+    let pages = reason_of("pages.tif");
+    assert!(pages.contains("has 2 pages or channels") && pages.contains("single RGB image"), "{pages}");
+
+    // A second directory that calls itself a smaller copy is no second page.
+    let mut copy = tiled(16);
+    let (start, length) = (8, 2 + 10 * 12 + 4);
+    let second = copy[start..start + length].to_vec();
+    let at = u32::try_from(copy.len()).unwrap();
+    copy[start + length - 4..start + length].copy_from_slice(&at.to_le_bytes());
+    copy.extend_from_slice(&second);
+    assert!(reason(&copy).contains("has 2 pages"), "{}", reason(&copy));
+    let entry = at as usize + 2;
+    copy[entry..entry + 2].copy_from_slice(&254_u16.to_le_bytes());
+    copy[entry + 8..entry + 12].copy_from_slice(&1_u32.to_le_bytes());
+    assert_eq!(decode(&copy, Path::new("cell")).unwrap().dimensions(), (8, 8));
+    // Directories in a circle.
+    copy[start + length - 4..start + length].copy_from_slice(&8_u32.to_le_bytes());
+    assert!(reason(&copy).contains("pages"), "{}", reason(&copy));
+}
+
+#[test]
+fn floating_point_values_outside_of_0_to_1_are_refused_instead_of_clipped() {
+    let tiff = |value: f32| {
+        let image = ImageBuffer::<Rgb<f32>, _>::from_pixel(5, 4, Rgb([value, 0.5, 0.5]));
+        let mut contents = Cursor::new(Vec::new());
+        DynamicImage::from(image).write_to(&mut contents, ImageFormat::Tiff).unwrap();
+        contents.into_inner()
+    };
+    assert_eq!(decode(&tiff(1.0), Path::new("cell")).unwrap().get_pixel(0, 0).0, [255, 128, 128]);
+    for value in [128.0, -0.1, f32::NAN] {
+        let reason = reason(&tiff(value));
+        assert!(reason.contains("expected 0 to 1") && reason.contains("8-bit RGB"), "{value}: {reason}");
+    }
+}

@@ -1,7 +1,7 @@
 //! The input check on synthetic cells and on other images.
 
 use image::imageops::{self, FilterType};
-use image::{Rgb, RgbImage};
+use image::{DynamicImage, Rgb, RgbImage};
 use malaria_dataset::{
     ImageStats, InputCheck, InputWarning, ResizePolicy, SyntheticConfig, resize, synthetic_cell,
 };
@@ -37,14 +37,15 @@ fn image_stats_match_values_worked_by_hand() {
     let mut picture =
         RgbImage::from_fn(5, 4, |x, _| if x == 0 { Rgb([31, 0, 0]) } else { Rgb([240, 240, 240]) });
     let found = ImageStats::of(&picture);
-    assert_eq!((found.black_border, found.sharpness), (4.0 / 14.0, 0.0));
+    assert_eq!((found.black_border, found.sharpness, found.colour), (4.0 / 14.0, 0.0, 0.0));
     // One of the four pixels that count (2..4 across, 1..3 down; not those beside the black column) is darker by 60 in
     // one channel, 20 in brightness: 80 there, 20 at each of its two inner neighbours.
     picture.put_pixel(2, 1, Rgb([240, 180, 240]));
     let found = ImageStats::of(&picture);
     assert!((found.sharpness - (80.0 + 20.0 + 20.0) / 4.0).abs() < 1e-9, "{found:?}");
+    assert_eq!(found.colour, 60.0 / 4.0);
     let nothing = ImageStats::of(&RgbImage::new(0, 0));
-    assert_eq!((nothing.black_border, nothing.sharpness), (0.0, 0.0));
+    assert_eq!((nothing.black_border, nothing.sharpness, nothing.colour), (0.0, 0.0, 0.0));
     assert_eq!(InputCheck::of(&[]), None);
 }
 
@@ -76,7 +77,13 @@ fn other_images_are_flagged() {
             imageops::resize(&coarse, 150, 130, FilterType::CatmullRom)
         })
         .collect();
-    for (name, pictures) in [("noise", noise), ("blurred", blurred), ("bright", bright), ("scenes", scenes)] {
+    let grey: Vec<RgbImage> = drawn(600..700)
+        .iter()
+        .map(|cell| DynamicImage::from(imageops::grayscale(cell)).into_rgb8())
+        .collect();
+    for (name, pictures) in
+        [("noise", noise), ("blurred", blurred), ("bright", bright), ("scenes", scenes), ("grey", grey)]
+    {
         let share = flagged(&pictures);
         assert!(share >= 0.95, "{name}: {share}");
     }
@@ -84,9 +91,9 @@ fn other_images_are_flagged() {
 
 #[test]
 fn each_deviation_has_its_own_warning() {
-    let range = InputCheck { black_border: [0.5, 0.9], sharpness: [4.0, 12.0] };
-    let good = ImageStats { black_border: 0.5, sharpness: 12.0 };
-    let cases: [(ImageStats, (u32, u32), &[InputWarning]); 8] = [
+    let range = InputCheck { black_border: [0.5, 0.9], sharpness: [4.0, 12.0], min_colour: 3.0 };
+    let good = ImageStats { black_border: 0.5, sharpness: 12.0, colour: 3.0 };
+    let cases: [(ImageStats, (u32, u32), &[InputWarning]); 9] = [
         (good, (128, 100), &[]),
         (good, (23, 40), &[InputWarning::Size]),
         (good, (1_025, 900), &[InputWarning::Size]),
@@ -94,8 +101,9 @@ fn each_deviation_has_its_own_warning() {
         (ImageStats { black_border: 0.49, ..good }, (64, 64), &[InputWarning::Background]),
         (ImageStats { black_border: 0.91, ..good }, (64, 64), &[InputWarning::Background]),
         (ImageStats { sharpness: 3.9, ..good }, (64, 64), &[InputWarning::Blurred]),
+        (ImageStats { colour: 2.9, ..good }, (64, 64), &[InputWarning::Colourless]),
         (
-            ImageStats { black_border: 0.0, sharpness: 40.0 },
+            ImageStats { black_border: 0.0, sharpness: 40.0, ..good },
             (9, 9),
             &[InputWarning::Size, InputWarning::Background, InputWarning::Noisy],
         ),
