@@ -19,7 +19,7 @@ use malaria_resnet::{
 use rayon::prelude::*;
 use tch::Device;
 
-/// Number of synthetic cells, about 100 to 150 px a side like NLM's.
+/// Number of synthetic cells, about 100 to 150 px per side like NLM's.
 const CELLS: usize = 512;
 const SIZE: u32 = 64;
 const BATCH: usize = 32;

@@ -42,7 +42,7 @@ pub enum Caveat {
         /// Number of cells.
         cells: usize,
     },
-    /// A parent run of the model cannot be read any more.
+    /// A parent run of the model can no longer be read.
     ParentMissing {
         /// Its directory.
         run: PathBuf,
@@ -114,7 +114,7 @@ impl fmt::Display for Caveat {
             }
             Self::ExcludedFromFolds { cells } => write!(
                 f,
-                "Cells excluded from every training set on request: {cells}. They were tested all the same."
+                "Cells excluded from every training set on request: {cells}. They were still used as test cells."
             ),
             Self::SeenByInit { cells } => {
                 write!(
@@ -124,7 +124,7 @@ impl fmt::Display for Caveat {
             }
             Self::InitUnknown => write!(
                 f,
-                "A run that the initial weights come from cannot be read any more: they may have learned from the test cells, and the \
+                "A run that the initial weights come from can no longer be read: they may have learned from the test cells, and the \
                  metrics may be too good."
             ),
             Self::SeenInTraining { cells } => write!(
@@ -134,7 +134,7 @@ impl fmt::Display for Caveat {
             ),
             Self::ParentMissing { run } => write!(
                 f,
-                "The model also comes from {}, which cannot be read any more: it may have learned from these cells.",
+                "The model also comes from {}, which can no longer be read: it may have learned from these cells.",
                 run.display()
             ),
             Self::MirrorImages => write!(
@@ -210,7 +210,7 @@ mod tests {
                 r#"{"caveat":"seen-by-init","cells":4}"#,
                 "from 4 of the test cells",
             ),
-            (Caveat::InitUnknown, r#"{"caveat":"init-unknown"}"#, "cannot be read any more"),
+            (Caveat::InitUnknown, r#"{"caveat":"init-unknown"}"#, "can no longer be read"),
             (
                 Caveat::SeenInTraining { cells: 5 },
                 r#"{"caveat":"seen-in-training","cells":5}"#,

@@ -44,7 +44,9 @@ pub enum NoPatientRule {
     UnknownFalseAlarms,
 
     /// The specificity is 1.
-    #[error("there was no false alarm among the cells of the threshold, so their rate is unknown")]
+    #[error(
+        "there was no false alarm on the cells that the threshold was chosen on, so their rate is unknown"
+    )]
     NoFalseAlarm,
 
     /// The rates make no rule, as where infected cells are called positive no more often than others.

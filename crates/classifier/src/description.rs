@@ -8,7 +8,7 @@ use crate::{
     caveat::Caveat,
     decision::{NoPatientRule, Threshold},
     error::{Error, Result},
-    network::ResNetConfig,
+    network_config::ResNetConfig,
 };
 
 /// The model's input size, and how pictures are resized to it.
@@ -58,7 +58,7 @@ impl Description {
     pub fn calling_note(&self) -> String {
         let cells = match &self.threshold {
             Some(threshold) => format!(
-                "{} It gave a sensitivity of {} and a specificity of {} there.",
+                "{} On those cells, it has a sensitivity of {} and a specificity of {}.",
                 threshold.note("Cells", &self.positive),
                 percent(Some(threshold.point.sensitivity)),
                 percent(Some(threshold.point.specificity)),
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(
             note(Some(sound)),
             "Cells are called Parasitized at a probability of 40.00 % or more. This threshold was chosen for a sensitivity of 95.00 % \
-             on the validation set. It gave a sensitivity of 95.00 % and a specificity of 98.00 % there. Patients are called by these \
+             on the validation set. On those cells, it has a sensitivity of 95.00 % and a specificity of 98.00 %. Patients are called by these \
              rates. A patient called negative may have up to 5 % infected cells."
         );
         let with = |specificity, false_positive_correlation| Threshold {

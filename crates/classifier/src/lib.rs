@@ -1,4 +1,4 @@
-//! A trained cell classifier as its users see it, and its results on a test set. Nothing here needs libtorch.
+//! A trained cell classifier: its description, weights file and predictions, and its results on a test set. Without libtorch.
 //!
 //! Builds on `malaria-dataset` and `malaria-metrics`. The network, its training, the export and the reports build on it and share:
 //!
@@ -29,10 +29,10 @@ mod classify;
 mod decision;
 mod description;
 mod error;
-mod network;
+mod network_config;
 mod pool;
 mod prediction_report;
-mod predictions;
+mod predictions_csv;
 mod scored;
 mod weights;
 
@@ -46,9 +46,9 @@ pub use classify::{
 pub use decision::{ChosenOn, DecisionRule, NoPatientRule, RuleKind, Threshold, call, patient_words};
 pub use description::{Description, ImageConfig};
 pub use error::{Error, Result, format_advice};
-pub use network::ResNetConfig;
+pub use network_config::ResNetConfig;
 pub use pool::{FoldResult, Pooled, PooledDecision, Spread};
 pub use prediction_report::PredictionReport;
-pub use predictions::{OutOfFold, read_predictions, write_predictions};
+pub use predictions_csv::{OutOfFold, read_predictions, write_predictions};
 pub use scored::{GroundTruth, Scored};
 pub use weights::{WEIGHTS_FORMAT, WeightTensor, Weights, WeightsFile};

@@ -1,4 +1,4 @@
-//! Pooling the folds of a cross-validation.
+//! Pools the test predictions of all folds and chooses the thresholds on them.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     decision::{ChosenOn, DecisionRule, Threshold},
     error::{Error, Result},
-    predictions::OutOfFold,
+    predictions_csv::OutOfFold,
     scored::Scored,
 };
 

@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Predictions for pictures and for the patients that their names tell. Serializes as the JSON document of the programs.
+/// Predictions for pictures and for the patients in the file names. Serializes as the JSON document of the programs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PredictionReport {
     /// One prediction per picture.

@@ -1,4 +1,4 @@
-//! Labelled cells with predicted probabilities, and their metrics.
+//! Labelled cells with predicted probabilities: their metrics, and the threshold chosen on them.
 
 use std::collections::BTreeMap;
 

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     description::Description,
     error::{Error, Result},
-    network::ResNetConfig,
+    network_config::ResNetConfig,
 };
 
 /// The version of the weights file that this code writes and reads.

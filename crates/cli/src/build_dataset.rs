@@ -85,7 +85,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         }
     }
     if index.ignored > 0 {
-        note(format_args!("warning: left out as they are not images: {}", index.ignored));
+        note(format_args!("warning: skipped, as they are not images: {}", index.ignored));
     }
     print(format_args!(
         "{} images written, {} there already, in {}",

@@ -187,7 +187,7 @@ impl Console {
         self.groups("pictures in more than one set, byte for byte", &data.duplicates_across);
         self.groups("pictures in folders of more than one class: one label is wrong", &data.doubly_labelled);
         if data.ignored > 0 {
-            self.say(&format!("  warning: left out as they are not images: {}", data.ignored));
+            self.say(&format!("  warning: skipped, as they are not images: {}", data.ignored));
         }
         if !data.skipped.is_empty() {
             self.say(&format!("  warning: left out as they cannot be read: {}", data.skipped.len()));

@@ -99,7 +99,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         console.say(&format!("warning: left out {image}"));
     }
     if report.ignored > 0 {
-        console.say(&format!("warning: left out as they are not images: {}", report.ignored));
+        console.say(&format!("warning: skipped, as they are not images: {}", report.ignored));
     }
     let which = if report.evaluated_on == EvaluatedOn::Test { "the run's test cells" } else { "all cells" };
     let device = describe(options.device);

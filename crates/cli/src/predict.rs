@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     let ignored = list_images(&args.paths)?.ignored;
     if ignored > 0 {
-        console.say(&format!("warning: left out as they are not images: {ignored}"));
+        console.say(&format!("warning: skipped, as they are not images: {ignored}"));
     }
     let predictions = predict(&classifier, &args.paths, &|progress| console.show(progress))?;
     // Patients are called by error rates that were measured without mirror images.

@@ -204,7 +204,7 @@ fn check_webp(contents: &[u8], longest_side: u32) -> Result<(), String> {
 }
 
 /// Refuses a TIFF with several pages, such as the channels of an ImageJ composite or an OME stack, of which the decoder
-/// would show the first. Smaller copies of the picture are no pages.
+/// would show the first. Smaller copies of the picture do not count as pages.
 ///
 /// Also refuses a directory with a value of more parts than the file has bytes. The decoder allocates all of them before it
 /// reads them and before a limit can be set: 256 MiB for a file of a hundred bytes.

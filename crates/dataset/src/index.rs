@@ -1,4 +1,4 @@
-//! Folders on disk => a sorted list of samples.
+//! Lists the images of a data folder with class and patient, and the images given for prediction.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Reads names of files and folders: image or not, patient, side of a split.
+//! Meaning of file and folder names: image or not, patient, and the `Subset` (train, validation, test).
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Lists folders: follows links, refuses circles, ignores hidden folders.
+//! Lists folders: follows links, refuses link cycles, ignores hidden folders.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

@@ -23,7 +23,7 @@ pub enum Error {
     },
 
     /// Cells of another size than the model's input.
-    #[error("the model takes cells of {expected} px a side, found {found} px")]
+    #[error("the model takes cells of {expected} px per side, found {found} px")]
     CellSize {
         /// The input size.
         expected: u32,

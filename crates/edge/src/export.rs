@@ -1,4 +1,4 @@
-//! Export of trained weights to an ONNX file.
+//! Exports trained weights to an ONNX file, with metadata and a digest that loading checks.
 
 use std::path::Path;
 

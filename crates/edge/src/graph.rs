@@ -6,7 +6,7 @@ use half::f16;
 use malaria_classifier::{ResNetConfig, Weights};
 
 use crate::{
-    fold::{Affine, LARGEST_OFFSET, Preactivation},
+    batch_norm::{Affine, LARGEST_OFFSET, Preactivation},
     format::{INPUT, KEY, OUTPUT, WeightFormat},
     onnx::{Attribute, FLOAT, FLOAT16, Graph, INT8, Node, Tensor, ValueInfo},
     values::{Values, check_finite, quantise},
@@ -208,7 +208,7 @@ impl Builder<'_> {
         Ok(self.node("BatchNormalization", name, &[x, &scale, &shift, &mean, &var], attributes))
     }
 
-    /// Adds a convolution of a map of `size` pixels a side with Keras's "same" padding. `scale` multiplies the input channels, `norm`
+    /// Adds a convolution of a map of `size` pixels per side with Keras's "same" padding. `scale` multiplies the input channels, `norm`
     /// follows.
     fn conv(
         &mut self,

@@ -18,10 +18,10 @@
 //! # }
 //! ```
 
+mod batch_norm;
 mod error;
 mod expand;
 mod export;
-mod fold;
 mod format;
 mod graph;
 mod model;

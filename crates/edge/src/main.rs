@@ -112,7 +112,7 @@ fn classify(args: &Classify) -> Result<ExitCode> {
     let model = load(&args.model)?;
     let Listed { images, ignored } = list_images(&args.paths)?;
     if ignored > 0 {
-        note(format_args!("warning: left out as they are not images: {ignored}"));
+        note(format_args!("warning: skipped, as they are not images: {ignored}"));
     }
     let style = ProgressStyle::with_template("{bar:40} {pos} of {len} cells, {eta} left")?;
     let bar = ProgressBar::no_length().with_style(style);
@@ -183,8 +183,9 @@ fn serve(path: &Path, address: std::net::SocketAddr) -> Result<ExitCode> {
                 "warning: anyone who can reach this machine over the network can use the page and send pictures"
             ));
         }
-        let _ =
-            print(format_args!("http://{local}/\nCtrl-C ends it. Research software, not a medical device."));
+        let _ = print(format_args!(
+            "http://{local}/\nPress Ctrl-C to stop. Research software, not a medical device."
+        ));
     })?;
     Ok(ExitCode::SUCCESS)
 }

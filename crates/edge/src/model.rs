@@ -41,7 +41,7 @@ impl Model {
 
     fn decode(onnx: &[u8]) -> Result<Self, String> {
         let mut file = onnx::Model::decode(onnx)
-            .map_err(|error| format!("it is not an ONNX file, or a damaged one: {error}"))?;
+            .map_err(|error| format!("it is not an ONNX file, or it is damaged: {error}"))?;
         let entry = file.metadata_props.iter().find(|property| property.key == KEY);
         let entry = entry.ok_or_else(|| format!("no `{KEY}` in its metadata"))?;
         let metadata = ModelMetadata::read(&entry.value)

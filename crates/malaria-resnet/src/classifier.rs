@@ -1,4 +1,4 @@
-//! A trained network with its classes, input size, threshold and calibration.
+//! A trained network with its classes, input size, threshold and calibration; finds the default model.
 
 use std::{
     cell::OnceCell,
@@ -34,7 +34,7 @@ pub struct Classifier {
     pub image: ImageConfig,
     /// Decision threshold; without one, a cell is called by its most probable class.
     pub threshold: Option<Threshold>,
-    /// Ranges of the training cells' statistics, to detect images that are no such cells.
+    /// Ranges of the training cells' statistics, to detect images that are not such cells.
     pub input: Option<InputCheck>,
     /// Divisor of the logits that calibrates probabilities, fitted on the validation set; `None` for an uncalibrated model.
     pub temperature: Option<f64>,

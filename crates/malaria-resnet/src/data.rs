@@ -1,4 +1,4 @@
-//! Finds and decodes the cells of a run.
+//! The data folder of a run: its default, synthetic cells where there is none, and decoding.
 
 use std::{
     env, fs,

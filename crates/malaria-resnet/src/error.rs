@@ -101,7 +101,7 @@ pub enum Error {
     Metrics(#[from] malaria_metrics::Error),
     /// Smaller weights lose too much sensitivity.
     #[error(
-        "with smaller weights sensitivity falls by {:.2} points; at most {:.2} are allowed",
+        "storing the weights in fewer bits lowers the sensitivity by {:.2} points; at most {:.2} are allowed",
         100.0 * lost,
         100.0 * max
     )]

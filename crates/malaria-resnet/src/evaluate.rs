@@ -23,7 +23,7 @@ use crate::{
     run::{
         dir::RunDir,
         lineage::{Lineage, lineage, seen_by},
-        record::machine,
+        metrics::machine,
     },
     summary::skipped_images,
 };
@@ -79,7 +79,7 @@ pub struct EvaluationReport {
     /// Evaluated cells in the training or validation set of the model, of its initial weights or of its teacher; they inflate
     /// the metrics.
     pub seen_in_training: usize,
-    /// Runs that the model's initial weights or its teacher come from and that cannot be read any more: they may have learned
+    /// Runs that the model's initial weights or its teacher come from and that can no longer be read: they may have learned
     /// from the evaluated cells.
     pub missing_parents: Vec<PathBuf>,
     /// Unreadable images that were skipped: path and reason.
@@ -208,7 +208,7 @@ pub(crate) struct EvaluatedCells {
     pub(crate) evaluated_on: EvaluatedOn,
     /// Evaluated cells in the training or validation set of the run or of its parents.
     pub(crate) seen_in_training: usize,
-    /// Parent runs that cannot be read any more.
+    /// Parent runs that can no longer be read.
     pub(crate) missing_parents: Vec<PathBuf>,
     /// Whether the model is known not to have learned from any of the patients. Different patients of two clinics may share a
     /// name; they count as one, which errs on the safe side.

@@ -42,7 +42,7 @@ pub use classifier::{Classifier, default_run};
 pub use config::{ExperimentConfig, Recipe, Teacher};
 pub use cross_validate::{
     CrossValidationOptions, CrossValidationSummary, cross_validate,
-    record::{CrossValidationMetrics, FoldMetrics},
+    metrics::{CrossValidationMetrics, FoldMetrics},
 };
 pub use data::{default_data, default_protocol};
 pub use error::{Error, Result};
@@ -60,7 +60,7 @@ pub use pretrained::pretrained;
 pub use progress::{Context, Listener, Progress};
 pub use run::{
     dir::{RunDir, RunLock, fold_dir},
-    record::{Metrics, MetricsOf},
+    metrics::{Metrics, MetricsOf},
     session::{RunSummary, plot_history},
     start::{resume, train},
 };

@@ -1,4 +1,4 @@
-//! Checks that the decoded cells fit into memory before they are read.
+//! Checks, before decoding, that the cells will fit in memory.
 
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 

@@ -39,7 +39,7 @@ pub struct DataSummary {
     /// The fold of a cross-validation, if the run is one.
     pub fold: Option<Fold>,
     /// Test cells that the weights of `--init` have learned from, which inflates the metrics. `None` where it is unknown, since
-    /// a run that those weights come from cannot be read any more.
+    /// a run that those weights come from can no longer be read.
     pub test_cells_seen_by_init: Option<usize>,
     /// Files that are not images.
     pub ignored: usize,

@@ -1,4 +1,4 @@
-//! Checkpoints: the whole state of a training in one file, checked by a SHA-256 when read.
+//! Checkpoints: the complete state of a training run in one file, verified by its SHA-256 when loaded.
 
 use std::{
     collections::HashMap,

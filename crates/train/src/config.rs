@@ -1,4 +1,4 @@
-//! Settings of a training.
+//! Training settings.
 
 use malaria_augment::AugmentConfig;
 use serde::{Deserialize, Serialize};
@@ -96,7 +96,7 @@ pub struct ImageSize {
     pub pixels: i64,
 }
 
-/// The settings of a training. The same settings, data, initial weights, processor and number of threads give the same
+/// The settings of a training run. The same settings, data, initial weights, processor and number of threads give the same
 /// weights, bit for bit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -192,7 +192,7 @@ impl TrainConfig {
             return config("image_sizes", &expected, size.from_epoch.to_string());
         }
         if let Some(size) = self.image_sizes.iter().find(|size| !(8..=MAX_PIXELS).contains(&size.pixels)) {
-            let expected = format!("from 8 to {MAX_PIXELS} pixels a side");
+            let expected = format!("from 8 to {MAX_PIXELS} pixels per side");
             return config("image_sizes", &expected, size.pixels.to_string());
         }
         self.schedule.check(self.epochs)?;
@@ -200,13 +200,13 @@ impl TrainConfig {
         Ok(self.augment.check()?)
     }
 
-    /// Image size of `epoch` (from 0), in pixels a side.
+    /// Image size of `epoch` (from 0), in pixels per side.
     pub(crate) fn image_size(&self, epoch: u64) -> i64 {
         let reached = self.image_sizes.iter().rev().find(|size| size.from_epoch <= epoch + 1);
         reached.map_or_else(|| self.final_image_size(), |size| size.pixels)
     }
 
-    /// Image size of the last epochs, in pixels a side: the size that the model is trained for.
+    /// Image size of the last epochs, in pixels per side: the size that the model is trained for.
     pub fn final_image_size(&self) -> i64 {
         self.image_sizes.last().map_or(64, |size| size.pixels)
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// Why a training or an evaluation failed.
+/// Why a training run or an evaluation failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

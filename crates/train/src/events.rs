@@ -1,4 +1,4 @@
-//! Events of a training for its listener, and the record of an epoch.
+//! Events of a training run for its listener, and the record of an epoch.
 
 use std::path::PathBuf;
 
@@ -29,7 +29,7 @@ pub struct EpochRecord {
     pub cpu_seconds: f64,
 }
 
-/// An event of a training. The listener receives events in order.
+/// An event of a training run. The listener receives events in order.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 #[non_exhaustive]

@@ -4,8 +4,8 @@ use malaria_libtorch::Graph;
 use tch::{Device, Kind, Tensor};
 
 use crate::{
-    epoch::batch_sums,
     error::Error,
+    evaluate::batch_sums,
     loss::cross_entropy,
     network::{Network, copies, copy, write},
     optim::Sgd,

@@ -3,7 +3,7 @@
 //! It uses `malaria-dataset` (decoded cells), `malaria-augment` and `malaria-model`; the facade `malaria-resnet` drives it.
 //! A [`Trainer`] is made of a [`TrainConfig`] and a network: the ResNet of `malaria-model`, or any other [`Network`].
 //! [`Trainer::run`] runs the training; with [`RunOptions`] it reports [`Event`]s to a listener and writes [`Checkpoints`],
-//! from which a training resumes exactly: the order of cells and their augmentation are functions of (seed, epoch, cell)
+//! from which a training run resumes exactly: the order of cells and their augmentation are functions of (seed, epoch, cell)
 //! alone.
 //!
 //! ```
@@ -16,13 +16,13 @@
 //! assert!((schedule.rate_at(250, 10, 50) - 0.05).abs() < 1e-12);
 //! ```
 
+mod cell_tensors;
 mod checkpoint;
 mod config;
-mod epoch;
 mod error;
+mod evaluate;
 mod events;
 mod learner;
-mod loader;
 mod loss;
 mod network;
 mod optim;
@@ -30,12 +30,12 @@ mod progress;
 mod schedule;
 mod trainer;
 
+pub use cell_tensors::{CellTensors, epoch_order, resize};
 pub use checkpoint::Checkpoints;
 pub use config::{ImageSize, Precision, SelectBy, TrainConfig};
-pub use epoch::{EvalOptions, Evaluation, evaluate};
 pub use error::Error;
+pub use evaluate::{EvalOptions, Evaluation, evaluate};
 pub use events::{EpochRecord, Event};
-pub use loader::{CellTensors, epoch_order, resize};
 pub use network::{DecayGroup, Inference, Network, State, Trainable};
 pub use optim::{L2, Sgd, SgdConfig};
 pub use progress::BestEpoch;

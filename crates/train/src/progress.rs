@@ -5,7 +5,7 @@ use std::time::Instant;
 use cpu_time::ProcessTime;
 use serde::{Deserialize, Serialize};
 
-use crate::{epoch::Sums, events::EpochRecord};
+use crate::{evaluate::Sums, events::EpochRecord};
 
 /// The best epoch, whose weights are kept, and its validation metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

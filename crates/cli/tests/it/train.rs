@@ -234,7 +234,7 @@ fn cells_known_to_the_initial_weights_count_as_known() {
     succeed(&mut bench.resume("tuned"));
     assert!(json(&bench.path("tuned/metrics.json"))["test_cells_seen_by_init"].is_null());
     let card = fs::read_to_string(bench.path("tuned/model_card.md")).unwrap();
-    assert!(card.contains("cannot be read any more: they may have learned from the test cells"), "{card}");
+    assert!(card.contains("can no longer be read: they may have learned from the test cells"), "{card}");
     let said = succeed(&mut bench.evaluate("tuned"));
-    assert!(said.contains("run, which cannot be read any more"), "{said}");
+    assert!(said.contains("run, which can no longer be read"), "{said}");
 }

@@ -129,7 +129,7 @@ fn a_corrupt_image_stops_a_run_unless_skip_corrupt_is_given() {
     let said = errors(&output);
     assert!(output.status.success(), "{said}");
     assert!(said.contains("left out as they cannot be read: 1") && said.contains("cell_9.png"), "{said}");
-    assert!(said.contains("left out as they are not images: 1"), "{said}");
+    assert!(said.contains("skipped, as they are not images: 1"), "{said}");
     assert_eq!(rows(&bench.path("run/split.csv")).len(), CELLS);
 
     // `predict` classifies the others, shows the reason, and fails.

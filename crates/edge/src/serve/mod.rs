@@ -8,7 +8,7 @@
 //! | `POST /patients` | such predictions => the patients that the file names tell |
 //!
 //! Refused requests are answered with `{"error": "…"}`. Nothing is stored: pictures are in memory while their request is
-//! answered. Slow, large or too many requests wait or are refused, and memory stays bounded.
+//! answered. Excess requests wait, and slow or oversized ones are refused, and memory stays bounded.
 
 mod guard;
 

@@ -9,7 +9,7 @@ use strum::VariantNames;
 
 use crate::error::Error;
 
-/// Input size of the `field` recipe's network, in pixels a side.
+/// Input size of the `field` recipe's network, in pixels per side.
 const FIELD_PIXELS: i64 = 40;
 
 /// A named set of training settings.
@@ -76,7 +76,7 @@ impl Recipe {
 }
 
 /// One-cycle SGD with averaged weights, and augmentation by any rotation, both flips and slight colour changes. `sizes` are
-/// pairs of an epoch, from 1, and the image size from then on, in pixels a side; `rate` is the maximum learning rate.
+/// pairs of an epoch, from 1, and the image size from then on, in pixels per side; `rate` is the maximum learning rate.
 fn one_cycle(epochs: u64, sizes: &[(u64, i64)], rate: f64, seed: u64) -> TrainConfig {
     TrainConfig {
         epochs,

@@ -11,8 +11,8 @@ use malaria_metrics::{Target, label_audit};
 use malaria_train::EpochRecord;
 
 use super::{
+    metrics::{CrossValidationMetrics, FoldMetrics},
     plan::PlannedRun,
-    record::{CrossValidationMetrics, FoldMetrics},
     report::{labels_section, mistakes, report, suspect_pictures, write_label_audit},
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     error::Result,
     run::{
         dir::{RunDir, fold_dir},
-        record::{METRICS_VERSION, Metrics, MetricsOf, machine},
+        metrics::{METRICS_VERSION, Metrics, MetricsOf, machine},
     },
 };
 

@@ -1,8 +1,8 @@
 //! Cross-validation: one run per fold, their pooled metrics, and a final model trained on every cell.
 
 mod merge;
+pub(crate) mod metrics;
 mod plan;
-pub(crate) mod record;
 mod report;
 
 use std::{
@@ -17,8 +17,8 @@ use tch::Device;
 
 use self::{
     merge::{Merged, merge},
+    metrics::CrossValidationMetrics,
     plan::{PlannedRun, is_finished, refuse_other_cells, refuse_seen, set_teacher_run},
-    record::CrossValidationMetrics,
 };
 use crate::{
     classifier::Classifier,

@@ -132,7 +132,7 @@ pub(super) fn refuse_seen(config: &ExperimentConfig, loaded: &Loaded) -> Result<
     let found = match seen_by_init(config, loaded, &all)? {
         Some(0) => return Ok(()),
         Some(seen) => format!("weights that have learned from {seen} of them"),
-        None => "weights from a run that cannot be read any more".to_owned(),
+        None => "weights from a run that can no longer be read".to_owned(),
     };
     let expected = "weights that have learned from none of the cells, since each is a test cell".to_owned();
     Err(Error::Config { field: "init", expected, found })

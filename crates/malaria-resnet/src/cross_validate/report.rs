@@ -12,7 +12,7 @@ use malaria_report::{Block, EpochPoint, Picture, Report, Section, evaluation_sec
 use malaria_train::{CellTensors, EpochRecord};
 use tch::Device;
 
-use super::record::CrossValidationMetrics;
+use super::metrics::CrossValidationMetrics;
 use crate::{
     classifier::Classifier,
     config::ExperimentConfig,
@@ -40,7 +40,7 @@ pub(super) fn write_label_audit(path: &Path, pooled: &Pooled, suspects: &[Contra
 /// Number of cells with doubtful labels shown.
 const SUSPECTS_SHOWN: usize = 60;
 
-/// Images of the first `suspects`, without those whose file cannot be read any more.
+/// Images of the first `suspects`, without those whose file can no longer be read.
 pub(super) fn suspect_pictures(
     config: &ExperimentConfig,
     pooled: &Pooled,
@@ -188,7 +188,7 @@ fn mean_history(folds: &[&[EpochRecord]]) -> Vec<EpochPoint> {
     (0..epochs).map(mean_at).collect()
 }
 
-/// The worst mistakes of all folds, without those whose image or model cannot be read any more.
+/// The worst mistakes of all folds, without those whose image or model can no longer be read.
 pub(super) fn mistakes(
     config: &ExperimentConfig,
     out: &Path,

@@ -70,7 +70,7 @@ impl RunDir {
             let finished = run.is_finished();
             return Err(taken(
                 path,
-                if finished { "it holds a finished run" } else { "it holds a run already" },
+                if finished { "it holds a finished run" } else { "it already holds a run" },
             ));
         }
         Ok(())
@@ -258,8 +258,8 @@ mod tests {
         let open_folds = "it holds the folds of a cross-validation: name one of them, or `final` in it";
         // What is in the folder, whether it is finished, why no run can start there, and why it cannot be opened.
         let cases = [
-            ("started", false, Some("it holds a run already"), None),
-            ("trained", false, Some("it holds a run already"), None),
+            ("started", false, Some("it already holds a run"), None),
+            ("trained", false, Some("it already holds a run"), None),
             ("finished", true, Some("it holds a finished run"), None),
             ("untested", true, Some("it holds a finished run"), None),
             ("folds", false, Some(folds), Some(open_folds)),

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::{
-    record::{METRICS_VERSION, Metrics, MetricsOf, machine},
+    metrics::{METRICS_VERSION, Metrics, MetricsOf, machine},
     session::{Session, Trained},
 };
 use crate::{

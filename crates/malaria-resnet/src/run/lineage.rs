@@ -11,7 +11,7 @@ use super::dir::RunDir;
 use crate::{config::ExperimentConfig, error::Result, paths::absolute};
 
 /// Number of cells at `indices` in the training or validation sets of the initial weights' lineage; `None` where a run of it
-/// cannot be read any more.
+/// can no longer be read.
 pub(crate) fn seen_by_init(
     config: &ExperimentConfig,
     loaded: &Loaded,
@@ -38,7 +38,7 @@ pub(crate) fn seen_by(manifests: &[Manifest], loaded: &Loaded, indices: &[usize]
 pub(crate) struct Lineage {
     /// The splits of these runs.
     pub(crate) manifests: Vec<Manifest>,
-    /// Paths of runs that cannot be read any more.
+    /// Paths of runs that can no longer be read.
     pub(crate) missing_parents: Vec<PathBuf>,
 }
 

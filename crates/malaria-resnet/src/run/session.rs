@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use malaria_dataset::{Loaded, Split};
 use malaria_train::{BestEpoch, CellTensors, EpochRecord, Outcome};
 
-use super::{dir::RunDir, record::Metrics};
+use super::{dir::RunDir, metrics::Metrics};
 use crate::{
     classifier::Classifier, config::ExperimentConfig, error::Result, history, progress::Context,
     summary::DataSummary,

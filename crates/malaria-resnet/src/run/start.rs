@@ -1,4 +1,4 @@
-//! Starts and resumes runs.
+//! `train` and `resume`: check the settings, find the cells, choose the initial weights and start the run.
 
 use std::{collections::HashSet, path::Path};
 
@@ -65,7 +65,7 @@ pub fn resume(run: &Path, context: Context<'_>) -> Result<RunSummary> {
     let run = RunDir::open(run)?;
     let config = run.config()?;
     if run.is_finished() {
-        return Err(run.error("its run is finished: there is nothing to resume"));
+        return Err(run.error("this run is finished, so there is nothing to resume"));
     }
     config.device.resolve()?;
     // Errors up to here leave no lock file behind.

@@ -1,4 +1,4 @@
-//! Training targets from a teacher's probabilities.
+//! Loads a teacher, refuses one that has learned from test cells, and mixes its probabilities into the training targets.
 
 use std::sync::atomic::Ordering;
 

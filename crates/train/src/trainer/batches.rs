@@ -10,11 +10,11 @@ use tch::{Device, Tensor};
 
 use super::Trainer;
 use crate::{
-    epoch::read_sums,
+    cell_tensors::{CellTensors, epoch_order, resize},
     error::Error,
+    evaluate::read_sums,
     events::Event,
     learner::{Batch, Learned},
-    loader::{CellTensors, epoch_order, resize},
     network::Network,
 };
 
@@ -51,7 +51,7 @@ struct Trained {
     batch: u64,
     cells: usize,
     learning_rate: f64,
-    /// See [`batch_sums`](crate::epoch::batch_sums).
+    /// See [`batch_sums`](crate::evaluate::batch_sums).
     sums: Tensor,
 }
 
@@ -153,7 +153,7 @@ impl<N: Network> Trainer<N> {
         Ok(())
     }
 
-    /// One step on the cells at `indices`; returns their [`batch_sums`](crate::epoch::batch_sums).
+    /// One step on the cells at `indices`; returns their [`batch_sums`](crate::evaluate::batch_sums).
     fn train_batch(
         &mut self,
         cells: &CellTensors<'_>,

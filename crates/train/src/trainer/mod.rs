@@ -5,13 +5,13 @@ mod batches;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::{
+    cell_tensors::CellTensors,
     checkpoint::{Checkpoints, Snapshot},
     config::{SelectBy, TrainConfig},
-    epoch::{EvalOptions, Sums, evaluate},
     error::Error,
+    evaluate::{EvalOptions, Sums, evaluate},
     events::{EpochRecord, Event},
     learner::Learner,
-    loader::CellTensors,
     network::{Network, State, copies, handles, swap, write},
     optim::Sgd,
     progress::{BestEpoch, Clock, Progress, Spent},
@@ -28,7 +28,7 @@ pub enum Outcome {
     Interrupted,
 }
 
-/// The subsets of a training, as indices into its cells.
+/// The subsets of a training run, as indices into its cells.
 #[derive(Clone, Copy, Debug)]
 pub struct Subsets<'a> {
     /// Cells to train on.
@@ -64,7 +64,7 @@ pub struct Trainer<N> {
 }
 
 impl<N: Network> Trainer<N> {
-    /// A training that starts from the weights of `network`.
+    /// A training run that starts from the weights of `network`.
     ///
     /// # Errors
     /// Those of [`TrainConfig::check`]; [`Error::Torch`] when memory is short.

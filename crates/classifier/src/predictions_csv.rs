@@ -1,4 +1,4 @@
-//! `predictions.csv`: the predictions for the test cells of a run.
+//! Reads and writes `predictions.csv`, the predictions for the test cells of a run or a cross-validation.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Decoded cells on the model's device, and batches of them.
+//! Decoded cells on the model's device: batches, resizing and the order of an epoch.
 
 use std::marker::PhantomData;
 
@@ -116,7 +116,7 @@ impl<'a> CellTensors<'a> {
     }
 }
 
-/// Resizes `images` `[N, 3, S, S]` to `size` px a side by antialiased bilinear interpolation; images of that size are
+/// Resizes `images` `[N, 3, S, S]` to `size` px per side by antialiased bilinear interpolation; images of that size are
 /// returned unchanged.
 ///
 /// # Errors

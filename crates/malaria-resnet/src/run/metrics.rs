@@ -1,4 +1,4 @@
-//! `metrics.json` of a run.
+//! `metrics.json` of a run, and the description of the machine that produced it.
 
 use std::path::PathBuf;
 
@@ -54,7 +54,7 @@ pub struct Metrics {
     /// The run whose weights training started from; `None` for random weights.
     pub init: Option<PathBuf>,
     /// Test cells in the training or validation sets of those weights, which inflate the metrics. `None` where it is unknown,
-    /// since a run that the weights come from cannot be read any more.
+    /// since a run that the weights come from can no longer be read.
     pub test_cells_seen_by_init: Option<usize>,
     /// Epochs trained.
     pub epochs: usize,
@@ -107,7 +107,7 @@ impl Metrics {
             row("Epochs", format!("{}, of which epoch {} was kept", self.epochs, self.best_epoch.epoch)),
             row("Temperature of the probabilities", temperature_label(self.temperature)),
             row("Time for training and validating", format!("{:.0} s", self.wall_seconds)),
-            row("Processor time of the same", format!("{:.0} s", self.cpu_seconds)),
+            row("Processor time for training and validation", format!("{:.0} s", self.cpu_seconds)),
             row("Machine", self.machine.clone()),
         ]
     }

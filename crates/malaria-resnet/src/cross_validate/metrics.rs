@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     config::{ExperimentConfig, Recipe},
-    run::record::{MetricsOf, temperature_label},
+    run::metrics::{MetricsOf, temperature_label},
 };
 
 /// Metrics of one fold's test set.
@@ -122,10 +122,10 @@ impl CrossValidationMetrics {
             row("Device of the folds", Vec::from_iter(devices).join("; ")),
             row("Recipe", config.recipe_label()),
             row("Seed", self.seed.to_string()),
-            row("Epochs, a fold", self.epochs.to_string()),
+            row("Epochs per fold", self.epochs.to_string()),
             row("Temperature of the probabilities", temperature_label(self.temperature)),
             row("Time for training and validating, all folds", format!("{:.0} s", self.wall_seconds)),
-            row("Processor time of the same", format!("{:.0} s", self.cpu_seconds)),
+            row("Processor time for training and validation", format!("{:.0} s", self.cpu_seconds)),
             row("Machine that pooled the folds", self.machine.clone()),
         ]
     }

@@ -1,4 +1,4 @@
-//! Trains a run's network, then evaluates it.
+//! `Session::run`: trains the network, from a checkpoint if there is one, then calibrates and tests it.
 
 use std::{fs, path::PathBuf};
 

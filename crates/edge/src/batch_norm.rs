@@ -1,4 +1,4 @@
-//! Folding of batch normalisations into the convolutions around them.
+//! Which batch normalisations can be folded into neighbouring convolutions, and with what scale and offset.
 
 /// A batch normalisation with running statistics, as scale and shift per channel.
 pub(crate) struct Affine {

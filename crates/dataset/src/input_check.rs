@@ -1,4 +1,4 @@
-//! Checks by three simple measures whether an image resembles the training cells.
+//! Checks with three simple measures whether an image resembles the training cells.
 
 use std::fmt;
 

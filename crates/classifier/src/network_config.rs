@@ -69,7 +69,7 @@ impl ResNetConfig {
         if let Some(filters) = self.filters[1..].iter().find(|&&filters| filters % 4 != 0) {
             return Err(config_error("filters", "multiples of 4 after the stem's", filters));
         }
-        // With two pixels a side at the end, a batch normalisation has four values of a single image: the
+        // With two pixels per side at the end, a batch normalisation has four values of a single image: the
         // unbiased running variance of one value would be 0/0.
         in_range("input_size", self.input_size, 2 * self.total_stride(), 4_096)?;
         share("bn_eps", self.bn_eps)?;

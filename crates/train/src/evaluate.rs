@@ -1,11 +1,11 @@
-//! Loss and accuracy of a pass over cells, and evaluation of a network.
+//! Evaluates a network on a set of cells; sums of loss and accuracy, shared with training.
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use crate::{
+    cell_tensors::{CellTensors, resize},
     error::Error,
-    loader::{CellTensors, resize},
 };
 
 /// Sums over cells, from which loss and accuracy are computed at the end, so that every cell has the same weight.
