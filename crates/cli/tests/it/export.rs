@@ -110,7 +110,7 @@ fn an_export_that_cannot_be_made_is_refused() {
         skip_corrupt: false,
     };
     let said = malaria_resnet::export(strict, &|_| {}).unwrap_err().to_string();
-    assert!(said.contains("sensitivity falls by"), "{said}");
+    assert!(said.contains("lowers the sensitivity by"), "{said}");
 
     fs::rename(bench.path("cells"), bench.path("elsewhere")).unwrap();
     refused(&["--weights", "int8"], &["--data", "--unchecked"]);
