@@ -54,14 +54,22 @@ pub fn setup_with(
     if let Some(settings) = own_settings(&place, variable) {
         return check_own(&settings, variant);
     }
+    let is_there = || {
+        place.content().is_some_and(|marker| {
+            let found =
+                [Variant::Cpu, Variant::Cuda].into_iter().find(|found| found.name() == marker.variant);
+            let wanted = found.filter(|found| variant.is_none_or(|variant| variant == *found));
+            // Made of other wheels than those pinned today, it is replaced.
+            wanted.and_then(|found| plans(found).ok()).is_some_and(|plan| marker.wheels == plan.hashes())
+        })
+    };
+    // The first look needs no lock, so that a folder that cannot be written to will do.
+    if is_there() {
+        return Ok(Outcome::AlreadyThere);
+    }
     let _lock = place.lock()?;
-    if let Some(marker) = place.content() {
-        let found = [Variant::Cpu, Variant::Cuda].into_iter().find(|found| found.name() == marker.variant);
-        let wanted = found.filter(|found| variant.is_none_or(|variant| variant == *found));
-        // Made of other wheels than those pinned today, it is replaced.
-        if wanted.and_then(|found| plans(found).ok()).is_some_and(|plan| marker.wheels == plan.hashes()) {
-            return Ok(Outcome::AlreadyThere);
-        }
+    if is_there() {
+        return Ok(Outcome::AlreadyThere);
     }
     let plan = plans(variant.unwrap_or(Variant::Cpu))?;
     place.ensure_space(&plan)?;

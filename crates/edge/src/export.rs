@@ -55,9 +55,10 @@ impl ModelMetadata {
     /// # Errors
     /// Another version or an invalid description, in words.
     pub(crate) fn read(text: &str) -> Result<Self, String> {
-        // The version first: another one may have another layout. Files of version 1 have none.
+        // The version first: another one may have another layout. Files of version 1 have none, and 2 has it as `format`.
         #[derive(Deserialize)]
         struct Version {
+            #[serde(alias = "format")]
             format_version: Option<u64>,
         }
         let Version { format_version } = serde_json::from_str(text).map_err(|error| error.to_string())?;

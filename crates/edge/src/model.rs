@@ -333,6 +333,11 @@ mod tests {
                 "expected format version 3, found 4: a later version",
             ),
             (r#"{"format_version":3,"#, "{", "expected format version 3, found 1: an earlier version"),
+            (
+                r#"{"format_version":3,"#,
+                r#"{"format":2,"#,
+                "expected format version 3, found 2: an earlier version",
+            ),
         ] {
             let error = Model::load(&described(good, bad).encode_to_vec()).err().unwrap().to_string();
             assert!(error.contains(words), "{words}: {error}");

@@ -12,7 +12,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 use crate::export::{by_libtorch, by_runtime, largest_difference, spread};
 
 /// Pixels a side.
-const SIDE: u32 = 32;
+const SIDE: u32 = 64;
 /// Bytes of a cell.
 const CELL: u64 = 3 * (SIDE * SIDE) as u64;
 
@@ -86,6 +86,6 @@ fn exported_and_compared(change: impl Fn(&str, &Tensor)) -> Vec<u8> {
     let difference = largest_difference(&found, &expected);
     // Float32 sums in another order, over some forty layers.
     assert!(difference < 1e-5, "{difference:e}, {expected:?}");
-    assert!(spread(&expected) > 1e-3, "the cells are too much alike to test anything: {expected:?}");
+    assert!(spread(&expected) > 0.02, "the cells are too much alike to test anything: {expected:?}");
     onnx
 }
