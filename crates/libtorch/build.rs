@@ -41,7 +41,7 @@ fn search_at_run_time(lib: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
 
 /// Compiles the functions of libtorch that tch lacks, with the headers and the ABI that torch-sys uses.
 fn compile_shim(lib: &Path) {
-    for file in ["caught.h", "shim.cpp", "graph.cpp"] {
+    for file in ["caught.h", "shim.cpp", "graph.cpp", "norm_relu.cpp"] {
         println!("cargo::rerun-if-changed=src/{file}");
     }
     for variable in ["LIBTORCH_INCLUDE", "LIBTORCH_CXX11_ABI", "CUDA_HOME"] {
@@ -51,9 +51,18 @@ fn compile_shim(lib: &Path) {
     let include = root.or_else(|| lib.parent().map(PathBuf::from)).unwrap_or_default().join("include");
     let abi = env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".to_owned());
     let mut build = cc::Build::new();
-    build.cpp(true).std("c++17").include(&include).define("_GLIBCXX_USE_CXX11_ABI", abi.as_str());
+    build
+        .cpp(true)
+        .std("c++17")
+        .include(&include)
+        .include(include.join("torch/csrc/api/include"))
+        .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str());
     // Most warnings would come from the headers of libtorch.
-    build.warnings(false).files(["src/shim.cpp", "src/graph.cpp"]);
+    // torch-sys links the library of OpenMP on Linux only.
+    if env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {
+        build.flag("-fopenmp");
+    }
+    build.warnings(false).opt_level(3).files(["src/shim.cpp", "src/graph.cpp", "src/norm_relu.cpp"]);
     let has_cuda = lib.join("libtorch_cuda.so").exists();
     match cuda_headers(lib, include).filter(|_| has_cuda) {
         Some(headers) => {

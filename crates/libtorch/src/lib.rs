@@ -19,6 +19,7 @@ mod device;
 mod error;
 mod graph;
 mod memory;
+mod norm_relu;
 mod shim;
 
 pub use device::{DeviceChoice, describe, set_threads, threads};
@@ -26,4 +27,5 @@ pub use error::Error;
 pub use graph::Graph;
 pub use malaria_libtorch_locate::LIBTORCH_VERSION;
 pub use memory::keep_freed_memory;
+pub use norm_relu::BatchNorm;
 pub use shim::{allow_tf32, foreach, upload};

@@ -1,6 +1,7 @@
 //! The layers of the network, and the builder that names and creates their tensors.
 
 use malaria_classifier::ResNetConfig;
+use malaria_libtorch::BatchNorm;
 use tch::{Device, Kind, TchError, Tensor};
 
 use crate::error::{Error, Result};
@@ -152,8 +153,29 @@ impl Norm {
     }
 
     pub(crate) fn relu(&self, x: &Tensor, train: bool) -> TchResult {
+        let features = Features { x: x.shallow_clone(), added: None };
+        Ok(self.sum_and_relu(features, train)?.1)
+    }
+
+    /// The sum `x + added`, and its [`forward`](Self::forward) with ReLU. In training on the CPU, `x` is overwritten by the sum.
+    pub(crate) fn sum_and_relu(
+        &self,
+        Features { x, added }: Features,
+        train: bool,
+    ) -> TchResult<(Tensor, Tensor)> {
+        if train && x.device() == Device::Cpu {
+            let Self { scale, shift, mean, var, momentum, eps } = self;
+            let norm = BatchNorm { scale, shift, mean, var, momentum: *momentum, eps: *eps };
+            let active = norm.relu(&x, added.as_ref())?;
+            return Ok((x, active));
+        }
+        let sum = match added {
+            Some(added) => x.f_add(&added)?,
+            None => x,
+        };
         // In place: libtorch's batch norm keeps its input for the backward pass, not its output.
-        self.forward(x, train)?.f_relu_()
+        let active = self.forward(&sum, train)?.f_relu_()?;
+        Ok((sum, active))
     }
 
     /// [`forward`](Self::forward) in training followed by `conv`, with a cheaper gradient: at the stem it saves 3 to 7 % of a
@@ -238,16 +260,23 @@ pub(crate) struct Residual {
 }
 
 impl Residual {
-    pub(crate) fn forward(&self, x: &Tensor, train: bool) -> TchResult {
-        let active = self.norm1.relu(x, train)?;
+    pub(crate) fn forward(&self, features: Features, train: bool) -> TchResult<Features> {
+        let (sum, active) = self.norm1.sum_and_relu(features, train)?;
         let inner = self.conv1.forward(&active)?;
         let inner = self.conv2.forward(&self.norm2.relu(&inner, train)?)?;
-        let output = self.conv3.forward(&self.norm3.relu(&inner, train)?)?;
-        match &self.shortcut {
-            Some(projection) => output.f_add(&projection.forward(&active)?),
-            None => output.f_add(x),
-        }
+        let x = self.conv3.forward(&self.norm3.relu(&inner, train)?)?;
+        let shortcut = match &self.shortcut {
+            Some(projection) => projection.forward(&active)?,
+            None => sum,
+        };
+        Ok(Features { x, added: Some(shortcut) })
     }
+}
+
+/// Feature maps `[N, C, H, W]` as a sum, which the next batch normalisation computes.
+pub(crate) struct Features {
+    pub(crate) x: Tensor,
+    pub(crate) added: Option<Tensor>,
 }
 
 /// The same values with channels innermost in memory, the fastest layout for libtorch's CPU and tensor-core convolutions.

@@ -6,8 +6,8 @@ use malaria_classifier::ResNetConfig;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::block::{
-    Builder, Conv, Dense, Norm, Residual, TchResult, TensorKind, TensorSpec, channels_last, global_average,
-    row_major_copy,
+    Builder, Conv, Dense, Features, Norm, Residual, TchResult, TensorKind, TensorSpec, channels_last,
+    global_average, row_major_copy,
 };
 use crate::error::{Error, Result};
 use crate::init::glorot_uniform;
@@ -158,8 +158,10 @@ impl ResNet {
         // The tutorial pads with zeros before pooling, libtorch with minus infinity. After a ReLU both give the same maxima:
         // each window holds a real pixel, and none is below zero.
         let x = x.f_max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false)?;
-        let x = self.modules.iter().try_fold(x, |x, module| module.forward(&x, train))?;
-        self.head_norm.relu(&x, train)
+        let pooled = Features { x, added: None };
+        let features =
+            self.modules.iter().try_fold(pooled, |features, module| module.forward(features, train))?;
+        Ok(self.head_norm.sum_and_relu(features, train)?.1)
     }
 
     /// The trainable tensors in their fixed order, input to output.
@@ -293,11 +295,16 @@ mod tests {
             assert_channels_last("stem's convolution", &x);
             let x = model.stem_norm.relu(&x, train).unwrap();
             assert_channels_last("stem", &x);
-            let mut x = x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
+            let x = x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
             assert_channels_last("pool", &x);
+            let mut features = Features { x, added: None };
             for (index, module) in model.modules.iter().enumerate() {
-                x = module.forward(&x, train).unwrap();
-                assert_channels_last(&format!("module {index}"), &x);
+                features = module.forward(features, train).unwrap();
+                assert_channels_last(&format!("module {index}"), &features.x);
+                assert_channels_last(
+                    &format!("shortcut of module {index}"),
+                    features.added.as_ref().unwrap(),
+                );
             }
         }
     }
