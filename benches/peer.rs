@@ -18,7 +18,7 @@ use malaria_resnet::{
     Recipe, augment,
     dataset::{Cells, Index, LoadOptions, Protocol, ResizePolicy, load},
     edge,
-    libtorch::keep_freed_memory,
+    libtorch::{AdaptiveWaits, keep_freed_memory},
     model::{Fused, load_weights},
     train::{CellTensors, Sgd, TrainConfig},
 };
@@ -78,10 +78,12 @@ fn library(weights: &Path) -> Result<Peer> {
             let kind = if order.task == "train" { Kind::Float } else { Kind::BFloat16 };
             let images = images(order.batch).to_kind(kind);
             let labels = Tensor::arange(order.batch as i64, (Kind::Int64, Device::Cpu)).remainder(2);
+            let mut waits = AdaptiveWaits::default();
             Ok(repeat(order, || {
                 let loss = model.forward(&images, true).unwrap().cross_entropy_for_logits(&labels);
                 optimizer.step(&loss, 0.0).expect("a loss with a gradient");
                 black_box(loss.double_value(&[]));
+                waits.adapt();
             }))
         }
         "pipeline" => {

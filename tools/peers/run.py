@@ -5,6 +5,7 @@ rounds, and ratios are to malaria-resnet.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -20,6 +21,8 @@ TASKS = {
     "forward, batch 32": {"task": "forward", "batch": 32, "seconds": 2.0},
     "forward, batch 1": {"task": "forward", "batch": 1, "seconds": 1.0},
     "training step, batch 32": {"task": "train", "batch": 32, "seconds": 3.0},
+    "training step, batch 32, beside a busy process": {"task": "train", "batch": 32, "seconds": 6.0, "busy": 1},
+    "training step, batch 32, beside two busy processes": {"task": "train", "batch": 32, "seconds": 6.0, "busy": 2},
     "training step, batch 32, bfloat16": {"task": "train in bfloat16", "batch": 32, "seconds": 3.0},
     "decode, resize, augment": {"task": "pipeline", "workers": 1, "seconds": 3.0},
     "decode, resize, augment, Keras with a worker a core": {"task": "pipeline", "workers": 0, "seconds": 3.0},
@@ -89,6 +92,18 @@ def write_pngs(data, folder):
             Image.open(path).convert("RGB").save(folder / of_class.name / f"{path.stem}.png")
 
 
+@contextlib.contextmanager
+def busy_processes(count):
+    """Processes that use a core each, if they get one."""
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
 def measure(args, worker, common):
     cargo = os.environ.get("CARGO", "cargo")
     ours = [cargo, "bench", "--quiet", "-p", "malaria-resnet", "--bench", "peer", "--"]
@@ -99,10 +114,11 @@ def measure(args, worker, common):
     rates = {task: {} for task in TASKS}
     for number in range(args.rounds):
         for task, order in TASKS.items():
-            for name, peer in peers.items():
-                answer = peer.ask(order)
-                if "cannot" not in answer:
-                    rates[task].setdefault(name, []).append(answer["cells"] / answer["seconds"])
+            with busy_processes(order.get("busy", 0)):
+                for name, peer in peers.items():
+                    answer = peer.ask(order)
+                    if "cannot" not in answer:
+                        rates[task].setdefault(name, []).append(answer["cells"] / answer["seconds"])
         print(f"round {number + 1} of {args.rounds}", file=sys.stderr)
 
     report = {

@@ -21,6 +21,7 @@ mod graph;
 mod memory;
 mod norm_relu;
 mod shim;
+mod waiting;
 
 pub use device::{DeviceChoice, describe, set_threads, threads};
 pub use error::Error;
@@ -29,3 +30,4 @@ pub use malaria_libtorch_locate::LIBTORCH_VERSION;
 pub use memory::keep_freed_memory;
 pub use norm_relu::BatchNorm;
 pub use shim::{allow_tf32, foreach, upload};
+pub use waiting::AdaptiveWaits;

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use malaria_libtorch::foreach;
+use malaria_libtorch::{AdaptiveWaits, foreach};
 use tch::{Device, Tensor};
 
 use super::Trainer;
@@ -83,6 +83,7 @@ impl<N: Network> Trainer<N> {
         let cells_before = self.progress.sums.cells;
         let mut current =
             CurrentEpoch { epoch, batches, started, cells_before, unread: Vec::new(), last_read: started };
+        let mut waits = AdaptiveWaits::default();
         for (batch, indices) in (0..).zip(order.chunks(self.config.batch_size)).skip(first as usize) {
             let rate = rates[batch as usize];
             let step = Step {
@@ -114,7 +115,11 @@ impl<N: Network> Trainer<N> {
                 learning_rate: rate,
                 sums,
             });
-            if self.network.device() == Device::Cpu || current.last_read.elapsed() >= READ_EVERY {
+            let on_cpu = self.network.device() == Device::Cpu;
+            if on_cpu {
+                waits.adapt();
+            }
+            if on_cpu || current.last_read.elapsed() >= READ_EVERY {
                 self.read_losses(&mut current, listener)?;
             }
             if stop.load(Ordering::Relaxed) {
