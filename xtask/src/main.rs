@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{Outcome, Peers, Variant, become_cargo, forget_builds, fuzz, is_own, setup};
+use xtask::{Outcome, Peers, Plan, Variant, become_cargo, forget_builds, fuzz, setup};
 
 /// Sets up libtorch and calls cargo. Afterwards plain `cargo run`, `cargo test` and `cargo bench` work too.
 #[derive(Debug, Parser)]
@@ -90,17 +90,16 @@ fn main() -> ExitCode {
 
 fn run(task: Task) -> Result<ExitCode> {
     let root = workspace();
-    let variable = |name: &str| std::env::var_os(name);
     let variant = match task {
         Task::Setup { cuda: true, .. } => Some(Variant::Cuda),
         Task::Setup { cpu: true, .. } => Some(Variant::Cpu),
         _ => None,
     };
-    let outcome = setup(&root, variant, variable)?;
+    let outcome = setup(&root, variant, |name| std::env::var_os(name), Plan::for_this_machine)?;
     if outcome == Outcome::Installed {
         forget_builds(&root)?;
     }
-    let own_libtorch = is_own(&root, variable);
+    let own_libtorch = outcome == Outcome::Own;
     match task {
         Task::Setup { .. } => {
             if outcome == Outcome::AlreadyThere {
