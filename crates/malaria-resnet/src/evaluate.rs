@@ -172,7 +172,7 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
     let config = run.config()?;
     let caveats = (config.data.is_none().then_some(Caveat::ModelOfSyntheticCells).into_iter())
         .chain((seen_in_training > 0).then_some(Caveat::SeenInTraining { cells: seen_in_training }))
-        .chain(missing_parents.iter().map(|run| Caveat::ParentMissing { run: run.clone() }))
+        .chain(missing_parents.iter().map(|run| Caveat::ParentMissing { run: run.display().to_string() }))
         .chain(options.flips.then_some(Caveat::MirrorImages))
         .chain(Caveat::of(&rule, false, &assessment))
         .collect();
