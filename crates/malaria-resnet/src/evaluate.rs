@@ -29,8 +29,9 @@ use crate::{
 };
 
 /// Which cells of a folder a model is evaluated on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, strum::EnumString)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum EvaluatedOn {
     /// The run's own test set.
     Test,
