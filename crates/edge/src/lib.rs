@@ -30,7 +30,6 @@ mod quantization_loss;
 mod values;
 
 pub use error::{Error, Result};
-pub use export::{Origin, export, write};
-pub use format::WeightFormat;
+pub use export::{Origin, export};
 pub use model::Model;
 pub use quantization_loss::{CellCalls, LossEstimate, QuantizationLoss, quantization_loss};

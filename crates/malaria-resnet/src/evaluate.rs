@@ -308,12 +308,4 @@ impl EvaluationReport {
             command: command.to_owned(),
         })
     }
-
-    /// Writes the report as JSON.
-    ///
-    /// # Errors
-    /// [`Error::File`]; an existing file is then kept.
-    pub fn write(&self, path: &Path) -> Result<()> {
-        Ok(malaria_files::write_json(path, self)?)
-    }
 }
