@@ -7,10 +7,10 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     error::{Error, Result},
-    format::{KEY, WeightFormat},
     graph::graph,
     onnx::{Model, OperatorSet, Property},
     quantization_loss::QuantizationLoss,
+    weight_format::{KEY, WeightFormat},
 };
 
 /// The version that this code reads and writes.

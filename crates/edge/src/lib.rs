@@ -22,14 +22,15 @@ mod batch_norm;
 mod error;
 mod expand;
 mod export;
-mod format;
 mod graph;
 mod model;
 mod onnx;
 mod quantization_loss;
-mod values;
+mod tensor;
+mod weight_format;
 
 pub use error::{Error, Result};
 pub use export::{Origin, export};
 pub use model::Model;
 pub use quantization_loss::{CellCalls, LossEstimate, QuantizationLoss, quantization_loss};
+pub use weight_format::WeightFormat;
