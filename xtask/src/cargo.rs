@@ -1,6 +1,6 @@
 //! Calls to the cargo that started this program.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
@@ -14,10 +14,9 @@ pub(crate) fn cargo(root: &Path, own_libtorch: bool) -> Command {
     // Cargo set these variables when it started this program. If they were passed on, build scripts would see another
     // environment than under plain cargo, and would run again at every change between the two.
     for (name, _) in std::env::vars_os() {
-        if name
-            .to_str()
-            .is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
-        {
+        let is_set_by_cargo =
+            |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+        if name.to_str().is_some_and(is_set_by_cargo) {
             command.env_remove(name);
         }
     }
@@ -54,11 +53,7 @@ pub fn forget_builds(root: &Path) -> Result<()> {
 ///
 /// # Errors
 /// If cargo cannot be started.
-pub fn become_cargo<I>(root: &Path, own_libtorch: bool, arguments: I) -> Result<ExitCode>
-where
-    I: IntoIterator,
-    I::Item: AsRef<OsStr>,
-{
+pub fn become_cargo(root: &Path, own_libtorch: bool, arguments: Vec<OsString>) -> Result<ExitCode> {
     let mut command = cargo(root, own_libtorch);
     command.args(arguments);
     // Relative paths among the arguments are relative to the caller's folder.

@@ -1,7 +1,7 @@
 //! The parts of `cargo xtask`: set-up of libtorch, calls of cargo, fuzzing, and measurements of other libraries.
 //!
 //! Nothing depends on this crate, and it does not need libtorch. Set-up (`setup`) takes the pinned libtorch out of
-//! PyTorch's wheels: which ones (`plan`), fetched (`pip`), checked and unpacked (`unpack`), put in place (`place`).
+//! PyTorch's wheels: `plan` says which ones, `pip` fetches them.
 //!
 //! ```
 //! use xtask::{Plan, Variant};
@@ -16,13 +16,11 @@ mod cargo;
 mod fuzz;
 mod peers;
 mod pip;
-mod place;
 mod plan;
 mod setup;
-mod unpack;
 
 pub use cargo::{become_cargo, forget_builds};
 pub use fuzz::fuzz;
 pub use peers::Peers;
 pub use plan::{Plan, Variant, Wheel};
-pub use setup::{Outcome, is_own, setup, setup_with};
+pub use setup::{Outcome, setup};

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{Outcome, Peers, Variant, become_cargo, forget_builds, fuzz, is_own, setup};
+use xtask::{Outcome, Peers, Plan, Variant, become_cargo, forget_builds, fuzz, setup};
 
 /// Sets up libtorch and calls cargo. Afterwards plain `cargo run`, `cargo test` and `cargo bench` work too.
 #[derive(Debug, Parser)]
@@ -56,18 +56,8 @@ enum Task {
         /// Compare with PyTorch, ONNX Runtime, OpenVINO and Keras instead: 4 GB to fetch the first time
         #[arg(long, requires = "data", conflicts_with = "args")]
         peers: bool,
-        /// For --peers: folder with a folder of cells for each class
-        #[arg(long, value_name = "DIR", requires = "peers")]
-        data: Option<PathBuf>,
-        /// For --peers: run directory of the model
-        #[arg(long, value_name = "RUN_DIR", requires = "peers", default_value = "data/pretrained")]
-        run: PathBuf,
-        /// For --peers: file for the results
-        #[arg(long, value_name = "FILE", requires = "peers", default_value = "results/peers.json")]
-        json: PathBuf,
-        /// For --peers: number of rounds, whose medians are reported
-        #[arg(long, value_name = "N", requires = "peers", default_value_t = 5)]
-        rounds: u32,
+        #[command(flatten)]
+        settings: Peers,
         /// Arguments of the benchmarks, after `--`, such as part of a benchmark's name
         #[arg(last = true)]
         args: Vec<OsString>,
@@ -90,17 +80,16 @@ fn main() -> ExitCode {
 
 fn run(task: Task) -> Result<ExitCode> {
     let root = workspace();
-    let variable = |name: &str| std::env::var_os(name);
     let variant = match task {
         Task::Setup { cuda: true, .. } => Some(Variant::Cuda),
         Task::Setup { cpu: true, .. } => Some(Variant::Cpu),
         _ => None,
     };
-    let outcome = setup(&root, variant, variable)?;
+    let outcome = setup(&root, variant, |name| std::env::var_os(name), Plan::for_this_machine)?;
     if outcome == Outcome::Installed {
         forget_builds(&root)?;
     }
-    let own_libtorch = is_own(&root, variable);
+    let own_libtorch = outcome == Outcome::Own;
     match task {
         Task::Setup { .. } => {
             if outcome == Outcome::AlreadyThere {
@@ -109,9 +98,7 @@ fn run(task: Task) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Task::Fuzz { seconds } => fuzz(&root, own_libtorch, seconds),
-        Task::Bench { data: Some(data), run, json, rounds, .. } => {
-            Peers { data, run, json, rounds }.measure(&root, own_libtorch)
-        }
+        Task::Bench { peers: true, settings, .. } => settings.measure(&root, own_libtorch),
         Task::Train { args } => {
             let train = ["run", "--release", "-p", "malaria-cli", "--bin", "malaria", "--", "train"];
             become_cargo(&root, own_libtorch, words(&train, args))

@@ -10,17 +10,21 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::cargo::cargo;
 
-/// Settings of the comparison with other libraries.
-#[derive(Clone, Debug)]
+/// Settings of the comparison with other libraries: flags beside `--peers`.
+#[derive(Clone, Debug, clap::Args)]
 pub struct Peers {
-    /// Folder with a folder of cells for each class, for the data path.
-    pub data: PathBuf,
-    /// Run directory of the model that is measured.
-    pub run: PathBuf,
-    /// JSON file for the results.
-    pub json: PathBuf,
-    /// Rounds, in each of which every library does every task.
-    pub rounds: u32,
+    /// For --peers: folder with a folder of cells for each class
+    #[arg(long, value_name = "DIR", requires = "peers")]
+    data: Option<PathBuf>,
+    /// For --peers: run directory of the model
+    #[arg(long, value_name = "RUN_DIR", requires = "peers", default_value = "data/pretrained")]
+    run: PathBuf,
+    /// For --peers: file for the results
+    #[arg(long, value_name = "FILE", requires = "peers", default_value = "results/peers.json")]
+    json: PathBuf,
+    /// For --peers: number of rounds, whose medians are reported
+    #[arg(long, value_name = "N", requires = "peers", default_value_t = 5)]
+    rounds: u32,
 }
 
 impl Peers {
@@ -31,11 +35,8 @@ impl Peers {
     pub fn measure(&self, root: &Path, own_libtorch: bool) -> Result<ExitCode> {
         let weights = self.run.join("weights.safetensors");
         ensure!(weights.is_file(), "{}: no such file; --run expects a finished run", weights.display());
-        ensure!(
-            self.data.is_dir(),
-            "{}: no such folder; --data expects a folder of cells",
-            self.data.display()
-        );
+        let data = self.data.as_deref().unwrap_or(Path::new(""));
+        ensure!(data.is_dir(), "{}: no such folder; --data expects a folder of cells", data.display());
         let python = environment(root)?;
         let folder = root.join("target/peers");
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
@@ -48,7 +49,7 @@ impl Peers {
 
         let mut measure = Command::new(python);
         measure.current_dir(root).arg("tools/peers/run.py").arg("--weights").arg(absolute(&weights)?);
-        measure.arg("--onnx").arg(&onnx).arg("--data").arg(absolute(&self.data)?);
+        measure.arg("--onnx").arg(&onnx).arg("--data").arg(absolute(data)?);
         measure.arg("--json").arg(absolute(&self.json)?).args(["--rounds", &self.rounds.to_string()]);
         if !own_libtorch {
             measure.env_remove("LIBTORCH");

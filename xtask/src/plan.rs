@@ -127,11 +127,6 @@ impl Plan {
         self.wheels.iter().map(|wheel| wheel.bytes).sum()
     }
 
-    /// Disk space that set-up needs: pip holds the wheel that it fetches twice for a moment.
-    pub(crate) fn working_bytes(&self) -> u64 {
-        self.unpacked_bytes + 2 * self.wheels.iter().map(|wheel| wheel.bytes).max().unwrap_or(0)
-    }
-
     /// SHA-256 and file name of each wheel.
     pub(crate) fn hashes(&self) -> Vec<(String, String)> {
         self.wheels.iter().map(|wheel| (wheel.sha256.clone(), wheel.file.clone())).collect()
@@ -191,17 +186,14 @@ mod tests {
     #[test]
     fn file_names_give_the_project_version_and_platform_for_pip() {
         let plan = Plan::new("linux", "x86_64", Variant::Cpu).unwrap();
-        let named = plan.wheels.iter().map(|wheel| (wheel.project(), wheel.version(), wheel.platform()));
+        let named = |wheel: &Wheel| format!("{}=={} {}", wheel.project(), wheel.version(), wheel.platform());
+        let named: Vec<String> = plan.wheels.iter().map(named).collect();
         let expected = [
-            ("torch", "2.13.0", "manylinux_2_28_x86_64"),
-            ("nvidia-cuda-cupti", "13.0.85", "manylinux_2_25_x86_64"),
-            ("nvidia-cuda-runtime", "13.0.96", "manylinux_2_17_x86_64"),
+            "torch==2.13.0 manylinux_2_28_x86_64",
+            "nvidia-cuda-cupti==13.0.85 manylinux_2_25_x86_64",
+            "nvidia-cuda-runtime==13.0.96 manylinux_2_17_x86_64",
         ];
-        assert!(named.eq(expected.map(|(project, version, platform)| (
-            project.to_owned(),
-            version,
-            platform
-        ))));
+        assert_eq!(named, expected);
     }
 
     #[test]

@@ -4,21 +4,21 @@
 //! from every network. A libtorch of the user's own is checked and left alone.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, BufReader, ErrorKind};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use malaria_libtorch_locate::{LIBTORCH_VERSION, MARKER_FILE, Marker, Settings, locate};
+use zip::ZipArchive;
 
-use crate::pip::Pip;
-use crate::place::{Place, megabytes, remove};
-use crate::plan::{Plan, Variant};
-use crate::unpack::{unpack, verify};
+use crate::pip;
+use crate::plan::{Plan, Variant, Wheel};
 
 /// What set-up found or did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The user has a libtorch of their own, and it can be used.
+    /// The environment names a libtorch other than the workspace's, and it can be used.
     Own,
     /// libtorch was there already.
     AlreadyThere,
@@ -26,7 +26,8 @@ pub enum Outcome {
     Installed,
 }
 
-/// Provides the workspace at `root` with a libtorch, under the environment that `variable` reads.
+/// Provides the workspace at `root` with a libtorch, under the environment that `variable` reads. `plans` are the pins, as
+/// [`Plan::for_this_machine`] reads them.
 ///
 /// Without a `variant` any libtorch that is there will do; where there is none, the one for the CPU is fetched.
 ///
@@ -36,68 +37,47 @@ pub fn setup(
     root: &Path,
     variant: Option<Variant>,
     variable: impl Fn(&str) -> Option<OsString>,
-) -> Result<Outcome> {
-    setup_with(root, variant, variable, Plan::for_this_machine)
-}
-
-/// [`setup`] with plans of the caller's in place of the pinned ones.
-///
-/// # Errors
-/// As for [`setup`].
-pub fn setup_with(
-    root: &Path,
-    variant: Option<Variant>,
-    variable: impl Fn(&str) -> Option<OsString>,
     plans: impl Fn(Variant) -> Result<Plan>,
 ) -> Result<Outcome> {
-    let place = Place::new(root);
-    if let Some(settings) = own_settings(&place, variable) {
+    let folder = root.join(".libtorch");
+    let settings = Settings::from_variables(variable);
+    // Cargo passes on the `LIBTORCH` of the workspace's own `.cargo/config.toml` like one that the user has set.
+    let elsewhere = settings.libtorch.as_deref().is_some_and(|libtorch| libtorch != folder);
+    if elsewhere || settings.use_pytorch || settings.lib.is_some() || settings.include.is_some() {
         return check_own(&settings, variant);
     }
+    // Whatever else is there is replaced, and so is what was made of other wheels than those pinned today.
     let is_there = || {
-        place.content().is_some_and(|marker| {
-            let found =
-                [Variant::Cpu, Variant::Cuda].into_iter().find(|found| found.name() == marker.variant);
-            let wanted = found.filter(|found| variant.is_none_or(|variant| variant == *found));
-            // Made of other wheels than those pinned today, it is replaced.
-            wanted.and_then(|found| plans(found).ok()).is_some_and(|plan| marker.wheels == plan.hashes())
-        })
+        let Ok(Some(marker)) = Marker::read(&folder) else { return false };
+        let is_current = |found: Variant| {
+            marker.variant == found.name() && plans(found).is_ok_and(|plan| plan.hashes() == marker.wheels)
+        };
+        let mut wanted =
+            [Variant::Cpu, Variant::Cuda].into_iter().filter(|found| variant.is_none_or(|v| v == *found));
+        marker.verify(&folder).is_ok() && wanted.any(is_current)
     };
     // The first look needs no lock, so that a folder that cannot be written to will do.
     if is_there() {
         return Ok(Outcome::AlreadyThere);
     }
-    let _lock = place.lock()?;
+    let _lock = lock(root)?;
     if is_there() {
         return Ok(Outcome::AlreadyThere);
     }
     let plan = plans(variant.unwrap_or(Variant::Cpu))?;
-    place.ensure_space(&plan)?;
-    let pip = Pip::find()?;
-    announce(&plan, &place.folder);
-    let temporary = place.temporary();
-    let installed = fill(&plan, &pip, &temporary).and_then(|()| place.replace(&temporary));
-    if installed.is_err() {
-        // What cannot be removed now is removed by the next set-up.
-        let _ = remove(&temporary);
-    }
-    installed?;
-    println!("libtorch {LIBTORCH_VERSION} is set up in {}", place.folder.display());
+    #[cfg(unix)]
+    ensure_space(root, &plan)?;
+    let python = pip::find()?;
+    announce(&plan, &folder);
+    // Left there by a killed set-up, it is removed by the next one.
+    let temporary = root.join(".libtorch.tmp");
+    remove(&temporary)?;
+    let installed = install(&plan, python, &temporary, &folder);
+    let removed = remove(&temporary);
+    installed.with_context(|| format!("cannot set up libtorch in {}", folder.display()))?;
+    removed?;
+    println!("libtorch {LIBTORCH_VERSION} is set up in {}", folder.display());
     Ok(Outcome::Installed)
-}
-
-/// Whether the environment, as a program started by cargo sees it, names a libtorch other than the workspace's.
-///
-/// Cargo passes on the `LIBTORCH` of the workspace's own `.cargo/config.toml` like one that the user has set.
-pub fn is_own(root: &Path, variable: impl Fn(&str) -> Option<OsString>) -> bool {
-    own_settings(&Place::new(root), variable).is_some()
-}
-
-fn own_settings(place: &Place, variable: impl Fn(&str) -> Option<OsString>) -> Option<Settings> {
-    let settings = Settings::from_variables(variable);
-    let elsewhere = settings.libtorch.as_deref().is_some_and(|libtorch| libtorch != place.folder);
-    let own = elsewhere || settings.use_pytorch || settings.lib.is_some() || settings.include.is_some();
-    own.then_some(settings)
 }
 
 fn check_own(settings: &Settings, variant: Option<Variant>) -> Result<Outcome> {
@@ -118,43 +98,104 @@ fn announce(plan: &Plan, folder: &Path) {
         Variant::Cpu => "for the CPU (for an NVIDIA GPU: `cargo xtask setup --cuda`)",
         Variant::Cuda => "with CUDA, for NVIDIA GPUs",
     };
-    println!("Setting up libtorch {LIBTORCH_VERSION} {purpose}. pip fetches from the Python package index:");
-    for wheel in &plan.wheels {
-        println!("  {:<32}{:>8}", format!("{} {}", wheel.project(), wheel.version()), megabytes(wheel.bytes));
-    }
     let (fetched, unpacked) = (megabytes(plan.fetched_bytes()), megabytes(plan.unpacked_bytes));
+    println!(
+        "Setting up libtorch {LIBTORCH_VERSION} {purpose}. pip fetches it from the Python package index:"
+    );
     println!("{fetched} to fetch; {unpacked} on disk afterwards, in {}", folder.display());
 }
 
-/// Fetches, checks and unpacks one wheel after the other, so that the disk never holds more than one of them.
-fn fill(plan: &Plan, pip: &Pip, folder: &Path) -> Result<()> {
-    let write = |name: &str, text: &str| {
-        let path = folder.join(name);
-        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
-    };
-    let wheels = folder.join("wheels");
-    fs::create_dir_all(&wheels).with_context(|| format!("cannot make {}", wheels.display()))?;
+/// Waits until no other set-up is running. Unlocks when dropped.
+fn lock(root: &Path) -> Result<File> {
+    let path = root.join(".libtorch.lock");
+    let cannot = || format!("cannot lock {}", path.display());
+    let file = File::options().create(true).append(true).open(&path).with_context(cannot)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::Error(error)) => return Err(error).with_context(cannot),
+        Err(TryLockError::WouldBlock) => {
+            println!("Another set-up is running in this folder; waiting for it to end.");
+            file.lock().with_context(cannot)?;
+        }
+    }
+    Ok(file)
+}
+
+/// Refuses to begin if the disk would be full before the end: pip holds the wheel that it fetches twice for a moment.
+#[cfg(unix)]
+fn ensure_space(root: &Path, plan: &Plan) -> Result<()> {
+    let disk = rustix::fs::statvfs(root)?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let needed = plan.unpacked_bytes + 2 * plan.wheels.iter().map(|wheel| wheel.bytes).max().unwrap_or(0);
+    ensure!(
+        free >= needed,
+        "set-up needs {} of free disk space, and {} has {}: make room and run the same command again",
+        megabytes(needed),
+        root.display(),
+        megabytes(free)
+    );
+    Ok(())
+}
+
+/// Fills a folder in `temporary`, taking one wheel after the other so that the disk never holds more than one of them, and puts it in
+/// the place of `folder`.
+fn install(plan: &Plan, python: &str, temporary: &Path, folder: &Path) -> Result<()> {
+    let (wheels, new) = (temporary.join("wheels"), temporary.join("new"));
+    fs::create_dir_all(&wheels)?;
     let mut files = Vec::new();
     for wheel in &plan.wheels {
-        let path = pip.download(wheel, &wheels)?;
-        verify(&path, wheel)?;
+        let path = pip::download(python, wheel, &wheels)?;
         println!("  Unpacking {}", wheel.file);
-        files.extend(unpack(&path, wheel, plan, folder)?);
-        remove(&path)?;
-    }
-    remove(&wheels)?;
-    for library in plan.wheels.iter().flat_map(|wheel| &wheel.cpu_libraries) {
-        let found = files.iter().any(|(_, file)| file.strip_prefix("lib/") == Some(library));
-        ensure!(found, "none of the wheels holds {library}");
+        files.extend(unpack(&path, wheel, plan, &new)?);
+        fs::remove_file(&path)?;
     }
     if let Some(script) = plan.linker_script {
-        write("lib/libtorch.so", script)?;
+        fs::write(new.join("lib/libtorch.so"), script)?;
         files.push((script.len() as u64, "lib/libtorch.so".to_owned()));
     }
     // torch-sys reads this file.
     let build = if plan.variant == Variant::Cuda { "cu130" } else { "cpu" };
-    write("build-version", &format!("{LIBTORCH_VERSION}+{build}\n"))?;
-    files.sort_by(|a, b| a.1.cmp(&b.1));
+    fs::write(new.join("build-version"), format!("{LIBTORCH_VERSION}+{build}\n"))?;
     let marker = Marker { variant: plan.variant.name().to_owned(), wheels: plan.hashes(), files };
-    write(MARKER_FILE, &marker.to_string())
+    fs::write(new.join(MARKER_FILE), marker.to_string())?;
+    // One call for the whole disk instead of one for each of ten thousand headers.
+    #[cfg(unix)]
+    rustix::fs::sync();
+    if folder.symlink_metadata().is_ok() {
+        fs::rename(folder, temporary.join("old"))?;
+    }
+    Ok(fs::rename(new, folder)?)
+}
+
+/// Unpacks the files that `plan` takes out of the wheel at `path` into `folder`; returns size and relative path of each library.
+fn unpack(path: &Path, wheel: &Wheel, plan: &Plan, folder: &Path) -> Result<Vec<(u64, String)>> {
+    let mut archive = ZipArchive::new(BufReader::new(File::open(path)?))?;
+    let mut libraries = Vec::new();
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index)?;
+        let destination = plan.destination(wheel, &entry.name()?).filter(|_| !entry.is_dir());
+        let Some(destination) = destination else { continue };
+        let to = folder.join(&destination);
+        fs::create_dir_all(to.parent().unwrap_or(folder))?;
+        let bytes = io::copy(&mut entry, &mut File::create(to)?)?;
+        if destination.starts_with("lib/") {
+            libraries.push((bytes, destination));
+        }
+    }
+    Ok(libraries)
+}
+
+/// Size for people, `527 MB`.
+fn megabytes(bytes: u64) -> String {
+    format!("{} MB", bytes.div_ceil(1_000_000))
+}
+
+/// Removes a folder with its contents, if it exists.
+fn remove(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
 }

@@ -31,7 +31,7 @@ fn a_cpu_setup_unpacks_only_the_needed_files_and_passes_the_build_check() {
         assert_eq!(world.read(path), None, "{path}");
     }
     assert_eq!(world.leftovers(), Vec::<String>::new());
-    assert!(output.text.contains("torch 2.13.0") && output.text.contains("to fetch"), "{}", output.text);
+    assert!(output.text.contains("libtorch 2.13.0") && output.text.contains("to fetch"), "{}", output.text);
 
     let settings =
         malaria_libtorch_locate::Settings { libtorch: Some(world.libtorch()), ..Default::default() };
@@ -90,8 +90,8 @@ fn cuda_and_cpu_replace_each_other_only_on_request() {
 fn a_wheel_with_another_hash_is_refused() {
     let world = World::new();
     let output = world.setup(&[("FAKE_MODE", "altered")]);
-    let expected = "torch-2.13.0-cp311-cp311-manylinux_2_28_x86_64.whl has SHA-256";
-    assert!(!output.ok && output.text.contains(expected), "{}", output.text);
+    assert!(!output.ok && output.text.contains("DO NOT MATCH THE HASHES"), "{}", output.text);
+    assert!(output.text.contains("pip could not fetch torch 2.13.0"), "{}", output.text);
     assert!(!world.libtorch().exists());
     assert_eq!(world.leftovers(), Vec::<String>::new());
 }
@@ -102,8 +102,9 @@ fn when_pip_fails_the_old_libtorch_stays() {
     assert!(world.setup(&[]).ok);
     let output = world.setup(&[("VARIANT", "cuda"), ("FAKE_MODE", "fail")]);
     assert!(!output.ok, "{}", output.text);
-    assert!(output.text.contains("pip could not fetch torch 2.13.0: ERROR: No matching"), "{}", output.text);
-    assert!(output.text.contains("WARNING: Retrying \u{fffd}\n"), "{}", output.text);
+    assert!(output.text.contains("ERROR: No matching distribution"), "{}", output.text);
+    assert!(output.text.contains("pip could not fetch torch 2.13.0"), "{}", output.text);
+    assert!(output.text.contains("HTTPS_PROXY"), "{}", output.text);
     assert_eq!(world.read("lib/libtorch_cpu.so").as_deref(), Some("cpu library"));
     assert_eq!(world.leftovers(), Vec::<String>::new());
 }
@@ -180,11 +181,6 @@ fn the_users_own_libtorch_is_checked_and_left_alone() {
     let other_release = world.setup(&own);
     assert!(!other_release.ok, "{}", other_release.text);
     assert!(other_release.text.contains("2.13.0 is needed") && other_release.text.contains("2.5.1"));
-
-    theirs.write("build-version", "2.13.0\n");
-    std::fs::remove_file(folder.join("lib/libc10.so")).unwrap();
-    let incomplete = world.setup(&own);
-    assert!(!incomplete.ok && incomplete.text.contains("libc10.so is missing"), "{}", incomplete.text);
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! Caveats: the limits of the metrics, to be shown beside them.
 
-use std::{fmt, path::PathBuf};
-
 use malaria_dataset::Protocol;
 use serde::{Deserialize, Serialize};
 
@@ -12,55 +10,91 @@ const FEW_PATIENTS: usize = 30;
 
 /// A reason to read metrics with care. Its JSON has a stable key under `caveat`; its `Display` is the wording in the terminal, on
 /// pages and on model cards.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
 #[serde(tag = "caveat", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Caveat {
     /// The tested cells are synthetic.
+    #[strum(to_string = "These cells are synthetic: the metrics say nothing about malaria.")]
     SyntheticCells,
     /// The model has learned from synthetic cells.
+    #[strum(
+        to_string = "The model has learned from synthetic cells: its predictions for real cells mean nothing."
+    )]
     ModelOfSyntheticCells,
     /// Cells were excluded from the training set on request.
+    #[strum(to_string = "Cells excluded from the training set on request: {cells}.")]
     Excluded {
         /// Number of cells.
         cells: usize,
     },
     /// Cells were excluded from the training set of every fold on request.
+    #[strum(
+        to_string = "Cells excluded from every training set on request: {cells}. They were still used as test cells."
+    )]
     ExcludedFromFolds {
         /// Number of cells.
         cells: usize,
     },
     /// The initial weights had learned from some of the test cells.
+    #[strum(
+        to_string = "The initial weights had learned from {cells} of the test cells: the metrics are too good."
+    )]
     SeenByInit {
         /// Number of cells.
         cells: usize,
     },
     /// It is unknown whether the initial weights had learned from test cells.
+    #[strum(
+        to_string = "A run that the initial weights come from can no longer be read: they may have learned from the test cells, and the metrics may be too good."
+    )]
     InitUnknown,
     /// The model, or a parent of it, has learned from some of the tested cells.
+    #[strum(
+        to_string = "The model or one of its parents has learned from {cells} of these cells, or was selected by them: the metrics are too good."
+    )]
     SeenInTraining {
         /// Number of cells.
         cells: usize,
     },
     /// A parent run of the model can no longer be read.
+    #[strum(
+        to_string = "The model also comes from {run}, which can no longer be read: it may have learned from these cells."
+    )]
     ParentMissing {
         /// Its directory.
-        run: PathBuf,
+        run: String,
     },
     /// Probabilities are means over mirror images, and the threshold was chosen without them.
+    #[strum(
+        to_string = "Probabilities are means over four mirror images of each cell; the threshold was chosen without them."
+    )]
     MirrorImages,
     /// The threshold of each fold was chosen on the other folds.
+    #[strum(
+        to_string = "Each fold's cells are called at a threshold chosen on the other folds' cells; the threshold for new cells was chosen on all cells."
+    )]
     FoldThresholds,
     /// There is a threshold for new cells, but not one for every fold.
+    #[strum(
+        to_string = "Cells are called by their most probable class here: on the cells of all folds but one, no threshold reaches the target."
+    )]
     NoFoldThresholds,
     /// There is no threshold.
+    #[strum(
+        to_string = "Cells are called by their most probable class: no threshold reached the target on the cells to choose it on, or one class had no cells."
+    )]
     NoThreshold,
     /// The patients are so few that intervals are too narrow.
+    #[strum(to_string = "With so few patients ({patients}) the intervals are too narrow.")]
     FewPatients {
         /// Number of patients.
         patients: usize,
     },
     /// Cells whose patient is unknown.
+    #[strum(
+        to_string = "Cells of unknown patients: {cells}. Each counts as a patient of its own, which makes the intervals too narrow."
+    )]
     UnknownPatients {
         /// Number of cells.
         cells: usize,
@@ -97,76 +131,6 @@ impl Caveat {
     }
 }
 
-impl fmt::Display for Caveat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::SyntheticCells => {
-                write!(f, "These cells are synthetic: the metrics say nothing about malaria.")
-            }
-            Self::ModelOfSyntheticCells => {
-                write!(
-                    f,
-                    "The model has learned from synthetic cells: its predictions for real cells mean nothing."
-                )
-            }
-            Self::Excluded { cells } => {
-                write!(f, "Cells excluded from the training set on request: {cells}.")
-            }
-            Self::ExcludedFromFolds { cells } => write!(
-                f,
-                "Cells excluded from every training set on request: {cells}. They were still used as test cells."
-            ),
-            Self::SeenByInit { cells } => {
-                write!(
-                    f,
-                    "The initial weights had learned from {cells} of the test cells: the metrics are too good."
-                )
-            }
-            Self::InitUnknown => write!(
-                f,
-                "A run that the initial weights come from can no longer be read: they may have learned from the test cells, and the \
-                 metrics may be too good."
-            ),
-            Self::SeenInTraining { cells } => write!(
-                f,
-                "The model or one of its parents has learned from {cells} of these cells, or was selected by them: the metrics are too \
-                 good."
-            ),
-            Self::ParentMissing { run } => write!(
-                f,
-                "The model also comes from {}, which can no longer be read: it may have learned from these cells.",
-                run.display()
-            ),
-            Self::MirrorImages => write!(
-                f,
-                "Probabilities are means over four mirror images of each cell; the threshold was chosen without them."
-            ),
-            Self::FoldThresholds => write!(
-                f,
-                "Each fold's cells are called at a threshold chosen on the other folds' cells; the threshold for new cells was chosen \
-                 on all cells."
-            ),
-            Self::NoFoldThresholds => write!(
-                f,
-                "Cells are called by their most probable class here: on the cells of all folds but one, no threshold reaches the \
-                 target."
-            ),
-            Self::NoThreshold => write!(
-                f,
-                "Cells are called by their most probable class: no threshold reached the target on the cells to choose it on, or one \
-                 class had no cells."
-            ),
-            Self::FewPatients { patients } => {
-                write!(f, "With so few patients ({patients}) the intervals are too narrow.")
-            }
-            Self::UnknownPatients { cells } => write!(
-                f,
-                "Cells of unknown patients: {cells}. Each counts as a patient of its own, which makes the intervals too narrow."
-            ),
-        }
-    }
-}
-
 /// The protocol in words, and what it means for the metrics.
 pub fn protocol_note(protocol: Protocol) -> &'static str {
     match protocol {
@@ -191,7 +155,7 @@ mod tests {
 
     #[test]
     fn json_keys_are_stable_and_words_contain_the_numbers() {
-        let run = PathBuf::from("runs/gone");
+        let run = "runs/gone".to_owned();
         for (caveat, json, words) in [
             (Caveat::SyntheticCells, r#"{"caveat":"synthetic-cells"}"#, "say nothing about malaria"),
             (

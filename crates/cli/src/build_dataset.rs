@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
-use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use malaria_resnet::dataset::{Index, Link, Protocol, SplitConfig, Subset, build_tree, split};
 
 use crate::{
@@ -28,45 +28,22 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Copy the files, or link them
-    #[arg(long, value_enum, default_value = "copy")]
-    link: LinkArg,
+    #[arg(long, value_name = "copy|hard|symlink", default_value = "copy")]
+    link: Link,
     /// Seed of the shuffle
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = flags::seed, allow_negative_numbers = true)]
     seed: u64,
-    /// Divide single cells or whole patients
-    #[arg(long, value_enum, default_value = "random")]
-    split: SplitArg,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum LinkArg {
-    Copy,
-    Hard,
-    Symlink,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum SplitArg {
-    /// Single cells, as in the tutorial
-    Random,
-    /// Whole patients, none of them in two trees
-    Patient,
+    /// Divide single cells at random, as in the tutorial, or whole patients, none of them in two trees
+    #[arg(long, default_value = "random",
+        value_parser = PossibleValuesParser::new(["random", "patient"]).try_map(|name| name.parse::<Protocol>()))]
+    split: Protocol,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let link = match args.link {
-        LinkArg::Copy => Link::Copy,
-        LinkArg::Hard => Link::Hard,
-        LinkArg::Symlink => Link::Symlink,
-    };
-    let protocol = match args.split {
-        SplitArg::Random => Protocol::Random,
-        SplitArg::Patient => Protocol::Patient,
-    };
     let index = Index::open(&args.data)?;
-    let config = SplitConfig { protocol, seed: args.seed, ..SplitConfig::default() };
+    let config = SplitConfig { protocol: args.split, seed: args.seed, ..SplitConfig::default() };
     let split = split(&index, &config)?;
-    let report = build_tree(&index, &split, &args.out, link)?;
+    let report = build_tree(&index, &split, &args.out, args.link)?;
     for subset in Subset::ALL {
         print(format_args!("{:>10}: {} images", subset.folder(), split.subset(subset).len()))?;
     }

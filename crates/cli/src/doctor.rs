@@ -172,19 +172,16 @@ fn processor() -> Check {
     Check::new("processor", State::Ok, found, facts)
 }
 
-#[cfg(target_arch = "x86_64")]
 fn instruction_sets() -> Vec<&'static str> {
+    #[cfg(not(target_arch = "x86_64"))]
+    let sets: [(&str, bool); 0] = [];
+    #[cfg(target_arch = "x86_64")]
     let sets = [
         ("AVX2", std::arch::is_x86_feature_detected!("avx2")),
         ("AVX-512", std::arch::is_x86_feature_detected!("avx512f")),
         ("AVX512-BF16", std::arch::is_x86_feature_detected!("avx512bf16")),
     ];
     sets.into_iter().filter_map(|(name, found)| found.then_some(name)).collect()
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn instruction_sets() -> Vec<&'static str> {
-    Vec::new()
 }
 
 fn memory() -> Check {

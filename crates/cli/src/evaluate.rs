@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Result, bail};
-use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use malaria_resnet::{
     EvaluateOptions, EvaluatedOn, default_run, evaluate,
     libtorch::{DeviceChoice, describe},
@@ -34,8 +34,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
     /// Evaluate on the run's own test cells, or on all [default: test if the folder is the run's own, else all]
-    #[arg(long, value_enum)]
-    subset: Option<SubsetArg>,
+    #[arg(long,
+        value_parser = PossibleValuesParser::new(["test", "all"]).try_map(|name| name.parse::<EvaluatedOn>()))]
+    subset: Option<EvaluatedOn>,
     #[command(flatten)]
     json: Json,
     /// Write the probabilities and the called class of each cell to this file
@@ -59,12 +60,6 @@ pub(crate) struct Args {
     skip_corrupt: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum SubsetArg {
-    Test,
-    All,
-}
-
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let console = Console::new(Style::Auto);
     let outputs: Vec<&PathBuf> =
@@ -82,10 +77,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let options = EvaluateOptions {
         run: &run,
         data: &args.data,
-        evaluated_on: args.subset.map(|subset| match subset {
-            SubsetArg::Test => EvaluatedOn::Test,
-            SubsetArg::All => EvaluatedOn::All,
-        }),
+        evaluated_on: args.subset,
         device: args.device.resolve()?,
         flips: args.flips,
         skip_corrupt: args.skip_corrupt,

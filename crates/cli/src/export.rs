@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Result, anyhow, bail};
 use malaria_resnet::{
     ExportOptions, RunDir, default_data, default_run,
-    edge::{LossEstimate, QuantizationLoss, WeightFormat, write},
+    edge::{LossEstimate, QuantizationLoss, WeightFormat},
     export,
 };
 use serde_json::json;
@@ -86,7 +86,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     for image in &exported.skipped {
         console.say(&format!("warning: left out {image}"));
     }
-    write(&args.out, &exported.onnx)?;
+    malaria_files::write(&args.out, &exported.onnx).map_err(malaria_files::Error::io("write", &args.out))?;
     let mut text = format!("model: {}\n", run.display());
     if let (Some(quantization_loss), Some(data)) = (&exported.quantization_loss, &data) {
         text += &loss_words(quantization_loss, data);

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use serde::Serialize;
 
 use crate::terminal::{check_file, note, print};
@@ -46,9 +46,7 @@ impl Json {
     /// Writes the file, if one is named.
     pub(crate) fn write(&self, document: &impl Serialize) -> Result<()> {
         let Some(path) = self.file() else { return Ok(()) };
-        let text = serde_json::to_string_pretty(document)? + "\n";
-        malaria_files::write(path, text.as_bytes())
-            .map_err(|error| anyhow!("cannot write {}: {error}", path.display()))
+        Ok(malaria_files::write_json(path, document)?)
     }
 
     /// Prints a result: the words, and the document to its place.

@@ -191,31 +191,22 @@ fn standing(index: &Index, plan: &[Placement], out: &Path) -> Result<BTreeSet<Pa
             None => Ok(false),
         })
         .collect::<Result<_>>()?;
-    let (mut standing, mut conflicts) = (BTreeSet::new(), Vec::new());
-    for (path, right) in found.into_iter().zip(right) {
-        if right {
-            standing.insert(path);
-        } else {
-            conflicts.push(path);
-        }
-    }
+    let (standing, conflicts): (Vec<_>, Vec<_>) = found.into_iter().zip(right).partition(|(_, right)| *right);
     if conflicts.is_empty() {
-        Ok(standing)
-    } else {
-        let names: Vec<String> = conflicts.iter().map(|path: &PathBuf| path.display().to_string()).collect();
-        let reason = format!(
-            "holds {} images that are not in this split, perhaps of another seed or data folder: {}; nothing was written; give an empty folder, or remove its training, validation and testing",
-            names.len(),
-            listing(&names)
-        );
-        Err(Error::path(out, reason))
+        return Ok(standing.into_iter().map(|(path, _)| path).collect());
     }
+    let names: Vec<String> = conflicts.iter().map(|(path, _)| path.display().to_string()).collect();
+    let reason = format!(
+        "holds {} images that are not in this split, perhaps of another seed or data folder: {}; nothing was written; give an empty folder, or remove its training, validation and testing",
+        names.len(),
+        listing(&names)
+    );
+    Err(Error::path(out, reason))
 }
 
 fn same_contents(a: &Path, b: &Path) -> Result<bool> {
-    let length = |path: &Path| fs::metadata(path).map(|found| found.len()).map_err(Error::io("read", path));
     let contents = |path: &Path| fs::read(path).map_err(Error::io("read", path));
-    Ok(length(a)? == length(b)? && contents(a)? == contents(b)?)
+    Ok(contents(a)? == contents(b)?)
 }
 
 fn put(source: &Path, target: &Path, link: Link) -> Result<()> {

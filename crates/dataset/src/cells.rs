@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fast_image_resize::Resizer;
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
 use crate::decode::try_read;
 use crate::error::{BadImage, Error, Result, lines};
@@ -78,17 +77,6 @@ impl fmt::Debug for Cells {
     }
 }
 
-/// How images that cannot be read are handled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CorruptPolicy {
-    /// Refuse the whole folder, with a list of these images.
-    #[default]
-    Fail,
-    /// Continue without them and list them in [`Loaded::skipped`].
-    Skip,
-}
-
 /// An index with the contents of its files. Samples, cells and fingerprints are parallel: position `i` is the same cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
@@ -109,8 +97,8 @@ pub struct LoadOptions<'a> {
     pub size: u32,
     /// How an image becomes a square. Default: stretched.
     pub resize: ResizePolicy,
-    /// How images that cannot be read are handled. Default: refuse the folder.
-    pub corrupt: CorruptPolicy,
+    /// Continue without images that cannot be read, and list them in [`Loaded::skipped`]. Default: refuse the folder.
+    pub skip_corrupt: bool,
     /// Called after each file with the number of files done, from several threads and so not always in ascending
     /// order. Default: none.
     pub progress: Option<&'a (dyn Fn(usize) + Sync)>,
@@ -118,7 +106,7 @@ pub struct LoadOptions<'a> {
 
 impl Default for LoadOptions<'_> {
     fn default() -> Self {
-        Self { size: 64, resize: ResizePolicy::default(), corrupt: CorruptPolicy::default(), progress: None }
+        Self { size: 64, resize: ResizePolicy::default(), skip_corrupt: false, progress: None }
     }
 }
 
@@ -127,11 +115,10 @@ impl Default for LoadOptions<'_> {
 /// The result does not depend on the number of threads.
 ///
 /// # Errors
-/// [`Error::Config`] if the size is 0 or above 4096; [`Error::NoMemory`]; under [`CorruptPolicy::Fail`],
-/// [`Error::BadImages`] with every image that cannot be used; under [`CorruptPolicy::Skip`], [`Error::NotEnoughData`] if a class
-/// loses its last image.
+/// [`Error::Config`] if the size is 0 or above 4096; [`Error::NoMemory`]; [`Error::BadImages`] with every image that cannot be
+/// used; with `skip_corrupt`, [`Error::NotEnoughData`] if a class loses its last image.
 pub fn load(mut index: Index, options: LoadOptions<'_>) -> Result<Loaded> {
-    let LoadOptions { size, resize, corrupt, progress } = options;
+    let LoadOptions { size, resize, skip_corrupt, progress } = options;
     check_size(size)?;
     let cell_bytes = cell_bytes(size);
     let mut pixels = zeros(index.samples.len(), size)?;
@@ -164,7 +151,7 @@ pub fn load(mut index: Index, options: LoadOptions<'_>) -> Result<Loaded> {
         }
     }
     if !skipped.is_empty() {
-        if corrupt == CorruptPolicy::Fail {
+        if !skip_corrupt {
             return Err(Error::BadImages { root: index.root, bad: skipped });
         }
         index.retain(|i, _| kept[i]);

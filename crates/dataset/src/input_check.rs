@@ -1,7 +1,5 @@
 //! Checks with three simple measures whether an image resembles the training cells.
 
-use std::fmt;
-
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
@@ -76,31 +74,24 @@ pub struct InputCheck {
 }
 
 /// A way in which an image differs from the training cells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "kebab-case")]
 pub enum InputWarning {
     /// Too small, too large or too long for a single cell.
+    #[strum(to_string = "not the size of a single cell")]
     Size,
     /// Less or more black around the cell than around the training cells.
+    #[strum(to_string = "background unlike the training cells'")]
     Background,
     /// Fewer details than in the training cells: out of focus, or enlarged.
+    #[strum(to_string = "blurred")]
     Blurred,
     /// More details than in the training cells: noise, or not a cell.
+    #[strum(to_string = "noisy")]
     Noisy,
     /// Less colour than in the training cells: a grey image, or one of another stain.
+    #[strum(to_string = "hardly any colour")]
     Colourless,
-}
-
-impl fmt::Display for InputWarning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Size => "not the size of a single cell",
-            Self::Background => "background unlike the training cells'",
-            Self::Blurred => "blurred",
-            Self::Noisy => "noisy",
-            Self::Colourless => "hardly any colour",
-        })
-    }
 }
 
 impl InputCheck {

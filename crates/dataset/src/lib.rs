@@ -48,7 +48,7 @@ mod walk;
 mod wording;
 
 pub use build_tree::{BuildReport, Link, build_tree};
-pub use cells::{Cells, CorruptPolicy, LoadOptions, Loaded, load};
+pub use cells::{Cells, LoadOptions, Loaded, load};
 pub use changes::Changes;
 pub use decode::{decode, decode_within, read_image};
 #[cfg(feature = "download")]

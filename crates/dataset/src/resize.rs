@@ -13,21 +13,9 @@ use crate::error::Error;
 ///
 /// "Antialiased" is bilinear filtering over all source pixels of a new pixel, as Pillow's `BILINEAR`: it uses every pixel of
 /// the cell, and unlike Lanczos or a cubic it does not overshoot at the sharp edge between the cell and its black background.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    Default,
-    Serialize,
-    Deserialize,
-    strum::Display,
-    strum::EnumString,
-    strum::VariantNames,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[derive(strum::Display, strum::EnumString, strum::VariantNames)]
 #[strum(serialize_all = "kebab-case", parse_err_ty = Error, parse_err_fn = unknown_policy)]
 pub enum ResizePolicy {
     /// Stretched to the square, ignoring the aspect ratio, antialiased.

@@ -8,21 +8,9 @@ use strum::VariantNames;
 use crate::error::{Error, Result};
 
 /// How samples are assigned to the sides of a split.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    Default,
-    Serialize,
-    Deserialize,
-    strum::Display,
-    strum::EnumString,
-    strum::VariantNames,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[derive(strum::Display, strum::EnumString, strum::VariantNames)]
 #[strum(serialize_all = "lowercase", parse_err_ty = Error, parse_err_fn = unknown_protocol)]
 pub enum Protocol {
     /// Each cell by itself, as in the tutorial. A patient's cells fall on several sides, so the metrics are optimistic.

@@ -1,21 +1,15 @@
-//! Damaged images, manifests and archives are refused or read without a panic and in bounded memory.
+//! Damaged images and manifests are refused or read without a panic and in bounded memory.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Cursor, Write};
-use std::net::TcpListener;
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
-use std::thread;
 
 use image::{DynamicImage, ImageFormat, RgbImage};
 use malaria_dataset::{
-    DownloadConfig, Fingerprint, Index, SplitConfig, SyntheticConfig, decode, decode_within, download,
-    patient_of, read_manifest, split, synthetic_cell, write_manifest,
+    Fingerprint, Index, SplitConfig, SyntheticConfig, decode, decode_within, patient_of, read_manifest,
+    split, synthetic_cell, write_manifest,
 };
 use malaria_fuzz::{Alone, alone};
-use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, ZipWriter};
 
 /// Largest side of the decoded images, in pixels.
 const LONGEST_SIDE: u32 = 256;
@@ -147,91 +141,6 @@ fn a_small_file_that_claims_to_be_large_takes_no_memory() {
         assert!(said.contains("larger than 8192 px on a side") || said.contains("too large"), "{said}");
         assert!(taken < 1 << 20, "{name}: {taken} bytes");
     }
-}
-
-/// A local server that answers every request with the current contents of `file`.
-fn serve(file: Arc<Mutex<Vec<u8>>>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/cell_images.zip", listener.local_addr().unwrap());
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut lines = BufReader::new(&stream).lines();
-            while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
-            let file = file.lock().unwrap();
-            let head =
-                format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", file.len());
-            // The client may hang up early.
-            let _ = stream.write_all(&[head.as_bytes(), &file].concat());
-        }
-    });
-    url
-}
-
-/// Archives of three images per class: compressed, and not compressed with a link.
-fn archives() -> [Vec<u8>; 2] {
-    let mut png = Cursor::new(Vec::new());
-    cell().write_to(&mut png, ImageFormat::Png).unwrap();
-    [CompressionMethod::Deflated, CompressionMethod::Stored].map(|method| {
-        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
-        let options = SimpleFileOptions::default().compression_method(method);
-        for name in ["Parasitized", "Uninfected"].into_iter().flat_map(|class| {
-            (0..3).map(move |cell| format!("cell_images/{class}/C{cell}_thinF_IMG_1_cell_1.png"))
-        }) {
-            zip.start_file(name, options).unwrap();
-            zip.write_all(png.get_ref()).unwrap();
-        }
-        zip.start_file("cell_images/Uninfected/Thumbs.db", options).unwrap();
-        if method == CompressionMethod::Stored {
-            zip.add_symlink("Uninfected/link.txt", "/etc/passwd", options).unwrap();
-        }
-        zip.finish().unwrap().into_inner()
-    })
-}
-
-#[test]
-fn archive() {
-    let alone = alone();
-    let archives = archives();
-    let file = Arc::new(Mutex::new(archives[0].clone()));
-    let config = DownloadConfig {
-        urls: vec![serve(Arc::clone(&file))],
-        images_per_class: 3,
-        max_bytes: 1 << 20,
-        retries: 0,
-        ..DownloadConfig::default()
-    };
-    let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("out");
-    fs::create_dir(&out).unwrap();
-    let names = |folder: &Path| {
-        let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
-        let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
-        names.sort();
-        names
-    };
-    // `max_bytes` of one image, and memory for the downloader, its server and the archive's directory.
-    alone.fuzz("archive", &archives, 4 << 20, |bytes| {
-        *file.lock().unwrap() = bytes.to_vec();
-        // The hash is right, so that the damaged archive is unpacked.
-        let config = DownloadConfig {
-            expected_bytes: bytes.len() as u64,
-            expected_sha256: Fingerprint::of(bytes).hex(),
-            ..config.clone()
-        };
-        match download(&config, &out, &AtomicBool::new(false), &mut |_| {}) {
-            Ok(cells) => {
-                assert_eq!(names(&cells), ["Parasitized", "Uninfected"]);
-                for class in ["Parasitized", "Uninfected"] {
-                    assert_eq!(names(&cells.join(class)).len(), 3);
-                }
-                fs::remove_dir_all(cells).unwrap();
-            }
-            Err(error) => assert!(error.to_string().contains("cell_images"), "{error}"),
-        }
-        assert_eq!(names(&out), [""; 0], "temporary files are left");
-        assert_eq!(names(folder.path()), ["out"], "files lie outside");
-    });
 }
 
 #[test]

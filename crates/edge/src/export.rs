@@ -1,7 +1,5 @@
 //! Exports trained weights to an ONNX file, with metadata and a digest that loading checks.
 
-use std::path::Path;
-
 use malaria_classifier::{Description, WeightsFile, format_advice};
 use prost::Message;
 use serde::{Deserialize, Serialize};
@@ -9,10 +7,10 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     error::{Error, Result},
-    format::{KEY, WeightFormat},
     graph::graph,
     onnx::{Model, OperatorSet, Property},
     quantization_loss::QuantizationLoss,
+    weight_format::{KEY, WeightFormat},
 };
 
 /// The version that this code reads and writes.
@@ -139,14 +137,6 @@ pub(crate) fn check_digest(file: &Model, onnx: &[u8]) -> Result<(), String> {
         Some(written) if sha256(written) == digest.value => Ok(()),
         _ => Err("its contents differ from the exported ones: it is damaged, copy it again, or another program has changed it".to_owned()),
     }
-}
-
-/// Writes an exported model to `path`, whole or not at all.
-///
-/// # Errors
-/// [`Error::File`]; an older file then stays.
-pub fn write(path: &Path, onnx: &[u8]) -> Result<()> {
-    Ok(malaria_files::write(path, onnx).map_err(malaria_files::Error::io("write", path))?)
 }
 
 /// SHA-256 in hexadecimal.

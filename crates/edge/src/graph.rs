@@ -7,9 +7,9 @@ use malaria_classifier::{ResNetConfig, Weights};
 
 use crate::{
     batch_norm::{Affine, LARGEST_OFFSET, Preactivation},
-    format::{INPUT, KEY, OUTPUT, WeightFormat},
     onnx::{Attribute, FLOAT, FLOAT16, Graph, INT8, Node, Tensor, ValueInfo},
-    values::{Values, check_finite, quantise},
+    tensor::{Values, check_finite, quantise},
+    weight_format::{INPUT, KEY, OUTPUT, WeightFormat},
 };
 
 /// The network of `weights`, with kernels stored in `format`.

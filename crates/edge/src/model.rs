@@ -11,8 +11,8 @@ use crate::{
     error::{Error, Result},
     expand::expand,
     export::{ModelMetadata, Origin, check_digest},
-    format::{KEY, OUTPUT},
     onnx,
+    weight_format::{KEY, OUTPUT},
 };
 
 /// Cells per thread between two reports of progress.
@@ -191,7 +191,7 @@ impl Model {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{format::WeightFormat, onnx::FLOAT16};
+    use crate::{onnx::FLOAT16, weight_format::WeightFormat};
 
     fn fixture(format: WeightFormat) -> Vec<u8> {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");

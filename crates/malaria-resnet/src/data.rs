@@ -6,9 +6,7 @@ use std::{
 };
 
 use malaria_classifier::ImageConfig;
-use malaria_dataset::{
-    CorruptPolicy, Index, LoadOptions, Loaded, Protocol, SyntheticConfig, load, write_synthetic,
-};
+use malaria_dataset::{Index, LoadOptions, Loaded, Protocol, SyntheticConfig, load, write_synthetic};
 
 use crate::{
     error::{Error, Result},
@@ -61,9 +59,8 @@ pub(crate) fn decode_index(
 ) -> Result<Loaded> {
     let total = index.samples.len();
     check_memory(total, image.pixels)?;
-    let corrupt = if skip_corrupt { CorruptPolicy::Skip } else { CorruptPolicy::Fail };
     let progress = |done| listener(Progress::Decoding { done, total });
     let options =
-        LoadOptions { size: image.pixels, resize: image.resize, corrupt, progress: Some(&progress) };
+        LoadOptions { size: image.pixels, resize: image.resize, skip_corrupt, progress: Some(&progress) };
     Ok(load(index, options)?)
 }

@@ -29,8 +29,9 @@ use crate::{
 };
 
 /// Which cells of a folder a model is evaluated on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, strum::EnumString)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum EvaluatedOn {
     /// The run's own test set.
     Test,
@@ -172,7 +173,7 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
     let config = run.config()?;
     let caveats = (config.data.is_none().then_some(Caveat::ModelOfSyntheticCells).into_iter())
         .chain((seen_in_training > 0).then_some(Caveat::SeenInTraining { cells: seen_in_training }))
-        .chain(missing_parents.iter().map(|run| Caveat::ParentMissing { run: run.clone() }))
+        .chain(missing_parents.iter().map(|run| Caveat::ParentMissing { run: run.display().to_string() }))
         .chain(options.flips.then_some(Caveat::MirrorImages))
         .chain(Caveat::of(&rule, false, &assessment))
         .collect();
@@ -306,13 +307,5 @@ impl EvaluationReport {
             ],
             command: command.to_owned(),
         })
-    }
-
-    /// Writes the report as JSON.
-    ///
-    /// # Errors
-    /// [`Error::File`]; an existing file is then kept.
-    pub fn write(&self, path: &Path) -> Result<()> {
-        Ok(malaria_files::write_json(path, self)?)
     }
 }

@@ -1,6 +1,6 @@
 //! Summary of a run's data: counts, duplicates and skipped images, also as a section of the page.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use malaria_dataset::{Duplicate, Fold, Loaded, Protocol, Split, Subset};
 use malaria_report::{Block, Section};
@@ -58,10 +58,8 @@ pub(crate) fn summarise(
     let subsets = [Subset::Train, Subset::Validation, Subset::Test].map(|subset| {
         let indices = split.subset(subset);
         let mut cells = vec![0; index.classes.len()];
-        let mut patients: Vec<_> =
+        let patients: BTreeSet<_> =
             indices.iter().filter_map(|&i| index.samples[i].patient.as_ref()).collect();
-        patients.sort_unstable();
-        patients.dedup();
         for &i in indices {
             cells[index.samples[i].class] += 1;
         }

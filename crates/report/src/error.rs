@@ -60,13 +60,8 @@ pub enum Error {
     Metrics(#[from] malaria_metrics::Error),
 
     /// The file could not be written.
-    #[error("cannot write {}: {source}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// The system's error.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] malaria_files::Error),
 }
 
 /// Result with this crate's [`Error`].

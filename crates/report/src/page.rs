@@ -94,13 +94,12 @@ impl Page {
     /// Writes the page to `path`.
     ///
     /// # Errors
-    /// [`Error::Write`] when the file cannot be written, an old one then stays; [`Error::Draw`] and [`Error::Encode`] for a plot or
+    /// [`Error::File`] when the file cannot be written, an old one then stays; [`Error::Draw`] and [`Error::Encode`] for a plot or
     /// picture that cannot be rendered.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let text = self.html()?;
-        malaria_files::write(path, text.as_bytes())
-            .map_err(|source| Error::Write { path: path.to_owned(), source })
+        Ok(malaria_files::write(path, text.as_bytes()).map_err(malaria_files::Error::io("write", path))?)
     }
 
     /// The page as text.

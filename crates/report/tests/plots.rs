@@ -340,7 +340,6 @@ fn unwritable_paths_are_named_and_leave_no_temporary_file() {
     let file_as_folder = occupied.join("file").join("plot.png");
     for path in [occupied.clone(), folder.path().join("missing").join("plot.svg"), file_as_folder] {
         let error = history_plot(&history(2), "Unwritable").unwrap().save(&path).unwrap_err();
-        assert!(matches!(&error, Error::Write { path: named, .. } if *named == path), "{error}");
         assert!(error.to_string().starts_with(&format!("cannot write {}: ", path.display())), "{error}");
     }
     assert_eq!(files(folder.path()), [occupied.as_path()]);

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use malaria_files::Error as FileError;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -77,13 +78,13 @@ impl Checkpoints {
     pub(crate) fn save(&self, snapshot: &Snapshot) -> Result<(), Error> {
         let newest = self.path();
         let bytes = encode(snapshot, &self.run).map_err(|reason| damaged(&newest, reason))?;
-        let mut file = malaria_files::beside(&newest).map_err(io("write", &newest))?;
+        let mut file = malaria_files::beside(&newest).map_err(FileError::io("write", &newest))?;
         let write = |file: &mut fs::File| file.write_all(&bytes).and_then(|()| file.sync_all());
-        write(file.as_file_mut()).map_err(io("write", &newest))?;
+        write(file.as_file_mut()).map_err(FileError::io("write", &newest))?;
         if newest.exists() {
-            fs::rename(&newest, self.folder.join(PREVIOUS)).map_err(io("replace", &newest))?;
+            fs::rename(&newest, self.folder.join(PREVIOUS)).map_err(FileError::io("replace", &newest))?;
         }
-        malaria_files::put(file, &newest).map_err(io("write", &newest))
+        Ok(malaria_files::put(file, &newest).map_err(FileError::io("write", &newest))?)
     }
 
     /// The newest valid checkpoint, its tensors on the CPU, and why a newer one was passed over, if one was.
@@ -97,13 +98,14 @@ impl Checkpoints {
                 Ok(bytes) => decode(&bytes, &self.run).map_err(|reason| damaged(&path, reason)),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 // It may be valid: a file that cannot be read now is not renamed.
-                Err(error) => return Err(io("read", &path)(error)),
+                Err(error) => return Err(FileError::io("read", &path)(error).into()),
             };
             match read {
                 Ok(snapshot) => {
                     if !reasons.is_empty() {
                         let newest = self.path();
-                        fs::rename(&newest, self.folder.join(DAMAGED)).map_err(io("rename", &newest))?;
+                        fs::rename(&newest, self.folder.join(DAMAGED))
+                            .map_err(FileError::io("rename", &newest))?;
                     }
                     return Ok((snapshot, reasons));
                 }
@@ -119,11 +121,6 @@ impl Checkpoints {
 
 fn damaged(path: &Path, reason: String) -> Error {
     Error::Checkpoint { path: path.to_owned(), reason }
-}
-
-fn io(action: &'static str, path: &Path) -> impl Fn(std::io::Error) -> Error {
-    let path = path.to_owned();
-    move |source| Error::Io { action, path: path.clone(), source }
 }
 
 /// One tensor of the file: name, shape, float32 values as little-endian bytes.

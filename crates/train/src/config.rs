@@ -26,19 +26,9 @@ pub enum SelectBy {
 
 /// Precision of convolutions and feature maps in training. Weights, their gradients, batch statistics and the dense layer are
 /// always float32, and so is everything in evaluation.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Serialize,
-    Deserialize,
-    strum::Display,
-    strum::EnumString,
-    strum::VariantNames,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[derive(strum::Display, strum::EnumString, strum::VariantNames)]
 #[strum(serialize_all = "kebab-case", parse_err_ty = Error, parse_err_fn = unknown_precision)]
 pub enum Precision {
     /// Bfloat16 where the device has instructions for it, float32 elsewhere.

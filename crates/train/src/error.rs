@@ -112,15 +112,8 @@ pub enum Error {
         reasons: Vec<String>,
     },
     /// A file that cannot be read or written.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// `read`, `write`, …
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The system's error.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] malaria_files::Error),
     /// The model crate's error.
     #[error(transparent)]
     Model(#[from] malaria_model::Error),

@@ -37,7 +37,7 @@ impl World {
         fs::write(&python, include_str!("python3.sh")).unwrap();
         fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).unwrap();
         // The commands that the script needs, on a PATH without a real Python.
-        for tool in ["sh", "cp", "tr", "head", "touch", "sleep", "dd"] {
+        for tool in ["sh", "cp", "tr", "head", "touch", "sleep", "dd", "sha256sum"] {
             let real = ["/usr/bin", "/bin"].map(|folder| Path::new(folder).join(tool));
             let real = real.iter().find(|path| path.exists()).unwrap();
             std::os::unix::fs::symlink(real, world.bin.path().join(tool)).unwrap();
@@ -121,7 +121,7 @@ pub(crate) fn child() {
         Ok("cpu") => Some(Variant::Cpu),
         _ => None,
     };
-    match xtask::setup_with(&root, variant, variable, |variant| Ok(plan(&wheels, variant))) {
+    match xtask::setup(&root, variant, variable, |variant| Ok(plan(&wheels, variant))) {
         Ok(outcome) => println!("outcome {outcome:?}"),
         Err(error) => panic!("{error:#}"),
     }

@@ -17,16 +17,15 @@ if [ "$3" = --version ]; then
     echo "pip 24.0 from /nowhere (python 3.11)"
     exit
 fi
-while [ "$1" != --dest ]; do shift; done
-dest=$2
-requirement=$3
+hashed=$(case "$*" in *--require-hashes*) echo yes ;; esac)
+while [ "$1" != --requirement ]; do shift; done
+dest=$4
+read -r requirement hash <"$2"
 project=$(echo "${requirement%%==*}" | tr - _)
 wheel=$(cd "$FAKE_WHEELS" && echo "$project"-*.whl)
 echo "$requirement" >>"$FAKE_WHEELS/downloads"
 case $FAKE_MODE in
 fail)
-    # Not UTF-8, which file names and messages of the system need not be.
-    printf 'WARNING: Retrying \377\n' >&2
     echo "ERROR: No matching distribution found for $requirement" >&2
     exit 1
     ;;
@@ -41,9 +40,12 @@ slow)
     ;;
 esac
 cp "$FAKE_WHEELS/$wheel" "$dest/$wheel"
-case $FAKE_MODE in
-altered)
+if [ "$FAKE_MODE" = altered ]; then
     # One byte, at the same size.
     printf X | dd of="$dest/$wheel" bs=1 seek=40 conv=notrunc 2>/dev/null
-    ;;
-esac
+fi
+found=$(sha256sum "$dest/$wheel")
+if [ -n "$hashed" ] && [ "$hash" != "--hash=sha256:${found%% *}" ]; then
+    echo "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE." >&2
+    exit 1
+fi

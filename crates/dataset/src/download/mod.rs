@@ -5,23 +5,25 @@
 
 mod config;
 mod fetch;
-mod unpack;
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use zip::ZipArchive;
+use zip::result::ZipResult;
+
 use crate::error::{Error, Result};
+use crate::index::Index;
+use crate::names::is_image;
 pub use config::DownloadConfig;
 use fetch::{Part, agent};
-use unpack::wrong_count;
 
-/// Name of the folder that a download creates.
+/// Name of the folder that a download creates, and of the outer folder in the archive.
 const FOLDER: &str = "cell_images";
-/// Longest wait between two attempts.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Interval at which a wait checks for a stop.
 const STOP_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -57,7 +59,7 @@ pub enum DownloadProgress {
         /// The last problem.
         problem: String,
     },
-    /// Size and hash are being checked.
+    /// The hash is being checked.
     Verifying,
     /// An image was unpacked.
     Unpacking {
@@ -76,15 +78,16 @@ enum Failure {
     Remote { problem: String, retry: bool },
 }
 
-impl<E: Into<Error>> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self::Local(error.into())
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Local(error)
     }
 }
 
-/// A failure that another attempt at the same address would meet again.
-fn give_up<T>(problem: String) -> Result<T, Failure> {
-    Err(Failure::Remote { problem, retry: false })
+impl From<ureq::Error> for Failure {
+    fn from(error: ureq::Error) -> Self {
+        Self::Remote { problem: format!("the connection failed: {error}"), retry: true }
+    }
 }
 
 /// Downloads the cells to `out_dir/cell_images`, with one folder per class, and returns that path.
@@ -108,17 +111,21 @@ pub fn download(
     config.check()?;
     let target = out_dir.join(FOLDER);
     if target.exists() {
-        return match wrong_count(&target, config)? {
-            Some(count) => Err(Error::path(&target, format!("{count}; move it away to download it again"))),
-            None => Ok(target),
-        };
+        let (found, expected) = (Index::open(&target)?.samples.len(), config.images);
+        if found != expected {
+            let reason =
+                format!("holds {found} images; expected {expected}; move it away to download it again");
+            return Err(Error::path(&target, reason));
+        }
+        return Ok(target);
     }
     fs::create_dir_all(out_dir).map_err(Error::io("create the folder", out_dir))?;
     let part = Part::open(out_dir.join("cell_images.zip.part"))?;
     let mut download = Download { config, part, stop, progress };
     let result = download.run(&target);
-    let closed = if result.is_ok() { download.part.remove() } else { download.part.close() };
-    closed?;
+    if result.is_ok() || download.part.len == 0 {
+        malaria_files::remove(&download.part.path)?;
+    }
     result.map(|()| target)
 }
 
@@ -131,12 +138,12 @@ struct Download<'a> {
 }
 
 impl Download<'_> {
-    /// Tries the addresses in turn.
+    /// Tries the addresses in turn, then unpacks.
     fn run(&mut self, target: &Path) -> Result<()> {
         let mut failures = Vec::new();
         for url in &self.config.urls {
-            match self.try_url(url, target) {
-                Ok(()) => return Ok(()),
+            match self.try_url(url) {
+                Ok(()) => return malaria_files::create_folder(target, |folder| self.unpack(folder)),
                 Err(Failure::Local(error)) => return Err(error),
                 Err(Failure::Remote { problem, .. }) => {
                     failures.push((url.clone(), problem.clone()));
@@ -148,12 +155,11 @@ impl Download<'_> {
     }
 
     /// Tries one address until it succeeds, fails for good, or has failed too often without progress.
-    fn try_url(&mut self, url: &str, target: &Path) -> Result<(), Failure> {
+    fn try_url(&mut self, url: &str) -> Result<(), Failure> {
         let agent = agent(self.config, url);
         let (mut retries, mut longest) = (0, self.part.len);
         loop {
-            let fetched = self.fetch(&agent, url);
-            let problem = match fetched.and_then(|()| self.verify_and_unpack(target)) {
+            let problem = match self.fetch(&agent, url).and_then(|()| self.verify()) {
                 Err(Failure::Remote { problem, retry: true }) => problem,
                 done => return done,
             };
@@ -161,9 +167,9 @@ impl Download<'_> {
                 (retries, longest) = (0, self.part.len);
             }
             if retries >= self.config.retries {
-                return give_up(problem);
+                return Err(Failure::Remote { problem, retry: false });
             }
-            let wait = self.config.first_wait.saturating_mul(1 << retries.min(16)).min(LONGEST_WAIT);
+            let wait = self.config.first_wait.saturating_mul(2_u32.saturating_pow(retries));
             self.report(DownloadProgress::Retrying { problem, wait })?;
             let start = Instant::now();
             while let Some(left) = wait.checked_sub(start.elapsed()) {
@@ -174,16 +180,19 @@ impl Download<'_> {
         }
     }
 
-    fn verify_and_unpack(&mut self, target: &Path) -> Result<(), Failure> {
-        self.report(DownloadProgress::Verifying)?;
-        let verified = self.part.verify(self.config);
-        let result =
-            verified.and_then(|()| malaria_files::create_folder(target, |folder| self.unpack(folder)));
-        let Err(Failure::Remote { problem, .. }) = result else { return result };
-        // Bytes of several requests may not fit together: then one request for all of them may succeed.
-        let retry = self.part.resumed;
-        self.part.clear()?;
-        Err(Failure::Remote { problem, retry })
+    /// Unpacks the images; other files are ignored. The hash has vouched for the contents of the archive.
+    fn unpack(&mut self, folder: &Path) -> Result<()> {
+        let failed = Error::io("unpack", &self.part.path);
+        let file = self.part.file.try_clone().map_err(&failed)?;
+        let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|error| failed(error.into()))?;
+        let mut done = 0;
+        for entry in 0..archive.len() {
+            if unpack_image(&mut archive, entry, folder).map_err(|error| failed(error.into()))? {
+                done += 1;
+                self.report(DownloadProgress::Unpacking { done, total: self.config.images })?;
+            }
+        }
+        Ok(())
     }
 
     fn report(&mut self, event: DownloadProgress) -> Result<()> {
@@ -194,4 +203,14 @@ impl Download<'_> {
     fn check_stop(&self) -> Result<()> {
         if self.stop.load(Ordering::Relaxed) { Err(Error::DownloadStopped) } else { Ok(()) }
     }
+}
+
+/// Unpacks one entry of the archive, without the outer folder of its path, if it is an image.
+fn unpack_image(archive: &mut ZipArchive<BufReader<File>>, entry: usize, folder: &Path) -> ZipResult<bool> {
+    let mut entry = archive.by_index(entry)?;
+    let Some(path) = entry.enclosed_name().filter(|path| is_image(path)) else { return Ok(false) };
+    let path = folder.join(path.strip_prefix(FOLDER).unwrap_or(&path));
+    fs::create_dir_all(path.parent().unwrap_or(folder))?;
+    io::copy(&mut entry, &mut File::create(path)?)?;
+    Ok(true)
 }

@@ -21,7 +21,7 @@ pub(crate) enum Answer {
     WrongRange,
     /// The first bytes of another file, whose length is announced; then the connection ends.
     Start(Vec<u8>, usize),
-    /// This text under this status.
+    /// This text as HTML under this status.
     Other(u16, &'static str),
 }
 
@@ -69,11 +69,14 @@ fn requested_start(stream: &TcpStream) -> usize {
 }
 
 fn send(stream: &mut TcpStream, file: &[u8], start: usize, answer: Answer) -> std::io::Result<()> {
+    let kind =
+        if matches!(answer, Answer::Other(..)) { "text/html; charset=utf-8" } else { "application/zip" };
     let mut head = |status: u16, range: Option<(usize, usize)>, length: usize| {
         let range = range.map_or_else(String::new, |(start, of)| {
             format!("Content-Range: bytes {start}-{}/{of}\r\n", start + length - 1)
         });
-        write!(stream, "HTTP/1.1 {status} X\r\n{range}Content-Length: {length}\r\nConnection: close\r\n\r\n")
+        let head = format!("HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\n{range}Content-Length: {length}");
+        write!(stream, "{head}\r\nConnection: close\r\n\r\n")
     };
     let body = &file[start.min(file.len())..];
     match &answer {

@@ -3,14 +3,13 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use malaria_dataset::{
-    Cells, CorruptPolicy, Error, Fingerprint, Index, LoadOptions, Loaded, ResizePolicy, load, read_image,
-    resize,
+    Cells, Error, Fingerprint, Index, LoadOptions, Loaded, ResizePolicy, load, read_image, resize,
 };
 
 use crate::support::Folder;
 
-fn load_quietly(index: Index, corrupt: CorruptPolicy) -> Result<Loaded, Error> {
-    load(index, LoadOptions { size: 6, corrupt, ..LoadOptions::default() })
+fn load_quietly(index: Index, skip_corrupt: bool) -> Result<Loaded, Error> {
+    load(index, LoadOptions { size: 6, skip_corrupt, ..LoadOptions::default() })
 }
 
 #[test]
@@ -52,7 +51,7 @@ fn the_result_does_not_depend_on_the_number_of_threads() {
     let index = Folder::of_cells(8);
     let on = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| load_quietly(index.open(), CorruptPolicy::Fail).unwrap())
+        pool.install(|| load_quietly(index.open(), false).unwrap())
     };
     assert_eq!(on(1), on(7));
 }
@@ -84,7 +83,7 @@ fn spoiled() -> (Folder, Vec<usize>) {
 fn all_bad_images_are_reported_at_once() {
     let (folder, bad) = spoiled();
     let index = folder.open();
-    let error = load_quietly(index.clone(), CorruptPolicy::Fail).unwrap_err();
+    let error = load_quietly(index.clone(), false).unwrap_err();
     let message = error.to_string();
     let Error::BadImages { bad: found, .. } = error else { panic!("{message}") };
     let paths: Vec<_> = found.iter().map(|bad| bad.path.clone()).collect();
@@ -100,7 +99,7 @@ fn the_error_names_every_bad_image() {
     for i in 0..40 {
         folder.write(&format!("{}/{i:02}.png", ["a", "b"][i % 2]), b"");
     }
-    let error = load_quietly(folder.open(), CorruptPolicy::Fail).unwrap_err();
+    let error = load_quietly(folder.open(), false).unwrap_err();
     let said = error.to_string();
     let named = |i: usize| said.contains(&format!("{}/{i:02}.png` is empty", ["a", "b"][i % 2]));
     assert!((0..40).all(named), "{said}");
@@ -111,7 +110,7 @@ fn the_error_names_every_bad_image() {
 fn lists_stay_parallel_when_images_are_skipped() {
     let (folder, bad) = spoiled();
     let index = folder.open();
-    let loaded = load_quietly(index.clone(), CorruptPolicy::Skip).unwrap();
+    let loaded = load_quietly(index.clone(), true).unwrap();
     assert_eq!(loaded.skipped.len(), 3);
     assert_eq!((loaded.index.samples.len(), loaded.cells.len(), loaded.fingerprints.len()), (17, 17, 17));
     let kept: Vec<usize> = (0..20).filter(|i| !bad.contains(i)).collect();
@@ -130,7 +129,7 @@ fn a_class_that_loses_its_last_image_is_an_error() {
     for cell in 0..2 {
         folder.write(&format!("Uninfected/C1P9thinF_IMG_1_cell_{cell}.png"), b"");
     }
-    let error = load_quietly(folder.open(), CorruptPolicy::Skip).unwrap_err();
+    let error = load_quietly(folder.open(), true).unwrap_err();
     let message = error.to_string();
     assert!(message.starts_with("no image of the class `Uninfected` is left after skipping 2"), "{message}");
     assert!(

@@ -13,19 +13,9 @@ use crate::error::Error;
 const FIELD_PIXELS: i64 = 40;
 
 /// A named set of training settings.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Serialize,
-    Deserialize,
-    strum::Display,
-    strum::EnumString,
-    strum::VariantNames,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[derive(strum::Display, strum::EnumString, strum::VariantNames)]
 #[strum(serialize_all = "lowercase", parse_err_ty = Error, parse_err_fn = unknown_recipe)]
 pub enum Recipe {
     /// 20 epochs on images of 32, 48, then 64 px; made for two CPU cores.

@@ -51,7 +51,7 @@ impl Plot {
     /// Writes the plot to `path`, as PNG or SVG by its extension.
     ///
     /// # Errors
-    /// [`Error::UnknownFormat`] for another extension; [`Error::Write`], an older file then stays; [`Error::Draw`] and
+    /// [`Error::UnknownFormat`] for another extension; [`Error::File`], an older file then stays; [`Error::Draw`] and
     /// [`Error::Encode`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
@@ -59,7 +59,7 @@ impl Plot {
             Format::Png => png(&self.0)?,
             Format::Svg => svg(&self.0)?.into_bytes(),
         };
-        malaria_files::write(path, &bytes).map_err(|source| Error::Write { path: path.to_owned(), source })
+        Ok(malaria_files::write(path, &bytes).map_err(malaria_files::Error::io("write", path))?)
     }
 
     /// The plot as the text of an SVG.

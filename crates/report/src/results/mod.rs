@@ -72,11 +72,11 @@ impl Report<'_> {
     /// Writes `report.html` into `folder`, and each plot as PNG and SVG into its folder `figures`. Returns the page's path.
     ///
     /// # Errors
-    /// [`Error::Write`] for a file that cannot be written; [`Error::Draw`], [`Error::Encode`] and [`Error::Classifier`] for a plot
+    /// [`Error::File`] for a file that cannot be written; [`Error::Draw`], [`Error::Encode`] and [`Error::Classifier`] for a plot
     /// that cannot be made.
     pub fn write(&self, folder: &Path) -> Result<PathBuf> {
         let figures = folder.join("figures");
-        std::fs::create_dir_all(&figures).map_err(|source| Error::Write { path: figures.clone(), source })?;
+        std::fs::create_dir_all(&figures).map_err(malaria_files::Error::io("make the folder", &figures))?;
         let plots = self.plots()?;
         for PlotSection { name, plot, .. } in &plots {
             for extension in ["png", "svg"] {

@@ -88,7 +88,7 @@ impl<N: Network> Trainer<N> {
     /// Resumes from the newest valid checkpoint; returns why a newer one was passed over, if one was.
     ///
     /// # Errors
-    /// [`Error::NoCheckpoint`] if none is valid, [`Error::Io`] if one cannot be read, [`Error::Model`] and [`Error::State`] if
+    /// [`Error::NoCheckpoint`] if none is valid, [`Error::File`] if one cannot be read, [`Error::Model`] and [`Error::State`] if
     /// its weights or velocity do not fit the network.
     pub fn resume(&mut self, checkpoints: &Checkpoints) -> Result<Vec<String>, Error> {
         let (snapshot, passed_over) = checkpoints.load()?;
@@ -135,7 +135,7 @@ impl<N: Network> Trainer<N> {
     /// # Errors
     /// [`Error::EmptySubset`] (for the validation set only if it selects the epoch); [`Error::Cells`] if a resumed epoch had
     /// more training cells; [`Error::NonFiniteLoss`], [`Error::NonFiniteWeights`] and [`Error::NonFiniteValidation`] if the
-    /// training diverges; [`Error::Io`] if a checkpoint cannot be written (the previous one stays); [`Error::Step`] and
+    /// training diverges; [`Error::File`] if a checkpoint cannot be written (the previous one stays); [`Error::Step`] and
     /// [`Error::Torch`] when memory is short; the network's own.
     pub fn run(
         &mut self,

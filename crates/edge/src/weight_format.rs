@@ -12,10 +12,9 @@ pub(crate) const INPUT: &str = "images";
 pub(crate) const OUTPUT: &str = "probabilities";
 
 /// How the weights of convolutions and of the dense layer are stored. Everything is computed in float32.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display, strum::EnumString,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[derive(strum::Display, strum::EnumString)]
 #[strum(serialize_all = "lowercase", parse_err_ty = Error, parse_err_fn = unknown_format)]
 pub enum WeightFormat {
     /// Four bytes each.
