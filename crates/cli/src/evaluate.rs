@@ -33,6 +33,8 @@ pub(crate) struct Args {
     /// Folder of class folders
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
+    #[command(flatten)]
+    patients: flags::Patients,
     /// Evaluate on the run's own test cells, or on all [default: test if the folder is the run's own, else all]
     #[arg(long, value_enum)]
     subset: Option<SubsetArg>,
@@ -79,9 +81,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         }
     }
     let run = args.run.clone().map_or_else(default_run, Ok)?;
+    let patients = args.patients.names();
     let options = EvaluateOptions {
         run: &run,
         data: &args.data,
+        patients: patients.as_ref(),
         evaluated_on: args.subset.map(|subset| match subset {
             SubsetArg::Test => EvaluatedOn::Test,
             SubsetArg::All => EvaluatedOn::All,
@@ -97,6 +101,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let report = evaluate(options, &|progress| console.show(progress))?;
     for image in &report.skipped {
         console.say(&format!("warning: left out {image}"));
+    }
+    if let Some(unknown) = &report.unknown_patients {
+        console.say(&format!("warning: {unknown}; {}", flags::TELL_PATIENTS));
     }
     if report.ignored > 0 {
         console.say(&format!("warning: skipped, as they are not images: {}", report.ignored));
