@@ -2,13 +2,15 @@
 
 #![allow(clippy::print_stdout, reason = "a program")]
 
-use malaria_resnet::{Classifier, default_run, libtorch::DeviceChoice, predict, roll_up};
+use malaria_resnet::{
+    Classifier, dataset::PatientNames, default_run, libtorch::DeviceChoice, predict, roll_up,
+};
 
 fn main() -> anyhow::Result<()> {
     let paths = Vec::from_iter(std::env::args_os().skip(1).map(Into::into));
     anyhow::ensure!(!paths.is_empty(), "usage: predict IMAGE_OR_FOLDER...");
     let classifier = Classifier::load(&default_run()?, DeviceChoice::Auto.resolve()?)?;
-    let cells = predict(&classifier, &paths, &|_| {})?;
+    let cells = predict(&classifier, &paths, &PatientNames::Nlm, &|_| {})?;
     for cell in &cells {
         match (&cell.class, cell.probability, &cell.error) {
             (Some(class), Some(probability), _) => {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use image::RgbImage;
-use malaria_dataset::{Cells, ImageStats, decode_within, patient_of, read_image, resize};
+use malaria_dataset::{Cells, ImageStats, ListedImage, decode_within, patient_of, read_image, resize};
 use malaria_metrics::{CellCounts, PatientResult};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize, Serializer};
@@ -23,6 +23,8 @@ pub struct Prediction {
     /// The picture's path. Serialization replaces bytes that are not UTF-8 by `\u{FFFD}`.
     #[serde(serialize_with = "lossily")]
     pub path: PathBuf,
+    /// The patient the cell was taken from; `None` if it is unknown.
+    pub patient: Option<String>,
     /// The predicted class, by [`call`]; `None` when the picture could not be read.
     pub class: Option<String>,
     /// Probability of the positive class, in [0, 1]; `None` when the picture could not be read.
@@ -41,7 +43,7 @@ fn lossily<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error>
 /// The prediction for one patient.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PatientPrediction {
-    /// The patient's name, from the file names.
+    /// The patient's name.
     pub patient: String,
     /// Estimated share of infected cells, and the call.
     #[serde(flatten)]
@@ -53,7 +55,7 @@ pub struct PatientPrediction {
 /// An encoded picture in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncodedImage {
-    /// Its file name, which may tell the patient. No file is read.
+    /// Its file name, which tells the patient if it has NLM's form, see [`patient_of`]. No file is read.
     pub name: PathBuf,
     /// Bytes of a PNG, JPEG, BMP, TIFF or WebP.
     pub bytes: Vec<u8>,
@@ -71,14 +73,14 @@ pub struct EncodedImage {
 pub fn classify<E: From<malaria_dataset::Error>>(
     description: &Description,
     positive: usize,
-    files: &[PathBuf],
+    files: &[ListedImage],
     mut network: impl FnMut(&Cells) -> Result<Vec<f64>, E>,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<Prediction>, E> {
     let mut predictions = Vec::with_capacity(files.len());
     for chunk in files.chunks(chunk_size(description.image.pixels)) {
-        let read = |path: &PathBuf| {
-            (path.clone(), read_image(path).map(|(picture, _)| ModelInput::new(description, &picture)))
+        let read = |file: &ListedImage| {
+            (file.clone(), read_image(&file.path).map(|(picture, _)| ModelInput::new(description, &picture)))
         };
         let pictures = chunk.par_iter().map(read).collect();
         predictions.extend(predictions_of(description, positive, pictures, &mut network)?);
@@ -98,7 +100,8 @@ pub fn classify_picture<E: From<malaria_dataset::Error>>(
     network: impl FnMut(&Cells) -> Result<Vec<f64>, E>,
 ) -> Result<Prediction, E> {
     let input = Ok(ModelInput::new(description, picture));
-    let mut predictions = predictions_of(description, positive, vec![(PathBuf::new(), input)], network)?;
+    let source = ListedImage { path: PathBuf::new(), patient: None };
+    let mut predictions = predictions_of(description, positive, vec![(source, input)], network)?;
     // One picture, one prediction.
     Ok(predictions.swap_remove(0))
 }
@@ -117,7 +120,9 @@ pub fn classify_encoded<E: From<malaria_dataset::Error>>(
 ) -> Result<Vec<Prediction>, E> {
     let decode = |EncodedImage { name, bytes }: &EncodedImage| {
         let picture = decode_within(bytes, name, longest_side);
-        (name.clone(), picture.map(|picture| ModelInput::new(description, &picture)))
+        let patient = name.file_name().and_then(|name| patient_of(&name.to_string_lossy()));
+        let source = ListedImage { path: name.clone(), patient };
+        (source, picture.map(|picture| ModelInput::new(description, &picture)))
     };
     predictions_of(description, positive, pictures.par_iter().map(decode).collect(), network)
 }
@@ -151,7 +156,7 @@ impl ModelInput {
 fn predictions_of<E: From<malaria_dataset::Error>>(
     description: &Description,
     positive: usize,
-    pictures: Vec<(PathBuf, malaria_dataset::Result<ModelInput>)>,
+    pictures: Vec<(ListedImage, malaria_dataset::Result<ModelInput>)>,
     mut network: impl FnMut(&Cells) -> Result<Vec<f64>, E>,
 ) -> Result<Vec<Prediction>, E> {
     let read = pictures.iter().filter_map(|(_, input)| input.as_ref().ok());
@@ -159,39 +164,39 @@ fn predictions_of<E: From<malaria_dataset::Error>>(
     let cells = Cells::from_pixels(description.image.pixels, bytes)?;
     let probabilities = if cells.is_empty() { Vec::new() } else { network(&cells)? };
     let mut rows = probabilities.chunks(description.classes.len());
-    let predict = |(path, input): (PathBuf, malaria_dataset::Result<ModelInput>)| {
+    let predict = |(source, input): (ListedImage, malaria_dataset::Result<ModelInput>)| {
         let row = input.as_ref().ok().and_then(|_| rows.next());
         let class = |row| description.classes[call(row, positive, description.threshold.as_ref())].clone();
         let (warning, error) = match input {
             Ok(ModelInput { warning, .. }) => (warning, None),
             Err(error) => (None, Some(error.to_string())),
         };
-        Prediction { path, class: row.map(class), probability: row.map(|row| row[positive]), warning, error }
+        let ListedImage { path, patient } = source;
+        let (class, probability) = (row.map(class), row.map(|row| row[positive]));
+        Prediction { path, patient, class, probability, warning, error }
     };
     Ok(pictures.into_iter().map(predict).collect())
 }
 
-/// Calls patients from the predictions for their cells, in the order of their names. A file name that starts with `C<number>`, as
-/// in the NIH's set, tells the patient.
+/// Calls patients from the predictions for their cells, in the order of their names.
 ///
-/// Unreadable pictures and those with a warning do not count. No patient is called where there is no
+/// Unreadable pictures, those with a warning and those of unknown patients do not count. No patient is called where there is no
 /// [rule](Description::patient_rule).
 ///
 /// # Errors
 /// [`Error::Metrics`](crate::Error::Metrics) when a patient's rates cannot be computed.
 pub fn roll_up(description: &Description, predictions: &[Prediction]) -> Result<Vec<PatientPrediction>> {
     let Ok(rule) = description.patient_rule() else { return Ok(Vec::new()) };
-    let mut patients: BTreeMap<String, CellCounts> = BTreeMap::new();
+    let mut patients: BTreeMap<&str, CellCounts> = BTreeMap::new();
     for prediction in predictions.iter().filter(|prediction| prediction.warning.is_none()) {
-        let name = prediction.path.file_name().unwrap_or_default().to_string_lossy();
-        let (Some(patient), Some(class)) = (patient_of(&name), &prediction.class) else { continue };
+        let (Some(patient), Some(class)) = (&prediction.patient, &prediction.class) else { continue };
         let called = patients.entry(patient).or_default();
         called.cells += 1;
         called.positive += u64::from(*class == description.positive);
     }
     let called = patients.into_iter().map(|(patient, called)| {
         let result = rule.evaluate(called)?;
-        Ok(PatientPrediction { patient, result, relevant_share: rule.relevant_share })
+        Ok(PatientPrediction { patient: patient.to_owned(), result, relevant_share: rule.relevant_share })
     });
     called.collect()
 }

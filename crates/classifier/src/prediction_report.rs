@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use malaria_dataset::UnknownPatients;
 use malaria_metrics::{CellCounts, percent};
 use serde::Serialize;
 
@@ -12,13 +13,15 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Predictions for pictures and for the patients in the file names. Serializes as the JSON document of the programs.
+/// Predictions for pictures and for their patients. Serializes as the JSON document of the programs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PredictionReport {
     /// One prediction per picture.
     pub cells: Vec<Prediction>,
     /// Cells with a warning, which do not count for patients.
     pub not_counted: usize,
+    /// The pictures of unknown patients, which count for no patient; `None` where there are none, and without `call_patients`.
+    pub unknown_patients: Option<UnknownPatients>,
     /// One prediction per patient; empty where patients are not called.
     pub patients: Vec<PatientPrediction>,
     /// How cells and patients are called, in words.
@@ -34,7 +37,9 @@ impl PredictionReport {
     /// As [`roll_up`].
     pub fn new(description: &Description, cells: Vec<Prediction>, call_patients: bool) -> Result<Self> {
         let warned = |cell: &&Prediction| cell.class.is_some() && cell.warning.is_some();
+        let patients = || cells.iter().map(|cell| (cell.path.to_string_lossy(), &cell.patient));
         Ok(Self {
+            unknown_patients: if call_patients { UnknownPatients::among(patients()) } else { None },
             not_counted: if call_patients { cells.iter().filter(warned).count() } else { 0 },
             patients: if call_patients { roll_up(description, &cells)? } else { Vec::new() },
             rule: description.calling_note(),
@@ -48,7 +53,7 @@ impl PredictionReport {
         self.cells.iter().filter(|cell| cell.error.is_some()).count()
     }
 
-    /// One row per cell: `path,class,probability,warning,error`.
+    /// One row per cell: `path,patient,class,probability,warning,error`.
     ///
     /// # Errors
     /// [`Error::Encode`].
@@ -69,6 +74,9 @@ impl PredictionReport {
         if self.not_counted > 0 {
             text += &format!("cells with a warning, which do not count for patients: {}\n", self.not_counted);
         }
+        if let Some(unknown) = &self.unknown_patients {
+            text += &format!("{unknown}; they count for no patient\n");
+        }
         text += "\n";
         notes.iter().for_each(|note| text += &format!("{note}\n"));
         text + &format!("{}\nResearch software, not a medical device.\n", self.rule)
@@ -78,7 +86,7 @@ impl PredictionReport {
         let heading = format!("p({})", self.positive);
         let width = heading.chars().count().max(7);
         let mut text = format!("{:<12} {heading:>width$}  picture\n", "class");
-        for Prediction { path, class, probability, warning, error } in &self.cells {
+        for Prediction { path, class, probability, warning, error, .. } in &self.cells {
             let class = class.as_deref().unwrap_or("unreadable");
             let probability = percent(*probability);
             let warning = warning.as_ref().map(|warning| format!("  [{warning}]")).unwrap_or_default();

@@ -4,7 +4,10 @@ use std::{path::Path, process::ExitCode};
 
 use malaria_resnet::{Error, RunDir, dataset};
 
-use crate::terminal::{note, resume_command};
+use crate::{
+    flags::TELL_PATIENTS,
+    terminal::{note, resume_command},
+};
 
 /// What to do about an error, if a flag or another command of this program helps.
 pub(crate) fn advice(error: &Error) -> Option<String> {
@@ -14,6 +17,12 @@ pub(crate) fn advice(error: &Error) -> Option<String> {
         Error::Config { field: "positive", .. } => "name it by --positive".to_owned(),
         Error::SensitivityLoss { .. } => {
             "choose other --weights, or allow more by --max-sensitivity-loss".to_owned()
+        }
+        Error::Dataset(dataset::Error::UnknownPatients(_)) => {
+            format!("{TELL_PATIENTS}; or --split random")
+        }
+        Error::Dataset(dataset::Error::Config { field: "the patient pattern", .. }) => {
+            "give another --patient-pattern, or --patients".to_owned()
         }
         Error::Dataset(dataset::Error::BadImages { .. }) => "--skip-corrupt leaves them out".to_owned(),
         Error::Unfinished { path } => {

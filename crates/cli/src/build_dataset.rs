@@ -4,7 +4,10 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use malaria_resnet::dataset::{Index, Link, Protocol, SplitConfig, Subset, build_tree, split};
+use malaria_resnet::{
+    Error,
+    dataset::{Index, Link, Protocol, SplitConfig, Subset, build_tree, split},
+};
 
 use crate::{
     flags,
@@ -24,6 +27,8 @@ pub(crate) struct Args {
     /// Folder of class folders
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
+    #[command(flatten)]
+    patients: flags::Patients,
     /// Folder for the trees
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -40,9 +45,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let index = Index::open(&args.data)?;
+    let mut index = Index::open(&args.data).map_err(Error::from)?;
+    index.set_patients(&args.patients.names().unwrap_or_default()).map_err(Error::from)?;
     let config = SplitConfig { protocol: args.split, seed: args.seed, ..SplitConfig::default() };
-    let split = split(&index, &config)?;
+    let split = split(&index, &config).map_err(Error::from)?;
     let report = build_tree(&index, &split, &args.out, args.link)?;
     for subset in Subset::ALL {
         print(format_args!("{:>10}: {} images", subset.folder(), split.subset(subset).len()))?;
@@ -52,6 +58,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         print(format_args!(
             "patients with cells in more than one tree: {shared}; metrics will be better than on new patients"
         ))?;
+    }
+    if let Some(unknown) = index.unknown_patients() {
+        note(format_args!("warning: {unknown}; {}", flags::TELL_PATIENTS));
     }
     for (what, groups) in [
         ("in more than one tree, byte for byte", report.duplicates_across),

@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
+    flags::TELL_PATIENTS,
     json::Json,
     terminal::{note, print},
 };
@@ -180,6 +181,9 @@ impl Console {
                 "  {} patients have cells in more than one of these sets: metrics are better than on new patients",
                 data.shared_patients
             ));
+        }
+        if let Some(unknown) = &data.unknown_patients {
+            self.say(&format!("  warning: {unknown}; {TELL_PATIENTS}"));
         }
         if let Some(caveat) = Caveat::of_init(data.test_cells_seen_by_init) {
             self.say(&format!("  warning: {caveat}"));

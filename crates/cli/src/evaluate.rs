@@ -33,6 +33,8 @@ pub(crate) struct Args {
     /// Folder of class folders
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
+    #[command(flatten)]
+    patients: flags::Patients,
     /// Evaluate on the run's own test cells, or on all [default: test if the folder is the run's own, else all]
     #[arg(long,
         value_parser = PossibleValuesParser::new(["test", "all"]).try_map(|name| name.parse::<EvaluatedOn>()))]
@@ -74,9 +76,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         }
     }
     let run = args.run.clone().map_or_else(default_run, Ok)?;
+    let patients = args.patients.names();
     let options = EvaluateOptions {
         run: &run,
         data: &args.data,
+        patients: patients.as_ref(),
         evaluated_on: args.subset,
         device: args.device.resolve()?,
         flips: args.flips,
@@ -89,6 +93,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let report = evaluate(options, &|progress| console.show(progress))?;
     for image in &report.skipped {
         console.say(&format!("warning: left out {image}"));
+    }
+    if let Some(unknown) = &report.unknown_patients {
+        console.say(&format!("warning: {unknown}; {}", flags::TELL_PATIENTS));
     }
     if report.ignored > 0 {
         console.say(&format!("warning: skipped, as they are not images: {}", report.ignored));

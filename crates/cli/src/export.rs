@@ -49,6 +49,8 @@ pub(crate) struct Args {
     /// folder that the run was trained on]
     #[arg(long, value_name = "DIR", conflicts_with = "unchecked")]
     data: Option<PathBuf>,
+    #[command(flatten)]
+    patients: flags::Patients,
     /// Write nothing if f16 or int8 lose more sensitivity than this, a fraction
     #[arg(long, value_name = "SHARE", default_value_t = 0.005, value_parser = flags::fraction, allow_negative_numbers = true)]
     max_sensitivity_loss: f64,
@@ -70,21 +72,28 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     let console = Console::new(Style::Auto);
     let run = args.run.clone().map_or_else(default_run, Ok)?;
-    if args.weights == WeightFormat::F32 && args.data.is_some() {
-        bail!("--data is for comparing f16 or int8 with f32: leave it out, or choose other --weights");
-    }
     let compared = args.weights != WeightFormat::F32 && !args.unchecked;
+    let patients = args.patients.names();
+    if !compared && (args.data.is_some() || patients.is_some()) {
+        bail!(
+            "--data, --patient-pattern and --patients are for comparing f16 or int8 with f32, and nothing is compared here: leave them out"
+        );
+    }
     let data = if compared { Some(cells_to_compare(args, &run)?) } else { None };
     let options = ExportOptions {
         run: &run,
         weights: args.weights,
         data: data.as_deref(),
+        patients: patients.as_ref(),
         max_sensitivity_loss: args.max_sensitivity_loss,
         skip_corrupt: args.skip_corrupt,
     };
     let exported = export(options, &|progress| console.show(progress))?;
     for image in &exported.skipped {
         console.say(&format!("warning: left out {image}"));
+    }
+    if let Some(unknown) = &exported.unknown_patients {
+        console.say(&format!("warning: {unknown}; {}", flags::TELL_PATIENTS));
     }
     malaria_files::write(&args.out, &exported.onnx).map_err(malaria_files::Error::io("write", &args.out))?;
     let mut text = format!("model: {}\n", run.display());
@@ -94,7 +103,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let megabytes = exported.onnx.len() as f64 / 1e6;
     text += &format!("written: {} ({megabytes:.2} MB, {})", args.out.display(), args.weights);
     let document = json!({ "model": run, "weights": args.weights, "files": [args.out], "quantization_loss": exported.quantization_loss,
-        "compared_on": data, "skipped": exported.skipped });
+        "compared_on": data, "unknown_patients": exported.unknown_patients, "skipped": exported.skipped });
     args.json.result(&text, &document)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,31 @@
-//! Parsers of flags, whose errors name the expected value.
+//! Parsers of flags, whose errors name the expected value, and the flags that tell patients.
 
-use std::{num::NonZeroU64, str::FromStr};
+use std::{num::NonZeroU64, path::PathBuf, str::FromStr};
+
+use malaria_resnet::dataset::{PatientNames, PatientPattern};
+
+/// What tells the patient of each picture.
+#[derive(clap::Args)]
+pub(crate) struct Patients {
+    /// Regular expression whose one group is the patient in a picture's path below the folder, with / between the parts:
+    /// '([^/_]+)_[^/]*$' is the file name up to its first _ [default: names that begin as NLM's do, with C33 for patient 33]
+    #[arg(long, value_name = "REGEX", conflicts_with = "patients")]
+    patient_pattern: Option<PatientPattern>,
+    /// CSV with the columns file (such a path) and patient
+    #[arg(long, value_name = "FILE.csv")]
+    patients: Option<PathBuf>,
+}
+
+/// Advice on pictures of unknown patients.
+pub(crate) const TELL_PATIENTS: &str = "name the patients by --patient-pattern or --patients";
+
+impl Patients {
+    /// `None` without a flag.
+    pub(crate) fn names(&self) -> Option<PatientNames> {
+        let pattern = self.patient_pattern.clone().map(PatientNames::Pattern);
+        pattern.or(self.patients.clone().map(PatientNames::Table))
+    }
+}
 
 /// A fraction from 0 to 1.
 pub(crate) fn fraction(text: &str) -> Result<f64, String> {

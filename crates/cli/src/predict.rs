@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Result;
 use malaria_resnet::{
     Caveat, Classifier, PredictionReport, RunDir,
-    dataset::list_images,
+    dataset::{PatientNames, list_images},
     default_run,
     libtorch::{DeviceChoice, describe},
     predict,
@@ -13,19 +13,21 @@ use malaria_resnet::{
 
 use crate::{
     console::{Console, Style},
+    flags,
     json::Json,
 };
 
 /// Classify pictures of single cells: files, or folders with everything below them.
 ///
 /// The document of --json holds `cells`, `patients` (none with --flips), `not_counted` (cells with a warning, which do not count for
-/// patients) and `rule` (how cells and patients are called).
+/// patients), `unknown_patients` (nor do these) and `rule` (how cells and patients are called).
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   malaria predict some_cell.png a_folder_of_cells              the pretrained model
   malaria predict --run runs/fast-patient-seed0 a_folder_of_cells --csv
   malaria predict a_folder_of_cells --json calls.json          cells, and patients where names tell them
+  malaria predict my_cells --patient-pattern '([^/_]+)_[^/]*$'  the patient is the file name up to its first _
 
 Research software, not a medical device.")]
 pub(crate) struct Args {
@@ -35,6 +37,8 @@ pub(crate) struct Args {
     /// Pictures, or folders of them
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
+    #[command(flatten)]
+    patients: flags::Patients,
     #[command(flatten)]
     json: Json,
     /// Print CSV instead of a table, one line per cell; only the table and the JSON have patients
@@ -57,11 +61,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if RunDir::open(&run)?.config()?.data.is_none() {
         console.say(&format!("warning: {}", Caveat::ModelOfSyntheticCells));
     }
-    let ignored = list_images(&args.paths)?.ignored;
+    let ignored = list_images(&args.paths, &PatientNames::Nlm)?.ignored;
     if ignored > 0 {
         console.say(&format!("warning: skipped, as they are not images: {ignored}"));
     }
-    let predictions = predict(&classifier, &args.paths, &|progress| console.show(progress))?;
+    let patients = args.patients.names().unwrap_or_default();
+    let predictions = predict(&classifier, &args.paths, &patients, &|progress| console.show(progress))?;
     // Patients are called by error rates that were measured without mirror images.
     let report = PredictionReport::new(&classifier.description(), predictions, !args.flips)?;
     let words = if args.csv {

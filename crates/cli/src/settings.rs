@@ -19,6 +19,8 @@ pub(crate) struct Settings {
     /// Folder of cell images
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    #[command(flatten)]
+    patients: flags::Patients,
     /// Training recipe: fast, tutorial, best, or field for a small network [default: fast]
     #[arg(long)]
     pub(crate) recipe: Option<Recipe>,
@@ -95,6 +97,7 @@ impl Settings {
         } else if self.config.is_none() {
             config.data = default_data();
         }
+        config.patients = self.patients.names().unwrap_or(config.patients);
         match protocol {
             Some(protocol) => {
                 config.split.protocol = protocol;

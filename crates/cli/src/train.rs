@@ -56,9 +56,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "RUN_DIR")]
     out: Option<PathBuf>,
     /// Resume the run in this directory, with its own settings
-    #[arg(long, value_name = "RUN_DIR", conflicts_with_all = ["data", "download", "out", "recipe", "split", "epochs",
-        "batch_size", "lr", "seed", "device", "precision", "threads", "config", "init", "teacher", "positive", "target_sensitivity",
-        "target_specificity", "exclude", "calibrate", "skip_corrupt"])]
+    #[arg(long, value_name = "RUN_DIR", conflicts_with_all = ["data", "patient_pattern", "patients", "download",
+        "out", "recipe", "split", "epochs", "batch_size", "lr", "seed", "device", "precision", "threads", "config", "init", "teacher",
+        "positive", "target_sensitivity", "target_specificity", "exclude", "calibrate", "skip_corrupt"])]
     resume: Option<PathBuf>,
     /// Write the plot of loss and accuracy by epoch here too (.png or .svg)
     #[arg(long, value_name = "PATH")]

@@ -10,7 +10,7 @@ use strum::VariantNames;
 
 use crate::error::{Error, Result};
 use crate::fingerprint::{duplicates, fingerprints};
-use crate::index::{Index, Sample};
+use crate::index::Index;
 use crate::names::{Subset, is_set_aside};
 use crate::split::Split;
 use crate::walk::files_below;
@@ -141,7 +141,10 @@ fn plan(index: &Index, split: &Split, out: &Path) -> Result<Vec<Placement>> {
     let mut planned: HashMap<(Subset, String), usize> = HashMap::new();
     for subset in Subset::ALL {
         for &i in split.subset(subset) {
-            let below = below_tree(&index.samples[i]);
+            let sample = &index.samples[i];
+            // The folders of a class may be spelled differently in the trees of `index`.
+            let rest = sample.below_side().split_once('/').map_or("", |(_, rest)| rest);
+            let below = format!("{}/{rest}", index.classes[sample.class]);
             let mut target = out.join(subset.folder());
             target.extend(below.split('/'));
             // Some systems do not distinguish upper and lower case.
@@ -157,14 +160,6 @@ fn plan(index: &Index, split: &Split, out: &Path) -> Result<Vec<Placement>> {
         }
     }
     Ok(plan)
-}
-
-/// A sample's path beginning with its class folder.
-fn below_tree(sample: &Sample) -> &str {
-    match sample.subset {
-        Some(subset) => sample.path.strip_prefix(subset.folder()).map_or(&*sample.path, |path| &path[1..]),
-        None => &sample.path,
-    }
 }
 
 /// The targets that already exist with the right contents. Refuses any other existing image.

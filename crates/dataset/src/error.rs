@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::changes::Changes;
+use crate::patient_names::UnknownPatients;
 
 /// Result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -47,16 +48,19 @@ pub enum Error {
         /// What is missing, and what to do.
         reason: String,
     },
+    /// Cells of unknown patients in a split by patient.
+    #[error("{0}; a split by patient needs the patient of every picture")]
+    UnknownPatients(UnknownPatients),
     /// A split that does not fit its index, or that has patients on several sides under `patient`.
     #[error("{reason}")]
     InvalidSplit {
         /// What is wrong with it.
         reason: String,
     },
-    /// A manifest that cannot be understood.
+    /// A manifest or a table of patients that cannot be understood, or does not fit the folder.
     #[error("`{}`, line {line}: {reason}", path.display())]
-    Manifest {
-        /// The manifest.
+    Table {
+        /// The CSV file.
         path: PathBuf,
         /// The line, from 1.
         line: u64,

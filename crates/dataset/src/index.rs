@@ -1,11 +1,12 @@
-//! Lists the images of a data folder with class and patient, and the images given for prediction.
+//! Lists the images of a data folder with class and patient.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::names::{IMAGE_EXTENSIONS, Subset, names_a_side, patient_of};
-use crate::walk::{files_below, folders_in, holds_image, paths_below};
+use crate::names::{IMAGE_EXTENSIONS, Subset, names_a_side, patient_of, same_class};
+use crate::patient_names::{PatientNames, UnknownPatients};
+use crate::walk::{files_below, folders_in, holds_image};
 use crate::wording::{listing, meant};
 
 /// One image file of an [`Index`].
@@ -15,10 +16,18 @@ pub struct Sample {
     pub path: String,
     /// Position of its class in [`Index::classes`].
     pub class: usize,
-    /// The patient the cell was taken from, such as `C33`; `None` if the file name does not contain it.
+    /// The patient the cell was taken from, such as `C33`; `None` if it is unknown.
     pub patient: Option<String>,
     /// The tree it lies in, if the root is a `training/validation/testing` tree.
     pub subset: Option<Subset>,
+}
+
+impl Sample {
+    /// Its path from the class folder on.
+    pub(crate) fn below_side(&self) -> &str {
+        let side = self.subset.and_then(|subset| self.path.strip_prefix(subset.folder()));
+        side.map_or(&self.path, |path| &path[1..])
+    }
 }
 
 /// The image files of a folder with one sub-folder per class, in an order that is the same on every platform.
@@ -30,7 +39,7 @@ pub struct Sample {
 pub struct Index {
     /// The folder, as it was given to [`Index::open`].
     pub root: PathBuf,
-    /// Names of the classes, sorted by their bytes: `Parasitized` before `Uninfected`.
+    /// Names of the classes, sorted without regard to case: `Parasitized` before `Uninfected`.
     pub classes: Vec<String>,
     /// The images, sorted by the bytes of their paths.
     pub samples: Vec<Sample>,
@@ -39,13 +48,13 @@ pub struct Index {
 }
 
 impl Index {
-    /// Lists the images below `root`. File contents are not read.
+    /// Lists the images below `root`, with patients by [`PatientNames::Nlm`]. File contents are not read.
     ///
     /// # Errors
-    /// [`Error::Path`] if `root` does not exist or is not a folder; holds no class folder, or only one; if a
-    /// class holds no image, or a second copy of the other classes; if the three trees of a split
-    /// differ in their classes; if links form a circle or a name is not UTF-8. If a folder one level down
-    /// looks like the data set, the message names it. [`Error::File`] if a folder cannot be listed.
+    /// [`Error::Path`] if `root` does not exist or is not a folder; holds no class folder, only one, or two whose names differ only
+    /// in case; if a class holds no image, or a second copy of the other classes; if the three trees of a split
+    /// differ in their classes; if links form a circle or a name is not UTF-8. If folders one level down
+    /// look like data sets, such as `train` and `test`, the message names them. [`Error::File`] if a folder cannot be listed.
     pub fn open(root: &Path) -> Result<Self> {
         match std::fs::metadata(root) {
             Err(source) => return Err(missing_or_unreadable(root, source)),
@@ -57,16 +66,19 @@ impl Index {
             }
             Ok(_) => {}
         }
-        let (folders, loose_files) = folders_in(root)?;
+        let (folders, loose_files) = class_folders(root)?;
         let is_tree = |name: &str| Subset::ALL.iter().any(|subset| subset.folder() == name);
         let mut index = if folders.len() == Subset::ALL.len() && folders.iter().all(|name| is_tree(name)) {
             Self::of_trees(root)?
-        } else if folders.iter().any(|name| is_tree(name))
+        } else if folders
+            .iter()
+            .any(|name| is_tree(name) || (names_a_side(name) && holds_classes(&root.join(name))))
             || (!folders.is_empty() && folders.iter().all(|name| names_a_side(name)))
         {
             let reason = format!(
-                "holds {}, some of which look like the sides of a split; expected exactly training, validation and testing, or class folders only",
-                listing(&folders)
+                "holds {}, some of which look like the sides of a split; expected exactly training, validation and testing, or class folders only{}",
+                listing(&folders),
+                meant(&inner_data_sets(root, &folders))
             );
             return Err(Error::path(root, reason));
         } else {
@@ -78,7 +90,7 @@ impl Index {
     }
 
     fn of_classes(root: &Path, classes: &[String]) -> Result<Self> {
-        let hint = || meant(inner_data_set(root, classes).as_deref());
+        let hint = || meant(&inner_data_sets(root, classes));
         refuse_few_classes(root, classes, hint)?;
         let mut index =
             Self { root: root.to_path_buf(), classes: classes.to_vec(), samples: Vec::new(), ignored: 0 };
@@ -86,11 +98,16 @@ impl Index {
             let folder = root.join(name);
             // Kaggle's copy of the data holds the whole set once more, inside itself.
             let (inside, _) = folders_in(&folder)?;
-            if classes.iter().filter(|other| *other != name && inside.contains(other)).count() >= 2 {
+            let is_inside = |class: &str| inside.iter().any(|found| same_class(found, class));
+            if classes.iter().filter(|other| *other != name && is_inside(other)).count() >= 2 {
                 return Err(Error::path(
                     &folder,
                     "holds a second copy of the other class folders, so cells would count twice; give that folder itself, or move it away",
                 ));
+            }
+            if is_inside("Parasitized") && is_inside("Uninfected") {
+                let reason = format!("holds class folders, so it is not a class itself{}", hint());
+                return Err(Error::path(&folder, reason));
             }
             if index.add_class(&folder, name, class, None)? == 0 {
                 return Err(no_image(&folder, &hint()));
@@ -105,14 +122,17 @@ impl Index {
             Self { root: root.to_path_buf(), classes: Vec::new(), samples: Vec::new(), ignored: 0 };
         for tree in Subset::ALL {
             let folder = root.join(tree.folder());
-            let (found, loose_files) = folders_in(&folder)?;
+            let (found, loose_files) = class_folders(&folder)?;
             index.ignored += loose_files;
             refuse_few_classes(&folder, &found, String::new)?;
-            if let Some(expected) = classes.filter(|expected| *expected != found) {
+            let other = |expected: &&Vec<String>| {
+                expected.len() != found.len() || expected.iter().zip(&found).any(|(a, b)| !same_class(a, b))
+            };
+            if let Some(expected) = classes.as_ref().filter(other) {
                 let reason = format!(
                     "holds the classes {}; expected the classes of the training tree, {}",
                     listing(&found),
-                    listing(&expected)
+                    listing(expected)
                 );
                 return Err(Error::path(&folder, reason));
             }
@@ -123,7 +143,7 @@ impl Index {
                     return Err(no_image(&class_folder, ""));
                 }
             }
-            classes = Some(found);
+            classes.get_or_insert(found);
         }
         index.classes = classes.unwrap_or_default();
         Ok(index)
@@ -166,10 +186,57 @@ impl Index {
         self.samples.iter().map(|sample| sample.class).collect()
     }
 
-    /// Position of the class `name` in [`Index::classes`], if there is such a class.
+    /// Position of the class `name` in [`Index::classes`], if there is such a class. Case does not matter.
     #[must_use]
     pub fn class(&self, name: &str) -> Option<usize> {
-        self.classes.iter().position(|class| class == name)
+        self.classes.iter().position(|class| same_class(class, name))
+    }
+
+    /// Spells the classes as the first of `names` does that differs only in case: those of a model, whose class `Parasitized` is that
+    /// of a folder `parasitized`.
+    pub fn spell_classes<'a>(&mut self, names: impl IntoIterator<Item = &'a str> + Clone) {
+        for class in &mut self.classes {
+            if let Some(name) = names.clone().into_iter().find(|name| same_class(name, class)) {
+                *class = name.to_owned();
+            }
+        }
+    }
+
+    /// Sets the patient of every sample by `names`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a pattern that matches no sample, or takes a class folder for a part of the patient's name, so that a
+    /// patient with cells of two classes would be two. For a table, [`Error::File`] if it cannot be read, and [`Error::Table`] if it
+    /// lacks a column, has two patients for one sample, or a file that is none or several of the samples.
+    pub fn set_patients(&mut self, names: &PatientNames) -> Result<()> {
+        let paths: Vec<&str> = self.samples.iter().map(Sample::below_side).collect();
+        let patients = names.patients(&paths)?;
+        if let PatientNames::Pattern(pattern) = names {
+            let has_class = |path: &str, patient: &str| {
+                path.split_once('/').is_some_and(|(class, _)| patient.starts_with(&format!("{class}/")))
+            };
+            let patient = paths
+                .iter()
+                .zip(&patients)
+                .find_map(|(path, patient)| patient.as_ref().filter(|patient| has_class(path, patient)));
+            if let Some(patient) = patient {
+                let found =
+                    format!("`{pattern}`, which finds the patient `{patient}`, with the class folder");
+                return Err(pattern.error(found, "a group that excludes it, such as `([^/_]+)_[^/]*$`"));
+            }
+        }
+        for (sample, patient) in self.samples.iter_mut().zip(patients) {
+            sample.patient = patient;
+        }
+        Ok(())
+    }
+
+    /// The samples of unknown patients, `None` if there are none.
+    #[must_use]
+    pub fn unknown_patients(&self) -> Option<UnknownPatients> {
+        UnknownPatients::among(
+            self.samples.iter().map(|sample| (sample.path.as_str().into(), &sample.patient)),
+        )
     }
 
     /// Number of samples of each class, in the order of [`Index::classes`].
@@ -182,7 +249,7 @@ impl Index {
         counts
     }
 
-    /// Number of distinct patients. Samples without a patient in their name are not counted.
+    /// Number of distinct patients that are known.
     #[must_use]
     pub fn patients(&self) -> usize {
         self.by_patient().len()
@@ -209,8 +276,23 @@ impl Index {
     }
 }
 
+/// Names of the folders in `root`, sorted without regard to case, and the number of files beside them. Refuses names that differ only
+/// in case: on some systems they are one folder.
+fn class_folders(root: &Path) -> Result<(Vec<String>, usize)> {
+    let (mut folders, loose_files) = folders_in(root)?;
+    folders.sort_by_key(|name| name.to_lowercase());
+    if let Some(pair) = folders.windows(2).find(|pair| same_class(&pair[0], &pair[1])) {
+        let reason = format!(
+            "holds {}, whose names differ only in case; expected one folder per class: put their images into one of them",
+            listing(pair)
+        );
+        return Err(Error::path(root, reason));
+    }
+    Ok((folders, loose_files))
+}
+
 /// The error for a path whose metadata cannot be read.
-fn missing_or_unreadable(path: &Path, source: std::io::Error) -> Error {
+pub(crate) fn missing_or_unreadable(path: &Path, source: std::io::Error) -> Error {
     match source.kind() {
         std::io::ErrorKind::NotFound => {
             Error::path(path, "does not exist; check the spelling and the current folder")
@@ -236,115 +318,14 @@ fn no_image(class_folder: &Path, hint: &str) -> Error {
     Error::path(class_folder, format!("is a class folder without any image ({extensions}){hint}"))
 }
 
-/// The sub-folder that was probably meant: one that holds at least two folders with images.
-fn inner_data_set(root: &Path, folders: &[String]) -> Option<PathBuf> {
-    folders.iter().map(|name| root.join(name)).find(|folder| {
-        // Only a hint: folders that cannot be listed are skipped.
-        folders_in(folder).is_ok_and(|(inside, _)| {
-            inside.len() >= 2 && inside.iter().all(|name| holds_image(&folder.join(name)))
-        })
+/// The sub-folders one of which was probably meant.
+fn inner_data_sets(root: &Path, folders: &[String]) -> Vec<PathBuf> {
+    folders.iter().map(|name| root.join(name)).filter(|folder| holds_classes(folder)).collect()
+}
+
+/// Whether `folder` looks like a data set: its folders, at least two, all hold images. One that cannot be listed does not.
+fn holds_classes(folder: &Path) -> bool {
+    folders_in(folder).is_ok_and(|(inside, _)| {
+        inside.len() >= 2 && inside.iter().all(|name| holds_image(&folder.join(name)))
     })
-}
-
-/// Result of [`list_images`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
-    /// The images, sorted. A file given several times, also through links, is listed once, under its first name.
-    pub images: Vec<PathBuf>,
-    /// Number of files ignored in the folders: not images by their extension, or hidden. Hidden folders are not entered.
-    pub ignored: usize,
-}
-
-/// Lists the images at `paths`: files themselves, and all images below folders.
-///
-/// A file is accepted with any extension. In folders the rules of [`Index::open`] apply: known
-/// extensions, hidden files ignored, links followed. Names need not be UTF-8.
-///
-/// # Errors
-/// [`Error::Path`] if a path does not exist, is neither file nor folder, or is a folder without any image, or if links in a
-/// folder form a circle; [`Error::File`] if it cannot be read or listed.
-pub fn list_images(paths: &[PathBuf]) -> Result<Listed> {
-    let mut images = Vec::new();
-    let (mut taken, mut ignored) = (HashSet::new(), HashSet::new());
-    for path in paths {
-        for (file, is_image) in files_of(path)? {
-            // The same for all names of one file. A broken link keeps its own path.
-            let real = std::fs::canonicalize(&file).unwrap_or_else(|_| file.clone());
-            if !is_image {
-                ignored.insert(real);
-            } else if taken.insert(real) {
-                images.push(file);
-            }
-        }
-    }
-    images.sort();
-    Ok(Listed { images, ignored: ignored.difference(&taken).count() })
-}
-
-/// The files at `path`, sorted, each with whether it is an image. At least one is.
-fn files_of(path: &Path) -> Result<Vec<(PathBuf, bool)>> {
-    let found = std::fs::metadata(path).map_err(|source| missing_or_unreadable(path, source))?;
-    if found.is_file() {
-        return Ok(vec![(path.to_path_buf(), true)]);
-    }
-    if !found.is_dir() {
-        return Err(Error::path(path, "is neither a file nor a folder"));
-    }
-    let mut files = paths_below(path)?;
-    if !files.iter().any(|(_, is_image)| *is_image) {
-        let extensions = IMAGE_EXTENSIONS.join(", ");
-        return Err(Error::path(path, format!("holds no image ({extensions}), nor do its sub-folders")));
-    }
-    files.sort();
-    Ok(files)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A temporary folder with these empty files.
-    fn folder(files: &[&str]) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        for file in files {
-            let path = folder.path().join(file);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, b"").unwrap();
-        }
-        folder
-    }
-
-    #[test]
-    fn a_file_given_twice_is_listed_once_under_its_first_name() {
-        let folder = folder(&["a.png", "odd.dat", "deep/b.png"]);
-        let at = |name: &str| folder.path().join(name);
-        let listed = list_images(&[at("deep/../a.png"), at("a.png"), at("")]).unwrap();
-        assert_eq!(listed.images, [at("deep/../a.png"), at("deep/b.png")]);
-        assert_eq!(listed.ignored, 1);
-        // A listed file does not count as ignored.
-        assert_eq!(list_images(&[at(""), at("odd.dat")]).unwrap().ignored, 0);
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_link_to_a_listed_image_is_not_listed_again() {
-        let folder = folder(&["a.png"]);
-        std::os::unix::fs::symlink("a.png", folder.path().join("b.png")).unwrap();
-        std::os::unix::fs::symlink("nowhere.png", folder.path().join("c.png")).unwrap();
-        let listed = list_images(&[folder.path().to_path_buf()]).unwrap();
-        assert_eq!(listed.images, ["a.png", "c.png"].map(|name| folder.path().join(name)));
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn names_that_are_not_utf8_are_listed() {
-        use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
-        let folder = folder(&["a.png"]);
-        let at = |name: &[u8]| folder.path().join(OsStr::from_bytes(name));
-        for name in [b"\xff.png".as_slice(), b"\xff.txt", b"._\xff.png"] {
-            std::fs::write(at(name), b"").unwrap();
-        }
-        let listed = list_images(&[folder.path().to_path_buf()]).unwrap();
-        assert_eq!((listed.images, listed.ignored), (vec![at(b"a.png"), at(b"\xff.png")], 2));
-    }
 }

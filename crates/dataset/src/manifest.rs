@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::changes::Changes;
+use crate::csv_rows::read_rows;
 use crate::error::{Error, Result};
 use crate::fingerprint::{Fingerprint, sha256_from_hex};
 use crate::index::{Index, Sample};
@@ -34,7 +35,7 @@ pub struct Entry {
     pub path: String,
     /// Name of its class.
     pub class: String,
-    /// Its patient, if the file name contains it.
+    /// Its patient; `None` where it is unknown.
     pub patient: Option<String>,
     /// Its side; `None` if the split excludes it.
     pub subset: Option<Subset>,
@@ -80,27 +81,12 @@ pub fn write_manifest(path: &Path, index: &Index, split: &Split, fingerprints: &
 /// Reads a file written by [`write_manifest`].
 ///
 /// # Errors
-/// [`Error::File`] if it cannot be read; [`Error::Manifest`] if it has other columns, an invalid row, a path twice, or no row.
+/// [`Error::File`] if it cannot be read; [`Error::Table`] if it lacks a column, or has an invalid row, a path twice, or no row.
 pub fn read_manifest(path: &Path) -> Result<Manifest> {
-    let file = std::fs::File::open(path).map_err(Error::io("read", path))?;
-    let mut csv = csv::Reader::from_reader(std::io::BufReader::new(file));
-    let bad = |line: u64, reason: String| Error::Manifest { path: path.to_path_buf(), line, reason };
-    let header = csv.headers().map_err(|error| bad(1, error.to_string()))?;
-    if header != COLUMNS[..] {
-        let found = header.iter().collect::<Vec<_>>().join(",");
-        return Err(bad(1, format!("expected the columns {}, found {found}", COLUMNS.join(","))));
-    }
+    let bad = |line: u64, reason: String| Error::Table { path: path.to_path_buf(), line, reason };
     let mut entries: Vec<Entry> = Vec::new();
     let mut line_of: HashMap<String, u64> = HashMap::new();
-    let mut record = csv::StringRecord::new();
-    loop {
-        let line = csv.position().line();
-        match csv.read_record(&mut record) {
-            Ok(true) => {}
-            Ok(false) => break,
-            Err(error) => return Err(bad(line, error.to_string())),
-        }
-        let row: Row = record.deserialize(None).map_err(|error| bad(line, error.to_string()))?;
+    for (line, row) in read_rows::<Row>(path, &COLUMNS)? {
         let sha256 = sha256_from_hex(&row.sha256).ok_or_else(|| {
             bad(line, format!("expected 64 hexadecimal digits in sha256, found `{}`", row.sha256))
         })?;
@@ -124,7 +110,8 @@ impl Manifest {
     /// [`Protocol::All`] if every file is on the train side. `fingerprints` belong to `index.samples`, in the same order.
     ///
     /// # Errors
-    /// [`Error::DataChanged`], with the files that are missing, added and changed; those of [`Split::check`].
+    /// [`Error::DataChanged`], with the files that are missing, added and changed; [`Error::InvalidSplit`] for a sample of another
+    /// patient; those of [`Split::check`].
     pub fn resolve(&self, index: &Index, fingerprints: &[Fingerprint]) -> Result<Split> {
         let changes = self.changes(index, fingerprints)?;
         if changes != Changes::default() {
@@ -134,6 +121,7 @@ impl Manifest {
                 changes: Box::new(changes),
             });
         }
+        self.check_patients(index)?;
         let position: HashMap<&str, usize> =
             index.samples.iter().enumerate().map(|(i, sample)| (sample.path.as_str(), i)).collect();
         let all = self.entries.iter().all(|entry| matches!(entry.subset, None | Some(Subset::Train)));
@@ -170,6 +158,40 @@ impl Manifest {
         }
         changes.missing = written.into_keys().map(str::to_owned).collect();
         Ok(changes)
+    }
+
+    /// Gives the samples of `index` that it has the patients of their rows, and spells the classes as its rows do.
+    pub fn restore_names(&self, index: &mut Index) {
+        let patients = self.patients();
+        for sample in &mut index.samples {
+            if let Some(&patient) = patients.get(sample.path.as_str()) {
+                sample.patient = patient.map(str::to_owned);
+            }
+        }
+        index.spell_classes(self.entries.iter().map(|entry| entry.class.as_str()));
+    }
+
+    /// The patient of each path.
+    fn patients(&self) -> HashMap<&str, Option<&str>> {
+        self.entries.iter().map(|entry| (entry.path.as_str(), entry.patient.as_deref())).collect()
+    }
+
+    /// Refuses an index with another patient for a path.
+    fn check_patients(&self, index: &Index) -> Result<()> {
+        let patients = self.patients();
+        let written = |sample: &Sample| patients.get(sample.path.as_str()).copied().flatten();
+        let Some(other) = index.samples.iter().find(|sample| sample.patient.as_deref() != written(sample))
+        else {
+            return Ok(());
+        };
+        let [now, before] =
+            [other.patient.as_deref(), written(other)].map(|patient| patient.unwrap_or("no known patient"));
+        let reason = format!(
+            "`{}` is a cell of {now}; in `{}` it is one of {before}",
+            other.path,
+            self.path.display()
+        );
+        Err(Error::InvalidSplit { reason })
     }
 
     /// For each sample of any folder, the side that the same cell has in this manifest; `None` if it is on no side.
@@ -214,12 +236,15 @@ impl Manifest {
         self.entries.iter().cloned().map(|entry| Entry { subset: None, ..entry }).collect()
     }
 
-    /// Whether any of the samples of `index` at `indices` belongs to a patient with cells on the train or validation side.
-    /// Patients are compared by name, which is meaningful only within one collection.
-    pub fn shares_patients(&self, index: &Index, indices: &[usize]) -> bool {
-        let learned = |entry: &&Entry| matches!(entry.subset, Some(Subset::Train | Subset::Validation));
+    /// Whether any of the samples of `index` at `indices` belongs to a patient with cells on the train or validation side: by
+    /// the names in this manifest, which are meaningful only within one collection, or by those of the samples that `sides`,
+    /// the result of [`match_index`](Self::match_index), finds there.
+    pub fn shares_patients(&self, index: &Index, sides: &[Option<Subset>], indices: &[usize]) -> bool {
+        let learned = |side: Option<Subset>| matches!(side, Some(Subset::Train | Subset::Validation));
+        let written = self.entries.iter().filter(|entry| learned(entry.subset)).map(|entry| &entry.patient);
+        let found = index.samples.iter().zip(sides).filter(|(_, side)| learned(**side));
         let known: HashSet<&str> =
-            self.entries.iter().filter(learned).filter_map(|entry| entry.patient.as_deref()).collect();
+            written.chain(found.map(|(sample, _)| &sample.patient)).filter_map(Option::as_deref).collect();
         indices.iter().any(|&i| index.samples[i].patient.as_deref().is_some_and(|name| known.contains(name)))
     }
 }

@@ -56,11 +56,18 @@ fn unknown_subset(found: &str) -> Error {
     Error::unknown_name("subset", found, Subset::VARIANTS)
 }
 
-/// Whether a folder has a common name of a side of a split: `train`, `val`, `Test`. Read as class folders,
+/// Whether a folder has a common name of a side of a split: `train`, `val`, `Test`, `test_set`. Read as class folders,
 /// such folders would train a model to distinguish training cells from test cells.
 pub(crate) fn names_a_side(folder: &str) -> bool {
     let names = ["train", "training", "val", "valid", "validation", "dev", "test", "testing"];
-    names.iter().any(|name| folder.eq_ignore_ascii_case(name))
+    let word = folder.to_lowercase().replace(['_', '-', ' '], "");
+    let word = ["set", "data"].iter().find_map(|end| word.strip_suffix(end)).unwrap_or(&word);
+    names.contains(&word)
+}
+
+/// Whether two folders are of the same class: their names differ in case at most.
+pub(crate) fn same_class(a: &str, b: &str) -> bool {
+    a.to_lowercase() == b.to_lowercase()
 }
 
 /// Whether the extension is one of an image.
@@ -75,14 +82,16 @@ pub(crate) fn is_set_aside(name: &str) -> bool {
     name.starts_with('.') || name == "__MACOSX"
 }
 
-/// The patient in a file name of the NIH's set: the leading `C<number>`.
+/// The patient in a file name of the NIH's set: the leading `C<number>`. Case and leading zeros do not matter: `c047` is C47.
 ///
 /// `C33P1thinF_IMG_…`, `C6NThinF_…` and `C1_thinF_…` belong to C33, C6 and C1. The rest of the name (the slide `P<number>`, or
 /// the stain) is ignored: healthy patients have no `P`, and a patient may have several.
 pub fn patient_of(file_name: &str) -> Option<String> {
-    let digits = file_name.strip_prefix('C')?;
-    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
-    (end > 0).then(|| format!("C{}", &digits[..end]))
+    let rest = file_name.strip_prefix(['C', 'c'])?;
+    let digits = &rest[..rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len())];
+    // Patient 0 keeps a zero.
+    let number = digits.trim_start_matches('0');
+    (!digits.is_empty()).then(|| format!("C{}", if number.is_empty() { "0" } else { number }))
 }
 
 /// The file name without its extension, if it has the form of the NIH's set: patient, slide, time and number of the
@@ -108,9 +117,15 @@ mod tests {
             ("C37BP2_thinF_IMG_20150620_133111a_cell_87.png", Some("C37")),
             ("C51AP12thinF_IMG_20150724_153723_cell_42.png", Some("C51")),
             ("C7", Some("C7")),
+            ("C047P8thinF_IMG_1_cell_1.png", Some("C47")),
+            ("c47_1.png", Some("C47")),
+            ("c0047.png", Some("C47")),
+            ("C470_1.png", Some("C470")),
+            ("C000_1.png", Some("C0")),
             ("P12thinF_C33_cell_1.png", None),
             ("Cell_12.png", None),
-            ("c33.png", None),
+            ("c.png", None),
+            ("c\u{664}7.png", None),
             ("33.png", None),
             ("", None),
         ] {

@@ -1,7 +1,5 @@
 //! Assigns samples to sides: by seeded shuffles for cells, by greedy balancing for whole patients.
 
-use std::path::Path;
-
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -158,9 +156,7 @@ struct Group {
 }
 
 fn patients(index: &Index) -> Result<Vec<Group>> {
-    if let Some(i) = index.samples.iter().position(|sample| sample.patient.is_none()) {
-        return Err(no_patient(&index.full_path(i)));
-    }
+    refuse_unknown(index)?;
     let group = |cells: Vec<usize>| {
         let mut counts = vec![0; index.classes.len()];
         for &i in &cells {
@@ -171,12 +167,9 @@ fn patients(index: &Index) -> Result<Vec<Group>> {
     Ok(index.by_patient().into_values().map(group).collect())
 }
 
-/// The error for a file name without a patient in a split by patient.
-pub(crate) fn no_patient(path: &Path) -> Error {
-    Error::path(
-        path,
-        "has no patient in its name; a split by patient expects names that begin with C and the patient's number, such as `C33P1thinF_IMG_20150619_114756a_cell_179.png`; otherwise use the random split",
-    )
+/// Refuses cells of unknown patients, in a split by patient.
+pub(crate) fn refuse_unknown(index: &Index) -> Result<()> {
+    index.unknown_patients().map_or(Ok(()), |unknown| Err(Error::UnknownPatients(unknown)))
 }
 
 fn need_patients(groups: &[Group], needed: usize) -> Result<()> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::error::{Error, Result};
 use crate::index::Index;
 use crate::names::Subset;
-use crate::partition::{self, no_patient};
+use crate::partition::{self, refuse_unknown};
 use crate::split_config::{Fold, Protocol, SplitConfig, cannot_fold};
 use crate::wording::listing;
 
@@ -54,8 +54,7 @@ pub struct Leakage {
 /// The result depends only on the sorted paths and the settings: it is the same on every platform.
 ///
 /// # Errors
-/// Those of [`SplitConfig::check`] and [`Split::check`]; under `Patient`, [`Error::Path`] for a sample without a patient in its
-/// name, and [`Error::NotEnoughData`] for fewer than three patients.
+/// Those of [`SplitConfig::check`] and [`Split::check`]; under `Patient`, [`Error::NotEnoughData`] for fewer than three patients.
 pub fn split(index: &Index, config: &SplitConfig) -> Result<Split> {
     config.check()?;
     if let Some(Fold { number, of }) = config.fold {
@@ -193,7 +192,7 @@ impl Split {
     /// # Errors
     /// [`Error::NotEnoughData`] if a side is empty (under [`Protocol::All`], the train side) or the train side lacks a class;
     /// [`Error::InvalidSplit`] if a position is out of range or occurs twice, or, under [`Protocol::Patient`], if a patient is on
-    /// two sides; [`Error::Path`] for a sample without a patient under that protocol.
+    /// two sides; [`Error::UnknownPatients`] under that protocol.
     pub fn check(&self, index: &Index) -> Result<()> {
         let mut seen: Vec<Option<Subset>> = vec![None; index.samples.len()];
         let mut trained = vec![false; index.classes.len()];
@@ -219,9 +218,6 @@ impl Split {
                         format!("`{}` is in the split twice: in {first} and in {subset}", sample.path);
                     return Err(Error::InvalidSplit { reason });
                 }
-                if self.config.protocol == Protocol::Patient && sample.patient.is_none() {
-                    return Err(no_patient(&index.full_path(i)));
-                }
                 trained[sample.class] |= subset == Subset::Train;
             }
         }
@@ -233,6 +229,7 @@ impl Split {
             return Err(Error::NotEnoughData { reason });
         }
         if self.config.protocol == Protocol::Patient {
+            refuse_unknown(index)?;
             let patients = self.leakage(index).shared_patients;
             if !patients.is_empty() {
                 let reason = format!(

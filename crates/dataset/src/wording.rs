@@ -1,6 +1,6 @@
 //! Lists and hints in error messages.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 /// Number of items that a message lists before it only counts.
 const LISTED: usize = 10;
@@ -15,7 +15,8 @@ pub(crate) fn listing<T: AsRef<str>>(items: &[T]) -> String {
     text.join(", ")
 }
 
-/// The end of a message that names the folder that was probably meant.
-pub(crate) fn meant(hint: Option<&Path>) -> String {
-    hint.map_or_else(String::new, |path| format!("; did you mean `{}`?", path.display()))
+/// The end of a message that names the folders one of which was probably meant, if any.
+pub(crate) fn meant(folders: &[PathBuf]) -> String {
+    let names: Vec<String> = folders.iter().map(|path| format!("`{}`", path.display())).collect();
+    if names.is_empty() { String::new() } else { format!("; did you mean {}?", names.join(" or ")) }
 }

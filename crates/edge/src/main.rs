@@ -12,11 +12,11 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use malaria_classifier::{PredictionReport, patient_words};
-use malaria_dataset::{Cells, Listed, list_images};
+use malaria_dataset::{Cells, Error as DatasetError, Listed, PatientNames, PatientPattern, list_images};
 use malaria_edge::Model;
 use malaria_metrics::PatientCall;
 use serde_json::{Value, json};
@@ -71,8 +71,15 @@ struct Classify {
     /// Pictures, or folders of them
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Print JSON instead of a table: `cells`, `patients`, `not_counted` (cells with a warning, which do not count for patients) and
-    /// `rule` (how cells and patients are called)
+    /// Regular expression whose one group is the patient in a picture's path below its folder, with / between the parts:
+    /// '([^/_]+)_[^/]*$' is the file name up to its first _ [default: names that begin as NLM's do, with C33 for patient 33]
+    #[arg(long, value_name = "REGEX", conflicts_with = "patients")]
+    patient_pattern: Option<PatientPattern>,
+    /// CSV with the columns file (such a path) and patient
+    #[arg(long, value_name = "FILE.csv")]
+    patients: Option<PathBuf>,
+    /// Print JSON instead of a table: `cells`, `patients`, `not_counted` (cells with a warning, which do not count for patients),
+    /// `unknown_patients` (nor do these) and `rule` (how cells and patients are called)
     #[arg(long, conflicts_with = "csv")]
     json: bool,
     /// Print CSV instead of a table, one line per cell; only the table and the JSON have patients
@@ -110,7 +117,13 @@ fn load(path: &Path) -> Result<Model> {
 
 fn classify(args: &Classify) -> Result<ExitCode> {
     let model = load(&args.model)?;
-    let Listed { images, ignored } = list_images(&args.paths)?;
+    let pattern = args.patient_pattern.clone().map(PatientNames::Pattern);
+    let patients = pattern.or(args.patients.clone().map(PatientNames::Table)).unwrap_or_default();
+    let Listed { images, ignored } = list_images(&args.paths, &patients).map_err(|error| match error {
+        error @ DatasetError::Config { .. } => anyhow!("--patient-pattern: {error}"),
+        error @ DatasetError::Table { .. } => anyhow!("--patients: {error}"),
+        error => error.into(),
+    })?;
     if ignored > 0 {
         note(format_args!("warning: skipped, as they are not images: {ignored}"));
     }

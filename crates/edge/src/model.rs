@@ -1,9 +1,9 @@
 //! Running an exported model with rten.
 
-use std::{num::NonZeroUsize, panic::resume_unwind, path::PathBuf, sync::Arc, thread};
+use std::{num::NonZeroUsize, panic::resume_unwind, sync::Arc, thread};
 
 use malaria_classifier::{Description, EncodedImage, Prediction, classify, classify_encoded};
-use malaria_dataset::Cells;
+use malaria_dataset::{Cells, ListedImage};
 use prost::Message;
 use rten_tensor::{AsView, Layout, NdTensor};
 
@@ -82,7 +82,7 @@ impl Model {
     /// [`Error::Run`] when the runtime fails.
     pub fn classify(
         &self,
-        files: &[PathBuf],
+        files: &[ListedImage],
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Vec<Prediction>> {
         classify(self.description(), self.positive, files, |cells| self.all_probabilities(cells), progress)

@@ -239,7 +239,7 @@ fn requests() {
     ]
     .concat();
     let predictions =
-        br#"[{"path":"C7P2.png","class":"Parasitized","probability":0.97,"warning":null,"error":null}]"#;
+        br#"[{"path":"C7P2.png","patient":"C7","class":"Parasitized","probability":0.97,"warning":null,"error":null}]"#;
     let post = |path: &str, kind: &str, body: &[u8]| {
         let head = format!(
             "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",

@@ -41,9 +41,10 @@ pub(crate) fn synthetic_cells(beside: &Path, listener: Listener<'_>) -> Result<P
     Ok(folder)
 }
 
-/// Refuses a data folder with classes other than `expected`, those of a model.
+/// Refuses a data folder with classes other than `expected`, those of a model. Case does not matter.
 pub(crate) fn check_classes(index: &Index, expected: &[String]) -> Result<()> {
-    if index.classes == expected {
+    let same = |(i, name): (usize, &String)| index.class(name) == Some(i);
+    if expected.len() == index.classes.len() && expected.iter().enumerate().all(same) {
         return Ok(());
     }
     let (path, found) = (index.root.clone(), index.classes.clone());

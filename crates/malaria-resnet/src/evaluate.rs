@@ -6,7 +6,9 @@ use malaria_classifier::{
     Assessment, AtPrevalence, Caveat, DecisionRule, GroundTruth, ImageConfig, RuleKind, Scored, Threshold,
     protocol_note, write_predictions,
 };
-use malaria_dataset::{Index, Loaded, Protocol, Subset, read_manifest};
+use malaria_dataset::{
+    Changes, Index, Loaded, PatientNames, Protocol, Subset, UnknownPatients, read_manifest,
+};
 use malaria_metrics::{BinaryCounts, Summary};
 use malaria_report::{Picture, Report, evaluation_section};
 use malaria_train::CellTensors;
@@ -46,6 +48,9 @@ pub struct EvaluateOptions<'a> {
     pub run: &'a Path,
     /// The labelled folder.
     pub data: &'a Path,
+    /// What tells the patients of its cells; `None` for the patients in split.csv if the folder is the run's own, otherwise for
+    /// [`PatientNames::Nlm`].
+    pub patients: Option<&'a PatientNames>,
     /// Which of its cells; `None` for the run's test set if the folder is the run's own, otherwise for all.
     pub evaluated_on: Option<EvaluatedOn>,
     /// Device of the tensors.
@@ -85,6 +90,8 @@ pub struct EvaluationReport {
     pub missing_parents: Vec<PathBuf>,
     /// Unreadable images that were skipped: path and reason.
     pub skipped: Vec<String>,
+    /// The folder's cells of unknown patients, if there are any.
+    pub unknown_patients: Option<UnknownPatients>,
     /// Files in the folder that are not images.
     pub ignored: usize,
     /// Whether probabilities are means over four mirror images.
@@ -115,6 +122,7 @@ pub struct EvaluationReport {
 /// let options = EvaluateOptions {
 ///     run: Path::new("runs/mine"),
 ///     data: Path::new("cells_of_another_clinic"),
+///     patients: None,
 ///     evaluated_on: None,
 ///     device: DeviceChoice::Auto.resolve()?,
 ///     flips: false,
@@ -147,6 +155,7 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
             &classifier.classes,
             classifier.image,
             options.data,
+            options.patients,
             options.evaluated_on,
             options.skip_corrupt,
             listener,
@@ -186,6 +195,7 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
         seen_in_training,
         missing_parents,
         skipped: skipped_images(&loaded),
+        unknown_patients: loaded.index.unknown_patients(),
         ignored: loaded.index.ignored,
         flips: options.flips,
         threshold: classifier.threshold,
@@ -223,16 +233,22 @@ impl EvaluatedCells {
         classes: &[String],
         image: ImageConfig,
         data: &Path,
+        patients: Option<&PatientNames>,
         evaluated_on: Option<EvaluatedOn>,
         skip_corrupt: bool,
         listener: Listener<'_>,
     ) -> Result<Self> {
-        let index = Index::open(data)?;
+        let mut index = Index::open(data)?;
         check_classes(&index, classes)?;
+        index.spell_classes(classes.iter().map(String::as_str));
+        index.set_patients(patients.unwrap_or(&PatientNames::Nlm))?;
         let manifest = read_manifest(&run.split_path())?;
-        let loaded = decode_index(index, image, skip_corrupt, listener)?;
+        let mut loaded = decode_index(index, image, skip_corrupt, listener)?;
         let subsets = manifest.match_index(&loaded.index, &loaded.fingerprints)?;
-        let own = manifest.resolve(&loaded.index, &loaded.fingerprints).is_ok();
+        let own = manifest.changes(&loaded.index, &loaded.fingerprints)? == Changes::default();
+        if own && patients.is_none() {
+            manifest.restore_names(&mut loaded.index);
+        }
         let tested = own && subsets.contains(&Some(Subset::Test));
         let evaluated_on = evaluated_on.unwrap_or(if tested { EvaluatedOn::Test } else { EvaluatedOn::All });
         let chosen: Vec<usize> = (0..loaded.cells.len())
@@ -244,7 +260,11 @@ impl EvaluatedCells {
         // Patients are not called for a model with initial weights or with a parent run that cannot be read.
         let Lineage { manifests, missing_parents } = lineage(run.path());
         let seen_in_training = seen_by(&manifests, &loaded, &chosen)?;
-        let shared = manifests.iter().any(|manifest| manifest.shares_patients(&loaded.index, &chosen));
+        let mut shared = false;
+        for manifest in &manifests {
+            let sides = manifest.match_index(&loaded.index, &loaded.fingerprints)?;
+            shared |= manifest.shares_patients(&loaded.index, &sides, &chosen);
+        }
         let new_patients = run.config()?.init.is_none() && missing_parents.is_empty() && !shared;
         Ok(Self { loaded, chosen, evaluated_on, seen_in_training, missing_parents, new_patients })
     }

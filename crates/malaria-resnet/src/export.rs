@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use malaria_classifier::{GroundTruth, WeightsFile, call};
+use malaria_dataset::{PatientNames, UnknownPatients};
 use malaria_edge::{CellCalls, Model, QuantizationLoss, WeightFormat, quantization_loss};
 
 use crate::{
@@ -23,6 +24,8 @@ pub struct ExportOptions<'a> {
     /// Labelled cells to compare smaller weights with float32 on: the run's test cells in the folder, or all cells if it has
     /// none. `None` skips the comparison.
     pub data: Option<&'a Path>,
+    /// What tells the patients of its cells, as in [`EvaluateOptions`](crate::EvaluateOptions).
+    pub patients: Option<&'a PatientNames>,
     /// Largest loss of sensitivity allowed on them, a fraction.
     pub max_sensitivity_loss: f64,
     /// Skip unreadable images.
@@ -36,6 +39,8 @@ pub struct Exported {
     pub onnx: Vec<u8>,
     /// Accuracy lost against float32; `None` for float32 and where it was not measured.
     pub quantization_loss: Option<QuantizationLoss>,
+    /// The compared folder's cells of unknown patients, if there are any.
+    pub unknown_patients: Option<UnknownPatients>,
     /// Unreadable images that were skipped in the comparison: path and reason.
     pub skipped: Vec<String>,
 }
@@ -52,6 +57,7 @@ pub struct Exported {
 ///     run: Path::new("runs/mine"),
 ///     weights: WeightFormat::Int8,
 ///     data: Some(Path::new("cell_images")),
+///     patients: None,
 ///     max_sensitivity_loss: 0.005,
 ///     skip_corrupt: false,
 /// };
@@ -73,7 +79,7 @@ pub fn export(options: ExportOptions<'_>, listener: Listener<'_>) -> Result<Expo
     let weights = WeightsFile::read(&run.finished_weights()?)?;
     let onnx = malaria_edge::export(&weights, options.weights, None)?;
     let (Some(data), true) = (options.data, options.weights != WeightFormat::F32) else {
-        return Ok(Exported { onnx, quantization_loss: None, skipped: Vec::new() });
+        return Ok(Exported { onnx, quantization_loss: None, unknown_patients: None, skipped: Vec::new() });
     };
     let full = Model::load(&malaria_edge::export(&weights, WeightFormat::F32, None)?)?;
     let reduced = Model::load(&onnx)?;
@@ -83,6 +89,7 @@ pub fn export(options: ExportOptions<'_>, listener: Listener<'_>) -> Result<Expo
         &description.classes,
         description.image,
         data,
+        options.patients,
         None,
         options.skip_corrupt,
         listener,
@@ -115,5 +122,10 @@ pub fn export(options: ExportOptions<'_>, listener: Listener<'_>) -> Result<Expo
         return Err(Error::SensitivityLoss { lost: lost.estimate, max: options.max_sensitivity_loss });
     }
     let onnx = malaria_edge::export(&weights, options.weights, Some(quantization_loss))?;
-    Ok(Exported { onnx, quantization_loss: Some(quantization_loss), skipped: skipped_images(&loaded) })
+    Ok(Exported {
+        onnx,
+        quantization_loss: Some(quantization_loss),
+        unknown_patients: loaded.index.unknown_patients(),
+        skipped: skipped_images(&loaded),
+    })
 }

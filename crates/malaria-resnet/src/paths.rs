@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use malaria_dataset::PatientNames;
+
 use crate::{
     config::ExperimentConfig,
     error::{Error, Result},
@@ -18,10 +20,12 @@ pub(crate) fn check_paths(config: &ExperimentConfig, out: &Path) -> Result<()> {
         let (expected, found) = (expected.to_owned(), path.display().to_string());
         Err(Error::Config { field, expected, found })
     };
-    let ExperimentConfig { data, init, exclude, teacher, .. } = &config;
+    let ExperimentConfig { data, patients, init, exclude, teacher, .. } = &config;
+    let table = if let PatientNames::Table(file) = patients { Some(file) } else { None };
     let named = [
         ("out", Some(&out)),
         ("data", data.as_ref()),
+        ("patients", table),
         ("init", init.as_ref()),
         ("exclude", exclude.as_ref()),
         ("teacher", teacher.as_ref().map(|teacher| &teacher.run)),
@@ -42,6 +46,9 @@ pub(crate) fn with_absolute_paths(config: &ExperimentConfig) -> ExperimentConfig
     let mut config = config.clone();
     for path in [&mut config.data, &mut config.init, &mut config.exclude] {
         *path = path.as_deref().map(absolute);
+    }
+    if let PatientNames::Table(file) = &mut config.patients {
+        *file = absolute(file);
     }
     if let Some(teacher) = &mut config.teacher {
         teacher.run = absolute(&teacher.run);
@@ -109,6 +116,10 @@ mod tests {
         let out = Path::new("run");
         assert_eq!(refused(|_| {}, bad), Some("out"));
         assert_eq!(refused(|config| config.data = Some(bad.into()), out), Some("data"));
+        assert_eq!(
+            refused(|config| config.patients = PatientNames::Table(bad.into()), out),
+            Some("patients")
+        );
         assert_eq!(refused(|config| config.init = Some(bad.into()), out), Some("init"));
         assert_eq!(refused(|config| config.exclude = Some(bad.into()), out), Some("exclude"));
     }

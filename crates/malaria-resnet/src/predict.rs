@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use malaria_classifier::{Prediction, classify};
-use malaria_dataset::list_images;
+use malaria_dataset::{PatientNames, list_images};
 
 use crate::{
     classifier::Classifier,
@@ -11,15 +11,15 @@ use crate::{
     progress::{Listener, Progress},
 };
 
-/// Classifies image files, and all images below folders, in the order of their names.
+/// Classifies image files, and all images below folders, in the order of their names. `patients` tells the patients.
 ///
 /// An unreadable image gives a [`Prediction`] with the reason.
 ///
 /// ```no_run
-/// use malaria_resnet::{Classifier, default_run, libtorch::DeviceChoice, predict, roll_up};
+/// use malaria_resnet::{Classifier, dataset::PatientNames, default_run, libtorch::DeviceChoice, predict, roll_up};
 ///
 /// let classifier = Classifier::load(&default_run()?, DeviceChoice::Auto.resolve()?)?;
-/// let cells = predict(&classifier, &["a_folder_of_cells".into()], &|_| {})?;
+/// let cells = predict(&classifier, &["a_folder_of_cells".into()], &PatientNames::Nlm, &|_| {})?;
 /// for cell in &cells {
 ///     println!("{}: {:?}, {:?}", cell.path.display(), cell.class, cell.probability);
 /// }
@@ -30,15 +30,16 @@ use crate::{
 /// ```
 ///
 /// # Errors
-/// [`Error::Dataset`](crate::Error::Dataset) for a path that does not exist or holds no image;
+/// [`Error::Dataset`](crate::Error::Dataset) for a path that does not exist or holds no image, and for `patients` that do not fit;
 /// [`Error::Train`](crate::Error::Train) when libtorch fails.
 pub fn predict(
     classifier: &Classifier,
     paths: &[PathBuf],
+    patients: &PatientNames,
     listener: Listener<'_>,
 ) -> Result<Vec<Prediction>> {
     let (description, positive) = (classifier.description(), classifier.positive);
-    let files = list_images(paths)?.images;
+    let files = list_images(paths, patients)?.images;
     classify(&description, positive, &files, |cells| classifier.classify(cells), &mut |done, total| {
         listener(Progress::Classifying { done, total });
     })

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::PathBuf};
 
-use malaria_dataset::{Duplicate, Fold, Loaded, Protocol, Split, Subset};
+use malaria_dataset::{Duplicate, Fold, Loaded, Protocol, Split, Subset, UnknownPatients};
 use malaria_report::{Block, Section};
 use serde::Serialize;
 
@@ -32,6 +32,8 @@ pub struct DataSummary {
     pub subsets: Vec<SubsetSummary>,
     /// Patients with cells in more than one subset: 0 where the protocol is `patient`.
     pub shared_patients: usize,
+    /// The cells of unknown patients, if there are any.
+    pub unknown_patients: Option<UnknownPatients>,
     /// Groups of files with the same bytes in more than one subset: their paths.
     pub duplicates_across: Vec<Vec<String>>,
     /// Groups of files with the same bytes in folders of different classes, so that one of the labels is wrong.
@@ -81,6 +83,7 @@ pub(crate) fn summarise(
         protocol: split.config.protocol,
         subsets: subsets.into(),
         shared_patients: split.leakage(index).shared_patients.len(),
+        unknown_patients: index.unknown_patients(),
         duplicates_across: paths(|group| group.across_sides),
         doubly_labelled: paths(|group| group.across_classes),
         fold: split.config.fold,
@@ -108,9 +111,10 @@ pub(crate) fn data_section(data: &DataSummary) -> Section {
     });
     let mut blocks = vec![Block::Table { head, rows: rows.collect() }];
     blocks.push(Block::Text(format!(
-        "Patients with cells in more than one subset: {}. Groups of files with the same bytes in more than one: {}; in folders of \
-         more than one class: {}. Files that are not images: {}. Unreadable images that were skipped: {}.",
+        "Patients with cells in more than one subset: {}. Cells of unknown patients: {}. Groups of files with the same bytes in \
+         more than one: {}; in folders of more than one class: {}. Files that are not images: {}. Unreadable images that were skipped: {}.",
         data.shared_patients,
+        data.unknown_patients.as_ref().map_or(0, |unknown| unknown.cells),
         data.duplicates_across.len(),
         data.doubly_labelled.len(),
         data.ignored,

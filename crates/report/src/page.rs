@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use image::RgbImage;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::plots::{Plot, encode_png};
 
 /// Table cells of at most so many bytes, such as a number with its unit, stay on one line.

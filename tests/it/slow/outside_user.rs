@@ -9,7 +9,7 @@ use std::{
 
 use malaria_resnet::{
     Classifier, Prediction,
-    dataset::{SyntheticConfig, write_synthetic},
+    dataset::{PatientNames, SyntheticConfig, write_synthetic},
     predict,
 };
 use tch::Device;
@@ -54,7 +54,7 @@ fn a_crate_that_follows_the_readme_runs_anywhere() {
     let under_cargo = succeed(&mut cargo);
     assert!(under_cargo.starts_with("2150472 parameters on the "), "{under_cargo}");
     let classifier = Classifier::load(&root.join("data/pretrained"), Device::Cpu).unwrap();
-    let said = predict(&classifier, std::slice::from_ref(&cells), &|_| {}).unwrap();
+    let said = predict(&classifier, std::slice::from_ref(&cells), &PatientNames::Nlm, &|_| {}).unwrap();
     assert_eq!(said.len(), 2);
     for Prediction { path, class, probability, warning, .. } in said {
         let line = format!("\n{}: {class:?}, {probability:?}, {warning:?}\n", path.display());

@@ -1,13 +1,16 @@
 use std::{env, path::PathBuf};
 
-use malaria_resnet::libtorch::{DeviceChoice, describe};
+use malaria_resnet::{
+    dataset::PatientNames,
+    libtorch::{DeviceChoice, describe},
+};
 
 fn main() -> Result<(), malaria_resnet::Error> {
     let device = DeviceChoice::Auto.resolve()?;
     let classifier = malaria_resnet::pretrained(device)?;
     println!("{} parameters on the {}", classifier.model().trainable_count(), describe(device));
     let pictures: Vec<PathBuf> = env::args_os().skip(1).map(PathBuf::from).collect();
-    for cell in malaria_resnet::predict(&classifier, &pictures, &|_| {})? {
+    for cell in malaria_resnet::predict(&classifier, &pictures, &PatientNames::Nlm, &|_| {})? {
         // No class for a picture that cannot be read: `cell.error` says why then.
         println!("{}: {:?}, {:?}, {:?}", cell.path.display(), cell.class, cell.probability, cell.warning);
     }

@@ -79,3 +79,40 @@ fn classes_of_other_names_need_the_positive_one_named() {
     let said = succeed(bench.train("run").args(["--positive", "sick", "--epochs", "1"]));
     assert!(said.contains("for sick: sensitivity"), "{said}");
 }
+
+#[test]
+fn the_case_of_a_class_folder_does_not_matter() {
+    let bench = Workbench::new();
+    let rename = |from: &str, to: &str| fs::rename(bench.path(from), bench.path(to)).unwrap();
+    rename("cells/Parasitized", "cells/parasitized");
+    succeed(bench.train("run").args(["--epochs", "1"]));
+    let metrics: Metrics = serde_json::from_value(json(&bench.path("run/metrics.json"))).unwrap();
+    assert_eq!(metrics.test.classes, ["Parasitized", "Uninfected"]);
+    assert!(rows(&bench.path("run/split.csv")).iter().all(|row| row["class"] != "parasitized"));
+    fs::remove_file(bench.path("run/metrics.json")).unwrap();
+    succeed(&mut bench.resume("run"));
+
+    // The same cells in folders of other names get the same calls.
+    let evaluate = || -> Value {
+        serde_json::from_str(&succeed(bench.evaluate("run").args(["--json", "--subset", "all"]))).unwrap()
+    };
+    let before = evaluate();
+    rename("cells/parasitized", "cells/PARASITIZED");
+    rename("cells/Uninfected", "cells/uninfected");
+    let after = evaluate();
+    for name in ["classes", "confusion", "accuracy", "seen_in_training"] {
+        assert!(!before[name].is_null() && before[name] == after[name], "{name}: {before} {after}");
+    }
+    succeed(bench.train("tuned").args(["--epochs", "1", "--init", "run"]));
+
+    fs::create_dir(bench.path("cells/Parasitized")).unwrap();
+    fs::copy(
+        bench.path("cells/PARASITIZED/C1P0ThinF_IMG_20150101_cell_0.png"),
+        bench.path("cells/Parasitized/x.png"),
+    )
+    .unwrap();
+    for mut command in [bench.train("third"), bench.evaluate("run")] {
+        let said = fail(&mut command);
+        assert!(said.contains("`PARASITIZED`, `Parasitized`, whose names differ only in case"), "{said}");
+    }
+}

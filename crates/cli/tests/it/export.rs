@@ -106,6 +106,7 @@ fn an_export_that_cannot_be_made_is_refused() {
         run: &bench.path("run"),
         weights: WeightFormat::Int8,
         data: Some(&bench.path("cells")),
+        patients: None,
         max_sensitivity_loss: -0.5,
         skip_corrupt: false,
     };

@@ -11,6 +11,7 @@ mod help;
 mod json;
 #[path = "../../../../tests/it/outer_cargo.rs"]
 mod outer_cargo;
+mod patients;
 mod predict;
 mod pretrained;
 mod report_page;

@@ -23,7 +23,7 @@ fn a_picture_gets_the_probability_and_the_class_of_the_test_set() {
     let called = if probability >= threshold { "Parasitized" } else { "Uninfected" };
     assert_eq!(said["cells"][0]["class"], called);
     let table = succeed(bench.malaria("predict").args(["--run", "run", "--csv"]).arg(&picture));
-    let header = "path,class,probability,warning,error\n";
+    let header = "path,patient,class,probability,warning,error\n";
     assert!(table.starts_with(header) && table.lines().count() == 2, "{table}");
 }
 

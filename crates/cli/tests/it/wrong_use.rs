@@ -55,6 +55,24 @@ fn missing_files_and_wrong_places_are_named() {
 }
 
 #[test]
+fn sides_of_a_split_are_not_read_as_classes() {
+    let bench = finished().copy();
+    for side in ["train", "test"] {
+        bench.mirror_cells(&format!("sides/{side}"), str::to_owned);
+    }
+    let mut evaluate = bench.malaria("evaluate");
+    evaluate.args(["--run", "run", "--data", "sides"]);
+    for mut command in [bench.train_on("sides", "other"), evaluate] {
+        refuse(
+            &mut command,
+            &["`sides` holds `test`, `train`", "did you mean `sides/test` or `sides/train`?"],
+        );
+    }
+    let mut evaluate = bench.malaria("evaluate");
+    succeed(evaluate.args(["--run", "run", "--data", "sides/test"]));
+}
+
+#[test]
 fn settings_are_refused_before_pictures_are_read() {
     let bench = Workbench::new();
     fs::write(bench.path("none.csv"), "path\n").unwrap();

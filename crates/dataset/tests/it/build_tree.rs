@@ -265,3 +265,30 @@ fn kinds_of_link_parse_from_their_names() {
     }
     assert!("move".parse::<Link>().unwrap_err().to_string().contains("copy, hard, symlink"));
 }
+
+#[test]
+fn a_tree_of_a_tree_spells_each_class_in_one_way() {
+    let data = Folder::with(&[
+        "training/Parasitized/1.png",
+        "training/Uninfected/1.png",
+        "validation/parasitized/2.png",
+        "validation/uninfected/deep/2.png",
+        "testing/PARASITIZED/3.png",
+        "testing/Uninfected/3.png",
+    ]);
+    let (index, out) = (data.open(), Folder::new());
+    build_tree(&index, &Split::given(&index).unwrap(), out.path(), Link::Copy).unwrap();
+    let mut files = walk(out.path());
+    files.sort();
+    assert_eq!(
+        files,
+        [
+            "testing/Parasitized/3.png",
+            "testing/Uninfected/3.png",
+            "training/Parasitized/1.png",
+            "training/Uninfected/1.png",
+            "validation/Parasitized/2.png",
+            "validation/Uninfected/deep/2.png",
+        ]
+    );
+}

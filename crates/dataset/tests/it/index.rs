@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use malaria_dataset::{Error, Index, Subset, list_images};
+use malaria_dataset::{Error, Index, PatientNames, Subset, list_images};
 
 use crate::support::Folder;
 
@@ -117,12 +117,85 @@ fn trees_must_be_three_with_the_same_classes() {
 #[test]
 fn folders_named_like_sides_of_a_split_are_not_classes() {
     let folder = Folder::with(&["Train/a/x.png", "Train/b/x.png", "test/a/x.png", "test/b/x.png"]);
+    let meant = |folder: &Folder, names: &[&str]| {
+        let names: Vec<String> =
+            names.iter().map(|name| format!("`{}`", folder.join(name).display())).collect();
+        format!("; did you mean {}?", names.join(" or "))
+    };
     let message = folder.open_error();
-    assert!(message.contains("`Train`, `test`") && message.contains("training, validation"), "{message}");
-    folder.write("val/a/x.png", b"");
-    assert!(folder.open_error().contains("`Train`, `test`, `val`"), "{}", folder.open_error());
-    // One such name beside another name is a class.
+    assert!(message.contains("`test`, `Train`") && message.contains("training, validation"), "{message}");
+    assert!(message.ends_with(&meant(&folder, &["test", "Train"])), "{message}");
+    // Whatever lies beside them.
+    folder.write("docs/x.png", b"");
+    assert!(folder.open_error().ends_with(&meant(&folder, &["test", "Train"])), "{}", folder.open_error());
+    for (files, names) in [
+        (["training_set/a/x.png", "training_set/b/x.png", "Test Set/x.png"], &["training_set"][..]),
+        (["other/x.png", "test-data/a/x.png", "test-data/b/x.png"], &["test-data"]),
+        (["testing/a/x.png", "testing/b/x.png", "other/x.png"], &["testing"]),
+    ] {
+        let folder = Folder::with(&files);
+        assert!(folder.open_error().ends_with(&meant(&folder, names)), "{}", folder.open_error());
+    }
+    // Such a name with images directly in it is a class beside another one.
     Folder::with(&["test/x.png", "other/x.png"]).open();
+}
+
+#[test]
+fn folders_that_hold_the_classes_are_not_classes() {
+    let files = |clinic: &str| ["parasitized", "Uninfected"].map(|class| format!("{clinic}/{class}/x.png"));
+    let folder = Folder::with(&[]);
+    ["north", "south"].map(files).iter().flatten().for_each(|file| folder.write(file, b""));
+    let message = folder.open_error();
+    let [north, south] = ["north", "south"].map(|name| folder.join(name).display().to_string());
+    assert!(message.starts_with(&format!("`{north}` holds class folders")), "{message}");
+    assert!(message.ends_with(&format!("did you mean `{north}` or `{south}`?")), "{message}");
+}
+
+#[test]
+fn class_folders_that_differ_only_in_case_are_refused() {
+    let both = ["Parasitized/x.png", "parasitized/y.png", "Uninfected/x.png"];
+    let folder = Folder::with(&both);
+    let message = folder.open_error();
+    assert!(
+        message.contains("holds `Parasitized`, `parasitized`, whose names differ only in case"),
+        "{message}"
+    );
+    let in_trees =
+        both.iter().flat_map(|file| Subset::ALL.map(|subset| format!("{}/{file}", subset.folder())));
+    let trees = Folder::with(&[]);
+    in_trees.for_each(|file| trees.write(&file, b""));
+    assert!(
+        trees.open_error().contains("training` holds `Parasitized`, `parasitized`"),
+        "{}",
+        trees.open_error()
+    );
+}
+
+#[test]
+fn case_makes_no_other_class() {
+    // By their bytes, the classes of the last tree would be sorted the other way round.
+    let folder = Folder::with(&[
+        "training/Parasitized/x.png",
+        "training/Uninfected/x.png",
+        "validation/parasitized/x.png",
+        "validation/uninfected/x.png",
+        "testing/parasitized/x.png",
+        "testing/Uninfected/x.png",
+    ]);
+    let index = folder.open();
+    assert_eq!((index.class_counts(), index.labels()), (vec![3, 3], vec![1, 0, 0, 1, 0, 1]));
+    assert_eq!(index.classes, ["Parasitized", "Uninfected"]);
+    fs::remove_dir_all(folder.join("training")).unwrap();
+    fs::remove_dir_all(folder.join("validation")).unwrap();
+
+    let mut index = Index::open(&folder.join("testing")).unwrap();
+    assert_eq!(
+        (index.classes.as_slice(), index.class("PARASITIZED")),
+        (&["parasitized", "Uninfected"].map(str::to_owned)[..], Some(0))
+    );
+    index.spell_classes(["Parasitized", "PARASITIZED", "else"]);
+    assert_eq!(index.classes, ["Parasitized", "Uninfected"]);
+    assert_eq!(index.samples[1].path, "parasitized/x.png");
 }
 
 #[test]
@@ -231,11 +304,12 @@ fn images_are_listed_from_files_and_folders() {
     ]);
     let given = ["z.png", "odd.dat", "cells", "cells/b.jpg", "cells"].map(|name| folder.join(name));
     let expected = ["cells/b.jpg", "cells/deep/a.PNG", "odd.dat", "z.png"].map(|name| folder.join(name));
-    let listed = list_images(&given).unwrap();
+    let listed = list_images(&given, &PatientNames::Nlm).unwrap();
+    let paths: Vec<_> = listed.images.iter().map(|image| image.path.clone()).collect();
     // notes.txt and .x.png.
-    assert_eq!((listed.images.as_slice(), listed.ignored), (expected.as_slice(), 2));
+    assert_eq!((paths.as_slice(), listed.ignored), (expected.as_slice(), 2));
     let refused = |path: &Path, words: &str| {
-        let message = list_images(&[path.to_path_buf()]).unwrap_err().to_string();
+        let message = list_images(&[path.to_path_buf()], &PatientNames::Nlm).unwrap_err().to_string();
         assert!(message.contains(words), "{message}");
     };
     refused(&folder.join("none.png"), "none.png` does not exist");

@@ -7,6 +7,7 @@ mod index;
 mod input;
 mod k_fold;
 mod manifest;
+mod patient_names;
 mod resize;
 mod split;
 mod support;

@@ -9,7 +9,7 @@ use malaria_dataset::{
 
 use crate::support::Folder;
 
-fn fingerprints(index: &Index) -> Vec<Fingerprint> {
+pub(crate) fn fingerprints(index: &Index) -> Vec<Fingerprint> {
     (0..index.samples.len()).map(|i| Fingerprint::of(&fs::read(index.full_path(i)).unwrap())).collect()
 }
 
@@ -261,7 +261,7 @@ fn invalid_manifests_are_refused_with_the_line() {
         fs::write(&path, &text).unwrap();
         let error = read_manifest(&path).unwrap_err();
         let message = error.to_string();
-        assert!(matches!(error, Error::Manifest { line: found, .. } if found == line), "{text}: {message}");
+        assert!(matches!(error, Error::Table { line: found, .. } if found == line), "{text}: {message}");
         assert!(message.contains(part) && message.contains("split.csv"), "{text}: {message}");
     }
     assert!(matches!(read_manifest(&folder.join("none.csv")), Err(Error::File(_))));

@@ -5,7 +5,7 @@
 //! | `GET /` | the page, which loads only `/page.css` and `/page.js` |
 //! | `GET /model` | the description of the model, as printed by `info` |
 //! | `POST /classify` | pictures in `multipart/form-data` with file names => their predictions, as in `classify --json` |
-//! | `POST /patients` | such predictions => the patients that the file names tell |
+//! | `POST /patients` | such predictions => those for their patients |
 //!
 //! Refused requests are answered with `{"error": "…"}`. Nothing is stored: pictures are in memory while their request is
 //! answered. Excess requests wait, and slow or oversized ones are refused, and memory stays bounded.

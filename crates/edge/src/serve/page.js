@@ -123,7 +123,7 @@ async function classify(files, notes) {
 async function predict(batch) {
   if (batch[0].size > LARGEST_PICTURE) {
     const error = `larger than the limit of ${LARGEST_PICTURE / 1024 / 1024} MiB`;
-    return [{ class: null, probability: null, warning: null, error }];
+    return [{ patient: null, class: null, probability: null, warning: null, error }];
   }
   const form = new FormData();
   for (const file of batch) form.append("picture", file, file.name);
@@ -192,8 +192,8 @@ function csv() {
     const text = value === null ? "" : String(value);
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
-  const rows = predictions.map((p) => [p.path, p.class, p.probability, p.warning, p.error].map(field).join(","));
-  return ["path,class,probability,warning,error", ...rows, ""].join("\n");
+  const rows = predictions.map((p) => [p.path, p.patient, p.class, p.probability, p.warning, p.error].map(field).join(","));
+  return ["path,patient,class,probability,warning,error", ...rows, ""].join("\n");
 }
 
 function save() {

@@ -57,7 +57,77 @@ fn cells_and_patients_are_classified() {
     assert!(table.contains("patient") && table.contains("not a medical device"), "{table}");
     let csv = stdout(&edge(&["classify", "--csv"], &[&model("f32"), folder.path()]));
     assert_eq!(csv.lines().count(), 49);
-    assert!(csv.starts_with("path,class,probability,warning,error\n"), "{csv}");
+    assert!(csv.starts_with("path,patient,class,probability,warning,error\n"), "{csv}");
+}
+
+#[test]
+fn patients_are_told_by_a_pattern_or_a_table() {
+    let folder = tempfile::tempdir().unwrap();
+    write_cells(folder.path());
+    // The names of a clinic of its own, in which NLM's form finds other patients or none.
+    let mut rows = String::from("file,patient\n");
+    for class in ["Parasitized", "Uninfected"] {
+        for (number, cell) in fs::read_dir(folder.path().join(class)).unwrap().enumerate() {
+            let cell = cell.unwrap().path();
+            let name = cell.file_name().unwrap().to_str().unwrap();
+            let patient = &name[1..=1];
+            let renamed = format!("case-{patient}_{class}_{number}.png");
+            rows += &format!("{class}/{renamed},{patient} of the table\n");
+            fs::rename(&cell, cell.with_file_name(renamed)).unwrap();
+        }
+    }
+    synthetic_cell(&SyntheticConfig::default(), 0)
+        .unwrap()
+        .image
+        .save(folder.path().join("nobody.png"))
+        .unwrap();
+    let table = folder.path().join("patients.csv");
+    fs::write(&table, &rows).unwrap();
+    let answer = |flags: &[&str]| -> Value {
+        let output = edge(&[&["classify", "--json"], flags].concat(), &[&model("f32"), folder.path()]);
+        serde_json::from_str(&stdout(&output)).unwrap()
+    };
+    let names = |answer: &Value| -> Vec<String> {
+        let patients = answer["patients"].as_array().unwrap().iter();
+        patients.map(|patient| patient["patient"].as_str().unwrap().to_owned()).collect()
+    };
+    let plain = answer(&[]);
+    assert_eq!((names(&plain), plain["unknown_patients"]["cells"].as_u64()), (vec![], Some(49)));
+    let by_pattern = answer(&["--patient-pattern", "(case-[0-9])_"]);
+    assert_eq!(names(&by_pattern), ["case-1", "case-2", "case-3", "case-4"]);
+    let by_table = answer(&["--patients", table.to_str().unwrap()]);
+    assert_eq!(names(&by_table), ["1", "2", "3", "4"].map(|number| format!("{number} of the table")));
+    for told in [&by_pattern, &by_table] {
+        let unknown = &told["unknown_patients"];
+        assert_eq!((unknown["cells"].as_u64(), unknown["of"].as_u64()), (Some(1), Some(49)), "{unknown}");
+        assert!(unknown["first"].as_str().unwrap().ends_with("nobody.png"), "{unknown}");
+        for (cell, plain) in told["cells"].as_array().unwrap().iter().zip(plain["cells"].as_array().unwrap())
+        {
+            assert_eq!(cell["probability"], plain["probability"]);
+            assert_eq!(cell["patient"].is_null(), cell["path"].as_str().unwrap().ends_with("nobody.png"));
+        }
+        let called = |answer: &Value, i: usize| answer["patients"][i]["called"].clone();
+        assert!((0..4).all(|i| called(told, i) == called(&by_table, i) && called(told, i)["cells"] != 0));
+    }
+    let text =
+        stdout(&edge(&["classify", "--patient-pattern", "(case-[0-9])_"], &[&model("f32"), folder.path()]));
+    assert!(text.contains("pictures of unknown patients: 1 of 49, first `"), "{text}");
+
+    fs::write(&table, rows.replace("case-2", "case-5")).unwrap();
+    let cases: [(&[&str], &[&str]); 4] = [
+        (&["--patient-pattern", "case"], &["--patient-pattern", "with 0 groups"]),
+        (
+            &["--patient-pattern", "(nobody-[0-9])"],
+            &["--patient-pattern", "finds no patient in any of the 49"],
+        ),
+        (&["--patients", table.to_str().unwrap()], &["--patients", "patients.csv`, line ", "case-5"]),
+        (&["--patients", "a.csv", "--patient-pattern", "(a)"], &["--patients", "cannot be used with"]),
+    ];
+    for (flags, words) in cases {
+        let output = edge(&[&["classify"], flags].concat(), &[&model("f32"), folder.path()]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && words.iter().all(|word| said.contains(word)), "{said}");
+    }
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn the_server_gives_the_predictions_of_the_command() {
     assert_eq!(predictions.len(), 48);
     for (found, expected) in predictions.iter().zip(expected["cells"].as_array().unwrap()) {
         assert!(expected["path"].as_str().unwrap().ends_with(found["path"].as_str().unwrap()));
-        for field in ["class", "warning", "error"] {
+        for field in ["patient", "class", "warning", "error"] {
             assert_eq!(found[field], expected[field], "{found}");
         }
         let difference = found["probability"].as_f64().unwrap() - expected["probability"].as_f64().unwrap();
@@ -177,7 +177,7 @@ fn many_requests_at_once_are_all_answered_in_bounded_memory() {
 fn other_requests_are_answered_while_patients_are_called() {
     let server = Server::start();
     // The maximum number of cells, all of one patient and every other one positive, which takes longest.
-    let two = r#"{"path":"C1_x.png","class":"Parasitized"},{"path":"C1_y.png","class":"Uninfected"},"#;
+    let two = r#"{"path":"x.png","patient":"C1","class":"Parasitized"},{"path":"y.png","patient":"C1","class":"Uninfected"},"#;
     let cells = two.repeat(25_000);
     let body = format!("[{}]", cells.trim_end_matches(','));
     let answered = thread::scope(|scope| {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use malaria_classifier::{ImageConfig, ResNetConfig, format_advice};
-use malaria_dataset::{Protocol, SplitConfig};
+use malaria_dataset::{PatientNames, Protocol, SplitConfig};
 use malaria_libtorch::DeviceChoice;
 use malaria_metrics::Target;
 use malaria_train::{ImageSize, SelectBy, TrainConfig};
@@ -42,6 +42,9 @@ pub struct ExperimentConfig {
     pub recipe: Recipe,
     /// Folder of cell images; `None` for synthetic cells, whose metrics mean nothing for malaria.
     pub data: Option<PathBuf>,
+    /// What tells the patient of each cell. split.csv has the patients, so a resumed run needs no table.
+    #[serde(default)]
+    pub patients: PatientNames,
     /// The positive class of sensitivity, PPV and every curve.
     pub positive: String,
     /// Skip and list unreadable images instead of stopping.
@@ -90,6 +93,7 @@ impl ExperimentConfig {
             format_version: FORMAT_VERSION,
             recipe,
             data: None,
+            patients: PatientNames::Nlm,
             positive: "Parasitized".to_owned(),
             skip_corrupt: false,
             device: DeviceChoice::Auto,

@@ -66,6 +66,7 @@ impl PlannedRun {
                 init,
                 positive,
                 data,
+                patients,
                 exclude,
                 calibrate,
                 teacher,
@@ -74,8 +75,8 @@ impl PlannedRun {
             let init = init.as_deref().map(absolute);
             let teacher = teacher.as_ref().map(|Teacher { run, weight }| (absolute(run), weight));
             serde_json::json!({ "split": split, "image": image, "model": model, "train": train, "init": init,
-                "positive": positive, "synthetic_cells": data.is_none(), "calibrate": calibrate, "teacher": teacher,
-                "exclude": exclude.as_deref().map(absolute) })
+                "positive": positive, "patients": patients, "synthetic_cells": data.is_none(), "calibrate": calibrate,
+                "teacher": teacher, "exclude": exclude.as_deref().map(absolute) })
         };
         match difference("", &settings(&self.config), &settings(&run.config()?)) {
             None => Ok(()),

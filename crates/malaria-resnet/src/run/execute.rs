@@ -79,8 +79,9 @@ impl Session<'_> {
         let classes = self.loaded.index.classes.clone();
         let mut classifier =
             Classifier::new(trainer.into_model()?, classes, self.positive, self.config.image)?;
-        // The initial weights may have learned from any patient.
-        let new_patients = data.shared_patients == 0 && self.config.init.is_none();
+        // The initial weights may have learned from any patient, and cells of unknown patients may be of any.
+        let new_patients =
+            data.shared_patients == 0 && data.unknown_patients.is_none() && self.config.init.is_none();
         self.adjust(&mut classifier, &cells, new_patients)?;
         classifier.save(&self.run.weights_path())?;
         files.push(self.run.weights_path());

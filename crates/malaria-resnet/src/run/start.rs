@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, path::Path};
 
-use malaria_dataset::{Index, Loaded, Split, write_manifest};
+use malaria_dataset::{Index, Loaded, PatientNames, Split, write_manifest};
 use malaria_model::ResNet;
 use malaria_train::Checkpoints;
 use serde::Deserialize;
@@ -71,8 +71,12 @@ pub fn resume(run: &Path, context: Context<'_>) -> Result<RunSummary> {
     // Errors up to here leave no lock file behind.
     let lock = run.lock()?;
     // The excluded cells are in split.csv and the initial weights in the checkpoint, so their files may be gone.
-    let reading = ExperimentConfig { exclude: None, init: None, ..config.clone() };
-    let loaded = decode(find_cells(&reading, run.path(), context.listener)?, &reading, context.listener)?;
+    // So are the patients, and the names of the classes.
+    let patients = PatientNames::Nlm;
+    let reading = ExperimentConfig { exclude: None, init: None, patients, ..config.clone() };
+    let mut index = find_cells(&reading, run.path(), context.listener)?;
+    malaria_dataset::read_manifest(&run.split_path())?.restore_names(&mut index);
+    let loaded = decode(index, &reading, context.listener)?;
     resume_loaded(config, run, lock, &loaded, context)
 }
 
@@ -165,7 +169,9 @@ pub(crate) fn find_cells(config: &ExperimentConfig, run: &Path, listener: Listen
         Some(folder) => folder.clone(),
         None => synthetic_cells(absolute(run).parent().unwrap_or(Path::new("")), listener)?,
     };
-    let index = Index::open(&folder)?;
+    let mut index = Index::open(&folder)?;
+    index.set_patients(&config.patients)?;
+    index.spell_classes([config.positive.as_str()]);
     positive_class(config, &index)?;
     if let Some(list) = &config.exclude {
         listed_cells(list, &index)?;

@@ -131,7 +131,7 @@ impl Teacher {
                     ),
                 ));
             }
-            if by_patient && manifest.shares_patients(&loaded.index, &split.test) {
+            if by_patient && manifest.shares_patients(&loaded.index, &subsets, &split.test) {
                 return Err(refuse(
                     "a model that has learned from none of the test patients",
                     "which has learned from other cells of some of them".to_owned(),

@@ -15,7 +15,7 @@ use malaria_metrics::{Summary, calibration_curve, decimal, expected_calibration_
 pub(crate) use self::metrics::{headlines, positive_share};
 pub use self::words::table;
 use crate::{
-    error::{Error, Result},
+    error::Result,
     page::{Block, Page, Picture, Section},
     plots::{
         EpochPoint, Plot, calibration_plot, confusion_plot, history_plot, patients_plot, pr_plot, roc_plot,

@@ -1,0 +1,36 @@
+//! Reads the rows of a CSV file with their lines, which errors name.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use csv::{ReaderBuilder, StringRecord, Trim};
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, Result};
+
+/// The rows of the CSV file at `path`, each with its line, from 1. Its header has at least these `columns`, in any order.
+///
+/// # Errors
+/// [`Error::File`] if it cannot be read; [`Error::Table`] if it lacks a column or has an invalid row.
+pub(crate) fn read_rows<T: DeserializeOwned>(path: &Path, columns: &[&str]) -> Result<Vec<(u64, T)>> {
+    let file = File::open(path).map_err(Error::io("read", path))?;
+    let mut csv = ReaderBuilder::new().trim(Trim::Headers).from_reader(BufReader::new(file));
+    let bad = |line: u64, reason: String| Error::Table { path: path.to_path_buf(), line, reason };
+    let header = csv.headers().map_err(|error| bad(1, error.to_string()))?.clone();
+    if columns.iter().any(|column| header.iter().filter(|found| found == column).count() != 1) {
+        let found = header.iter().collect::<Vec<_>>().join(",");
+        return Err(bad(1, format!("expected the columns {}, found {found}", columns.join(","))));
+    }
+    let mut rows = Vec::new();
+    let mut record = StringRecord::new();
+    loop {
+        let line = csv.position().line();
+        match csv.read_record(&mut record) {
+            Ok(true) => {}
+            Ok(false) => return Ok(rows),
+            Err(error) => return Err(bad(line, error.to_string())),
+        }
+        rows.push((line, record.deserialize(Some(&header)).map_err(|error| bad(line, error.to_string()))?));
+    }
+}

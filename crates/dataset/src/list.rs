@@ -1,0 +1,140 @@
+//! Lists the images given for prediction, with their patients.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::index::missing_or_unreadable;
+use crate::names::IMAGE_EXTENSIONS;
+use crate::patient_names::PatientNames;
+use crate::walk::paths_below;
+
+/// An image of [`list_images`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ListedImage {
+    /// Its path.
+    pub path: PathBuf,
+    /// The patient the cell was taken from; `None` if it is unknown.
+    pub patient: Option<String>,
+}
+
+/// Result of [`list_images`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The images, sorted. A file given several times, also through links, is listed once, under its first name.
+    pub images: Vec<ListedImage>,
+    /// Number of files ignored in the folders: not images by their extension, or hidden. Hidden folders are not entered.
+    pub ignored: usize,
+}
+
+/// Lists the images at `paths`: files themselves, and all images below folders. `patients` refers to the name of such a file, and to the
+/// path of an image below such a folder.
+///
+/// A file is accepted with any extension. In folders the rules of [`Index::open`] apply: known
+/// extensions, hidden files ignored, links followed. Names need not be UTF-8.
+///
+/// # Errors
+/// [`Error::Path`] if a path does not exist, is neither file nor folder, or is a folder without any image, or if links in a
+/// folder form a circle; [`Error::File`] if it cannot be read or listed. Those of [`Index::set_patients`].
+pub fn list_images(paths: &[PathBuf], patients: &PatientNames) -> Result<Listed> {
+    let mut images: Vec<(PathBuf, String)> = Vec::new();
+    let (mut taken, mut ignored) = (HashSet::new(), HashSet::new());
+    for path in paths {
+        for (file, is_image) in files_of(path)? {
+            // The same for all names of one file. A broken link keeps its own path.
+            let real = std::fs::canonicalize(&file).unwrap_or_else(|_| file.clone());
+            if !is_image {
+                ignored.insert(real);
+            } else if taken.insert(real) {
+                let below = below(path, &file);
+                images.push((file, below));
+            }
+        }
+    }
+    images.sort();
+    let names: Vec<&str> = images.iter().map(|(_, below)| below.as_str()).collect();
+    let patients = patients.patients(&names)?;
+    let images =
+        images.into_iter().zip(patients).map(|((path, _), patient)| ListedImage { path, patient }).collect();
+    Ok(Listed { images, ignored: ignored.difference(&taken).count() })
+}
+
+/// The path of `file` below `folder`, or its name if it is `folder` itself, with `/` between the parts and `\u{FFFD}` for bytes that are not
+/// UTF-8.
+fn below(folder: &Path, file: &Path) -> String {
+    let parts = file.strip_prefix(folder).ok().filter(|below| !below.as_os_str().is_empty());
+    let parts = parts.or(file.file_name().map(Path::new)).unwrap_or(file);
+    parts.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
+}
+
+/// The files at `path`, sorted, each with whether it is an image. At least one is.
+fn files_of(path: &Path) -> Result<Vec<(PathBuf, bool)>> {
+    let found = std::fs::metadata(path).map_err(|source| missing_or_unreadable(path, source))?;
+    if found.is_file() {
+        return Ok(vec![(path.to_path_buf(), true)]);
+    }
+    if !found.is_dir() {
+        return Err(Error::path(path, "is neither a file nor a folder"));
+    }
+    let mut files = paths_below(path)?;
+    if !files.iter().any(|(_, is_image)| *is_image) {
+        let extensions = IMAGE_EXTENSIONS.join(", ");
+        return Err(Error::path(path, format!("holds no image ({extensions}), nor do its sub-folders")));
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A temporary folder with these empty files.
+    fn folder(files: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = folder.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, b"").unwrap();
+        }
+        folder
+    }
+
+    fn paths(images: Vec<ListedImage>) -> Vec<PathBuf> {
+        images.into_iter().map(|image| image.path).collect()
+    }
+
+    #[test]
+    fn a_file_given_twice_is_listed_once_under_its_first_name() {
+        let folder = folder(&["a.png", "odd.dat", "deep/b.png"]);
+        let at = |name: &str| folder.path().join(name);
+        let listed = list_images(&[at("deep/../a.png"), at("a.png"), at("")], &PatientNames::Nlm).unwrap();
+        assert_eq!(paths(listed.images), [at("deep/../a.png"), at("deep/b.png")]);
+        assert_eq!(listed.ignored, 1);
+        // A listed file does not count as ignored.
+        assert_eq!(list_images(&[at(""), at("odd.dat")], &PatientNames::Nlm).unwrap().ignored, 0);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_a_listed_image_is_not_listed_again() {
+        let folder = folder(&["a.png"]);
+        std::os::unix::fs::symlink("a.png", folder.path().join("b.png")).unwrap();
+        std::os::unix::fs::symlink("nowhere.png", folder.path().join("c.png")).unwrap();
+        let listed = list_images(&[folder.path().to_path_buf()], &PatientNames::Nlm).unwrap();
+        assert_eq!(paths(listed.images), ["a.png", "c.png"].map(|name| folder.path().join(name)));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn names_that_are_not_utf8_are_listed() {
+        use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+        let folder = folder(&["a.png"]);
+        let at = |name: &[u8]| folder.path().join(OsStr::from_bytes(name));
+        for name in [b"\xff.png".as_slice(), b"\xff.txt", b"._\xff.png"] {
+            std::fs::write(at(name), b"").unwrap();
+        }
+        let listed = list_images(&[folder.path().to_path_buf()], &PatientNames::Nlm).unwrap();
+        assert_eq!((paths(listed.images), listed.ignored), (vec![at(b"a.png"), at(b"\xff.png")], 2));
+    }
+}

@@ -1,0 +1,190 @@
+//! Whose cell a picture shows: the patient, told by the picture's name or by a table.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use regex::Regex;
+use serde::{Deserialize, Serialize};
+
+use crate::csv_rows::read_rows;
+use crate::error::{Error, Result};
+use crate::names::patient_of;
+
+/// What tells the patient of a picture. In JSON `"nlm"`, `{"pattern": "…"}` or `{"table": "…"}`.
+///
+/// A pattern and a table refer to the path of a picture below the given folder, with `/` between its parts on every
+/// system. In a `training/validation/testing` tree the path begins with the class folder, so that they hold for the folder that
+/// the tree was built from, too.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PatientNames {
+    /// The file name, in the form of NLM's: see [`patient_of`].
+    #[default]
+    Nlm,
+    /// A pattern of the path.
+    Pattern(PatientPattern),
+    /// A CSV file with the columns `file`, the path, and `patient`, empty where it is unknown. Other columns are ignored.
+    Table(PathBuf),
+}
+
+/// A regular expression with one group, which matches the patient in a path.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PatientPattern(Regex);
+
+/// The pictures of unknown patients among some.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UnknownPatients {
+    /// Their number.
+    pub cells: usize,
+    /// Number of all pictures.
+    pub of: usize,
+    /// Path of the first of them.
+    pub first: String,
+}
+
+impl UnknownPatients {
+    /// Those among pictures given by path and patient; `None` if every patient is known.
+    pub fn among<'a>(
+        pictures: impl ExactSizeIterator<Item = (Cow<'a, str>, &'a Option<String>)>,
+    ) -> Option<Self> {
+        let of = pictures.len();
+        let mut unknown = pictures.filter(|(_, patient)| patient.is_none());
+        let first = unknown.next()?.0.into_owned();
+        Some(Self { cells: 1 + unknown.count(), of, first })
+    }
+}
+
+impl fmt::Display for UnknownPatients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cells, of, first } = self;
+        write!(f, "pictures of unknown patients: {cells} of {of}, first `{first}`")
+    }
+}
+
+impl PatientNames {
+    /// The patient of each of the pictures at `paths`; `None` where it is unknown.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a pattern that matches no path. For a table, [`Error::File`] if it cannot be read, and
+    /// [`Error::Table`] if it has no such columns, two patients for one picture, or a file that is none or several of the pictures.
+    pub(crate) fn patients(&self, paths: &[&str]) -> Result<Vec<Option<String>>> {
+        match self {
+            Self::Nlm => {
+                Ok(paths.iter().map(|path| patient_of(path.rsplit('/').next().unwrap_or(path))).collect())
+            }
+            Self::Pattern(pattern) => pattern.patients(paths),
+            Self::Table(file) => read_table(file, paths),
+        }
+    }
+}
+
+impl PatientPattern {
+    fn patients(&self, paths: &[&str]) -> Result<Vec<Option<String>>> {
+        let patient = |path: &&str| self.0.captures(path)?.get(1).map(|group| group.as_str().to_owned());
+        let patients: Vec<Option<String>> =
+            paths.iter().map(patient).map(|patient| patient.filter(|name| !name.is_empty())).collect();
+        if patients.iter().all(Option::is_none) {
+            let first = paths.first().map(|path| format!(", such as `{path}`")).unwrap_or_default();
+            let found = format!("`{self}`, which finds no patient in any of the {} paths", paths.len());
+            return Err(self.error(found, &format!("one that matches the paths of pictures{first}")));
+        }
+        Ok(patients)
+    }
+
+    pub(crate) fn error(&self, found: String, expected: &str) -> Error {
+        Error::config("the patient pattern", found, expected)
+    }
+}
+
+impl fmt::Display for PatientPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_str())
+    }
+}
+
+impl FromStr for PatientPattern {
+    type Err = Error;
+
+    /// # Errors
+    /// [`Error::Config`] if `text` is no regular expression, or one that has not exactly one group.
+    fn from_str(text: &str) -> Result<Self> {
+        let refuse = |found: String| {
+            let expected =
+                r"a regular expression with one group around the patient, such as `([^/_]+)_[^/]*$`";
+            Err(Error::config("the patient pattern", format_args!("`{text}`, {found}"), expected))
+        };
+        match Regex::new(text) {
+            // The whole match counts as a group, too.
+            Ok(regex) if regex.captures_len() == 2 => Ok(Self(regex)),
+            Ok(regex) => refuse(format!("with {} groups", regex.captures_len() - 1)),
+            // The last line of the message is the reason; those before show the place.
+            Err(error) => {
+                let error = error.to_string();
+                let reason = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
+                refuse(format!("which is invalid: {reason}"))
+            }
+        }
+    }
+}
+
+impl TryFrom<String> for PatientPattern {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<PatientPattern> for String {
+    fn from(pattern: PatientPattern) -> Self {
+        pattern.to_string()
+    }
+}
+
+impl PartialEq for PatientPattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+impl Eq for PatientPattern {}
+
+/// The patients in the CSV `file`, in the order of `paths`.
+fn read_table(file: &Path, paths: &[&str]) -> Result<Vec<Option<String>>> {
+    #[derive(Deserialize)]
+    struct Row {
+        file: String,
+        patient: String,
+    }
+    let bad = |line: u64, reason: String| Error::Table { path: file.to_path_buf(), line, reason };
+    let mut pictures: HashMap<&str, Vec<usize>> = HashMap::new();
+    (0..paths.len()).for_each(|i| pictures.entry(paths[i]).or_default().push(i));
+    let mut patients = vec![None; paths.len()];
+    let mut line_of: HashMap<usize, u64> = HashMap::new();
+    for (line, Row { file, patient }) in read_rows(file, &["file", "patient"])? {
+        let &[i] = pictures.get(file.as_str()).map_or(&[][..], Vec::as_slice) else {
+            let first = paths.first().map(|path| format!(", such as `{path}`")).unwrap_or_default();
+            let found = if pictures.contains_key(file.as_str()) {
+                "which is the path of several"
+            } else {
+                "which is none"
+            };
+            let expected =
+                format!("the path of a picture below the folder, with `/` between its parts{first}");
+            return Err(bad(line, format!("expected {expected}; found `{file}`, {found}")));
+        };
+        let patient = Some(patient.trim().to_owned()).filter(|name| !name.is_empty());
+        if let Some(first) = line_of.insert(i, line).filter(|_| patients[i] != patient) {
+            let [found, before] = [&patient, &patients[i]].map(|name| name.as_deref().unwrap_or_default());
+            let reason =
+                format!("expected one patient for `{file}`; found `{found}`, and `{before}` on line {first}");
+            return Err(bad(line, reason));
+        }
+        patients[i] = patient;
+    }
+    Ok(patients)
+}

@@ -1,0 +1,258 @@
+//! Whose cell it is: names like NLM's, patterns and tables.
+
+use std::fs;
+use std::path::PathBuf;
+
+use malaria_dataset::{
+    Error, Index, Link, PatientNames, PatientPattern, SplitConfig, Subset, build_tree, list_images, split,
+    write_manifest,
+};
+
+use crate::manifest::fingerprints;
+use crate::support::Folder;
+
+fn pattern(text: &str) -> PatientNames {
+    PatientNames::Pattern(text.parse().unwrap())
+}
+
+fn patients(index: &Index) -> Vec<Option<&str>> {
+    index.samples.iter().map(|sample| sample.patient.as_deref()).collect()
+}
+
+/// A folder named by a clinic of its own: cells of P1, P2 and Müller, and one of nobody.
+fn clinic() -> Folder {
+    Folder::with(&[
+        "Parasitized/P1_1.png",
+        "Parasitized/P2_1.png",
+        "Uninfected/Müller_1.png",
+        "Uninfected/x.png",
+    ])
+}
+
+#[test]
+fn case_and_leading_zeros_make_no_other_patient() {
+    let folder =
+        Folder::with(&["a/C047P8thinF_IMG_1_cell_1.png", "a/c47_2.png", "b/C47_3.png", "b/C470_1.png"]);
+    let index = folder.open();
+    assert_eq!(patients(&index), [Some("C47"), Some("C47"), Some("C470"), Some("C47")]);
+    assert_eq!((index.patients(), index.unknown_patients()), (2, None));
+}
+
+#[test]
+fn the_group_of_a_pattern_is_the_patient() {
+    let cases: [(&str, [Option<&str>; 4]); 6] = [
+        (r"([^/_]+)_[^/]*$", [Some("P1"), Some("P2"), Some("Müller"), None]),
+        // Letters are not only those of ASCII.
+        (r"(\w+)_\d", [Some("P1"), Some("P2"), Some("Müller"), None]),
+        // The path begins with the class folder, without the given one.
+        (r"^Parasitized/(?:[A-Z])(\d)_", [Some("1"), Some("2"), None, None]),
+        // A group that is empty, or takes no part in the match, tells no patient.
+        (r"/P?(\d*)", [Some("1"), Some("2"), None, None]),
+        (r"/(P\d)?", [Some("P1"), Some("P2"), None, None]),
+        (r"/(?<patient>P1)_|x", [Some("P1"), None, None, None]),
+    ];
+    for (text, expected) in cases {
+        let mut index = clinic().open();
+        index.set_patients(&pattern(text)).unwrap();
+        assert_eq!(patients(&index), expected, "{text}");
+        let unknown = index.unknown_patients().unwrap();
+        let first = expected.iter().position(Option::is_none).unwrap();
+        let cells = expected.iter().filter(|patient| patient.is_none()).count();
+        assert_eq!((unknown.cells, unknown.of, unknown.first), (cells, 4, index.samples[first].path.clone()));
+    }
+}
+
+#[test]
+fn patterns_that_tell_no_patients_are_refused() {
+    for (text, reason) in [
+        ("P[0-9]+", "`P[0-9]+`, with 0 groups; expected a regular expression with one group"),
+        ("(P)([0-9]+)", "with 2 groups; expected"),
+        ("(P[0-9]+", "which is invalid: unclosed group; expected"),
+    ] {
+        let message = text.parse::<PatientPattern>().unwrap_err().to_string();
+        assert!(message.contains(reason) && !message.contains('\n'), "{message}");
+        let json = serde_json::json!({ "pattern": text });
+        let message = serde_json::from_value::<PatientNames>(json).unwrap_err().to_string();
+        assert!(message.contains(reason), "{message}");
+    }
+    let mut index = clinic().open();
+    for (text, reason) in [
+        (
+            "(Q[0-9]+)_",
+            "`(Q[0-9]+)_`, which finds no patient in any of the 4 paths; expected one that matches the paths of pictures, such as `Parasitized/P1_1.png`",
+        ),
+        // A patient with cells of two classes would be two.
+        (
+            "(.*)_",
+            "finds the patient `Parasitized/P1`, with the class folder; expected a group that excludes it",
+        ),
+    ] {
+        let message = index.set_patients(&pattern(text)).unwrap_err().to_string();
+        assert!(message.contains(reason), "{message}");
+    }
+    assert_eq!(patients(&index), [None; 4]);
+    // The folders of a patient below a class may be part of the name.
+    let mut index = Folder::with(&["a/north/P1/x.png", "b/north/P1/x.png"]).open();
+    index.set_patients(&pattern("^[^/]+/(.*)/")).unwrap();
+    assert_eq!(patients(&index), [Some("north/P1"); 2]);
+}
+
+#[test]
+fn a_table_tells_the_patients_by_path() {
+    let (folder, tables) = (clinic(), Folder::new());
+    let table = PatientNames::Table(tables.join("patients.csv"));
+    // In any order, with other columns, a byte order mark, spaces, and the same row twice.
+    for text in [
+        "file,patient\nUninfected/x.png,\nUninfected/Müller_1.png,M 1\nParasitized/P1_1.png,\"Q,1\"\n",
+        "\u{feff}age, patient ,file\r\n3, M 1 ,Uninfected/Müller_1.png\r\n4,\"Q,1\",Parasitized/P1_1.png\r\n4,\"Q,1\",Parasitized/P1_1.png\r\n",
+    ] {
+        tables.write("patients.csv", text.as_bytes());
+        let mut index = folder.open();
+        index.set_patients(&table).unwrap();
+        assert_eq!(patients(&index), [Some("Q,1"), None, Some("M 1"), None], "{text}");
+        assert_eq!(index.unknown_patients().unwrap().first, "Parasitized/P2_1.png");
+    }
+}
+
+#[test]
+fn tables_that_do_not_fit_are_refused_with_the_line() {
+    let (folder, tables) = (clinic(), Folder::new());
+    let path = tables.join("patients.csv");
+    let mut index = folder.open();
+    for (text, line, part) in [
+        ("", 1, "expected the columns file,patient, found "),
+        ("file;patient\nUninfected/x.png;P1\n", 1, "expected the columns file,patient, found file;patient"),
+        ("path,patient\nUninfected/x.png,P1\n", 1, "found path,patient"),
+        ("file,patient,file\na,b,c\n", 1, "found file,patient,file"),
+        ("file,patient\nUninfected/x.png\n", 2, "fields"),
+        (
+            "file,patient\nUninfected/x.png,P1\nx.png,P1\n",
+            3,
+            "expected the path of a picture below the folder, with `/` between its parts, such as `Parasitized/P1_1.png`; found `x.png`, which is none",
+        ),
+        ("file,patient\nUninfected\\x.png,P1\n", 2, "found `Uninfected\\x.png`"),
+        (
+            "file,patient\nUninfected/x.png,P1\nUninfected/x.png,P2\n",
+            3,
+            "expected one patient for `Uninfected/x.png`; found `P2`, and `P1` on line 2",
+        ),
+        ("file,patient\nUninfected/x.png,P1\nUninfected/x.png,\n", 3, "found ``, and `P1` on line 2"),
+    ] {
+        fs::write(&path, text).unwrap();
+        let error = index.set_patients(&PatientNames::Table(path.clone())).unwrap_err();
+        let message = error.to_string();
+        assert!(matches!(error, Error::Table { line: found, .. } if found == line), "{text}: {message}");
+        assert!(message.contains(part) && message.contains("patients.csv"), "{text}: {message}");
+    }
+    let none = PatientNames::Table(tables.join("none.csv"));
+    assert!(matches!(index.set_patients(&none), Err(Error::File(_))));
+    assert_eq!(patients(&index), [None; 4]);
+}
+
+#[test]
+fn patient_names_are_the_same_after_json() {
+    for (names, json) in [
+        (PatientNames::Nlm, r#""nlm""#),
+        (pattern(r"(\d+)_"), r#"{"pattern":"(\\d+)_"}"#),
+        (PatientNames::Table(PathBuf::from("a/b.csv")), r#"{"table":"a/b.csv"}"#),
+    ] {
+        assert_eq!(serde_json::to_string(&names).unwrap(), json);
+        assert_eq!(serde_json::from_str::<PatientNames>(json).unwrap(), names);
+    }
+    assert_ne!(pattern("(a)"), pattern("(b)"));
+}
+
+#[test]
+fn the_same_names_hold_for_a_folder_and_its_tree() {
+    let (data, out) = (Folder::of_cells(6), Folder::new());
+    let mut index = data.open();
+    let config = SplitConfig { validation_fraction: 0.3, stratified: true, ..SplitConfig::default() };
+    let split = split(&index, &config).unwrap();
+    build_tree(&index, &split, out.path(), Link::Copy).unwrap();
+    let rows: String =
+        index.samples.iter().map(|sample| format!("{},of {}\n", sample.path, &sample.path[..20])).collect();
+    out.write("patients.csv", format!("file,patient\n{rows}").as_bytes());
+    for names in [pattern("^[^/]+/C([0-9]+)P"), PatientNames::Table(out.join("patients.csv"))] {
+        index.set_patients(&names).unwrap();
+        let mut tree = out.open();
+        tree.set_patients(&names).unwrap();
+        assert!(
+            index.unknown_patients().is_none() && tree.samples.iter().all(|sample| sample.subset.is_some())
+        );
+        for sample in &tree.samples {
+            let original = index.samples.iter().find(|found| sample.path.ends_with(&found.path)).unwrap();
+            assert_eq!(sample.patient, original.patient, "{}", sample.path);
+        }
+    }
+}
+
+#[test]
+fn images_to_classify_are_named_by_their_paths_below_the_folders() {
+    let (north, south) = (Folder::with(&["P1/a.png", "P2/a.png"]), Folder::with(&["P1/b.png", "c.png"]));
+    let given =
+        [north.path().to_owned(), south.path().to_owned(), south.join("c.png"), north.join("P2/a.png")];
+    let listed = |given: &[PathBuf], names: &PatientNames| -> Result<Vec<(String, Option<String>)>, Error> {
+        let name = |path: PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+        let images = list_images(given, names)?.images;
+        let mut found: Vec<_> = images.into_iter().map(|image| (name(image.path), image.patient)).collect();
+        found.sort();
+        Ok(found)
+    };
+    let expected = |names: [Option<&str>; 4]| {
+        let files = ["a.png", "a.png", "b.png", "c.png"].map(str::to_owned);
+        files.into_iter().zip(names.map(|name| name.map(str::to_owned))).collect::<Vec<_>>()
+    };
+    let found = listed(&given, &pattern("^(P[0-9])/")).unwrap();
+    assert_eq!(found, expected([Some("P1"), Some("P2"), Some("P1"), None]));
+    // Of a file that is given itself, the name.
+    assert_eq!(
+        listed(&given[3..], &pattern("^(.*)$")).unwrap(),
+        [("a.png".to_owned(), Some("a.png".to_owned()))]
+    );
+    assert!(
+        listed(&given[3..], &pattern("^(P[0-9])/")).unwrap_err().to_string().contains("any of the 1 paths")
+    );
+
+    let tables = Folder::with(&[]);
+    let table = PatientNames::Table(tables.join("patients.csv"));
+    tables.write("patients.csv", b"file,patient\nP1/a.png,A\nc.png,C\n");
+    assert_eq!(listed(&given, &table).unwrap(), expected([None, Some("A"), None, Some("C")]));
+    south.write("P1/a.png", b"");
+    let message = listed(&given, &table).unwrap_err().to_string();
+    assert!(message.contains("line 2: ") && message.contains("which is the path of several"), "{message}");
+}
+
+#[test]
+fn a_manifest_keeps_the_patients_and_the_classes() {
+    let (data, out) = (Folder::of_cells(6), Folder::new());
+    let mut index = data.open();
+    index.set_patients(&pattern("C([0-9])P")).unwrap();
+    let path = out.join("split.csv");
+    let prints = fingerprints(&index);
+    let made = split(&index, &SplitConfig::default()).unwrap();
+    write_manifest(&path, &index, &made, &prints).unwrap();
+    let manifest = malaria_dataset::read_manifest(&path).unwrap();
+    assert_eq!(manifest.resolve(&index, &prints).unwrap().train, made.train);
+
+    // By other names the same cells are of other patients.
+    let mut other = data.open();
+    let message = manifest.resolve(&other, &prints).unwrap_err().to_string();
+    assert!(
+        message.contains("cell_0.png` is a cell of C1; in `")
+            && message.ends_with("split.csv` it is one of 1"),
+        "{message}"
+    );
+    other.classes[1] = "uninfected".to_owned();
+    manifest.restore_names(&mut other);
+    assert_eq!(other, index);
+
+    // So the patients that a model has learned from are found by either of their names.
+    let sides = manifest.match_index(&index, &prints).unwrap();
+    let nobody = vec![None; index.samples.len()];
+    let test = &made.test[..1];
+    assert!(manifest.shares_patients(&index, &nobody, test));
+    let renamed = data.open();
+    assert!(!manifest.shares_patients(&renamed, &nobody, test));
+    assert!(manifest.shares_patients(&renamed, &sides, test));
+    assert!(sides[test[0]] == Some(Subset::Test));
+}
