@@ -54,6 +54,8 @@ pub struct WeightsFile {
     pub weights: Weights,
     /// SHA-256 of the file, in hexadecimal.
     pub sha256: String,
+    /// SHA-256 of the tensors, in hexadecimal: the same after a change of the description.
+    pub tensors_sha256: String,
 }
 
 /// The JSON value under [`KEY`].
@@ -107,7 +109,8 @@ impl WeightsFile {
             return Err(Error::Damaged { expected, found });
         }
         let weights = Weights { network: header.network, description: header.description, tensors };
-        Ok(Self { weights, sha256: base16ct::lower::encode_string(&Sha256::digest(bytes)) })
+        let sha256 = base16ct::lower::encode_string(&Sha256::digest(bytes));
+        Ok(Self { weights, sha256, tensors_sha256: found })
     }
 }
 

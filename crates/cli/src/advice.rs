@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::ExitCode};
 
-use malaria_resnet::{Error, RunDir, dataset};
+use malaria_resnet::{Error, RunDir, dataset, train};
 
 use crate::{
     flags::TELL_PATIENTS,
@@ -25,6 +25,9 @@ pub(crate) fn advice(error: &Error) -> Option<String> {
             "give another --patient-pattern, or --patients".to_owned()
         }
         Error::Dataset(dataset::Error::BadImages { .. }) => "--skip-corrupt leaves them out".to_owned(),
+        Error::Train(train::Error::NoCheckpoint { folder, .. }) => {
+            format!("to train from the start, remove the checkpoints in {}", folder.display())
+        }
         Error::Unfinished { path } => {
             format!("wait for the run to end; if it was interrupted, resume it: {}", resume_command(path))
         }

@@ -37,7 +37,8 @@ pub(crate) struct Args {
     /// Number of folds
     #[arg(long, value_name = "K", default_value_t = 5, value_parser = flags::folds, allow_negative_numbers = true)]
     folds: usize,
-    /// Run this fold alone, from 1 to K. On several machines, --init, --teacher and --exclude need the same paths
+    /// Run this fold alone, from 1 to K. On several machines, --init, --teacher and --exclude need the same contents, not the same
+    /// paths
     #[arg(long, value_name = "I", value_parser = flags::count::<usize>, allow_negative_numbers = true)]
     fold: Option<usize>,
     /// Divide whole patients or single cells into folds

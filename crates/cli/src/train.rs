@@ -1,14 +1,15 @@
 //! `malaria train`: trains a cell classifier and evaluates it on its test set.
 
 use std::{
+    fs, io,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use anyhow::{Result, anyhow, bail};
 use malaria_resnet::{
-    Context, Error, ExperimentConfig, Progress, dataset::Protocol, plot_history, protocol_note,
-    report::check_figure_path, resume, train, train::Outcome,
+    Context, Error, ExperimentConfig, Moved, Progress, dataset, dataset::Protocol, plot_history,
+    protocol_note, report::check_figure_path, resume, train, train::Outcome,
 };
 use serde_json::json;
 
@@ -34,6 +35,7 @@ Examples:
   malaria train --data cell_images --split patient      each patient in one set only
   malaria train --data dataset --recipe tutorial --epochs 50 --plot plot.png
   malaria train --resume runs/fast-random-seed0         resume an interrupted run
+  malaria train --resume copied/run --data /mnt/cells   resume it where run and cells have other paths
 
 Next:
   malaria predict --run runs/fast-random-seed0 some_cell.png
@@ -55,10 +57,11 @@ pub(crate) struct Args {
     /// Run directory to make [default: runs/RECIPE-SPLIT-seedN, numbered if it exists]
     #[arg(long, value_name = "RUN_DIR")]
     out: Option<PathBuf>,
-    /// Resume the run in this directory, with its own settings
-    #[arg(long, value_name = "RUN_DIR", conflicts_with_all = ["data", "patient_pattern", "patients", "download",
-        "out", "recipe", "split", "epochs", "batch_size", "lr", "seed", "device", "precision", "threads", "config", "init", "teacher",
-        "positive", "target_sensitivity", "target_specificity", "exclude", "calibrate", "skip_corrupt"])]
+    /// Resume the run in this directory, with its own settings. Beside it, --data, --init and --teacher name the folders that were
+    /// moved since; cells and weights have to be the same
+    #[arg(long, value_name = "RUN_DIR", conflicts_with_all = ["patient_pattern", "patients", "download", "out", "recipe", "split",
+        "epochs", "batch_size", "lr", "seed", "device", "precision", "threads", "config", "teacher_weight", "positive",
+        "target_sensitivity", "target_specificity", "exclude", "calibrate", "skip_corrupt"])]
     resume: Option<PathBuf>,
     /// Write the plot of loss and accuracy by epoch here too (.png or .svg)
     #[arg(long, value_name = "PATH")]
@@ -86,7 +89,11 @@ pub(crate) fn run(mut args: Args) -> Result<ExitCode> {
     let context = Context { command: &command, stop: &STOP, listener: &listener };
 
     let summary = match &args.resume {
-        Some(run) => resume(run, context).map_err(|error| with_resume(error, run))?,
+        Some(run) => {
+            let Settings { data, init, teacher, .. } = &args.settings;
+            let moved = Moved { data: data.as_deref(), init: init.as_deref(), teacher: teacher.as_deref() };
+            resume(run, moved, context).map_err(|error| with_resume(error, run))?
+        }
         None => {
             if args.download {
                 match fetch(&args.url, &console) {
@@ -98,8 +105,14 @@ pub(crate) fn run(mut args: Args) -> Result<ExitCode> {
             if config.data.is_none() {
                 console.say(words::SYNTHETIC);
             }
-            let out = args.out.clone().unwrap_or_else(|| free_run_dir(&config));
-            train(&config, &out, context).map_err(|error| with_resume(error, &out))?
+            let out = args.out.clone().map_or_else(|| create_run_dir(&config), Ok)?;
+            train(&config, &out, context).map_err(|error| {
+                if args.out.is_none() {
+                    // Fails, as it should, where a run was started or others are.
+                    let _ = fs::remove_dir(&out).and_then(|()| fs::remove_dir("runs"));
+                }
+                with_resume(error, &out)
+            })?
         }
     };
     if summary.outcome == Outcome::Interrupted {
@@ -124,26 +137,43 @@ pub(crate) fn run(mut args: Args) -> Result<ExitCode> {
 
 /// Adds the command that resumes the run to the error that ended it.
 fn with_resume(error: Error, run: &Path) -> anyhow::Error {
-    // A run that diverged would diverge again.
-    let hopeless = matches!(
-        error,
-        Error::RunDir { .. }
-            | Error::Taken { .. }
-            | Error::Train(
-                train::Error::NonFiniteLoss { .. }
-                    | train::Error::NonFiniteWeights { .. }
-                    | train::Error::NonFiniteValidation { .. }
-            )
-    );
+    let hopeless = match &error {
+        Error::RunDir { .. } | Error::Taken { .. } => true,
+        Error::Format { oldest, found, .. } => *found < u64::from(*oldest),
+        // A run that diverged would diverge again.
+        Error::Train(error) => matches!(
+            error,
+            train::Error::NonFiniteLoss { .. }
+                | train::Error::NonFiniteWeights { .. }
+                | train::Error::NonFiniteValidation { .. }
+        ),
+        _ => false,
+    };
     if hopeless || !run.join("config.json").is_file() {
         return error.into();
     }
-    anyhow!("{}\nonce that is fixed, resume with: {}", with_advice(&error), resume_command(run))
+    let moved = match &error {
+        Error::Dataset(dataset::Error::Path { .. } | dataset::Error::DataChanged { .. }) => "--data",
+        Error::Config { field: "init", .. } => "--init",
+        Error::Config { field: "teacher", .. } => "--teacher",
+        _ => "",
+    };
+    let moved =
+        if moved.is_empty() { String::new() } else { format!(" (if it was moved, with {moved} FOLDER)") };
+    anyhow!("{}\nonce that is fixed, resume with: {}{moved}", with_advice(&error), resume_command(run))
 }
 
-/// `runs/RECIPE-SPLIT-seedN`, or the first of `-2`, `-3`, … that does not exist.
-fn free_run_dir(config: &ExperimentConfig) -> PathBuf {
+/// Creates `runs/RECIPE-SPLIT-seedN`, or the first of `-2`, `-3`, … that does not exist.
+fn create_run_dir(config: &ExperimentConfig) -> Result<PathBuf> {
     let name = format!("runs/{}-{}-seed{}", config.recipe, config.split.protocol, config.train.seed);
-    let numbered = (2..).map(|number| PathBuf::from(format!("{name}-{number}")));
-    std::iter::once(PathBuf::from(&name)).chain(numbered).find(|path| !path.exists()).unwrap_or(name.into())
+    let failed = |error: io::Error| anyhow!("cannot make the run directory {name}: {error}");
+    fs::create_dir_all("runs").map_err(failed)?;
+    let (mut path, mut number) = (PathBuf::from(&name), 1);
+    loop {
+        match fs::create_dir(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            created => return created.map(|()| path).map_err(failed),
+        }
+        path = format!("{name}-{number}").into();
+    }
 }

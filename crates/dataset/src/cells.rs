@@ -90,6 +90,26 @@ pub struct Loaded {
     pub skipped: Vec<BadImage>,
 }
 
+impl Loaded {
+    /// Moves cell `order[i]` to position `i`, for every `i`. Within the memory of the pixels, of which two copies may not fit.
+    pub(crate) fn reorder(&mut self, order: &[usize]) {
+        let bytes = cell_bytes(self.cells.size);
+        for i in 0..order.len() {
+            let mut from = order[i];
+            // The cell that was before `i` has made room for another.
+            while from < i {
+                from = order[from];
+            }
+            if from != i {
+                self.index.samples.swap(i, from);
+                self.fingerprints.swap(i, from);
+                let (before, after) = self.cells.pixels.split_at_mut(from * bytes);
+                before[i * bytes..(i + 1) * bytes].swap_with_slice(&mut after[..bytes]);
+            }
+        }
+    }
+}
+
 /// Options of [`load`].
 #[derive(Clone, Copy)]
 pub struct LoadOptions<'a> {

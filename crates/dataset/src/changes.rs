@@ -4,7 +4,8 @@ use std::fmt;
 
 use crate::wording::listing;
 
-/// Differences between a data folder and a manifest. Paths are relative to the data folder.
+/// Differences between a data folder and a manifest; a file that was moved or renamed is none. Paths are relative to the data
+/// folder.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Changes {
     /// Files of the manifest that are not in the folder.

@@ -67,8 +67,8 @@ pub enum Error {
         /// What is wrong there.
         reason: String,
     },
-    /// A data folder that differs from the one a manifest was written for.
-    #[error("`{}` does not hold the files of `{}`: {changes}; give the folder that the run was made with, or start a new run", root.display(), manifest.display())]
+    /// A data folder with other cells than those a manifest was written for.
+    #[error("`{}` does not hold the cells of `{}`: {changes}; give a folder that does, or start a new run", root.display(), manifest.display())]
     DataChanged {
         /// The manifest.
         manifest: PathBuf,

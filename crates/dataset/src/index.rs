@@ -20,6 +20,9 @@ pub struct Sample {
     pub patient: Option<String>,
     /// The tree it lies in, if the root is a `training/validation/testing` tree.
     pub subset: Option<Subset>,
+    /// The path of its file relative to [`Index::root`], where `path` is the one that a manifest knows it by
+    /// ([`Manifest::align`](crate::Manifest::align)).
+    pub file: Option<String>,
 }
 
 impl Sample {
@@ -164,19 +167,21 @@ impl Index {
                 continue;
             }
             let patient = patient_of(file.below.rsplit('/').next().unwrap_or_default());
-            self.samples.push(Sample { path: format!("{below}/{}", file.below), class, patient, subset });
+            let path = format!("{below}/{}", file.below);
+            self.samples.push(Sample { path, class, patient, subset, file: None });
         }
         Ok(self.samples.len() - before)
     }
 
-    /// Path of sample `i`: the root joined with [`Sample::path`].
+    /// Path of sample `i`: the root joined with [`Sample::file`], or else with [`Sample::path`].
     ///
     /// # Panics
     /// If `i` is not below `self.samples.len()`, as slices do.
     #[must_use]
     pub fn full_path(&self, i: usize) -> PathBuf {
         let mut path = self.root.clone();
-        path.extend(self.samples[i].path.split('/'));
+        let Sample { path: name, file, .. } = &self.samples[i];
+        path.extend(file.as_ref().unwrap_or(name).split('/'));
         path
     }
 

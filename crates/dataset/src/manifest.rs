@@ -1,10 +1,11 @@
 //! Writes a split to CSV, one row per file, and restores it for the same or another folder.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::cells::Loaded;
 use crate::changes::Changes;
 use crate::csv_rows::read_rows;
 use crate::error::{Error, Result};
@@ -104,32 +105,23 @@ pub fn read_manifest(path: &Path) -> Result<Manifest> {
 }
 
 impl Manifest {
-    /// The written split, for the same data folder: the same positions on each side.
+    /// The written split, for a folder with the same cells: the positions in `index` on each side.
     ///
-    /// The file does not contain the split's settings: they become the defaults with [`Protocol::Given`], or with
-    /// [`Protocol::All`] if every file is on the train side. `fingerprints` belong to `index.samples`, in the same order.
+    /// Cells are found by class and contents, wherever below the folder they are. The file does not contain the split's
+    /// settings: they become the defaults with [`Protocol::Given`], or with [`Protocol::All`] if every file is on the train side.
+    /// `fingerprints` belong to `index.samples`, in the same order.
     ///
     /// # Errors
     /// [`Error::DataChanged`], with the files that are missing, added and changed; [`Error::InvalidSplit`] for a sample of another
     /// patient; those of [`Split::check`].
     pub fn resolve(&self, index: &Index, fingerprints: &[Fingerprint]) -> Result<Split> {
-        let changes = self.changes(index, fingerprints)?;
-        if changes != Changes::default() {
-            return Err(Error::DataChanged {
-                manifest: self.path.clone(),
-                root: index.root.clone(),
-                changes: Box::new(changes),
-            });
-        }
         self.check_patients(index)?;
-        let position: HashMap<&str, usize> =
-            index.samples.iter().enumerate().map(|(i, sample)| (sample.path.as_str(), i)).collect();
         let all = self.entries.iter().all(|entry| matches!(entry.subset, None | Some(Subset::Train)));
         let protocol = if all { Protocol::All } else { Protocol::Given };
         let config = SplitConfig { protocol, ..SplitConfig::default() };
         let mut split = Split { config, train: Vec::new(), validation: Vec::new(), test: Vec::new() };
-        for entry in &self.entries {
-            if let (Some(subset), Some(&i)) = (entry.subset, position.get(entry.path.as_str())) {
+        for (entry, i) in self.entries.iter().zip(self.positions(index, fingerprints)?) {
+            if let Some(subset) = entry.subset {
                 split.side_mut(subset).push(i);
             }
         }
@@ -140,34 +132,80 @@ impl Manifest {
         Ok(split)
     }
 
-    /// Differences between the data folder and the manifest.
+    /// Gives the cells of a folder the order, paths and patients that they have in this manifest, so that they can stand in for
+    /// those of the folder it was written for. [`Index::full_path`] still finds their files.
     ///
     /// # Errors
-    /// [`Error::Config`] if there is not one fingerprint per sample.
-    pub fn changes(&self, index: &Index, fingerprints: &[Fingerprint]) -> Result<Changes> {
-        same_length(index, fingerprints)?;
-        let mut written: BTreeMap<&str, &Fingerprint> =
-            self.entries.iter().map(|entry| (entry.path.as_str(), &entry.fingerprint)).collect();
-        let mut changes = Changes::default();
-        for (sample, fingerprint) in index.samples.iter().zip(fingerprints) {
-            match written.remove(sample.path.as_str()) {
-                None => changes.added.push(sample.path.clone()),
-                Some(before) if before != fingerprint => changes.changed.push(sample.path.clone()),
-                Some(_) => {}
+    /// [`Error::DataChanged`] if the folder has other cells.
+    pub fn align(&self, loaded: &mut Loaded) -> Result<()> {
+        loaded.reorder(&self.positions(&loaded.index, &loaded.fingerprints)?);
+        for (sample, entry) in loaded.index.samples.iter_mut().zip(&self.entries) {
+            let path = std::mem::replace(&mut sample.path, entry.path.clone());
+            if path != entry.path {
+                sample.file.get_or_insert(path);
             }
+            sample.patient.clone_from(&entry.patient);
         }
-        changes.missing = written.into_keys().map(str::to_owned).collect();
-        Ok(changes)
+        Ok(())
     }
 
-    /// Gives the samples of `index` that it has the patients of their rows, and spells the classes as its rows do.
-    pub fn restore_names(&self, index: &mut Index) {
-        let patients = self.patients();
-        for sample in &mut index.samples {
-            if let Some(&patient) = patients.get(sample.path.as_str()) {
-                sample.patient = patient.map(str::to_owned);
-            }
+    /// Whether a folder has the cells of this manifest and no others, wherever below the folder they are.
+    pub fn describes(&self, index: &Index, fingerprints: &[Fingerprint]) -> bool {
+        self.positions(index, fingerprints).is_ok()
+    }
+
+    /// The position in `index` of each entry's cell.
+    fn positions(&self, index: &Index, fingerprints: &[Fingerprint]) -> Result<Vec<usize>> {
+        let found = self.find(index, fingerprints)?;
+        let all: Option<Vec<usize>> = found.iter().copied().collect();
+        match all.filter(|all| all.len() == index.samples.len()) {
+            Some(positions) => Ok(positions),
+            None => Err(Error::DataChanged {
+                manifest: self.path.clone(),
+                root: index.root.clone(),
+                changes: Box::new(self.differences(index, &found)),
+            }),
         }
+    }
+
+    /// For each entry, the position of the sample with the same class and contents: that with the same path, if there is one, else
+    /// the first that is no other entry's.
+    fn find(&self, index: &Index, fingerprints: &[Fingerprint]) -> Result<Vec<Option<usize>>> {
+        same_length(index, fingerprints)?;
+        let cell = |i: usize| (index.classes[index.samples[i].class].as_str(), &fingerprints[i]);
+        let at: HashMap<&str, usize> =
+            index.samples.iter().enumerate().map(|(i, sample)| (sample.path.as_str(), i)).collect();
+        let in_place = |entry: &Entry| {
+            let i = at.get(entry.path.as_str()).copied();
+            i.filter(|&i| cell(i) == (entry.class.as_str(), &entry.fingerprint))
+        };
+        let mut found: Vec<Option<usize>> = self.entries.iter().map(in_place).collect();
+        let taken: HashSet<usize> = found.iter().flatten().copied().collect();
+        let mut free: HashMap<(&str, &Fingerprint), Vec<usize>> = HashMap::new();
+        for i in (0..index.samples.len()).rev().filter(|i| !taken.contains(i)) {
+            free.entry(cell(i)).or_default().push(i);
+        }
+        for (entry, place) in self.entries.iter().zip(&mut found).filter(|(_, place)| place.is_none()) {
+            *place = free.get_mut(&(entry.class.as_str(), &entry.fingerprint)).and_then(Vec::pop);
+        }
+        Ok(found)
+    }
+
+    /// The entries that were not `found`, and the samples that are no entry's.
+    fn differences(&self, index: &Index, found: &[Option<usize>]) -> Changes {
+        let known: HashSet<usize> = found.iter().flatten().copied().collect();
+        let mut added: BTreeSet<&str> = (index.samples.iter().enumerate())
+            .filter(|(i, _)| !known.contains(i))
+            .map(|(_, sample)| sample.path.as_str())
+            .collect();
+        let lost = self.entries.iter().zip(found).filter(|(_, place)| place.is_none());
+        let (changed, missing): (Vec<String>, Vec<String>) =
+            lost.map(|(entry, _)| entry.path.clone()).partition(|path| added.remove(path.as_str()));
+        Changes { missing, added: added.into_iter().map(str::to_owned).collect(), changed }
+    }
+
+    /// Spells the classes of `index` as the rows do.
+    pub fn restore_classes(&self, index: &mut Index) {
         index.spell_classes(self.entries.iter().map(|entry| entry.class.as_str()));
     }
 

@@ -25,6 +25,7 @@ fn index(cells: &[[usize; 3]]) -> Index {
                     class,
                     patient,
                     subset: None,
+                    file: None,
                 });
             }
         }

@@ -34,9 +34,14 @@ pub(crate) fn synthetic_cells(beside: &Path, listener: Listener<'_>) -> Result<P
     let folder = beside.join(format!("synthetic-cells-{}-seed{}", config.cells, config.seed));
     if !folder.is_dir() {
         fs::create_dir_all(beside).map_err(malaria_files::Error::io("make the folder", beside))?;
-        write_synthetic(&folder, &config, &|done| {
+        let made = write_synthetic(&folder, &config, &|done| {
             listener(Progress::GeneratingCells { done, total: config.cells });
-        })?;
+        });
+        match made {
+            // By another process meanwhile; they are the same cells.
+            Err(malaria_dataset::Error::File(malaria_files::Error::Occupied { .. })) if folder.is_dir() => {}
+            made => made?,
+        }
     }
     Ok(folder)
 }

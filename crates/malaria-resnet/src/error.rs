@@ -16,6 +16,22 @@ pub enum Error {
         /// The value given.
         found: String,
     },
+    /// A `config.json` of a format version that is not read.
+    #[error(
+        "{}: expected format version {oldest} to {newest}, found {found}: {}",
+        path.display(),
+        malaria_classifier::format_advice(*newest, *found)
+    )]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// The oldest version that is read.
+        oldest: u32,
+        /// The newest version that is read, which is also written.
+        newest: u32,
+        /// The version of the file.
+        found: u64,
+    },
     /// A run directory in the wrong state for the operation.
     #[error("run directory {}: {reason}", path.display())]
     RunDir {

@@ -6,9 +6,7 @@ use malaria_classifier::{
     Assessment, AtPrevalence, Caveat, DecisionRule, GroundTruth, ImageConfig, RuleKind, Scored, Threshold,
     protocol_note, write_predictions,
 };
-use malaria_dataset::{
-    Changes, Index, Loaded, PatientNames, Protocol, Subset, UnknownPatients, read_manifest,
-};
+use malaria_dataset::{Index, Loaded, PatientNames, Protocol, Subset, UnknownPatients, read_manifest};
 use malaria_metrics::{BinaryCounts, Summary};
 use malaria_report::{Picture, Report, evaluation_section};
 use malaria_train::CellTensors;
@@ -244,11 +242,11 @@ impl EvaluatedCells {
         index.set_patients(patients.unwrap_or(&PatientNames::Nlm))?;
         let manifest = read_manifest(&run.split_path())?;
         let mut loaded = decode_index(index, image, skip_corrupt, listener)?;
-        let subsets = manifest.match_index(&loaded.index, &loaded.fingerprints)?;
-        let own = manifest.changes(&loaded.index, &loaded.fingerprints)? == Changes::default();
+        let own = manifest.describes(&loaded.index, &loaded.fingerprints);
         if own && patients.is_none() {
-            manifest.restore_names(&mut loaded.index);
+            manifest.align(&mut loaded)?;
         }
+        let subsets = manifest.match_index(&loaded.index, &loaded.fingerprints)?;
         let tested = own && subsets.contains(&Some(Subset::Test));
         let evaluated_on = evaluated_on.unwrap_or(if tested { EvaluatedOn::Test } else { EvaluatedOn::All });
         let chosen: Vec<usize> = (0..loaded.cells.len())

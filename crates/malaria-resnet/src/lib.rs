@@ -39,7 +39,7 @@ mod run;
 mod summary;
 
 pub use classifier::{Classifier, default_run};
-pub use config::{ExperimentConfig, Recipe, Teacher};
+pub use config::{ExperimentConfig, Recipe, SourceHashes, Teacher};
 pub use cross_validate::{
     CrossValidationOptions, CrossValidationSummary, cross_validate,
     metrics::{CrossValidationMetrics, FoldMetrics},
@@ -62,6 +62,7 @@ pub use run::{
     dir::{RunDir, RunLock, fold_dir},
     metrics::{Metrics, MetricsOf},
     session::{RunSummary, plot_history},
+    sources::Moved,
     start::{resume, train},
 };
 pub use summary::{DataSummary, SubsetSummary};

@@ -9,6 +9,7 @@ mod export;
 mod faults;
 mod help;
 mod json;
+mod moved;
 #[path = "../../../../tests/it/outer_cargo.rs"]
 mod outer_cargo;
 mod patients;

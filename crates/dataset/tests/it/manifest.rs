@@ -3,8 +3,8 @@
 use std::fs;
 
 use malaria_dataset::{
-    Error, Fingerprint, Index, Protocol, Split, SplitConfig, Subset, duplicates, read_manifest, split,
-    write_manifest,
+    Error, Fingerprint, Index, LoadOptions, Loaded, Protocol, Split, SplitConfig, Subset, duplicates, load,
+    read_manifest, split, write_manifest,
 };
 
 use crate::support::Folder;
@@ -126,6 +126,94 @@ fn a_changed_folder_is_refused_with_the_changes() {
     ] {
         assert!(message.contains(part), "{message}");
     }
+}
+
+/// Cells of several patients in `data`, two of them the same picture, and their copies in the other folder: under other names in
+/// another order, one deeper, and two with their names exchanged.
+fn moved_cells() -> (Folder, Folder) {
+    let (data, elsewhere) = (Folder::of_cells(4), Folder::new());
+    let read = |name: &str| fs::read(data.join(name)).unwrap();
+    data.write("Uninfected/C9P9thinF_IMG_1_cell_0.png", &read("Uninfected/C1P9thinF_IMG_1_cell_0.png"));
+    let index = data.open();
+    for (i, sample) in index.samples.iter().enumerate() {
+        let class = &index.classes[sample.class];
+        let name = match sample.path.as_str() {
+            path @ "Parasitized/C1P9thinF_IMG_1_cell_0.png" => path.replace("cell_0", "cell_1"),
+            path @ "Parasitized/C1P9thinF_IMG_1_cell_1.png" => path.replace("cell_1", "cell_0"),
+            "Parasitized/C4P9thinF_IMG_1_cell_0.png" => format!("{class}/deeper/1.png"),
+            _ => format!("{class}/{:02}.png", 50 - i),
+        };
+        elsewhere.write(&name, &read(&sample.path));
+    }
+    (data, elsewhere)
+}
+
+fn loaded(folder: &Folder) -> Loaded {
+    load(folder.open(), LoadOptions { size: 8, ..LoadOptions::default() }).unwrap()
+}
+
+#[test]
+fn moved_and_renamed_cells_take_their_places_in_the_manifest() {
+    let (data, elsewhere) = moved_cells();
+    let (there, mut here) = (loaded(&data), loaded(&elsewhere));
+    assert_ne!(here.fingerprints, there.fingerprints, "the same order: nothing is tested");
+    let written = made(&there.index);
+    let path = data.join("split.csv");
+    write_manifest(&path, &there.index, &written, &there.fingerprints).unwrap();
+    let manifest = read_manifest(&path).unwrap();
+    // As they are, the positions are others and the cells on each side the same.
+    let contents = |loaded: &Loaded, cells: &[usize]| {
+        let mut contents: Vec<_> = cells.iter().map(|&i| loaded.fingerprints[i]).collect();
+        contents.sort_unstable();
+        contents
+    };
+    let resolved = manifest.resolve(&here.index, &here.fingerprints).unwrap();
+    for subset in Subset::ALL {
+        assert_eq!(contents(&here, resolved.subset(subset)), contents(&there, written.subset(subset)));
+    }
+
+    // Twice: cells that are in their places stay there.
+    for _ in 0..2 {
+        manifest.align(&mut here).unwrap();
+        assert!(here.cells == there.cells, "the pixels are in another order");
+        assert_eq!(here.fingerprints, there.fingerprints);
+        for (i, (moved, sample)) in here.index.samples.iter().zip(&there.index.samples).enumerate() {
+            let of = |sample: &malaria_dataset::Sample| {
+                (sample.path.clone(), sample.patient.clone(), sample.class)
+            };
+            assert_eq!(of(moved), of(sample));
+            let file = here.index.full_path(i);
+            assert_eq!(Fingerprint::of(&fs::read(file).unwrap()), here.fingerprints[i], "{moved:?}");
+        }
+        let resolved = manifest.resolve(&here.index, &here.fingerprints).unwrap();
+        assert_eq!(Split { config: written.config, ..resolved }, written);
+    }
+}
+
+#[test]
+fn a_cell_of_another_class_or_one_copy_too_few_is_no_move() {
+    let (data, elsewhere) = moved_cells();
+    let there = loaded(&data);
+    let path = data.join("split.csv");
+    write_manifest(&path, &there.index, &made(&there.index), &there.fingerprints).unwrap();
+    let manifest = read_manifest(&path).unwrap();
+    let cell = "Parasitized/C1P9thinF_IMG_1_cell_0.png";
+    let copy = "Uninfected/C9P9thinF_IMG_1_cell_0.png";
+    let refused = |words: &[&str]| {
+        let mut loaded = loaded(&elsewhere);
+        let before = loaded.clone();
+        let error = manifest.align(&mut loaded).unwrap_err();
+        assert!(matches!(error, Error::DataChanged { .. }) && loaded == before, "{error}");
+        assert!(words.iter().all(|word| error.to_string().contains(word)), "{error}");
+    };
+    // Of two copies one is missing: the second of the manifest, as the first finds the other copy.
+    fs::remove_file(elsewhere.join("Uninfected/42.png")).unwrap();
+    refused(&["1 missing", copy]);
+    elsewhere.write("Uninfected/42.png", &fs::read(data.join(copy)).unwrap());
+    manifest.align(&mut loaded(&elsewhere)).unwrap();
+    fs::rename(elsewhere.join(cell.replace("cell_0", "cell_1").as_str()), elsewhere.join("Uninfected/a.png"))
+        .unwrap();
+    refused(&[&format!("1 missing (`{cell}`)"), "1 added (`Uninfected/a.png`)"]);
 }
 
 #[test]

@@ -83,7 +83,13 @@ pub(crate) fn made_up(cells: &[(u32, usize, usize)]) -> Index {
         for (class, count) in [parasitized, uninfected].into_iter().enumerate() {
             for cell in 0..count {
                 let path = format!("{}/C{patient}P1thinF_IMG_1_cell_{cell}.png", classes[class]);
-                samples.push(Sample { path, class, patient: Some(format!("C{patient}")), subset: None });
+                samples.push(Sample {
+                    path,
+                    class,
+                    patient: Some(format!("C{patient}")),
+                    subset: None,
+                    file: None,
+                });
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The settings of an experiment.
 
 mod recipe;
+mod source_hashes;
 mod teacher;
 
 use std::{
@@ -8,18 +9,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use malaria_classifier::{ImageConfig, ResNetConfig, format_advice};
+use malaria_classifier::{ImageConfig, ResNetConfig};
 use malaria_dataset::{PatientNames, Protocol, SplitConfig};
 use malaria_libtorch::DeviceChoice;
 use malaria_metrics::Target;
 use malaria_train::{ImageSize, SelectBy, TrainConfig};
 use serde::{Deserialize, Serialize};
 
-pub use self::{recipe::Recipe, teacher::Teacher};
+pub use self::{recipe::Recipe, source_hashes::SourceHashes, teacher::Teacher};
 use crate::error::{Error, Result};
 
 /// Version of the layout of `config.json`, and with it of the run directory.
-const FORMAT_VERSION: u32 = 3;
+const FORMAT_VERSION: u32 = 4;
+/// The oldest version that is read; the fields that it lacks are optional.
+const OLDEST_FORMAT: u32 = 3;
 
 /// Specificity on new patients published by Rajaraman et al. 2018, at which sensitivities are compared.
 pub(crate) const PUBLISHED_SPECIFICITY: f64 = 0.972;
@@ -80,6 +83,9 @@ pub struct ExperimentConfig {
     /// The command that started the run; `None` before.
     #[serde(default)]
     pub command: Option<String>,
+    /// The contents of `init`, `teacher` and `exclude` at the start of the run; `None` before, and for a run of format 3.
+    #[serde(default)]
+    pub sha256: Option<SourceHashes>,
 }
 
 fn default_target() -> Target {
@@ -108,32 +114,31 @@ impl ExperimentConfig {
             calibrate: false,
             target: default_target(),
             command: None,
+            sha256: None,
         }
     }
 
-    /// Reads a `config.json`.
+    /// Reads a `config.json` of this or an earlier format version.
     ///
     /// # Errors
-    /// [`Error::File`], also for another format version and for settings that [`ExperimentConfig::check`] refuses.
+    /// [`Error::Format`]; [`Error::File`], also for settings that [`ExperimentConfig::check`] refuses.
     pub fn read(path: &Path) -> Result<Self> {
         let expected = "the settings of a run";
-        let content =
-            |reason: String| malaria_files::Error::Content { path: path.to_owned(), expected, reason };
         // The version first, since other versions may have other fields.
         #[derive(Deserialize)]
         struct Version {
             format_version: u64,
         }
         let Version { format_version: found } = malaria_files::read_json(path, expected)?;
-        if found != u64::from(FORMAT_VERSION) {
-            let advice = format_advice(FORMAT_VERSION, found);
-            return Err(content(format!(
-                "expected format version {FORMAT_VERSION}, found {found}: {advice}"
-            ))
-            .into());
+        if !(u64::from(OLDEST_FORMAT)..=u64::from(FORMAT_VERSION)).contains(&found) {
+            let (oldest, newest) = (OLDEST_FORMAT, FORMAT_VERSION);
+            return Err(Error::Format { path: path.to_owned(), oldest, newest, found });
         }
-        let config: Self = malaria_files::read_json(path, expected)?;
-        config.check().map_err(|error| content(error.to_string()))?;
+        let config = Self { format_version: FORMAT_VERSION, ..malaria_files::read_json(path, expected)? };
+        config.check().map_err(|error| {
+            let reason = error.to_string();
+            malaria_files::Error::Content { path: path.to_owned(), expected, reason }
+        })?;
         Ok(config)
     }
 
@@ -291,16 +296,22 @@ mod tests {
     fn another_format_version_is_refused_before_its_fields_are_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.json");
-        for (format, advice) in [(1, "train again"), (FORMAT_VERSION + 1, "update this program")] {
+        for (format, advice) in [(2, "train again"), (FORMAT_VERSION + 1, "update this program")] {
             std::fs::write(&path, format!(r#"{{"format_version": {format}, "reciple": "fast"}}"#)).unwrap();
             let refused = ExperimentConfig::read(&path).unwrap_err().to_string();
-            let expected = format!("expected format version {FORMAT_VERSION}, found {format}");
+            let expected = format!("expected format version 3 to {FORMAT_VERSION}, found {format}");
             for text in [&expected, advice, "config.json"] {
                 assert!(refused.contains(text), "{refused}");
             }
         }
         let config = ExperimentConfig::new(Recipe::Field, Protocol::Patient, 4);
         malaria_files::write_json(&path, &config).unwrap();
+        assert_eq!(ExperimentConfig::read(&path).unwrap(), config);
+        // Format 3 has no field `sha256`.
+        let mut earlier = serde_json::to_value(&config).unwrap();
+        earlier["format_version"] = 3.into();
+        assert!(earlier.as_object_mut().unwrap().remove("sha256").is_some());
+        malaria_files::write_json(&path, &earlier).unwrap();
         assert_eq!(ExperimentConfig::read(&path).unwrap(), config);
     }
 

@@ -18,7 +18,7 @@ use tch::Device;
 use self::{
     merge::{Merged, merge},
     metrics::CrossValidationMetrics,
-    plan::{PlannedRun, is_finished, refuse_other_cells, refuse_seen, set_teacher_run},
+    plan::{PlannedRun, align_with, is_finished, refuse_seen, set_teacher_run},
 };
 use crate::{
     classifier::Classifier,
@@ -92,7 +92,8 @@ pub fn cross_validate(
     context: Context<'_>,
 ) -> Result<CrossValidationSummary> {
     let CrossValidationOptions { folds, only, final_model, out } = options;
-    let config = &with_absolute_paths(config);
+    // The hashes may be those of another run, whose settings these are.
+    let config = &ExperimentConfig { sha256: None, ..with_absolute_paths(config) };
     let fold_config = |number| {
         let mut config = config.clone();
         config.split.fold = Some(Fold { number, of: folds });
@@ -130,13 +131,11 @@ pub fn cross_validate(
         // Synthetic cells lie in `out`, and all folds use the same ones.
         let index = find_cells(config, &fold_dir(out, 1), context.listener)?;
         malaria_dataset::split(&index, &fold_config(only.unwrap_or(1)).split)?;
-        let loaded = decode(index, config, context.listener)?;
+        let mut loaded = decode(index, config, context.listener)?;
         refuse_seen(config, &loaded)?;
         // Existing runs must have the same cells; checked before anything is trained.
-        for number in 1..=folds {
-            refuse_other_cells(&fold_dir(out, number), &loaded)?;
-        }
-        refuse_other_cells(&out.join("final"), &loaded)?;
+        let all_runs = (1..=folds).map(|number| fold_dir(out, number)).chain([out.join("final")]);
+        align_with(all_runs, &mut loaded)?;
         for run in runs.iter().filter(|run| !run.is_finished()) {
             // The results of the folds are written before the final model is trained.
             if run.fold.is_none() && missing().is_empty() {

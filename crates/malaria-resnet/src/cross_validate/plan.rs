@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use malaria_dataset::{Fold, Loaded, read_manifest};
+use malaria_dataset::{Fold, Loaded, Manifest, read_manifest};
 use malaria_train::{Outcome, Precision};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
-    config::{ExperimentConfig, Teacher},
+    config::{ExperimentConfig, SourceHashes},
     error::{Error, Result},
     paths::absolute,
     progress::{Context, Progress},
@@ -44,6 +44,7 @@ impl PlannedRun {
             // The classes are checked with the cells, later.
             config.model.classes = existing.model.classes;
             config.command = existing.command;
+            config.sha256 = existing.sha256;
             // The pooled metrics may have another target than the folds.
             config.target = existing.target;
         }
@@ -54,31 +55,35 @@ impl PlannedRun {
         is_finished(&self.path)
     }
 
-    /// Refuses an existing run whose settings would give other weights.
+    /// Refuses an existing run whose settings would give other weights. Initial weights, teacher and excluded cells are compared
+    /// by their contents or, where these cannot be read any more or were not recorded, by their paths.
     pub(super) fn refuse_other_settings(&self) -> Result<()> {
         let Ok(run) = RunDir::open(&self.path) else { return Ok(()) };
-        let settings = |config: &ExperimentConfig| {
+        let existing = run.config()?;
+        let now = sources(&self.config, SourceHashes::of_readable(&self.config));
+        let then = sources(&existing, existing.sha256.clone().unwrap_or_default());
+        let settings = |config: &ExperimentConfig, own: &[Source; 3], other: &[Source; 3]| {
             let ExperimentConfig {
                 split,
                 image,
                 model,
                 train,
-                init,
                 positive,
                 data,
                 patients,
-                exclude,
                 calibrate,
                 teacher,
                 ..
             } = config;
-            let init = init.as_deref().map(absolute);
-            let teacher = teacher.as_ref().map(|Teacher { run, weight }| (absolute(run), weight));
-            serde_json::json!({ "split": split, "image": image, "model": model, "train": train, "init": init,
-                "positive": positive, "patients": patients, "synthetic_cells": data.is_none(), "calibrate": calibrate,
-                "teacher": teacher, "exclude": exclude.as_deref().map(absolute) })
+            let [init, taught_by, exclude] = [0, 1, 2].map(|i| match (&own[i], &other[i]) {
+                ((_, Some(hash)), (_, Some(_))) => json!(format!("SHA-256 {hash}")),
+                ((path, _), _) => json!(path),
+            });
+            json!({ "split": split, "image": image, "model": model, "train": train, "init": init, "positive": positive,
+                "patients": patients, "synthetic_cells": data.is_none(), "calibrate": calibrate, "teacher": taught_by,
+                "teacher.weight": teacher.as_ref().map(|teacher| teacher.weight), "exclude": exclude })
         };
-        match difference("", &settings(&self.config), &settings(&run.config()?)) {
+        match difference("", &settings(&self.config, &now, &then), &settings(&existing, &then, &now)) {
             None => Ok(()),
             Some((field, expected, found)) => Err(run.error(&format!(
                 "it was run with other settings: `{field}` is {found} in its config.json, and {expected} now; give the \
@@ -99,7 +104,10 @@ impl PlannedRun {
                 let lock = run.lock()?;
                 resume_loaded(self.config.clone(), run, lock, loaded, context)?
             }
-            Err(_) => train_loaded(&self.config, path, loaded, context)?,
+            Err(_) => {
+                let (run, lock) = RunDir::create(path)?;
+                train_loaded(&self.config, run, lock, loaded, context)?
+            }
         };
         Ok(summary.outcome != Outcome::Interrupted)
     }
@@ -120,10 +128,33 @@ fn difference<'a>(path: &str, a: &'a Value, b: &'a Value) -> Option<(String, &'a
     }
 }
 
-/// Refuses an existing run in `path` on other cells than `loaded`.
-pub(super) fn refuse_other_cells(path: &Path, loaded: &Loaded) -> Result<()> {
-    let Ok(run) = RunDir::open(path) else { return Ok(()) };
-    read_manifest(&run.split_path())?.resolve(&loaded.index, &loaded.fingerprints)?;
+/// Path and hash of a file or run that the settings name.
+type Source = (Option<PathBuf>, Option<String>);
+
+/// Initial weights, teacher and list of excluded cells.
+fn sources(config: &ExperimentConfig, hashes: SourceHashes) -> [Source; 3] {
+    let ExperimentConfig { init, teacher, exclude, .. } = config;
+    let path = |path: Option<&PathBuf>| path.map(|path| absolute(path));
+    let SourceHashes { init: of_init, teacher: of_teacher, exclude: of_list } = hashes;
+    [
+        (path(init.as_ref()), of_init),
+        (path(teacher.as_ref().map(|teacher| &teacher.run)), of_teacher),
+        (path(exclude.as_ref()), of_list),
+    ]
+}
+
+/// Gives the cells the order and paths that they have in the runs that exist among `runs`, and refuses a run on other cells.
+pub(super) fn align_with(runs: impl Iterator<Item = PathBuf>, loaded: &mut Loaded) -> Result<()> {
+    let mut first: Option<Manifest> = None;
+    for run in runs.filter_map(|path| RunDir::open(&path).ok()) {
+        let manifest = read_manifest(&run.split_path())?;
+        manifest.align(loaded)?;
+        let first = first.get_or_insert_with(|| manifest.clone());
+        if first.cells() != manifest.cells() {
+            let reason = format!("its split.csv has other paths or patients than {}", first.path.display());
+            return Err(run.error(&reason));
+        }
+    }
     Ok(())
 }
 
@@ -145,7 +176,10 @@ mod tests {
     use malaria_metrics::Target;
 
     use super::*;
-    use crate::{config::Recipe, run::dir::fold_dir};
+    use crate::{
+        config::{Recipe, Teacher},
+        run::dir::fold_dir,
+    };
 
     #[test]
     fn folds_with_other_settings_are_refused_by_field() {
@@ -188,5 +222,48 @@ mod tests {
         let absent = PlannedRun::new(existing, fold_dir(folder.path(), 2), Some(2));
         absent.refuse_other_settings().unwrap();
         assert!(!absent.is_finished());
+    }
+
+    #[test]
+    fn what_folds_were_given_is_compared_by_contents() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| absolute(folder.path()).join(name);
+        for (name, cell) in [("here.csv", "a.png"), ("there.csv", "a.png"), ("other.csv", "b.png")] {
+            std::fs::write(path(name), format!("path\n{cell}\n")).unwrap();
+        }
+        let config = |list: &str| {
+            let mut config = ExperimentConfig::new(Recipe::Fast, Protocol::Patient, 1);
+            config.exclude = (!list.is_empty()).then(|| path(list));
+            config
+        };
+        let hash = SourceHashes::of(&config("there.csv")).unwrap();
+        let by_hash = "`exclude` is \"SHA-256 ";
+        // The list of the existing fold, whether its hash was recorded, the list now, and why it is refused.
+        let cases = [
+            ("there.csv", true, "there.csv", None),
+            ("there.csv", true, "here.csv", None),
+            ("gone.csv", true, "here.csv", None),
+            ("there.csv", true, "other.csv", Some(by_hash)),
+            // Another list took the place of the first.
+            ("other.csv", true, "other.csv", Some(by_hash)),
+            ("gone.csv", true, "gone.csv", None),
+            ("there.csv", true, "gone.csv", Some("gone.csv\" now")),
+            ("there.csv", true, "", Some("null now")),
+            ("there.csv", false, "there.csv", None),
+            ("there.csv", false, "here.csv", Some("here.csv\" now")),
+        ];
+        for (existing, recorded, now, expected) in cases {
+            let mut existing = config(existing);
+            existing.sha256 = recorded.then(|| hash.clone());
+            let run = fold_dir(folder.path(), 1);
+            std::fs::create_dir_all(&run).unwrap();
+            malaria_files::write_json(&run.join("config.json"), &existing).unwrap();
+            let result = PlannedRun::new(config(now), run, Some(1)).refuse_other_settings();
+            match (result, expected) {
+                (Ok(()), None) => {}
+                (Err(error), Some(text)) => assert!(error.to_string().contains(text), "{now}: {error}"),
+                (result, expected) => panic!("{now}: {result:?}, expected {expected:?}"),
+            }
+        }
     }
 }

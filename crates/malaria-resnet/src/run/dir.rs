@@ -25,24 +25,44 @@ pub struct RunDir {
     path: PathBuf,
 }
 
-/// Lock of the one process that may write to a run directory; released when dropped or when the process ends.
+/// Lock of the one process that may write to a run directory; released when dropped or when the process ends. Where no run was
+/// started, dropping it also removes the folders that were created for it.
 #[derive(Debug)]
 pub struct RunLock {
     _file: File,
+    run: RunDir,
+    /// The innermost first.
+    created: Vec<PathBuf>,
+}
+
+impl Drop for RunLock {
+    fn drop(&mut self) {
+        if !self.run.config_path().exists() {
+            // What cannot be removed, or holds other files, stays.
+            let _ = fs::remove_file(self.run.lock_path());
+            let _ = self.created.iter().try_for_each(fs::remove_dir);
+        }
+    }
 }
 
 impl RunDir {
-    /// Creates the directory and locks it.
+    /// Creates the directory and locks it. Unless a `config.json` is written there, it is removed again with the lock.
     ///
     /// # Errors
     /// [`Error::Taken`] when it holds a run or a cross-validation; [`Error::RunDir`] when it is locked; [`Error::File`] when it
     /// cannot be created.
     pub fn create(path: &Path) -> Result<(Self, RunLock)> {
-        fs::create_dir_all(path).map_err(malaria_files::Error::io("make the run directory", path))?;
-        let run = Self { path: path.to_owned() };
-        let lock = run.lock()?;
         Self::refuse_taken(path)?;
         Self::refuse_folds(path)?;
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let created =
+            absolute.ancestors().take_while(|folder| !folder.exists()).map(Path::to_owned).collect();
+        fs::create_dir_all(path).map_err(malaria_files::Error::io("make the run directory", path))?;
+        let run = Self { path: path.to_owned() };
+        let mut lock = run.lock()?;
+        lock.created = created;
+        // Another process may have trained in it since.
+        Self::refuse_taken(path)?;
         Ok((run, lock))
     }
 
@@ -114,7 +134,7 @@ impl RunDir {
     /// # Errors
     /// [`Error::RunDir`] when another process holds the lock.
     pub fn lock(&self) -> Result<RunLock> {
-        let path = self.path.join("run.lock");
+        let path = self.lock_path();
         let file = File::options().create(true).truncate(false).write(true).open(&path);
         let file = file.map_err(malaria_files::Error::io("open", &path))?;
         match file.try_lock() {
@@ -124,7 +144,7 @@ impl RunDir {
                 {
                     malaria_files::sweep(folder).map_err(malaria_files::Error::io("clear up", folder))?;
                 }
-                Ok(RunLock { _file: file })
+                Ok(RunLock { _file: file, run: self.clone(), created: Vec::new() })
             }
             Err(TryLockError::WouldBlock) => Err(self.error("another process is training in it")),
             Err(TryLockError::Error(source)) => Err(malaria_files::Error::io("lock", &path)(source).into()),
@@ -169,6 +189,10 @@ impl RunDir {
     /// `config.json`: every setting.
     pub fn config_path(&self) -> PathBuf {
         self.path.join("config.json")
+    }
+
+    fn lock_path(&self) -> PathBuf {
+        self.path.join("run.lock")
     }
 
     /// `split.csv`: every cell, its class, patient, subset and fingerprint.
@@ -298,9 +322,38 @@ mod tests {
         assert!(error.to_string().ends_with("another process is training in it"), "{error}");
         assert!(matches!(run.lock(), Err(Error::RunDir { .. })));
         drop(lock);
+        write_config(folder.path(), Protocol::Random);
         let left = folder.path().join(".metrics.json.writing-1");
         fs::write(&left, "").unwrap();
         let _lock = run.lock().unwrap();
         assert!(!left.exists());
+    }
+
+    #[test]
+    fn a_folder_is_removed_again_where_no_run_was_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let names = || {
+            let entries = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+            entries.map(|name| name.into_string().unwrap()).collect::<Vec<_>>()
+        };
+        let (run, lock) = RunDir::create(&path("runs/deep/run")).unwrap();
+        assert!(run.path().is_dir());
+        drop(lock);
+        assert!(names().is_empty(), "{:?}", names());
+
+        // What was there before stays, and so does a started run.
+        let files = |run: &str| fs::read_dir(path(run)).unwrap().count();
+        fs::create_dir(path("empty")).unwrap();
+        drop(RunDir::create(&path("empty")).unwrap());
+        assert_eq!(files("empty"), 0);
+        fs::create_dir(path("notes")).unwrap();
+        fs::write(path("notes/notes.txt"), "").unwrap();
+        drop(RunDir::create(&path("notes/run")).unwrap());
+        assert_eq!(files("notes"), 1);
+        let (_, lock) = RunDir::create(&path("started")).unwrap();
+        write_config(&path("started"), Protocol::Random);
+        drop(lock);
+        assert_eq!(files("started"), 2);
     }
 }

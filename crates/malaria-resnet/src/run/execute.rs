@@ -4,6 +4,7 @@ use std::{fs, path::PathBuf};
 
 use malaria_model::ResNet;
 use malaria_train::{CellTensors, Checkpoints, Event, Outcome, RunOptions, Subsets, Trainer};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -93,15 +94,20 @@ impl Session<'_> {
     }
 
     /// Hash of everything that determines the trained weights, so that a checkpoint of other settings or data is not resumed.
-    /// Device, threads and the path of the data folder may change.
+    /// Device, threads and every path may change.
     fn identity(&self) -> Result<String> {
-        let ExperimentConfig { split, image, model, train, init, teacher, .. } = &self.config;
+        let ExperimentConfig { split, image, model, train, init, teacher, sha256, .. } = &self.config;
+        // A run of format 3 has no hashes: its checkpoints are bound to the path of the initial weights.
+        let init = sha256.as_ref().map_or_else(|| json!(init), |hashes| json!(hashes.init));
         let settings = serde_json::to_vec(&(split, image, model, train, init));
         let settings = settings.map_err(|error| self.run.error(&error.to_string()))?;
         let read = |path: PathBuf| fs::read(&path).map_err(malaria_files::Error::io("read", &path));
         let mut hash = Sha256::new().chain_update(settings).chain_update(read(self.run.split_path())?);
         if let Some(Teacher { run, weight }) = teacher {
-            hash.update(read(RunDir::open(run)?.weights_path())?);
+            match sha256.as_ref().and_then(|hashes| hashes.teacher.as_ref()) {
+                Some(weights) => hash.update(weights),
+                None => hash.update(read(RunDir::open(run)?.weights_path())?),
+            }
             hash.update(weight.to_le_bytes());
         }
         Ok(base16ct::lower::encode_string(&hash.finalize()))

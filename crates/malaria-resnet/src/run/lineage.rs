@@ -7,7 +7,7 @@ use std::{
 
 use malaria_dataset::{Loaded, Manifest, Subset, read_manifest};
 
-use super::dir::RunDir;
+use super::{dir::RunDir, sources::weights_hash};
 use crate::{config::ExperimentConfig, error::Result, paths::absolute};
 
 /// Number of cells at `indices` in the training or validation sets of the initial weights' lineage; `None` where a run of it
@@ -18,7 +18,8 @@ pub(crate) fn seen_by_init(
     indices: &[usize],
 ) -> Result<Option<usize>> {
     let Some(init) = &config.init else { return Ok(Some(0)) };
-    let Lineage { manifests, missing_parents } = lineage(init);
+    let hash = config.sha256.as_ref().and_then(|hashes| hashes.init.clone());
+    let Lineage { manifests, missing_parents } = lineage_from((absolute(init), hash));
     let seen = seen_by(&manifests, loaded, indices)?;
     Ok(missing_parents.is_empty().then_some(seen))
 }
@@ -38,17 +39,27 @@ pub(crate) fn seen_by(manifests: &[Manifest], loaded: &Loaded, indices: &[usize]
 pub(crate) struct Lineage {
     /// The splits of these runs.
     pub(crate) manifests: Vec<Manifest>,
-    /// Paths of runs that can no longer be read.
+    /// Paths of runs that can no longer be read, or have other weights than the run that was there.
     pub(crate) missing_parents: Vec<PathBuf>,
 }
 
 /// The lineage of the run in `path`.
 pub(crate) fn lineage(path: &Path) -> Lineage {
+    lineage_from((absolute(path), None))
+}
+
+/// The lineage of a run, by its path and, if known, the hash of its weights.
+fn lineage_from(run: (PathBuf, Option<String>)) -> Lineage {
     let mut lineage = Lineage { manifests: Vec::new(), missing_parents: Vec::new() };
-    let mut next = vec![absolute(path)];
+    let mut next = vec![run];
     let mut visited = HashSet::new();
-    while let Some(path) = next.pop() {
-        if !visited.insert(path.clone()) {
+    while let Some(run) = next.pop() {
+        if !visited.insert(run.clone()) {
+            continue;
+        }
+        let (path, hash) = run;
+        if hash.is_some() && weights_hash(&path).ok() != hash {
+            lineage.missing_parents.push(path);
             continue;
         }
         let read = |path| -> Result<(ExperimentConfig, Manifest)> {
@@ -59,8 +70,10 @@ pub(crate) fn lineage(path: &Path) -> Lineage {
             lineage.missing_parents.push(path);
             continue;
         };
-        let parents = config.init.into_iter().chain(config.teacher.map(|teacher| teacher.run));
-        next.extend(parents.map(|parent| absolute(&parent)));
+        let hashes = config.sha256.unwrap_or_default();
+        let init = config.init.map(|init| (init, hashes.init));
+        let teacher = config.teacher.map(|teacher| (teacher.run, hashes.teacher));
+        next.extend(init.into_iter().chain(teacher).map(|(parent, hash)| (absolute(&parent), hash)));
         lineage.manifests.push(manifest);
     }
     lineage
@@ -73,7 +86,7 @@ mod tests {
     use malaria_dataset::Protocol;
 
     use super::*;
-    use crate::config::{Recipe, Teacher};
+    use crate::config::{Recipe, SourceHashes, Teacher};
 
     /// Writes a run with one cell into `path`.
     fn write_run(path: &Path, init: Option<&Path>, teacher: Option<&Path>) {
@@ -98,7 +111,14 @@ mod tests {
         write_run(&path("child-of-orphan"), Some(&path("orphan")), None);
         write_run(&path("cycle-1"), Some(&path("cycle-2")), None);
         write_run(&path("cycle-2"), None, Some(&path("cycle-1")));
-        let cases: [(&str, &[&str], &[&str]); 7] = [
+        // The run in `first` has no weights of this hash.
+        write_run(&path("usurped"), Some(&path("first")), None);
+        let config = path("usurped").join("config.json");
+        let mut usurped = ExperimentConfig::read(&config).unwrap();
+        usurped.sha256 = Some(SourceHashes { init: Some("0".repeat(64)), ..SourceHashes::default() });
+        malaria_files::write_json(&config, &usurped).unwrap();
+        assert_eq!(usurped.init, Some(path("first")));
+        let cases: [(&str, &[&str], &[&str]); 8] = [
             ("first", &["first"], &[]),
             ("second", &["second", "first"], &[]),
             ("third", &["third", "first", "second"], &[]),
@@ -106,6 +126,7 @@ mod tests {
             ("child-of-orphan", &["child-of-orphan", "orphan", "first"], &["deleted"]),
             ("cycle-1", &["cycle-1", "cycle-2"], &[]),
             ("deleted", &[], &["deleted"]),
+            ("usurped", &["usurped"], &["first"]),
         ];
         for (run, found, missing) in cases {
             let lineage = lineage(&path(run));

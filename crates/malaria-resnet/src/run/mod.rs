@@ -6,5 +6,6 @@ mod finish;
 pub(crate) mod lineage;
 pub(crate) mod metrics;
 pub(crate) mod session;
+pub(crate) mod sources;
 pub(crate) mod start;
 pub(crate) mod teach;

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, path::Path};
 
-use malaria_dataset::{Index, Loaded, PatientNames, Split, write_manifest};
+use malaria_dataset::{Index, Loaded, PatientNames, Split, read_manifest, write_manifest};
 use malaria_model::ResNet;
 use malaria_train::Checkpoints;
 use serde::Deserialize;
@@ -11,10 +11,11 @@ use tch::Device;
 use super::{
     dir::{RunDir, RunLock},
     session::{RunSummary, Session},
+    sources::Moved,
 };
 use crate::{
     classifier::Classifier,
-    config::ExperimentConfig,
+    config::{ExperimentConfig, SourceHashes},
     data::{check_classes, decode_index, synthetic_cells},
     error::{Error, Result},
     paths::{absolute, check_paths, with_absolute_paths},
@@ -40,33 +41,36 @@ use crate::{
 /// ```
 ///
 /// # Errors
-/// [`Error::Config`] for invalid settings, [`Error::Taken`] where `out` cannot be used, and the errors of other crates; the run
-/// directory then keeps the files written before.
+/// [`Error::Config`] for invalid settings, [`Error::Taken`] and [`Error::RunDir`] where `out` cannot be used, and the errors of
+/// other crates; the run directory then keeps the files written before.
 pub fn train(config: &ExperimentConfig, out: &Path, context: Context<'_>) -> Result<RunSummary> {
     config.check()?;
     check_paths(config, out)?;
-    RunDir::refuse_taken(out)?;
-    RunDir::refuse_folds(out)?;
+    // Before the minutes of decoding, in which another process might choose the same folder.
+    let (run, lock) = RunDir::create(out)?;
     // A missing device, a bad teacher or an impossible split is reported before images are decoded.
     config.device.resolve()?;
     config.teacher.iter().try_for_each(|teacher| teacher.open(Device::Cpu).map(drop))?;
     let index = find_cells(config, out, context.listener)?;
     malaria_dataset::split(&index, &config.split)?;
     let loaded = decode(index, config, context.listener)?;
-    train_loaded(config, out, &loaded, context)
+    train_loaded(config, run, lock, &loaded, context)
 }
 
-/// Resumes the run in `run` from its newest valid checkpoint, or from its start where it has none.
+/// Resumes the run in `run` from its newest valid checkpoint, or from its start where it has none. The run directory may have
+/// been moved; `moved` names what else was, and `config.json` then names the new places.
 ///
 /// # Errors
-/// As [`train`]; [`Error::Dataset`] when the data folder has changed; [`Error::RunDir`] when the run is finished, since its test
-/// set must not be evaluated twice.
-pub fn resume(run: &Path, context: Context<'_>) -> Result<RunSummary> {
+/// As [`train`]; [`Error::Dataset`] when the data folder has other cells; [`Error::Config`] when the initial weights or the
+/// teacher are needed and have other weights; [`Error::RunDir`] when the run is finished, since its test set must not be
+/// evaluated twice.
+pub fn resume(run: &Path, moved: Moved<'_>, context: Context<'_>) -> Result<RunSummary> {
     let run = RunDir::open(run)?;
-    let config = run.config()?;
+    let mut config = run.config()?;
     if run.is_finished() {
         return Err(run.error("this run is finished, so there is nothing to resume"));
     }
+    moved.apply(&mut config, &run)?;
     config.device.resolve()?;
     // Errors up to here leave no lock file behind.
     let lock = run.lock()?;
@@ -75,20 +79,24 @@ pub fn resume(run: &Path, context: Context<'_>) -> Result<RunSummary> {
     let patients = PatientNames::Nlm;
     let reading = ExperimentConfig { exclude: None, init: None, patients, ..config.clone() };
     let mut index = find_cells(&reading, run.path(), context.listener)?;
-    malaria_dataset::read_manifest(&run.split_path())?.restore_names(&mut index);
-    let loaded = decode(index, &reading, context.listener)?;
+    let manifest = read_manifest(&run.split_path())?;
+    manifest.restore_classes(&mut index);
+    let mut loaded = decode(index, &reading, context.listener)?;
+    manifest.align(&mut loaded)?;
     resume_loaded(config, run, lock, &loaded, context)
 }
 
-/// [`train`] on decoded cells.
+/// [`train`] on decoded cells, in a directory without a run.
 pub(crate) fn train_loaded(
     config: &ExperimentConfig,
-    out: &Path,
+    run: RunDir,
+    _lock: RunLock,
     loaded: &Loaded,
     context: Context<'_>,
 ) -> Result<RunSummary> {
     let mut config = with_absolute_paths(config);
     config.command = Some(context.command.to_owned());
+    config.sha256 = Some(SourceHashes::of(&config)?);
     config.model.classes = loaded.index.classes.len() as i64;
     // The run keeps this precision when it is resumed on another device.
     config.train.precision = config.train.precision.resolve(config.device.resolve()?);
@@ -103,17 +111,18 @@ pub(crate) fn train_loaded(
     let model = initial_model(&config, &loaded.index)?;
     let positive = positive_class(&config, &loaded.index)?;
     if let Some(teacher) = &config.teacher {
-        teacher.load(loaded, &split, Device::Cpu)?;
+        teacher.check_for(loaded, &split)?;
     }
-    // Errors up to here leave no folder behind.
-    let (run, _lock) = RunDir::create(out)?;
     write_manifest(&run.split_path(), &loaded.index, &split, &loaded.fingerprints)?;
     // Last, since a folder with config.json counts as a run.
-    malaria_files::write_json(&run.config_path(), &config)?;
+    malaria_files::write_json(&run.config_path(), &config).inspect_err(|_| {
+        let _ = malaria_files::remove(&run.split_path());
+    })?;
     Session { config, run, loaded, split, positive, context }.run(model, false)
 }
 
-/// [`resume`] on decoded cells, with settings that may name another device, number of threads or data folder.
+/// [`resume`] on decoded cells, in the order of the run's manifest, with settings that may name another device, number of threads,
+/// data folder, or path of initial weights and teacher.
 pub(crate) fn resume_loaded(
     config: ExperimentConfig,
     run: RunDir,
@@ -122,7 +131,7 @@ pub(crate) fn resume_loaded(
     context: Context<'_>,
 ) -> Result<RunSummary> {
     set_threads(&config);
-    let manifest = malaria_dataset::read_manifest(&run.split_path())?;
+    let manifest = read_manifest(&run.split_path())?;
     // The manifest has the subset of every cell, but not the settings of the split.
     let split = Split { config: config.split, ..manifest.resolve(&loaded.index, &loaded.fingerprints)? };
     split.check(&loaded.index)?;
@@ -133,12 +142,22 @@ pub(crate) fn resume_loaded(
         return Err(Error::Config { field: "model.classes", expected, found });
     }
     let positive = positive_class(&config, &loaded.index)?;
+    if let Some(teacher) = config.teacher.as_ref().filter(|_| config.sha256.is_none()) {
+        // Its weights are not known to be those that were checked at the start.
+        teacher.check_for(loaded, &split)?;
+    }
     let model = if Checkpoints::new(run.path(), "").exist() {
         // The checkpoint has the weights.
         ResNet::new(&config.model, config.train.seed, config.device.resolve()?)?
     } else {
         initial_model(&config, &loaded.index)?
     };
+    let ExperimentConfig { data, init, teacher, .. } = config.clone();
+    let recorded = run.config()?;
+    let now = ExperimentConfig { data, init, teacher, ..recorded.clone() };
+    if now != recorded {
+        malaria_files::write_json(&run.config_path(), &now)?;
+    }
     Session { config, run, loaded, split, positive, context }.run(model, true)
 }
 
@@ -221,4 +240,56 @@ fn initial_model(config: &ExperimentConfig, index: &Index) -> Result<ResNet> {
         return Err(Error::Config { field: "model", expected, found: format!("{:?}", config.model) });
     }
     Ok(init.into_model())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        sync::{Mutex, atomic::AtomicBool},
+    };
+
+    use malaria_classifier::{ImageConfig, ResNetConfig};
+    use malaria_dataset::{Protocol, ResizePolicy, SyntheticConfig, write_synthetic};
+    use malaria_train::{ImageSize, Outcome};
+
+    use super::*;
+    use crate::{config::Recipe, progress::Progress};
+
+    #[test]
+    fn the_folder_is_taken_while_cells_are_read_and_removed_where_no_run_starts() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let cells = SyntheticConfig { cells: 48, patients: 8, ..SyntheticConfig::default() };
+        write_synthetic(&path("cells"), &cells, &|_| {}).unwrap();
+        let mut config = ExperimentConfig::new(Recipe::Fast, Protocol::Random, 0);
+        config.data = Some(path("cells"));
+        config.image = ImageConfig { pixels: 16, resize: ResizePolicy::Stretch };
+        config.model =
+            ResNetConfig { stages: vec![1], filters: vec![2, 4], input_size: 16, ..ResNetConfig::tutorial() };
+        config.train.image_sizes = vec![ImageSize { from_epoch: 1, pixels: 16 }];
+        // What another process meets that is started in the same folder while the cells are read.
+        let second = Mutex::new(None);
+        let out = path("runs/run");
+        let listener = |progress: Progress<'_>| {
+            if matches!(progress, Progress::Decoding { .. }) {
+                second.lock().unwrap().get_or_insert_with(|| RunDir::create(&out).map(drop));
+            }
+        };
+        let stop = AtomicBool::new(true);
+        let context = Context { command: "", stop: &stop, listener: &listener };
+
+        // No training cell is left, which is known only when all have been read.
+        let index = Index::open(&path("cells")).unwrap();
+        let list = index.samples.iter().map(|sample| format!("{}\n", sample.path));
+        fs::write(path("all.csv"), format!("path\n{}", list.collect::<String>())).unwrap();
+        let none_left = ExperimentConfig { exclude: Some(path("all.csv")), ..config.clone() };
+        assert!(matches!(train(&none_left, &out, context), Err(Error::Dataset(_))));
+        let met = second.lock().unwrap().take().expect("no cell was read").unwrap_err().to_string();
+        assert!(met.ends_with("another process is training in it"), "{met}");
+        assert!(!path("runs").exists());
+
+        assert_eq!(train(&config, &out, context).unwrap().outcome, Outcome::Interrupted);
+        assert!(out.join("config.json").is_file() && out.join("split.csv").is_file());
+    }
 }

@@ -22,10 +22,10 @@ const CELLS_PER_CHECK: usize = 1024;
 impl Teacher {
     /// Training targets of the cells of `loaded`, `[N, classes]` row by row: one-hot labels, mixed with the teacher's
     /// probabilities for the training cells. `image` is how the cells were decoded. `None` where the context's `stop` became
-    /// true.
+    /// true. The teacher has been [checked](Self::check_for) when the run started.
     ///
     /// # Errors
-    /// As [`load`](Self::load); [`Error::Train`] when libtorch fails.
+    /// As [`open`](Self::open); [`Error::Train`] when libtorch fails.
     pub(crate) fn targets(
         &self,
         loaded: &Loaded,
@@ -34,7 +34,7 @@ impl Teacher {
         device: Device,
         Context { stop, listener, .. }: Context<'_>,
     ) -> Result<Option<Vec<f32>>> {
-        let mut teacher = self.load(loaded, split, device)?;
+        let mut teacher = self.open(device)?;
         teacher.flips = true;
         let index = &loaded.index;
         // The teacher's input may have another size.
@@ -87,17 +87,15 @@ impl Teacher {
         })
     }
 
-    /// Loads the teacher's model and checks that it fits these cells and their split.
+    /// Checks that the teacher fits these cells and their split.
     ///
     /// # Errors
     /// [`Error::Classes`] for a teacher of other classes; [`Error::Config`] when it cannot be loaded, or when its knowledge
     /// would inflate the new model's metrics: it has learned from test or validation cells, or, in a split by patient, from
     /// other cells of test patients.
-    pub(crate) fn load(&self, loaded: &Loaded, split: &Split, device: Device) -> Result<Classifier> {
-        let teacher = self.open(device)?;
-        check_classes(&loaded.index, &teacher.classes)?;
-        self.refuse_seen(loaded, split)?;
-        Ok(teacher)
+    pub(crate) fn check_for(&self, loaded: &Loaded, split: &Split) -> Result<()> {
+        check_classes(&loaded.index, &self.open(Device::Cpu)?.classes)?;
+        self.refuse_seen(loaded, split)
     }
 
     /// Refuses a teacher whose lineage has learned from cells that the new model is selected or tested on.

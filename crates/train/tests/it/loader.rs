@@ -46,7 +46,7 @@ fn every_epoch_has_its_own_permutation_of_the_cells() {
 
 #[test]
 fn loaded_cells_have_their_classes() {
-    let sample = |class| Sample { path: String::new(), class, patient: None, subset: None };
+    let sample = |class| Sample { path: String::new(), class, patient: None, subset: None, file: None };
     let classes = vec!["a".to_owned(), "b".to_owned()];
     let samples = [1, 0, 1].map(sample).into();
     let loaded = Loaded {
