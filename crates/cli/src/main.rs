@@ -108,15 +108,14 @@ mod tests {
     #[test]
     fn a_resumed_run_takes_no_settings() {
         for setting in [
-            "--data cells",
             "--out run",
+            "--patient-pattern (.*)",
+            "--patients patients.csv",
             "--recipe fast",
             "--precision float32",
             "--device cpu",
             "--split random",
             "--config run.json",
-            "--init run",
-            "--teacher run",
             "--positive sick",
             "--exclude cells.csv",
             "--epochs 1",

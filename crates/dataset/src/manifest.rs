@@ -115,7 +115,7 @@ impl Manifest {
     /// [`Error::DataChanged`], with the files that are missing, added and changed; [`Error::InvalidSplit`] for a sample of another
     /// patient; those of [`Split::check`].
     pub fn resolve(&self, index: &Index, fingerprints: &[Fingerprint]) -> Result<Split> {
-        self.check_patients(index)?;
+        self.check_patients(index, fingerprints)?;
         let all = self.entries.iter().all(|entry| matches!(entry.subset, None | Some(Subset::Train)));
         let protocol = if all { Protocol::All } else { Protocol::Given };
         let config = SplitConfig { protocol, ..SplitConfig::default() };
@@ -209,27 +209,23 @@ impl Manifest {
         index.spell_classes(self.entries.iter().map(|entry| entry.class.as_str()));
     }
 
-    /// The patient of each path.
-    fn patients(&self) -> HashMap<&str, Option<&str>> {
-        self.entries.iter().map(|entry| (entry.path.as_str(), entry.patient.as_deref())).collect()
-    }
-
-    /// Refuses an index with another patient for a path.
-    fn check_patients(&self, index: &Index) -> Result<()> {
-        let patients = self.patients();
-        let written = |sample: &Sample| patients.get(sample.path.as_str()).copied().flatten();
-        let Some(other) = index.samples.iter().find(|sample| sample.patient.as_deref() != written(sample))
-        else {
-            return Ok(());
-        };
-        let [now, before] =
-            [other.patient.as_deref(), written(other)].map(|patient| patient.unwrap_or("no known patient"));
-        let reason = format!(
-            "`{}` is a cell of {now}; in `{}` it is one of {before}",
-            other.path,
-            self.path.display()
-        );
-        Err(Error::InvalidSplit { reason })
+    /// Refuses a folder in which a cell is known to be another patient's.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSplit`] with the first such cell; [`Error::DataChanged`] if the folder has other cells.
+    pub fn check_patients(&self, index: &Index, fingerprints: &[Fingerprint]) -> Result<()> {
+        for (entry, i) in self.entries.iter().zip(self.positions(index, fingerprints)?) {
+            let (now, before) = (&index.samples[i].patient, &entry.patient);
+            // The names of moved cells may tell nothing.
+            if let Some(now) = now.as_deref().filter(|_| now != before) {
+                let before = before.as_deref().unwrap_or("no known patient");
+                let path = self.path.display();
+                let reason =
+                    format!("`{}` is a cell of {now}; in `{path}` it is one of {before}", entry.path);
+                return Err(Error::InvalidSplit { reason });
+            }
+        }
+        Ok(())
     }
 
     /// For each sample of any folder, the side that the same cell has in this manifest; `None` if it is on no side.

@@ -152,10 +152,12 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
             &run,
             &classifier.classes,
             classifier.image,
-            options.data,
-            options.patients,
+            LabelledFolder {
+                path: options.data,
+                patients: options.patients,
+                skip_corrupt: options.skip_corrupt,
+            },
             options.evaluated_on,
-            options.skip_corrupt,
             listener,
         )?;
     let cells = CellTensors::of(&loaded, options.device)?;
@@ -209,6 +211,14 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
     Ok(report)
 }
 
+/// A folder of class folders, and how to read it.
+pub(crate) struct LabelledFolder<'a> {
+    pub(crate) path: &'a Path,
+    /// As [`EvaluateOptions::patients`].
+    pub(crate) patients: Option<&'a PatientNames>,
+    pub(crate) skip_corrupt: bool,
+}
+
 /// The cells of a folder that a run's model is evaluated on.
 pub(crate) struct EvaluatedCells {
     pub(crate) loaded: Loaded,
@@ -225,17 +235,16 @@ pub(crate) struct EvaluatedCells {
 }
 
 impl EvaluatedCells {
-    /// Decodes `data` for a model with these `classes` and input `image`.
+    /// Decodes `folder` for a model with these `classes` and input `image`.
     pub(crate) fn load(
         run: &RunDir,
         classes: &[String],
         image: ImageConfig,
-        data: &Path,
-        patients: Option<&PatientNames>,
+        folder: LabelledFolder<'_>,
         evaluated_on: Option<EvaluatedOn>,
-        skip_corrupt: bool,
         listener: Listener<'_>,
     ) -> Result<Self> {
+        let LabelledFolder { path: data, patients, skip_corrupt } = folder;
         let mut index = Index::open(data)?;
         check_classes(&index, classes)?;
         index.spell_classes(classes.iter().map(String::as_str));

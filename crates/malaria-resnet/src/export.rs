@@ -8,7 +8,7 @@ use malaria_edge::{CellCalls, Model, QuantizationLoss, WeightFormat, quantizatio
 
 use crate::{
     error::{Error, Result},
-    evaluate::EvaluatedCells,
+    evaluate::{EvaluatedCells, LabelledFolder},
     progress::{Listener, Progress},
     run::dir::RunDir,
     summary::skipped_images,
@@ -88,10 +88,8 @@ pub fn export(options: ExportOptions<'_>, listener: Listener<'_>) -> Result<Expo
         &run,
         &description.classes,
         description.image,
-        data,
-        options.patients,
+        LabelledFolder { path: data, patients: options.patients, skip_corrupt: options.skip_corrupt },
         None,
-        options.skip_corrupt,
         listener,
     )?;
     let positive = full.positive();

@@ -94,8 +94,7 @@ impl Page {
     /// Writes the page to `path`.
     ///
     /// # Errors
-    /// [`Error::File`] when the file cannot be written, an old one then stays; [`Error::Draw`] and [`Error::Encode`] for a plot or
-    /// picture that cannot be rendered.
+    /// [`Error::File`](crate::Error::File) when the file cannot be written, an old one then stays; those of [`html`](Self::html).
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let text = self.html()?;
@@ -105,7 +104,7 @@ impl Page {
     /// The page as text.
     ///
     /// # Errors
-    /// [`Error::Draw`] and [`Error::Encode`] for a plot or picture that cannot be rendered.
+    /// [`Error`](crate::Error) for a plot or picture that cannot be rendered.
     pub fn html(&self) -> Result<String> {
         let sections = self.sections.iter().map(Section::html).collect::<Result<Vec<_>>>()?;
         let page = html! {

@@ -50,17 +50,17 @@ fn a_moved_run_goes_on_with_moved_cells_to_the_same_weights() {
         command
     };
     // Cells that are gone or changed are counted, and the first is named as split.csv names it.
-    let cells = bench.path("elsewhere/Uninfected/deeper");
+    let cells = bench.path("elsewhere/Parasitized/deeper");
     let aside = bench.path("aside.png");
     fs::rename(cells.join("99.png"), &aside).unwrap();
     fs::copy(cells.join("97.png"), cells.join("98.png")).unwrap();
     let said = fail(&mut elsewhere());
-    let (gone, also) = ("C10P9ThinF_IMG_20150101_cell_3.png", "C10P9ThinF_IMG_20150101_cell_4.png");
-    let words = format!("2 missing (`Uninfected/{gone}`, `Uninfected/{also}`), 1 added");
+    let (gone, also) = ("C10P9ThinF_IMG_20150101_cell_0.png", "C10P9ThinF_IMG_20150101_cell_1.png");
+    let words = format!("2 missing (`Parasitized/{gone}`, `Parasitized/{also}`), 1 added");
     assert!(said.contains(&words) && said.contains("--data FOLDER"), "{said}");
     let before = config(&bench, "other/place").data.unwrap();
     assert!(before.ends_with("cells"), "a refused folder was recorded: {}", before.display());
-    let original = finished().path("cells/Uninfected").join(also);
+    let original = finished().path("cells/Parasitized").join(also);
     fs::copy(original, cells.join("98.png")).unwrap();
     fs::rename(&aside, cells.join("99.png")).unwrap();
 
@@ -74,9 +74,13 @@ fn a_moved_run_goes_on_with_moved_cells_to_the_same_weights() {
     assert_eq!(after, fs::canonicalize(bench.path("elsewhere")).unwrap());
     let card = fs::read_to_string(bench.path("other/place/model_card.md")).unwrap();
     assert!(card.contains("in the folder `elsewhere`"), "{card}");
-    // The folder counts as the run's own.
-    let said = succeed(bench.malaria("evaluate").args(["--run", "other/place", "--data", "elsewhere"]));
-    assert!(said.contains("the run's own test set"), "{said}");
+    // The folder counts as the run's own: the test cells are evaluated, with their patients.
+    let mut evaluate = bench.malaria("evaluate");
+    evaluate.args(["--run", "other/place", "--data", "elsewhere", "--json", "evaluated.json"]);
+    let said = succeed(&mut evaluate);
+    assert!(said.contains("(the run's test cells)"), "{said}");
+    let intervals = |path: &str| json(&bench.path(path))["intervals"].clone();
+    assert_eq!(intervals("evaluated.json"), intervals("other/place/metrics.json"));
 }
 
 #[test]
@@ -205,7 +209,9 @@ fn trainings_started_at_once_get_folders_of_their_own() {
     };
     thread::scope(|scope| {
         let trainings = [(); 3].map(|()| scope.spawn(|| succeed(&mut train())));
-        trainings.into_iter().for_each(|training| drop(training.join().unwrap()));
+        for training in trainings {
+            training.join().unwrap();
+        }
     });
     for run in ["fast-patient-seed1", "fast-patient-seed1-2", "fast-patient-seed1-3"] {
         assert!(bench.path("runs").join(run).join("metrics.json").is_file(), "{run}");

@@ -126,7 +126,7 @@ fn another_format_version_is_refused_and_leaves_no_lock() {
     let config = bench.path("run/config.json");
     let version = &json(&config)["format_version"];
     replace_in(&config, &format!("\"format_version\": {version}"), "\"format_version\": 99");
-    let words = format!("expected format version {version}, found 99");
+    let words = format!("expected format version 3 to {version}, found 99");
     fs::remove_file(bench.path("run/run.lock")).unwrap();
     refuse(&mut bench.resume("run"), &[&words]);
     assert!(!bench.path("run/run.lock").exists());

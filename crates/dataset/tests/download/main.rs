@@ -162,14 +162,14 @@ fn faults_that_stay_are_named_and_the_received_bytes_are_kept() {
             vec![Answer::CutAfter(1000), Answer::CutAfter(0)],
             "the connection failed: io: Peer disconnected".to_owned(),
             1000,
-            4,
+            3,
         ),
         (
             &archive,
             vec![Answer::StallAfter(1000), Answer::StallAfter(0)],
             "the connection failed: timeout: ".to_owned(),
             1000,
-            4,
+            3,
         ),
         (
             &archive,

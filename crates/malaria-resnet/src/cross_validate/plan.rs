@@ -148,6 +148,7 @@ pub(super) fn align_with(runs: impl Iterator<Item = PathBuf>, loaded: &mut Loade
     let mut first: Option<Manifest> = None;
     for run in runs.filter_map(|path| RunDir::open(&path).ok()) {
         let manifest = read_manifest(&run.split_path())?;
+        manifest.check_patients(&loaded.index, &loaded.fingerprints)?;
         manifest.align(loaded)?;
         let first = first.get_or_insert_with(|| manifest.clone());
         if first.cells() != manifest.cells() {

@@ -191,9 +191,10 @@ mod tests {
             RunDir::open(&run).unwrap()
         };
         let checkpoint = "checkpoint.safetensors";
+        type Case<'a> = (&'a str, bool, &'a str, [Option<&'a str>; 2], Option<&'a str>);
         // Where the parents were, whether their hashes are recorded, the checkpoint, new places of init and teacher, and the field
         // that is refused.
-        let cases: [(&str, bool, &str, [Option<&str>; 2], Option<&str>); 11] = [
+        let cases: [Case; 11] = [
             ("first", true, "", [None, None], None),
             ("other", true, "", [None, None], Some("init")),
             ("other", true, checkpoint, [None, None], Some("teacher")),

@@ -72,8 +72,7 @@ impl Report<'_> {
     /// Writes `report.html` into `folder`, and each plot as PNG and SVG into its folder `figures`. Returns the page's path.
     ///
     /// # Errors
-    /// [`Error::File`] for a file that cannot be written; [`Error::Draw`], [`Error::Encode`] and [`Error::Classifier`] for a plot
-    /// that cannot be made.
+    /// [`Error::File`](crate::Error::File) for a file that cannot be written; others for a plot that cannot be made.
     pub fn write(&self, folder: &Path) -> Result<PathBuf> {
         let figures = folder.join("figures");
         std::fs::create_dir_all(&figures).map_err(malaria_files::Error::io("make the folder", &figures))?;
