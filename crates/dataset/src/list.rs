@@ -30,12 +30,12 @@ pub struct Listed {
 /// Lists the images at `paths`: files themselves, and all images below folders. `patients` refers to the name of such a file, and to the
 /// path of an image below such a folder.
 ///
-/// A file is accepted with any extension. In folders the rules of [`Index::open`] apply: known
+/// A file is accepted with any extension. In folders the rules of [`Index::open`](crate::Index::open) apply: known
 /// extensions, hidden files ignored, links followed. Names need not be UTF-8.
 ///
 /// # Errors
 /// [`Error::Path`] if a path does not exist, is neither file nor folder, or is a folder without any image, or if links in a
-/// folder form a circle; [`Error::File`] if it cannot be read or listed. Those of [`Index::set_patients`].
+/// folder form a circle; [`Error::File`] if it cannot be read or listed. Those of [`Index::set_patients`](crate::Index::set_patients).
 pub fn list_images(paths: &[PathBuf], patients: &PatientNames) -> Result<Listed> {
     let mut images: Vec<(PathBuf, String)> = Vec::new();
     let (mut taken, mut ignored) = (HashSet::new(), HashSet::new());
