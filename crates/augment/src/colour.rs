@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-use crate::params::AugmentParams;
+use crate::{images::ColourMap, params::AugmentParams};
 
 /// Grey value of an RGB pixel: the Y of NTSC's YIQ.
 const LUMA: [f64; 3] = [0.299, 0.587, 0.114];
@@ -20,7 +20,7 @@ const QUARTER_TURN: [[f64; 3]; 3] = [
 ///
 /// Brightness, contrast, saturation and hue are applied in this order. Saturation scales the chroma (colour less grey)
 /// and hue rotates it; neither changes grey, so both commute with brightness and contrast, and one matrix does all four.
-pub(crate) fn colour(params: &AugmentParams) -> ([[f64; 3]; 3], f64) {
+pub(crate) fn colour(params: &AugmentParams) -> ColourMap {
     let gain = params.brightness * params.contrast;
     let (sin, cos) = (params.hue * TAU).sin_cos();
     let matrix = std::array::from_fn(|to| {
@@ -29,5 +29,5 @@ pub(crate) fn colour(params: &AugmentParams) -> ([[f64; 3]; 3], f64) {
             gain * (LUMA[from] + params.saturation * (cos * chroma + sin * QUARTER_TURN[to][from]))
         })
     });
-    (matrix, 0.5 * (1.0 - params.contrast))
+    (matrix, [0.5 * (1.0 - params.contrast); 3])
 }

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
+use crate::{error::Error, laboratory::LaboratoryConfig};
 
 /// Ranges of the random changes made to each training image.
 ///
@@ -41,6 +41,10 @@ pub struct AugmentConfig {
     /// direction (positive: red to yellow to green) are those of torchvision's `ColorJitter`, whose rotation in
     /// HSV is not linear. 0 to 0.5, default 0.
     pub hue: f64,
+    /// Changes that make cells look as if another laboratory had stained, photographed and cut them out. Default none, and
+    /// then not written to files.
+    #[serde(skip_serializing_if = "LaboratoryConfig::is_none")]
+    pub laboratory: LaboratoryConfig,
 }
 
 impl AugmentConfig {
@@ -58,6 +62,7 @@ impl AugmentConfig {
             contrast: 0.0,
             saturation: 0.0,
             hue: 0.0,
+            laboratory: LaboratoryConfig::none(),
         }
     }
 
@@ -104,7 +109,7 @@ impl AugmentConfig {
                 found: format!("[{low}, {high}]"),
             });
         }
-        Ok(())
+        self.laboratory.check()
     }
 }
 

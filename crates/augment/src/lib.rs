@@ -11,6 +11,12 @@
 //!
 //! [`batch`] does 2 and 3 in one call.
 //!
+//! A classifier trained on the cells of one laboratory may fail on another's. [`LaboratoryConfig`] has the ranges of what differs:
+//! the stain and the cells' thickness, the microscope's focus, the camera's exposure, gamma, pixels, noise and JPEG, and how
+//! cells are cut out. Stains are changed in optical density, where a dye's amount is a factor, and not in CIELAB: in both, cells
+//! of one laboratory can be brought as near to another's, but powers, which CIELAB needs, are slow, and libtorch's depend
+//! on an image's place in the batch.
+//!
 //! Resampling agrees with Keras 3's `apply_transform` (`fill_mode="nearest"`, `interpolation_order=1`) on square
 //! images and with `scipy.ndimage.affine_transform` on all. On non-square images Keras rotates about a point that is not
 //! the centre, because it swaps half the width and half the height; this crate does not.
@@ -38,10 +44,13 @@ mod apply;
 mod colour;
 mod config;
 mod error;
+mod images;
+mod laboratory;
 mod params;
 
 pub use affine::affine;
 pub use apply::{apply, batch};
 pub use config::AugmentConfig;
 pub use error::Error;
+pub use laboratory::{LaboratoryConfig, LaboratoryParams};
 pub use params::{AugmentParams, sample};

@@ -3,7 +3,10 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::config::AugmentConfig;
+use crate::{
+    config::AugmentConfig,
+    laboratory::{self, LaboratoryParams},
+};
 
 /// Augmentation parameters of one image. [`AugmentParams::identity`] leaves it unchanged.
 ///
@@ -37,6 +40,8 @@ pub struct AugmentParams {
     pub saturation: f64,
     /// Rotation of the hue in turns; positive goes from red to yellow to green.
     pub hue: f64,
+    /// What another laboratory changes, after the geometry and before the colours above.
+    pub laboratory: LaboratoryParams,
 }
 
 impl AugmentParams {
@@ -55,13 +60,14 @@ impl AugmentParams {
             contrast: 1.0,
             saturation: 1.0,
             hue: 0.0,
+            laboratory: LaboratoryParams::identity(),
         }
     }
 
     /// Whether any geometric parameter differs from the identity.
     pub(crate) fn moves(&self) -> bool {
-        let Self { brightness, contrast, saturation, hue, .. } = *self;
-        *self != Self { brightness, contrast, saturation, hue, ..Self::identity() }
+        let Self { brightness, contrast, saturation, hue, laboratory, .. } = *self;
+        *self != Self { brightness, contrast, saturation, hue, laboratory, ..Self::identity() }
     }
 
     /// Whether any colour parameter differs from the identity.
@@ -86,6 +92,7 @@ impl AugmentParams {
         ]
         .into_iter()
         .find(|(_, value)| !value.is_finite())
+        .or_else(|| self.laboratory.not_finite())
     }
 }
 
@@ -132,6 +139,8 @@ pub fn sample(config: &AugmentConfig, seed: u64, epoch: u64, index: u64) -> Augm
         contrast: uniform(1.0 - config.contrast, 1.0 + config.contrast),
         saturation: uniform(1.0 - config.saturation, 1.0 + config.saturation),
         hue: uniform(-config.hue, config.hue),
+        // Last, so that the values above stay those of earlier versions.
+        laboratory: laboratory::sample(&config.laboratory, &mut uniform),
     }
 }
 

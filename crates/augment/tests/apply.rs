@@ -1,6 +1,6 @@
 //! Tests of `apply`: geometry, colours, memory layout, and what it refuses.
 
-use malaria_augment::{AugmentConfig, AugmentParams, Error, apply, batch, sample};
+use malaria_augment::{AugmentConfig, AugmentParams, Error, LaboratoryConfig, apply, batch, sample};
 use tch::{Device, Kind, Tensor};
 
 /// Asymmetric random images, `[count, 3, height, width]`, the same on every call.
@@ -23,6 +23,7 @@ fn everything() -> AugmentConfig {
         contrast: 0.2,
         saturation: 0.3,
         hue: 0.1,
+        laboratory: LaboratoryConfig::of_strength(1.0),
         ..AugmentConfig::tutorial()
     }
 }
@@ -31,7 +32,7 @@ fn largest_difference(left: &Tensor, right: &Tensor) -> f64 {
     (left - right).abs().max().double_value(&[])
 }
 
-/// Parameters of four kinds in turn: geometry and colour, identity, geometry alone, colour alone.
+/// Parameters of four kinds in turn: all, identity, geometry alone, colour alone.
 fn mixed_params(count: u64) -> Vec<AugmentParams> {
     let configs = [
         everything(),
@@ -233,7 +234,7 @@ fn batches_other_than_rgb_floats_are_refused() {
 #[test]
 fn parameters_that_are_not_finite_are_refused_by_name() {
     type FieldOf = fn(&mut AugmentParams) -> &mut f64;
-    let fields: [(&str, FieldOf); 10] = [
+    let fields: [(&str, FieldOf); 13] = [
         ("rotation_degrees", |params| &mut params.rotation_degrees),
         ("width_shift", |params| &mut params.width_shift),
         ("height_shift", |params| &mut params.height_shift),
@@ -244,6 +245,9 @@ fn parameters_that_are_not_finite_are_refused_by_name() {
         ("contrast", |params| &mut params.contrast),
         ("saturation", |params| &mut params.saturation),
         ("hue", |params| &mut params.hue),
+        ("laboratory.stain", |params| &mut params.laboratory.stain[1]),
+        ("laboratory.blur", |params| &mut params.laboratory.blur),
+        ("laboratory.rim_phases", |params| &mut params.laboratory.rim_phases[4]),
     ];
     for (name, field_of) in fields {
         for value in [f64::NAN, f64::INFINITY] {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use malaria_augment::{AugmentConfig, AugmentParams, Error, sample};
+use malaria_augment::{AugmentConfig, AugmentParams, Error, LaboratoryConfig, LaboratoryParams, sample};
 
 /// Every range open, each of a different size.
 fn everything() -> AugmentConfig {
@@ -18,11 +18,12 @@ fn everything() -> AugmentConfig {
         contrast: 0.3,
         saturation: 0.4,
         hue: 0.05,
+        laboratory: LaboratoryConfig::of_strength(1.0),
     }
 }
 
 /// The continuous values of `params`, by name.
-fn values(params: &AugmentParams) -> [(&'static str, f64); 10] {
+fn values(params: &AugmentParams) -> [(&'static str, f64); 14] {
     [
         ("rotation", params.rotation_degrees),
         ("width_shift", params.width_shift),
@@ -34,6 +35,10 @@ fn values(params: &AugmentParams) -> [(&'static str, f64); 10] {
         ("contrast", params.contrast),
         ("saturation", params.saturation),
         ("hue", params.hue),
+        ("laboratory.gamma", params.laboratory.gamma),
+        ("laboratory.stain of methylene blue", params.laboratory.stain[0]),
+        ("laboratory.stain of eosin", params.laboratory.stain[1]),
+        ("laboratory.resolution", params.laboratory.resolution),
     ]
 }
 
@@ -41,7 +46,7 @@ fn values(params: &AugmentParams) -> [(&'static str, f64); 10] {
 fn values_are_uniform_over_their_ranges_and_independent() {
     const COUNT: usize = 20_000;
     let params: Vec<_> = (0..COUNT as u64).map(|index| sample(&everything(), 1, 0, index)).collect();
-    let ranges: [(f64, f64); 10] = [
+    let ranges: [(f64, f64); 14] = [
         (-20.0, 20.0),
         (-0.05, 0.05),
         (-0.1, 0.1),
@@ -52,9 +57,13 @@ fn values_are_uniform_over_their_ranges_and_independent() {
         (0.7, 1.3),
         (0.6, 1.4),
         (-0.05, 0.05),
+        (-0.5, 0.5),
+        (-1.0, 1.0),
+        (-0.5, 0.5),
+        (25.0, 130.0),
     ];
     // Each value as a fraction of its range, less a half.
-    let centred: Vec<Vec<f64>> = (0..10)
+    let centred: Vec<Vec<f64>> = (0..14)
         .map(|field| {
             let (low, high) = ranges[field];
             params.iter().map(|one| (values(one)[field].1 - low) / (high - low) - 0.5).collect()
@@ -85,6 +94,18 @@ fn values_are_uniform_over_their_ranges_and_independent() {
             as f64
             / COUNT as f64;
         assert!((share - 0.25).abs() < 4.0 * 0.433 / (COUNT as f64).sqrt(), "flips {flips:?}: {share}");
+    }
+    type Half = fn(&LaboratoryParams) -> bool;
+    let halves: [(&str, Half); 5] = [
+        ("sharpened", |one| one.sharpen > 0.0 && one.blur == 0.0),
+        ("blurred", |one| one.blur > 0.0 && one.sharpen == 0.0),
+        ("noisy", |one| one.noise > 0.0),
+        ("cut", |one| one.cut > 0.0),
+        ("beside a neighbour", |one| one.neighbour > 0.0),
+    ];
+    for (name, half) in halves {
+        let share = params.iter().filter(|one| half(&one.laboratory)).count() as f64 / COUNT as f64;
+        assert!((share - 0.5).abs() < 4.0 * 0.5 / (COUNT as f64).sqrt(), "{name}: {share}");
     }
 }
 
@@ -130,8 +151,47 @@ fn the_random_stream_is_frozen() {
         contrast: 0.9236855796721881,
         saturation: 1.3775331146152916,
         hue: 0.014095154824783254,
+        laboratory: LaboratoryParams {
+            gamma: -0.005635827993139442,
+            stain: [-0.5994749881993795, 0.4890153487073978, 0.16157959836934954],
+            stain_hue: -0.012629456696488149,
+            exposure: 0.06170672581825182,
+            cast: [-0.025650420094630325, -0.05484709462879853, 0.04062019171862616],
+            pallor: -0.1603412294100297,
+            thickness: 0.0017212573058836833,
+            thickness_phases: [
+                0.44237631537535393,
+                0.22266733662908555,
+                0.10522854270201443,
+                0.9384912360393023,
+                0.29008924189248275,
+                0.3647222815950234,
+            ],
+            blur: 0.0,
+            sharpen: 0.8051630777635865,
+            noise: 0.0013445780905589205,
+            noise_seed: 7452895845554947,
+            jpeg: 4.007567625242572,
+            resolution: 49.474973807181726,
+            rim: 0.031662130321634285,
+            rim_phases: [
+                0.9444729780735823,
+                0.4063392475224272,
+                0.5293590003157248,
+                0.7450533313415905,
+                0.888483306849502,
+            ],
+            cut: 0.0,
+            cut_turns: 0.9350002268552552,
+            neighbour: 0.02009639592718626,
+            neighbour_turns: 0.7129551133037882,
+            neighbour_rotation: 0.5281217166202454,
+        },
     };
     assert_eq!(params, expected);
+    // The same values without another laboratory.
+    let alone = sample(&AugmentConfig { laboratory: LaboratoryConfig::none(), ..everything() }, 42, 3, 1234);
+    assert_eq!(alone, AugmentParams { laboratory: LaboratoryParams::identity(), ..expected });
 }
 
 #[test]
@@ -144,6 +204,13 @@ fn turning_a_setting_off_leaves_the_others_unchanged() {
             sample(&colour_only, 0, 0, index),
             AugmentParams { hue: all.hue, ..AugmentParams::identity() }
         );
+        let LaboratoryParams { noise, noise_seed, .. } = all.laboratory;
+        let noise_only = LaboratoryConfig { noise: 0.04, ..LaboratoryConfig::none() };
+        let noise = LaboratoryParams { noise, noise_seed, ..LaboratoryParams::identity() };
+        assert_eq!(
+            sample(&AugmentConfig { laboratory: noise_only, ..AugmentConfig::none() }, 0, 0, index),
+            AugmentParams { laboratory: noise, ..AugmentParams::identity() }
+        );
         let without_rotation = AugmentConfig { rotation_degrees: 0.0, ..everything() };
         assert_eq!(sample(&without_rotation, 0, 0, index), AugmentParams { rotation_degrees: 0.0, ..all });
     }
@@ -154,13 +221,14 @@ fn presets_pass_the_check() {
     for config in [AugmentConfig::none(), AugmentConfig::tutorial(), everything()] {
         config.check().unwrap();
     }
+    assert_eq!(LaboratoryConfig::of_strength(0.0), LaboratoryConfig::none());
     assert_eq!(AugmentConfig::default(), AugmentConfig::none());
 }
 
 #[test]
 fn the_check_names_the_field_that_is_out_of_range() {
     type Change = fn(&mut AugmentConfig, f64);
-    let cases: [(&str, Change, f64, f64); 10] = [
+    let cases: [(&str, Change, f64, f64); 12] = [
         ("rotation_degrees", |config, value| config.rotation_degrees = value, 180.0, 180.5),
         ("width_shift", |config, value| config.width_shift = value, 0.99, 1.0),
         ("height_shift", |config, value| config.height_shift = value, 0.99, 1.0),
@@ -171,6 +239,8 @@ fn the_check_names_the_field_that_is_out_of_range() {
         ("hue", |config, value| config.hue = value, 0.5, 0.6),
         ("zoom", |config, value| config.zoom = (0.5, value), 7.0, 0.4),
         ("zoom", |config, value| config.zoom = (value, 3.0), 0.1, 0.0),
+        ("laboratory.blur", |config, value| config.laboratory.blur = value, 0.1, 0.11),
+        ("laboratory.resolution", |config, value| config.laboratory.resolution = value, 130.0, 7.9),
     ];
     for (name, change, good, bad) in cases {
         let mut config = everything();

@@ -1,6 +1,6 @@
 //! Property tests of augmentation: zero strength, the group of mirrors, and independence of the batch.
 
-use malaria_augment::{AugmentConfig, AugmentParams, apply, sample};
+use malaria_augment::{AugmentConfig, AugmentParams, LaboratoryConfig, apply, sample};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use tch::{Device, Kind, Tensor};
@@ -18,8 +18,8 @@ fn images() -> impl Strategy<Value = Tensor> {
 fn config() -> impl Strategy<Value = AugmentConfig> {
     let share = || prop_oneof![Just(0.0), 0.0..0.99_f64];
     let geometry = (share(), share(), share(), share(), share(), 0.3..1.0_f64, any::<[bool; 2]>());
-    (geometry, [share(), share(), share(), share()]).prop_map(
-        |(geometry, [brightness, contrast, saturation, hue])| {
+    (geometry, [share(), share(), share(), share()], share()).prop_map(
+        |(geometry, [brightness, contrast, saturation, hue], laboratory)| {
             let (rotation, width_shift, height_shift, shear, zoom, least, flips) = geometry;
             AugmentConfig {
                 rotation_degrees: 180.0 * rotation,
@@ -33,6 +33,7 @@ fn config() -> impl Strategy<Value = AugmentConfig> {
                 contrast,
                 saturation,
                 hue: hue / 2.0,
+                laboratory: LaboratoryConfig::of_strength(laboratory),
             }
         },
     )
