@@ -15,7 +15,7 @@ enum Line {
     /// An image, `height * width * 3` bytes row by row.
     Picture { height: i64, width: i64, pixels: Vec<u8> },
     /// The reference's result, in ten-thousandths.
-    Case { kind: String, picture: usize, params: LaboratoryParams, expected: Vec<i64> },
+    Case { kind: String, picture: usize, params: Box<LaboratoryParams>, expected: Vec<i64> },
 }
 
 struct Case {
@@ -40,7 +40,7 @@ fn cases() -> Vec<Case> {
                 let [_, channels, height, width] = image.size()[..] else { unreachable!() };
                 let expected = Tensor::from_slice(&expected).to_kind(Kind::Double) / 1e4;
                 let expected = expected.view([1, height, width, channels]).permute([0, 3, 1, 2]); // NHWC => NCHW
-                cases.push(Case { kind, params, image, expected });
+                cases.push(Case { kind, params: *params, image, expected });
             }
         }
     }
