@@ -9,7 +9,7 @@ use malaria_dataset::{
     Fingerprint, Index, SplitConfig, SyntheticConfig, decode, decode_within, patient_of, read_manifest,
     split, synthetic_cell, write_manifest,
 };
-use malaria_fuzz::{Alone, alone};
+use malaria_fuzz::alone;
 
 /// Largest side of the decoded images, in pixels.
 const LONGEST_SIDE: u32 = 256;
@@ -41,11 +41,13 @@ fn pictures(format: ImageFormat, extension: &str) -> Vec<Vec<u8>> {
     pictures
 }
 
-fn decodes(alone: &Alone, target: &str, pictures: &[Vec<u8>]) {
-    for picture in pictures {
+fn decodes(target: &str, pictures: impl FnOnce() -> Vec<Vec<u8>>) {
+    let alone = alone();
+    let pictures = pictures();
+    for picture in &pictures {
         decode_within(picture, Path::new("sample"), LONGEST_SIDE).unwrap();
     }
-    alone.fuzz(target, pictures, PICTURE_MEMORY, |bytes| {
+    alone.fuzz(target, &pictures, PICTURE_MEMORY, |bytes| {
         if let Ok(picture) = decode_within(bytes, Path::new("damaged"), LONGEST_SIDE) {
             assert!((1..=LONGEST_SIDE).contains(&picture.width()));
             assert!((1..=LONGEST_SIDE).contains(&picture.height()));
@@ -65,42 +67,39 @@ fn riff(chunks: &[Vec<u8>]) -> Vec<u8> {
 
 #[test]
 fn png() {
-    let alone = alone();
-    decodes(&alone, "png", &pictures(ImageFormat::Png, "png"));
+    decodes("png", || pictures(ImageFormat::Png, "png"));
 }
 
 #[test]
 fn jpeg() {
-    let alone = alone();
-    decodes(&alone, "jpeg", &pictures(ImageFormat::Jpeg, "jpg"));
+    decodes("jpeg", || pictures(ImageFormat::Jpeg, "jpg"));
 }
 
 #[test]
 fn bmp() {
-    let alone = alone();
-    decodes(&alone, "bmp", &pictures(ImageFormat::Bmp, "bmp"));
+    decodes("bmp", || pictures(ImageFormat::Bmp, "bmp"));
 }
 
 #[test]
 fn tiff() {
-    let alone = alone();
-    decodes(&alone, "tiff", &pictures(ImageFormat::Tiff, "tif"));
+    decodes("tiff", || pictures(ImageFormat::Tiff, "tif"));
 }
 
 #[test]
 fn webp() {
-    let alone = alone();
-    let mut pictures = pictures(ImageFormat::WebP, "webp");
-    // The lossy fixture, whose first chunk is its picture, with transparency.
-    let lossy = fs::read(fixture("lossy.webp")).unwrap();
-    let frame = &lossy[12..];
-    let (width, height) = (lossy[26], lossy[28]);
-    let alpha =
-        chunk(b"ALPH", &[&[0], vec![200; usize::from(width) * usize::from(height)].as_slice()].concat());
-    let size = [width - 1, 0, 0, height - 1, 0, 0];
-    let head = chunk(b"VP8X", &[&[0x10, 0, 0, 0], size.as_slice()].concat());
-    pictures.push(riff(&[head, alpha, frame.to_vec()]));
-    decodes(&alone, "webp", &pictures);
+    decodes("webp", || {
+        let mut pictures = pictures(ImageFormat::WebP, "webp");
+        // The lossy fixture, whose first chunk is its picture, with transparency.
+        let lossy = fs::read(fixture("lossy.webp")).unwrap();
+        let frame = &lossy[12..];
+        let (width, height) = (lossy[26], lossy[28]);
+        let alpha =
+            chunk(b"ALPH", &[&[0], vec![200; usize::from(width) * usize::from(height)].as_slice()].concat());
+        let size = [width - 1, 0, 0, height - 1, 0, 0];
+        let head = chunk(b"VP8X", &[&[0x10, 0, 0, 0], size.as_slice()].concat());
+        pictures.push(riff(&[head, alpha, frame.to_vec()]));
+        pictures
+    });
 }
 
 #[test]

@@ -194,12 +194,7 @@ mod tests {
     #[test]
     fn cells_cycle_through_the_patients_and_only_infected_patients_have_infected_cells() {
         // 3 of 4: patients 1, 2 and 3 (of 0 to 3); uninfected cells cycle through all four.
-        let config = SyntheticConfig {
-            cells: 24,
-            patients: 4,
-            infected_share_of_patients: 0.75,
-            ..Default::default()
-        };
+        let config = SyntheticConfig { cells: 24, patients: 4, infected_share_of_patients: 0.75, seed: 0 };
         let infected: Vec<bool> = (0..4).map(|patient| config.is_infected(patient)).collect();
         assert_eq!(infected, [false, true, true, true]);
         let of = |parasitized: bool| -> Vec<usize> {
@@ -215,17 +210,12 @@ mod tests {
     #[test]
     fn infected_cells_always_belong_to_an_infected_patient() {
         for patients in 1..30 {
-            for share in [0.001, 0.2, 0.5, 0.77, 1.0] {
-                let config = SyntheticConfig {
-                    cells: 200,
-                    patients,
-                    infected_share_of_patients: share,
-                    ..Default::default()
-                };
+            for infected_share_of_patients in [0.001, 0.2, 0.5, 0.77, 1.0] {
+                let config = SyntheticConfig { cells: 200, patients, infected_share_of_patients, seed: 0 };
                 let infected = (0..patients).filter(|&patient| config.is_infected(patient)).count();
-                assert_eq!(infected, config.infected_patients(), "{patients} {share}");
+                assert_eq!(infected, config.infected_patients(), "{config:?}");
                 for cell in (0..config.cells).filter(|&cell| is_parasitized(cell)) {
-                    assert!(config.is_infected(config.patient(cell)), "{patients} {share} {cell}");
+                    assert!(config.is_infected(config.patient(cell)), "{config:?} {cell}");
                 }
             }
         }

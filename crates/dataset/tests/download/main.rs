@@ -14,7 +14,8 @@ use tempfile::TempDir;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use server::{Answer, Server};
+use server::Answer::{self, CutAfter, Good, Other, StallAfter};
+use server::Server;
 
 /// A stop flag that stays false.
 static GO_ON: AtomicBool = AtomicBool::new(false);
@@ -105,7 +106,7 @@ impl Out {
 #[test]
 fn a_download_reports_progress_and_a_second_call_needs_no_network() {
     let archive = archive();
-    let server = Server::start(&archive, &[Answer::Good]);
+    let server = Server::start(&archive, &[Good]);
     let config = config(&[&server], &archive);
     let out = Out::new();
     let mut events = Vec::new();
@@ -129,16 +130,16 @@ fn faults_that_pass_are_survived_and_what_was_received_is_used() {
     old[500] ^= 1;
     let third = archive.len() / 3 - 1;
     for (answers, starts) in [
-        (vec![Answer::CutAfter(1000), Answer::CutAfter(1500), Answer::Good], vec![0, 1000, 2500]),
+        (vec![CutAfter(1000), CutAfter(1500), Good], vec![0, 1000, 2500]),
         // More failures than retries, but each with progress.
-        (vec![Answer::CutAfter(third)], vec![0, third, 2 * third, 3 * third]),
-        (vec![Answer::StallAfter(1000), Answer::Good], vec![0, 1000]),
+        (vec![CutAfter(third)], vec![0, third, 2 * third, 3 * third]),
+        (vec![StallAfter(1000), Good], vec![0, 1000]),
         // The file changed between the requests.
-        (vec![Answer::Start(old, 1000), Answer::Good], vec![0, 1000, 0]),
+        (vec![Answer::Start(old, 1000), Good], vec![0, 1000, 0]),
         // The server has no ranges, or sends another one than requested.
-        (vec![Answer::CutAfter(1000), Answer::Whole], vec![0, 1000]),
-        (vec![Answer::CutAfter(1000), Answer::WrongRange, Answer::Good], vec![0, 1000, 0]),
-        (vec![Answer::Other(503, "busy"), Answer::Other(429, "slowly"), Answer::Good], vec![0, 0, 0]),
+        (vec![CutAfter(1000), Answer::Whole], vec![0, 1000]),
+        (vec![CutAfter(1000), Answer::WrongRange, Good], vec![0, 1000, 0]),
+        (vec![Other(503, "busy"), Other(429, "slowly"), Good], vec![0, 0, 0]),
     ] {
         let (server, out) = (Server::start(&archive, &answers), Out::new());
         out.download(&config(&[&server], &archive)).unwrap();
@@ -154,46 +155,19 @@ fn faults_that_stay_are_named_and_the_received_bytes_are_kept() {
     changed[500] ^= 1;
     let (size, truncated) = (archive.len(), &archive[..archive.len() - 50]);
     let [hash, other_hash] = [&archive, &changed].map(|bytes| Fingerprint::of(bytes).hex());
-    let page = Answer::Other(200, "<!DOCTYPE html><title>Welcome to our Wi-Fi</title>");
+    let page = Other(200, "<!DOCTYPE html><title>Welcome to our Wi-Fi</title>");
+    let wrong_size = format!("the archive has {} bytes; expected {size}", size - 50);
+    let wrong_hash = format!("the archive has the SHA-256 {other_hash}; expected {hash}");
+    let (cut, stalled) = (vec![CutAfter(1000), CutAfter(0)], vec![StallAfter(1000), StallAfter(0)]);
     // The file on the server, its answers, the problem, the bytes kept, and the number of requests.
     for (file, answers, problem, kept, requests) in [
-        (
-            &archive[..],
-            vec![Answer::CutAfter(1000), Answer::CutAfter(0)],
-            "the connection failed: io: Peer disconnected".to_owned(),
-            1000,
-            3,
-        ),
-        (
-            &archive,
-            vec![Answer::StallAfter(1000), Answer::StallAfter(0)],
-            "the connection failed: timeout: ".to_owned(),
-            1000,
-            3,
-        ),
-        (
-            &archive,
-            vec![Answer::CutAfter(1000), page],
-            "the server sent a web page, not the archive".to_owned(),
-            1000,
-            2,
-        ),
-        (&archive, vec![Answer::Other(503, "busy")], "the server answered with status 503".to_owned(), 0, 3),
-        (&archive, vec![Answer::Other(404, "gone")], "the server answered with status 404".to_owned(), 0, 1),
-        (
-            truncated,
-            vec![Answer::Good],
-            format!("the archive has {} bytes; expected {size}", size - 50),
-            0,
-            1,
-        ),
-        (
-            &changed,
-            vec![Answer::Good],
-            format!("the archive has the SHA-256 {other_hash}; expected {hash}"),
-            0,
-            1,
-        ),
+        (&archive[..], cut, "the connection failed: io: Peer disconnected", 1000, 3),
+        (&archive, stalled, "the connection failed: timeout: ", 1000, 3),
+        (&archive, vec![CutAfter(1000), page], "the server sent a web page, not the archive", 1000, 2),
+        (&archive, vec![Other(503, "busy")], "the server answered with status 503", 0, 3),
+        (&archive, vec![Other(404, "gone")], "the server answered with status 404", 0, 1),
+        (truncated, vec![Good], &wrong_size, 0, 1),
+        (&changed, vec![Good], &wrong_hash, 0, 1),
     ] {
         let (server, out) = (Server::start(file, &answers), Out::new());
         let error = out.download(&config(&[&server], &archive)).unwrap_err();
@@ -206,13 +180,13 @@ fn faults_that_stay_are_named_and_the_received_bytes_are_kept() {
 #[test]
 fn mirrors_are_tried_in_turn_and_continue_the_same_part_as_does_the_next_call() {
     let archive = archive();
-    let cut = Server::start(&archive, &[Answer::CutAfter(1000), Answer::Other(404, "gone")]);
-    let gone = Server::start(&archive, &[Answer::Other(404, "gone")]);
+    let cut = Server::start(&archive, &[CutAfter(1000), Other(404, "gone")]);
+    let gone = Server::start(&archive, &[Other(404, "gone")]);
     let out = Out::new();
     let error = out.download(&config(&[&cut, &gone], &archive)).unwrap_err();
     assert!(matches!(error, Error::Download { failures, .. } if failures.len() == 2));
     out.assert_part(&archive, 1000);
-    let good = Server::start(&archive, &[Answer::Good]);
+    let good = Server::start(&archive, &[Good]);
     out.download(&config(&[&gone, &good], &archive)).unwrap();
     out.assert_done();
     assert_eq!((gone.starts(), good.starts()), (vec![1000, 1000], vec![1000]));
@@ -221,7 +195,7 @@ fn mirrors_are_tried_in_turn_and_continue_the_same_part_as_does_the_next_call() 
 #[test]
 fn a_complete_part_needs_no_network_and_a_wrong_one_is_replaced() {
     let archive = archive();
-    let server = Server::start(&archive, &[Answer::Good]);
+    let server = Server::start(&archive, &[Good]);
     let from_part = |part: &[u8]| {
         let out = Out::new();
         fs::write(out.path().join(PART), part).unwrap();
@@ -238,7 +212,7 @@ fn a_complete_part_needs_no_network_and_a_wrong_one_is_replaced() {
 #[test]
 fn an_incomplete_folder_is_refused_and_unchanged() {
     let archive = archive();
-    let server = Server::start(&archive, &[Answer::Good]);
+    let server = Server::start(&archive, &[Good]);
     let config = config(&[&server], &archive);
     let out = Out::new();
     let cells = out.download(&config).unwrap();
@@ -252,7 +226,7 @@ fn an_incomplete_folder_is_refused_and_unchanged() {
 #[test]
 fn a_second_download_to_the_same_folder_is_refused() {
     let archive = archive();
-    let server = Server::start(&archive, &[Answer::Good]);
+    let server = Server::start(&archive, &[Good]);
     let config = config(&[&server], &archive);
     let out = Out::new();
     let mut second = None;
@@ -270,7 +244,7 @@ fn a_second_download_to_the_same_folder_is_refused() {
 #[test]
 fn a_stop_ends_a_wait_at_once() {
     let archive = archive();
-    let server = Server::start(&archive, &[Answer::Other(503, "later")]);
+    let server = Server::start(&archive, &[Other(503, "later")]);
     let config = DownloadConfig { first_wait: Duration::from_secs(60), ..config(&[&server], &archive) };
     let out = Out::new();
     let (stop, start) = (AtomicBool::new(false), Instant::now());
@@ -292,7 +266,7 @@ fn a_stop_ends_a_wait_at_once() {
 #[test]
 fn a_stop_keeps_the_received_bytes_and_leaves_no_folder() {
     let archive = archive();
-    let server = Server::start(&archive, &[Answer::CutAfter(1000), Answer::Good]);
+    let server = Server::start(&archive, &[CutAfter(1000), Good]);
     let config = config(&[&server], &archive);
     let out = Out::new();
     let stop_at = |wanted: &dyn Fn(&DownloadProgress) -> bool| {

@@ -7,7 +7,7 @@ use malaria_dataset::{
     BuildReport, Error, Index, Link, Protocol, Split, SplitConfig, Subset, build_tree, split,
 };
 
-use crate::support::Folder;
+use crate::support::{Folder, split_of};
 
 /// Two classes of ten files, with two files of the same name in nested folders.
 fn data() -> Folder {
@@ -25,7 +25,11 @@ fn made(index: &Index, seed: u64) -> Split {
     split(index, &SplitConfig { seed, ..SplitConfig::default() }).unwrap()
 }
 
-/// Contents of the files of each side, sorted.
+fn refusal(index: &Index, split: &Split, out: &Folder) -> String {
+    build_tree(index, split, out.path(), Link::Copy).unwrap_err().to_string()
+}
+
+/// Contents of the files of one side, sorted.
 fn contents(index: &Index, side: &[usize]) -> Vec<Vec<u8>> {
     let mut contents: Vec<_> = side.iter().map(|&i| fs::read(index.full_path(i)).unwrap()).collect();
     contents.sort();
@@ -45,12 +49,10 @@ fn the_trees_contain_each_side_of_the_split() {
             BuildReport { train: 15, validation: 1, test: 4, written: 20, ..BuildReport::default() };
         assert_eq!(report, expected);
         for subset in Subset::ALL {
-            let mut found: Vec<Vec<u8>> = Vec::new();
             for &i in split.subset(subset) {
-                found.push(fs::read(tree.join(subset.folder()).join(&index.samples[i].path)).unwrap());
+                let found = fs::read(tree.join(subset.folder()).join(&index.samples[i].path)).unwrap();
+                assert_eq!(found, fs::read(index.full_path(i)).unwrap(), "{link:?}");
             }
-            found.sort();
-            assert_eq!(found, contents(&index, split.subset(subset)), "{link:?}");
         }
         // An index might refuse the tree, whose small validation side may lack a class.
         let files = walk(&tree);
@@ -116,9 +118,7 @@ fn a_tree_of_another_split_is_refused() {
     let index = data.open();
     build_tree(&index, &made(&index, 1), out.path(), Link::Copy).unwrap();
     let before = walk(out.path());
-    let other = made(&index, 2);
-    let error = build_tree(&index, &other, out.path(), Link::Copy).unwrap_err();
-    let message = error.to_string();
+    let message = refusal(&index, &made(&index, 2), &out);
     let conflicts = message.split(" images that are not in this split").next().unwrap();
     let conflicts: usize = conflicts.rsplit(' ').next().unwrap().parse().unwrap();
     assert!(
@@ -138,7 +138,7 @@ fn existing_images_that_do_not_belong_to_the_split_are_refused_and_unchanged() {
     out.write(&below, b"of another make");
     out.write("training/b/stranger.png", b"");
     out.write("training/b/notes.txt", b"of no matter");
-    let message = build_tree(&index, &split, out.path(), Link::Copy).unwrap_err().to_string();
+    let message = refusal(&index, &split, &out);
     let stranger = out.join("training/b/stranger.png");
     let conflicts = format!(
         "holds 2 images that are not in this split, perhaps of another seed or data folder: `{}`, `{}`;",
@@ -157,16 +157,16 @@ fn a_tree_in_or_around_the_data_folder_is_refused() {
     let data = data();
     let index = data.open();
     let split = made(&index, 1);
-    for out in [data.path().to_path_buf(), data.join("new/tree"), data.join("a/../b")] {
-        let message = build_tree(&index, &split, &out, Link::Copy).unwrap_err().to_string();
-        assert!(message.contains("lies in, the data folder"), "{message}");
-    }
+    let mut inside = vec![data.path().to_path_buf(), data.join("new/tree"), data.join("a/../b")];
+    let elsewhere = Folder::new();
     #[cfg(unix)]
     {
-        let elsewhere = Folder::new();
         std::os::unix::fs::symlink(data.path(), elsewhere.join("link")).unwrap();
-        let refused = build_tree(&index, &split, &elsewhere.join("link/tree"), Link::Copy);
-        assert!(refused.unwrap_err().to_string().contains("lies in, the data folder"));
+        inside.push(elsewhere.join("link/tree"));
+    }
+    for out in inside {
+        let message = build_tree(&index, &split, &out, Link::Copy).unwrap_err().to_string();
+        assert!(message.contains("lies in, the data folder"), "{message}");
     }
     assert_eq!(data.open(), index);
     // The folder around it could not be read as a tree afterwards; a folder beside it, as in the tutorial, is fine.
@@ -176,7 +176,7 @@ fn a_tree_in_or_around_the_data_folder_is_refused() {
     }
     let index = Index::open(&around.join(inner)).unwrap();
     let split = made(&index, 1);
-    let message = build_tree(&index, &split, around.path(), Link::Copy).unwrap_err().to_string();
+    let message = refusal(&index, &split, &around);
     assert!(message.contains("holds `cell_images` besides training"), "{message}");
     build_tree(&index, &split, &around.join("malaria"), Link::Copy).unwrap();
 }
@@ -191,13 +191,10 @@ fn two_samples_with_the_same_target_are_refused() {
             folder.write(&format!("{tree}/{class}/{i}.png"), &[i as u8]);
         }
     }
-    let index = folder.open();
     let out = Folder::new();
     let all_but_two: Vec<usize> = (2..12).collect();
-    let split =
-        Split { config: SplitConfig::default(), train: all_but_two, validation: vec![0], test: vec![1] };
-    let refused = build_tree(&index, &split, out.path(), Link::Copy);
-    assert!(refused.unwrap_err().to_string().contains("would be the copy of both"));
+    let message = refusal(&folder.open(), &split_of(&all_but_two, &[0], &[1]), &out);
+    assert!(message.contains("would be the copy of both"), "{message}");
     assert!(walk(out.path()).is_empty());
 }
 
@@ -208,10 +205,8 @@ fn names_that_differ_in_case_only_are_refused_before_anything_is_written() {
     let (data, out) = (data(), Folder::new());
     data.write("a/C1.png", b"one");
     data.write("a/c1.png", b"another");
-    let index = data.open();
     let middle: Vec<usize> = (1..21).collect();
-    let split = Split { config: SplitConfig::default(), train: middle, validation: vec![0], test: vec![21] };
-    let message = build_tree(&index, &split, out.path(), Link::Copy).unwrap_err().to_string();
+    let message = refusal(&data.open(), &split_of(&middle, &[0], &[21]), &out);
     let [first, second] = ["a/C1.png", "a/c1.png"].map(|name| data.join(name));
     let both = format!("would be the copy of both `{}` and `{}`", first.display(), second.display());
     assert!(message.contains(&both), "{message}");
@@ -224,10 +219,9 @@ fn duplicates_are_counted() {
     for (path, contents) in [("a/0.png", "one"), ("a/1.png", "one"), ("a/2.png", "two"), ("b/1.png", "two")] {
         data.write(path, contents.as_bytes());
     }
-    let index = data.open();
     let middle: Vec<usize> = (1..19).collect();
-    let split = Split { config: SplitConfig::default(), train: middle, validation: vec![0], test: vec![19] };
-    let report = build_tree(&index, &split, out.path(), Link::Copy).unwrap();
+    let split = split_of(&middle, &[0], &[19]);
+    let report = build_tree(&data.open(), &split, out.path(), Link::Copy).unwrap();
     assert_eq!((report.duplicates_across, report.doubly_labelled), (1, 1));
 }
 

@@ -6,6 +6,7 @@ mod decode;
 mod index;
 mod input;
 mod k_fold;
+mod list;
 mod manifest;
 mod patient_names;
 mod resize;

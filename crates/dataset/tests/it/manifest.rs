@@ -3,11 +3,11 @@
 use std::fs;
 
 use malaria_dataset::{
-    Error, Fingerprint, Index, LoadOptions, Loaded, Protocol, Split, SplitConfig, Subset, duplicates, load,
-    read_manifest, split, write_manifest,
+    Error, Fingerprint, Index, LoadOptions, Loaded, Manifest, Protocol, Split, SplitConfig, Subset,
+    duplicates, load, read_manifest, split, write_manifest,
 };
 
-use crate::support::Folder;
+use crate::support::{Folder, split_of};
 
 pub(crate) fn fingerprints(index: &Index) -> Vec<Fingerprint> {
     (0..index.samples.len()).map(|i| Fingerprint::of(&fs::read(index.full_path(i)).unwrap())).collect()
@@ -33,6 +33,20 @@ fn made(index: &Index) -> Split {
     let config =
         SplitConfig { test_fraction: 0.3, validation_fraction: 0.3, seed: 5, ..SplitConfig::default() };
     split(index, &config).unwrap()
+}
+
+/// The manifest of a split, written and read again.
+fn manifest(index: &Index, split: &Split) -> Manifest {
+    let folder = Folder::new();
+    let path = folder.join("split.csv");
+    write_manifest(&path, index, split, &fingerprints(index)).unwrap();
+    read_manifest(&path).unwrap()
+}
+
+/// The sides on which the cells of a folder are in a manifest.
+fn sides(manifest: &Manifest, folder: &Folder) -> Vec<Option<Subset>> {
+    let index = folder.open();
+    manifest.match_index(&index, &fingerprints(&index)).unwrap()
 }
 
 #[test]
@@ -74,58 +88,50 @@ fn a_written_split_is_restored() {
 
 #[test]
 fn a_written_split_with_protocol_all_is_restored() {
-    let (data, out) = (data(), Folder::new());
+    let data = data();
     let index = data.open();
-    let prints = fingerprints(&index);
     let written = split(&index, &SplitConfig { protocol: Protocol::All, ..SplitConfig::default() }).unwrap();
-    let path = out.join("split.csv");
-    write_manifest(&path, &index, &written, &prints).unwrap();
-    let resolved = read_manifest(&path).unwrap().resolve(&index, &prints).unwrap();
+    let resolved = manifest(&index, &written).resolve(&index, &fingerprints(&index)).unwrap();
     assert_eq!(resolved, written);
 }
 
 #[test]
 fn samples_on_no_side_are_written_without_a_subset() {
-    let (data, out) = (data(), Folder::new());
+    let data = data();
     let index = data.open();
-    let prints = fingerprints(&index);
     let mut written = made(&index);
     let left_out = written.train.pop().unwrap();
-    let path = out.join("split.csv");
-    write_manifest(&path, &index, &written, &prints).unwrap();
-    let manifest = read_manifest(&path).unwrap();
+    let manifest = manifest(&index, &written);
     assert_eq!(manifest.entries[left_out].subset, None);
-    assert_eq!(manifest.resolve(&index, &prints).unwrap().train, written.train);
-    assert_eq!(manifest.match_index(&index, &prints).unwrap()[left_out], None);
+    assert_eq!(manifest.resolve(&index, &fingerprints(&index)).unwrap().train, written.train);
+    assert_eq!(sides(&manifest, &data)[left_out], None);
 }
 
 #[test]
-fn a_changed_folder_is_refused_with_the_changes() {
-    let (data, out) = (data(), Folder::new());
-    let index = data.open();
-    let path = out.join("split.csv");
-    write_manifest(&path, &index, &made(&index), &fingerprints(&index)).unwrap();
-    let manifest = read_manifest(&path).unwrap();
+fn a_changed_folder_is_refused_with_the_first_ten_changes_of_each_kind() {
+    let data = data();
+    let manifest = manifest(&data.open(), &made(&data.open()));
+    let refused = |parts: &[&str]| {
+        let index = data.open();
+        let message = manifest.resolve(&index, &fingerprints(&index)).unwrap_err().to_string();
+        assert!(parts.iter().all(|part| message.contains(part)), "{parts:?}: {message}");
+        assert!(!message.contains("new_08"), "{message}");
+    };
 
     fs::remove_file(data.join("Uninfected/C5_1.png")).unwrap();
     data.write("Uninfected/C6_1.png", b"new");
     data.write("Uninfected/C7_1.png", b"new too");
     // Same length, so only the hash differs.
     data.write("Parasitized/nobody.png", b"parasitized/nobody.png");
-    let index = data.open();
-    let error = manifest.resolve(&index, &fingerprints(&index)).unwrap_err();
-    let message = error.to_string();
-    let Error::DataChanged { changes, .. } = error else { panic!("{message}") };
-    assert_eq!(changes.missing, ["Uninfected/C5_1.png"]);
-    assert_eq!(changes.added, ["Uninfected/C6_1.png", "Uninfected/C7_1.png"]);
-    assert_eq!(changes.changed, ["Parasitized/nobody.png"]);
-    for part in [
+    refused(&[
         "1 missing (`Uninfected/C5_1.png`)",
         "2 added (`Uninfected/C6_1.png`, `Uninfected/C7_1.png`)",
         "1 changed (`Parasitized/nobody.png`)",
-    ] {
-        assert!(message.contains(part), "{message}");
+    ]);
+    for i in 0..30 {
+        data.write(&format!("Uninfected/new_{i:02}.png"), b"");
     }
+    refused(&["32 added", "new_07", "and 22 more"]);
 }
 
 /// Cells of several patients in `data`, two of them the same picture, and their copies in the other folder: under other names in
@@ -158,9 +164,7 @@ fn moved_and_renamed_cells_take_their_places_in_the_manifest() {
     let (there, mut here) = (loaded(&data), loaded(&elsewhere));
     assert_ne!(here.fingerprints, there.fingerprints, "the same order: nothing is tested");
     let written = made(&there.index);
-    let path = data.join("split.csv");
-    write_manifest(&path, &there.index, &written, &there.fingerprints).unwrap();
-    let manifest = read_manifest(&path).unwrap();
+    let manifest = manifest(&there.index, &written);
     // As they are, the positions are others and the cells on each side the same.
     let contents = |loaded: &Loaded, cells: &[usize]| {
         let mut contents: Vec<_> = cells.iter().map(|&i| loaded.fingerprints[i]).collect();
@@ -193,10 +197,7 @@ fn moved_and_renamed_cells_take_their_places_in_the_manifest() {
 #[test]
 fn a_cell_of_another_class_or_one_copy_too_few_is_no_move() {
     let (data, elsewhere) = moved_cells();
-    let there = loaded(&data);
-    let path = data.join("split.csv");
-    write_manifest(&path, &there.index, &made(&there.index), &there.fingerprints).unwrap();
-    let manifest = read_manifest(&path).unwrap();
+    let manifest = manifest(&data.open(), &made(&data.open()));
     let cell = "Parasitized/C1P9thinF_IMG_1_cell_0.png";
     let copy = "Uninfected/C9P9thinF_IMG_1_cell_0.png";
     let refused = |words: &[&str]| {
@@ -217,39 +218,15 @@ fn a_cell_of_another_class_or_one_copy_too_few_is_no_move() {
 }
 
 #[test]
-fn only_the_first_ten_changes_are_listed() {
-    let (data, out) = (data(), Folder::new());
-    let index = data.open();
-    let path = out.join("split.csv");
-    write_manifest(&path, &index, &made(&index), &fingerprints(&index)).unwrap();
-    for i in 0..30 {
-        data.write(&format!("Uninfected/new_{i:02}.png"), b"");
-    }
-    let index = data.open();
-    let message =
-        read_manifest(&path).unwrap().resolve(&index, &fingerprints(&index)).unwrap_err().to_string();
-    assert!(message.contains("30 added") && message.contains("and 20 more"), "{message}");
-    assert!(message.contains("new_09") && !message.contains("new_10"), "{message}");
-}
-
-#[test]
 fn cells_are_recognised_by_contents_in_another_folder() {
-    let (data, out) = (data(), Folder::new());
+    let data = data();
     let index = data.open();
     let written = made(&index);
-    let path = out.join("split.csv");
-    write_manifest(&path, &index, &written, &fingerprints(&index)).unwrap();
-    let manifest = read_manifest(&path).unwrap();
-    let own: Vec<_> = manifest.match_index(&index, &fingerprints(&index)).unwrap();
-    assert_eq!(own, written.sides(10));
-
     let bytes = |i: usize| fs::read(index.full_path(i)).unwrap();
-    let elsewhere = Folder::new();
+    let elsewhere = Folder::with(&["b/unknown.png"]);
     elsewhere.write("a/renamed.png", &bytes(written.train[0]));
     elsewhere.write("b/renamed.png", &bytes(written.test[0]));
-    elsewhere.write("b/unknown.png", b"never seen");
-    let other = elsewhere.open();
-    let sides = manifest.match_index(&other, &fingerprints(&other)).unwrap();
+    let sides = sides(&manifest(&index, &written), &elsewhere);
     assert_eq!(sides, [Some(Subset::Train), Some(Subset::Test), None]);
 }
 
@@ -257,19 +234,12 @@ fn cells_are_recognised_by_contents_in_another_folder() {
 fn contents_on_several_sides_match_their_own_path_else_the_first_side() {
     let data = Folder::with(&["a/1.png", "a/2.png", "b/1.png", "b/2.png", "b/3.png"]);
     data.write("b/2.png", b"a/1.png");
-    let index = data.open();
-    let prints = fingerprints(&index);
-    let split =
-        Split { config: SplitConfig::default(), train: vec![0, 2], validation: vec![1], test: vec![3, 4] };
-    let path = data.join("split.csv");
-    write_manifest(&path, &index, &split, &prints).unwrap();
-    let manifest = read_manifest(&path).unwrap();
-    assert_eq!(manifest.match_index(&index, &prints).unwrap(), split.sides(5));
+    let split = split_of(&[0, 2], &[1], &[3, 4]);
+    let manifest = manifest(&data.open(), &split);
+    assert_eq!(sides(&manifest, &data), split.sides(5));
     let elsewhere = Folder::with(&["a/x.png", "b/x.png"]);
     elsewhere.write("b/x.png", b"a/1.png");
-    let other = elsewhere.open();
-    let sides = manifest.match_index(&other, &fingerprints(&other)).unwrap();
-    assert_eq!(sides, [None, Some(Subset::Train)]);
+    assert_eq!(sides(&manifest, &elsewhere), [None, Some(Subset::Train)]);
 }
 
 #[test]
@@ -279,30 +249,15 @@ fn cells_of_the_nih_are_recognised_by_name_in_another_format() {
     data.write(&format!("Parasitized/{CELL}.webp"), b"small");
     data.write("Parasitized/C1.webp", b"named by its owner");
     data.write("Uninfected/C6NThinF_IMG_20150609_122108_cell_1.webp", b"tested");
-    let index = data.open();
-    let split =
-        Split { config: SplitConfig::default(), train: vec![0, 1], validation: vec![], test: vec![2] };
-    let path = data.join("split.csv");
-    write_manifest(&path, &index, &split, &fingerprints(&index)).unwrap();
-    let manifest = read_manifest(&path).unwrap();
+    let manifest = manifest(&data.open(), &split_of(&[0, 1], &[], &[2]));
 
+    // In the order of their paths.
     let original = Folder::new();
     original.write("Parasitized/C1.png", b"another of that name");
     original.write(&format!("Parasitized/nested/{CELL}.png"), b"as it was published");
     original.write(&format!("Uninfected/{CELL}.png"), b"of the other class");
     original.write("Uninfected/C6NThinF_IMG_20150609_122108_cell_1.PNG", b"as it was published, too");
-    let index = original.open();
-    let paths: Vec<&str> = index.samples.iter().map(|sample| sample.path.as_str()).collect();
-    let sides = manifest.match_index(&index, &fingerprints(&index)).unwrap();
-    assert_eq!(paths.len(), 4);
-    for (path, side) in paths.iter().zip(sides) {
-        let expected = match *path {
-            _ if path.starts_with("Parasitized/nested") => Some(Subset::Train),
-            _ if path.ends_with("cell_1.PNG") => Some(Subset::Test),
-            _ => None,
-        };
-        assert_eq!(side, expected, "{path}");
-    }
+    assert_eq!(sides(&manifest, &original), [None, Some(Subset::Train), None, Some(Subset::Test)]);
 }
 
 #[test]
@@ -314,13 +269,7 @@ fn duplicates_are_found_within_and_across_sides() {
     data.write("b/1.png", b"on all sides");
     data.write("b/2.png", b"on all sides");
     let index = data.open();
-    let split = Split {
-        config: SplitConfig::default(),
-        train: vec![0, 1, 2, 6],
-        validation: vec![3, 4],
-        test: vec![5],
-    };
-    let found = duplicates(&index, &fingerprints(&index), &split);
+    let found = duplicates(&index, &fingerprints(&index), &split_of(&[0, 1, 2, 6], &[3, 4], &[5]));
     assert_eq!(found.len(), 2);
     assert_eq!(found[0].samples, [0, 4, 5]);
     assert!(found[0].across_sides && found[0].across_classes);
@@ -365,17 +314,4 @@ fn one_fingerprint_per_sample_is_required() {
     let message = refused.unwrap_err().to_string();
     assert!(message.contains("is 9; expected one per sample, 10"), "{message}");
     assert!(!path.exists());
-}
-
-#[cfg(unix)]
-#[test]
-fn a_manifest_has_the_permissions_of_a_new_file() {
-    use std::os::unix::fs::PermissionsExt;
-    let data = data();
-    let index = data.open();
-    let (ours, plain) = (data.join("split.csv"), data.join("plain"));
-    write_manifest(&ours, &index, &made(&index), &fingerprints(&index)).unwrap();
-    fs::write(&plain, b"").unwrap();
-    let mode = |path| fs::metadata(path).unwrap().permissions().mode();
-    assert_eq!(mode(ours), mode(plain));
 }

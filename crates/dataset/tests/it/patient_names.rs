@@ -30,15 +30,6 @@ fn clinic() -> Folder {
 }
 
 #[test]
-fn case_and_leading_zeros_make_no_other_patient() {
-    let folder =
-        Folder::with(&["a/C047P8thinF_IMG_1_cell_1.png", "a/c47_2.png", "b/C47_3.png", "b/C470_1.png"]);
-    let index = folder.open();
-    assert_eq!(patients(&index), [Some("C47"), Some("C47"), Some("C470"), Some("C47")]);
-    assert_eq!((index.patients(), index.unknown_patients()), (2, None));
-}
-
-#[test]
 fn the_group_of_a_pattern_is_the_patient() {
     let cases: [(&str, [Option<&str>; 4]); 6] = [
         (r"([^/_]+)_[^/]*$", [Some("P1"), Some("P2"), Some("Müller"), None]),

@@ -5,7 +5,16 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use image::{ImageFormat, Rgb, RgbImage};
-use malaria_dataset::{Index, Sample};
+use malaria_dataset::{Index, Protocol, Sample, Split, SplitConfig};
+
+pub(crate) const BY_PATIENT: SplitConfig = SplitConfig {
+    protocol: Protocol::Patient,
+    stratified: false,
+    test_fraction: 0.2,
+    validation_fraction: 0.1,
+    seed: 42,
+    fold: None,
+};
 
 /// No symmetry, sharp edges; the same as `picture` in `fixtures/generate.py`.
 pub(crate) fn picture(width: u32, height: u32) -> RgbImage {
@@ -73,6 +82,18 @@ impl Folder {
     pub(crate) fn open_error(&self) -> String {
         Index::open(self.path()).unwrap_err().to_string()
     }
+
+    #[track_caller]
+    pub(crate) fn assert_refused(&self, words: &str) {
+        let message = self.open_error();
+        assert!(message.contains(words), "{message}");
+    }
+}
+
+/// A split of these samples, with the default settings.
+pub(crate) fn split_of(train: &[usize], validation: &[usize], test: &[usize]) -> Split {
+    let [train, validation, test] = [train, validation, test].map(<[usize]>::to_vec);
+    Split { config: SplitConfig::default(), train, validation, test }
 }
 
 /// An index without a folder: `cells` are (patient, cells of class 0, cells of class 1).
