@@ -74,33 +74,6 @@ fn decay_covers_the_epochs_after_the_warm_up() {
     for epoch in 0..5 {
         assert_eq!(warm.rate_at((epoch + 2) * 3, 3, 7), plain.rate_at(epoch * 3, 3, 5));
     }
-    assert!(warm.rate_at(0, 3, 7) < warm.rate_at(3, 3, 7) && warm.rate_at(3, 3, 7) < 0.2);
-}
-
-#[test]
-fn rates_stay_between_zero_and_the_peak() {
-    let decays = [
-        Decay::Constant,
-        Decay::Polynomial { power: 0.3 },
-        Decay::Step { every_epochs: 1, factor: 0.5 },
-        Decay::Cosine { final_fraction: 0.1 },
-        ONE_CYCLE,
-    ];
-    for (decay, interval) in
-        decays.into_iter().flat_map(|decay| [(decay, Interval::Epoch), (decay, Interval::Step)])
-    {
-        for (epochs, steps, warmup_epochs) in [(1, 1, 0.0), (2, 1, 1.0), (3, 5, 0.0), (9, 4, 2.0)] {
-            let schedule = Schedule { rate: 0.3, decay, interval, warmup_epochs };
-            for step in 0..epochs * steps {
-                let rate = schedule.rate_at(step, steps, epochs);
-                // The cosine may round up by one digit.
-                assert!(
-                    rate > 0.0 && rate <= 0.3 + 1e-15,
-                    "{schedule:?} at {step} of {epochs}x{steps}: {rate}"
-                );
-            }
-        }
-    }
 }
 
 #[test]

@@ -1,7 +1,9 @@
-//! Images that a small network learns in a second.
+//! Images that a small network learns in a second, and runs on them.
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use malaria_dataset::Cells;
-use malaria_train::CellTensors;
+use malaria_train::{CellTensors, Checkpoints, Error, Event, Network, Outcome, RunOptions, Subsets, Trainer};
 use tch::{Device, Tensor};
 
 /// Side of the images.
@@ -37,6 +39,32 @@ pub(crate) fn mirrored(horizontally: bool, vertically: bool) -> CellTensors<'sta
 
 pub(crate) fn subsets() -> (Vec<usize>, Vec<usize>) {
     ((0..TRAIN).collect(), (TRAIN..ALL).collect())
+}
+
+pub(crate) fn run<N: Network>(trainer: &mut Trainer<N>, options: RunOptions<'_>) -> Result<Outcome, Error> {
+    let (train, validation) = subsets();
+    trainer.run(&cells(), Subsets { train: &train, validation: &validation }, options)
+}
+
+/// Options of a run that only saves checkpoints.
+pub(crate) fn saving(checkpoints: &Checkpoints) -> RunOptions<'_> {
+    RunOptions { checkpoints: Some(checkpoints), ..RunOptions::default() }
+}
+
+/// Runs until an event, and a number of batches up to it, at which `stop_at` holds. Returns the number of batches done.
+pub(crate) fn interrupt<N: Network>(
+    trainer: &mut Trainer<N>,
+    checkpoints: &Checkpoints,
+    stop_at: impl Fn(&Event, usize) -> bool,
+) -> usize {
+    let (stop, mut batches) = (AtomicBool::new(false), 0);
+    let mut listener = |event: &Event| {
+        batches += usize::from(matches!(event, Event::Batch { .. }));
+        stop.fetch_or(stop_at(event, batches), Ordering::Relaxed);
+    };
+    let options = RunOptions { stop: Some(&stop), listener: Some(&mut listener), ..saving(checkpoints) };
+    assert_eq!(run(trainer, options).unwrap(), Outcome::Interrupted);
+    batches
 }
 
 #[track_caller]

@@ -1,20 +1,16 @@
 //! Tests of the training loop with a small ResNet: learning, stopping, resuming, checkpoints, and refused settings.
 
-use std::{
-    fs,
-    path::Path,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::fs;
 
 use malaria_augment::AugmentConfig;
 use malaria_model::{ResNet, ResNetConfig};
 use malaria_train::{
     CellTensors, Checkpoints, Decay, Error, EvalOptions, Event, ImageSize, Interval, L2, Network, Outcome,
-    Precision, RunOptions, Schedule, SelectBy, SgdConfig, Subsets, TrainConfig, Trainer, evaluate,
+    Precision, RunOptions, Schedule, SelectBy, SgdConfig, State, Subsets, TrainConfig, Trainer, evaluate,
 };
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Device, Kind, no_grad};
 
-use crate::support::{ALL, SIZE, TRAIN, assert_same, cells, mirrored, subsets};
+use crate::support::{ALL, SIZE, TRAIN, assert_same, cells, interrupt, mirrored, run, saving, subsets};
 
 fn model() -> ResNet {
     let config = ResNetConfig {
@@ -52,25 +48,22 @@ fn config() -> TrainConfig {
     }
 }
 
-fn run(
-    trainer: &mut Trainer<ResNet>,
-    folder: &Path,
-    stop: &AtomicBool,
-    listener: &mut dyn FnMut(&Event),
-) -> Result<Outcome, Error> {
-    let (train, validation) = subsets();
-    let subsets = Subsets { train: &train, validation: &validation };
-    let checkpoints = Checkpoints::new(folder, "a run");
-    let options = RunOptions { checkpoints: Some(&checkpoints), stop: Some(stop), listener: Some(listener) };
-    trainer.run(&cells(), subsets, options)
+fn constant(rate: f64, interval: Interval) -> Schedule {
+    Schedule { rate, decay: Decay::Constant, interval, warmup_epochs: 0.0 }
 }
 
-/// The weights after an uninterrupted run.
-fn uninterrupted(config: &TrainConfig) -> Vec<(String, Tensor)> {
-    let folder = tempfile::tempdir().unwrap();
-    let mut trainer = Trainer::new(config.clone(), model()).unwrap();
-    let outcome = run(&mut trainer, folder.path(), &AtomicBool::new(false), &mut |_| {}).unwrap();
-    assert_eq!(outcome, Outcome::Finished);
+fn trainer(config: TrainConfig) -> Trainer<ResNet> {
+    Trainer::new(config, model()).unwrap()
+}
+
+/// A trainer after an uninterrupted run.
+fn trained(config: TrainConfig) -> Trainer<ResNet> {
+    let mut trainer = trainer(config);
+    assert_eq!(run(&mut trainer, RunOptions::default()).unwrap(), Outcome::Finished);
+    trainer
+}
+
+fn weights(trainer: Trainer<ResNet>) -> State {
     trainer.into_model().unwrap().state().unwrap()
 }
 
@@ -86,12 +79,10 @@ fn learns_in_bfloat16() {
 
 /// Training and validation accuracy are high, and the returned model has the metrics of its epoch.
 fn learns(precision: Precision) {
-    let folder = tempfile::tempdir().unwrap();
-    let mut trainer = Trainer::new(TrainConfig { epochs: 8, precision, ..config() }, model()).unwrap();
-    run(&mut trainer, folder.path(), &AtomicBool::new(false), &mut |_| {}).unwrap();
-    let last = trainer.history().last().unwrap().clone();
+    let trainer = trained(TrainConfig { epochs: 8, precision, ..config() });
+    let (first, last) = (&trainer.history()[0], trainer.history().last().unwrap());
     assert!(last.train_accuracy > 0.95 && last.validation_accuracy.unwrap() > 0.9, "{last:?}");
-    assert!(last.validation_loss.unwrap() < trainer.history()[0].validation_loss.unwrap());
+    assert!(last.validation_loss.unwrap() < first.validation_loss.unwrap());
     let best = trainer.best_epoch().unwrap();
     let (_, validation) = subsets();
     let model = trainer.into_model().unwrap();
@@ -142,11 +133,12 @@ fn flips_average_the_probabilities_of_four_mirror_images() {
 
 #[test]
 fn weights_depend_on_the_settings_alone() {
-    assert_same(&uninterrupted(&config()), &uninterrupted(&config()));
+    let expected = weights(trained(config()));
+    assert_same(&expected, &weights(trained(config())));
     let rough = TrainConfig { precision: Precision::Bfloat16, ..config() };
     for other in [TrainConfig { seed: 8, ..config() }, rough] {
-        let other = uninterrupted(&other);
-        assert!(uninterrupted(&config()).iter().zip(&other).any(|((_, a), (_, b))| a != b));
+        let other = weights(trained(other));
+        assert!(expected.iter().zip(&other).any(|((_, a), (_, b))| a != b));
     }
 }
 
@@ -162,47 +154,32 @@ fn interrupted_bfloat16_run_resumes_to_the_same_weights() {
 
 fn resumes_to_the_same_weights(precision: Precision) {
     let config = || TrainConfig { precision, ..config() };
-    let expected = uninterrupted(&config());
+    let expected = weights(trained(config()));
     // 24 cells in batches of 5: five batches per epoch. Batch 3 is inside the first epoch, 5 its last, 12 inside the third,
     // after the change of image size.
     for stop_after in [3, 5, 12] {
         let folder = tempfile::tempdir().unwrap();
-        let stop = AtomicBool::new(false);
-        let mut batches = 0;
-        let mut first = Trainer::new(config(), model()).unwrap();
-        let outcome = run(&mut first, folder.path(), &stop, &mut |event| {
-            if let Event::Batch { .. } = event {
-                batches += 1;
-                stop.store(batches == stop_after, Ordering::Relaxed);
-            }
-        });
-        assert_eq!(outcome.unwrap(), Outcome::Interrupted);
+        let checkpoints = Checkpoints::new(folder.path(), "a run");
+        let batches = interrupt(&mut trainer(config()), &checkpoints, |_, batches| batches == stop_after);
         assert_eq!(batches, stop_after, "no batch after the stop");
 
-        let mut second = Trainer::new(config(), model()).unwrap();
-        assert!(second.resume(&Checkpoints::new(folder.path(), "a run")).unwrap().is_empty());
-        let outcome = run(&mut second, folder.path(), &AtomicBool::new(false), &mut |_| {}).unwrap();
-        assert_eq!(outcome, Outcome::Finished);
-        assert_eq!(second.history().len(), 5);
+        let mut second = trainer(config());
+        assert!(second.resume(&checkpoints).unwrap().is_empty());
+        assert_eq!(run(&mut second, saving(&checkpoints)).unwrap(), Outcome::Finished);
         assert!(second.history().iter().map(|record| record.epoch).eq(1..=5));
-        assert_same(&expected, &second.into_model().unwrap().state().unwrap());
+        assert_same(&expected, &weights(second));
     }
 }
 
 #[test]
 fn a_damaged_checkpoint_falls_back_to_the_previous_one() {
-    let expected = uninterrupted(&config());
     let folder = tempfile::tempdir().unwrap();
-    let stop = AtomicBool::new(false);
-    let mut trainer = Trainer::new(config(), model()).unwrap();
-    run(&mut trainer, folder.path(), &stop, &mut |event| {
-        stop.fetch_or(
-            matches!(event, Event::EpochEnded { record, .. } if record.epoch == 4),
-            Ordering::Relaxed,
-        );
-    })
-    .unwrap();
     let checkpoints = Checkpoints::new(folder.path(), "a run");
+    interrupt(
+        &mut trainer(config()),
+        &checkpoints,
+        |event, _| matches!(event, Event::EpochEnded { record, .. } if record.epoch == 4),
+    );
     let newest = fs::read(checkpoints.path()).unwrap();
 
     let flipped = |position: usize| {
@@ -223,7 +200,7 @@ fn a_damaged_checkpoint_falls_back_to_the_previous_one() {
     ];
     for bytes in damaged {
         fs::write(checkpoints.path(), &bytes).unwrap();
-        let mut resumed = Trainer::new(config(), model()).unwrap();
+        let mut resumed = trainer(config());
         let passed_over = resumed.resume(&checkpoints).unwrap();
         assert!(passed_over[0].contains("checkpoint.safetensors"), "{passed_over:?}");
         assert_eq!(resumed.history().len(), 3, "the previous one is an epoch older");
@@ -231,18 +208,17 @@ fn a_damaged_checkpoint_falls_back_to_the_previous_one() {
         assert!(!checkpoints.path().exists());
         assert_eq!(fs::read(folder.path().join("checkpoint.damaged.safetensors")).unwrap(), bytes);
     }
-    let mut resumed = Trainer::new(config(), model()).unwrap();
+    let mut resumed = trainer(config());
     resumed.resume(&checkpoints).unwrap();
-    run(&mut resumed, folder.path(), &AtomicBool::new(false), &mut |_| {}).unwrap();
-    assert_same(&expected, &resumed.into_model().unwrap().state().unwrap());
+    run(&mut resumed, saving(&checkpoints)).unwrap();
+    assert_same(&weights(trained(config())), &weights(resumed));
 }
 
 #[test]
 fn a_checkpoint_of_another_run_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let mut trainer = Trainer::new(TrainConfig { epochs: 3, ..config() }, model()).unwrap();
-    run(&mut trainer, folder.path(), &AtomicBool::new(false), &mut |_| {}).unwrap();
-    let mut other = Trainer::new(config(), model()).unwrap();
+    interrupt(&mut trainer(config()), &Checkpoints::new(folder.path(), "a run"), |_, _| true);
+    let mut other = trainer(config());
     let error = other.resume(&Checkpoints::new(folder.path(), "another run")).unwrap_err();
     assert!(error.to_string().contains("other settings or other data"), "{error}");
     let error = other.resume(&Checkpoints::new(&folder.path().join("nowhere"), "a run")).unwrap_err();
@@ -252,17 +228,10 @@ fn a_checkpoint_of_another_run_is_refused() {
 #[test]
 fn a_checkpoint_beyond_the_end_of_an_epoch_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let stop = AtomicBool::new(false);
-    let mut batches = 0;
-    let mut trainer = Trainer::new(config(), model()).unwrap();
-    run(&mut trainer, folder.path(), &stop, &mut |event| {
-        batches += usize::from(matches!(event, Event::Batch { .. }));
-        stop.store(batches == 3, Ordering::Relaxed);
-    })
-    .unwrap();
-    // Ten cells make an epoch of two batches of five.
     let checkpoints = Checkpoints::new(folder.path(), "a run");
-    let mut fewer = Trainer::new(config(), model()).unwrap();
+    interrupt(&mut trainer(config()), &checkpoints, |_, batches| batches == 3);
+    // Ten cells make an epoch of two batches of five.
+    let mut fewer = trainer(config());
     fewer.resume(&checkpoints).unwrap();
     let (train, validation) = subsets();
     let subsets = Subsets { train: &train[..10], validation: &validation };
@@ -273,12 +242,9 @@ fn a_checkpoint_beyond_the_end_of_an_epoch_is_refused() {
 #[test]
 fn a_loss_that_is_not_finite_stops_the_run() {
     let folder = tempfile::tempdir().unwrap();
-    let mut wild = config();
-    wild.schedule =
-        Schedule { rate: 1e30, decay: Decay::Constant, interval: Interval::Step, warmup_epochs: 0.0 };
-    let error =
-        run(&mut Trainer::new(wild, model()).unwrap(), folder.path(), &AtomicBool::new(false), &mut |_| {});
-    match error.unwrap_err() {
+    let checkpoints = Checkpoints::new(folder.path(), "a run");
+    let wild = TrainConfig { schedule: constant(1e30, Interval::Step), ..config() };
+    match run(&mut trainer(wild), saving(&checkpoints)).unwrap_err() {
         Error::NonFiniteLoss { epoch: 1, batch, batches: 5, loss, .. } => {
             assert!(batch >= 2 && !loss.is_finite());
         }
@@ -290,34 +256,38 @@ fn a_loss_that_is_not_finite_stops_the_run() {
 #[test]
 fn weights_that_are_not_finite_stop_a_run_without_validation() {
     let folder = tempfile::tempdir().unwrap();
-    // One batch per epoch, whose loss is still finite.
-    let mut wild = TrainConfig { batch_size: 1_000, select_by: SelectBy::Last, ..config() };
-    wild.schedule =
-        Schedule { rate: 1e300, decay: Decay::Constant, interval: Interval::Step, warmup_epochs: 0.0 };
-    let mut trainer = Trainer::new(wild, model()).unwrap();
     let checkpoints = Checkpoints::new(folder.path(), "a run");
-    let (train, _) = subsets();
-    let options = RunOptions { checkpoints: Some(&checkpoints), ..RunOptions::default() };
-    let error = trainer.run(&cells(), Subsets { train: &train, validation: &[] }, options);
+    // One batch per epoch, whose loss is still finite.
+    let wild = TrainConfig {
+        batch_size: 1_000,
+        select_by: SelectBy::Last,
+        schedule: constant(1e300, Interval::Step),
+        ..config()
+    };
+    let subsets = Subsets { train: &subsets().0, validation: &[] };
+    let error = trainer(wild).run(&cells(), subsets, saving(&checkpoints));
     assert!(matches!(error, Err(Error::NonFiniteWeights { epoch: 1 })), "{:?}", error.err());
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "no checkpoint of such weights");
 }
 
 #[test]
 fn early_stopping_counts_only_epochs_at_the_last_image_size() {
-    let folder = tempfile::tempdir().unwrap();
     // At a rate of 1e-12 the weights hardly change: the first epoch at full size stays the best, up to rounding.
-    let mut idle = TrainConfig { epochs: 12, early_stopping: Some(2), average_decay: None, ..config() };
-    idle.schedule =
-        Schedule { rate: 1e-12, decay: Decay::Constant, interval: Interval::Epoch, warmup_epochs: 0.0 };
-    idle.select_by = SelectBy::BestAccuracy;
-    let mut trainer = Trainer::new(idle, model()).unwrap();
+    let mut trainer = trainer(TrainConfig {
+        epochs: 12,
+        early_stopping: Some(2),
+        average_decay: None,
+        schedule: constant(1e-12, Interval::Epoch),
+        select_by: SelectBy::BestAccuracy,
+        ..config()
+    });
     let mut best_epochs = Vec::new();
-    let outcome = run(&mut trainer, folder.path(), &AtomicBool::new(false), &mut |event| {
+    let mut listener = |event: &Event| {
         if let Event::EpochEnded { is_best: true, record } = event {
             best_epochs.push(record.epoch);
         }
-    });
+    };
+    let outcome = run(&mut trainer, RunOptions { listener: Some(&mut listener), ..RunOptions::default() });
     assert_eq!(outcome.unwrap(), Outcome::StoppedEarly);
     assert_eq!(best_epochs[0], 3, "epochs 1 and 2 are at half size");
     assert_eq!(trainer.history().len() as u64, best_epochs.last().unwrap() + 2);
@@ -325,9 +295,7 @@ fn early_stopping_counts_only_epochs_at_the_last_image_size() {
 
 #[test]
 fn select_by_last_keeps_the_last_epoch() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut trainer = Trainer::new(TrainConfig { select_by: SelectBy::Last, ..config() }, model()).unwrap();
-    run(&mut trainer, folder.path(), &AtomicBool::new(false), &mut |_| {}).unwrap();
+    let trainer = trained(TrainConfig { select_by: SelectBy::Last, ..config() });
     assert_eq!(trainer.best_epoch().unwrap().epoch, 5);
 }
 
@@ -370,8 +338,9 @@ fn auto_precision_is_bfloat16_where_the_device_supports_it() {
         assert_eq!([Device::Cpu, Device::Cuda(0)].map(|device| explicit.resolve(device)), [explicit; 2]);
     }
     // A run with `auto` is the same as one with the resolved precision.
-    let run = |precision| uninterrupted(&TrainConfig { precision, ..config() });
-    assert_same(&run(auto), &run(cpu));
+    let [by_auto, resolved] =
+        [auto, cpu].map(|precision| weights(trained(TrainConfig { precision, ..config() })));
+    assert_same(&by_auto, &resolved);
 }
 
 #[test]
@@ -388,8 +357,7 @@ fn precisions_have_the_same_name_in_flags_and_files() {
 fn an_empty_subset_is_refused() {
     for (train, validation, name) in [(&[][..], &[1][..], "training"), (&[1], &[], "validation")] {
         let subsets = Subsets { train, validation };
-        let mut trainer = Trainer::new(config(), model()).unwrap();
-        let error = trainer.run(&cells(), subsets, RunOptions::default());
+        let error = trainer(config()).run(&cells(), subsets, RunOptions::default());
         assert!(error.unwrap_err().to_string().contains(name));
     }
 }
