@@ -89,18 +89,17 @@ fn classifier() {
     let (_, metadata) = SafeTensors::read_metadata(&sample).unwrap();
     let (key, description) = metadata.metadata().clone().unwrap().into_iter().next().unwrap();
     let tensors = SafeTensors::deserialize(&sample).unwrap();
+    let describe = |description: String| {
+        let metadata = HashMap::from([(key.clone(), description)]);
+        let bytes = safetensors::serialize(tensors.tensors(), Some(metadata)).unwrap();
+        fs::write(run.weights_path(), bytes).unwrap();
+    };
     // A picture size that the network does not take.
-    let described = description.replace("\"pixels\":16", "\"pixels\":4294967295");
-    assert_ne!(described, description);
-    let metadata = HashMap::from([(key.clone(), described)]);
-    fs::write(run.weights_path(), safetensors::serialize(tensors.tensors(), Some(metadata)).unwrap())
-        .unwrap();
+    describe(description.replace("\"pixels\":16", "\"pixels\":4294967295"));
     let said = Classifier::load(run.path(), Device::Cpu).err().unwrap().to_string();
     assert!(said.contains("weights.safetensors") && said.contains("4294967295 px"), "{said}");
     alone.fuzz("classifier", &[description.into_bytes()], MEMORY, |input| {
-        let metadata = HashMap::from([(key.clone(), String::from_utf8_lossy(input).into_owned())]);
-        fs::write(run.weights_path(), safetensors::serialize(tensors.tensors(), Some(metadata)).unwrap())
-            .unwrap();
+        describe(String::from_utf8_lossy(input).into_owned());
         match Classifier::load(run.path(), Device::Cpu) {
             Ok(classifier) => {
                 assert_eq!(i64::from(classifier.image.pixels), classifier.model().config().input_size);

@@ -4,13 +4,12 @@
 //! describes them. All three compute in float32 and sum in different orders. The bounds are about ten times the largest
 //! difference measured, and far below the effect of the mistakes that the last test tries.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+mod reference;
 
-use malaria_model::{ResNet, ResNetConfig, Role};
-use safetensors::SafeTensors;
-use safetensors::tensor::Dtype;
-use tch::{Device, Tensor, no_grad};
+use malaria_model::{ResNetConfig, Role};
+use tch::{Tensor, no_grad};
+
+use reference::Reference;
 
 /// For logits and the loss. Measured: 2e-6 for logits of order 1, 5e-7 for the loss.
 const LOGITS: f64 = 2e-5;
@@ -19,56 +18,9 @@ const GRADIENTS: f64 = 5e-5;
 /// For running statistics and weights after one step at 0.1. Measured: 5e-7.
 const STATE: f64 = 5e-6;
 
-struct Reference {
-    header: serde_json::Value,
-    tensors: BTreeMap<String, Tensor>,
-}
-
-impl Reference {
-    fn read(file: &str) -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(file);
-        let bytes = std::fs::read(path).unwrap();
-        let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
-        let header = serde_json::from_str(&metadata.metadata().as_ref().unwrap()["reference"]).unwrap();
-        let tensors = SafeTensors::deserialize(&bytes).unwrap();
-        let tensors = tensors.iter().map(|(name, view)| {
-            let shape: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
-            let kind = match view.dtype() {
-                Dtype::F32 => tch::Kind::Float,
-                Dtype::I64 => tch::Kind::Int64,
-                other => panic!("{name} is {other}"),
-            };
-            (name.to_owned(), Tensor::from_data_size(view.data(), &shape, kind))
-        });
-        Self { header, tensors: tensors.collect() }
-    }
-
-    fn config(&self) -> ResNetConfig {
-        serde_json::from_value(self.header["config"].clone()).unwrap()
-    }
-
-    fn number(&self, pointer: &str) -> f64 {
-        self.header.pointer(pointer).unwrap().as_f64().unwrap()
-    }
-
-    /// The tensors under `prefix`, without it.
-    fn group(&self, prefix: &str) -> Vec<(String, Tensor)> {
-        let tensors = self.tensors.iter();
-        tensors
-            .filter_map(|(key, t)| Some((key.strip_prefix(prefix)?.to_owned(), t.shallow_clone())))
-            .collect()
-    }
-
-    fn model(&self, config: &ResNetConfig) -> ResNet {
-        let model = ResNet::new(config, 0, Device::Cpu).unwrap();
-        model.load_state(&self.group("init.")).unwrap();
-        model
-    }
-
-    fn eval_error(&self, config: &ResNetConfig) -> f64 {
-        let logits = self.model(config).forward(&self.tensors["images"], false).unwrap();
-        distance(&logits, &self.tensors["eval.logits"])
-    }
+fn eval_error(reference: &Reference, config: &ResNetConfig) -> f64 {
+    let logits = reference.model(config).forward(&reference.tensors["images"], false).unwrap();
+    distance(&logits, &reference.tensors["eval.logits"])
 }
 
 fn distance(a: &Tensor, b: &Tensor) -> f64 {
@@ -86,7 +38,7 @@ fn assert_close(what: &str, a: &Tensor, b: &Tensor, bound: f64) {
 /// running variance as libtorch does.
 fn check_against(reference: &Reference, libtorch_variance: bool) {
     let config = reference.config();
-    assert!(reference.eval_error(&config) < LOGITS);
+    assert!(eval_error(reference, &config) < LOGITS);
 
     let model = reference.model(&config);
     let logits = model.forward(&reference.tensors["images"], true).unwrap();
@@ -135,30 +87,30 @@ fn check_against(reference: &Reference, libtorch_variance: bool) {
 
 #[test]
 fn network_matches_keras() {
-    check_against(&Reference::read("keras.safetensors"), false);
+    check_against(&Reference::keras(), false);
 }
 
 #[test]
 fn network_matches_pytorch() {
-    check_against(&Reference::read("pytorch.safetensors"), true);
+    check_against(&Reference::pytorch(), true);
 }
 
 #[test]
 fn bounds_are_tight_enough_to_find_mistakes() {
-    let reference = Reference::read("pytorch.safetensors");
+    let reference = Reference::pytorch();
     let config = reference.config();
     let logits = &reference.tensors["eval.logits"];
 
     // Padding the strided convolutions on all four sides.
     assert!(distance(&reference.tensors["symmetric.logits"], logits) > 1_000.0 * LOGITS);
     // Keras's default epsilon in place of the tutorial's.
-    assert!(reference.eval_error(&ResNetConfig { bn_eps: 1e-3, ..config.clone() }) > 10.0 * LOGITS);
+    assert!(eval_error(&reference, &ResNetConfig { bn_eps: 1e-3, ..config.clone() }) > 10.0 * LOGITS);
     // Mirrored images.
     let flipped = reference.tensors["images"].flip([3].as_slice());
     assert!(distance(&reference.model(&config).forward(&flipped, false).unwrap(), logits) > 100.0 * LOGITS);
     // The biased variance in place of the unbiased one.
     let variance = "after1.head.norm.running_var";
-    let keras = Reference::read("keras.safetensors");
+    let keras = Reference::keras();
     assert!(distance(&keras.tensors[variance], &reference.tensors[variance]) > 100.0 * STATE);
     // No weight decay: the largest weight of the stem would be off by more than the bound.
     let stem = &reference.tensors["init.stem.conv.weight"];
