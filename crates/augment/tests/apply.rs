@@ -74,25 +74,6 @@ fn apply_leaves_its_input_unchanged() {
     assert_eq!(images, before);
 }
 
-#[test]
-fn flips_mirror_their_axis_and_commute() {
-    let images = images(2, 5, 8);
-    let flip = |images: &Tensor, horizontal_flip, vertical_flip| {
-        let params = AugmentParams { horizontal_flip, vertical_flip, ..AugmentParams::identity() };
-        apply(images, &[params; 2]).unwrap()
-    };
-    for (horizontal, vertical, axes) in [(true, false, &[3][..]), (false, true, &[2]), (true, true, &[2, 3])]
-    {
-        let flipped = flip(&images, horizontal, vertical);
-        assert!(largest_difference(&flipped, &images.flip(axes)) < 1e-5);
-        assert!(largest_difference(&flip(&flipped, horizontal, vertical), &images) < 1e-5);
-    }
-    let one_way = flip(&flip(&images, true, false), false, true);
-    let other_way = flip(&flip(&images, false, true), true, false);
-    assert!(largest_difference(&one_way, &other_way) < 1e-5);
-    assert!(largest_difference(&one_way, &flip(&images, true, true)) < 1e-5);
-}
-
 /// Worked by hand on a 2 x 4 image: a quarter of the width is one column, half of the height one row.
 #[test]
 fn a_shift_moves_the_content_left_and_up_and_repeats_the_border() {
