@@ -41,30 +41,24 @@ fn a_cpu_setup_unpacks_only_the_needed_files_and_passes_the_build_check() {
 
 #[test]
 fn a_second_setup_does_nothing_and_needs_no_python() {
-    let world = World::new();
-    assert!(world.setup(&[]).ok);
+    let world = World::installed();
     world.remove_python();
-    let again = world.setup(&[]);
-    assert!(again.ok && again.text.contains("outcome AlreadyThere"), "{}", again.text);
+    world.setup(&[]).assert_outcome("AlreadyThere");
     assert_eq!(world.downloads(), 2);
 }
 
 #[test]
 fn a_damaged_library_is_set_up_again() {
-    let world = World::new();
-    assert!(world.setup(&[]).ok);
+    let world = World::installed();
     world.write("lib/libc10.so", "cut");
-    let again = world.setup(&[]);
-    assert!(again.ok && again.text.contains("outcome Installed"), "{}", again.text);
+    world.setup(&[]).assert_outcome("Installed");
     assert_eq!(world.read("lib/libc10.so").as_deref(), Some("c10 library"));
 }
 
 #[test]
 fn changed_pins_replace_the_installed_libtorch() {
-    let world = World::new();
-    assert!(world.setup(&[]).ok);
-    let newer = world.setup(&[("FAKE_RELEASE", "2")]);
-    assert!(newer.ok && newer.text.contains("outcome Installed"), "{}", newer.text);
+    let world = World::installed();
+    world.setup(&[("FAKE_RELEASE", "2")]).assert_outcome("Installed");
     assert_eq!(world.read("lib/libtorch_cpu.so").as_deref(), Some("cpu library, release 2"));
 }
 
@@ -78,54 +72,40 @@ fn cuda_and_cpu_replace_each_other_only_on_request() {
     assert_eq!(world.read("lib/libtorch_python.so"), None);
     assert_eq!(world.read("build-version").as_deref(), Some("2.13.0+cu130\n"));
 
-    let any = world.setup(&[]);
-    assert!(any.text.contains("outcome AlreadyThere"), "{}", any.text);
-    let cpu = world.setup(&[("VARIANT", "cpu")]);
-    assert!(cpu.text.contains("outcome Installed"), "{}", cpu.text);
+    world.setup(&[]).assert_outcome("AlreadyThere");
+    world.setup(&[("VARIANT", "cpu")]).assert_outcome("Installed");
     assert_eq!(world.read("lib/libtorch_cuda.so"), None);
     assert_eq!(world.leftovers(), Vec::<String>::new());
 }
 
 #[test]
-fn a_wheel_with_another_hash_is_refused() {
+fn a_setup_that_fails_says_why_and_leaves_nothing() {
+    for (variable, value, words, downloads) in [
+        ("FAKE_MODE", "altered", &["DO NOT MATCH THE HASHES", "pip could not fetch torch 2.13.0"][..], 1),
+        ("FAKE_MODE", "no-pip", &["No module named pip", "ensurepip"], 0),
+        ("FAKE_UNPACKED", "1000000000000000", &["free disk space"], 0),
+    ] {
+        let world = World::new();
+        world.setup(&[(variable, value)]).assert_failed(words);
+        assert!(!world.libtorch().exists());
+        assert_eq!(world.leftovers(), Vec::<String>::new());
+        assert_eq!(world.downloads(), downloads);
+    }
     let world = World::new();
-    let output = world.setup(&[("FAKE_MODE", "altered")]);
-    assert!(!output.ok && output.text.contains("DO NOT MATCH THE HASHES"), "{}", output.text);
-    assert!(output.text.contains("pip could not fetch torch 2.13.0"), "{}", output.text);
-    assert!(!world.libtorch().exists());
-    assert_eq!(world.leftovers(), Vec::<String>::new());
+    world.remove_python();
+    world.setup(&[]).assert_failed(&["there is no `python3`"]);
 }
 
 #[test]
 fn when_pip_fails_the_old_libtorch_stays() {
-    let world = World::new();
-    assert!(world.setup(&[]).ok);
-    let output = world.setup(&[("VARIANT", "cuda"), ("FAKE_MODE", "fail")]);
-    assert!(!output.ok, "{}", output.text);
-    assert!(output.text.contains("ERROR: No matching distribution"), "{}", output.text);
-    assert!(output.text.contains("pip could not fetch torch 2.13.0"), "{}", output.text);
-    assert!(output.text.contains("HTTPS_PROXY"), "{}", output.text);
+    let world = World::installed();
+    world.setup(&[("VARIANT", "cuda"), ("FAKE_MODE", "fail")]).assert_failed(&[
+        "ERROR: No matching distribution",
+        "pip could not fetch torch 2.13.0",
+        "HTTPS_PROXY",
+    ]);
     assert_eq!(world.read("lib/libtorch_cpu.so").as_deref(), Some("cpu library"));
     assert_eq!(world.leftovers(), Vec::<String>::new());
-}
-
-#[test]
-fn a_missing_python_and_a_missing_pip_are_named() {
-    let world = World::new();
-    let no_pip = world.setup(&[("FAKE_MODE", "no-pip")]);
-    assert!(!no_pip.ok && no_pip.text.contains("No module named pip"), "{}", no_pip.text);
-    assert!(no_pip.text.contains("ensurepip"), "{}", no_pip.text);
-    world.remove_python();
-    let no_python = world.setup(&[]);
-    assert!(!no_python.ok && no_python.text.contains("there is no `python3`"), "{}", no_python.text);
-}
-
-#[test]
-fn too_little_disk_space_is_an_error_before_anything_is_fetched() {
-    let world = World::new();
-    let output = world.setup(&[("FAKE_UNPACKED", "1000000000000000")]);
-    assert!(!output.ok && output.text.contains("free disk space"), "{}", output.text);
-    assert_eq!(world.downloads(), 0);
 }
 
 #[test]
@@ -138,8 +118,7 @@ fn the_setup_after_a_killed_one_cleans_up_and_succeeds() {
     child.wait().unwrap();
     assert!(!world.libtorch().exists());
 
-    let output = world.setup(&[]);
-    assert!(output.ok && output.text.contains("outcome Installed"), "{}", output.text);
+    world.setup(&[]).assert_outcome("Installed");
     assert_eq!(world.read("lib/libtorch_cpu.so").as_deref(), Some("cpu library"));
     assert_eq!(world.leftovers(), Vec::<String>::new());
 }
@@ -151,50 +130,40 @@ fn two_setups_at_once_fetch_once() {
     world.wait_for("slow");
     let second = world.spawn(&[]);
     let (first, second) = (World::output(first), World::output(second));
-    assert!(first.ok && first.text.contains("outcome Installed"), "{}", first.text);
-    assert!(second.ok && second.text.contains("outcome AlreadyThere"), "{}", second.text);
+    first.assert_outcome("Installed");
+    second.assert_outcome("AlreadyThere");
     assert!(second.text.contains("Another set-up is running"), "{}", second.text);
     assert_eq!(world.downloads(), 2);
 }
 
 #[test]
 fn the_users_own_libtorch_is_checked_and_left_alone() {
-    let theirs = World::new();
-    assert!(theirs.setup(&[]).ok);
+    let theirs = World::installed();
     let folder = theirs.libtorch();
     let own = [("LIBTORCH", folder.to_str().unwrap())];
 
     let world = World::new();
     world.remove_python();
     let used = world.setup(&own);
-    assert!(
-        used.ok && used.text.contains("outcome Own") && used.text.contains("LIBTORCH is set"),
-        "{}",
-        used.text
-    );
+    used.assert_outcome("Own");
+    assert!(used.text.contains("LIBTORCH is set"), "{}", used.text);
     assert!(!world.libtorch().exists());
 
-    let with_cuda = world.setup(&[own[0], ("VARIANT", "cuda")]);
-    assert!(!with_cuda.ok && with_cuda.text.contains("it has no CUDA"), "{}", with_cuda.text);
-
+    world.setup(&[own[0], ("VARIANT", "cuda")]).assert_failed(&["it has no CUDA"]);
     theirs.write("build-version", "2.5.1+cu124\n");
-    let other_release = world.setup(&own);
-    assert!(!other_release.ok, "{}", other_release.text);
-    assert!(other_release.text.contains("2.13.0 is needed") && other_release.text.contains("2.5.1"));
+    world.setup(&own).assert_failed(&["2.13.0 is needed", "2.5.1"]);
 }
 
 #[test]
 fn the_workspaces_libtorch_in_the_environment_is_not_taken_for_the_users_own() {
     let world = World::new();
     let folder = world.libtorch();
-    let output = world.setup(&[("LIBTORCH", folder.to_str().unwrap())]);
-    assert!(output.ok && output.text.contains("outcome Installed"), "{}", output.text);
+    world.setup(&[("LIBTORCH", folder.to_str().unwrap())]).assert_outcome("Installed");
 }
 
 #[test]
 fn the_pytorch_of_the_users_python_is_checked() {
-    let theirs = World::new();
-    assert!(theirs.setup(&[]).ok);
+    let theirs = World::installed();
     let folder = theirs.libtorch();
     let world = World::new();
     let python = [("LIBTORCH_USE_PYTORCH", "1"), ("FAKE_TORCH", folder.to_str().unwrap())];

@@ -21,6 +21,20 @@ pub(crate) struct Output {
     pub(crate) text: String,
 }
 
+impl Output {
+    /// Set-up succeeded and ended with this outcome.
+    #[track_caller]
+    pub(crate) fn assert_outcome(&self, outcome: &str) {
+        assert!(self.ok && self.text.contains(&format!("outcome {outcome}")), "{}", self.text);
+    }
+
+    /// Set-up failed with all of these words.
+    #[track_caller]
+    pub(crate) fn assert_failed(&self, words: &[&str]) {
+        assert!(!self.ok && words.iter().all(|word| self.text.contains(word)), "{}", self.text);
+    }
+}
+
 /// Temporary folders, removed when the test ends.
 pub(crate) struct World {
     root: TempDir,
@@ -42,6 +56,13 @@ impl World {
             let real = real.iter().find(|path| path.exists()).unwrap();
             std::os::unix::fs::symlink(real, world.bin.path().join(tool)).unwrap();
         }
+        world
+    }
+
+    /// A world in which the CPU's libtorch is set up.
+    pub(crate) fn installed() -> Self {
+        let world = Self::new();
+        world.setup(&[]).assert_outcome("Installed");
         world
     }
 
