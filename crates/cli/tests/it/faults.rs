@@ -8,14 +8,7 @@ use std::{
     process::Command,
 };
 
-use crate::support::{CELLS, Training, Workbench, errors, fail, finished, succeed};
-
-/// A training in its second epoch.
-fn started(bench: &Workbench, run: &str) -> Training {
-    let mut training = Training::start(&mut bench.train(run));
-    while training.event("batch")["epoch"] != 2 {}
-    training
-}
+use crate::support::{CELLS, Training, Workbench, fail, finished, progress, succeed};
 
 fn some_cell(bench: &Workbench) -> PathBuf {
     bench.path("cells/Uninfected/C2P1ThinF_IMG_20150101_cell_4.png")
@@ -24,35 +17,12 @@ fn some_cell(bench: &Workbench) -> PathBuf {
 #[test]
 fn cells_that_vanish_during_a_run_are_not_missed() {
     let bench = Workbench::new();
-    let training = started(&bench, "run");
+    let training = Training::in_second_epoch(&mut bench.train("run"));
     fs::rename(bench.path("cells"), bench.path("moved")).unwrap();
     let (code, said) = training.end();
     assert_eq!(code, Some(0), "{said}");
     assert!(bench.weights("run") == finished().weights("run"));
     assert!(bench.path("run/report.html").exists());
-}
-
-#[test]
-fn a_run_resumes_with_the_same_cells_only() {
-    let bench = Workbench::new();
-    let training = started(&bench, "run");
-    training.signal("TERM");
-    training.end();
-
-    fs::rename(bench.path("cells"), bench.path("moved")).unwrap();
-    let said = fail(&mut bench.resume("run"));
-    assert!(said.contains("cells` does not exist") && said.contains("--resume"), "{said}");
-    fs::rename(bench.path("moved"), bench.path("cells")).unwrap();
-
-    let cell = some_cell(&bench);
-    let whole = fs::read(&cell).unwrap();
-    image::RgbImage::new(20, 20).save(&cell).unwrap();
-    let said = fail(&mut bench.resume("run"));
-    assert!(said.contains(cell.file_name().unwrap().to_str().unwrap()), "{said}");
-    fs::write(&cell, whole).unwrap();
-
-    succeed(&mut bench.resume("run"));
-    assert!(bench.weights("run") == finished().weights("run"));
 }
 
 #[test]
@@ -63,9 +33,8 @@ fn unreadable_files_among_the_cells_are_named() {
     let pipe = folder.join("C3P2ThinF_IMG_20150101_cell_7.png");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     fs::create_dir(folder.join("C3P2ThinF_IMG_20150101_cell_8.png")).unwrap();
-    let output = bench.train("run").args(["--epochs", "1"]).output().unwrap();
-    let said = errors(&output);
-    assert!(output.status.success() && said.contains("skipped, as they are not images: 1"), "{said}");
+    let said = progress(bench.train("run").args(["--epochs", "1"]));
+    assert!(said.contains("skipped, as they are not images: 1"), "{said}");
     assert_eq!(fs::read_to_string(bench.path("run/split.csv")).unwrap().lines().count(), CELLS + 1);
 
     let lost = folder.join("C3P2ThinF_IMG_20150101_cell_9.png");
@@ -73,9 +42,8 @@ fn unreadable_files_among_the_cells_are_named() {
     let said = fail(&mut bench.train("another"));
     assert!(said.contains(lost.file_name().unwrap().to_str().unwrap()), "{said}");
     assert!(!bench.path("another").exists());
-    let output = bench.train("without").args(["--epochs", "1", "--skip-corrupt"]).output().unwrap();
-    let said = errors(&output);
-    assert!(output.status.success() && said.contains("cell_9.png: cannot be read"), "{said}");
+    let said = progress(bench.train("without").args(["--epochs", "1", "--skip-corrupt"]));
+    assert!(said.contains("cell_9.png: cannot be read"), "{said}");
 }
 
 #[test]
@@ -100,15 +68,6 @@ fn a_diverging_run_ends_and_names_the_learning_rate() {
     let said = fail(bench.train("run").args(["--lr", "1e30"]));
     assert!(said.contains("the loss became") && said.contains("learning rate"), "{said}");
     assert!(!bench.path("run/weights.safetensors").exists());
-}
-
-#[test]
-fn a_run_directory_below_a_file_is_refused_before_training() {
-    let bench = Workbench::new();
-    fs::write(bench.path("file"), "in the way").unwrap();
-    let said = fail(&mut bench.train("file/run"));
-    assert!(said.contains("file/run"), "{said}");
-    assert_eq!(fs::read_to_string(bench.path("file")).unwrap(), "in the way");
 }
 
 /// A small file system in memory, in a folder of its own.

@@ -8,8 +8,7 @@ use crate::support::{Training, Workbench, fail, finished, json, succeed};
 
 /// Starts a training and interrupts it in the second epoch.
 fn interrupt(train: &mut Command) {
-    let mut training = Training::start(train);
-    while training.event("batch")["epoch"] != 2 {}
+    let training = Training::in_second_epoch(train);
     training.signal("TERM");
     let (code, said) = training.end();
     assert_eq!(code, Some(130), "{said}");
@@ -42,7 +41,9 @@ fn a_moved_run_goes_on_with_moved_cells_to_the_same_weights() {
     fs::rename(bench.path("run"), bench.path("other/place")).unwrap();
     move_cells(&bench, "elsewhere");
     let said = fail(&mut bench.resume("other/place"));
-    assert!(said.contains("cells` does not exist") && said.contains("with --data FOLDER"), "{said}");
+    for words in ["cells` does not exist", "--resume other/place", "with --data FOLDER"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
 
     let elsewhere = || {
         let mut command = bench.resume("other/place");
@@ -166,10 +167,11 @@ fn folds_of_several_machines_may_name_the_same_teacher_by_other_paths() {
 }
 
 #[test]
-fn a_run_of_another_format_is_said_to_resume_only_where_it_does() {
+fn a_run_of_another_format_is_refused_and_said_to_resume_only_where_it_does() {
     let bench = Workbench::new();
     interrupt(&mut bench.train("run"));
     let path = bench.path("run/config.json");
+    let newest = json(&path)["format_version"].as_u64().unwrap();
     let set_format = |format: u64| {
         let mut config = json(&path);
         config["format_version"] = format.into();
@@ -178,11 +180,19 @@ fn a_run_of_another_format_is_said_to_resume_only_where_it_does() {
     };
     let resume = "once that is fixed, resume with";
     set_format(2);
+    fs::remove_file(bench.path("run/run.lock")).unwrap();
+    let refusal = format!("expected format version 3 to {newest}, found 2: ");
     let said = fail(&mut bench.resume("run"));
-    assert!(said.contains("found 2") && said.contains("train again") && !said.contains(resume), "{said}");
-    set_format(5);
+    assert!(said.contains(&refusal) && said.contains("train again") && !said.contains(resume), "{said}");
+    assert!(!bench.path("run/run.lock").exists());
+    let said = fail(bench.malaria("predict").args(["--run", "run", "cells"]));
+    assert!(said.contains(&refusal) && !said.contains("reading images"), "{said}");
+    set_format(newest + 1);
     let said = fail(&mut bench.resume("run"));
-    assert!(said.contains("found 5: a later version") && said.contains(resume), "{said}");
+    assert!(
+        said.contains(&format!("found {}: a later version", newest + 1)) && said.contains(resume),
+        "{said}"
+    );
     // The format before goes on.
     set_format(3);
     succeed(&mut bench.resume("run"));

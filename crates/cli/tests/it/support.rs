@@ -94,6 +94,15 @@ pub(crate) fn succeed(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Runs a program that has to succeed and returns its standard error.
+#[track_caller]
+pub(crate) fn progress(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let said = errors(&output);
+    assert!(output.status.success(), "{command:?} failed:\n{said}");
+    said
+}
+
 /// Runs a program that has to fail and returns its standard error.
 #[track_caller]
 pub(crate) fn fail(command: &mut Command) -> String {
@@ -206,18 +215,8 @@ impl Workbench {
     /// [`train`](Self::train) on the cells in another folder.
     pub(crate) fn train_on(&self, data: &str, run: &str) -> Command {
         let mut command = self.malaria("train");
-        command.args([
-            "--config",
-            "tiny.json",
-            "--data",
-            data,
-            "--threads",
-            "1",
-            "--device",
-            "cpu",
-            "--out",
-            run,
-        ]);
+        command.args(["--data", data, "--config", "tiny.json"]);
+        command.args(["--threads", "1", "--device", "cpu", "--out", run]);
         command
     }
 
@@ -322,6 +321,13 @@ impl Training {
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, lines, errors, written: 0 }
+    }
+
+    /// A training that has done a batch of its second epoch.
+    pub(crate) fn in_second_epoch(command: &mut Command) -> Self {
+        let mut training = Self::start(command);
+        while training.event("batch")["epoch"] != 2 {}
+        training
     }
 
     /// Reads on to the next event of this name.
