@@ -8,7 +8,8 @@ use std::{hint::black_box, path::Path};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use malaria_resnet::{
-    Recipe, augment,
+    Recipe,
+    augment::{self, AugmentConfig, LaboratoryConfig},
     dataset::{
         Index, LoadOptions, Loaded, Protocol, ResizePolicy, SyntheticConfig, load, read_image, resize,
         synthetic_cell,
@@ -42,7 +43,7 @@ fn pipeline(criterion: &mut Criterion) {
             bencher.iter(|| black_box(loaded(&index)));
         });
         group.bench_function(format!("all, from {extension} to augmented batches"), |bencher| {
-            bencher.iter(|| augment_all(&tensors(&loaded(&index))));
+            bencher.iter(|| augment_all(&tensors(&loaded(&index)), 0.0));
         });
         if extension == "png" {
             let images: Vec<_> =
@@ -56,7 +57,9 @@ fn pipeline(criterion: &mut Criterion) {
             });
             let loaded = loaded(&index);
             let cells = tensors(&loaded);
-            group.bench_function("augment", |bencher| bencher.iter(|| augment_all(&cells)));
+            for (name, strength) in [("augment", 0.0), ("augment, as other laboratories", 0.5)] {
+                group.bench_function(name, |bencher| bencher.iter(|| augment_all(&cells, strength)));
+            }
         }
     }
     group.finish();
@@ -83,13 +86,14 @@ fn tensors(loaded: &Loaded) -> CellTensors<'_> {
     CellTensors::of(loaded, Device::Cpu).expect("memory for a few cells")
 }
 
-/// Augments one epoch of batches by the recipe `fast`.
-fn augment_all(cells: &CellTensors<'_>) {
+/// Augments one epoch of batches by the recipe `fast`, with other laboratories' stains and cameras at this strength.
+fn augment_all(cells: &CellTensors<'_>, strength: f64) {
     let recipe = malaria_resnet::ExperimentConfig::new(Recipe::Fast, Protocol::Random, 0).train;
+    let config = AugmentConfig { laboratory: LaboratoryConfig::of_strength(strength), ..recipe.augment };
     let order: Vec<usize> = (0..cells.len()).collect();
     for indices in order.chunks(BATCH) {
         let (images, _) = cells.batch(indices).expect("indices in range");
-        let augmented = augment::batch(&images, &recipe.augment, 0, 0, indices);
+        let augmented = augment::batch(&images, &config, 0, 0, indices);
         let _ = black_box(augmented.expect("one index an image"));
     }
 }

@@ -4,8 +4,8 @@ use std::{num::NonZeroUsize, path::PathBuf};
 
 use anyhow::{Result, anyhow, bail};
 use malaria_resnet::{
-    ExperimentConfig, Recipe, Teacher, dataset::Protocol, default_data, default_protocol,
-    libtorch::DeviceChoice, metrics::Target, train::Precision,
+    ExperimentConfig, Recipe, Teacher, augment::LaboratoryConfig, dataset::Protocol, default_data,
+    default_protocol, libtorch::DeviceChoice, metrics::Target, train::Precision,
 };
 
 use crate::flags;
@@ -62,6 +62,10 @@ pub(crate) struct Settings {
     /// The positive class, whose recall is the sensitivity [default: Parasitized]
     #[arg(long, value_name = "NAME")]
     pub(crate) positive: Option<String>,
+    /// Change training cells as other laboratories' stains, cameras and finders of cells would, from 0 (not at all) to 1 (as far as
+    /// laboratories differ) [default: the recipe's]
+    #[arg(long, value_name = "STRENGTH", value_parser = flags::fraction, allow_negative_numbers = true)]
+    pub(crate) laboratory: Option<f64>,
     /// Choose the threshold that gives this sensitivity (a fraction) on the validation set; for cross-validate, on the cells of the
     /// other folds
     #[arg(long, value_name = "SHARE", conflicts_with = "target_specificity", value_parser = flags::fraction,
@@ -118,6 +122,9 @@ impl Settings {
         }
         config.train.batch_size = self.batch_size.unwrap_or(config.train.batch_size);
         config.train.schedule.rate = self.lr.unwrap_or(config.train.schedule.rate);
+        if let Some(strength) = self.laboratory {
+            config.train.augment.laboratory = LaboratoryConfig::of_strength(strength);
+        }
         config.device = self.device.unwrap_or(config.device);
         config.train.precision = self.precision.unwrap_or(config.train.precision);
         config.threads = self.threads.or(config.threads);
@@ -141,5 +148,34 @@ impl Settings {
             );
         }
         Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    #[test]
+    fn the_laboratory_flag_overrides_the_recipe() {
+        let laboratory = |flags: &[&str]| {
+            let flags = Flags::try_parse_from(["train", "--data", "cells"].iter().chain(flags))?;
+            Ok::<_, anyhow::Error>(
+                flags.settings.experiment(Some(Protocol::Random))?.train.augment.laboratory,
+            )
+        };
+        let of_recipe = ExperimentConfig::new(Recipe::Fast, Protocol::Random, 0).train.augment.laboratory;
+        assert_eq!(laboratory(&[]).unwrap(), of_recipe);
+        assert_eq!(laboratory(&["--laboratory", "0.3"]).unwrap(), LaboratoryConfig::of_strength(0.3));
+        assert_eq!(laboratory(&["--laboratory", "0"]).unwrap(), LaboratoryConfig::none());
+        let error = laboratory(&["--laboratory", "1.5"]).unwrap_err();
+        assert!(error.to_string().contains("a fraction from 0 to 1"), "{error}");
     }
 }
