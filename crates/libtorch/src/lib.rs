@@ -29,5 +29,5 @@ pub use graph::Graph;
 pub use malaria_libtorch_locate::LIBTORCH_VERSION;
 pub use memory::keep_freed_memory;
 pub use norm_relu::BatchNorm;
-pub use shim::{allow_tf32, foreach, upload};
+pub use shim::{allow_tf32, compute_alone, foreach, upload};
 pub use waiting::AdaptiveWaits;

@@ -1,9 +1,14 @@
 // Functions of libtorch that tch lacks.
 #include <ATen/Context.h>
+#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/_foreach_add.h>
 #include <ATen/ops/_foreach_lerp.h>
 #include <ATen/ops/_foreach_mul.h>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 
 #include <vector>
 
@@ -50,6 +55,16 @@ char* malaria_to_gpu(const at::Tensor* tensor, int gpu, at::Tensor** copy) {
     auto device = at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(gpu));
     *copy = new at::Tensor(tensor->pin_memory().to(device, /*non_blocking=*/true));
   });
+}
+
+// The number of threads belongs to a thread, but libtorch's own function also sets the one that other threads begin with.
+void malaria_compute_alone() {
+#ifdef _OPENMP
+  at::get_num_threads();  // On first use, a thread takes the number of the process.
+  omp_set_num_threads(1);
+#else
+  at::set_num_threads(1);
+#endif
 }
 
 void malaria_allow_tf32(bool allowed) {

@@ -27,6 +27,7 @@ unsafe extern "C" {
         weight: f64,
     ) -> *mut c_char;
     fn malaria_to_gpu(tensor: *const C_tensor, gpu: c_int, copy: *mut *mut C_tensor) -> *mut c_char;
+    fn malaria_compute_alone();
     fn malaria_allow_tf32(allowed: bool);
 }
 
@@ -132,6 +133,14 @@ pub fn upload(tensor: Tensor, device: Device) -> Result<Tensor, TchError> {
         checked(malaria_to_gpu(tensor.as_ptr(), gpu as c_int, &mut copy))?;
         Ok(Tensor::from_ptr(copy))
     }
+}
+
+/// Makes libtorch use one CPU thread for operations that the calling thread starts.
+///
+/// On Linux no other thread is affected. Elsewhere threads that have not used libtorch yet are, until the number is set anew.
+pub fn compute_alone() {
+    // SAFETY: it sets a number.
+    unsafe { malaria_compute_alone() }
 }
 
 /// Sets whether float32 convolutions and matrix products on a GPU may round their factors to 10 bits (TF32), in the whole process.

@@ -92,14 +92,8 @@ impl ResNet {
 fn single_threaded_pool(threads: i32) -> Option<ThreadPool> {
     let builder =
         ThreadPoolBuilder::new().num_threads(threads as usize).thread_name(|i| format!("forward-{i}"));
-    let alone = |_| {
-        tch::set_num_threads(1);
-        // libtorch keeps the number per thread, but on first use a thread takes the number that was last set in any thread.
-        // Reading the number counts as a use.
-        let _ = tch::get_num_threads();
-    };
-    let pool = builder.start_handler(alone).build().ok();
-    // So all threads must have started before the number is restored for the others.
+    let pool = builder.start_handler(|_| malaria_libtorch::compute_alone()).build().ok();
+    // Elsewhere than on Linux, other threads would begin with one thread too: so the number is restored once all of these have started.
     if let Some(pool) = &pool {
         pool.broadcast(|_| ());
     }
