@@ -32,15 +32,13 @@ impl Rates {
             let [a, b] = shapes(mean, correlation);
             let scale = weight.ln() - ln_beta(a, b);
             let mut masses = Vec::with_capacity(steps + 3);
-            masses.push((scale + a * low).exp() / a);
-            masses.extend(logarithms.iter().enumerate().map(|(i, [rate, rest])| {
-                let width = if i == 0 || i == steps { STEP / 2.0 } else { STEP };
-                width * (scale + a * rate + b * rest).exp()
-            }));
-            masses.push((scale - b * high).exp() / b);
+            // Beyond the nodes the density is a power of the rate: the rest of the trapezoidal sum is a geometric series.
+            masses.push(STEP * (scale + a * low).exp() / (a * STEP).exp_m1());
+            masses.extend(logarithms.iter().map(|[rate, rest]| STEP * (scale + a * rate + b * rest).exp()));
+            masses.push(STEP * (scale - b * high).exp() / (b * STEP).exp_m1());
             let total: f64 = masses.iter().sum();
-            // Beyond the nodes the density is a power of the rate: its mean there.
-            let ends = [logistic(low) * a / (a + 1.0), 1.0 - logistic(-high) * b / (b + 1.0)];
+            let beyond = |shape: f64, end: f64| end * (shape * STEP).exp_m1() / ((shape + 1.0) * STEP).exp_m1();
+            let ends = [beyond(a, logistic(low)), 1.0 - beyond(b, logistic(-high))];
             for (i, mass) in masses.into_iter().enumerate() {
                 let rate = match i {
                     0 => ends[0],

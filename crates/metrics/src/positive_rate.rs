@@ -12,7 +12,7 @@ const CORRELATIONS: [f64; 2] = [1e-4, 0.5];
 const MEANS: [f64; 2] = [-14.0, 14.0];
 /// Points of the grid in either direction. The last grid has a spacing of about a standard deviation, at which sums over a smooth
 /// distribution are exact to many digits.
-const GRID: usize = 11;
+const GRID: usize = 15;
 /// Rounds in which the grid closes in on the posterior.
 const MAX_ROUNDS: usize = 12;
 /// Points of a log-density this far below the highest lie outside the grid.
@@ -156,7 +156,7 @@ fn posterior(patients: &[CellCounts]) -> Vec<[f64; 3]> {
         let grid = Grid::new(patients, bounds);
         bounds = grid.support(limits);
         let closer: f64 = bounds.iter().map(|[low, high]| high - low).product();
-        if closer > 0.8 * area {
+        if closer > 0.9 * area {
             break;
         }
         area = closer;

@@ -83,7 +83,7 @@ fn posteriors_match_a_dense_grid() {
         let counts = case.cells.iter().zip(&case.positive).map(|(&cells, &positive)| CellCounts { cells, positive });
         let rate = PositiveRate::estimate(&Vec::from_iter(counts)).unwrap().unwrap();
         let name = format!("{}, {} points", case.name, rate.points.len());
-        assert!((10..=121).contains(&rate.points.len()), "{name}");
+        assert!((10..=225).contains(&rate.points.len()), "{name}");
         let expected = |of: fn(&[f64; 3]) -> f64| rate.points.iter().map(|point| of(point) * point[2]).sum::<f64>();
         let [mean, mean_squared, correlation] =
             [expected(|point| point[0]), expected(|point| point[0] * point[0]), expected(|point| point[1])];
