@@ -200,7 +200,8 @@ mod tests {
     fn cells_and_patients_are_called_by_the_rules_of_their_folds() {
         // Two patients of 400 infected and 400 uninfected cells each, with probabilities of 0.6 and 0.1.
         let (truth, classes) = ([0, 1].repeat(800), classes());
-        let patients: Vec<Option<&str>> = (0..1_600).map(|i| Some(if i < 800 { "C1" } else { "C2" })).collect();
+        let patients: Vec<Option<&str>> =
+            (0..1_600).map(|i| Some(if i < 800 { "C1" } else { "C2" })).collect();
         let probabilities = [0.6, 0.4, 0.1, 0.9].repeat(800);
         let scored = Scored {
             truth: &truth,
@@ -223,12 +224,18 @@ mod tests {
         let smear = |threshold, alarms| SmearRule {
             threshold,
             chosen_on: ChosenOn::OutOfFold,
-            rates: PatientRule { uninfected: PositiveRate::known(alarms, 0.01), infected: PositiveRate::known(0.9, 0.05) },
+            rates: PatientRule {
+                uninfected: PositiveRate::known(alarms, 0.01),
+                infected: PositiveRate::known(0.9, 0.05),
+            },
         };
         let assess = |smears: &SmearDecision| Assessment::of(&scored, &rule, Some(smears)).unwrap();
         let apart = |other: SmearRule| {
             let of_cells = (0..1_600).map(|i| i / 800).collect();
-            SmearDecision { stored: smear(0.5, 0.02), of_folds: Some((vec![smear(0.5, 0.02), other], of_cells)) }
+            SmearDecision {
+                stored: smear(0.5, 0.02),
+                of_folds: Some((vec![smear(0.5, 0.02), other], of_cells)),
+            }
         };
         let infected = |smears: &SmearDecision| assess(smears).roll_up.unwrap().as_they_are.infected;
         let one = SmearDecision { stored: smear(0.5, 0.02), of_folds: None };
@@ -252,9 +259,17 @@ mod tests {
         let infected = |(patient, cell)| patient < 20 && cell < 50;
         let truth: Vec<usize> = cells().map(|cell| usize::from(!infected(cell))).collect();
         let positive = |(patient, cell)| infected((patient, cell)) || patient < 10 && cell > 98;
-        let probabilities: Vec<f64> =
-            cells().map(positive).flat_map(|positive| if positive { [0.9, 0.1] } else { [0.1, 0.9] }).collect();
-        let scored = Scored { truth: &truth, probabilities: &probabilities, classes: &classes(), positive: 0, patients: &patients };
+        let probabilities: Vec<f64> = cells()
+            .map(positive)
+            .flat_map(|positive| if positive { [0.9, 0.1] } else { [0.1, 0.9] })
+            .collect();
+        let scored = Scored {
+            truth: &truth,
+            probabilities: &probabilities,
+            classes: &classes(),
+            positive: 0,
+            patients: &patients,
+        };
         let stored = scored.smear_rule(ChosenOn::Validation).unwrap().unwrap();
         let smears = SmearDecision { stored, of_folds: None };
         let roll_up = RollUp::of(&scored, &smears).unwrap().unwrap();
@@ -270,7 +285,10 @@ mod tests {
         assert_eq!((roc.auc, roc.by_cut, roc.patients), (1.0, None, [20, 20]));
         let folds = |patient: usize| patient % 2;
         let apart = SmearDecision {
-            of_folds: Some((vec![smears.stored.clone(); 2], cells().map(|(patient, _)| folds(patient)).collect())),
+            of_folds: Some((
+                vec![smears.stored.clone(); 2],
+                cells().map(|(patient, _)| folds(patient)).collect(),
+            )),
             ..smears
         };
         assert_eq!(RollUp::of(&scored, &apart).unwrap().unwrap().roc.unwrap().by_cut, Some([20, 20]));
@@ -290,7 +308,10 @@ mod tests {
         assert!((at.ppv.unwrap() - 0.27737226277372).abs() < 1e-12, "{at:?}");
         let interval = at.ppv_interval.unwrap();
         // Alarms of a patient are 0 or 1: the mean of 60 has a standard error of 13 %.
-        assert!(interval.low > 0.2 && interval.low < 0.26 && interval.high > 0.3 && interval.high < 0.36, "{at:?}");
+        assert!(
+            interval.low > 0.2 && interval.low < 0.26 && interval.high > 0.3 && interval.high < 0.36,
+            "{at:?}"
+        );
         assert_eq!(AtPrevalence::of(&[counts(0, 0); 3], &[0.01]).unwrap()[0].ppv, None);
         assert!(AtPrevalence::of(&patients, &[1.5]).is_err());
     }

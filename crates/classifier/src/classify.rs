@@ -189,14 +189,18 @@ pub fn roll_up(description: &Description, predictions: &[Prediction]) -> Result<
     let Ok((smear, caller)) = description.patient_caller() else { return Ok(Vec::new()) };
     let mut patients: BTreeMap<&str, CellCounts> = BTreeMap::new();
     for prediction in predictions.iter().filter(|prediction| prediction.warning.is_none()) {
-        let (Some(patient), Some(probability)) = (&prediction.patient, prediction.probability) else { continue };
+        let (Some(patient), Some(probability)) = (&prediction.patient, prediction.probability) else {
+            continue;
+        };
         let called = patients.entry(patient).or_default();
         called.cells += 1;
         called.positive += u64::from(probability >= smear.threshold);
     }
     // Equal counts have equal results, and one of them takes milliseconds.
-    let distinct: BTreeSet<(u64, u64)> = patients.values().map(|called| (called.cells, called.positive)).collect();
-    let evaluate = |(cells, positive)| Ok(((cells, positive), caller.evaluate(CellCounts { cells, positive })?));
+    let distinct: BTreeSet<(u64, u64)> =
+        patients.values().map(|called| (called.cells, called.positive)).collect();
+    let evaluate =
+        |(cells, positive)| Ok(((cells, positive), caller.evaluate(CellCounts { cells, positive })?));
     let results = distinct.into_par_iter().map(evaluate).collect::<Result<BTreeMap<_, _>>>()?;
     let called = patients.into_iter().map(|(patient, called)| {
         let result = results[&(called.cells, called.positive)];

@@ -174,13 +174,16 @@ mod tests {
         let with = |smear| Description { smear, ..description.clone() }.calling_note();
         let mut uninformative = smear.clone();
         uninformative.rates.infected = smear.rates.uninfected.clone();
-        for (smear, reason) in [(None, "at least eight patients"), (Some(uninformative), "do not detect an infection")] {
+        for (smear, reason) in
+            [(None, "at least eight patients"), (Some(uninformative), "do not detect an infection")]
+        {
             let note = with(smear);
             assert!(note.contains(reason) && note.contains("Patients are not called"), "{reason}: {note}");
         }
         let mut invalid = smear.clone();
         invalid.rates.infected.points[0][0] = 2.0;
-        let error = Description { smear: Some(invalid), ..description.clone() }.check().unwrap_err().to_string();
+        let error =
+            Description { smear: Some(invalid), ..description.clone() }.check().unwrap_err().to_string();
         assert!(error.contains("smear") && error.contains("found"), "{error}");
         let mut well_known = smear;
         well_known.rates.infected.patients = 40;

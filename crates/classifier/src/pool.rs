@@ -151,10 +151,10 @@ impl Pooled {
         let smear = smear_rule(self)?;
         let of_others = others.iter().map(smear_rule).collect::<Result<Option<Vec<_>>>>()?;
         let fold_of_cells = self.rows.iter().map(|row| row.fold - 1).collect();
-        let patients = smear.clone().zip(of_others).map(|(stored, rules)| SmearDecision {
-            stored,
-            of_folds: Some((rules, fold_of_cells)),
-        });
+        let patients = smear
+            .clone()
+            .zip(of_others)
+            .map(|(stored, rules)| SmearDecision { stored, of_folds: Some((rules, fold_of_cells)) });
         Ok(PooledDecision { stored, of_folds, rule, smear, patients })
     }
 }

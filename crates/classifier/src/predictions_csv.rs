@@ -114,27 +114,36 @@ pub fn read_predictions(path: &Path, classes: &[String], fold: usize) -> Result<
 /// # Errors
 /// [`Error::File`](crate::Error::File) for a file without such a column, with another class, an invalid number, without rows, or with a
 /// patient in two folds.
-pub fn read_out_of_fold(path: &Path, csv: &[u8], classes: &[String], positive: &str) -> Result<Vec<OutOfFold>> {
+pub fn read_out_of_fold(
+    path: &Path,
+    csv: &[u8],
+    classes: &[String],
+    positive: &str,
+) -> Result<Vec<OutOfFold>> {
     let expected = "out-of-fold predictions";
     let bad = |reason: String| malaria_files::Error::Content { path: path.to_owned(), expected, reason };
     let mut reader = csv::Reader::from_reader(csv);
     let header = reader.headers().map_err(|error| bad(error.to_string()))?.clone();
     let column = |names: &[&str]| {
-        let place = names.iter().find_map(|name| header.iter().position(|column| column.eq_ignore_ascii_case(name)));
+        let place =
+            names.iter().find_map(|name| header.iter().position(|column| column.eq_ignore_ascii_case(name)));
         let found = || header.iter().collect::<Vec<_>>().join(",");
         place.ok_or_else(|| bad(format!("expected a column `{}`, found {}", names.join("` or `"), found())))
     };
     let at_path = column(&["path", "file", "file_name", "file name", "name"])?;
-    let [at_class, at_patient, at_fold] = [column(&["class", "label"])?, column(&["patient"])?, column(&["fold"])?];
+    let [at_class, at_patient, at_fold] =
+        [column(&["class", "label"])?, column(&["patient"])?, column(&["fold"])?];
     let at_probability = column(&[&probability_of(positive), "probability"])?;
     let row = |record: csv::Result<csv::StringRecord>| {
         let record = record.map_err(|error| bad(error.to_string()))?;
         let line = record.position().map_or(0, csv::Position::line);
-        let wrong = |what: &str, at: usize| bad(format!("line {line}: expected {what}, found `{}`", &record[at]));
+        let wrong =
+            |what: &str, at: usize| bad(format!("line {line}: expected {what}, found `{}`", &record[at]));
         if !classes.iter().any(|class| *class == record[at_class]) {
             return Err(wrong(&format!("one of the classes {classes:?}"), at_class));
         }
-        let probability = record[at_probability].parse::<f64>().ok().filter(|value| (0.0..=1.0).contains(value));
+        let probability =
+            record[at_probability].parse::<f64>().ok().filter(|value| (0.0..=1.0).contains(value));
         let probability = probability.ok_or_else(|| wrong("a probability", at_probability))?;
         let fold = record[at_fold].parse::<usize>().ok().filter(|fold| *fold < MAX_FOLDS);
         Ok(OutOfFold {

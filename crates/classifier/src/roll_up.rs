@@ -125,7 +125,9 @@ fn callers(decision: &SmearDecision) -> Option<Vec<PatientCaller>> {
 impl RollUp {
     /// Calls the known patients; `None` where none is known, or a rule detects nothing.
     pub(crate) fn of(scored: &Scored<'_>, decision: &SmearDecision) -> Result<Option<Self>> {
-        let (Some(callers), Ok(stored)) = (callers(decision), decision.stored.caller()) else { return Ok(None) };
+        let (Some(callers), Ok(stored)) = (callers(decision), decision.stored.caller()) else {
+            return Ok(None);
+        };
         let patients = called(scored, decision, &callers)?;
         if patients.is_empty() {
             return Ok(None);
@@ -155,7 +157,11 @@ impl RollUp {
 ///
 /// # Errors
 /// [`Error::File`](crate::Error::File); an older file of that name then stays.
-pub fn write_patients(path: PathBuf, scored: &Scored<'_>, decision: Option<&SmearDecision>) -> Result<Option<PathBuf>> {
+pub fn write_patients(
+    path: PathBuf,
+    scored: &Scored<'_>,
+    decision: Option<&SmearDecision>,
+) -> Result<Option<PathBuf>> {
     #[derive(Serialize)]
     struct Row {
         patient: String,
@@ -173,26 +179,27 @@ pub fn write_patients(path: PathBuf, scored: &Scored<'_>, decision: Option<&Smea
     let Some((decision, callers)) = decision.and_then(|decision| Some((decision, callers(decision)?))) else {
         return Ok(None);
     };
-    let rows = called(scored, decision, &callers)?.into_iter().map(|Called { cells: patient, result, .. }| {
-        let PatientResult { called, infected_share, interval: Interval { low, high }, call, .. } = result;
-        let (call, detection_limit, more_cells) = match call {
-            PatientCall::Positive => ("positive", None, None),
-            PatientCall::NotDetected { detection_limit } => ("not-detected", Some(detection_limit), None),
-            PatientCall::TooFewCells { more_cells } => ("too-few-cells", None, Some(more_cells)),
-        };
-        Row {
-            patient: patient.patient,
-            cells: called.cells,
-            infected: patient.infected.cells,
-            called_positive: called.positive,
-            infected_share,
-            low,
-            high,
-            call,
-            detection_limit,
-            more_cells,
-        }
-    });
+    let rows =
+        called(scored, decision, &callers)?.into_iter().map(|Called { cells: patient, result, .. }| {
+            let PatientResult { called, infected_share, interval: Interval { low, high }, call, .. } = result;
+            let (call, detection_limit, more_cells) = match call {
+                PatientCall::Positive => ("positive", None, None),
+                PatientCall::NotDetected { detection_limit } => ("not-detected", Some(detection_limit), None),
+                PatientCall::TooFewCells { more_cells } => ("too-few-cells", None, Some(more_cells)),
+            };
+            Row {
+                patient: patient.patient,
+                cells: called.cells,
+                infected: patient.infected.cells,
+                called_positive: called.positive,
+                infected_share,
+                low,
+                high,
+                call,
+                detection_limit,
+                more_cells,
+            }
+        });
     malaria_files::write_csv(&path, rows)?;
     Ok(Some(path))
 }
@@ -212,7 +219,9 @@ impl RollUp {
     /// The results as tables, for terminal, page and card alike.
     pub fn tables(&self) -> Vec<Table> {
         let with = |share: Option<f64>, interval: Option<Interval>| match interval {
-            Some(Interval { low, high }) => format!("{} ({} to {})", percent(share), percent(Some(low)), percent(Some(high))),
+            Some(Interval { low, high }) => {
+                format!("{} ({} to {})", percent(share), percent(Some(low)), percent(Some(high)))
+            }
             None => percent(share),
         };
         let calls = |name: &str, calls: &CallCounts| {
@@ -227,10 +236,19 @@ impl RollUp {
         };
         let PatientMetrics { infected, healthy } = &self.as_they_are;
         let found = |at: &FoundAt| {
-            vec![percent(Some(at.infected_share)), with(Some(at.found), at.interval), percent(Some(at.excess))]
+            vec![
+                percent(Some(at.infected_share)),
+                with(Some(at.found), at.interval),
+                percent(Some(at.excess)),
+            ]
         };
-        let healthy_found = (self.found.healthy.is_some())
-            .then(|| vec!["healthy patients".to_owned(), with(self.found.healthy, self.found.healthy_interval), String::new()]);
+        let healthy_found = (self.found.healthy.is_some()).then(|| {
+            vec![
+                "healthy patients".to_owned(),
+                with(self.found.healthy, self.found.healthy_interval),
+                String::new(),
+            ]
+        });
         let limit = |limit: &DetectionLimit| {
             vec![limit.cells.to_string(), limit.limit_of_blank.to_string(), percent(limit.infected_share)]
         };
@@ -262,10 +280,14 @@ impl RollUp {
             },
         ];
         if let Some(PatientRoc { auc, auc_interval, by_cut, patients }) = &self.roc {
-            let ends = auc_interval.map(|ends| format!(" ({:.4} to {:.4})", ends.low, ends.high)).unwrap_or_default();
+            let ends = auc_interval
+                .map(|ends| format!(" ({:.4} to {:.4})", ends.low, ends.high))
+                .unwrap_or_default();
             let mut row = vec![format!("{auc:.4}{ends}")];
             row.extend(match by_cut {
-                Some([found, below]) => [format!("{found} of {}", patients[0]), format!("{below} of {}", patients[1])],
+                Some([found, below]) => {
+                    [format!("{found} of {}", patients[0]), format!("{below} of {}", patients[1])]
+                }
                 None => [String::new(), String::new()],
             });
             tables.push(Table {
@@ -284,11 +306,14 @@ impl Found {
     fn of(patients: &[Called], callers: &[PatientCaller]) -> Result<Self> {
         let (cells, shares) = (CELLS_OF_A_SMEAR, [&[0.0], PARASITAEMIAS.as_slice()].concat());
         // Rates of a patient without uninfected cells are those of others, and say nothing of this one's false alarms.
-        let with_cells: Vec<&Called> = patients.iter().filter(|patient| patient.cells.uninfected.cells > 0).collect();
+        let with_cells: Vec<&Called> =
+            patients.iter().filter(|patient| patient.cells.uninfected.cells > 0).collect();
         let found = |infected: bool| -> Result<Vec<Vec<f64>>> {
-            let of_kind: Vec<&&Called> = with_cells.iter().filter(|patient| patient.infected() == infected).collect();
+            let of_kind: Vec<&&Called> =
+                with_cells.iter().filter(|patient| patient.infected() == infected).collect();
             let shares = if infected { &shares[..] } else { &shares[..1] };
-            let found = |patient: &&&Called| Ok(callers[patient.rule].found(&patient.cells, cells, shares)?);
+            let found =
+                |patient: &&&Called| Ok(callers[patient.rule].found(&patient.cells, cells, shares)?);
             of_kind.par_iter().map(found).collect()
         };
         let average = |of_patients: &[Vec<f64>], i: usize| -> Result<Option<(f64, Option<Interval>)>> {
@@ -296,7 +321,8 @@ impl Found {
                 return Ok(None);
             }
             let each: Vec<usize> = (0..of_patients.len()).collect();
-            let mean = |drawn: &[usize]| drawn.iter().map(|&j| of_patients[j][i]).sum::<f64>() / drawn.len() as f64;
+            let mean =
+                |drawn: &[usize]| drawn.iter().map(|&j| of_patients[j][i]).sum::<f64>() / drawn.len() as f64;
             let [interval] = cluster_bootstrap(&each, &Bootstrap::default(), |drawn| [Some(mean(drawn))])?;
             Ok(Some((mean(&each), interval)))
         };

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use malaria_dataset::Index;
 use malaria_metrics::{
-    BinaryCounts, OperatingPoint, PatientCells, Probabilities, Summary, Target, argmax, by_patient, choose_smear_threshold,
-    choose_threshold, evaluate_predicted, one_vs_rest,
+    BinaryCounts, OperatingPoint, PatientCells, Probabilities, Summary, Target, argmax, by_patient,
+    choose_smear_threshold, choose_threshold, evaluate_predicted, one_vs_rest,
 };
 
 use crate::{
@@ -186,10 +186,15 @@ impl Scored<'_> {
         counts
     }
 
-    fn count_by_patient(&self, is_positive: &[bool], called: impl Fn(usize) -> bool) -> Result<Vec<PatientCells>> {
+    fn count_by_patient(
+        &self,
+        is_positive: &[bool],
+        called: impl Fn(usize) -> bool,
+    ) -> Result<Vec<PatientCells>> {
         let known = self.known();
         let names: Vec<&str> = known.iter().map(|&(_, name)| name).collect();
-        let of = |which: &dyn Fn(usize) -> bool| -> Vec<bool> { known.iter().map(|&(i, _)| which(i)).collect() };
+        let of =
+            |which: &dyn Fn(usize) -> bool| -> Vec<bool> { known.iter().map(|&(i, _)| which(i)).collect() };
         Ok(by_patient(&names, &of(&|i| is_positive[i]), &of(&called))?)
     }
 }
@@ -218,7 +223,10 @@ mod tests {
             scored.smear_rule(ChosenOn::Validation).unwrap()
         };
         let found = rule(8, 8).unwrap();
-        assert_eq!((found.threshold, found.rates.infected.mean, found.rates.uninfected.patients), (0.9, 0.9, 8));
+        assert_eq!(
+            (found.threshold, found.rates.infected.mean, found.rates.uninfected.patients),
+            (0.9, 0.9, 8)
+        );
         assert_eq!([rule(7, 8), rule(8, 7)], [None, None]);
     }
 }

@@ -11,7 +11,9 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use flate2::read::MultiGzDecoder;
-use malaria_classifier::{Assessment, Description, Pooled, PooledDecision, Table, WeightsFile, read_out_of_fold};
+use malaria_classifier::{
+    Assessment, Description, Pooled, PooledDecision, Table, WeightsFile, read_out_of_fold,
+};
 use malaria_edge::{Model, redescribe};
 use malaria_metrics::Target;
 use serde_json::json;
@@ -67,15 +69,23 @@ pub(crate) fn calibrate(args: &Calibrate) -> Result<ExitCode> {
     let first = models[0].description();
     for (path, model) in args.models.iter().zip(&models) {
         let found = model.description();
-        if (&found.classes, &found.positive) != (&first.classes, &first.positive) || found.classes.len() != 2 {
-            bail!("{}: expected two classes, those of {}, found {:?}", path.display(), args.models[0].display(), found.classes);
+        if (&found.classes, &found.positive) != (&first.classes, &first.positive) || found.classes.len() != 2
+        {
+            bail!(
+                "{}: expected two classes, those of {}, found {:?}",
+                path.display(),
+                args.models[0].display(),
+                found.classes
+            );
         }
     }
     let (classes, positive) = (&first.classes, &first.positive);
     let target = match (args.target_specificity, &first.threshold) {
         (Some(specificity), _) => Target::Specificity(specificity),
         (None, Some(threshold)) => threshold.target,
-        (None, None) => bail!("{}: it has no threshold, so give --target-specificity", args.models[0].display()),
+        (None, None) => {
+            bail!("{}: it has no threshold, so give --target-specificity", args.models[0].display())
+        }
     };
     let rows = read_out_of_fold(&args.predictions, &csv(&args.predictions)?, classes, positive)?;
     let pooled = Pooled::of_rows(classes, positive, rows).map_err(anyhow::Error::msg)?;
@@ -101,7 +111,9 @@ pub(crate) fn calibrate(args: &Calibrate) -> Result<ExitCode> {
     ))?;
     match &assessment.roll_up {
         Some(roll_up) => roll_up.tables().iter().try_for_each(|table| print(text(table)))?,
-        None => note("warning: patients cannot be called by these predictions, so the models will not call any"),
+        None => {
+            note("warning: patients cannot be called by these predictions, so the models will not call any")
+        }
     }
     if let Some(path) = &args.json {
         let document = json!({
@@ -160,13 +172,15 @@ fn csv(path: &Path) -> Result<Vec<u8>> {
 
 /// A table with aligned columns.
 fn text(Table { title, head, rows }: &Table) -> String {
-    let lines: Vec<Vec<&str>> =
-        std::iter::once(head.clone()).chain(rows.iter().map(|row| row.iter().map(String::as_str).collect())).collect();
+    let lines: Vec<Vec<&str>> = std::iter::once(head.clone())
+        .chain(rows.iter().map(|row| row.iter().map(String::as_str).collect()))
+        .collect();
     let widths: Vec<usize> = (0..head.len())
         .map(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0))
         .collect();
     let line = |line: &Vec<&str>| {
-        let cells: Vec<String> = line.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}")).collect();
+        let cells: Vec<String> =
+            line.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}")).collect();
         format!("\n  {}", cells.join("  ").trim_end())
     };
     format!("\n{title}{}", lines.iter().map(line).collect::<String>())

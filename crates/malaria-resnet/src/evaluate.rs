@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use malaria_classifier::{
-    Assessment, AtPrevalence, Caveat, DecisionRule, GroundTruth, ImageConfig, RuleKind, Scored, SmearDecision,
-    Threshold, protocol_note, write_predictions,
+    Assessment, AtPrevalence, Caveat, DecisionRule, GroundTruth, ImageConfig, RuleKind, Scored,
+    SmearDecision, Threshold, protocol_note, write_predictions,
 };
 use malaria_dataset::{Index, Loaded, PatientNames, Protocol, Subset, UnknownPatients, read_manifest};
 use malaria_metrics::Summary;

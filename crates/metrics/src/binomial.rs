@@ -52,7 +52,8 @@ impl TailTable {
         let nodes = (0..=STEPS).map(|i| {
             let rate = low + step * i as f64;
             let node = [tail, step * density(rate.min(1.0))];
-            tail += step * GAUSS.iter().map(|[place, weight]| weight * density(rate + step * place)).sum::<f64>();
+            tail +=
+                step * GAUSS.iter().map(|[place, weight]| weight * density(rate + step * place)).sum::<f64>();
             node
         });
         Self { low, high, steps_per_rate: 1.0 / step, nodes: nodes.collect() }
@@ -72,7 +73,8 @@ impl TailTable {
         let t = place - i as f64;
         let ([left, left_slope], [right, right_slope]) = (self.nodes[i], self.nodes[i + 1]);
         let rise = right - left;
-        let (bend, twist) = (3.0 * rise - 2.0 * left_slope - right_slope, left_slope + right_slope - 2.0 * rise);
+        let (bend, twist) =
+            (3.0 * rise - 2.0 * left_slope - right_slope, left_slope + right_slope - 2.0 * rise);
         left + t * (left_slope + t * (bend + t * twist))
     }
 }
@@ -99,7 +101,9 @@ mod tests {
 
     #[test]
     fn tails_match_sums_of_probabilities() {
-        for (trials, count) in [(1, 1), (20, 1), (20, 20), (70, 4), (400, 99), (400, 100), (400, 301), (5_000, 1)] {
+        for (trials, count) in
+            [(1, 1), (20, 1), (20, 20), (70, 4), (400, 99), (400, 100), (400, 301), (5_000, 1)]
+        {
             let table = TailTable::new(trials, count);
             for i in 1..1_000 {
                 let rate = f64::from(i) / 1e3;
@@ -114,7 +118,10 @@ mod tests {
                 }
                 // Powers of 5,000 underflow.
                 let difference = table.at(rate) - tail;
-                assert!(difference.abs() < 1e-6 || trials == 5_000 && rate > 0.1, "{count} of {trials} at {rate}: {difference:e}");
+                assert!(
+                    difference.abs() < 1e-6 || trials == 5_000 && rate > 0.1,
+                    "{count} of {trials} at {rate}: {difference:e}"
+                );
             }
         }
         assert_eq!((TailTable::new(5, 0).at(0.0), TailTable::new(5, 6).at(1.0)), (1.0, 0.0));

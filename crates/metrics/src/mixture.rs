@@ -37,7 +37,8 @@ impl Rates {
             masses.extend(logarithms.iter().map(|[rate, rest]| STEP * (scale + a * rate + b * rest).exp()));
             masses.push(STEP * (scale - b * high).exp() / (b * STEP).exp_m1());
             let total: f64 = masses.iter().sum();
-            let beyond = |shape: f64, end: f64| end * (shape * STEP).exp_m1() / ((shape + 1.0) * STEP).exp_m1();
+            let beyond =
+                |shape: f64, end: f64| end * (shape * STEP).exp_m1() / ((shape + 1.0) * STEP).exp_m1();
             let ends = [beyond(a, logistic(low)), 1.0 - beyond(b, logistic(-high))];
             for (i, mass) in masses.into_iter().enumerate() {
                 let rate = match i {
@@ -67,7 +68,10 @@ impl Rates {
             .collect();
         let highest = log_likelihood.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let weights = self.weights.iter().zip(&log_likelihood);
-        Self::normalized(self.rates.clone(), weights.map(|(weight, log)| weight * (log - highest).exp()).collect())
+        Self::normalized(
+            self.rates.clone(),
+            weights.map(|(weight, log)| weight * (log - highest).exp()).collect(),
+        )
     }
 
     fn normalized(rates: Vec<f64>, mut weights: Vec<f64>) -> Self {
@@ -106,7 +110,9 @@ impl Mixture {
             return self.reaches_at(tail, 0.0, 1.0);
         }
         let infected = self.infected.rates.iter().zip(&self.infected.weights);
-        infected.map(|(rate, weight)| weight * self.reaches_at(tail, infected_share * rate, 1.0 - infected_share)).sum()
+        infected
+            .map(|(rate, weight)| weight * self.reaches_at(tail, infected_share * rate, 1.0 - infected_share))
+            .sum()
     }
 
     /// The same over the rates of uninfected cells alone, where a share of positive cells is `offset + scale * rate`.

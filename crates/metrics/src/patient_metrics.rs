@@ -67,7 +67,9 @@ impl PatientMetrics {
     /// # Errors
     /// None for fewer than 2^64 patients.
     pub fn of(calls: &[(bool, PatientCall)]) -> Result<Self> {
-        let of = |infected: bool| CallCounts::of(calls.iter().filter(|call| call.0 == infected).map(|call| call.1));
+        let of = |infected: bool| {
+            CallCounts::of(calls.iter().filter(|call| call.0 == infected).map(|call| call.1))
+        };
         Ok(Self { infected: of(true)?, healthy: of(false)? })
     }
 }

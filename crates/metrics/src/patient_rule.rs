@@ -44,7 +44,9 @@ impl PatientRule {
     /// [`Error::TooManySuccesses`] for more positive cells than cells.
     pub fn estimate(patients: &[PatientCells]) -> Result<Option<Self>> {
         let rate = |of: fn(&PatientCells) -> CellCounts| {
-            PositiveRate::estimate(&patients.iter().map(of).filter(|counts| counts.cells > 0).collect::<Vec<_>>())
+            PositiveRate::estimate(
+                &patients.iter().map(of).filter(|counts| counts.cells > 0).collect::<Vec<_>>(),
+            )
         };
         let (uninfected, infected) = (rate(|patient| patient.uninfected)?, rate(|patient| patient.infected)?);
         Ok(uninfected.zip(infected).map(|(uninfected, infected)| Self { uninfected, infected }))
@@ -115,9 +117,12 @@ impl PatientCaller {
         rule.check()?;
         let mixture = Mixture::new(Rates::predictive(&rule.uninfected), Rates::predictive(&rule.infected));
         let means = [rule.uninfected.expected(), rule.infected.expected()];
-        let mut caller = Self { uninfected: rule.uninfected.clone(), mixture, means, cells_needed: FULL_COUNT };
-        let uninformative = Error::UninformativeRates { false_positive_rate: means[0], sensitivity: means[1] };
-        let limit = caller.detection_limit(FULL_COUNT).filter(|_| means[0] < means[1]).ok_or(uninformative)?;
+        let mut caller =
+            Self { uninfected: rule.uninfected.clone(), mixture, means, cells_needed: FULL_COUNT };
+        let uninformative =
+            Error::UninformativeRates { false_positive_rate: means[0], sensitivity: means[1] };
+        let limit =
+            caller.detection_limit(FULL_COUNT).filter(|_| means[0] < means[1]).ok_or(uninformative)?;
         let share = (MAX_LIMIT_RATIO * limit).min(1.0);
         let enough = |cells: u64| caller.mixture.reaches(&caller.above_blank(cells), share) >= POWER;
         // Bisection: the limit falls with the number of cells, but for steps of the limit of blank.
@@ -220,7 +225,9 @@ impl PatientCaller {
             return PatientCall::Positive;
         }
         match self.detected(&TailTable::new(cells, blank + 1)) {
-            Some(detection_limit) if cells >= self.cells_needed => PatientCall::NotDetected { detection_limit },
+            Some(detection_limit) if cells >= self.cells_needed => {
+                PatientCall::NotDetected { detection_limit }
+            }
             _ => PatientCall::TooFewCells { more_cells: self.cells_needed.saturating_sub(cells).max(1) },
         }
     }

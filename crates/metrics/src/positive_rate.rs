@@ -177,8 +177,12 @@ impl Grid {
         let axes = bounds.map(|[low, high]| {
             Vec::from_iter((0..GRID).map(|i| low + (high - low) * i as f64 / (GRID - 1) as f64))
         });
-        let log_density: Vec<f64> =
-            axes[0].iter().flat_map(|&mean| axes[1].iter().map(move |&correlation| log_posterior(patients, mean, correlation))).collect();
+        let log_density: Vec<f64> = axes[0]
+            .iter()
+            .flat_map(|&mean| {
+                axes[1].iter().map(move |&correlation| log_posterior(patients, mean, correlation))
+            })
+            .collect();
         let highest = log_density.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         Self { axes, log_density, highest }
     }

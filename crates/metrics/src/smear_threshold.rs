@@ -46,7 +46,11 @@ pub fn choose_smear_threshold<S: AsRef<str> + Sync>(
                 return Ok(None);
             };
             match PatientCaller::new(&rule) {
-                Ok(caller) => Ok(caller.detection_limit(CELLS).map(|detection_limit| SmearPoint { threshold, rule, detection_limit })),
+                Ok(caller) => Ok(caller.detection_limit(CELLS).map(|detection_limit| SmearPoint {
+                    threshold,
+                    rule,
+                    detection_limit,
+                })),
                 Err(Error::UninformativeRates { .. }) => Ok(None),
                 Err(error) => Err(error),
             }

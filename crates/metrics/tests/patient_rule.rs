@@ -61,7 +61,11 @@ fn limits_and_intervals_match_scipy() {
         same(name, limit.unwrap_or(0.0), case.detection_limit.unwrap_or(0.0), 1e-6);
         let patient = |[uninfected, infected]: [[u64; 2]; 2]| {
             let counts = |[cells, positive]: [u64; 2]| CellCounts { cells, positive };
-            PatientCells { patient: String::new(), infected: counts(infected), uninfected: counts(uninfected) }
+            PatientCells {
+                patient: String::new(),
+                infected: counts(infected),
+                uninfected: counts(uninfected),
+            }
         };
         for (called, expected) in [([[0, 0]; 2], &case.found), (case.called, &case.found_given_called)] {
             let found = caller.found(&patient(called), cells, &case.shares).unwrap();
@@ -80,11 +84,13 @@ fn limits_and_intervals_match_scipy() {
 #[test]
 fn posteriors_match_a_dense_grid() {
     for case in reference().posteriors {
-        let counts = case.cells.iter().zip(&case.positive).map(|(&cells, &positive)| CellCounts { cells, positive });
+        let counts =
+            case.cells.iter().zip(&case.positive).map(|(&cells, &positive)| CellCounts { cells, positive });
         let rate = PositiveRate::estimate(&Vec::from_iter(counts)).unwrap().unwrap();
         let name = format!("{}, {} points", case.name, rate.points.len());
         assert!((10..=225).contains(&rate.points.len()), "{name}");
-        let expected = |of: fn(&[f64; 3]) -> f64| rate.points.iter().map(|point| of(point) * point[2]).sum::<f64>();
+        let expected =
+            |of: fn(&[f64; 3]) -> f64| rate.points.iter().map(|point| of(point) * point[2]).sum::<f64>();
         let [mean, mean_squared, correlation] =
             [expected(|point| point[0]), expected(|point| point[0] * point[0]), expected(|point| point[1])];
         // The points are a standard deviation apart; a share of 1e-4 of the posterior is left out at each.

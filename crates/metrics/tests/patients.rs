@@ -73,7 +73,10 @@ fn more_positive_cells_never_make_a_patient_less_infected() {
         }
         for pair in results.windows(2) {
             let [fewer, more] = pair else { unreachable!() };
-            assert!(fewer.call != PatientCall::Positive || more.call == PatientCall::Positive, "{fewer:?} {more:?}");
+            assert!(
+                fewer.call != PatientCall::Positive || more.call == PatientCall::Positive,
+                "{fewer:?} {more:?}"
+            );
             assert!(fewer.infected_share <= more.infected_share, "{fewer:?} {more:?}");
             assert!(fewer.interval.low <= more.interval.low + 1e-9, "{fewer:?} {more:?}");
             assert!(fewer.interval.high <= more.interval.high + 1e-9, "{fewer:?} {more:?}");
@@ -178,7 +181,10 @@ fn rates_that_are_no_distribution_are_refused() {
     }
     let swapped = PatientRule { uninfected: rule().infected, infected: rule().uninfected };
     assert!(matches!(PatientCaller::new(&swapped), Err(Error::UninformativeRates { .. })));
-    let extreme = PatientRule { uninfected: PositiveRate::known(1e-6, 1e-4), infected: PositiveRate::known(1.0 - 1e-6, 0.5) };
+    let extreme = PatientRule {
+        uninfected: PositiveRate::known(1e-6, 1e-4),
+        infected: PositiveRate::known(1.0 - 1e-6, 0.5),
+    };
     assert!(PatientCaller::new(&extreme).unwrap().detection_limit(5_000).unwrap() < 0.01);
     let too_many = [CellCounts { cells: 2, positive: 3 }, CellCounts { cells: 2, positive: 1 }];
     assert!(matches!(PositiveRate::estimate(&too_many), Err(Error::TooManySuccesses { .. })));
@@ -232,7 +238,6 @@ fn intervals_over_patients_have_the_stated_coverage_and_intervals_over_cells_do_
     assert!(wilson < 0.85, "{wilson}");
 }
 
-
 mod slow {
     use super::*;
 
@@ -247,13 +252,18 @@ mod slow {
             (1_000, [[0.0273, 0.0272], [0.958, 0.0272]], 12, 0.025..=0.05),
             (400, [[0.005, 0.02], [0.78, 0.095]], 40, 0.035..=0.06),
         ] {
-            let found: Vec<Study> = (0..studies).into_par_iter().map(|seed| study(seed, rates, patients)).collect();
+            let found: Vec<Study> =
+                (0..studies).into_par_iter().map(|seed| study(seed, rates, patients)).collect();
             let mean = |of: fn(&Study) -> f64| found.iter().map(of).sum::<f64>() / studies as f64;
             let far_above = mean(|study| f64::from(study.false_alarms > 0.32));
-            let found = [mean(|study| study.false_alarms), mean(|study| study.detected), mean(|study| study.covered)];
+            let found =
+                [mean(|study| study.false_alarms), mean(|study| study.detected), mean(|study| study.covered)];
             assert!(false_alarms.contains(&found[0]), "{patients} patients: {found:?}");
             // Nominally 95 %; four standard errors of the coverage in 400 studies are 4 %.
-            assert!(found[1..].iter().all(|share| (0.92..=0.99).contains(share)), "{patients} patients: {found:?}");
+            assert!(
+                found[1..].iter().all(|share| (0.92..=0.99).contains(share)),
+                "{patients} patients: {found:?}"
+            );
             assert!(far_above < 0.01, "{patients} patients: {far_above}");
         }
     }
@@ -273,7 +283,8 @@ mod slow {
     fn study(seed: u64, rates: [[f64; 2]; 2], patients: u64) -> Study {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let [f, q] = rates.map(beta);
-        let count = |cells: u64, rate: f64, rng: &mut ChaCha8Rng| Binomial::new(cells, rate).unwrap().sample(rng);
+        let count =
+            |cells: u64, rate: f64, rng: &mut ChaCha8Rng| Binomial::new(cells, rate).unwrap().sample(rng);
         let seen = (0..patients).map(|i| {
             let uninfected = count(71, f.sample(&mut rng), &mut rng);
             let infected = if i % 4 < 3 { (count(120, q.sample(&mut rng), &mut rng), 120) } else { (0, 0) };

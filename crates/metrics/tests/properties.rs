@@ -1,9 +1,9 @@
 //! Properties of the metrics for arbitrary predictions.
 
 use malaria_metrics::{
-    BinaryCounts, Bootstrap, CalibrationBin, ConfusionMatrix,
-    Probabilities, apply_temperature, argmax, brier_score, calibration_curve, delong_interval,
-    expected_calibration_error, fit_temperature, intervals, log_loss, pr_curve, roc_curve, wilson_interval,
+    BinaryCounts, Bootstrap, CalibrationBin, ConfusionMatrix, Probabilities, apply_temperature, argmax,
+    brier_score, calibration_curve, delong_interval, expected_calibration_error, fit_temperature, intervals,
+    log_loss, pr_curve, roc_curve, wilson_interval,
 };
 use proptest::collection::vec;
 use proptest::prelude::{

@@ -83,14 +83,9 @@ impl Card<'_> {
                 rule => rule.note(positive),
             },
             "caveats" => self.caveats.iter().map(|caveat| format!("- {caveat}\n")).collect(),
-            "at_prevalence" => rows(
-                assessment
-                    .at_prevalence
-                    .iter()
-                    .map(|at| {
-                        [percent(Some(at.prevalence)), with(at.ppv, at.ppv_interval), with(at.npv, at.npv_interval)]
-                    }),
-            ),
+            "at_prevalence" => rows(assessment.at_prevalence.iter().map(|at| {
+                [percent(Some(at.prevalence)), with(at.ppv, at.ppv_interval), with(at.npv, at.npv_interval)]
+            })),
             "patients" => self.patients().unwrap_or_default(),
             "indeterminate" => match assessment.roll_up {
                 Some(_) => "a patient with too few cells is a result of its own".to_owned(),
@@ -124,7 +119,9 @@ impl Card<'_> {
             text += "\nEach fold's patients are called by the rates of the other folds; those above, and the limits, are of all folds.\n";
         }
         for Table { title, head, rows: lines } in roll_up.tables() {
-            let row = |cells: Vec<String>| format!("| {} |\n", cells.iter().map(|cell| escaped(cell)).collect::<Vec<_>>().join(" | "));
+            let row = |cells: Vec<String>| {
+                format!("| {} |\n", cells.iter().map(|cell| escaped(cell)).collect::<Vec<_>>().join(" | "))
+            };
             let head = head.iter().map(|&heading| heading.to_owned()).collect::<Vec<_>>();
             let line = vec!["---".to_owned(); head.len()];
             let table: String = [head, line].into_iter().chain(lines).map(row).collect();

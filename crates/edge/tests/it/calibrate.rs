@@ -58,7 +58,13 @@ fn weights_and_models_get_the_thresholds_of_the_predictions() {
     let output = calibrate(&["--target-specificity", "99", "--json", json.to_str().unwrap()], &all);
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
-    for part in ["1600 cells of 40 patients in 4 folds", "Too few cells", "Detection limit", "20 of 20", "no other laboratory"] {
+    for part in [
+        "1600 cells of 40 patients in 4 folds",
+        "Too few cells",
+        "Detection limit",
+        "20 of 20",
+        "no other laboratory",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
     let report: Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
@@ -103,7 +109,10 @@ fn predictions_that_do_not_fit_are_refused_and_models_stay() {
         fs::write(&table, text).unwrap();
         let output = calibrate(&[], &[vec![table.clone()], models.clone()].concat());
         let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success() && errors.contains(words) && errors.contains("oof.csv"), "{words}: {errors}");
+        assert!(
+            !output.status.success() && errors.contains(words) && errors.contains("oof.csv"),
+            "{words}: {errors}"
+        );
     }
     // Broken gzip, and a file that is no model.
     fs::write(&table, [0x1f, 0x8b, 8, 0, 1]).unwrap();

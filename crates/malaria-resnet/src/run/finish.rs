@@ -3,8 +3,8 @@
 use std::{fs, iter, path::PathBuf};
 
 use malaria_classifier::{
-    Assessment, Caveat, ChosenOn, DecisionRule, GroundTruth, Scored, SmearDecision, protocol_note, write_patients,
-    write_predictions,
+    Assessment, Caveat, ChosenOn, DecisionRule, GroundTruth, Scored, SmearDecision, protocol_note,
+    write_patients, write_predictions,
 };
 use malaria_dataset::{ImageStats, InputCheck, Subset};
 use malaria_metrics::{Probabilities, apply_temperature, fit_temperature};

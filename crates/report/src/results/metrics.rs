@@ -61,14 +61,14 @@ pub(super) fn section(metrics: &Summary, assessment: &Assessment, rule: &Decisio
     )));
     blocks.push(table(
         &["Infected cells", "Positive predictive value", "Negative predictive value"],
-        assessment
-            .at_prevalence
-            .iter()
-            .map(|at| {
-                vec![percent(Some(at.prevalence)), with(at.ppv, at.ppv_interval), with(at.npv, at.npv_interval)]
-            }),
+        assessment.at_prevalence.iter().map(|at| {
+            vec![percent(Some(at.prevalence)), with(at.ppv, at.ppv_interval), with(at.npv, at.npv_interval)]
+        }),
     ));
-    let means = [("Sensitivity", assessment.sensitivity_by_patient), ("Specificity", assessment.specificity_by_patient)];
+    let means = [
+        ("Sensitivity", assessment.sensitivity_by_patient),
+        ("Specificity", assessment.specificity_by_patient),
+    ];
     blocks.push(table(
         &["Mean over patients", "Value (95 % interval)"],
         means.into_iter().map(|(name, of)| vec![name.to_owned(), with(of.mean, of.interval)]),
