@@ -30,8 +30,8 @@ pub(crate) struct Calibrate {
     /// with the models that were exported from them
     #[arg(required = true, value_name = "MODEL")]
     models: Vec<PathBuf>,
-    /// Specificity that the threshold of single cells has to reach, in percent [default: the target of the model's threshold]
-    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    /// Specificity (a fraction) that the threshold of single cells has to reach [default: the target of the model's threshold]
+    #[arg(long, value_name = "SHARE", value_parser = fraction)]
     target_specificity: Option<f64>,
     /// Write the thresholds, rates and results of patients to this file
     #[arg(long, value_name = "FILE")]
@@ -147,10 +147,9 @@ pub(crate) fn calibrate(args: &Calibrate) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A percentage as a fraction.
-fn percent(text: &str) -> Result<f64, String> {
-    let share = text.parse().ok().filter(|percent: &f64| (0.0..=100.0).contains(percent));
-    share.map(|percent| percent / 100.0).ok_or_else(|| "expected a number from 0 to 100".to_owned())
+fn fraction(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share: &f64| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "expected a fraction from 0 to 1, such as 0.972".to_owned())
 }
 
 /// The bytes of a CSV file, decompressed.

@@ -55,7 +55,7 @@ fn weights_and_models_get_the_thresholds_of_the_predictions() {
     let models = models(folder.path());
     let before = WeightsFile::read(&models[0]).unwrap();
     let all = [vec![table], models.clone()].concat();
-    let output = calibrate(&["--target-specificity", "99", "--json", json.to_str().unwrap()], &all);
+    let output = calibrate(&["--target-specificity", "0.99", "--json", json.to_str().unwrap()], &all);
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
     for part in [

@@ -55,10 +55,10 @@ impl Session<'_> {
             }
         }
         let scored = classifier.scored(&truth, &probabilities);
-        classifier.threshold = scored.threshold(self.config.target, ChosenOn::Validation)?;
-        if new_patients {
-            classifier.smear = scored.smear_rule(ChosenOn::Validation)?;
-        }
+        let threshold = scored.threshold(self.config.target, ChosenOn::Validation)?;
+        let smear = if new_patients { scored.smear_rule(ChosenOn::Validation)? } else { None };
+        classifier.threshold = threshold;
+        classifier.smear = smear;
         Ok(())
     }
 
