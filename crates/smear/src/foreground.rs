@@ -1,0 +1,90 @@
+//! What lies before the background: the level between both, and the pale centres of cells.
+
+use crate::illumination::{darker, otsu};
+use crate::plane::{INSIDE, Mask, Plane, blur, holes, pieces, quantile};
+use crate::shape::Shape;
+
+/// Where the level lies between the typical darkness of the background (0) and of cells (1).
+const LEVEL: f32 = 0.4;
+/// Blur before the threshold, relative to a cell's diameter.
+const SMOOTHING: f32 = 0.025;
+/// Largest hole that is a pale centre, relative to a cell's area.
+const LARGEST_HOLE: f32 = 0.4;
+/// Smallest piece that is kept, relative to a cell's area.
+const SMALLEST_PIECE: f32 = 0.02;
+
+/// The dark part of the field, and what it is measured by.
+pub(crate) struct Foreground {
+    pub(crate) mask: Mask,
+    /// Darkness that separates cells from the background.
+    pub(crate) level: f32,
+    /// Median darkness of what lies above and below the level.
+    pub(crate) typical: f32,
+    pub(crate) background: f32,
+}
+
+/// Separates the dark part of the field, for cells of about `diameter` pixels where that is known already.
+pub(crate) fn foreground(darkness: &Plane, field: &Mask, diameter: Option<f32>) -> Foreground {
+    let smooth = blur(darkness, diameter.map_or(0.8, |diameter| SMOOTHING * diameter));
+    let inside = |keep: &dyn Fn(f32) -> bool| {
+        let values = smooth.as_raw().iter().zip(field.as_raw()).filter(|(_, field)| **field > 0);
+        Vec::from_iter(values.map(|(value, _)| *value).filter(|value| keep(*value)))
+    };
+    let middle = otsu(&inside(&|_| true));
+    let typical = quantile(inside(&|value| value > middle), 0.5).unwrap_or(0.0);
+    let background = quantile(inside(&|value| value <= middle), 0.5).unwrap_or(0.0);
+    let level = background + LEVEL * (typical - background);
+    let mut mask = darker(&smooth, field, level);
+    if let Some(diameter) = diameter {
+        let cell = std::f32::consts::FRAC_PI_4 * diameter * diameter;
+        for hole in holes(&mask) {
+            if (hole.len() as f32) < LARGEST_HOLE * cell {
+                hole.iter().for_each(|&i| mask.as_mut()[i as usize] = INSIDE);
+            }
+        }
+        for piece in pieces(&mask) {
+            if (piece.len() as f32) < SMALLEST_PIECE * cell {
+                piece.iter().for_each(|&i| mask.as_mut()[i as usize] = 0);
+            }
+        }
+    }
+    Foreground { mask, level, typical, background }
+}
+
+/// Smallest area of a piece that tells the scale, in pixels.
+const SMALLEST_MEASURED: usize = 25;
+/// Convexity of a single cell.
+const CONVEX: f32 = 0.9;
+/// Convex pieces that make a reliable scale.
+const ENOUGH: usize = 4;
+
+/// The typical diameter of a cell in pixels, from the picture's convex pieces, each weighted by its area so that specks do not
+/// count; from the depth of its pieces where there are too few. `None` where there is nothing to measure.
+pub(crate) fn typical_diameter(mask: &Mask) -> Option<f32> {
+    let (width, height) = mask.dimensions();
+    let mut filled = mask.clone();
+    for hole in holes(mask) {
+        // Not what a ring of many cells encloses.
+        if hole.len() * 50 < mask.as_raw().len() {
+            hole.iter().for_each(|&i| filled.as_mut()[i as usize] = INSIDE);
+        }
+    }
+    let mut convex = Vec::new();
+    for piece in pieces(&filled).iter().filter(|piece| piece.len() >= SMALLEST_MEASURED) {
+        let Some(shape) = Shape::of(piece, width) else { continue };
+        let [left, top, right, bottom] = shape.bounds;
+        let inside = left > 0 && top > 0 && right + 1 < width && bottom + 1 < height;
+        if inside && shape.solidity > CONVEX && shape.axes[0] < 2.0 * shape.axes[1] {
+            convex.push((shape.diameter(), shape.area));
+        }
+    }
+    if convex.len() >= ENOUGH {
+        return crate::plane::weighted_median(convex);
+    }
+    let depth = crate::plane::depth(&filled);
+    let peaks = Vec::from_iter(crate::peaks::peaks(&depth, 0.1).into_iter().map(|(i, depth)| {
+        let _ = i;
+        (2.0 * depth, depth * depth)
+    }));
+    crate::plane::weighted_median(peaks)
+}

@@ -1,0 +1,246 @@
+//! Parts touching and overlapping cells: of many outlines the set that explains the foreground best.
+
+use crate::outline::{Edges, Outline};
+use crate::peaks::{peaks, watershed};
+use crate::plane::{Mask, Plane, depth, pieces, regions, sample};
+use crate::shape::Shape;
+
+/// What a pixel that two cells cover costs, relative to what a covered pixel of the foreground is worth.
+const OVERLAP_COST: f32 = 1.1;
+/// What a covered pixel of the background costs.
+const BACKGROUND_COST: f32 = 1.0;
+/// What each pixel of a cell is worth, for each share of a typical edge that its outline has above `EDGE`.
+const EDGE_WORTH: f32 = 1.2;
+const EDGE: f32 = 0.45;
+/// Standard deviation of the logarithm of a cell's area around the typical one.
+const AREA_SPREAD: f32 = 0.45;
+/// Areas of candidates, relative to the typical.
+const AREAS: [f32; 2] = [0.2, 3.5];
+/// Prominence of the peaks that candidates are fitted around.
+const VOTE_PROMINENCE: f32 = 0.05;
+const DEPTH_PROMINENCE: f32 = 0.03;
+/// Passes of improving the set, at most.
+const PASSES: usize = 6;
+
+/// A region that may be a cell.
+#[derive(Debug, Clone)]
+pub(crate) struct Candidate {
+    /// Positions of its pixels, in ascending order.
+    pub(crate) pixels: Vec<u32>,
+    pub(crate) shape: Shape,
+    /// Mean fall of darkness along its outline, -1 to 1.
+    pub(crate) support: f32,
+    /// What it is worth apart from the foreground that it covers, in pixels.
+    worth: f32,
+}
+
+impl Candidate {
+    fn new(pixels: Vec<u32>, width: u32, support: f32, typical_area: f32) -> Option<Self> {
+        let shape = Shape::of(&pixels, width)?;
+        let ratio = shape.area / typical_area;
+        if !(AREAS[0]..=AREAS[1]).contains(&ratio) {
+            return None;
+        }
+        let unusual = ratio.ln() / AREA_SPREAD;
+        let dents = (0.92 - shape.solidity).max(0.0);
+        let worth = shape.area * (EDGE_WORTH * (support - EDGE) - 0.15 * unusual * unusual - 2.0 * dents);
+        Some(Self { pixels, shape, support, worth })
+    }
+}
+
+/// The set of outlines that covers `foreground` best, for cells of about `diameter` pixels, in the order of their first pixel.
+pub(crate) fn part(darkness: &Plane, foreground: &Mask, diameter: f32) -> Vec<Candidate> {
+    let edges = Edges::of(darkness, foreground, diameter);
+    let candidates = candidates(&edges, foreground, diameter);
+    choose(candidates, foreground)
+}
+
+fn candidates(edges: &Edges, foreground: &Mask, diameter: f32) -> Vec<Candidate> {
+    let (width, height) = foreground.dimensions();
+    let typical_area = std::f32::consts::FRAC_PI_4 * diameter * diameter;
+    let inside = |i: u32| foreground.as_raw()[i as usize] > 0;
+    let point = |i: u32| [(i % width) as f32, (i / width) as f32];
+    let mut found = Vec::new();
+    let depth = depth(foreground);
+    let mut seeds = peaks(&edges.votes(), VOTE_PROMINENCE);
+    seeds.retain(|(i, _)| inside(*i));
+    seeds.extend(peaks(&depth, DEPTH_PROMINENCE));
+    let mut used: Vec<[f32; 2]> = Vec::new();
+    for (i, _) in seeds {
+        let centre = point(i);
+        let near = |other: &[f32; 2]| (other[0] - centre[0]).hypot(other[1] - centre[1]) < 0.06 * diameter;
+        if used.iter().any(near) {
+            continue;
+        }
+        used.push(centre);
+        let outline = Outline::fit(edges, centre);
+        let support = outline.support(edges);
+        found.extend(Candidate::new(outline.pixels(width, height), width, support, typical_area));
+    }
+    let mut add_region = |region: Vec<u32>| {
+        let Some(shape) = Shape::of(&region, width) else { return };
+        let support = region_support(edges, foreground, &region, shape.centre);
+        found.extend(Candidate::new(region, width, support, typical_area));
+    };
+    pieces(foreground).into_iter().for_each(&mut add_region);
+    for prominence in [0.05, 0.15, 0.3] {
+        let seeds = Vec::from_iter(peaks(&depth, prominence).into_iter().map(|(i, _)| i));
+        regions(&watershed(&depth, foreground, &seeds)).into_iter().for_each(&mut add_region);
+    }
+    found.sort_by(|a, b| a.pixels.cmp(&b.pixels));
+    found.dedup_by(|a, b| a.pixels == b.pixels);
+    found
+}
+
+/// Mean fall of darkness across the edge of a region, away from its centre.
+fn region_support(edges: &Edges, foreground: &Mask, region: &[u32], centre: [f32; 2]) -> f32 {
+    let width = foreground.width();
+    let (mut sum, mut count) = (0.0, 0.0_f32);
+    for &i in region {
+        let outside = |other: u32| region.binary_search(&other).is_err();
+        if !(outside(i + 1) || outside(i.wrapping_sub(1)) || outside(i + width) || outside(i.wrapping_sub(width))) {
+            continue;
+        }
+        let point = [(i % width) as f32, (i / width) as f32];
+        let away = [point[0] - centre[0], point[1] - centre[1]];
+        let length = away[0].hypot(away[1]).max(1e-3);
+        sum += edges.fall(point, away.map(|part| part / length));
+        count += 1.0;
+    }
+    sum / count.max(1.0)
+}
+
+/// How often each pixel is covered, and by which candidates.
+struct Cover<'a> {
+    candidates: &'a [Candidate],
+    foreground: &'a Mask,
+    counts: Vec<u8>,
+    chosen: Vec<bool>,
+}
+
+impl Cover<'_> {
+    /// What adding a candidate changes.
+    fn gain(&self, i: usize) -> f32 {
+        let candidate = &self.candidates[i];
+        let (mut fresh, mut twice, mut background) = (0_u32, 0_u32, 0_u32);
+        for &pixel in &candidate.pixels {
+            match (self.counts[pixel as usize], self.foreground.as_raw()[pixel as usize]) {
+                (0, 0) => background += 1,
+                (0, _) => fresh += 1,
+                _ => twice += 1,
+            }
+        }
+        fresh as f32 - OVERLAP_COST * twice as f32 - BACKGROUND_COST * background as f32 + candidate.worth
+    }
+
+    fn add(&mut self, i: usize) -> f32 {
+        let gain = self.gain(i);
+        self.candidates[i].pixels.iter().for_each(|&pixel| self.counts[pixel as usize] += 1);
+        self.chosen[i] = true;
+        gain
+    }
+
+    fn remove(&mut self, i: usize) -> f32 {
+        self.candidates[i].pixels.iter().for_each(|&pixel| self.counts[pixel as usize] -= 1);
+        self.chosen[i] = false;
+        -self.gain(i)
+    }
+
+    /// Adds the best of `among` as long as that gains anything; returns what it gained, and what was added.
+    fn fill(&mut self, among: &[usize]) -> (f32, Vec<usize>) {
+        let (mut gained, mut added) = (0.0, Vec::new());
+        let mut gains = Vec::from_iter(
+            among.iter().filter(|&&i| !self.chosen[i]).map(|&i| (self.gain(i), i)),
+        );
+        while let Some(place) = (0..gains.len()).max_by(|&a, &b| gains[a].0.total_cmp(&gains[b].0)) {
+            let (gain, i) = gains.swap_remove(place);
+            if gain <= 0.0 {
+                break;
+            }
+            gained += self.add(i);
+            added.push(i);
+            for (gain, other) in &mut gains {
+                if meet(&self.candidates[i], &self.candidates[*other]) {
+                    *gain = self.gain(*other);
+                }
+            }
+        }
+        (gained, added)
+    }
+}
+
+fn meet(a: &Candidate, b: &Candidate) -> bool {
+    let (a, b) = (a.shape.bounds, b.shape.bounds);
+    a[0] <= b[2] && b[0] <= a[2] && a[1] <= b[3] && b[1] <= a[3]
+}
+
+/// Greedy choice, then exchanges: each candidate in place of those that it overlaps, where that explains more.
+fn choose(candidates: Vec<Candidate>, foreground: &Mask) -> Vec<Candidate> {
+    let all = Vec::from_iter(0..candidates.len());
+    let near = Vec::from_iter(all.iter().map(|&i| {
+        Vec::from_iter(all.iter().copied().filter(|&other| other != i && meet(&candidates[i], &candidates[other])))
+    }));
+    let mut cover = Cover {
+        candidates: &candidates,
+        foreground,
+        counts: vec![0; foreground.as_raw().len()],
+        chosen: vec![false; candidates.len()],
+    };
+    cover.fill(&all);
+    for _ in 0..PASSES {
+        let mut improved = false;
+        for &i in &all {
+            if cover.chosen[i] {
+                // Without it, perhaps others.
+                let mut change = cover.remove(i);
+                let others = Vec::from_iter(near[i].iter().copied());
+                let (gained, added) = cover.fill(&others);
+                change += gained;
+                if change > 0.01 {
+                    improved = true;
+                } else {
+                    added.iter().for_each(|&other| { cover.remove(other); });
+                    cover.add(i);
+                }
+                continue;
+            }
+            let rivals = Vec::from_iter(near[i].iter().copied().filter(|&other| {
+                cover.chosen[other] && overlap(&candidates[i], &candidates[other]) > 0.25
+            }));
+            let mut change = 0.0;
+            for &rival in &rivals {
+                change += cover.remove(rival);
+            }
+            change += cover.add(i);
+            let (gained, added) = cover.fill(&near[i]);
+            change += gained;
+            if change > 0.01 {
+                improved = true;
+            } else {
+                added.iter().for_each(|&other| { cover.remove(other); });
+                cover.remove(i);
+                rivals.iter().for_each(|&rival| { cover.add(rival); });
+            }
+        }
+        if !improved {
+            break;
+        }
+    }
+    let chosen = cover.chosen;
+    candidates.into_iter().zip(chosen).filter_map(|(candidate, chosen)| chosen.then_some(candidate)).collect()
+}
+
+/// Shared pixels, as a share of the smaller region.
+fn overlap(a: &Candidate, b: &Candidate) -> f32 {
+    let (mut i, mut j, mut shared) = (0, 0, 0);
+    while i < a.pixels.len() && j < b.pixels.len() {
+        match a.pixels[i].cmp(&b.pixels[j]) {
+            std::cmp::Ordering::Less => i += 1,
+            std::cmp::Ordering::Greater => j += 1,
+            std::cmp::Ordering::Equal => {
+                (i, j, shared) = (i + 1, j + 1, shared + 1);
+            }
+        }
+    }
+    shared as f32 / a.pixels.len().min(b.pixels.len()).max(1) as f32
+}
