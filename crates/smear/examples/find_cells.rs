@@ -9,13 +9,14 @@ fn main() {
     let rows: Vec<String> = args[2..].par_iter().map(|path| {
         let image = image::open(path).unwrap().into_rgb8();
         let t = std::time::Instant::now();
-        let (cells, d) = malaria_smear::find(&image, debug.as_deref());
-        if debug.is_some() { eprintln!("{path} {} cells, d {d:.1}, {:?}", cells.len(), t.elapsed()); }
+        let smear = match &debug { Some(d) => malaria_smear::find_cells_and_write_steps(&image, d), None => malaria_smear::find_cells(&image) };
+        let smear = match smear { Ok(s) => s, Err(e) => { eprintln!("{path}: {e}"); return String::new(); } };
+        if debug.is_some() || std::env::var("SAY").is_ok() { eprintln!("{path} {} cells, d {:.1}, {:?} {:?} {:?}", smear.red_cells().count(), smear.cell_diameter, t.elapsed(), smear.quality, smear.caveats); }
         let name = std::path::Path::new(path).file_name().unwrap().to_string_lossy().into_owned();
-        cells.iter().map(|c| format!("{name},{:.1},{:.1},{:.1},{:.1},{:.3},{:.3},{:.3},\n", c.x, c.y, c.w, c.h, c.support, c.area, c.solidity)).collect::<String>()
+        smear.objects.iter().map(|c| { let b = c.bounds; format!("{name},{},{},{},{},{:.3},{}\n", b.x, b.y, b.width, b.height, c.area / smear.cell_diameter.powi(2), if c.kind == malaria_smear::Kind::RedCell { String::new() } else { c.kind.to_string() }) }).collect::<String>()
     }).collect();
     let mut f = std::fs::File::create(out).unwrap();
-    writeln!(f, "image,x,y,w,h,support,area,solidity,excluded").unwrap();
+    writeln!(f, "image,x,y,w,h,area,excluded").unwrap();
     for r in rows { f.write_all(r.as_bytes()).unwrap(); }
     eprintln!("{:?}", started.elapsed());
 }

@@ -1,7 +1,8 @@
 //! What lies before the background: the level between both, and the pale centres of cells.
 
 use crate::illumination::{darker, otsu};
-use crate::plane::{INSIDE, Mask, Plane, blur, holes, pieces, quantile};
+use crate::peaks::peaks;
+use crate::plane::{INSIDE, Mask, Plane, blur, depth, holes, pieces, quantile, weighted_median};
 use crate::shape::Shape;
 
 /// Where the level lies between the typical darkness of the background (0) and of cells (1).
@@ -13,6 +14,12 @@ const LARGEST_HOLE: f32 = 0.4;
 /// Smallest piece that is kept, relative to a cell's area.
 const SMALLEST_PIECE: f32 = 0.02;
 
+/// Least difference between dark and bright, as optical density, and in median deviations of the bright.
+const LEAST_CONTRAST: f32 = 0.02;
+const LEAST_SEPARATION: f32 = 6.0;
+/// Pixels of a class of pale cells, relative to that of darker ones.
+const PALE_CELLS: f32 = 2.0;
+
 /// The dark part of the field, and what it is measured by.
 pub(crate) struct Foreground {
     pub(crate) mask: Mask,
@@ -21,6 +28,16 @@ pub(crate) struct Foreground {
     /// Median darkness of what lies above and below the level.
     pub(crate) typical: f32,
     pub(crate) background: f32,
+    /// Median deviation of the background's darkness from its median.
+    noise: f32,
+}
+
+impl Foreground {
+    /// Whether dark and bright differ by more than the noise of the background, whose halves differ as well.
+    pub(crate) fn stands_out(&self) -> bool {
+        let contrast = self.typical - self.background;
+        contrast > LEAST_CONTRAST && contrast > LEAST_SEPARATION * self.noise
+    }
 }
 
 /// Separates the dark part of the field, for cells of about `diameter` pixels where that is known already.
@@ -30,9 +47,17 @@ pub(crate) fn foreground(darkness: &Plane, field: &Mask, diameter: Option<f32>) 
         let values = smooth.as_raw().iter().zip(field.as_raw()).filter(|(_, field)| **field > 0);
         Vec::from_iter(values.map(|(value, _)| *value).filter(|value| keep(*value)))
     };
-    let middle = otsu(&inside(&|_| true));
+    let mut middle = otsu(&inside(&|_| true));
+    // Few very dark pieces, such as white cells, hide many pale cells.
+    let lower = otsu(&inside(&|value| value <= middle));
+    let between = inside(&|value| value > lower && value <= middle).len();
+    if between as f32 > PALE_CELLS * inside(&|value| value > middle).len() as f32 {
+        middle = lower;
+    }
     let typical = quantile(inside(&|value| value > middle), 0.5).unwrap_or(0.0);
     let background = quantile(inside(&|value| value <= middle), 0.5).unwrap_or(0.0);
+    let deviations = inside(&|value| value <= middle).into_iter().map(|value| (value - background).abs());
+    let noise = quantile(deviations.collect(), 0.5).unwrap_or(0.0);
     let level = background + LEVEL * (typical - background);
     let mut mask = darker(&smooth, field, level);
     if let Some(diameter) = diameter {
@@ -48,7 +73,7 @@ pub(crate) fn foreground(darkness: &Plane, field: &Mask, diameter: Option<f32>) 
             }
         }
     }
-    Foreground { mask, level, typical, background }
+    Foreground { mask, level, typical, background, noise }
 }
 
 /// Smallest area of a piece that tells the scale, in pixels.
@@ -79,12 +104,9 @@ pub(crate) fn typical_diameter(mask: &Mask) -> Option<f32> {
         }
     }
     if convex.len() >= ENOUGH {
-        return crate::plane::weighted_median(convex);
+        return weighted_median(convex);
     }
-    let depth = crate::plane::depth(&filled);
-    let peaks = Vec::from_iter(crate::peaks::peaks(&depth, 0.1).into_iter().map(|(i, depth)| {
-        let _ = i;
-        (2.0 * depth, depth * depth)
-    }));
-    crate::plane::weighted_median(peaks)
+    let depth = depth(&filled);
+    let peaks = Vec::from_iter(peaks(&depth, 0.1).into_iter().map(|(_, depth)| (2.0 * depth, depth * depth)));
+    weighted_median(peaks)
 }

@@ -11,6 +11,8 @@ const TILES: u32 = 12;
 const MOST_SAMPLES: usize = 40_000;
 /// Rounds of fitting the background to what the last round took for background.
 const ROUNDS: usize = 3;
+/// Brightness, 0 to 255, that no channel of an unlit picture reaches.
+const DARK: f32 = 16.0;
 /// Largest optical density, of black.
 const DENSEST: f32 = 2.5;
 
@@ -86,7 +88,12 @@ impl Background {
         })
     }
 
-    /// Mean colour of the background over the picture, 0 to 255.
+    /// Whether there is no light that cells could stand out against.
+    pub(crate) fn is_dark(&self) -> bool {
+        self.mean_colour().iter().all(|&channel| channel < DARK)
+    }
+
+    /// Colour of the background in the middle of the picture, 0 to 255.
     pub(crate) fn mean_colour(&self) -> [f32; 3] {
         let terms = self.terms(self.width / 2, self.height / 2);
         self.surfaces.map(|surface| surface.dot(&terms) as f32)
@@ -94,8 +101,7 @@ impl Background {
 
     /// The darkness of each pixel: the weighted mean of the channels' densities in which cells stand out most from the
     /// background, as measured by the difference of their means over the sum of their variances. 0 outside of the field.
-    pub(crate) fn darkness(&self, picture: &RgbImage, field: &Mask) -> (Plane, [f32; 3]) {
-        let (width, _) = picture.dimensions();
+    pub(crate) fn darkness(&self, picture: &RgbImage, field: &Mask) -> Plane {
         let densities = Vec::from_iter(
             picture.enumerate_pixels().map(|(x, y, pixel)| self.density(x, y, pixel.0.map(f32::from))),
         );
@@ -103,11 +109,9 @@ impl Background {
             densities.iter().zip(field.as_raw()).filter(|(_, field)| **field > 0).map(|(density, _)| *density),
         );
         let weights = weights(&inside);
-        let _ = width;
-        let plane = plane_of(picture.dimensions(), |i| {
+        plane_of(picture.dimensions(), |i| {
             if field.as_raw()[i] == 0 { 0.0 } else { dot(densities[i], weights) }
-        });
-        (plane, weights)
+        })
     }
 }
 

@@ -4,21 +4,26 @@ use crate::outline::{Edges, Outline};
 use crate::peaks::{peaks, watershed};
 use crate::plane::{Mask, Plane, depth, pieces, regions, sample};
 use crate::shape::Shape;
+use crate::plane::t;
 
 /// What a pixel that two cells cover costs, relative to what a covered pixel of the foreground is worth.
-const OVERLAP_COST: f32 = 1.1;
+
+/// Share of the smaller of two cells that they may have in common.
+
 /// What a covered pixel of the background costs.
-const BACKGROUND_COST: f32 = 1.0;
+
 /// What each pixel of a cell is worth, for each share of a typical edge that its outline has above `EDGE`.
-const EDGE_WORTH: f32 = 1.2;
-const EDGE: f32 = 0.45;
+
+
 /// Standard deviation of the logarithm of a cell's area around the typical one.
-const AREA_SPREAD: f32 = 0.45;
+
 /// Areas of candidates, relative to the typical.
 const AREAS: [f32; 2] = [0.2, 3.5];
 /// Prominence of the peaks that candidates are fitted around.
 const VOTE_PROMINENCE: f32 = 0.05;
 const DEPTH_PROMINENCE: f32 = 0.03;
+/// Share of the smaller of two candidates in common from which one is tried in place of the other.
+
 /// Passes of improving the set, at most.
 const PASSES: usize = 6;
 
@@ -41,9 +46,9 @@ impl Candidate {
         if !(AREAS[0]..=AREAS[1]).contains(&ratio) {
             return None;
         }
-        let unusual = ratio.ln() / AREA_SPREAD;
+        let unusual = ratio.ln() / t("AREA_SPREAD", 0.45);
         let dents = (0.92 - shape.solidity).max(0.0);
-        let worth = shape.area * (EDGE_WORTH * (support - EDGE) - 0.15 * unusual * unusual - 2.0 * dents);
+        let worth = shape.area * (t("EDGE_WORTH", 1.2) * (support - t("EDGE", 0.45)) - t("AREAW", 0.15) * unusual * unusual - t("DENT", 2.0) * dents);
         Some(Self { pixels, shape, support, worth })
     }
 }
@@ -114,6 +119,7 @@ fn region_support(edges: &Edges, foreground: &Mask, region: &[u32], centre: [f32
 struct Cover<'a> {
     candidates: &'a [Candidate],
     foreground: &'a Mask,
+    near: &'a [Vec<(usize, f32)>],
     counts: Vec<u8>,
     chosen: Vec<bool>,
 }
@@ -130,7 +136,7 @@ impl Cover<'_> {
                 _ => twice += 1,
             }
         }
-        fresh as f32 - OVERLAP_COST * twice as f32 - BACKGROUND_COST * background as f32 + candidate.worth
+        fresh as f32 - t("OVERLAP_COST", 0.25) * twice as f32 - t("BACKGROUND_COST", 1.0) * background as f32 + candidate.worth
     }
 
     fn add(&mut self, i: usize) -> f32 {
@@ -146,21 +152,29 @@ impl Cover<'_> {
         -self.gain(i)
     }
 
+    /// Whether a candidate overlaps a chosen one by too much.
+    fn crowded(&self, i: usize) -> bool {
+        self.near[i].iter().any(|&(other, overlap)| self.chosen[other] && overlap > t("LARGEST_OVERLAP", 0.75))
+    }
+
     /// Adds the best of `among` as long as that gains anything; returns what it gained, and what was added.
-    fn fill(&mut self, among: &[usize]) -> (f32, Vec<usize>) {
+    fn fill(&mut self, among: impl Iterator<Item = usize>) -> (f32, Vec<usize>) {
         let (mut gained, mut added) = (0.0, Vec::new());
         let mut gains = Vec::from_iter(
-            among.iter().filter(|&&i| !self.chosen[i]).map(|&i| (self.gain(i), i)),
+            among.filter(|&i| !self.chosen[i]).map(|i| (self.gain(i), i)),
         );
         while let Some(place) = (0..gains.len()).max_by(|&a, &b| gains[a].0.total_cmp(&gains[b].0)) {
             let (gain, i) = gains.swap_remove(place);
             if gain <= 0.0 {
                 break;
             }
+            if self.crowded(i) {
+                continue;
+            }
             gained += self.add(i);
             added.push(i);
             for (gain, other) in &mut gains {
-                if meet(&self.candidates[i], &self.candidates[*other]) {
+                if self.near[i].iter().any(|(near, _)| near == other) {
                     *gain = self.gain(*other);
                 }
             }
@@ -178,23 +192,25 @@ fn meet(a: &Candidate, b: &Candidate) -> bool {
 fn choose(candidates: Vec<Candidate>, foreground: &Mask) -> Vec<Candidate> {
     let all = Vec::from_iter(0..candidates.len());
     let near = Vec::from_iter(all.iter().map(|&i| {
-        Vec::from_iter(all.iter().copied().filter(|&other| other != i && meet(&candidates[i], &candidates[other])))
+        let met = all.iter().filter(|&&other| other != i && meet(&candidates[i], &candidates[other]));
+        let shared = met.map(|&other| (other, overlap(&candidates[i], &candidates[other])));
+        Vec::from_iter(shared.filter(|(_, overlap)| *overlap > 0.0))
     }));
     let mut cover = Cover {
         candidates: &candidates,
         foreground,
+        near: &near,
         counts: vec![0; foreground.as_raw().len()],
         chosen: vec![false; candidates.len()],
     };
-    cover.fill(&all);
+    cover.fill(all.iter().copied());
     for _ in 0..PASSES {
         let mut improved = false;
         for &i in &all {
             if cover.chosen[i] {
                 // Without it, perhaps others.
                 let mut change = cover.remove(i);
-                let others = Vec::from_iter(near[i].iter().copied());
-                let (gained, added) = cover.fill(&others);
+                let (gained, added) = cover.fill(near[i].iter().map(|(other, _)| *other));
                 change += gained;
                 if change > 0.01 {
                     improved = true;
@@ -204,15 +220,14 @@ fn choose(candidates: Vec<Candidate>, foreground: &Mask) -> Vec<Candidate> {
                 }
                 continue;
             }
-            let rivals = Vec::from_iter(near[i].iter().copied().filter(|&other| {
-                cover.chosen[other] && overlap(&candidates[i], &candidates[other]) > 0.25
-            }));
+            let rivals = near[i].iter().filter(|(other, overlap)| cover.chosen[*other] && *overlap > t("RIVAL", 0.4));
+            let rivals = Vec::from_iter(rivals.map(|(other, _)| *other));
             let mut change = 0.0;
             for &rival in &rivals {
                 change += cover.remove(rival);
             }
             change += cover.add(i);
-            let (gained, added) = cover.fill(&near[i]);
+            let (gained, added) = cover.fill(near[i].iter().map(|(other, _)| *other));
             change += gained;
             if change > 0.01 {
                 improved = true;

@@ -1,0 +1,139 @@
+//! Red cells, white cells, platelets, debris and clumps.
+//!
+//! All limits are relative to the picture's typical red cell: its area, its darkness and its colour.
+
+use crate::object::Kind;
+use crate::part::Candidate;
+use crate::plane::{INSIDE, Mask, mask_where, pieces, quantile};
+use crate::scale::Working;
+use crate::shape::Shape;
+
+/// Least area of a red cell.
+const LEAST_AREA: f32 = 0.3;
+/// Largest area of a red cell.
+const LARGEST_AREA: f32 = 2.3;
+/// Least convexity of a red cell.
+const LEAST_SOLIDITY: f32 = 0.8;
+/// Least support of a red cell's outline, see [`Candidate::support`].
+const LEAST_SUPPORT: f32 = 0.3;
+/// Largest area of a platelet.
+const PLATELET_AREA: f32 = 0.35;
+/// Least convexity of a platelet, and its longest shape.
+const PLATELET_SOLIDITY: f32 = 0.85;
+const PLATELET_LENGTH: f32 = 1.8;
+/// Darkness of a nucleus, relative to the median of the foreground.
+const NUCLEUS_DARKNESS: f32 = 1.35;
+/// Cosine of the angle between the colours (densities of the three channels) of nuclei and red cells.
+const NUCLEUS_COLOUR: f32 = 0.985;
+/// Least area of a white cell's nucleus.
+const NUCLEUS_AREA: f32 = 0.75;
+/// Area of an object not covered by any outline that counts as cells that cannot be parted.
+const CLUMP_AREA: f32 = 0.5;
+
+/// A region of the working copy and its kind.
+pub(crate) struct Sorted {
+    pub(crate) kind: Kind,
+    /// Positions of its pixels, in ascending order.
+    pub(crate) pixels: Vec<u32>,
+    pub(crate) shape: Shape,
+}
+
+/// Sorts the chosen outlines, and what they leave of the foreground.
+pub(crate) fn sort(working: &Working, chosen: Vec<Candidate>) -> Vec<Sorted> {
+    let width = working.picture.width();
+    let nuclei = nuclei(working);
+    let mut sorted = Vec::new();
+    let mut covered = mask_where(working.field.dimensions(), |_| false);
+    let mut white = vec![Vec::new(); nuclei.len()];
+    for candidate in chosen {
+        candidate.pixels.iter().for_each(|&i| covered.as_mut()[i as usize] = INSIDE);
+        let in_nucleus = |nucleus: &Vec<u32>| {
+            let shared = candidate.pixels.iter().filter(|i| nucleus.binary_search(i).is_ok()).count();
+            2 * shared > candidate.pixels.len() || 2 * shared > nucleus.len()
+        };
+        if let Some(nucleus) = nuclei.iter().position(in_nucleus) {
+            white[nucleus].extend(candidate.pixels);
+            continue;
+        }
+        let kind = red_cell_or_not(&candidate.shape, candidate.support, working.cell_area());
+        sorted.push(Sorted { kind, pixels: candidate.pixels, shape: candidate.shape });
+    }
+    for (nucleus, mut pixels) in nuclei.into_iter().zip(white) {
+        nucleus.iter().for_each(|&i| covered.as_mut()[i as usize] = INSIDE);
+        pixels.extend(nucleus);
+        pixels.sort_unstable();
+        pixels.dedup();
+        if let Some(shape) = Shape::of(&pixels, width) {
+            sorted.push(Sorted { kind: Kind::WhiteCell, pixels, shape });
+        }
+    }
+    sorted.extend(left_over(working, &covered));
+    sorted.sort_by(|a, b| a.pixels.cmp(&b.pixels));
+    sorted
+}
+
+fn red_cell_or_not(shape: &Shape, support: f32, cell_area: f32) -> Kind {
+    let area = shape.area / cell_area;
+    if area < LEAST_AREA {
+        return small(shape, cell_area);
+    }
+    let single = area <= LARGEST_AREA && shape.solidity >= LEAST_SOLIDITY && support >= LEAST_SUPPORT;
+    if single { Kind::RedCell } else { Kind::Clump }
+}
+
+fn small(shape: &Shape, cell_area: f32) -> Kind {
+    let compact = shape.solidity >= PLATELET_SOLIDITY && shape.axes[0] <= PLATELET_LENGTH * shape.axes[1];
+    if compact && shape.area <= PLATELET_AREA * cell_area { Kind::Platelet } else { Kind::Debris }
+}
+
+/// Pieces of the foreground that no outline covers. Slivers beside a cell are no objects.
+fn left_over(working: &Working, covered: &Mask) -> Vec<Sorted> {
+    let (width, height) = covered.dimensions();
+    let foreground = working.foreground.mask.as_raw();
+    let left = mask_where((width, height), |i| foreground[i] > 0 && covered.as_raw()[i] == 0);
+    let beside = |i: u32| {
+        let (x, y) = (i % width, i / width);
+        let columns = x.saturating_sub(1)..=(x + 1).min(width - 1);
+        columns.into_iter().any(|x| {
+            (y.saturating_sub(1)..=(y + 1).min(height - 1)).any(|y| covered.get_pixel(x, y)[0] > 0)
+        })
+    };
+    let mut found = Vec::new();
+    for pixels in pieces(&left) {
+        let Some(shape) = Shape::of(&pixels, width) else { continue };
+        let large = shape.area >= CLUMP_AREA * working.cell_area();
+        if large {
+            found.push(Sorted { kind: Kind::Clump, pixels, shape });
+        } else if !pixels.iter().any(|&i| beside(i)) {
+            found.push(Sorted { kind: small(&shape, working.cell_area()), pixels, shape });
+        }
+    }
+    found
+}
+
+/// Nuclei of white cells: large, darker than red cells, and of another colour.
+fn nuclei(working: &Working) -> Vec<Vec<u32>> {
+    let (width, height) = working.picture.dimensions();
+    let density = |i: usize| {
+        let (x, y) = (i as u32 % width, i as u32 / width);
+        working.background.density(x, y, working.picture.get_pixel(x, y).0.map(f32::from))
+    };
+    let inside = Vec::from_iter((0..(width * height) as usize).filter(|&i| working.foreground.mask.as_raw()[i] > 0));
+    let median = |channel: usize| quantile(inside.iter().map(|&i| density(i)[channel]).collect(), 0.5).unwrap_or(0.0);
+    let typical = [median(0), median(1), median(2)];
+    let level = NUCLEUS_DARKNESS * working.foreground.typical;
+    let mut dark = mask_where((width, height), |_| false);
+    for i in inside {
+        if working.darkness.as_raw()[i] > level && cosine(density(i), typical) < NUCLEUS_COLOUR {
+            dark.as_mut()[i] = INSIDE;
+        }
+    }
+    let mut nuclei = pieces(&dark);
+    nuclei.retain(|piece| piece.len() as f32 >= NUCLEUS_AREA * working.cell_area());
+    nuclei
+}
+
+fn cosine(a: [f32; 3], b: [f32; 3]) -> f32 {
+    let dot = |a: [f32; 3], b: [f32; 3]| a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt().max(1e-6)
+}
