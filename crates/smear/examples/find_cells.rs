@@ -1,22 +1,58 @@
-//! Finds cells (development).
+//! Finds the cells of photographs and writes them as CSV: `find_cells CELLS.csv PHOTO…`. Cells are lines with nothing in `excluded`.
+#![allow(clippy::print_stderr)]
+//! With `--debug FOLDER` first, every step is written into a folder of each photograph.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use malaria_smear::{Kind, find_cells, find_cells_and_write_steps, read_photo};
 use rayon::prelude::*;
-use std::io::Write;
-fn main() {
-    let args: Vec<String> = std::env::args().collect();
-    let out = &args[1];
-    let debug = std::env::var("DEBUG_DIR").ok().map(std::path::PathBuf::from);
-    let started = std::time::Instant::now();
-    let rows: Vec<String> = args[2..].par_iter().map(|path| {
-        let image = image::open(path).unwrap().into_rgb8();
-        let t = std::time::Instant::now();
-        let smear = match &debug { Some(d) => malaria_smear::find_cells_and_write_steps(&image, d), None => malaria_smear::find_cells(&image) };
-        let smear = match smear { Ok(s) => s, Err(e) => { eprintln!("{path}: {e}"); return String::new(); } };
-        if debug.is_some() || std::env::var("SAY").is_ok() { eprintln!("{path} {} cells, d {:.1}, {:?} {:?} {:?}", smear.red_cells().count(), smear.cell_diameter, t.elapsed(), smear.quality, smear.caveats); }
-        let name = std::path::Path::new(path).file_name().unwrap().to_string_lossy().into_owned();
-        smear.objects.iter().map(|c| { let b = c.bounds; format!("{name},{},{},{},{},{:.3},{}\n", b.x, b.y, b.width, b.height, c.area / smear.cell_diameter.powi(2), if c.kind == malaria_smear::Kind::RedCell { String::new() } else { c.kind.to_string() }) }).collect::<String>()
-    }).collect();
-    let mut f = std::fs::File::create(out).unwrap();
-    writeln!(f, "image,x,y,w,h,area,excluded").unwrap();
-    for r in rows { f.write_all(r.as_bytes()).unwrap(); }
-    eprintln!("{:?}", started.elapsed());
+
+fn main() -> anyhow::Result<()> {
+    let mut arguments = Vec::from_iter(std::env::args_os().skip(1).map(PathBuf::from));
+    let mut debug = None;
+    if arguments.first().is_some_and(|first| first == Path::new("--debug")) && arguments.len() > 1 {
+        debug = Some(arguments.remove(1));
+        arguments.remove(0);
+    }
+    let [out, photos @ ..] = arguments.as_slice() else { bail!("expected CELLS.csv PHOTO…") };
+    let lines = photos.par_iter().map(|path| {
+        let cells = lines(path, debug.as_deref());
+        cells.unwrap_or_else(|error| {
+            eprintln!("{}: {error:#}", path.display());
+            String::new()
+        })
+    });
+    let lines: String = lines.collect();
+    let head = "image,x,y,w,h,area,diameter,touches_border,excluded\n";
+    malaria_files::write(out, format!("{head}{lines}").as_bytes()).context("cannot write the cells")
+}
+
+fn lines(path: &Path, debug: Option<&Path>) -> anyhow::Result<String> {
+    let (photo, _) = read_photo(path)?;
+    let name = path.file_name().context("no name")?.to_string_lossy();
+    let smear = match debug {
+        Some(folder) => {
+            let folder = folder.join(&*name);
+            std::fs::create_dir_all(&folder)?;
+            find_cells_and_write_steps(&photo, &folder)?
+        }
+        None => find_cells(&photo)?,
+    };
+    smear.caveats.iter().for_each(|caveat| eprintln!("{name}: {caveat}"));
+    let line = |object: &malaria_smear::Object| {
+        let (bounds, kind) = (object.bounds, object.kind);
+        let excluded = if kind == Kind::RedCell { String::new() } else { kind.to_string() };
+        format!(
+            "{name},{},{},{},{},{:.0},{:.1},{},{excluded}\n",
+            bounds.x,
+            bounds.y,
+            bounds.width,
+            bounds.height,
+            object.area,
+            object.diameter,
+            object.touches_border
+        )
+    };
+    Ok(smear.objects.iter().map(line).collect())
 }

@@ -104,7 +104,7 @@ pub fn find_cells_and_write_steps(photo: &RgbImage, folder: &Path) -> Result<Sme
         let path = folder.join(format!("{name}.png"));
         let failed = |reason: String| Error::Write { path: path.clone(), reason };
         let mut bytes = std::io::Cursor::new(Vec::new());
-        picture.write_to(&mut bytes, image::ImageFormat::Png).map_err(|error| failed(error.to_string()))?;
+        picture().write_to(&mut bytes, image::ImageFormat::Png).map_err(|error| failed(error.to_string()))?;
         malaria_files::write(&path, bytes.get_ref()).map_err(|error| failed(error.to_string()))
     })
 }

@@ -50,16 +50,16 @@ pub fn find_cells(photo: &RgbImage) -> Result<Smear> {
     find_in_steps(photo, &mut |_, _| Ok(()))
 }
 
-/// [`find_cells`], which hands the picture of each step to `step`, with its name.
+/// [`find_cells`], which offers the picture of each step to `step`, with its name.
 pub(crate) fn find_in_steps(
     photo: &RgbImage,
-    step: &mut dyn FnMut(&str, RgbImage) -> Result<()>,
+    step: &mut dyn FnMut(&str, &dyn Fn() -> RgbImage) -> Result<()>,
 ) -> Result<Smear> {
     let working = Working::of(photo)?;
-    step("1-reduced", working.picture.clone())?;
-    step("2-field", grey(&working.field))?;
-    step("3-darkness", grey(&working.shades()))?;
-    step("4-foreground", grey(&working.foreground.mask))?;
+    step("1-reduced", &|| working.picture.clone())?;
+    step("2-field", &|| grey(&working.field))?;
+    step("3-darkness", &|| grey(&working.shades()))?;
+    step("4-foreground", &|| grey(&working.foreground.mask))?;
     let chosen = part(&working.darkness, &working.foreground.mask, working.diameter);
     let sorted = sort(&working, chosen);
     let quality = Quality::of(&working, &sorted);
@@ -73,7 +73,7 @@ pub(crate) fn find_in_steps(
         quality,
         objects,
     };
-    step("5-objects", crate::draw::annotated(photo, &smear))?;
+    step("5-objects", &|| crate::draw::annotated(photo, &smear))?;
     Ok(smear)
 }
 

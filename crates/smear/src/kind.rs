@@ -26,7 +26,7 @@ const NUCLEUS_DARKNESS: f32 = 1.35;
 /// Cosine of the angle between the colours (densities of the three channels) of nuclei and red cells.
 const NUCLEUS_COLOUR: f32 = 0.985;
 /// Least area of a white cell's nucleus.
-const NUCLEUS_AREA: f32 = 0.75;
+const NUCLEUS_AREA: f32 = 1.0;
 /// Area of an object not covered by any outline that counts as cells that cannot be parted.
 const CLUMP_AREA: f32 = 0.5;
 

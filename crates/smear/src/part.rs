@@ -2,30 +2,39 @@
 
 use crate::outline::{Edges, Outline};
 use crate::peaks::{peaks, watershed};
-use crate::plane::{Mask, Plane, depth, pieces, regions, sample};
+use crate::plane::{Mask, Plane, depth, pieces, regions};
 use crate::shape::Shape;
-use crate::plane::t;
 
 /// What a pixel that two cells cover costs, relative to what a covered pixel of the foreground is worth.
-
+const OVERLAP_COST: f32 = 0.3;
 /// Share of the smaller of two cells that they may have in common.
-
+const LARGEST_OVERLAP: f32 = 0.75;
 /// What a covered pixel of the background costs.
-
-/// What each pixel of a cell is worth, for each share of a typical edge that its outline has above `EDGE`.
-
-
-/// Standard deviation of the logarithm of a cell's area around the typical one.
-
+const BACKGROUND_COST: f32 = 1.0;
+/// What each pixel of a cell is worth, for each share of a typical edge that its outline has above [`LEAST_EDGE`].
+const EDGE_WORTH: f32 = 1.2;
+const LEAST_EDGE: f32 = 0.45;
+/// What an area costs, for each pixel of the cell, that is one standard deviation from the typical one, and that deviation, of the logarithm
+/// of the area.
+const AREA_COST: f32 = 0.3;
+const AREA_SPREAD: f32 = 0.45;
+/// Convexity of a single cell, and what each pixel costs for each share below it.
+const CONVEX: f32 = 0.92;
+const DENT_COST: f32 = 2.0;
 /// Areas of candidates, relative to the typical.
 const AREAS: [f32; 2] = [0.2, 3.5];
-/// Prominence of the peaks that candidates are fitted around.
+/// Prominence of the peaks of votes and of depth that outlines are fitted around, and of those of depth that are flooded.
 const VOTE_PROMINENCE: f32 = 0.05;
 const DEPTH_PROMINENCE: f32 = 0.03;
+const FLOOD_PROMINENCES: [f32; 3] = [0.05, 0.15, 0.3];
+/// Distance of two centres that count as one, relative to the typical diameter.
+const SAME_CENTRE: f32 = 0.06;
 /// Share of the smaller of two candidates in common from which one is tried in place of the other.
-
+const RIVAL: f32 = 0.4;
 /// Passes of improving the set, at most.
 const PASSES: usize = 6;
+/// Least improvement that counts, in pixels.
+const LEAST_GAIN: f32 = 0.01;
 
 /// A region that may be a cell.
 #[derive(Debug, Clone)]
@@ -46,9 +55,9 @@ impl Candidate {
         if !(AREAS[0]..=AREAS[1]).contains(&ratio) {
             return None;
         }
-        let unusual = ratio.ln() / t("AREA_SPREAD", 0.45);
-        let dents = (0.92 - shape.solidity).max(0.0);
-        let worth = shape.area * (t("EDGE_WORTH", 1.2) * (support - t("EDGE", 0.45)) - t("AREAW", 0.15) * unusual * unusual - t("DENT", 2.0) * dents);
+        let unusual = ratio.ln() / AREA_SPREAD;
+        let dents = (CONVEX - shape.solidity).max(0.0);
+        let worth = shape.area * (EDGE_WORTH * (support - LEAST_EDGE) - AREA_COST * unusual * unusual - DENT_COST * dents);
         Some(Self { pixels, shape, support, worth })
     }
 }
@@ -73,7 +82,7 @@ fn candidates(edges: &Edges, foreground: &Mask, diameter: f32) -> Vec<Candidate>
     let mut used: Vec<[f32; 2]> = Vec::new();
     for (i, _) in seeds {
         let centre = point(i);
-        let near = |other: &[f32; 2]| (other[0] - centre[0]).hypot(other[1] - centre[1]) < 0.06 * diameter;
+        let near = |other: &[f32; 2]| (other[0] - centre[0]).hypot(other[1] - centre[1]) < SAME_CENTRE * diameter;
         if used.iter().any(near) {
             continue;
         }
@@ -84,11 +93,11 @@ fn candidates(edges: &Edges, foreground: &Mask, diameter: f32) -> Vec<Candidate>
     }
     let mut add_region = |region: Vec<u32>| {
         let Some(shape) = Shape::of(&region, width) else { return };
-        let support = region_support(edges, foreground, &region, shape.centre);
+        let support = region_support(edges, &region, width, &shape);
         found.extend(Candidate::new(region, width, support, typical_area));
     };
     pieces(foreground).into_iter().for_each(&mut add_region);
-    for prominence in [0.05, 0.15, 0.3] {
+    for prominence in FLOOD_PROMINENCES {
         let seeds = Vec::from_iter(peaks(&depth, prominence).into_iter().map(|(i, _)| i));
         regions(&watershed(&depth, foreground, &seeds)).into_iter().for_each(&mut add_region);
     }
@@ -97,17 +106,21 @@ fn candidates(edges: &Edges, foreground: &Mask, diameter: f32) -> Vec<Candidate>
     found
 }
 
-/// Mean fall of darkness across the edge of a region, away from its centre.
-fn region_support(edges: &Edges, foreground: &Mask, region: &[u32], centre: [f32; 2]) -> f32 {
-    let width = foreground.width();
+/// Mean fall of darkness across the edge of a region in a picture of `width`, away from its centre.
+fn region_support(edges: &Edges, region: &[u32], width: u32, shape: &Shape) -> f32 {
+    let [left, top, right, bottom] = shape.bounds;
+    let columns = (right - left + 3) as usize;
+    let place = |i: u32| ((i / width - top) as usize + 1) * columns + (i % width - left) as usize + 1;
+    let mut inside = vec![false; columns * (bottom - top + 3) as usize];
+    region.iter().for_each(|&i| inside[place(i)] = true);
     let (mut sum, mut count) = (0.0, 0.0_f32);
     for &i in region {
-        let outside = |other: u32| region.binary_search(&other).is_err();
-        if !(outside(i + 1) || outside(i.wrapping_sub(1)) || outside(i + width) || outside(i.wrapping_sub(width))) {
+        let at = place(i);
+        if [at - 1, at + 1, at - columns, at + columns].iter().all(|&next| inside[next]) {
             continue;
         }
         let point = [(i % width) as f32, (i / width) as f32];
-        let away = [point[0] - centre[0], point[1] - centre[1]];
+        let away = [point[0] - shape.centre[0], point[1] - shape.centre[1]];
         let length = away[0].hypot(away[1]).max(1e-3);
         sum += edges.fall(point, away.map(|part| part / length));
         count += 1.0;
@@ -120,7 +133,7 @@ struct Cover<'a> {
     candidates: &'a [Candidate],
     foreground: &'a Mask,
     near: &'a [Vec<(usize, f32)>],
-    counts: Vec<u8>,
+    counts: Vec<u16>,
     chosen: Vec<bool>,
 }
 
@@ -136,7 +149,7 @@ impl Cover<'_> {
                 _ => twice += 1,
             }
         }
-        fresh as f32 - t("OVERLAP_COST", 0.25) * twice as f32 - t("BACKGROUND_COST", 1.0) * background as f32 + candidate.worth
+        fresh as f32 - OVERLAP_COST * twice as f32 - BACKGROUND_COST * background as f32 + candidate.worth
     }
 
     fn add(&mut self, i: usize) -> f32 {
@@ -154,7 +167,7 @@ impl Cover<'_> {
 
     /// Whether a candidate overlaps a chosen one by too much.
     fn crowded(&self, i: usize) -> bool {
-        self.near[i].iter().any(|&(other, overlap)| self.chosen[other] && overlap > t("LARGEST_OVERLAP", 0.75))
+        self.near[i].iter().any(|&(other, overlap)| self.chosen[other] && overlap > LARGEST_OVERLAP)
     }
 
     /// Adds the best of `among` as long as that gains anything; returns what it gained, and what was added.
@@ -181,6 +194,39 @@ impl Cover<'_> {
         }
         (gained, added)
     }
+
+    /// Takes a chosen candidate out, or puts another in place of those that it overlaps, and fills up; undoes that unless it gains.
+    fn exchange(&mut self, i: usize) -> bool {
+        let was_chosen = self.chosen[i];
+        let rivals = if was_chosen {
+            vec![i]
+        } else {
+            let rivals = self.near[i].iter().filter(|(other, overlap)| self.chosen[*other] && *overlap > RIVAL);
+            Vec::from_iter(rivals.map(|(other, _)| *other))
+        };
+        let mut gained = 0.0;
+        for &rival in &rivals {
+            gained += self.remove(rival);
+        }
+        if !was_chosen {
+            gained += self.add(i);
+        }
+        let near = self.near;
+        let (filled, added) = self.fill(near[i].iter().map(|(other, _)| *other));
+        if gained + filled > LEAST_GAIN {
+            return true;
+        }
+        for other in added {
+            self.remove(other);
+        }
+        if !was_chosen {
+            self.remove(i);
+        }
+        for rival in rivals {
+            self.add(rival);
+        }
+        false
+    }
 }
 
 fn meet(a: &Candidate, b: &Candidate) -> bool {
@@ -190,10 +236,10 @@ fn meet(a: &Candidate, b: &Candidate) -> bool {
 
 /// Greedy choice, then exchanges: each candidate in place of those that it overlaps, where that explains more.
 fn choose(candidates: Vec<Candidate>, foreground: &Mask) -> Vec<Candidate> {
-    let all = Vec::from_iter(0..candidates.len());
-    let near = Vec::from_iter(all.iter().map(|&i| {
-        let met = all.iter().filter(|&&other| other != i && meet(&candidates[i], &candidates[other]));
-        let shared = met.map(|&other| (other, overlap(&candidates[i], &candidates[other])));
+    let all = 0..candidates.len();
+    let near = Vec::from_iter(all.clone().map(|i| {
+        let met = all.clone().filter(|&other| other != i && meet(&candidates[i], &candidates[other]));
+        let shared = met.map(|other| (other, overlap(&candidates[i], &candidates[other])));
         Vec::from_iter(shared.filter(|(_, overlap)| *overlap > 0.0))
     }));
     let mut cover = Cover {
@@ -203,39 +249,11 @@ fn choose(candidates: Vec<Candidate>, foreground: &Mask) -> Vec<Candidate> {
         counts: vec![0; foreground.as_raw().len()],
         chosen: vec![false; candidates.len()],
     };
-    cover.fill(all.iter().copied());
+    cover.fill(all.clone());
     for _ in 0..PASSES {
         let mut improved = false;
-        for &i in &all {
-            if cover.chosen[i] {
-                // Without it, perhaps others.
-                let mut change = cover.remove(i);
-                let (gained, added) = cover.fill(near[i].iter().map(|(other, _)| *other));
-                change += gained;
-                if change > 0.01 {
-                    improved = true;
-                } else {
-                    added.iter().for_each(|&other| { cover.remove(other); });
-                    cover.add(i);
-                }
-                continue;
-            }
-            let rivals = near[i].iter().filter(|(other, overlap)| cover.chosen[*other] && *overlap > t("RIVAL", 0.4));
-            let rivals = Vec::from_iter(rivals.map(|(other, _)| *other));
-            let mut change = 0.0;
-            for &rival in &rivals {
-                change += cover.remove(rival);
-            }
-            change += cover.add(i);
-            let (gained, added) = cover.fill(near[i].iter().map(|(other, _)| *other));
-            change += gained;
-            if change > 0.01 {
-                improved = true;
-            } else {
-                added.iter().for_each(|&other| { cover.remove(other); });
-                cover.remove(i);
-                rivals.iter().for_each(|&rival| { cover.add(rival); });
-            }
+        for i in all.clone() {
+            improved |= cover.exchange(i);
         }
         if !improved {
             break;

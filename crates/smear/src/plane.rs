@@ -154,10 +154,3 @@ pub(crate) fn weighted_median(mut pairs: Vec<(f32, f32)>) -> Option<f32> {
         (weight > 0.0 && below >= half).then_some(value)
     })
 }
-
-pub(crate) fn t(name: &str, default: f32) -> f32 {
-    use std::collections::HashMap;
-    use std::sync::LazyLock;
-    static V: LazyLock<HashMap<String, f32>> = LazyLock::new(|| std::env::vars().filter_map(|(k, v)| Some((k.strip_prefix("T_")?.to_owned(), v.parse().ok()?))).collect());
-    V.get(name).copied().unwrap_or(default)
-}

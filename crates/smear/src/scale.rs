@@ -13,6 +13,8 @@ use crate::plane::{Mask, Plane, on_edge};
 
 /// Diameter of cells on the working copy, in pixels. Smaller cells are not enlarged.
 const WORKING_DIAMETER: f32 = 40.0;
+/// Largest number of pixels of a copy, which bounds the memory.
+const MOST_PIXELS: f32 = (2 << 20) as f32;
 /// Longer side of the copy that the scale is first measured on, in pixels.
 const FIRST_SIDE: u32 = 1000;
 /// Diameter below which the scale is measured again on a larger copy, in pixels.
@@ -46,19 +48,20 @@ impl Working {
         if width.min(height) < LEAST_SIDE {
             return Err(Error::TooSmall { width, height, least: LEAST_SIDE });
         }
-        let mut factor = (FIRST_SIDE as f32 / width.max(height) as f32).min(1.0);
+        let largest = (MOST_PIXELS / (width as f32 * height as f32)).sqrt().min(1.0);
+        let mut factor = (FIRST_SIDE as f32 / width.max(height) as f32).min(largest);
         let first = loop {
             let first = Self::at(photo, factor, None)?;
-            if first.diameter >= RELIABLE_DIAMETER || factor >= 1.0 {
+            if first.diameter >= RELIABLE_DIAMETER || factor >= largest {
                 break first;
             }
-            factor = (2.0 * factor).min(1.0);
+            factor = (2.0 * factor).min(largest);
         };
         let diameter = first.diameter / factor;
         if diameter < LEAST_DIAMETER {
             return Err(Error::CellsTooSmall { diameter, least: LEAST_DIAMETER });
         }
-        Self::at(photo, (WORKING_DIAMETER / diameter).min(1.0), Some(diameter))
+        Self::at(photo, (WORKING_DIAMETER / diameter).min(largest), Some(diameter))
     }
 
     /// A copy of `factor`, for cells of about `diameter` pixels of the photograph where that is known.
