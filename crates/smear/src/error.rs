@@ -38,7 +38,9 @@ pub enum Error {
         least: f32,
     },
     /// The cells are too small to be told apart.
-    #[error("cells are {diameter:.0} px across; expected at least {least:.0} px: photograph with more magnification")]
+    #[error(
+        "cells are {diameter:.0} px across; expected at least {least:.0} px: photograph with more magnification"
+    )]
     CellsTooSmall {
         /// Typical diameter in pixels.
         diameter: f32,

@@ -130,7 +130,8 @@ fn object(working: &Working, sorted: &Sorted, label: u32, owners: &Labels, photo
     };
     let own_pixels = own(false);
     let mask = GrayImage::from_fn(bounds.width, bounds.height, |x, y| {
-        let at = |pixel: u32, factor: f32, first: u32| (pixel as f32 + 0.5) / factor - 0.5 - first as f32 + 1.0;
+        let at =
+            |pixel: u32, factor: f32, first: u32| (pixel as f32 + 0.5) / factor - 0.5 - first as f32 + 1.0;
         let point = [at(bounds.x + x, factor_across, left), at(bounds.y + y, factor_down, top)];
         image::Luma([if sample(&own_pixels, point) >= 0.5 { INSIDE } else { 0 }])
     });

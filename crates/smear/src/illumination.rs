@@ -106,12 +106,19 @@ impl Background {
             picture.enumerate_pixels().map(|(x, y, pixel)| self.density(x, y, pixel.0.map(f32::from))),
         );
         let inside = Vec::from_iter(
-            densities.iter().zip(field.as_raw()).filter(|(_, field)| **field > 0).map(|(density, _)| *density),
+            densities
+                .iter()
+                .zip(field.as_raw())
+                .filter(|(_, field)| **field > 0)
+                .map(|(density, _)| *density),
         );
         let weights = weights(&inside);
-        plane_of(picture.dimensions(), |i| {
-            if field.as_raw()[i] == 0 { 0.0 } else { dot(densities[i], weights) }
-        })
+        plane_of(
+            picture.dimensions(),
+            |i| {
+                if field.as_raw()[i] == 0 { 0.0 } else { dot(densities[i], weights) }
+            },
+        )
     }
 }
 

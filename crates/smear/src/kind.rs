@@ -15,7 +15,7 @@ const LARGEST_AREA: f32 = 2.3;
 /// Least convexity of a red cell.
 const LEAST_SOLIDITY: f32 = 0.8;
 /// Least support of a red cell's outline, see [`Candidate::support`].
-const LEAST_SUPPORT: f32 = 0.3;
+const LEAST_SUPPORT: f32 = 0.2;
 /// Largest area of a platelet.
 const PLATELET_AREA: f32 = 0.35;
 /// Least convexity of a platelet, and its longest shape.
@@ -25,10 +25,13 @@ const PLATELET_LENGTH: f32 = 1.8;
 const NUCLEUS_DARKNESS: f32 = 1.35;
 /// Cosine of the angle between the colours (densities of the three channels) of nuclei and red cells.
 const NUCLEUS_COLOUR: f32 = 0.985;
-/// Least area of a white cell's nucleus.
-const NUCLEUS_AREA: f32 = 1.0;
-/// Area of an object not covered by any outline that counts as cells that cannot be parted.
-const CLUMP_AREA: f32 = 0.5;
+/// Least area of a white cell's nucleus, and of the white cell. An infected red cell may be as dark, but is not as large.
+const NUCLEUS_AREA: f32 = 0.6;
+const WHITE_AREA: f32 = 1.7;
+/// Areas and least convexity of what no outline covers that count as a red cell with a weak edge, such as a pale infected one; what is
+/// larger or less convex is a clump.
+const UNCOVERED_AREA: [f32; 2] = [0.5, 1.8];
+const UNCOVERED_SOLIDITY: f32 = 0.88;
 
 /// A region of the working copy and its kind.
 pub(crate) struct Sorted {
@@ -44,27 +47,31 @@ pub(crate) fn sort(working: &Working, chosen: Vec<Candidate>) -> Vec<Sorted> {
     let nuclei = nuclei(working);
     let mut sorted = Vec::new();
     let mut covered = mask_where(working.field.dimensions(), |_| false);
-    let mut white = vec![Vec::new(); nuclei.len()];
+    let mut in_nucleus = vec![Vec::new(); nuclei.len()];
     for candidate in chosen {
         candidate.pixels.iter().for_each(|&i| covered.as_mut()[i as usize] = INSIDE);
-        let in_nucleus = |nucleus: &Vec<u32>| {
+        let belongs = |nucleus: &Vec<u32>| {
             let shared = candidate.pixels.iter().filter(|i| nucleus.binary_search(i).is_ok()).count();
             2 * shared > candidate.pixels.len() || 2 * shared > nucleus.len()
         };
-        if let Some(nucleus) = nuclei.iter().position(in_nucleus) {
-            white[nucleus].extend(candidate.pixels);
-            continue;
+        match nuclei.iter().position(belongs) {
+            Some(nucleus) => in_nucleus[nucleus].push(candidate),
+            None => sorted.push(red_cell_or_not(candidate, working.cell_area())),
         }
-        let kind = red_cell_or_not(&candidate.shape, candidate.support, working.cell_area());
-        sorted.push(Sorted { kind, pixels: candidate.pixels, shape: candidate.shape });
     }
-    for (nucleus, mut pixels) in nuclei.into_iter().zip(white) {
-        nucleus.iter().for_each(|&i| covered.as_mut()[i as usize] = INSIDE);
-        pixels.extend(nucleus);
+    for (nucleus, candidates) in nuclei.into_iter().zip(in_nucleus) {
+        let mut pixels = nucleus;
+        pixels.extend(candidates.iter().flat_map(|candidate| &candidate.pixels));
         pixels.sort_unstable();
         pixels.dedup();
-        if let Some(shape) = Shape::of(&pixels, width) {
-            sorted.push(Sorted { kind: Kind::WhiteCell, pixels, shape });
+        match Shape::of(&pixels, width) {
+            Some(shape) if shape.area >= WHITE_AREA * working.cell_area() => {
+                pixels.iter().for_each(|&i| covered.as_mut()[i as usize] = INSIDE);
+                sorted.push(Sorted { kind: Kind::WhiteCell, pixels, shape });
+            }
+            _ => sorted.extend(
+                candidates.into_iter().map(|candidate| red_cell_or_not(candidate, working.cell_area())),
+            ),
         }
     }
     sorted.extend(left_over(working, &covered));
@@ -72,13 +79,15 @@ pub(crate) fn sort(working: &Working, chosen: Vec<Candidate>) -> Vec<Sorted> {
     sorted
 }
 
-fn red_cell_or_not(shape: &Shape, support: f32, cell_area: f32) -> Kind {
+fn red_cell_or_not(Candidate { pixels, shape, support, .. }: Candidate, cell_area: f32) -> Sorted {
     let area = shape.area / cell_area;
-    if area < LEAST_AREA {
-        return small(shape, cell_area);
-    }
     let single = area <= LARGEST_AREA && shape.solidity >= LEAST_SOLIDITY && support >= LEAST_SUPPORT;
-    if single { Kind::RedCell } else { Kind::Clump }
+    let kind = match (area < LEAST_AREA, single) {
+        (true, _) => small(&shape, cell_area),
+        (false, true) => Kind::RedCell,
+        (false, false) => Kind::Clump,
+    };
+    Sorted { kind, pixels, shape }
 }
 
 fn small(shape: &Shape, cell_area: f32) -> Kind {
@@ -94,19 +103,22 @@ fn left_over(working: &Working, covered: &Mask) -> Vec<Sorted> {
     let beside = |i: u32| {
         let (x, y) = (i % width, i / width);
         let columns = x.saturating_sub(1)..=(x + 1).min(width - 1);
-        columns.into_iter().any(|x| {
-            (y.saturating_sub(1)..=(y + 1).min(height - 1)).any(|y| covered.get_pixel(x, y)[0] > 0)
-        })
+        columns
+            .into_iter()
+            .any(|x| (y.saturating_sub(1)..=(y + 1).min(height - 1)).any(|y| covered.get_pixel(x, y)[0] > 0))
     };
     let mut found = Vec::new();
     for pixels in pieces(&left) {
         let Some(shape) = Shape::of(&pixels, width) else { continue };
-        let large = shape.area >= CLUMP_AREA * working.cell_area();
-        if large {
-            found.push(Sorted { kind: Kind::Clump, pixels, shape });
-        } else if !pixels.iter().any(|&i| beside(i)) {
-            found.push(Sorted { kind: small(&shape, working.cell_area()), pixels, shape });
-        }
+        let area = shape.area / working.cell_area();
+        let single = area <= UNCOVERED_AREA[1] && shape.solidity >= UNCOVERED_SOLIDITY;
+        let kind = match (area >= UNCOVERED_AREA[0], single) {
+            (true, true) => Kind::RedCell,
+            (true, false) => Kind::Clump,
+            (false, _) if pixels.iter().any(|&i| beside(i)) => continue,
+            (false, _) => small(&shape, working.cell_area()),
+        };
+        found.push(Sorted { kind, pixels, shape });
     }
     found
 }
@@ -118,8 +130,10 @@ fn nuclei(working: &Working) -> Vec<Vec<u32>> {
         let (x, y) = (i as u32 % width, i as u32 / width);
         working.background.density(x, y, working.picture.get_pixel(x, y).0.map(f32::from))
     };
-    let inside = Vec::from_iter((0..(width * height) as usize).filter(|&i| working.foreground.mask.as_raw()[i] > 0));
-    let median = |channel: usize| quantile(inside.iter().map(|&i| density(i)[channel]).collect(), 0.5).unwrap_or(0.0);
+    let inside =
+        Vec::from_iter((0..(width * height) as usize).filter(|&i| working.foreground.mask.as_raw()[i] > 0));
+    let median =
+        |channel: usize| quantile(inside.iter().map(|&i| density(i)[channel]).collect(), 0.5).unwrap_or(0.0);
     let typical = [median(0), median(1), median(2)];
     let level = NUCLEUS_DARKNESS * working.foreground.typical;
     let mut dark = mask_where((width, height), |_| false);

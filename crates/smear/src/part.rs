@@ -57,7 +57,8 @@ impl Candidate {
         }
         let unusual = ratio.ln() / AREA_SPREAD;
         let dents = (CONVEX - shape.solidity).max(0.0);
-        let worth = shape.area * (EDGE_WORTH * (support - LEAST_EDGE) - AREA_COST * unusual * unusual - DENT_COST * dents);
+        let worth = shape.area
+            * (EDGE_WORTH * (support - LEAST_EDGE) - AREA_COST * unusual * unusual - DENT_COST * dents);
         Some(Self { pixels, shape, support, worth })
     }
 }
@@ -82,7 +83,8 @@ fn candidates(edges: &Edges, foreground: &Mask, diameter: f32) -> Vec<Candidate>
     let mut used: Vec<[f32; 2]> = Vec::new();
     for (i, _) in seeds {
         let centre = point(i);
-        let near = |other: &[f32; 2]| (other[0] - centre[0]).hypot(other[1] - centre[1]) < SAME_CENTRE * diameter;
+        let near =
+            |other: &[f32; 2]| (other[0] - centre[0]).hypot(other[1] - centre[1]) < SAME_CENTRE * diameter;
         if used.iter().any(near) {
             continue;
         }
@@ -173,9 +175,7 @@ impl Cover<'_> {
     /// Adds the best of `among` as long as that gains anything; returns what it gained, and what was added.
     fn fill(&mut self, among: impl Iterator<Item = usize>) -> (f32, Vec<usize>) {
         let (mut gained, mut added) = (0.0, Vec::new());
-        let mut gains = Vec::from_iter(
-            among.filter(|&i| !self.chosen[i]).map(|i| (self.gain(i), i)),
-        );
+        let mut gains = Vec::from_iter(among.filter(|&i| !self.chosen[i]).map(|i| (self.gain(i), i)));
         while let Some(place) = (0..gains.len()).max_by(|&a, &b| gains[a].0.total_cmp(&gains[b].0)) {
             let (gain, i) = gains.swap_remove(place);
             if gain <= 0.0 {
@@ -201,7 +201,8 @@ impl Cover<'_> {
         let rivals = if was_chosen {
             vec![i]
         } else {
-            let rivals = self.near[i].iter().filter(|(other, overlap)| self.chosen[*other] && *overlap > RIVAL);
+            let rivals =
+                self.near[i].iter().filter(|(other, overlap)| self.chosen[*other] && *overlap > RIVAL);
             Vec::from_iter(rivals.map(|(other, _)| *other))
         };
         let mut gained = 0.0;

@@ -14,7 +14,7 @@ const BRIGHTNESS: f32 = 90.0;
 /// Least difference of cells and background in optical density.
 const LEAST_CONTRAST: f32 = 0.08;
 /// Largest share of the field that cells cover where most of them can still be parted.
-const LARGEST_COVER: f32 = 0.6;
+const LARGEST_COVER: f32 = 0.55;
 /// Largest share of the cells' area in clumps.
 const LARGEST_CLUMPED: f32 = 0.2;
 /// Least number of red cells in a field that is worth counting.
@@ -133,9 +133,8 @@ impl Working {
         let (width, height) = self.picture.dimensions();
         let inside = |x: u32, y: u32| self.foreground.mask.get_pixel(x, y)[0] > 0;
         let places = (1..height).flat_map(|y| (1..width).map(move |x| (x, y)));
-        let edge = places.filter(|&(x, y)| {
-            inside(x, y) != inside(x - 1, y) || inside(x, y) != inside(x, y - 1)
-        });
+        let edge =
+            places.filter(|&(x, y)| inside(x, y) != inside(x - 1, y) || inside(x, y) != inside(x, y - 1));
         let slopes = edge.map(|(x, y)| right.get_pixel(x, y)[0].hypot(down.get_pixel(x, y)[0]));
         quantile(slopes.collect(), 0.9).unwrap_or(0.0)
     }

@@ -11,10 +11,17 @@ use malaria_smear::find_cells;
 #[test]
 fn photographs() {
     let alone = alone();
-    let config =
-        SmearConfig { width: 160, height: 120, cell_diameter: 24.0, cells: 12, white_cells: 0, ..SmearConfig::default() };
+    let config = SmearConfig {
+        width: 160,
+        height: 120,
+        cell_diameter: 24.0,
+        cells: 12,
+        white_cells: 0,
+        ..SmearConfig::default()
+    };
     let photo = synthetic_smear(&config).unwrap().image;
-    let formats = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Bmp, ImageFormat::Tiff, ImageFormat::WebP];
+    let formats =
+        [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Bmp, ImageFormat::Tiff, ImageFormat::WebP];
     let samples = formats.map(|format| {
         let mut file = Cursor::new(Vec::new());
         photo.write_to(&mut file, format).unwrap();

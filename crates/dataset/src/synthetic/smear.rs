@@ -211,9 +211,8 @@ impl Places<'_> {
         if 2.0 * margin >= width.min(height) {
             return None;
         }
-        let mut tries = (0..TRIES).map(|_| {
-            [draws.between(margin, width - margin), draws.between(margin, height - margin)]
-        });
+        let mut tries = (0..TRIES)
+            .map(|_| [draws.between(margin, width - margin), draws.between(margin, height - margin)]);
         let gap = 0.12 * self.config.cell_diameter;
         let centre = tries.find(|place| {
             self.taken.iter().all(|(other, size)| length(minus(*place, *other)) > radius + size + gap)
@@ -238,7 +237,8 @@ impl Places<'_> {
                 && place[0] < width - 1.3 * radius
                 && place[1] < height - 1.3 * radius;
             let red = (size - radius).abs() < 0.01 * diameter;
-            let alone = self.taken.iter().filter(|(third, size)| length(minus(place, *third)) < radius + size);
+            let alone =
+                self.taken.iter().filter(|(third, size)| length(minus(place, *third)) < radius + size);
             (inside && red && alone.count() == 1).then_some(place)
         })?;
         self.taken.push((centre, radius));
@@ -293,7 +293,8 @@ impl Canvas {
             let light = self.light[(y * self.width + x) as usize];
             // The sum of three uniform numbers has the variance 1.
             let grain = |channel: u32| {
-                (0..3).map(|i| speckle(x as i32, y as i32, seed ^ (3 * channel + i + 1))).sum::<f32>() * config.noise
+                (0..3).map(|i| speckle(x as i32, y as i32, seed ^ (3 * channel + i + 1))).sum::<f32>()
+                    * config.noise
             };
             Rgb([0, 1, 2].map(|i| {
                 let value = LIGHT[i] * light[i] * lit + grain(i as u32);
