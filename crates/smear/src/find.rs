@@ -60,7 +60,7 @@ pub(crate) fn find_in_steps(
     step("2-field", &|| grey(&working.field))?;
     step("3-darkness", &|| grey(&working.shades()))?;
     step("4-foreground", &|| grey(&working.foreground.mask))?;
-    let chosen = part(&working.darkness, &working.foreground.mask, working.diameter);
+    let chosen = part(&working.darkness, &working.foreground.mask, working.cell);
     let sorted = sort(&working, chosen);
     let quality = Quality::of(&working, &sorted);
     if quality.cellular < LEAST_CELLULAR {
@@ -68,7 +68,7 @@ pub(crate) fn find_in_steps(
     }
     let objects = objects(&working, &sorted, photo);
     let smear = Smear {
-        cell_diameter: working.diameter / working.factor,
+        cell_diameter: working.cell.diameter / working.factor,
         caveats: quality.caveats(),
         quality,
         objects,

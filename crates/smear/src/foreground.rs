@@ -7,6 +7,11 @@ use crate::shape::Shape;
 
 /// Where the level lies between the typical darkness of the background (0) and of cells (1).
 const LEVEL: f32 = 0.4;
+/// Lower levels, at which single pale cells are looked for among darker ones: their areas relative to the typical, and the share of them
+/// below which the usual level has missed them.
+const PALE_LEVELS: [f32; 2] = [0.28, 0.2];
+const PALE_AREA: [f32; 2] = [0.45, 1.7];
+const PALE_KNOWN: f32 = 0.6;
 /// Blur before the threshold, relative to a cell's diameter.
 const SMOOTHING: f32 = 0.025;
 /// Largest hole that is a pale centre, relative to a cell's area.
@@ -62,11 +67,14 @@ pub(crate) fn foreground(darkness: &Plane, field: &Mask, diameter: Option<f32>) 
     let mut mask = darker(&smooth, field, level);
     if let Some(diameter) = diameter {
         let cell = std::f32::consts::FRAC_PI_4 * diameter * diameter;
-        for hole in holes(&mask) {
-            if (hole.len() as f32) < LARGEST_HOLE * cell {
-                hole.iter().for_each(|&i| mask.as_mut()[i as usize] = INSIDE);
+        for share in PALE_LEVELS {
+            let level = background + share * (typical - background);
+            if share * (typical - background) > LEAST_SEPARATION * noise {
+                let pale = pale_cells(darker(&smooth, field, level), &mask, cell);
+                pale.into_iter().for_each(|i| mask.as_mut()[i as usize] = INSIDE);
             }
         }
+        fill_holes(&mut mask, LARGEST_HOLE * cell);
         for piece in pieces(&mask) {
             if (piece.len() as f32) < SMALLEST_PIECE * cell {
                 piece.iter().for_each(|&i| mask.as_mut()[i as usize] = 0);
@@ -83,9 +91,43 @@ const CONVEX: f32 = 0.9;
 /// Convex pieces that make a reliable scale.
 const ENOUGH: usize = 4;
 
-/// The typical diameter of a cell in pixels, from the picture's convex pieces, each weighted by its area so that specks do not
-/// count; from the depth of its pieces where there are too few. `None` where there is nothing to measure.
-pub(crate) fn typical_diameter(mask: &Mask) -> Option<f32> {
+fn fill_holes(mask: &mut Mask, largest: f32) {
+    for hole in holes(mask) {
+        if (hole.len() as f32) < largest {
+            hole.iter().for_each(|&i| mask.as_mut()[i as usize] = INSIDE);
+        }
+    }
+}
+
+/// Pixels of the single cells of `lower`, the foreground at a lower level, of which `mask` has too little.
+fn pale_cells(mut lower: Mask, mask: &Mask, cell: f32) -> Vec<u32> {
+    fill_holes(&mut lower, LARGEST_HOLE * cell);
+    let mut pieces = pieces(&lower);
+    pieces.retain(|piece| {
+        let known = piece.iter().filter(|&&i| mask.as_raw()[i as usize] > 0).count();
+        let single = Shape::of(piece, lower.width()).is_some_and(|shape| {
+            (PALE_AREA[0]..=PALE_AREA[1]).contains(&(shape.area / cell)) && shape.solidity > CONVEX
+        });
+        single && (known as f32) < PALE_KNOWN * piece.len() as f32
+    });
+    pieces.concat()
+}
+
+/// Range of the spread of areas: less is not measured reliably, and more is not a spread of single cells.
+const SPREAD: [f32; 2] = [0.25, 0.45];
+
+/// The typical cell of a picture.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TypicalCell {
+    /// Its diameter in pixels.
+    pub(crate) diameter: f32,
+    /// Standard deviation of the logarithm of the cells' areas.
+    pub(crate) spread: f32,
+}
+
+/// The typical cell, from the picture's convex pieces, each weighted by its area so that specks do not count; from the depth of its
+/// pieces where there are too few. `None` where there is nothing to measure.
+pub(crate) fn typical_cell(mask: &Mask) -> Option<TypicalCell> {
     let (width, height) = mask.dimensions();
     let mut filled = mask.clone();
     for hole in holes(mask) {
@@ -104,9 +146,14 @@ pub(crate) fn typical_diameter(mask: &Mask) -> Option<f32> {
         }
     }
     if convex.len() >= ENOUGH {
-        return weighted_median(convex);
+        let diameter = weighted_median(convex.clone())?;
+        // A diameter's logarithm is half of the area's.
+        let deviations = convex.into_iter().map(|(own, area)| (2.0 * (own / diameter).ln().abs(), area));
+        // The median deviation of a normal distribution is 0.67 standard deviations.
+        let spread = weighted_median(deviations.collect())? / 0.67;
+        return Some(TypicalCell { diameter, spread: spread.clamp(SPREAD[0], SPREAD[1]) });
     }
     let depth = depth(&filled);
     let peaks = Vec::from_iter(peaks(&depth, 0.1).into_iter().map(|(_, depth)| (2.0 * depth, depth * depth)));
-    weighted_median(peaks)
+    Some(TypicalCell { diameter: weighted_median(peaks)?, spread: SPREAD[1] })
 }
