@@ -50,17 +50,17 @@ pub fn find_cells(photo: &RgbImage) -> Result<Smear> {
     find_in_steps(photo, &mut |_, _| Ok(()))
 }
 
+/// Takes the name of a step and what draws its picture.
+pub(crate) type Step<'a> = dyn FnMut(&str, &dyn Fn() -> RgbImage) -> Result<()> + 'a;
+
 /// [`find_cells`], which offers the picture of each step to `step`, with its name.
-pub(crate) fn find_in_steps(
-    photo: &RgbImage,
-    step: &mut dyn FnMut(&str, &dyn Fn() -> RgbImage) -> Result<()>,
-) -> Result<Smear> {
+pub(crate) fn find_in_steps(photo: &RgbImage, step: &mut Step<'_>) -> Result<Smear> {
     let working = Working::of(photo)?;
     step("1-reduced", &|| working.picture.clone())?;
     step("2-field", &|| grey(&working.field))?;
     step("3-darkness", &|| grey(&working.shades()))?;
     step("4-foreground", &|| grey(&working.foreground.mask))?;
-    let chosen = part(&working.darkness, &working.foreground.mask, working.cell);
+    let chosen = part(&working.darkness, &working.foreground.mask, working.diameter);
     let sorted = sort(&working, chosen);
     let quality = Quality::of(&working, &sorted);
     if quality.cellular < LEAST_CELLULAR {
@@ -68,7 +68,7 @@ pub(crate) fn find_in_steps(
     }
     let objects = objects(&working, &sorted, photo);
     let smear = Smear {
-        cell_diameter: working.cell.diameter / working.factor,
+        cell_diameter: working.diameter / working.factor,
         caveats: quality.caveats(),
         quality,
         objects,

@@ -28,8 +28,6 @@ const PALE_CELLS: f32 = 2.0;
 /// The dark part of the field, and what it is measured by.
 pub(crate) struct Foreground {
     pub(crate) mask: Mask,
-    /// Darkness that separates cells from the background.
-    pub(crate) level: f32,
     /// Median darkness of what lies above and below the level.
     pub(crate) typical: f32,
     pub(crate) background: f32,
@@ -81,7 +79,7 @@ pub(crate) fn foreground(darkness: &Plane, field: &Mask, diameter: Option<f32>) 
             }
         }
     }
-    Foreground { mask, level, typical, background, noise }
+    Foreground { mask, typical, background, noise }
 }
 
 /// Smallest area of a piece that tells the scale, in pixels.
@@ -113,21 +111,9 @@ fn pale_cells(mut lower: Mask, mask: &Mask, cell: f32) -> Vec<u32> {
     pieces.concat()
 }
 
-/// Range of the spread of areas: less is not measured reliably, and more is not a spread of single cells.
-const SPREAD: [f32; 2] = [0.25, 0.45];
-
-/// The typical cell of a picture.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct TypicalCell {
-    /// Its diameter in pixels.
-    pub(crate) diameter: f32,
-    /// Standard deviation of the logarithm of the cells' areas.
-    pub(crate) spread: f32,
-}
-
-/// The typical cell, from the picture's convex pieces, each weighted by its area so that specks do not count; from the depth of its
-/// pieces where there are too few. `None` where there is nothing to measure.
-pub(crate) fn typical_cell(mask: &Mask) -> Option<TypicalCell> {
+/// The typical diameter of a cell in pixels, from the picture's convex pieces, each weighted by its area so that specks do not count;
+/// from the depth of its pieces where there are too few. `None` where there is nothing to measure.
+pub(crate) fn typical_diameter(mask: &Mask) -> Option<f32> {
     let (width, height) = mask.dimensions();
     let mut filled = mask.clone();
     for hole in holes(mask) {
@@ -146,14 +132,9 @@ pub(crate) fn typical_cell(mask: &Mask) -> Option<TypicalCell> {
         }
     }
     if convex.len() >= ENOUGH {
-        let diameter = weighted_median(convex.clone())?;
-        // A diameter's logarithm is half of the area's.
-        let deviations = convex.into_iter().map(|(own, area)| (2.0 * (own / diameter).ln().abs(), area));
-        // The median deviation of a normal distribution is 0.67 standard deviations.
-        let spread = weighted_median(deviations.collect())? / 0.67;
-        return Some(TypicalCell { diameter, spread: spread.clamp(SPREAD[0], SPREAD[1]) });
+        return weighted_median(convex);
     }
     let depth = depth(&filled);
     let peaks = Vec::from_iter(peaks(&depth, 0.1).into_iter().map(|(_, depth)| (2.0 * depth, depth * depth)));
-    Some(TypicalCell { diameter: weighted_median(peaks)?, spread: SPREAD[1] })
+    weighted_median(peaks)
 }

@@ -25,9 +25,9 @@ const PLATELET_LENGTH: f32 = 1.8;
 const NUCLEUS_DARKNESS: f32 = 1.35;
 /// Cosine of the angle between the colours (densities of the three channels) of nuclei and red cells.
 const NUCLEUS_COLOUR: f32 = 0.985;
-/// Least area of a white cell's nucleus, and of the white cell. An infected red cell may be as dark, but is not as large.
+/// Least area of a white cell's nucleus, and areas of the white cell. An infected red cell may be as dark, but is not as large.
 const NUCLEUS_AREA: f32 = 0.6;
-const WHITE_AREA: f32 = 1.7;
+const WHITE_AREA: [f32; 2] = [1.7, 6.0];
 /// Areas and least convexity of what no outline covers that count as a red cell with a weak edge, such as a pale infected one; what is
 /// larger or less convex is a clump.
 const UNCOVERED_AREA: [f32; 2] = [0.5, 1.8];
@@ -49,29 +49,34 @@ pub(crate) fn sort(working: &Working, chosen: Vec<Candidate>) -> Vec<Sorted> {
     let mut covered = mask_where(working.field.dimensions(), |_| false);
     let mut in_nucleus = vec![Vec::new(); nuclei.len()];
     for candidate in chosen {
-        candidate.pixels.iter().for_each(|&i| covered.as_mut()[i as usize] = INSIDE);
         let belongs = |nucleus: &Vec<u32>| {
             let shared = candidate.pixels.iter().filter(|i| nucleus.binary_search(i).is_ok()).count();
             2 * shared > candidate.pixels.len() || 2 * shared > nucleus.len()
         };
-        match nuclei.iter().position(belongs) {
-            Some(nucleus) => in_nucleus[nucleus].push(candidate),
-            None => sorted.push(red_cell_or_not(candidate, working.cell_area())),
+        if let Some(nucleus) = nuclei.iter().position(belongs) {
+            in_nucleus[nucleus].push(candidate);
+        } else {
+            cover(&mut covered, &candidate.pixels);
+            sorted.push(red_cell_or_not(candidate, working.cell_area()));
         }
     }
+    let around = pieces(&uncovered(working, &covered));
     for (nucleus, candidates) in nuclei.into_iter().zip(in_nucleus) {
-        let mut pixels = nucleus;
+        let own = around.iter().find(|piece| nucleus.iter().any(|i| piece.binary_search(i).is_ok()));
+        let mut pixels = own.cloned().unwrap_or_default();
         pixels.extend(candidates.iter().flat_map(|candidate| &candidate.pixels));
         pixels.sort_unstable();
         pixels.dedup();
-        match Shape::of(&pixels, width) {
-            Some(shape) if shape.area >= WHITE_AREA * working.cell_area() => {
-                pixels.iter().for_each(|&i| covered.as_mut()[i as usize] = INSIDE);
-                sorted.push(Sorted { kind: Kind::WhiteCell, pixels, shape });
-            }
-            _ => sorted.extend(
-                candidates.into_iter().map(|candidate| red_cell_or_not(candidate, working.cell_area())),
-            ),
+        let white = Shape::of(&pixels, width)
+            .filter(|shape| (WHITE_AREA[0]..=WHITE_AREA[1]).contains(&(shape.area / working.cell_area())));
+        if let Some(shape) = white {
+            cover(&mut covered, &pixels);
+            sorted.push(Sorted { kind: Kind::WhiteCell, pixels, shape });
+            continue;
+        }
+        for candidate in candidates {
+            cover(&mut covered, &candidate.pixels);
+            sorted.push(red_cell_or_not(candidate, working.cell_area()));
         }
     }
     sorted.extend(left_over(working, &covered));
@@ -95,11 +100,18 @@ fn small(shape: &Shape, cell_area: f32) -> Kind {
     if compact && shape.area <= PLATELET_AREA * cell_area { Kind::Platelet } else { Kind::Debris }
 }
 
+fn cover(covered: &mut Mask, pixels: &[u32]) {
+    pixels.iter().for_each(|&i| covered.as_mut()[i as usize] = INSIDE);
+}
+
+fn uncovered(working: &Working, covered: &Mask) -> Mask {
+    let foreground = working.foreground.mask.as_raw();
+    mask_where(covered.dimensions(), |i| foreground[i] > 0 && covered.as_raw()[i] == 0)
+}
+
 /// Pieces of the foreground that no outline covers. Slivers beside a cell are no objects.
 fn left_over(working: &Working, covered: &Mask) -> Vec<Sorted> {
     let (width, height) = covered.dimensions();
-    let foreground = working.foreground.mask.as_raw();
-    let left = mask_where((width, height), |i| foreground[i] > 0 && covered.as_raw()[i] == 0);
     let beside = |i: u32| {
         let (x, y) = (i % width, i / width);
         let columns = x.saturating_sub(1)..=(x + 1).min(width - 1);
@@ -108,7 +120,7 @@ fn left_over(working: &Working, covered: &Mask) -> Vec<Sorted> {
             .any(|x| (y.saturating_sub(1)..=(y + 1).min(height - 1)).any(|y| covered.get_pixel(x, y)[0] > 0))
     };
     let mut found = Vec::new();
-    for pixels in pieces(&left) {
+    for pixels in pieces(&uncovered(working, covered)) {
         let Some(shape) = Shape::of(&pixels, width) else { continue };
         let area = shape.area / working.cell_area();
         let single = area <= UNCOVERED_AREA[1] && shape.solidity >= UNCOVERED_SOLIDITY;

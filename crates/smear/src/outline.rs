@@ -175,9 +175,11 @@ fn best_radii(edges: &Edges, centre: [f32; 2]) -> [f32; RAYS] {
         let gains = &gains[turn % RAYS * count..][..count];
         let mut next = Vec::with_capacity(count);
         for (i, gain) in gains.iter().enumerate() {
+            let low = i.saturating_sub(LARGEST_CHANGE);
+            let reachable = &best[low..(i + LARGEST_CHANGE + 1).min(count)];
             let (mut most, mut change) = (f32::NEG_INFINITY, 0);
-            for before in i.saturating_sub(LARGEST_CHANGE)..=(i + LARGEST_CHANGE).min(count - 1) {
-                let value = best[before] - CHANGE_COST * before.abs_diff(i) as f32;
+            for (before, value) in (low..).zip(reachable) {
+                let value = value - CHANGE_COST * before.abs_diff(i) as f32;
                 if value > most {
                     (most, change) = (value, before + LARGEST_CHANGE - i);
                 }

@@ -1,6 +1,5 @@
 //! Parts touching and overlapping cells: of many outlines the set that explains the foreground best.
 
-use crate::foreground::TypicalCell;
 use crate::outline::{Edges, Outline};
 use crate::peaks::{peaks, watershed};
 use crate::plane::{Mask, Plane, depth, pieces, regions};
@@ -15,8 +14,10 @@ const BACKGROUND_COST: f32 = 1.0;
 /// What each pixel of a cell is worth, for each share of a typical edge that its outline has above [`LEAST_EDGE`].
 const EDGE_WORTH: f32 = 1.2;
 const LEAST_EDGE: f32 = 0.45;
-/// What an area costs, for each pixel of the cell, that is one standard deviation of the picture's areas from the typical one.
+/// What an area costs, for each pixel of the cell, that is one standard deviation from the typical one; and that deviation, of the
+/// logarithm of the area.
 const AREA_COST: f32 = 0.3;
+const AREA_SPREAD: f32 = 0.45;
 /// Convexity of a single cell, and what each pixel costs for each share below it.
 const CONVEX: f32 = 0.92;
 const DENT_COST: f32 = 2.0;
@@ -48,13 +49,13 @@ pub(crate) struct Candidate {
 }
 
 impl Candidate {
-    fn new(pixels: Vec<u32>, width: u32, support: f32, cell: TypicalCell) -> Option<Self> {
+    fn new(pixels: Vec<u32>, width: u32, support: f32, diameter: f32) -> Option<Self> {
         let shape = Shape::of(&pixels, width)?;
-        let ratio = shape.area / (std::f32::consts::FRAC_PI_4 * cell.diameter * cell.diameter);
+        let ratio = shape.area / (std::f32::consts::FRAC_PI_4 * diameter * diameter);
         if !(AREAS[0]..=AREAS[1]).contains(&ratio) {
             return None;
         }
-        let unusual = ratio.ln() / cell.spread;
+        let unusual = ratio.ln() / AREA_SPREAD;
         let dents = (CONVEX - shape.solidity).max(0.0);
         let worth = shape.area
             * (EDGE_WORTH * (support - LEAST_EDGE) - AREA_COST * unusual * unusual - DENT_COST * dents);
@@ -62,14 +63,14 @@ impl Candidate {
     }
 }
 
-/// The set of outlines that covers `foreground` best, in the order of their first pixel.
-pub(crate) fn part(darkness: &Plane, foreground: &Mask, cell: TypicalCell) -> Vec<Candidate> {
-    let edges = Edges::of(darkness, foreground, cell.diameter);
-    let candidates = candidates(&edges, foreground, cell);
+/// The set of outlines that covers `foreground` best, for cells of about `diameter` pixels, in the order of their first pixel.
+pub(crate) fn part(darkness: &Plane, foreground: &Mask, diameter: f32) -> Vec<Candidate> {
+    let edges = Edges::of(darkness, foreground, diameter);
+    let candidates = candidates(&edges, foreground, diameter);
     choose(candidates, foreground)
 }
 
-fn candidates(edges: &Edges, foreground: &Mask, cell: TypicalCell) -> Vec<Candidate> {
+fn candidates(edges: &Edges, foreground: &Mask, diameter: f32) -> Vec<Candidate> {
     let (width, height) = foreground.dimensions();
     let inside = |i: u32| foreground.as_raw()[i as usize] > 0;
     let point = |i: u32| [(i % width) as f32, (i / width) as f32];
@@ -81,21 +82,20 @@ fn candidates(edges: &Edges, foreground: &Mask, cell: TypicalCell) -> Vec<Candid
     let mut used: Vec<[f32; 2]> = Vec::new();
     for (i, _) in seeds {
         let centre = point(i);
-        let near = |other: &[f32; 2]| {
-            (other[0] - centre[0]).hypot(other[1] - centre[1]) < SAME_CENTRE * cell.diameter
-        };
+        let near =
+            |other: &[f32; 2]| (other[0] - centre[0]).hypot(other[1] - centre[1]) < SAME_CENTRE * diameter;
         if used.iter().any(near) {
             continue;
         }
         used.push(centre);
         let outline = Outline::fit(edges, centre);
         let support = outline.support(edges);
-        found.extend(Candidate::new(outline.pixels(width, height), width, support, cell));
+        found.extend(Candidate::new(outline.pixels(width, height), width, support, diameter));
     }
     let mut add_region = |region: Vec<u32>| {
         let Some(shape) = Shape::of(&region, width) else { return };
         let support = region_support(edges, &region, width, &shape);
-        found.extend(Candidate::new(region, width, support, cell));
+        found.extend(Candidate::new(region, width, support, diameter));
     };
     pieces(foreground).into_iter().for_each(&mut add_region);
     for prominence in FLOOD_PROMINENCES {

@@ -96,7 +96,7 @@ impl Quality {
         let cells = area(&[Kind::RedCell, Kind::WhiteCell]);
         let brightness = working.background.mean_colour().iter().sum::<f32>() / 3.0;
         Self {
-            sharpness: working.steepest_edges() * working.cell.diameter / contrast.max(1e-6),
+            sharpness: working.steepest_edges() * working.diameter / contrast.max(1e-6),
             brightness: brightness.clamp(0.0, 255.0),
             contrast,
             cover: (dark / lit).min(1.0),

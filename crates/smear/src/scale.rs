@@ -7,7 +7,7 @@ use image::RgbImage;
 
 use crate::error::{Error, Result};
 use crate::field::field_of_view;
-use crate::foreground::{Foreground, TypicalCell, foreground, typical_cell};
+use crate::foreground::{Foreground, foreground, typical_diameter};
 use crate::illumination::Background;
 use crate::plane::{Mask, Plane, on_edge};
 
@@ -34,8 +34,8 @@ pub(crate) struct Working {
     pub(crate) background: Background,
     pub(crate) darkness: Plane,
     pub(crate) foreground: Foreground,
-    /// The typical cell, in pixels of the copy.
-    pub(crate) cell: TypicalCell,
+    /// Typical diameter of a cell, in pixels of the copy.
+    pub(crate) diameter: f32,
 }
 
 impl Working {
@@ -52,12 +52,12 @@ impl Working {
         let mut factor = (FIRST_SIDE as f32 / width.max(height) as f32).min(largest);
         let first = loop {
             let first = Self::at(photo, factor, None)?;
-            if first.cell.diameter >= RELIABLE_DIAMETER || factor >= largest {
+            if first.diameter >= RELIABLE_DIAMETER || factor >= largest {
                 break first;
             }
             factor = (2.0 * factor).min(largest);
         };
-        let diameter = first.cell.diameter / factor;
+        let diameter = first.diameter / factor;
         if diameter < LEAST_DIAMETER {
             return Err(Error::CellsTooSmall { diameter, least: LEAST_DIAMETER });
         }
@@ -78,13 +78,13 @@ impl Working {
         if !foreground.stands_out() {
             return Err(Error::Blank);
         }
-        let cell = typical_cell(&foreground.mask).ok_or(Error::Blank)?;
-        Ok(Self { factor, picture, field, background, darkness, foreground, cell })
+        let diameter = typical_diameter(&foreground.mask).ok_or(Error::Blank)?;
+        Ok(Self { factor, picture, field, background, darkness, foreground, diameter })
     }
 
     /// Area of a typical cell, in pixels of the copy.
     pub(crate) fn cell_area(&self) -> f32 {
-        std::f32::consts::FRAC_PI_4 * self.cell.diameter * self.cell.diameter
+        std::f32::consts::FRAC_PI_4 * self.diameter * self.diameter
     }
 
     /// Whether a region reaches the edge of the copy or of the field of view.
