@@ -11,7 +11,7 @@ fn neighbours(i: u32, width: u32, height: u32) -> impl Iterator<Item = u32> {
     (-1..=1_i64).flat_map(move |down| (-1..=1_i64).map(move |right| (x + right, y + down))).filter_map(
         move |(column, row)| {
             let inside = column >= 0 && row >= 0 && column < i64::from(width) && row < i64::from(height);
-            (inside && (column, row) != (x, y)).then_some(row as u32 * width + column as u32)
+            (inside && (column, row) != (x, y)).then(|| row as u32 * width + column as u32)
         },
     )
 }
