@@ -70,7 +70,7 @@ fn limits_and_intervals_match_scipy() {
         for (called, expected) in [([[0, 0]; 2], &case.found), (case.called, &case.found_given_called)] {
             let found = caller.found(&patient(called), cells, &case.shares).unwrap();
             for ((share, ours), &theirs) in case.shares.iter().zip(found).zip(expected) {
-                same(&format!("{name}, found at {share} of {called:?}"), ours, theirs, 1e-6);
+                same(&format!("{name}, found at {share} of {called:?}"), ours, theirs, 2e-6);
             }
         }
         for (positive, low, high) in &case.intervals {
@@ -88,12 +88,13 @@ fn posteriors_match_a_dense_grid() {
             case.cells.iter().zip(&case.positive).map(|(&cells, &positive)| CellCounts { cells, positive });
         let rate = PositiveRate::estimate(&Vec::from_iter(counts)).unwrap().unwrap();
         let name = format!("{}, {} points", case.name, rate.points.len());
-        assert!((10..=225).contains(&rate.points.len()), "{name}");
+        assert!((10..=289).contains(&rate.points.len()), "{name}");
         let expected =
             |of: fn(&[f64; 3]) -> f64| rate.points.iter().map(|point| of(point) * point[2]).sum::<f64>();
         let [mean, mean_squared, correlation] =
             [expected(|point| point[0]), expected(|point| point[0] * point[0]), expected(|point| point[1])];
-        // The points are a standard deviation apart; a share of 1e-4 of the posterior is left out at each.
+        // The points are a standard deviation apart, and a share of 1e-5 of the posterior is left out at each. Without an alarm the
+        // mean has a long tail.
         same(&name, mean, case.mean, 0.01 * case.mean);
         same(&name, mean_squared, case.mean_squared, 0.02 * case.mean_squared);
         same(&name, correlation, case.correlation, 0.02 * case.correlation);
