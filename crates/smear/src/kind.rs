@@ -28,6 +28,9 @@ const NUCLEUS_COLOUR: f32 = 0.985;
 /// Least area of a white cell's nucleus, and areas of the white cell. An infected red cell may be as dark, but is not as large.
 const NUCLEUS_AREA: f32 = 0.6;
 const WHITE_AREA: [f32; 2] = [1.7, 6.0];
+/// Darkness of a nucleus, and its share of what is dark around it, from which it is a white cell whose plasma is too pale to be seen.
+const BARE_DARKNESS: f32 = 1.8;
+const BARE_SHARE: f32 = 0.75;
 /// Areas and least convexity of what no outline covers that count as a red cell with a weak edge, such as a pale infected one; what is
 /// larger or less convex is a clump.
 const UNCOVERED_AREA: [f32; 2] = [0.5, 1.8];
@@ -49,7 +52,8 @@ pub(crate) fn sort(working: &Working, chosen: Vec<Candidate>) -> Vec<Sorted> {
     let mut covered = mask_where(working.field.dimensions(), |_| false);
     let mut in_nucleus = vec![Vec::new(); nuclei.len()];
     for candidate in chosen {
-        let belongs = |nucleus: &Vec<u32>| {
+        let belongs = |nucleus: &Nucleus| {
+            let nucleus = &nucleus.pixels;
             let shared = candidate.pixels.iter().filter(|i| nucleus.binary_search(i).is_ok()).count();
             2 * shared > candidate.pixels.len() || 2 * shared > nucleus.len()
         };
@@ -62,13 +66,15 @@ pub(crate) fn sort(working: &Working, chosen: Vec<Candidate>) -> Vec<Sorted> {
     }
     let around = pieces(&uncovered(working, &covered));
     for (nucleus, candidates) in nuclei.into_iter().zip(in_nucleus) {
-        let own = around.iter().find(|piece| nucleus.iter().any(|i| piece.binary_search(i).is_ok()));
+        let own = around.iter().find(|piece| nucleus.pixels.iter().any(|i| piece.binary_search(i).is_ok()));
         let mut pixels = own.cloned().unwrap_or_default();
         pixels.extend(candidates.iter().flat_map(|candidate| &candidate.pixels));
         pixels.sort_unstable();
         pixels.dedup();
-        let white = Shape::of(&pixels, width)
-            .filter(|shape| (WHITE_AREA[0]..=WHITE_AREA[1]).contains(&(shape.area / working.cell_area())));
+        let bare = nucleus.dense && nucleus.pixels.len() as f32 > BARE_SHARE * pixels.len() as f32;
+        let white = Shape::of(&pixels, width).filter(|shape| {
+            bare || (WHITE_AREA[0]..=WHITE_AREA[1]).contains(&(shape.area / working.cell_area()))
+        });
         if let Some(shape) = white {
             cover(&mut covered, &pixels);
             sorted.push(Sorted { kind: Kind::WhiteCell, pixels, shape });
@@ -135,28 +141,42 @@ fn left_over(working: &Working, covered: &Mask) -> Vec<Sorted> {
     found
 }
 
-/// Nuclei of white cells: large, darker than red cells, and of another colour.
-fn nuclei(working: &Working) -> Vec<Vec<u32>> {
+/// The nucleus of a white cell.
+struct Nucleus {
+    /// Positions of its pixels, in ascending order.
+    pixels: Vec<u32>,
+    /// Whether it is much darker than red cells.
+    dense: bool,
+}
+
+/// Nuclei of white cells: large, darker than red cells in all channels together, and of another colour.
+fn nuclei(working: &Working) -> Vec<Nucleus> {
     let (width, height) = working.picture.dimensions();
     let density = |i: usize| {
         let (x, y) = (i as u32 % width, i as u32 / width);
         working.background.density(x, y, working.picture.get_pixel(x, y).0.map(f32::from))
     };
-    let inside =
-        Vec::from_iter((0..(width * height) as usize).filter(|&i| working.foreground.mask.as_raw()[i] > 0));
+    let sum = |density: [f32; 3]| density.iter().sum::<f32>();
+    let foreground = working.foreground.mask.as_raw();
+    let inside = Vec::from_iter((0..foreground.len()).filter(|&i| foreground[i] > 0));
     let median =
         |channel: usize| quantile(inside.iter().map(|&i| density(i)[channel]).collect(), 0.5).unwrap_or(0.0);
     let typical = [median(0), median(1), median(2)];
-    let level = NUCLEUS_DARKNESS * working.foreground.typical;
     let mut dark = mask_where((width, height), |_| false);
     for i in inside {
-        if working.darkness.as_raw()[i] > level && cosine(density(i), typical) < NUCLEUS_COLOUR {
+        let density = density(i);
+        if sum(density) > NUCLEUS_DARKNESS * sum(typical) && cosine(density, typical) < NUCLEUS_COLOUR {
             dark.as_mut()[i] = INSIDE;
         }
     }
-    let mut nuclei = pieces(&dark);
-    nuclei.retain(|piece| piece.len() as f32 >= NUCLEUS_AREA * working.cell_area());
-    nuclei
+    let mut pieces = pieces(&dark);
+    pieces.retain(|piece| piece.len() as f32 >= NUCLEUS_AREA * working.cell_area());
+    let nucleus = |pixels: Vec<u32>| {
+        let sums = pixels.iter().map(|&i| sum(density(i as usize))).collect();
+        let dense = quantile(sums, 0.5).unwrap_or(0.0) > BARE_DARKNESS * sum(typical);
+        Nucleus { pixels, dense }
+    };
+    pieces.into_iter().map(nucleus).collect()
 }
 
 fn cosine(a: [f32; 3], b: [f32; 3]) -> f32 {
