@@ -62,7 +62,7 @@ pub(crate) struct Settings {
     /// The positive class, whose recall is the sensitivity [default: Parasitized]
     #[arg(long, value_name = "NAME")]
     pub(crate) positive: Option<String>,
-    /// Change training cells as other laboratories' stains, cameras and finders of cells would, from 0 (not at all) to 1 (as far as
+    /// Change training cells as other laboratories' stains, cameras and cell finders would, from 0 (not at all) to 1 (as far as
     /// laboratories differ) [default: the recipe's]
     #[arg(long, value_name = "STRENGTH", value_parser = flags::fraction, allow_negative_numbers = true)]
     pub(crate) laboratory: Option<f64>,
