@@ -26,7 +26,7 @@ fn main() -> anyhow::Result<()> {
         }
     }
     for patient in roll_up(&classifier.description(), &cells)? {
-        println!("patient {}: {:?}", patient.patient, patient.result.call);
+        println!("patient {}: {}", patient.patient, patient.words);
     }
     Ok(())
 }

@@ -4,8 +4,8 @@
     python tools/check_metrics.py RUN_DIR
 
 RUN_DIR is a run or a cross-validation with cells of each class. The exit code is 1 if a metric differs by more than 1e-12 (relative
-for values above 1), or is undefined (null) in only one of the two. Random results are not compared: the intervals over patients and
-the simulated smears.
+for values above 1), or is undefined (null) in only one of the two. Limits of patients are
+compared with a simulation of a million patients, to five standard errors. Bootstrap intervals over patients are not compared.
 """
 
 import csv
@@ -95,7 +95,7 @@ def main(run):
         compared += [(f"at_prevalence[{i}].ppv", at["ppv"], right / (right + alarms) if alarms > 0 else np.nan)]
         compared += [(f"at_prevalence[{i}].npv", at["npv"], spared / (spared + missed) if missed > 0 else np.nan)]
     if said["roll_up"] is not None:
-        compared += patients(said, rows, is_positive, scores, called)
+        compared += patients(said, rows, is_positive, scores)
     matrix = metrics.confusion_matrix(truth, predicted, labels=range(len(classes)))
     for i, row in enumerate(matrix):
         compared += [(f"confusion[{i}][{j}]", said["confusion"][i][j], value) for j, value in enumerate(row)]
@@ -145,51 +145,38 @@ def delong(is_positive, scores):
     return max(area - half, 0.0), min(area + half, 1.0)
 
 
-def patients(said, rows, is_positive, scores, called):
-    """Pairs of patient-level results to compare."""
-    names, fold = np.array([row["patient"] for row in rows]), np.array([row.get("fold") for row in rows])
-    known, rule = names != "", said["roll_up"]["rule"]
-
-    def rates(cells, threshold):
-        """Sensitivity, false positive rate and its correlation within patients, of `cells` at a threshold."""
-        alarms = cells & ~is_positive & known
-        of_whom = np.unique(names[alarms], return_inverse=True)[1]
-        sizes, found = np.bincount(of_whom), np.bincount(of_whom, weights=scores[alarms] >= threshold)
+def patients(said, rows, is_positive, scores):
+    """Pairs of rates of the rule for patients to compare, and whether its limits hold in simulated patients."""
+    names, rule = np.array([row["patient"] for row in rows]), said["roll_up"]["rule"]
+    known, called, pairs = names != "", scores >= rule["threshold"], []
+    # The rates of a run are of its validation set, those of a cross-validation of these cells.
+    for kind, cells in [("infected", is_positive & known), ("uninfected", ~is_positive & known)] if "folds" in said else []:
+        of_whom = np.unique(names[cells], return_inverse=True)[1]
+        sizes, found = np.bincount(of_whom), np.bincount(of_whom, weights=called[cells])
         share, total = found / sizes, sizes.sum()
         between = (sizes * (share - found.sum() / total) ** 2).sum() / (len(sizes) - 1)
         within = (sizes * share * (1 - share)).sum() / (total - len(sizes))
         size = (total - (sizes**2).sum() / total) / (len(sizes) - 1)
         alike = (between - within) / (between + (size - 1) * within)
-        return (
-            (scores[cells & is_positive] >= threshold).mean(),
-            (scores[cells & ~is_positive] >= threshold).mean(),
-            0.0 if np.isnan(alike) else min(max(alike, 0.0), 0.999),
-        )
+        theirs = {"mean": found.sum() / total, "correlation": max(alike, 0.0), "patients": len(sizes), "cells": total}
+        pairs += [(f"roll_up.rule.{kind}.{name}", rule[kind][name], value) for name, value in theirs.items()]
 
-    if "folds" in said:
-        of_fold = {str(f["fold"]): rates(fold != str(f["fold"]), f["threshold"]) for f in said["folds"]}
-    theirs = {side: {"positive": 0, "negative": 0, "undecided": 0} for side in ["infected", "healthy"]}
-    tail = (1 - rule["confidence"]) / 2
-    for name in np.unique(names[known]):
-        own = names == name
-        sensitivity, alarms, alike = (
-            of_fold[fold[own][0]] if "folds" in said else [rule[key] for key in ["sensitivity", "false_positive_rate", "correlation"]]
-        )
+    rng, draws = np.random.default_rng(0), 1_000_000
 
-        def count(rate):
-            size = (1 - alike) / alike if alike > 0 else None
-            return stats.betabinom(own.sum(), rate * size, (1 - rate) * size) if size else stats.binom(own.sum(), rate)
+    def rates(kind):
+        mean, correlation, weight = np.array(rule[kind]["points"]).T
+        chosen = rng.choice(len(mean), draws, p=weight / weight.sum())
+        size = 1 / correlation[chosen] - 1
+        return rng.beta(mean[chosen] * size, (1 - mean[chosen]) * size)
 
-        relevant = alarms + rule["relevant_share"] * (sensitivity - alarms)
-        if count(alarms).sf(called[own].sum() - 1) < tail:
-            call = "positive"
-        elif count(relevant).cdf(called[own].sum()) < tail:
-            call = "negative"
-        else:
-            call = "undecided"
-        theirs["infected" if is_positive[own].any() else "healthy"][call] += 1
-    ours = said["roll_up"]["as_they_are"]
-    return [(f"as_they_are.{side}.{call}", ours[side][call], n) for side, calls in theirs.items() for call, n in calls.items()]
+    alarms, found = rates("uninfected"), rates("infected")
+    for limit in said["roll_up"]["detection_limits"]:
+        above = lambda count, share: (rng.binomial(limit["cells"], (1 - share) * alarms + share * found) > count).mean()
+        blank, share, error = limit["limit_of_blank"], limit["infected_share"], 5 * (0.05 * 0.95 / draws) ** 0.5
+        holds = above(blank, 0.0) <= 0.05 + error and (blank == 0 or above(blank - 1, 0.0) >= 0.05 - error)
+        holds &= above(blank, 1.0) <= 0.95 + error if share is None else abs(above(blank, share) - 0.95) <= error
+        pairs += [(f"roll_up.detection_limits of {limit['cells']} cells hold", 1, int(holds))]
+    return pairs
 
 
 if __name__ == "__main__":

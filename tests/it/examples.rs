@@ -39,7 +39,7 @@ fn predict_classifies_with_the_pretrained_model() {
     let folder = with_cells();
     let said = example("predict", folder.path(), &["cells"]);
     assert_eq!(said.lines().filter(|line| line.contains(".png: ")).count(), 60, "{said}");
-    assert!(said.contains("Uninfected, Parasitized 0.") && said.contains("patient C"), "{said}");
+    assert!(said.contains("Uninfected, Parasitized 0."), "{said}");
 }
 
 #[test]

@@ -10,8 +10,8 @@ use anyhow::{Context, Result, ensure};
 use crate::cargo::cargo;
 
 /// Crates with a test program `fuzz`.
-const CRATES: [&str; 5] =
-    ["malaria-dataset", "malaria-edge", "malaria-model", "malaria-train", "malaria-resnet"];
+const CRATES: [&str; 6] =
+    ["malaria-dataset", "malaria-smear", "malaria-edge", "malaria-model", "malaria-train", "malaria-resnet"];
 /// Tests in these programs that are not fuzz targets.
 const PLAIN_TESTS: [&str; 1] = ["a_small_file_that_claims_to_be_large_takes_no_memory"];
 /// Variables that `malaria_fuzz` reads: the time for a target, and the file for its number of inputs. If the names differed from those

@@ -1,26 +1,15 @@
 //! Confidence intervals, predictive values and patient-level results of a test set.
 
-use std::path::PathBuf;
-
 use malaria_metrics::{
-    BinaryCounts, Bootstrap, Interval, Intervals, PatientCall, PatientCells, PatientMetrics, PatientResult,
-    PatientRule, delong_interval, expected_calibration_error, intervals, patient_metrics,
-    resampled_patient_metrics, wilson_interval,
+    BinaryCounts, Bootstrap, CellCounts, Interval, Intervals, cluster_bootstrap, delong_interval,
+    expected_calibration_error, intervals, wilson_interval,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{decision::DecisionRule, error::Result, scored::Scored};
+use crate::{decision::DecisionRule, error::Result, roll_up::RollUp, scored::Scored, smear::SmearDecision};
 
 /// Shares of infected cells for predictive values: data sets hold far more infected cells than smears do.
 const PREVALENCES: [f64; 3] = [0.001, 0.01, 0.05];
-/// Shares of infected cells in simulated smears.
-const PARASITAEMIAS: [f64; 4] = [0.001, 0.005, 0.01, 0.05];
-/// By the procedure of the WHO, at most so many cells of a thin smear are counted before it is called negative.
-const CELLS_OF_A_SMEAR: u64 = 5_000;
-/// Numbers of cells for detection limits.
-const CELLS_COUNTED: [u64; 3] = [100, 1_000, CELLS_OF_A_SMEAR];
-/// Probability of a positive call at the detection limit.
-const POWER: f64 = 0.95;
 /// Bins of the calibration curve and of [`Assessment::calibration_error`].
 pub const CALIBRATION_BINS: usize = 10;
 /// Level of the intervals.
@@ -43,8 +32,11 @@ pub struct Assessment {
     pub calibration_error: f64,
     /// Predictive values at low prevalence.
     pub at_prevalence: Vec<AtPrevalence>,
-    /// Calls of patients; `None` where no patient is known, the model has learned from cells of these patients, there are more
-    /// classes than two, or the threshold is missing or gives no [rule](crate::Threshold::patient_rule).
+    /// Sensitivity as the mean over patients, which those of many cells do not dominate; `None` without known infected patients.
+    pub sensitivity_by_patient: PatientMean,
+    /// Specificity as the mean over patients.
+    pub specificity_by_patient: PatientMean,
+    /// Calls of patients; `None` where no patient is known or there is no [`SmearDecision`] that detects an infection.
     pub roll_up: Option<RollUp>,
 }
 
@@ -70,42 +62,19 @@ pub struct AtPrevalence {
     pub ppv: Option<f64>,
     /// Share of negative calls that are right; `None` where no infected cell was missed.
     pub npv: Option<f64>,
+    /// Bootstrap interval of the positive predictive value over patients.
+    pub ppv_interval: Option<Interval>,
+    /// Bootstrap interval of the negative predictive value over patients.
+    pub npv_interval: Option<Interval>,
 }
 
-/// Calls of patients from the calls of their cells.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RollUp {
-    /// How patients are called, with the error rates on the cells that the threshold was chosen on. In a cross-validation each patient
-    /// is called by the error rates on the other folds.
-    pub rule: PatientRule,
-    /// Patients called by all their cells, of which far more are infected than in a smear.
-    pub as_they_are: PatientMetrics,
-    /// Patients called by simulated smears at several shares of infected cells, see
-    /// [`resampled_patient_metrics`](malaria_metrics::resampled_patient_metrics).
-    pub resampled: Vec<Resampled>,
-    /// The smallest shares of infected cells that are detected.
-    pub detection_limits: Vec<DetectionLimit>,
-}
-
-/// Calls of patients by simulated smears.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Resampled {
-    /// Share of the infected patients' cells that are infected.
-    pub infected_share: f64,
-    /// Cells per smear.
-    pub cells: u64,
-    /// The calls.
-    #[serde(flatten)]
-    pub metrics: PatientMetrics,
-}
-
-/// The smallest share of infected cells at which 95 of 100 patients are called positive.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct DetectionLimit {
-    /// Cells counted.
-    pub cells: u64,
-    /// The share; `None` where even patients whose cells are all infected are called positive less often.
-    pub infected_share: Option<f64>,
+/// The mean over patients of a share of their cells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PatientMean {
+    /// The mean; `None` without such patients.
+    pub mean: Option<f64>,
+    /// Its bootstrap interval over patients.
+    pub interval: Option<Interval>,
 }
 
 /// A patient, or a cell of an unknown patient.
@@ -116,13 +85,12 @@ enum Cluster<'a> {
 }
 
 impl Assessment {
-    /// Assesses the `scored` cells by `rule`. Patients are called only with `new_patients`: where the model has not learned from
-    /// any of them.
+    /// Assesses the `scored` cells by `rule`, and the patients by `smears`: only where the model has not learned from any of them.
     ///
     /// # Errors
     /// [`Error::Metrics`](crate::Error::Metrics) for no cells, or numbers that do not fit each other.
-    pub fn of(scored: &Scored<'_>, rule: &DecisionRule, new_patients: bool) -> Result<Self> {
-        let Scored { truth, classes, positive, patients, .. } = *scored;
+    pub fn of(scored: &Scored<'_>, rule: &DecisionRule, smears: Option<&SmearDecision>) -> Result<Self> {
+        let Scored { truth, positive, patients, .. } = *scored;
         let (is_positive, scores) = scored.one_vs_rest()?;
         let clusters: Vec<Cluster<'_>> = patients
             .iter()
@@ -136,6 +104,7 @@ impl Assessment {
         let confusion = scored.summary(rule)?.confusion;
         let counts = BinaryCounts::of_class(&confusion, positive)?;
         let wilson = |part, whole| wilson_interval(part, whole, CONFIDENCE);
+        let by_patient = scored.by_patient(rule)?;
         Ok(Self {
             n_patients: intervals.clusters - cells_without_patient,
             cells_without_patient,
@@ -147,9 +116,16 @@ impl Assessment {
                 auc: delong_interval(&is_positive, &scores, CONFIDENCE)?,
             },
             calibration_error: expected_calibration_error(&is_positive, &scores, CALIBRATION_BINS)?,
-            at_prevalence: AtPrevalence::of(&counts, &PREVALENCES)?,
-            // With more than two classes, the others may be other infections.
-            roll_up: if new_patients && classes.len() == 2 { RollUp::of(scored, rule)? } else { None },
+            at_prevalence: AtPrevalence::of(&scored.counts_by_patient(rule), &PREVALENCES)?,
+            sensitivity_by_patient: PatientMean::of(by_patient.iter().map(|patient| patient.infected))?,
+            specificity_by_patient: PatientMean::of(by_patient.iter().map(|patient| CellCounts {
+                positive: patient.uninfected.cells - patient.uninfected.positive,
+                ..patient.uninfected
+            }))?,
+            roll_up: match smears {
+                Some(smears) => RollUp::of(scored, smears)?,
+                None => None,
+            },
         })
     }
 
@@ -160,122 +136,73 @@ impl Assessment {
             number => format!("{number} patients"),
         }
     }
-
-    /// Writes one row per patient, called by all their cells:
-    /// `patient,cells,infected,called_positive,infected_share,low,high,call,relevant_share`. A negative call says that fewer than
-    /// `relevant_share` of the cells are infected.
-    ///
-    /// Returns the path, or writes nothing without a [roll-up](Self::roll_up).
-    ///
-    /// # Errors
-    /// [`Error::File`](crate::Error::File); an older file of that name then stays.
-    pub fn write_patients(
-        &self,
-        path: PathBuf,
-        scored: &Scored<'_>,
-        rule: &DecisionRule,
-    ) -> Result<Option<PathBuf>> {
-        #[derive(Serialize)]
-        struct Row {
-            patient: String,
-            cells: u64,
-            /// By their labels.
-            infected: u64,
-            called_positive: u64,
-            infected_share: f64,
-            low: f64,
-            high: f64,
-            call: PatientCall,
-            relevant_share: f64,
-        }
-        let rules = self.roll_up.as_ref().and_then(|_| scored.patient_rules(rule));
-        let Some(rules) = rules else { return Ok(None) };
-        let row = |patient: PatientCells| -> Result<Row> {
-            let rule = rules[patient.patient.as_str()];
-            let PatientResult { called, infected_share, interval: Interval { low, high }, call, .. } =
-                rule.evaluate(patient.all())?;
-            Ok(Row {
-                patient: patient.patient,
-                cells: called.cells,
-                infected: patient.infected.cells,
-                called_positive: called.positive,
-                infected_share,
-                low,
-                high,
-                call,
-                relevant_share: rule.relevant_share,
-            })
-        };
-        let patients = scored.by_patient(rule)?;
-        malaria_files::write_csv(&path, patients.into_iter().map(row).collect::<Result<Vec<_>>>()?)?;
-        Ok(Some(path))
-    }
 }
 
 impl AtPrevalence {
-    /// Predictive values of calls with these `counts`, at each of `prevalences`.
+    /// Predictive values of calls with these counts of each patient (or cell of an unknown one), at each of `prevalences`.
     ///
     /// # Errors
-    /// [`Error::Metrics`](crate::Error::Metrics) for a share that is not a fraction.
-    pub fn of(counts: &BinaryCounts, prevalences: &[f64]) -> Result<Vec<Self>> {
-        let at = |&prevalence: &f64| {
+    /// [`Error::Metrics`](crate::Error::Metrics) for a share that is not a fraction, or no patients.
+    pub fn of(patients: &[BinaryCounts], prevalences: &[f64]) -> Result<Vec<Self>> {
+        let values = |counts: &BinaryCounts, prevalence: f64| -> Result<[Option<f64>; 2]> {
             let ppv = counts.ppv_at(prevalence)?.filter(|_| counts.false_positives > 0);
-            let npv = counts.npv_at(prevalence)?.filter(|_| counts.false_negatives > 0);
-            Ok(Self { prevalence, ppv, npv })
+            Ok([ppv, counts.npv_at(prevalence)?.filter(|_| counts.false_negatives > 0)])
+        };
+        let sum = |drawn: &[usize]| {
+            let total = |of: fn(&BinaryCounts) -> u64| drawn.iter().map(|&i| of(&patients[i])).sum();
+            BinaryCounts {
+                true_positives: total(|counts| counts.true_positives),
+                false_negatives: total(|counts| counts.false_negatives),
+                true_negatives: total(|counts| counts.true_negatives),
+                false_positives: total(|counts| counts.false_positives),
+            }
+        };
+        let each: Vec<usize> = (0..patients.len()).collect();
+        let at = |&prevalence: &f64| {
+            let [ppv, npv] = values(&sum(&each), prevalence)?;
+            // The prevalence is a fraction here.
+            let resampled = |drawn: &[usize]| values(&sum(drawn), prevalence).unwrap_or_default();
+            let [ppv_interval, npv_interval] = cluster_bootstrap(&each, &Bootstrap::default(), resampled)?;
+            Ok(Self { prevalence, ppv, npv, ppv_interval, npv_interval })
         };
         prevalences.iter().map(at).collect()
     }
 }
 
-impl RollUp {
-    /// Calls the known patients; `None` where none is known, or a threshold is missing or gives no rule.
-    fn of(scored: &Scored<'_>, decision: &DecisionRule) -> Result<Option<Self>> {
-        let rule = decision.stored().and_then(|threshold| threshold.patient_rule().ok());
-        let (Some(rule), Some(rules)) = (rule, scored.patient_rules(decision)) else { return Ok(None) };
-        let patients = scored.by_patient(decision)?;
-        if patients.is_empty() {
-            return Ok(None);
+impl PatientMean {
+    /// The mean share of positive cells of the patients who have cells.
+    fn of(patients: impl Iterator<Item = CellCounts>) -> Result<Self> {
+        let shares = patients.filter(|counts| counts.cells > 0);
+        let shares: Vec<f64> = shares.map(|counts| counts.positive as f64 / counts.cells as f64).collect();
+        if shares.is_empty() {
+            return Ok(Self::default());
         }
-        let rule_of = |patient: &PatientCells| rules[patient.patient.as_str()];
-        let resampled = PARASITAEMIAS.iter().map(|&infected_share| {
-            let cells = CELLS_OF_A_SMEAR;
-            let metrics = resampled_patient_metrics(rule_of, &patients, infected_share, cells, 0)?;
-            Ok(Resampled { infected_share, cells, metrics })
-        });
-        let limits = CELLS_COUNTED
-            .iter()
-            .map(|&cells| Ok(DetectionLimit { cells, infected_share: rule.detection_limit(cells, POWER)? }));
-        Ok(Some(Self {
-            rule,
-            as_they_are: patient_metrics(rule_of, &patients)?,
-            resampled: resampled.collect::<Result<_>>()?,
-            detection_limits: limits.collect::<Result<_>>()?,
-        }))
+        let each: Vec<usize> = (0..shares.len()).collect();
+        let mean = |drawn: &[usize]| drawn.iter().map(|&i| shares[i]).sum::<f64>() / drawn.len() as f64;
+        let [interval] = cluster_bootstrap(&each, &Bootstrap::default(), |drawn| [Some(mean(drawn))])?;
+        Ok(Self { mean: Some(mean(&each)), interval })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use malaria_metrics::{OperatingPoint, Target};
+    use malaria_metrics::{OperatingPoint, PatientRule, PositiveRate, Target};
 
     use super::*;
     use crate::decision::{ChosenOn, Threshold};
+    use crate::smear::SmearRule;
 
-    fn threshold(at: f64, false_alarms: f64) -> Threshold {
-        Threshold {
-            target: Target::Specificity(1.0 - false_alarms),
-            chosen_on: ChosenOn::OutOfFold,
-            point: OperatingPoint { threshold: at, sensitivity: 0.9, specificity: 1.0 - false_alarms },
-            false_positive_correlation: Some(0.0),
-        }
+    fn classes() -> [String; 2] {
+        ["Parasitized".to_owned(), "Uninfected".to_owned()]
     }
 
     #[test]
-    fn cells_and_patients_are_called_by_the_thresholds_of_their_folds() {
-        // Two patients of five infected cells each, all with a probability of 0.6.
-        let (truth, classes) = (vec![0; 10], ["Parasitized".to_owned(), "Uninfected".to_owned()]);
-        let patients: Vec<Option<&str>> = (0..10).map(|i| Some(if i < 5 { "C1" } else { "C2" })).collect();
-        let probabilities = [0.6, 0.4].repeat(10);
+    fn cells_and_patients_are_called_by_the_rules_of_their_folds() {
+        // Two patients of 400 infected and 400 uninfected cells each, with probabilities of 0.6 and 0.1.
+        let (truth, classes) = ([0, 1].repeat(800), classes());
+        let patients: Vec<Option<&str>> =
+            (0..1_600).map(|i| Some(if i < 800 { "C1" } else { "C2" })).collect();
+        let probabilities = [0.6, 0.4, 0.1, 0.9].repeat(800);
         let scored = Scored {
             truth: &truth,
             probabilities: &probabilities,
@@ -283,16 +210,109 @@ mod tests {
             positive: 0,
             patients: &patients,
         };
-        let (low, high) = (threshold(0.5, 0.02), threshold(0.7, 0.02));
-        let apart = |other| DecisionRule::FoldThresholds {
-            stored: low,
-            of_cells: vec![low; 5].into_iter().chain(vec![other; 5]).collect(),
+        let threshold = |threshold| Threshold {
+            target: Target::Specificity(0.98),
+            chosen_on: ChosenOn::OutOfFold,
+            point: OperatingPoint { threshold, sensitivity: 0.9, specificity: 0.98 },
         };
-        assert_eq!(scored.summary(&apart(high)).unwrap().sensitivity, Some(0.5));
-        let infected = |rule: &DecisionRule| RollUp::of(&scored, rule).unwrap().unwrap().as_they_are.infected;
-        assert_eq!((infected(&apart(high)).positive, infected(&apart(high)).total()), (1, 2));
-        assert_eq!(infected(&DecisionRule::Threshold(low)).positive, 2);
-        // The cells are called alike, but false alarms at the rate of one fold explain five positive cells.
-        assert_eq!(infected(&apart(threshold(0.5, 0.8))).positive, 1);
+        let halves = |low, high| [vec![low; 800], vec![high; 800]].concat();
+        let rule = DecisionRule::FoldThresholds {
+            stored: threshold(0.5),
+            of_cells: halves(threshold(0.5), threshold(0.7)),
+        };
+        assert_eq!(scored.summary(&rule).unwrap().sensitivity, Some(0.5));
+        let smear = |threshold, alarms| SmearRule {
+            threshold,
+            chosen_on: ChosenOn::OutOfFold,
+            rates: PatientRule {
+                uninfected: PositiveRate::known(alarms, 0.01),
+                infected: PositiveRate::known(0.9, 0.05),
+            },
+        };
+        let assess = |smears: &SmearDecision| Assessment::of(&scored, &rule, Some(smears)).unwrap();
+        let apart = |other: SmearRule| {
+            let of_cells = (0..1_600).map(|i| i / 800).collect();
+            SmearDecision {
+                stored: smear(0.5, 0.02),
+                of_folds: Some((vec![smear(0.5, 0.02), other], of_cells)),
+            }
+        };
+        let infected = |smears: &SmearDecision| assess(smears).roll_up.unwrap().as_they_are.infected;
+        let one = SmearDecision { stored: smear(0.5, 0.02), of_folds: None };
+        assert_eq!(infected(&one).positive, 2);
+        let strict = infected(&apart(smear(0.7, 0.02)));
+        assert_eq!((strict.positive, strict.not_detected), (1, 1));
+        // The cells are called alike, but false alarms at the rate of one fold explain half of the cells.
+        assert_eq!(infected(&apart(smear(0.5, 0.45))).positive, 1);
+
+        let Assessment { sensitivity_by_patient, specificity_by_patient, .. } = assess(&one);
+        assert_eq!((sensitivity_by_patient.mean, specificity_by_patient.mean), (Some(0.5), Some(1.0)));
+        assert_eq!(Assessment::of(&scored, &rule, None).unwrap().roll_up, None);
+    }
+
+    #[test]
+    fn smears_of_infected_patients_are_found_beyond_false_alarms() {
+        // 20 infected patients, half of whom have one false alarm in fifty uninfected cells, and 20 healthy ones.
+        let names: Vec<String> = (0..40).map(|patient| format!("C{patient}")).collect();
+        let cells = || (0..4_000).map(|i| (i / 100, i % 100));
+        let patients: Vec<Option<&str>> = cells().map(|(patient, _)| Some(names[patient].as_str())).collect();
+        let infected = |(patient, cell)| patient < 20 && cell < 50;
+        let truth: Vec<usize> = cells().map(|cell| usize::from(!infected(cell))).collect();
+        let positive = |(patient, cell)| infected((patient, cell)) || patient < 10 && cell > 98;
+        let probabilities: Vec<f64> = cells()
+            .map(positive)
+            .flat_map(|positive| if positive { [0.9, 0.1] } else { [0.1, 0.9] })
+            .collect();
+        let scored = Scored {
+            truth: &truth,
+            probabilities: &probabilities,
+            classes: &classes(),
+            positive: 0,
+            patients: &patients,
+        };
+        let stored = scored.smear_rule(ChosenOn::Validation).unwrap().unwrap();
+        let smears = SmearDecision { stored, of_folds: None };
+        let roll_up = RollUp::of(&scored, &smears).unwrap().unwrap();
+        let found = &roll_up.found;
+        let [none, .., most] = found.infected.as_slice() else { panic!("{found:?}") };
+        assert_eq!((none.infected_share, none.excess, most.infected_share), (0.0, 0.0, 0.1));
+        assert!(none.found > 5.0 * found.healthy.unwrap(), "{found:?}");
+        assert!(found.infected.is_sorted_by(|a, b| a.found <= b.found), "{found:?}");
+        assert!((most.excess - (most.found - none.found)).abs() < 1e-12 && most.excess > 0.3, "{found:?}");
+        let interval = none.interval.unwrap();
+        assert!(interval.low < none.found && none.found < interval.high, "{found:?}");
+        let roc = roll_up.roc.unwrap();
+        assert_eq!((roc.auc, roc.by_cut, roc.patients), (1.0, None, [20, 20]));
+        let folds = |patient: usize| patient % 2;
+        let apart = SmearDecision {
+            of_folds: Some((
+                vec![smears.stored.clone(); 2],
+                cells().map(|(patient, _)| folds(patient)).collect(),
+            )),
+            ..smears
+        };
+        assert_eq!(RollUp::of(&scored, &apart).unwrap().unwrap().roc.unwrap().by_cut, Some([20, 20]));
+    }
+
+    #[test]
+    fn predictive_values_have_intervals_over_patients() {
+        let counts = |misses, alarms| BinaryCounts {
+            true_positives: 20 - misses,
+            false_negatives: misses,
+            true_negatives: 20 - alarms,
+            false_positives: alarms,
+        };
+        let patients: Vec<BinaryCounts> = (0..60).map(|i| counts(i % 3, i % 2)).collect();
+        let [at] = AtPrevalence::of(&patients, &[0.01]).unwrap().try_into().unwrap();
+        // 95 % and 2.5 %: 0.01 * 0.95 / (0.01 * 0.95 + 0.99 * 0.025)
+        assert!((at.ppv.unwrap() - 0.27737226277372).abs() < 1e-12, "{at:?}");
+        let interval = at.ppv_interval.unwrap();
+        // Alarms of a patient are 0 or 1: the mean of 60 has a standard error of 13 %.
+        assert!(
+            interval.low > 0.2 && interval.low < 0.26 && interval.high > 0.3 && interval.high < 0.36,
+            "{at:?}"
+        );
+        assert_eq!(AtPrevalence::of(&[counts(0, 0); 3], &[0.01]).unwrap()[0].ppv, None);
+        assert!(AtPrevalence::of(&patients, &[1.5]).is_err());
     }
 }

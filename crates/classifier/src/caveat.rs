@@ -218,13 +218,12 @@ mod tests {
                 positive: 0,
                 patients: &owners,
             };
-            Caveat::of(rule, stored, &Assessment::of(&scored, rule, false).unwrap())
+            Caveat::of(rule, stored, &Assessment::of(&scored, rule, None).unwrap())
         };
         let threshold = Threshold {
             target: Target::Specificity(0.9),
             chosen_on: ChosenOn::Validation,
             point: OperatingPoint { threshold: 0.5, sensitivity: 1.0, specificity: 1.0 },
-            false_positive_correlation: None,
         };
         let by_threshold = DecisionRule::Threshold(threshold);
         assert_eq!(of(30, false, &by_threshold, false), []);

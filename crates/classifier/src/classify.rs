@@ -1,7 +1,7 @@
 //! Predictions for pictures of cells, and for the patients that the cells belong to.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -11,7 +11,7 @@ use malaria_metrics::{CellCounts, PatientResult};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::{decision::call, description::Description, error::Result};
+use crate::{decision::call, description::Description, error::Result, smear::patient_words};
 
 /// Maximum number of pictures held in memory at once, and their maximum bytes at the model's input size.
 const CHUNK: usize = 1024;
@@ -48,8 +48,8 @@ pub struct PatientPrediction {
     /// Estimated share of infected cells, and the call.
     #[serde(flatten)]
     pub result: PatientResult,
-    /// A negative call says that fewer than this share of the cells is infected.
-    pub relevant_share: f64,
+    /// The call in words.
+    pub words: String,
 }
 
 /// An encoded picture in memory.
@@ -180,25 +180,34 @@ fn predictions_of<E: From<malaria_dataset::Error>>(
 
 /// Calls patients from the predictions for their cells, in the order of their names.
 ///
-/// Unreadable pictures, those with a warning and those of unknown patients do not count. No patient is called where there is no
-/// [rule](Description::patient_rule).
+/// Unreadable pictures, those with a warning and those of unknown patients do not count. No patient is called where
+/// [`Description::patient_caller`] gives a reason against it.
 ///
 /// # Errors
 /// [`Error::Metrics`](crate::Error::Metrics) when a patient's rates cannot be computed.
 pub fn roll_up(description: &Description, predictions: &[Prediction]) -> Result<Vec<PatientPrediction>> {
-    let Ok(rule) = description.patient_rule() else { return Ok(Vec::new()) };
+    let Ok((smear, caller)) = description.patient_caller() else { return Ok(Vec::new()) };
     let mut patients: BTreeMap<&str, CellCounts> = BTreeMap::new();
     for prediction in predictions.iter().filter(|prediction| prediction.warning.is_none()) {
-        let (Some(patient), Some(class)) = (&prediction.patient, &prediction.class) else { continue };
+        let (Some(patient), Some(probability)) = (&prediction.patient, prediction.probability) else {
+            continue;
+        };
         let called = patients.entry(patient).or_default();
         called.cells += 1;
-        called.positive += u64::from(*class == description.positive);
+        called.positive += u64::from(probability >= smear.threshold);
     }
+    // Equal counts have equal results, and one of them takes milliseconds.
+    let distinct: BTreeSet<(u64, u64)> =
+        patients.values().map(|called| (called.cells, called.positive)).collect();
+    let evaluate =
+        |(cells, positive)| Ok(((cells, positive), caller.evaluate(CellCounts { cells, positive })?));
+    let results = distinct.into_par_iter().map(evaluate).collect::<Result<BTreeMap<_, _>>>()?;
     let called = patients.into_iter().map(|(patient, called)| {
-        let result = rule.evaluate(called)?;
-        Ok(PatientPrediction { patient: patient.to_owned(), result, relevant_share: rule.relevant_share })
+        let result = results[&(called.cells, called.positive)];
+        let words = patient_words(result.call, called.cells);
+        PatientPrediction { patient: patient.to_owned(), result, words }
     });
-    called.collect()
+    Ok(called.collect())
 }
 
 #[cfg(test)]

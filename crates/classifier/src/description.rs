@@ -1,14 +1,15 @@
 //! The description of a trained model: classes, input size, threshold, temperature.
 
 use malaria_dataset::{Cells, InputCheck, ResizePolicy};
-use malaria_metrics::{PatientRule, percent};
+use malaria_metrics::{PatientCaller, percent};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     caveat::Caveat,
-    decision::{NoPatientRule, Threshold},
+    decision::Threshold,
     error::{Error, Result},
     network_config::ResNetConfig,
+    smear::{NoPatientRule, SmearRule},
 };
 
 /// The model's input size, and how pictures are resized to it.
@@ -36,22 +37,25 @@ pub struct Description {
     /// The decision threshold; `None` where cells are called by their most probable class.
     #[serde(default)]
     pub threshold: Option<Threshold>,
+    /// How patients are called; `None` where it is unknown how often cells of new patients are called positive.
+    #[serde(default)]
+    pub smear: Option<SmearRule>,
     /// The temperature that divides the logits before the softmax; `None` means 1.
     #[serde(default)]
     pub temperature: Option<f64>,
 }
 
 impl Description {
-    /// The rule by which patients are called.
+    /// Calls patients.
     ///
     /// # Errors
-    /// [`NoPatientRule`] without a threshold, with more classes than two, or as [`Threshold::patient_rule`].
-    pub fn patient_rule(&self) -> Result<PatientRule, NoPatientRule> {
-        let threshold = self.threshold.as_ref().ok_or(NoPatientRule::NoThreshold)?;
+    /// [`NoPatientRule`] without a [`SmearRule`], with more classes than two, or as [`SmearRule::caller`].
+    pub fn patient_caller(&self) -> Result<(&SmearRule, PatientCaller), NoPatientRule> {
+        let smear = self.smear.as_ref().ok_or(NoPatientRule::UnknownRates)?;
         if self.classes.len() > 2 {
             return Err(NoPatientRule::MoreClasses);
         }
-        threshold.patient_rule()
+        Ok((smear, smear.caller()?))
     }
 
     /// How cells and patients are called, or why patients are not, in words.
@@ -65,11 +69,8 @@ impl Description {
             ),
             None => Caveat::NoThreshold.to_string(),
         };
-        match self.patient_rule() {
-            Ok(rule) => format!(
-                "{cells} Patients are called by these rates. A patient called negative may have up to {:.0} % infected cells.",
-                100.0 * rule.relevant_share
-            ),
+        match self.patient_caller() {
+            Ok((smear, _)) => format!("{cells}\n{}", smear.note(&self.positive)),
             Err(reason) => format!("{cells} Patients are not called: {reason}."),
         }
     }
@@ -78,7 +79,7 @@ impl Description {
     ///
     /// # Errors
     /// [`Error::Description`] when there are fewer than two classes, the positive one is not among them, cells cannot have the input
-    /// size, or the temperature is not a positive number.
+    /// size, the temperature is not a positive number, or the smear rule is none.
     pub fn check(&self) -> Result<usize> {
         let Self { classes, positive, image, temperature, .. } = self;
         let wrong = |field, expected: &str, found: String| {
@@ -92,6 +93,9 @@ impl Description {
         };
         if let Err(error) = Cells::from_pixels(image.pixels, Vec::new()) {
             return wrong("image", "a size that cells can have", error.to_string());
+        }
+        if let Some(Err(error)) = self.smear.as_ref().map(SmearRule::check) {
+            return wrong("smear", "a threshold from 0 to 1 and distributions of rates", error.to_string());
         }
         match temperature {
             Some(found) if !(*found > 0.0 && found.is_finite()) => {
@@ -128,49 +132,61 @@ impl Description {
 
 #[cfg(test)]
 mod tests {
-    use malaria_metrics::{OperatingPoint, Target};
+    use malaria_metrics::{OperatingPoint, PatientRule, PositiveRate, Target};
 
     use super::*;
     use crate::decision::ChosenOn;
 
     #[test]
     fn the_note_says_how_cells_and_patients_are_called_or_why_not() {
-        let sound = Threshold {
-            target: Target::Sensitivity(0.95),
-            chosen_on: ChosenOn::Validation,
-            point: OperatingPoint { threshold: 0.4, sensitivity: 0.95, specificity: 0.98 },
-            false_positive_correlation: Some(0.1),
+        let description = Description {
+            classes: ["Parasitized", "Uninfected"].map(str::to_owned).to_vec(),
+            positive: "Parasitized".to_owned(),
+            image: ImageConfig { pixels: 64, resize: ResizePolicy::Stretch },
+            input: None,
+            threshold: Some(Threshold {
+                target: Target::Sensitivity(0.95),
+                chosen_on: ChosenOn::Validation,
+                point: OperatingPoint { threshold: 0.4, sensitivity: 0.95, specificity: 0.98 },
+            }),
+            smear: Some(SmearRule {
+                threshold: 0.9,
+                chosen_on: ChosenOn::OutOfFold,
+                rates: PatientRule {
+                    uninfected: PositiveRate { patients: 50, ..PositiveRate::known(0.01, 0.02) },
+                    infected: PositiveRate { patients: 39, ..PositiveRate::known(0.8, 0.1) },
+                },
+            }),
+            temperature: None,
         };
-        let note = |threshold: Option<Threshold>| {
-            let description = Description {
-                classes: ["Parasitized", "Uninfected"].map(str::to_owned).to_vec(),
-                positive: "Parasitized".to_owned(),
-                image: ImageConfig { pixels: 64, resize: ResizePolicy::Stretch },
-                input: None,
-                threshold,
-                temperature: None,
-            };
-            description.calling_note()
-        };
-        assert_eq!(
-            note(Some(sound)),
-            "Cells are called Parasitized at a probability of 40.00 % or more. This threshold was chosen for a sensitivity of 95.00 % \
-             on the validation set. On those cells, it has a sensitivity of 95.00 % and a specificity of 98.00 %. Patients are called by these \
-             rates. A patient called negative may have up to 5 % infected cells."
-        );
-        let with = |specificity, false_positive_correlation| Threshold {
-            point: OperatingPoint { specificity, ..sound.point },
-            false_positive_correlation,
-            ..sound
-        };
-        for (threshold, reason) in [
-            (Some(with(0.98, None)), "at least ten false alarms"),
-            (Some(with(1.0, Some(0.1))), "no false alarm"),
-            (Some(with(0.05, Some(0.1))), "say nothing"),
-            (None, "no threshold reached"),
+        let note = description.calling_note();
+        for part in [
+            "Cells are called Parasitized at a probability of 40.00 % or more. This threshold was chosen for a sensitivity of 95.00 % on the \
+             validation set. On those cells, it has a sensitivity of 95.00 % and a specificity of 98.00 %.",
+            "For patients, cells are called Parasitized at a probability of 90.00 % or more: 80.00 % of the infected cells and 1.00 % of the \
+             uninfected ones in cross-validation, in 39 and 50 patients.",
+            "no other laboratory",
+            "fewer than 40 patients (here 39)",
         ] {
-            let note = note(threshold);
+            assert!(note.contains(part), "{part}: {note}");
+        }
+        let smear = description.smear.clone().unwrap();
+        let with = |smear| Description { smear, ..description.clone() }.calling_note();
+        let mut uninformative = smear.clone();
+        uninformative.rates.infected = smear.rates.uninfected.clone();
+        for (smear, reason) in
+            [(None, "at least eight patients"), (Some(uninformative), "do not detect an infection")]
+        {
+            let note = with(smear);
             assert!(note.contains(reason) && note.contains("Patients are not called"), "{reason}: {note}");
         }
+        let mut invalid = smear.clone();
+        invalid.rates.infected.points[0][0] = 2.0;
+        let error =
+            Description { smear: Some(invalid), ..description.clone() }.check().unwrap_err().to_string();
+        assert!(error.contains("smear") && error.contains("found"), "{error}");
+        let mut well_known = smear;
+        well_known.rates.infected.patients = 40;
+        assert!(!with(Some(well_known)).contains("uncertain"));
     }
 }

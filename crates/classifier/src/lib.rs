@@ -2,7 +2,7 @@
 //!
 //! Builds on `malaria-dataset` and `malaria-metrics`. The network, its training, the export and the reports build on it and share:
 //!
-//! - [`Description`] (classes, [`ImageConfig`], [`Threshold`]) and the [weights file](Weights) that contains it,
+//! - [`Description`] (classes, [`ImageConfig`], [`Threshold`], [`SmearRule`]) and the [weights file](Weights) that contains it,
 //! - [`Prediction`] and [`PatientPrediction`], which [`classify`] and [`roll_up`] compute with any network, and their
 //!   [`PredictionReport`],
 //! - [`Scored`] cells under a [`DecisionRule`], their [`Assessment`], `predictions.csv` and the [pooling](Pooled) of folds,
@@ -33,22 +33,24 @@ mod network_config;
 mod pool;
 mod prediction_report;
 mod predictions_csv;
+mod roll_up;
 mod scored;
+mod smear;
 mod weights;
 
-pub use assessment::{
-    Assessment, AtPrevalence, CALIBRATION_BINS, CellIntervals, DetectionLimit, Resampled, RollUp,
-};
+pub use assessment::{Assessment, AtPrevalence, CALIBRATION_BINS, CellIntervals, PatientMean};
 pub use caveat::{Caveat, protocol_note};
 pub use classify::{
     EncodedImage, PatientPrediction, Prediction, classify, classify_encoded, classify_picture, roll_up,
 };
-pub use decision::{ChosenOn, DecisionRule, NoPatientRule, RuleKind, Threshold, call, patient_words};
+pub use decision::{ChosenOn, DecisionRule, RuleKind, Threshold, call};
 pub use description::{Description, ImageConfig};
 pub use error::{Error, Result, format_advice};
 pub use network_config::ResNetConfig;
 pub use pool::{FoldResult, Pooled, PooledDecision, Spread};
 pub use prediction_report::PredictionReport;
-pub use predictions_csv::{OutOfFold, read_predictions, write_predictions};
+pub use predictions_csv::{OutOfFold, read_out_of_fold, read_predictions, write_predictions};
+pub use roll_up::{DetectionLimit, Found, FoundAt, PatientRoc, RollUp, Table, write_patients};
 pub use scored::{GroundTruth, Scored};
+pub use smear::{NoPatientRule, SmearDecision, SmearRule, patient_words};
 pub use weights::{WEIGHTS_FORMAT, WeightTensor, Weights, WeightsFile};

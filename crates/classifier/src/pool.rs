@@ -11,6 +11,7 @@ use crate::{
     error::{Error, Result},
     predictions_csv::OutOfFold,
     scored::Scored,
+    smear::{SmearDecision, SmearRule},
 };
 
 /// A finished fold.
@@ -49,7 +50,7 @@ pub struct Pooled {
     probabilities: Vec<f64>,
 }
 
-/// Thresholds of a cross-validation.
+/// Thresholds and smear rules of a cross-validation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PooledDecision {
     /// The threshold chosen on all cells, for the model that learns from every cell; `None` where none reaches the target.
@@ -58,6 +59,10 @@ pub struct PooledDecision {
     pub of_folds: Vec<Option<Threshold>>,
     /// How the pooled cells are called: at `of_folds` where every fold has a threshold and `stored` exists, else by argmax.
     pub rule: DecisionRule,
+    /// The smear rule chosen on all patients, for the model that learns from every cell; `None` where there is none.
+    pub smear: Option<SmearRule>,
+    /// How the pooled patients are called, each by the rule chosen on the other folds; `None` where a fold or `smear` has none.
+    pub patients: Option<SmearDecision>,
 }
 
 impl Pooled {
@@ -69,23 +74,29 @@ impl Pooled {
     pub fn new(folds: &[FoldResult], positive: &str) -> Result<Self> {
         let rows = every_cell_once(folds)?;
         let first = &folds[0];
-        let classes = first.classes.clone();
-        let position = |name: &str| {
-            classes
-                .iter()
-                .position(|class| class == name)
-                .ok_or_else(|| first.error(format!("`{name}` is not one of its classes {classes:?}")))
-        };
-        let truth = rows.iter().map(|row| position(&row.class)).collect::<Result<Vec<usize>>>()?;
         let is_excluded = |&i: &usize| folds.iter().any(|fold| fold.manifest.entries[i].subset.is_none());
+        let n_excluded = (0..rows.len()).filter(is_excluded).count();
+        let pooled = Self::of_rows(&first.classes, positive, rows).map_err(|reason| first.error(reason))?;
+        Ok(Self { folds: folds.len(), n_excluded, ..pooled })
+    }
+
+    /// Pools predictions that belong together, with as many folds as their highest number.
+    ///
+    /// # Errors
+    /// A class that is not one of `classes`, in words.
+    pub fn of_rows(classes: &[String], positive: &str, rows: Vec<OutOfFold>) -> Result<Self, String> {
+        let position = |name: &str| {
+            let position = classes.iter().position(|class| class == name);
+            position.ok_or_else(|| format!("`{name}` is not one of its classes {classes:?}"))
+        };
         Ok(Self {
             positive: position(positive)?,
-            n_excluded: (0..rows.len()).filter(is_excluded).count(),
+            truth: rows.iter().map(|row| position(&row.class)).collect::<Result<_, _>>()?,
             probabilities: rows.iter().flat_map(|row| row.probabilities.iter().copied()).collect(),
-            folds: folds.len(),
-            truth,
+            folds: rows.iter().map(|row| row.fold).max().unwrap_or(0),
+            n_excluded: 0,
             rows,
-            classes,
+            classes: classes.to_vec(),
         })
     }
 
@@ -117,26 +128,34 @@ impl Pooled {
         }
     }
 
-    /// Chooses the thresholds for `target`: one on all cells, and for each fold one on the cells of the others, so that no cell
-    /// is called at a threshold that was chosen on it. `new_patients` says that no model has learned from the patients it is tested
-    /// on, see [`Scored::threshold`].
+    /// Chooses the thresholds for `target` and the smear rules: one on all cells, and for each fold one on the cells of the others, so that
+    /// nothing is called by what was chosen on it. `new_patients` says that no model has learned from the patients it is tested on; without,
+    /// there are no smear rules.
     ///
     /// # Errors
     /// [`Error::Metrics`].
     pub fn decide(&self, target: Target, new_patients: bool) -> Result<PooledDecision> {
-        let choose = |cells: &Self| {
-            cells.scored(&cells.patients()).threshold(target, ChosenOn::OutOfFold, new_patients)
-        };
+        let others: Vec<Self> = (1..=self.folds).map(|fold| self.only(|row| row.fold != fold)).collect();
+        let choose = |cells: &Self| cells.scored(&cells.patients()).threshold(target, ChosenOn::OutOfFold);
         let stored = choose(self)?;
-        let of_folds = (1..=self.folds)
-            .map(|fold| choose(&self.only(|row| row.fold != fold)))
-            .collect::<Result<Vec<_>>>()?;
+        let of_folds = others.iter().map(choose).collect::<Result<Vec<_>>>()?;
         let of_cells = self.rows.iter().map(|row| of_folds[row.fold - 1]).collect::<Option<Vec<_>>>();
         let rule = match (stored, of_cells) {
             (Some(stored), Some(of_cells)) => DecisionRule::FoldThresholds { stored, of_cells },
             _ => DecisionRule::Argmax,
         };
-        Ok(PooledDecision { stored, of_folds, rule })
+        let smear_rule = |cells: &Self| match new_patients {
+            true => cells.scored(&cells.patients()).smear_rule(ChosenOn::OutOfFold),
+            false => Ok(None),
+        };
+        let smear = smear_rule(self)?;
+        let of_others = others.iter().map(smear_rule).collect::<Result<Option<Vec<_>>>>()?;
+        let fold_of_cells = self.rows.iter().map(|row| row.fold - 1).collect();
+        let patients = smear
+            .clone()
+            .zip(of_others)
+            .map(|(stored, rules)| SmearDecision { stored, of_folds: Some((rules, fold_of_cells)) });
+        Ok(PooledDecision { stored, of_folds, rule, smear, patients })
     }
 }
 

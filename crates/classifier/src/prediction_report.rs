@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use crate::{
     classify::{PatientPrediction, Prediction, roll_up},
-    decision::patient_words,
     description::Description,
     error::{Error, Result},
 };
@@ -101,13 +100,12 @@ impl PredictionReport {
             "{:<9} {:>6} {:>9}  infected cells (95 % interval)  call\n",
             "patient", "cells", "positive"
         );
-        for PatientPrediction { patient, result, .. } in &self.patients {
+        for PatientPrediction { patient, result, words } in &self.patients {
             let [share, low, high] = [result.infected_share, result.interval.low, result.interval.high]
                 .map(|share| percent(Some(share)));
             let interval = format!("{share} ({low} to {high})");
             let CellCounts { cells, positive } = result.called;
-            let call = patient_words(result.call);
-            text += &format!("{patient:<9} {cells:>6} {positive:>9}  {interval:<30}  {call}\n");
+            text += &format!("{patient:<9} {cells:>6} {positive:>9}  {interval:<30}  {words}\n");
         }
         text
     }

@@ -1,11 +1,13 @@
 //! Reads and writes `predictions.csv`, the predictions for the test cells of a run or a cross-validation.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use crate::{decision::DecisionRule, error::Result, scored::Scored};
 
 /// Tolerance for the sum of probabilities that were computed in float32.
 const SUM_TOLERANCE: f64 = 1e-4;
+/// Far more folds than a cross-validation has.
+const MAX_FOLDS: usize = 1_000;
 
 /// The prediction for a cell by the model of a cross-validation that has not learned from it.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,6 +105,76 @@ pub fn read_predictions(path: &Path, classes: &[String], fold: usize) -> Result<
         Ok(OutOfFold { path, class, patient, fold, probabilities })
     });
     rows.collect()
+}
+
+/// Reads out-of-fold predictions of two classes from a CSV of which `path` is the name: a cross-validation's `predictions.csv`, or any
+/// file with the columns `path` (or `file`, `file_name`, `name`), `class` (or `label`), `patient`, `fold` (numbers from 0 or 1) and
+/// `probability_<positive>` (or `probability`, of the class `positive`).
+///
+/// # Errors
+/// [`Error::File`](crate::Error::File) for a file without such a column, with another class, an invalid number, without rows, or with a
+/// patient in two folds.
+pub fn read_out_of_fold(
+    path: &Path,
+    csv: &[u8],
+    classes: &[String],
+    positive: &str,
+) -> Result<Vec<OutOfFold>> {
+    let expected = "out-of-fold predictions";
+    let bad = |reason: String| malaria_files::Error::Content { path: path.to_owned(), expected, reason };
+    let mut reader = csv::Reader::from_reader(csv);
+    let header = reader.headers().map_err(|error| bad(error.to_string()))?.clone();
+    let column = |names: &[&str]| {
+        let place =
+            names.iter().find_map(|name| header.iter().position(|column| column.eq_ignore_ascii_case(name)));
+        let found = || header.iter().collect::<Vec<_>>().join(",");
+        place.ok_or_else(|| bad(format!("expected a column `{}`, found {}", names.join("` or `"), found())))
+    };
+    let at_path = column(&["path", "file", "file_name", "file name", "name"])?;
+    let [at_class, at_patient, at_fold] =
+        [column(&["class", "label"])?, column(&["patient"])?, column(&["fold"])?];
+    let at_probability = column(&[&probability_of(positive), "probability"])?;
+    let row = |record: csv::Result<csv::StringRecord>| {
+        let record = record.map_err(|error| bad(error.to_string()))?;
+        let line = record.position().map_or(0, csv::Position::line);
+        let wrong =
+            |what: &str, at: usize| bad(format!("line {line}: expected {what}, found `{}`", &record[at]));
+        if !classes.iter().any(|class| *class == record[at_class]) {
+            return Err(wrong(&format!("one of the classes {classes:?}"), at_class));
+        }
+        let probability =
+            record[at_probability].parse::<f64>().ok().filter(|value| (0.0..=1.0).contains(value));
+        let probability = probability.ok_or_else(|| wrong("a probability", at_probability))?;
+        let fold = record[at_fold].parse::<usize>().ok().filter(|fold| *fold < MAX_FOLDS);
+        Ok(OutOfFold {
+            path: record[at_path].to_owned(),
+            class: record[at_class].to_owned(),
+            patient: record[at_patient].to_owned(),
+            fold: fold.ok_or_else(|| wrong("the number of a fold", at_fold))?,
+            probabilities: classes
+                .iter()
+                .map(|class| if class == positive { probability } else { 1.0 - probability })
+                .collect(),
+        })
+    };
+    let mut rows = reader.records().map(row).collect::<Result<Vec<OutOfFold>, malaria_files::Error>>()?;
+    if rows.iter().any(|row| row.fold == 0) {
+        rows.iter_mut().for_each(|row| row.fold += 1);
+    }
+    let mut folds: BTreeMap<&str, usize> = BTreeMap::new();
+    for row in rows.iter().filter(|row| !row.patient.is_empty()) {
+        if *folds.entry(&row.patient).or_insert(row.fold) != row.fold {
+            let reason = format!(
+                "cells of patient {} are in several folds, whose models have learned from that patient: a cross-validation by patient is needed",
+                row.patient
+            );
+            return Err(bad(reason).into());
+        }
+    }
+    if rows.is_empty() {
+        return Err(bad("expected rows, found none".to_owned()).into());
+    }
+    Ok(rows)
 }
 
 /// Name of the column with a class's probabilities.

@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 
 use malaria_dataset::Index;
 use malaria_metrics::{
-    OperatingPoint, PatientCells, PatientRule, Probabilities, Summary, Target, argmax, by_patient,
-    choose_threshold, evaluate_predicted, intra_patient_correlation, one_vs_rest,
+    BinaryCounts, OperatingPoint, PatientCells, Probabilities, Summary, Target, argmax, by_patient,
+    choose_smear_threshold, choose_threshold, evaluate_predicted, one_vs_rest,
 };
 
 use crate::{
     decision::{ChosenOn, DecisionRule, Threshold, call},
     error::Result,
+    smear::{SmearDecision, SmearRule},
 };
 
-/// Minimum numbers of patients with uninfected cells and of false alarms among these to estimate the rate of false alarms in new
-/// patients: with ten alarms the rate is known to a third of itself.
-const MIN_PATIENTS: usize = 10;
-const MIN_ALARMS: u64 = 10;
+/// Minimum number of patients with infected and with uninfected cells to call new patients: error rates of patient calls were simulated
+/// down to nine.
+const MIN_PATIENTS: usize = 8;
 
 /// True classes and patients of cells of a data folder.
 #[derive(Clone, Debug)]
@@ -108,56 +108,94 @@ impl Scored<'_> {
         }
     }
 
-    /// The threshold for `target`, see [`operating_point`](Self::operating_point). With `new_patients`, from whom the models have not
-    /// learned, it includes the correlation of false alarms that calls of patients need.
+    /// The threshold for `target`, see [`operating_point`](Self::operating_point).
     ///
     /// # Errors
     /// As [`summary`](Self::summary).
-    pub fn threshold(
-        &self,
-        target: Target,
-        chosen_on: ChosenOn,
-        new_patients: bool,
-    ) -> Result<Option<Threshold>> {
-        let Some(point) = self.operating_point(target)? else { return Ok(None) };
-        let mut threshold = Threshold { target, chosen_on, point, false_positive_correlation: None };
-        if new_patients {
-            threshold.false_positive_correlation =
-                self.false_positive_correlation(&DecisionRule::Threshold(threshold))?;
-        }
-        Ok(Some(threshold))
+    pub fn threshold(&self, target: Target, chosen_on: ChosenOn) -> Result<Option<Threshold>> {
+        Ok(self.operating_point(target)?.map(|point| Threshold { target, chosen_on, point }))
     }
 
-    /// The rule of each known patient; `None` where a patient has none. Where patients are called, all cells of a patient have the
-    /// same threshold.
-    pub(crate) fn patient_rules(&self, decision: &DecisionRule) -> Option<BTreeMap<&str, PatientRule>> {
-        let known = self.patients.iter().enumerate().filter_map(|(i, patient)| Some((i, (*patient)?)));
-        known.map(|(i, patient)| Some((patient, decision.of_cell(i)?.patient_rule().ok()?))).collect()
-    }
-
-    /// The cells of known patients.
-    pub(crate) fn by_patient(&self, rule: &DecisionRule) -> Result<Vec<PatientCells>> {
-        let predicted = self.predicted(rule);
-        let known: Vec<(usize, &str)> =
-            self.patients.iter().enumerate().filter_map(|(i, patient)| Some((i, (*patient)?))).collect();
-        let names: Vec<&str> = known.iter().map(|&(_, name)| name).collect();
-        let of_positive = |classes: &[usize]| -> Vec<bool> {
-            known.iter().map(|&(i, _)| classes[i] == self.positive).collect()
+    /// The rule for calling new patients, chosen on these patients, from whom the model must not have learned. `None` with more than two
+    /// classes, fewer than eight patients with either kind of cells, or where no threshold detects an infection.
+    ///
+    /// # Errors
+    /// As [`summary`](Self::summary).
+    pub fn smear_rule(&self, chosen_on: ChosenOn) -> Result<Option<SmearRule>> {
+        let (is_positive, scores) = self.one_vs_rest()?;
+        let known = self.known();
+        let number = |infected: bool| {
+            let of_kind = known.iter().filter(|&&(i, _)| is_positive[i] == infected).map(|&(_, name)| name);
+            of_kind.collect::<std::collections::BTreeSet<_>>().len()
         };
-        Ok(by_patient(&names, &of_positive(self.truth), &of_positive(&predicted))?)
-    }
-
-    /// Intra-patient correlation of the false alarms by `rule`; `None` with too few alarms or patients with uninfected cells.
-    fn false_positive_correlation(&self, rule: &DecisionRule) -> Result<Option<f64>> {
-        let patients = self.by_patient(rule)?;
-        let uninfected: Vec<_> =
-            patients.iter().map(|patient| patient.uninfected).filter(|called| called.cells > 0).collect();
-        let alarms: u64 = uninfected.iter().map(|called| called.positive).sum();
-        if uninfected.len() < MIN_PATIENTS || alarms < MIN_ALARMS {
+        if self.classes.len() != 2 || number(true) < MIN_PATIENTS || number(false) < MIN_PATIENTS {
             return Ok(None);
         }
-        // `PatientRule` needs a correlation below 1.
-        Ok(intra_patient_correlation(&uninfected).map(|correlation| correlation.min(0.999)))
+        let names: Vec<&str> = known.iter().map(|&(_, name)| name).collect();
+        let infected: Vec<bool> = known.iter().map(|&(i, _)| is_positive[i]).collect();
+        let scores: Vec<f64> = known.iter().map(|&(i, _)| scores[i]).collect();
+        let point = choose_smear_threshold(&names, &infected, &scores)?;
+        Ok(point.map(|point| SmearRule { threshold: point.threshold, chosen_on, rates: point.rule }))
+    }
+
+    /// Positions and names of the cells of known patients.
+    fn known(&self) -> Vec<(usize, &str)> {
+        self.patients.iter().enumerate().filter_map(|(i, patient)| Some((i, (*patient)?))).collect()
+    }
+
+    /// The known patients' cells, called at the thresholds of `decision`, and the index of each patient's rule. All cells of a patient are
+    /// in one fold.
+    pub(crate) fn patients_of_smears(&self, decision: &SmearDecision) -> Result<Vec<(PatientCells, usize)>> {
+        let (is_positive, scores) = self.one_vs_rest()?;
+        let threshold = |i: usize| decision.rules()[decision.of_cell(i)].threshold;
+        let patients = self.count_by_patient(&is_positive, |i| scores[i] >= threshold(i))?;
+        let rules: BTreeMap<&str, usize> =
+            self.known().into_iter().map(|(i, name)| (name, decision.of_cell(i))).collect();
+        let with_rule = |patient: PatientCells| {
+            let rule = rules.get(patient.patient.as_str()).copied().unwrap_or(0);
+            (patient, rule)
+        };
+        Ok(patients.into_iter().map(with_rule).collect())
+    }
+
+    /// The cells of known patients, called by `rule`.
+    pub(crate) fn by_patient(&self, rule: &DecisionRule) -> Result<Vec<PatientCells>> {
+        let predicted = self.predicted(rule);
+        self.count_by_patient(&self.one_vs_rest()?.0, |i| predicted[i] == self.positive)
+    }
+
+    /// The calls of each patient's cells by `rule`; a cell of an unknown patient is a patient of its own.
+    pub fn counts_by_patient(&self, rule: &DecisionRule) -> Vec<BinaryCounts> {
+        let mut known: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut counts: Vec<BinaryCounts> = Vec::new();
+        for (i, predicted) in self.predicted(rule).into_iter().enumerate() {
+            let next = counts.len();
+            let place = self.patients[i].map_or(next, |patient| *known.entry(patient).or_insert(next));
+            if place == next {
+                counts.push(BinaryCounts::default());
+            }
+            let counts = &mut counts[place];
+            let count = match (self.truth[i] == self.positive, predicted == self.positive) {
+                (true, true) => &mut counts.true_positives,
+                (true, false) => &mut counts.false_negatives,
+                (false, false) => &mut counts.true_negatives,
+                (false, true) => &mut counts.false_positives,
+            };
+            *count += 1;
+        }
+        counts
+    }
+
+    fn count_by_patient(
+        &self,
+        is_positive: &[bool],
+        called: impl Fn(usize) -> bool,
+    ) -> Result<Vec<PatientCells>> {
+        let known = self.known();
+        let names: Vec<&str> = known.iter().map(|&(_, name)| name).collect();
+        let of =
+            |which: &dyn Fn(usize) -> bool| -> Vec<bool> { known.iter().map(|&(i, _)| which(i)).collect() };
+        Ok(by_patient(&names, &of(&|i| is_positive[i]), &of(&called))?)
     }
 }
 
@@ -166,24 +204,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn few_false_alarms_or_patients_give_no_correlation() {
-        // Ten uninfected cells per patient; the false alarms are spread over the patients.
-        let correlation = |patients: usize, alarms: usize| {
-            let names: Vec<String> = (0..patients).map(|patient| format!("C{patient}")).collect();
-            let cells = || (0..10 * patients).map(|i| (i / 10, i % 10));
+    fn few_patients_give_no_smear_rule() {
+        // Twenty cells per patient, a tenth of the infected ones missed.
+        let rule = |infected: usize, healthy: usize| {
+            let names: Vec<String> = (0..infected + healthy).map(|patient| format!("C{patient}")).collect();
+            let cells = || (0..20 * names.len()).map(|i| (i / 20, i % 20));
             let of: Vec<Option<&str>> = cells().map(|(patient, _)| Some(names[patient].as_str())).collect();
-            let positive = |(patient, cell)| if cell * patients + patient < alarms { 0.9 } else { 0.1 };
+            let truth: Vec<usize> = cells().map(|(patient, _)| usize::from(patient >= infected)).collect();
+            let positive = |(patient, cell)| if patient < infected && cell > 1 { 0.9 } else { 0.1 };
             let probabilities: Vec<f64> = cells().map(positive).flat_map(|p| [p, 1.0 - p]).collect();
             let scored = Scored {
-                truth: &vec![1; 10 * patients],
+                truth: &truth,
                 probabilities: &probabilities,
                 classes: &["Parasitized".to_owned(), "Uninfected".to_owned()],
                 positive: 0,
                 patients: &of,
             };
-            scored.false_positive_correlation(&DecisionRule::Argmax).unwrap()
+            scored.smear_rule(ChosenOn::Validation).unwrap()
         };
-        assert!(correlation(12, 10).is_some() && correlation(10, 10).is_some());
-        assert_eq!([correlation(12, 9), correlation(9, 12), correlation(2, 1)], [None; 3]);
+        let found = rule(8, 8).unwrap();
+        assert_eq!(
+            (found.threshold, found.rates.infected.mean, found.rates.uninfected.patients),
+            (0.9, 0.9, 8)
+        );
+        assert_eq!([rule(7, 8), rule(8, 7)], [None, None]);
     }
 }

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The version of the weights file that this code writes and reads.
-pub const WEIGHTS_FORMAT: u32 = 3;
+pub const WEIGHTS_FORMAT: u32 = 4;
 
 /// The only key in the safetensors metadata, with one JSON value: the safetensors crate keeps metadata in a `HashMap` and would
 /// write several keys in random order.
@@ -32,7 +32,7 @@ const KEY: &str = "malaria-resnet";
 pub struct Weights {
     /// Settings of the network.
     pub network: ResNetConfig,
-    /// Classes, input size and decision threshold.
+    /// Classes, input size, decision threshold and smear rule.
     pub description: Description,
     /// Parameters and running statistics by name.
     pub tensors: BTreeMap<String, WeightTensor>,

@@ -20,6 +20,7 @@ fn weights() -> Weights {
             image: ImageConfig { pixels: 64, resize: ResizePolicy::Stretch },
             input: None,
             threshold: None,
+            smear: None,
             temperature: Some(0.75),
         },
         tensors: BTreeMap::from([
@@ -103,13 +104,13 @@ fn foreign_files_are_refused() {
 #[test]
 fn other_format_versions_are_refused_with_advice() {
     for (found, advice) in
-        [(2, "an earlier version of this program wrote it; train again"), (4, "update this program")]
+        [(3, "an earlier version of this program wrote it; train again"), (5, "update this program")]
     {
         let error = refusal(&rewritten(|_, header| {
             header["format_version"] = found.into();
             header["network"] = "laid out another way".into();
         }));
-        let words = format!("expected format version 3, found {found}: ");
+        let words = format!("expected format version 4, found {found}: ");
         assert!(error.to_string().contains(&words) && error.to_string().contains(advice), "{error}");
     }
 }

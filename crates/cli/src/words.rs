@@ -36,7 +36,7 @@ pub(crate) fn summary(
 
 /// Predictive values by prevalence.
 pub(crate) fn at_prevalence(rows: &[AtPrevalence]) -> String {
-    let row = |AtPrevalence { prevalence, ppv, npv }: &AtPrevalence| {
+    let row = |AtPrevalence { prevalence, ppv, npv, .. }: &AtPrevalence| {
         format!(
             "where {} of all cells are infected, a positive call is right in {}, a negative one in {}\n",
             percent(Some(*prevalence)),

@@ -5,7 +5,8 @@ use std::io::{Cursor, Read};
 use std::path::Path;
 
 use image::codecs::png::PngDecoder;
-use image::{DynamicImage, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
@@ -16,6 +17,10 @@ use crate::fingerprint::Fingerprint;
 
 /// Largest side of a decoded image, in pixels. A cell has a few hundred.
 const MAX_SIDE: u32 = 8192;
+/// Largest side of a decoded photograph, in pixels.
+const MAX_PHOTO_SIDE: u32 = 16_384;
+/// Largest number of pixels of a JPEG. The other decoders are limited in bytes.
+const MAX_PIXELS: u64 = 100 << 20;
 /// Largest number of TIFF directories that are read.
 const MAX_TIFF_DIRECTORIES: usize = 1000;
 /// Largest file read, in bytes.
@@ -51,14 +56,54 @@ pub fn decode_within(contents: &[u8], path: &Path, longest_side: u32) -> Result<
         .map_err(|reason| Error::BadImage(BadImage { path: path.to_path_buf(), reason }))
 }
 
+/// [`read_image`] for a photograph, see [`decode_photo`].
+///
+/// # Errors
+/// [`Error::BadImage`] if the file cannot be read or [`decode_photo`] refuses it.
+pub fn read_photo(path: &Path) -> Result<(RgbImage, Fingerprint)> {
+    let bad = |reason| Error::BadImage(BadImage { path: path.to_path_buf(), reason });
+    let contents = read_limited(path).map_err(bad)?;
+    Ok((decode_photo(&contents, path)?, Fingerprint::of(&contents)))
+}
+
+/// [`decode`] for a photograph, which may be larger, up to 16,384 px on a side and 100 million pixels, and which is turned upright as its
+/// EXIF orientation says.
+///
+/// # Errors
+/// As [`decode`], with the larger limits.
+pub fn decode_photo(contents: &[u8], path: &Path) -> Result<RgbImage> {
+    let photo = try_decode(contents, MAX_PHOTO_SIDE)
+        .map_err(|reason| Error::BadImage(BadImage { path: path.to_path_buf(), reason }))?;
+    let mut photo = DynamicImage::ImageRgb8(photo);
+    photo.apply_orientation(orientation(contents).unwrap_or(Orientation::NoTransforms));
+    Ok(photo.into_rgb8())
+}
+
+/// How a picture has to be turned to be upright, if it says so.
+fn orientation(contents: &[u8]) -> Option<Orientation> {
+    let format = image::guess_format(contents).ok()?;
+    if format == ImageFormat::Jpeg {
+        let mut decoder = JpegDecoder::new(ZCursor::new(contents));
+        decoder.decode_headers().ok()?;
+        return Orientation::from_exif_chunk(decoder.exif()?);
+    }
+    ImageReader::with_format(Cursor::new(contents), format).into_decoder().ok()?.orientation().ok()
+}
+
 /// [`read_image`] with the reason alone as error, for callers that collect many.
 pub(crate) fn try_read(path: &Path) -> Result<(RgbImage, Fingerprint), String> {
+    let contents = read_limited(path)?;
+    Ok((try_decode(&contents, MAX_SIDE)?, Fingerprint::of(&contents)))
+}
+
+/// The contents of a file that is not too large.
+fn read_limited(path: &Path) -> Result<Vec<u8>, String> {
     let contents =
         read_up_to(path, MAX_FILE_BYTES + 1).map_err(|error| format!("cannot be read: {error}"))?;
     if contents.len() as u64 > MAX_FILE_BYTES {
         return Err(format!("is larger than {} MiB, the largest file that is read", MAX_FILE_BYTES >> 20));
     }
-    Ok((try_decode(&contents, MAX_SIDE)?, Fingerprint::of(&contents)))
+    Ok(contents)
 }
 
 /// The first `most` bytes of a file, or all if it has fewer.
@@ -149,6 +194,9 @@ fn decode_jpeg(contents: &[u8], longest_side: u32) -> Result<RgbImage, String> {
     let (width, height) = (width as u32, height as u32);
     if width > longest_side || height > longest_side {
         return Err(too_large(longest_side));
+    }
+    if u64::from(width) * u64::from(height) > MAX_PIXELS {
+        return Err(format!("has {width} x {height} pixels; at most {MAX_PIXELS} are decoded"));
     }
     let pixels = decoder.decode().map_err(|error| failed(&error))?;
     RgbImage::from_raw(width, height, pixels)

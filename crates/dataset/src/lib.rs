@@ -53,7 +53,7 @@ mod wording;
 pub use build_tree::{BuildReport, Link, build_tree};
 pub use cells::{Cells, LoadOptions, Loaded, load};
 pub use changes::Changes;
-pub use decode::{decode, decode_within, read_image};
+pub use decode::{decode, decode_photo, decode_within, read_image, read_photo};
 #[cfg(feature = "download")]
 pub use download::{DownloadConfig, DownloadProgress, download};
 pub use error::{BadImage, Error, Result};
@@ -67,4 +67,7 @@ pub use patient_names::{PatientNames, PatientPattern, UnknownPatients};
 pub use resize::{ResizePolicy, resize};
 pub use split::{Leakage, Split, k_fold, split};
 pub use split_config::{Fold, Protocol, SplitConfig};
-pub use synthetic::{SyntheticCell, SyntheticConfig, synthetic_cell, write_synthetic};
+pub use synthetic::{
+    SmearConfig, SmearKind, SmearObject, SyntheticCell, SyntheticConfig, SyntheticSmear, synthetic_cell,
+    synthetic_smear, write_synthetic,
+};

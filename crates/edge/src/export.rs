@@ -14,7 +14,10 @@ use crate::{
 };
 
 /// The version that this code reads and writes.
-const FORMAT_VERSION: u32 = 3;
+const FORMAT_VERSION: u32 = 4;
+
+/// Key of the decision threshold, for readers of other projects.
+const THRESHOLD: &str = "threshold";
 
 /// Key of the file's last entry: the SHA-256 of all bytes before it, in hexadecimal. A file with flipped bits still loads, and would
 /// call cells differently.
@@ -105,9 +108,9 @@ pub fn export(
         property(KEY, json(&about)?),
     ];
     if let Some(threshold) = &description.threshold {
-        metadata_props.insert(2, property("threshold", threshold.point.threshold.to_string()));
+        metadata_props.insert(2, property(THRESHOLD, threshold.point.threshold.to_string()));
     }
-    let model = Model {
+    Ok(encoded(&Model {
         ir_version: IR_VERSION,
         producer_name: KEY.to_owned(),
         producer_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -115,11 +118,40 @@ pub fn export(
         graph: Some(graph),
         opset_import: vec![OperatorSet { domain: String::new(), version: OPSET }],
         metadata_props,
-    };
+    }))
+}
+
+/// The bytes of an exported file with another description, as after choosing thresholds anew. `weights_sha256` is the hash of the weights
+/// file that has the new description, where there is one. The network stays as it is: the classes, the input and the temperature have to be
+/// the same.
+///
+/// # Errors
+/// [`Error::Model`] for bytes that [`export`] has not written.
+pub fn redescribe(onnx: &[u8], description: Description, weights_sha256: Option<String>) -> Result<Vec<u8>> {
+    let model = |reason: String| Error::Model { reason };
+    let mut file = Model::decode(onnx).map_err(|error| model(error.to_string()))?;
+    check_digest(&file, onnx).map_err(model)?;
+    let entry = file.metadata_props.iter().find(|property| property.key == KEY);
+    let entry = entry.ok_or_else(|| model(format!("no `{KEY}` in its metadata")))?;
+    let mut about = ModelMetadata::read(&entry.value).map_err(model)?;
+    about.origin.weights_sha256 = weights_sha256.unwrap_or(about.origin.weights_sha256);
+    let threshold = description.threshold.map(|threshold| threshold.point.threshold.to_string());
+    about.description = description;
+    file.metadata_props.retain(|property| ![DIGEST_KEY, THRESHOLD, KEY].contains(&property.key.as_str()));
+    let property = |key: &str, value: String| Property { key: key.to_owned(), value };
+    if let Some(threshold) = threshold {
+        file.metadata_props.insert(2.min(file.metadata_props.len()), property(THRESHOLD, threshold));
+    }
+    file.metadata_props.push(property(KEY, json(&about)?));
+    Ok(encoded(&file))
+}
+
+/// The bytes of a file, with their digest.
+fn encoded(model: &Model) -> Vec<u8> {
     let mut onnx = model.encode_to_vec();
     let digest = last_entry(sha256(&onnx));
     onnx.extend(digest);
-    Ok(onnx)
+    onnx
 }
 
 /// The metadata entry of a digest, to be appended to a file: protobuf merges appended messages.

@@ -1,12 +1,12 @@
 //! The program `malaria-edge`: classifies pictures with an exported model, without libtorch or Python.
 
+mod calibrate;
 #[cfg(feature = "serve")]
 mod serve;
+mod terminal;
 
 use std::{
-    fmt::Display,
     fs,
-    io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
     time::Instant,
@@ -15,11 +15,15 @@ use std::{
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use malaria_classifier::{PredictionReport, patient_words};
+use malaria_classifier::PredictionReport;
 use malaria_dataset::{Cells, Error as DatasetError, Listed, PatientNames, PatientPattern, list_images};
 use malaria_edge::Model;
-use malaria_metrics::PatientCall;
 use serde_json::{Value, json};
+
+use self::{
+    calibrate::{Calibrate, calibrate},
+    terminal::{note, print},
+};
 
 /// Classify pictures of red blood cells with an exported model.
 #[derive(Parser)]
@@ -52,6 +56,8 @@ enum Task {
         #[arg(long, value_name = "N", default_value_t = 8080)]
         port: u16,
     },
+    /// Choose the thresholds of cells and smears anew from the predictions of a cross-validation, and write them into models
+    Calibrate(Calibrate),
     /// Measure how many cells per second this machine classifies
     Bench {
         /// The model
@@ -93,6 +99,7 @@ fn main() -> ExitCode {
         Task::Info { model } => info(&model),
         #[cfg(feature = "serve")]
         Task::Serve { model, host, port } => serve(&model, (host, port).into()),
+        Task::Calibrate(args) => calibrate(&args),
         Task::Bench { model, seconds } => bench(&model, seconds),
     };
     result.unwrap_or_else(|error| {
@@ -149,19 +156,6 @@ fn classify(args: &Classify) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints a line on standard output. A closed pipe is not an error, a full disk is.
-fn print(line: impl Display) -> io::Result<()> {
-    match writeln!(io::stdout(), "{line}") {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// Prints a line on standard error, ignoring errors.
-fn note(line: impl Display) {
-    let _ = writeln!(io::stderr(), "{line}");
-}
-
 fn info(path: &Path) -> Result<ExitCode> {
     let model = load(path)?;
     print(serde_json::to_string_pretty(&description(&model, path)?)?)?;
@@ -176,11 +170,6 @@ fn description(model: &Model, path: &Path) -> Result<Value> {
     Ok(json!({
         "description": description,
         "rule": description.calling_note(),
-        "patient_calls": {
-            "positive": patient_words(PatientCall::Positive),
-            "negative": patient_words(PatientCall::Negative),
-            "undecided": patient_words(PatientCall::Undecided),
-        },
         "origin": model.origin(),
         "bytes": bytes,
     }))

@@ -328,15 +328,15 @@ mod tests {
                 "`temperature`: expected a number above 0, found -0.6",
             ),
             (
-                r#"{"format_version":3,"classes""#,
-                r#"{"format_version":4,"types""#,
-                "expected format version 3, found 4: a later version",
+                r#"{"format_version":4,"classes""#,
+                r#"{"format_version":5,"types""#,
+                "expected format version 4, found 5: a later version",
             ),
-            (r#"{"format_version":3,"#, "{", "expected format version 3, found 1: an earlier version"),
+            (r#"{"format_version":4,"#, "{", "expected format version 4, found 1: an earlier version"),
             (
-                r#"{"format_version":3,"#,
+                r#"{"format_version":4,"#,
                 r#"{"format":2,"#,
-                "expected format version 3, found 2: an earlier version",
+                "expected format version 4, found 2: an earlier version",
             ),
         ] {
             let error = Model::load(&described(good, bad).encode_to_vec()).err().unwrap().to_string();

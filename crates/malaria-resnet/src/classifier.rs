@@ -8,7 +8,7 @@ use std::{
 
 use image::RgbImage;
 use malaria_classifier::{
-    Description, GroundTruth, ImageConfig, Prediction, Scored, Threshold, classify_picture,
+    Description, GroundTruth, ImageConfig, Prediction, Scored, SmearRule, Threshold, classify_picture,
 };
 use malaria_dataset::{Cells, InputCheck};
 use malaria_metrics::{Probabilities, apply_temperature};
@@ -34,6 +34,8 @@ pub struct Classifier {
     pub image: ImageConfig,
     /// Decision threshold; without one, a cell is called by its most probable class.
     pub threshold: Option<Threshold>,
+    /// How patients are called; `None` where it is unknown how often cells of new patients are called positive.
+    pub smear: Option<SmearRule>,
     /// Ranges of the training cells' statistics, to detect images that are not such cells.
     pub input: Option<InputCheck>,
     /// Divisor of the logits that calibrates probabilities, fitted on the validation set; `None` for an uncalibrated model.
@@ -46,7 +48,7 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// A classifier of `classes`, of which `positive` is the index of the positive one, without threshold, input check and
+    /// A classifier of `classes`, of which `positive` is the index of the positive one, without thresholds, input check and
     /// temperature.
     ///
     /// # Errors
@@ -64,6 +66,7 @@ impl Classifier {
             positive,
             image,
             threshold: None,
+            smear: None,
             input: None,
             temperature: None,
             flips: false,
@@ -88,8 +91,8 @@ impl Classifier {
     /// A network with the description of its weights file.
     pub(crate) fn with_description(model: ResNet, description: Description) -> Result<Self> {
         let positive = description.check()?;
-        let Description { classes, image, input, threshold, temperature, .. } = description;
-        Ok(Self { input, threshold, temperature, ..Self::new(model, classes, positive, image)? })
+        let Description { classes, image, input, threshold, smear, temperature, .. } = description;
+        Ok(Self { input, threshold, smear, temperature, ..Self::new(model, classes, positive, image)? })
     }
 
     /// Writes the weights and their description.
@@ -134,6 +137,7 @@ impl Classifier {
             image: self.image,
             input: self.input,
             threshold: self.threshold,
+            smear: self.smear.clone(),
             temperature: self.temperature,
         }
     }

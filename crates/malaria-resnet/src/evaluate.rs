@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use malaria_classifier::{
-    Assessment, AtPrevalence, Caveat, DecisionRule, GroundTruth, ImageConfig, RuleKind, Scored, Threshold,
-    protocol_note, write_predictions,
+    Assessment, AtPrevalence, Caveat, DecisionRule, GroundTruth, ImageConfig, RuleKind, Scored,
+    SmearDecision, Threshold, protocol_note, write_predictions,
 };
 use malaria_dataset::{Index, Loaded, PatientNames, Protocol, Subset, UnknownPatients, read_manifest};
-use malaria_metrics::{BinaryCounts, Summary};
+use malaria_metrics::Summary;
 use malaria_report::{Picture, Report, evaluation_section};
 use malaria_train::CellTensors;
 use serde::Serialize;
@@ -173,11 +173,12 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
         write_predictions(path, &scored, &rule, paths, ("subset", std::iter::repeat(subset)))?;
     }
     // The error rates that patients are called by hold only without mirror images.
-    let mut assessment = Assessment::of(&scored, &rule, new_patients && !options.flips)?;
+    let stored = classifier.smear.clone().filter(|_| new_patients && !options.flips);
+    let smears = stored.map(|stored| SmearDecision { stored, of_folds: None });
+    let mut assessment = Assessment::of(&scored, &rule, smears.as_ref())?;
     let metrics = scored.summary(&rule)?;
     if !options.prevalences.is_empty() {
-        let counts = BinaryCounts::of_class(&metrics.confusion, scored.positive)?;
-        assessment.at_prevalence = AtPrevalence::of(&counts, options.prevalences)?;
+        assessment.at_prevalence = AtPrevalence::of(&scored.counts_by_patient(&rule), options.prevalences)?;
     }
     let config = run.config()?;
     let caveats = (config.data.is_none().then_some(Caveat::ModelOfSyntheticCells).into_iter())

@@ -24,7 +24,7 @@ use crate::{
 ///     println!("{}: {:?}, {:?}", cell.path.display(), cell.class, cell.probability);
 /// }
 /// for patient in roll_up(&classifier.description(), &cells)? {
-///     println!("{}: {:?}", patient.patient, patient.result.call);
+///     println!("{}: {}", patient.patient, patient.words);
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

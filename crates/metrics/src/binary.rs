@@ -22,7 +22,7 @@ use crate::error::Result;
 /// assert!(counts.ppv_at(0.02)?.unwrap() < 0.27);
 /// # Ok::<(), malaria_metrics::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BinaryCounts {
     /// Positive samples called positive.
     pub true_positives: u64,

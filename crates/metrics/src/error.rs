@@ -94,10 +94,10 @@ pub enum Error {
         value: f64,
     },
 
-    /// Infected cells are called positive no more often than uninfected ones, so that calls say nothing about a patient.
+    /// Infected cells are called positive too rarely, or uninfected ones too often, to detect an infection.
     #[error(
-        "expected a false positive rate below the sensitivity of {sensitivity}, found {false_positive_rate}: such calls \
-         say nothing about a patient"
+        "cells called positive at rates of {sensitivity:.4} (infected) and {false_positive_rate:.4} (uninfected), as far as these \
+         are known, do not detect an infection in 95 of 100 patients even if all their cells are infected"
     )]
     UninformativeRates {
         /// Share of uninfected cells called positive.

@@ -4,8 +4,12 @@ use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
 use serde::{Deserialize, Serialize};
 
+use crate::binomial::TailTable;
 use crate::check;
 use crate::error::{Error, Result};
+
+/// Distance of [`root`] from the zero, or of its value from 0.
+const ROOT_TOLERANCE: f64 = 1e-10;
 
 /// A confidence interval of a proportion, both ends fractions.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -55,6 +59,67 @@ pub fn wilson_interval(successes: u64, trials: u64, confidence: f64) -> Result<O
         low: if successes == 0 { 0.0 } else { (centre - half_width).max(0.0) },
         high: if successes == trials { 1.0 } else { (centre + half_width).min(1.0) },
     }))
+}
+
+/// The exact interval of the proportion `successes / trials` at the level `confidence`: each tail has at most the probability
+/// `(1 - confidence) / 2`. `None` without a trial. Independent trials, as for [`wilson_interval`].
+///
+/// ```
+/// let interval = malaria_metrics::exact_interval(0, 38, 0.95)?.unwrap();
+/// assert!(interval.low == 0.0 && (interval.high - 0.0925).abs() < 1e-4);
+/// # Ok::<(), malaria_metrics::Error>(())
+/// ```
+///
+/// Source: C. J. Clopper and E. S. Pearson, "The use of confidence or fiducial limits illustrated in the case of the binomial",
+/// Biometrika 26 (1934).
+///
+/// # Errors
+/// As [`wilson_interval`].
+pub fn exact_interval(successes: u64, trials: u64, confidence: f64) -> Result<Option<Interval>> {
+    check::fraction(|| "confidence".into(), confidence)?;
+    if successes > trials {
+        return Err(Error::TooManySuccesses { successes, trials });
+    }
+    if trials == 0 {
+        return Ok(None);
+    }
+    let tail = (1.0 - confidence) / 2.0;
+    let reached = |count: u64, share: f64| {
+        let tail = TailTable::new(trials, count);
+        root(|rate| tail.at(rate) - share)
+    };
+    Ok(Some(Interval {
+        low: if successes == 0 { 0.0 } else { reached(successes, tail) },
+        high: if successes == trials { 1.0 } else { reached(successes + 1, 1.0 - tail) },
+    }))
+}
+
+/// The zero of a function that rises over `[0, 1]`, an end where it has none; by the secant method in a bracket (Illinois).
+pub(crate) fn root(rising: impl Fn(f64) -> f64) -> f64 {
+    let [(mut low, mut below), (mut high, mut above)] = [0.0, 1.0].map(|end| (end, rising(end)));
+    if below >= 0.0 || above <= 0.0 {
+        return if below >= 0.0 { 0.0 } else { 1.0 };
+    }
+    let mut last_below = None;
+    while high - low > ROOT_TOLERANCE {
+        let middle = low + (high - low) * below / (below - above);
+        let value = rising(middle);
+        let is_below = value < 0.0;
+        // An end that stays twice counts half, so that the bracket closes from both sides.
+        let stays = last_below == Some(is_below);
+        if is_below {
+            (low, below) = (middle, value);
+            above /= if stays { 2.0 } else { 1.0 };
+        } else {
+            (high, above) = (middle, value);
+            below /= if stays { 2.0 } else { 1.0 };
+        }
+        if value.abs() < ROOT_TOLERANCE {
+            return middle;
+        }
+        last_below = Some(is_below);
+    }
+    f64::midpoint(low, high)
 }
 
 /// The z below which a standard normal variable lies with probability `share`, in `[0, 1]`; infinite at its ends.

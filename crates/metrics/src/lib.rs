@@ -23,8 +23,8 @@
 //! # Ok::<(), malaria_metrics::Error>(())
 //! ```
 
-mod beta_binomial;
 mod binary;
+mod binomial;
 mod bootstrap;
 mod calibration;
 mod check;
@@ -34,13 +34,17 @@ mod delong;
 mod error;
 mod interval;
 mod label_audit;
+mod mixture;
 mod numpy;
 mod patient_metrics;
+mod patient_rule;
 mod patients;
+mod positive_rate;
 mod probabilities;
 mod proper;
 mod rank;
 mod report;
+mod smear_threshold;
 mod summary;
 mod temperature;
 mod threshold;
@@ -52,15 +56,16 @@ pub use confusion::{Average, AverageScores, ClassScores, ConfusionMatrix};
 pub use curves::{PrCurve, PrPoint, RocCurve, RocPoint, pr_curve, roc_curve};
 pub use delong::delong_interval;
 pub use error::{Error, Result};
-pub use interval::{Interval, wilson_interval};
+pub use interval::{Interval, exact_interval, wilson_interval};
 pub use label_audit::{Contradiction, label_audit};
-pub use patient_metrics::{CallCounts, PatientMetrics, patient_metrics, resampled_patient_metrics};
-pub use patients::{
-    CellCounts, PatientCall, PatientCells, PatientResult, PatientRule, by_patient, intra_patient_correlation,
-};
+pub use patient_metrics::{CallCounts, PatientMetrics};
+pub use patient_rule::{PatientCall, PatientCaller, PatientResult, PatientRule};
+pub use patients::{CellCounts, PatientCells, by_patient, intra_patient_correlation};
+pub use positive_rate::PositiveRate;
 pub use probabilities::Probabilities;
 pub use proper::{brier_score, log_loss};
 pub use report::{classification_report, decimal, percent};
+pub use smear_threshold::{SmearPoint, choose_smear_threshold};
 pub use summary::{Summary, argmax, evaluate, evaluate_predicted, one_vs_rest, predict_at};
 pub use temperature::{apply_temperature, fit_temperature};
 pub use threshold::{OperatingPoint, Target, choose_threshold};

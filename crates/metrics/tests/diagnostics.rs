@@ -1,8 +1,8 @@
-//! DeLong's interval, temperature scaling, patient calls and the label audit against SciPy, cleanlab and the definitions.
+//! DeLong's interval, temperature scaling, correlation within patients and the label audit against SciPy, cleanlab and the definitions.
 //! `fixtures/diagnostics.py` writes the references.
 
 use malaria_metrics::{
-    CellCounts, Interval, PatientRule, Probabilities, apply_temperature, delong_interval, fit_temperature,
+    CellCounts, Interval, Probabilities, apply_temperature, delong_interval, fit_temperature,
     intra_patient_correlation, label_audit, log_loss,
 };
 use serde::Deserialize;
@@ -11,8 +11,6 @@ use serde::Deserialize;
 struct Reference {
     delong: Vec<DeLong>,
     temperature: Vec<Temperature>,
-    patients: Vec<Patient>,
-    detection_limits: Vec<Limit>,
     correlations: Vec<Correlation>,
     audits: Vec<Audit>,
 }
@@ -33,22 +31,6 @@ struct Temperature {
     temperature: f64,
     loss: f64,
     calibrated: Vec<f64>,
-}
-
-#[derive(Deserialize)]
-struct Patient {
-    rule: [f64; 4],
-    cells: u64,
-    positive: u64,
-    infected_share: f64,
-    interval: [f64; 2],
-}
-
-#[derive(Deserialize)]
-struct Limit {
-    rule: [f64; 4],
-    cells: u64,
-    limit: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -79,10 +61,6 @@ fn same(what: &str, ours: f64, theirs: f64, tolerance: f64) {
 fn same_interval(what: &str, ours: Interval, theirs: [f64; 2], tolerance: f64) {
     same(&format!("{what}, low"), ours.low, theirs[0], tolerance);
     same(&format!("{what}, high"), ours.high, theirs[1], tolerance);
-}
-
-fn rule([sensitivity, false_positive_rate, correlation, confidence]: [f64; 4]) -> PatientRule {
-    PatientRule { sensitivity, false_positive_rate, correlation, confidence, relevant_share: 0.05 }
 }
 
 #[test]
@@ -134,34 +112,6 @@ fn there_is_no_temperature_where_a_more_extreme_one_is_always_better() {
     same("probability", unchanged[1], 0.75, 1e-15);
     for wrong in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         assert!(apply_temperature(Probabilities::new(&[0.25, 0.75], 2), wrong).is_err(), "{wrong}");
-    }
-}
-
-#[test]
-fn infected_shares_and_their_intervals_match_scipy() {
-    for Patient { rule: values, cells, positive, infected_share, interval } in reference().patients {
-        let name = format!("{positive} of {cells} by {values:?}");
-        let ours = rule(values).evaluate(CellCounts { cells, positive }).unwrap();
-        same(&name, ours.infected_share, infected_share, 1e-12);
-        // Both compute the ends to 1e-12 or better.
-        same_interval(&name, ours.interval, interval, 1e-9);
-    }
-}
-
-#[test]
-fn detection_limits_match_scipy() {
-    let limits = reference().detection_limits;
-    assert!(limits.iter().any(|case| case.limit.is_none()) && limits.iter().any(|case| case.limit.is_some()));
-    for Limit { rule: values, cells, limit } in limits {
-        let ours = rule(values).detection_limit(cells, 0.95).unwrap();
-        assert_eq!(
-            ours.is_some(),
-            limit.is_some(),
-            "{cells} cells by {values:?}: {ours:?}, expected {limit:?}"
-        );
-        if let (Some(ours), Some(theirs)) = (ours, limit) {
-            same(&format!("{cells} cells by {values:?}"), ours, theirs, 1e-9);
-        }
     }
 }
 

@@ -24,6 +24,7 @@ fn sample() -> Vec<u8> {
         image: ImageConfig { pixels: 16, resize: ResizePolicy::Stretch },
         input: None,
         threshold: None,
+        smear: None,
         temperature: None,
     };
     save_weights(&path, &model, &description).unwrap();

@@ -30,6 +30,7 @@ fn description() -> Description {
         image: ImageConfig { pixels: 16, resize: ResizePolicy::Stretch },
         input: None,
         threshold: None,
+        smear: None,
         temperature: Some(1.25),
     }
 }

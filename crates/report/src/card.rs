@@ -1,10 +1,10 @@
 //! `model_card.md`: the model card of a run.
 
-use malaria_classifier::{Assessment, Caveat, DecisionRule, ImageConfig, ResNetConfig, protocol_note};
+use malaria_classifier::{Assessment, Caveat, DecisionRule, ImageConfig, ResNetConfig, Table, protocol_note};
 use malaria_dataset::Protocol;
-use malaria_metrics::{PatientMetrics, Summary, percent};
+use malaria_metrics::{Summary, percent};
 
-use crate::results::{headlines, positive_share};
+use crate::results::{headlines, positive_share, with};
 
 /// The contents of a model card.
 pub struct Card<'a> {
@@ -83,15 +83,12 @@ impl Card<'_> {
                 rule => rule.note(positive),
             },
             "caveats" => self.caveats.iter().map(|caveat| format!("- {caveat}\n")).collect(),
-            "at_prevalence" => rows(
-                assessment
-                    .at_prevalence
-                    .iter()
-                    .map(|at| [percent(Some(at.prevalence)), percent(at.ppv), percent(at.npv)]),
-            ),
+            "at_prevalence" => rows(assessment.at_prevalence.iter().map(|at| {
+                [percent(Some(at.prevalence)), with(at.ppv, at.ppv_interval), with(at.npv, at.npv_interval)]
+            })),
             "patients" => self.patients().unwrap_or_default(),
             "indeterminate" => match assessment.roll_up {
-                Some(_) => "an undecided patient counts as an error".to_owned(),
+                Some(_) => "a patient with too few cells is a result of its own".to_owned(),
                 None => "none: every cell is called, and patients are not".to_owned(),
             },
             "infected_share" => percent(positive_share(metrics)),
@@ -117,38 +114,19 @@ impl Card<'_> {
     /// The calls of patients; `None` where they are not called.
     fn patients(&self) -> Option<String> {
         let roll_up = self.assessment.roll_up.as_ref()?;
-        let PatientMetrics { infected, healthy, .. } = &roll_up.as_they_are;
-        let mut text = format!(
-            "\nPatients were called by all their cells. Of {} infected patients, {} were called positive and {} negative; of {} healthy \
-             patients, {} were called negative and {} positive. The others are undecided. A negative call says that fewer than {} of \
-             the cells are infected, not that none is.\n\n",
-            infected.total(),
-            infected.positive,
-            infected.negative,
-            healthy.total(),
-            healthy.negative,
-            healthy.positive,
-            percent(Some(roll_up.rule.relevant_share))
-        );
-        for sample in &roll_up.resampled {
-            text += &format!(
-                "- Simulated smears of {} cells, {} infected: {} of {} are called positive and {} negative.\n",
-                sample.cells,
-                percent(Some(sample.infected_share)),
-                sample.metrics.infected.positive,
-                sample.metrics.infected.total(),
-                sample.metrics.infected.negative,
-            );
+        let mut text = format!("\n{}\n", roll_up.rule.note(&self.metrics.positive_class));
+        if matches!(self.rule, DecisionRule::FoldThresholds { .. }) {
+            text += "\nEach fold's patients are called by the rates of the other folds; those above, and the limits, are of all folds.\n";
         }
-        text += if matches!(self.rule, DecisionRule::FoldThresholds { .. }) {
-            "\nThese calls use the error rates on the other folds, the limits below those on all folds.\n"
-        } else {
-            "\nThese calls use the error rates on the cells that the threshold was chosen on.\n"
-        };
-        text += "\nThe smallest share of infected cells at which 95 of 100 patients are called positive:\n\n\
-                 | cells counted | infected cells |\n| --- | --- |\n";
-        let limits = roll_up.detection_limits.iter();
-        text += &rows(limits.map(|limit| [limit.cells.to_string(), percent(limit.infected_share)]));
+        for Table { title, head, rows: lines } in roll_up.tables() {
+            let row = |cells: Vec<String>| {
+                format!("| {} |\n", cells.iter().map(|cell| escaped(cell)).collect::<Vec<_>>().join(" | "))
+            };
+            let head = head.iter().map(|&heading| heading.to_owned()).collect::<Vec<_>>();
+            let line = vec!["---".to_owned(); head.len()];
+            let table: String = [head, line].into_iter().chain(lines).map(row).collect();
+            text += &format!("\n{title}\n\n{table}");
+        }
         Some(text)
     }
 

@@ -209,7 +209,10 @@ fn calls_patients_without_cells_that_it_warns_of(bench: &Workbench) {
     assert!(!counted.is_empty() && called == counted, "{counted:?}\n{said}");
 
     let flipped = predict(&["--flips"]);
-    assert!(!flipped.contains("infected cells (95 %") && flipped.contains("four mirror images"), "{flipped}");
+    assert!(
+        !flipped.contains("infected cells (95 % interval)") && flipped.contains("four mirror images"),
+        "{flipped}"
+    );
     let said: serde_json::Value = serde_json::from_str(&predict(&["--json"])).unwrap();
     let patients = said["patients"].as_array().unwrap().iter();
     assert!(

@@ -73,33 +73,70 @@ struct Body {
     noise: u32,
 }
 
+/// A cell whose pixels can be computed one by one.
+pub(super) struct Cell {
+    body: Body,
+    marks: Vec<Mark>,
+    ink: Colour,
+}
+
 /// Draws a cell of a patient on black: with parasites and debris if infected, else with debris alone.
 ///
 /// Everything except the shape of the marks has the same distribution for both classes.
 pub(super) fn draw(draws: &mut Draws, patient: &Patient, infected: bool) -> RgbImage {
-    let body = Body::draw(draws, patient);
-    let marks = draw_marks(draws, &body, infected);
-    let ink = patient.ink.map(|channel| channel + draws.between(-8.0, 8.0));
-    let [left, top, right, bottom] = body.bounds();
+    let cell = Cell::draw(draws, patient, infected);
+    let [left, top, right, bottom] = cell.body.bounds();
     let mut image = RgbImage::new((right - left) as u32, (bottom - top) as u32);
     for (column, row, pixel) in image.enumerate_pixels_mut() {
         let place = [left + column as i32, top + row as i32];
+        if let Some((colour, inside)) = cell.at(place, 0.0) {
+            *pixel = Rgb(colour.map(|channel| (channel * inside).round().clamp(0.0, 255.0) as u8));
+        }
+    }
+    image
+}
+
+impl Cell {
+    fn draw(draws: &mut Draws, patient: &Patient, infected: bool) -> Self {
+        let body = Body::draw(draws, patient);
+        let marks = draw_marks(draws, &body, infected);
+        let ink = patient.ink.map(|channel| channel + draws.between(-8.0, 8.0));
+        Self { body, marks, ink }
+    }
+
+    /// A whole cell, not covered by a neighbour, whose centre is paler by up to `pallor` (0 to 1).
+    pub(super) fn whole(draws: &mut Draws, patient: &Patient, infected: bool, pallor: f32) -> Self {
+        let mut cell = Self::draw(draws, patient, infected);
+        cell.body.neighbour = None;
+        let (_, _, strength) = &mut cell.body.pallor;
+        *strength = strength.max(pallor * draws.between(0.5, 1.0));
+        cell
+    }
+
+    /// Distance from the centre to the edge in a direction, in pixels.
+    pub(super) fn reach(&self, way: Vector) -> f32 {
+        self.body.outline.reach(way)
+    }
+
+    /// Colour of a pixel, 0 to 255, and the share of it that the cell covers, if it does. `spike` moves the edge outwards there, in
+    /// pixels.
+    pub(super) fn at(&self, place: [i32; 2], spike: f32) -> Option<(Colour, f32)> {
+        let Self { body, marks, ink } = self;
         let point = place.map(|at| at as f32);
-        let from_edge = body.outline.distance(point);
+        let from_edge = body.outline.distance(point) - spike;
         let inside = body.inside(point, from_edge);
         if inside == 0.0 {
-            continue;
+            return None;
         }
         let mut colour = body.colour(point, from_edge);
-        for mark in &marks {
+        for mark in marks {
             if let Some([dark, pale]) = mark.at(place) {
                 colour = [0, 1, 2].map(|i| mix(mix(colour[i], ink[i], dark), PALE[i], 0.75 * pale));
             }
         }
         let grain = 2.5 * speckle(place[0], place[1], body.noise ^ 1);
-        *pixel = Rgb(colour.map(|channel| ((channel + grain) * inside).round().clamp(0.0, 255.0) as u8));
+        Some((colour.map(|channel| channel + grain), inside))
     }
-    image
 }
 
 impl Body {

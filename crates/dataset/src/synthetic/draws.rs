@@ -19,6 +19,8 @@ pub(super) enum Stream {
     Patient(usize),
     /// One cell.
     Cell(usize),
+    /// What a smear has besides its cells, and where each is.
+    Smear,
 }
 
 /// A stream of random numbers, a pure function of the seed and of its purpose.
@@ -30,6 +32,7 @@ impl Draws {
         rng.set_stream(match stream {
             Stream::Patient(patient) => 2 * patient as u64,
             Stream::Cell(cell) => 2 * cell as u64 + 1,
+            Stream::Smear => u64::MAX,
         });
         Self(rng)
     }

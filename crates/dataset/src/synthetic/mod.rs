@@ -9,6 +9,7 @@ mod cell;
 mod draws;
 mod marks;
 mod shapes;
+mod smear;
 
 use std::fs;
 use std::path::Path;
@@ -20,6 +21,8 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use draws::{Draws, Stream};
+
+pub use smear::{SmearConfig, SmearKind, SmearObject, SyntheticSmear, synthetic_smear};
 
 /// Largest number of patients and of cells.
 const MAX_COUNT: usize = 100_000_000;

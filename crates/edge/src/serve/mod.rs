@@ -52,7 +52,7 @@ use tokio::{
 const REQUEST_BYTES: usize = 16 << 20;
 /// Maximum number of pictures in a request.
 const PICTURES: usize = 64;
-/// Maximum number of predictions in a request to call patients, which take a second or two if all are of one patient.
+/// Maximum number of predictions in a request to call patients, which take some seconds if the patients have many different numbers of cells.
 const PREDICTIONS: usize = 50_000;
 /// Maximum side of a picture in pixels: four times that of the input check for cells. Decoded it has 12 MiB.
 const LONGEST_SIDE: u32 = 2048;

@@ -175,12 +175,12 @@ async function showPatients() {
   });
   at("patients").hidden = found.length === 0;
   at("patient-rows").replaceChildren(
-    ...found.map(({ patient, called, infected_share, interval, call }) =>
+    ...found.map(({ patient, called, infected_share, interval, words }) =>
       row(
         patient,
         `${called.positive} of ${called.cells}`,
         [`${percent(infected_share)} `, element("span", between(interval), "interval")],
-        model.patient_calls[call],
+        words,
       ),
     ),
   );

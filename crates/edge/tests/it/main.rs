@@ -1,5 +1,7 @@
 //! The library against ONNX Runtime, and the program `malaria-edge`.
 
+#[cfg(feature = "program")]
+mod calibrate;
 mod onnxruntime;
 #[cfg(feature = "program")]
 mod program;

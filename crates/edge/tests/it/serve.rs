@@ -176,14 +176,17 @@ fn many_requests_at_once_are_all_answered_in_bounded_memory() {
 #[test]
 fn other_requests_are_answered_while_patients_are_called() {
     let server = Server::start();
-    // The maximum number of cells, all of one patient and every other one positive, which takes longest.
-    let two = r#"{"path":"x.png","patient":"C1","class":"Parasitized"},{"path":"y.png","patient":"C1","class":"Uninfected"},"#;
-    let cells = two.repeat(25_000);
-    let body = format!("[{}]", cells.trim_end_matches(','));
+    // The maximum number of cells, half of them of one patient, the others of patients of different numbers of cells.
+    let cells = (0..50_000).map(|cell| {
+        let patient = if cell < 25_000 { 0 } else { ((cell - 25_000) as f64).sqrt() as u32 };
+        let probability = if cell % 2 == 0 { 0.9 } else { 0.1 };
+        format!(r#"{{"path":"x.png","patient":"C{patient}","class":null,"probability":{probability}}}"#)
+    });
+    let body = format!("[{}]", Vec::from_iter(cells).join(","));
     let answered = thread::scope(|scope| {
         let evaluate = || {
             let (status, answer) = server.post("/patients", "application/json", body.as_bytes());
-            assert_eq!((status, answer[0]["called"]["positive"].as_u64()), (200, Some(25_000)), "{answer}");
+            assert_eq!((status, answer[0]["called"]["positive"].as_u64()), (200, Some(12_501)), "{answer}");
         };
         let evaluated: Vec<_> = (0..4).map(|_| scope.spawn(evaluate)).collect();
         let mut answered = 0;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use malaria_classifier::{
     Assessment, Caveat, DecisionRule, FoldResult, Pooled, PooledDecision, Spread, read_predictions,
-    write_predictions,
+    write_patients, write_predictions,
 };
 use malaria_dataset::{Protocol, read_manifest};
 use malaria_metrics::{Target, label_audit};
@@ -59,8 +59,8 @@ pub(super) fn merge(
     // The initial weights may have learned from other cells of these patients.
     let new_patients = config.split.protocol == Protocol::Patient && config.init.is_none();
     let decision = pooled.decide(config.target, new_patients)?;
-    let metrics = pooled_metrics(&config, command, &records, &pooled, &decision, new_patients)?;
-    let rule = decision.rule;
+    let metrics = pooled_metrics(&config, command, &records, &pooled, &decision)?;
+    let PooledDecision { rule, patients: smears, .. } = decision;
 
     let patients = pooled.patients();
     let scored = pooled.scored(&patients);
@@ -71,7 +71,7 @@ pub(super) fn merge(
     malaria_files::write_json(&written[1], &metrics)?;
     let by_patient = out.join("patients.csv");
     malaria_files::remove(&by_patient)?;
-    let by_patient = metrics.assessment.write_patients(by_patient, &scored, &rule)?;
+    let by_patient = write_patients(by_patient, &scored, smears.as_ref())?;
     let audit = out.join("label_audit.csv");
     let suspects = label_audit(scored.truth, scored.rows())?;
     write_label_audit(&audit, &pooled, &suspects)?;
@@ -93,9 +93,8 @@ fn pooled_metrics(
     records: &[(Metrics, Vec<EpochRecord>)],
     pooled: &Pooled,
     decision: &PooledDecision,
-    new_patients: bool,
 ) -> Result<CrossValidationMetrics> {
-    let PooledDecision { stored, of_folds, rule } = decision;
+    let PooledDecision { stored, of_folds, rule, smear, patients: smears } = decision;
     let folds = (1..)
         .zip(records)
         .zip(of_folds)
@@ -129,7 +128,7 @@ fn pooled_metrics(
 
     let patients = pooled.patients();
     let scored = pooled.scored(&patients);
-    let assessment = Assessment::of(&scored, rule, new_patients)?;
+    let assessment = Assessment::of(&scored, rule, smears.as_ref())?;
     let comparable = config.split.protocol == Protocol::Patient
         && config.data.is_some()
         && config.positive == "Parasitized";
@@ -166,6 +165,7 @@ fn pooled_metrics(
         },
         temperature,
         threshold: *stored,
+        smear: smear.clone(),
         decision_rule: rule.kind(),
         caveats,
         pooled: scored.summary(rule)?,

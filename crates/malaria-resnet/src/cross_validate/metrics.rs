@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use malaria_classifier::{Assessment, Caveat, RuleKind, Spread, Threshold};
+use malaria_classifier::{Assessment, Caveat, RuleKind, SmearRule, Spread, Threshold};
 use malaria_dataset::Protocol;
 use malaria_metrics::{OperatingPoint, Summary};
 use serde::{Deserialize, Serialize};
@@ -96,8 +96,11 @@ pub struct CrossValidationMetrics {
     /// Threshold of the final model, chosen on the pooled predictions; `None` where none reaches the target. The metrics do not
     /// use it: each fold's cells are called at a threshold chosen on the cells of the other folds, whose models have learned
     /// from this fold's cells, a remaining dependence. Where a fold has no threshold, all cells are called by their most
-    /// probable class, and patients are not called.
+    /// probable class.
     pub threshold: Option<Threshold>,
+    /// How the final model calls patients, chosen on the pooled predictions. The patients of each fold are called by the rule chosen on the
+    /// other folds. `None` where patients are not called.
+    pub smear: Option<SmearRule>,
     /// How cells were called.
     pub decision_rule: RuleKind,
     /// Caveats of the metrics.

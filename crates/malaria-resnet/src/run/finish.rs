@@ -3,7 +3,8 @@
 use std::{fs, iter, path::PathBuf};
 
 use malaria_classifier::{
-    Assessment, Caveat, ChosenOn, DecisionRule, GroundTruth, Scored, protocol_note, write_predictions,
+    Assessment, Caveat, ChosenOn, DecisionRule, GroundTruth, Scored, SmearDecision, protocol_note,
+    write_patients, write_predictions,
 };
 use malaria_dataset::{ImageStats, InputCheck, Subset};
 use malaria_metrics::{Probabilities, apply_temperature, fit_temperature};
@@ -27,7 +28,7 @@ use crate::{
 };
 
 impl Session<'_> {
-    /// Sets the input check from the training cells, and the temperature, if calibration is on, and the threshold from the
+    /// Sets the input check from the training cells, and the temperature, if calibration is on, and the thresholds from the
     /// validation cells.
     pub(super) fn adjust(
         &self,
@@ -54,7 +55,10 @@ impl Session<'_> {
             }
         }
         let scored = classifier.scored(&truth, &probabilities);
-        classifier.threshold = scored.threshold(self.config.target, ChosenOn::Validation, new_patients)?;
+        let threshold = scored.threshold(self.config.target, ChosenOn::Validation)?;
+        let smear = if new_patients { scored.smear_rule(ChosenOn::Validation)? } else { None };
+        classifier.threshold = threshold;
+        classifier.smear = smear;
         Ok(())
     }
 
@@ -73,7 +77,9 @@ impl Session<'_> {
         let paths = test.iter().map(|&i| self.loaded.index.samples[i].path.as_str());
         let subset = ("subset", iter::repeat_with(|| Subset::Test.to_string()));
         write_predictions(&run.predictions_path(), &scored, &rule, paths, subset)?;
-        let assessment = Assessment::of(&scored, &rule, *new_patients)?;
+        let stored = classifier.smear.clone().filter(|_| *new_patients);
+        let smears = stored.map(|stored| SmearDecision { stored, of_folds: None });
+        let assessment = Assessment::of(&scored, &rule, smears.as_ref())?;
         let n_excluded =
             split.sides(self.loaded.index.samples.len()).iter().filter(|side| side.is_none()).count();
         let metrics = Metrics {
@@ -103,13 +109,14 @@ impl Session<'_> {
             machine: machine(),
             temperature: classifier.temperature,
             threshold: classifier.threshold,
+            smear: classifier.smear.clone(),
             decision_rule: rule.kind(),
             caveats: caveats(data, n_excluded, &rule, &assessment),
             test: scored.summary(&rule)?,
             assessment,
         };
         files.extend([run.predictions_path(), run.metrics_path()]);
-        files.extend(metrics.assessment.write_patients(run.patients_path(), &scored, &rule)?);
+        files.extend(write_patients(run.patients_path(), &scored, smears.as_ref())?);
         files.push(self.report(trained, scored, &rule, &metrics)?);
         files.push(self.model_card(&metrics, data, &rule)?);
         // Last, since a run with metrics.json counts as finished.

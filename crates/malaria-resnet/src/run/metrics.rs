@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use malaria_classifier::{Assessment, Caveat, RuleKind, Threshold};
+use malaria_classifier::{Assessment, Caveat, RuleKind, SmearRule, Threshold};
 use malaria_dataset::{Fold, Protocol};
 use malaria_metrics::Summary;
 use malaria_train::BestEpoch;
@@ -12,7 +12,7 @@ use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 use crate::config::{ExperimentConfig, Recipe};
 
 /// Version of the layout of `metrics.json`.
-pub(crate) const METRICS_VERSION: u32 = 3;
+pub(crate) const METRICS_VERSION: u32 = 4;
 
 /// Which cells metrics are measured on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +82,8 @@ pub struct Metrics {
     pub temperature: Option<f64>,
     /// Decision threshold; `None` where none reached the target.
     pub threshold: Option<Threshold>,
+    /// How patients are called; `None` where it is unknown how often cells of new patients are called positive.
+    pub smear: Option<SmearRule>,
     /// How cells were called.
     pub decision_rule: RuleKind,
     /// Caveats of the metrics.

@@ -158,7 +158,6 @@ mod tests {
             target: Target::Sensitivity(0.9),
             chosen_on: ChosenOn::Validation,
             point: OperatingPoint { threshold: 0.5, sensitivity: 0.9, specificity: 0.9 },
-            false_positive_correlation: None,
         });
         classifier.save(&path("copy").join("weights.safetensors")).unwrap();
         assert_ne!(fs::read(path("copy").join("weights.safetensors")).unwrap(), bytes);

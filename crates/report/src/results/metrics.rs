@@ -3,7 +3,7 @@
 use malaria_classifier::{Assessment, DecisionRule};
 use malaria_metrics::{Average, AverageScores, Interval, Summary, decimal, percent};
 
-use super::words::{Show, between, table};
+use super::words::{Show, between, table, with};
 use crate::page::{Block, Section, Tile};
 
 /// The section of headline metrics, other metrics and predictive values.
@@ -61,10 +61,17 @@ pub(super) fn section(metrics: &Summary, assessment: &Assessment, rule: &Decisio
     )));
     blocks.push(table(
         &["Infected cells", "Positive predictive value", "Negative predictive value"],
-        assessment
-            .at_prevalence
-            .iter()
-            .map(|at| vec![percent(Some(at.prevalence)), percent(at.ppv), percent(at.npv)]),
+        assessment.at_prevalence.iter().map(|at| {
+            vec![percent(Some(at.prevalence)), with(at.ppv, at.ppv_interval), with(at.npv, at.npv_interval)]
+        }),
+    ));
+    let means = [
+        ("Sensitivity", assessment.sensitivity_by_patient),
+        ("Specificity", assessment.specificity_by_patient),
+    ];
+    blocks.push(table(
+        &["Mean over patients", "Value (95 % interval)"],
+        means.into_iter().map(|(name, of)| vec![name.to_owned(), with(of.mean, of.interval)]),
     ));
     Section { id: "metrics", heading: "Metrics".to_owned(), blocks }
 }

@@ -14,6 +14,7 @@ use malaria_metrics::{Summary, calibration_curve, decimal, expected_calibration_
 
 pub(crate) use self::metrics::{headlines, positive_share};
 pub use self::words::table;
+pub(crate) use self::words::with;
 use crate::{
     error::Result,
     page::{Block, Page, Picture, Section},
@@ -194,7 +195,7 @@ impl Report<'_> {
                 plot: patients_plot(&patients, title),
                 alt: format!("Accuracy of the cells of each of {} patients", patients.len()),
                 below: match &self.assessment.roll_up {
-                    Some(roll_up) => patients::roll_up(roll_up, positive_class, cross_validated)?,
+                    Some(roll_up) => patients::roll_up(roll_up, positive_class, cross_validated),
                     None => vec![Block::Text(patients::NOT_CALLED.to_owned())],
                 },
             });

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use malaria_classifier::{DecisionRule, RollUp, Scored};
-use malaria_metrics::{Interval, PatientMetrics, percent};
+use malaria_classifier::{DecisionRule, RollUp, Scored, Table};
 
-use super::words::{between, table};
-use crate::{error::Result, page::Block, plots::PatientAccuracy};
+use super::words::table;
+use crate::{page::Block, plots::PatientAccuracy};
 
 /// Accuracy of the cells of each known patient.
 pub(super) fn accuracies(scored: &Scored<'_>, rule: &DecisionRule) -> Vec<PatientAccuracy> {
@@ -24,94 +23,23 @@ pub(super) fn accuracies(scored: &Scored<'_>, rule: &DecisionRule) -> Vec<Patien
 }
 
 /// Why patients are not called.
-pub(super) const NOT_CALLED: &str = "Patients are not called here. That takes two classes, patients from whom the model has not \
-                                     learned, cells without mirror images, and a threshold (in a cross-validation one for every \
-                                     fold) with at least ten false alarms in ten patients or more.";
+pub(super) const NOT_CALLED: &str = "Patients are not called here. That takes two classes, cells without mirror images, and rates of false \
+                                     alarms and of found parasites in patients from whom the model has not learned: at least eight patients \
+                                     with either kind of cells (in a cross-validation without each fold).";
 
 /// The calls of patients, and what can be detected.
-pub(super) fn roll_up(roll_up: &RollUp, positive_class: &str, cross_validated: bool) -> Result<Vec<Block>> {
-    let RollUp { rule, as_they_are, resampled, detection_limits } = roll_up;
-    let mut blocks = vec![Block::Text(format!(
-        "A patient is called positive when more of their cells are called {} than false alarms explain ({} of uninfected cells, with a \
-         correlation of {:.3} within a patient), and negative when fewer are than a share of {} infected cells would give. Otherwise \
-         the patient is undecided, which counts as an error below.",
-        positive_class,
-        percent(Some(rule.false_positive_rate)),
-        rule.correlation,
-        percent(Some(rule.relevant_share)),
-    ))];
-    let row = |name: String, metrics: &PatientMetrics| {
-        let PatientMetrics { infected, healthy, .. } = metrics;
-        let interval = |share, interval: Option<Interval>| {
-            let interval = interval.map(|interval| format!(" ({})", between(interval, percent)));
-            format!("{}{}", percent(share), interval.unwrap_or_default())
-        };
-        vec![
-            name,
-            interval(metrics.sensitivity, metrics.sensitivity_interval),
-            format!("{} / {} / {}", infected.positive, infected.undecided, infected.negative),
-            interval(metrics.specificity, metrics.specificity_interval),
-            format!("{} / {} / {}", healthy.positive, healthy.undecided, healthy.negative),
-        ]
-    };
-    let first = row("all cells of the data set".to_owned(), as_they_are);
-    let rows = std::iter::once(first).chain(resampled.iter().map(|sample| {
-        let name = format!("{} cells, {} infected", sample.cells, percent(Some(sample.infected_share)));
-        row(name, &sample.metrics)
-    }));
-    blocks.push(table(
-        &[
-            "Cells per patient",
-            "Infected patients called positive",
-            "Infected: positive / undecided / negative",
-            "Healthy patients called negative",
-            "Healthy: positive / undecided / negative",
-        ],
-        rows,
-    ));
-    let mut text = |text: String| blocks.push(Block::Text(text));
-    text(
-        "The smears with a share of infected cells are simulated: each patient's error rates are drawn from the distribution that the \
-         rates above and the patient's own cells give. If infected cells differ between patients more than false alarms do, fewer \
-         patients are found."
-            .to_owned(),
-    );
-    text(match rule.cells_for_a_negative()? {
-        Some(cells) => format!(
-            "A patient without any cell called {positive_class} is called negative from {cells} cells on. With fewer cells no patient \
-             is called negative."
-        ),
-        None => {
-            "With this rate of false alarms no patient is called negative, however many cells are counted."
-                .to_owned()
-        }
-    });
+pub(super) fn roll_up(roll_up: &RollUp, positive_class: &str, cross_validated: bool) -> Vec<Block> {
+    let mut blocks = vec![Block::Text(roll_up.rule.note(positive_class))];
     if cross_validated {
-        text(
-            "Each fold's patients are called at the threshold and the error rates of the other folds; the rates above are those of all \
+        blocks.push(Block::Text(
+            "Each fold's patients are called at the threshold and by the rates of the other folds; those above, and the limits, are of all \
              folds."
                 .to_owned(),
-        );
+        ));
     }
-    for limit in detection_limits {
-        text(match limit.infected_share {
-            Some(share) => format!(
-                "With {} cells counted, {} must be infected (about {:.0} cells) for 95 of 100 patients to be called positive.",
-                limit.cells,
-                percent(Some(share)),
-                (share * limit.cells as f64).ceil(),
-            ),
-            None => format!(
-                "With {} cells counted, no share of infected cells makes 95 of 100 patients positive.",
-                limit.cells
-            ),
-        });
+    for Table { title, head, rows } in roll_up.tables() {
+        blocks.push(Block::Text(title));
+        blocks.push(table(&head, rows.into_iter()));
     }
-    text(
-        "By the procedure of the WHO, at most 5,000 cells of a thin smear are counted. Counting more cells lowers the limit only as far as patients have \
-         similar rates of false alarms. The limits are conservative: they assume that calls of infected cells differ between patients \
-         as much as false alarms do."
-            .to_owned(),
-    );
-    Ok(blocks)
+    blocks
 }

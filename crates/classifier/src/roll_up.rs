@@ -1,0 +1,372 @@
+//! Results of the patients of a test set.
+
+use std::path::PathBuf;
+
+use malaria_metrics::{
+    Bootstrap, CallCounts, Interval, PatientCall, PatientCaller, PatientCells, PatientMetrics, PatientResult,
+    Target, choose_threshold, cluster_bootstrap, delong_interval, percent, roc_curve,
+};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::Result,
+    scored::Scored,
+    smear::{SmearDecision, SmearRule},
+};
+
+/// Shares of infected cells at which patients are to be found.
+const PARASITAEMIAS: [f64; 6] = [0.001, 0.005, 0.01, 0.02, 0.05, 0.1];
+/// By the procedure of the WHO, at most so many cells of a thin smear are counted before it is called negative.
+const CELLS_OF_A_SMEAR: u64 = 5_000;
+/// Numbers of cells for detection limits.
+const CELLS_COUNTED: [u64; 3] = [200, 1_000, CELLS_OF_A_SMEAR];
+/// Share of the healthy patients below the cut of [`PatientRoc`].
+const ROC_SPECIFICITY: f64 = 0.95;
+/// Level of the intervals.
+const CONFIDENCE: f64 = 0.95;
+
+/// Calls of patients from the calls of their cells.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RollUp {
+    /// How new patients are called. In a cross-validation the patients below are called by the rules chosen on the other folds.
+    pub rule: SmearRule,
+    /// Number of cells from which on a patient can be called "not detected".
+    pub cells_needed: u64,
+    /// Patients called by all their cells, of which far more are infected than in a smear.
+    pub as_they_are: PatientMetrics,
+    /// Patients found by smears of 5,000 cells: averages over patients of the probability that they are called positive, given their own
+    /// cells and the rule.
+    pub found: Found,
+    /// The smallest shares of infected cells that are detected.
+    pub detection_limits: Vec<DetectionLimit>,
+    /// How well the share of positive cells tells infected from healthy patients; `None` where one kind is missing.
+    pub roc: Option<PatientRoc>,
+}
+
+/// Shares of patients called positive by smears of so many cells.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Found {
+    /// Cells per smear.
+    pub cells: u64,
+    /// Share of the healthy patients, and its interval over patients; `None` without healthy patients.
+    pub healthy: Option<f64>,
+    /// Interval of [`healthy`](Self::healthy).
+    pub healthy_interval: Option<Interval>,
+    /// The infected patients by the share of their cells that is infected, beginning with none; empty without infected patients.
+    pub infected: Vec<FoundAt>,
+}
+
+/// The share of infected patients called positive at one share of infected cells.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FoundAt {
+    /// Share of the cells that is infected.
+    pub infected_share: f64,
+    /// Share of the patients called positive.
+    pub found: f64,
+    /// Its bootstrap interval over patients.
+    pub interval: Option<Interval>,
+    /// By how much it exceeds the share that false alarms alone give.
+    pub excess: f64,
+}
+
+/// The smallest share of infected cells at which 95 of 100 patients are called positive.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DetectionLimit {
+    /// Cells counted.
+    pub cells: u64,
+    /// Patients with more positive cells are called positive.
+    pub limit_of_blank: u64,
+    /// The share; `None` where even patients whose cells are all infected are called positive less often.
+    pub infected_share: Option<f64>,
+}
+
+/// The patients' shares of positive cells as a test for infection.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PatientRoc {
+    /// Area under the ROC curve of the shares.
+    pub auc: f64,
+    /// DeLong's interval over patients.
+    pub auc_interval: Option<Interval>,
+    /// Infected patients at or above, and healthy ones below, the cut that 95 % of the healthy patients of the other folds lie below;
+    /// `None` without folds.
+    pub by_cut: Option<[u64; 2]>,
+    /// Infected and healthy patients.
+    pub patients: [u64; 2],
+}
+
+/// A patient with the index of their rule and the result by it.
+struct Called {
+    cells: PatientCells,
+    rule: usize,
+    result: PatientResult,
+}
+
+impl Called {
+    fn infected(&self) -> bool {
+        self.cells.infected.cells > 0
+    }
+}
+
+/// Calls the known patients of `scored`.
+fn called(scored: &Scored<'_>, decision: &SmearDecision, callers: &[PatientCaller]) -> Result<Vec<Called>> {
+    let patients = scored.patients_of_smears(decision)?;
+    let call = |(cells, rule): (PatientCells, usize)| {
+        let result = callers[rule].evaluate(cells.all())?;
+        Ok(Called { cells, rule, result })
+    };
+    patients.into_par_iter().map(call).collect()
+}
+
+fn callers(decision: &SmearDecision) -> Option<Vec<PatientCaller>> {
+    decision.rules().par_iter().map(|rule| rule.caller().ok()).collect()
+}
+
+impl RollUp {
+    /// Calls the known patients; `None` where none is known, or a rule detects nothing.
+    pub(crate) fn of(scored: &Scored<'_>, decision: &SmearDecision) -> Result<Option<Self>> {
+        let (Some(callers), Ok(stored)) = (callers(decision), decision.stored.caller()) else {
+            return Ok(None);
+        };
+        let patients = called(scored, decision, &callers)?;
+        if patients.is_empty() {
+            return Ok(None);
+        }
+        let calls: Vec<(bool, PatientCall)> =
+            patients.iter().map(|patient| (patient.infected(), patient.result.call)).collect();
+        let limits = CELLS_COUNTED.map(|cells| DetectionLimit {
+            cells,
+            limit_of_blank: stored.limit_of_blank(cells),
+            infected_share: stored.detection_limit(cells),
+        });
+        Ok(Some(Self {
+            rule: decision.stored.clone(),
+            cells_needed: stored.cells_needed(),
+            as_they_are: PatientMetrics::of(&calls)?,
+            found: Found::of(&patients, &callers)?,
+            detection_limits: limits.to_vec(),
+            roc: PatientRoc::of(&patients, callers.len())?,
+        }))
+    }
+}
+
+/// Writes one row per known patient, called by all their cells:
+/// `patient,cells,infected,called_positive,infected_share,low,high,call,detection_limit,more_cells`.
+///
+/// Returns the path, or writes nothing without a roll-up, see [`Assessment`](crate::Assessment).
+///
+/// # Errors
+/// [`Error::File`](crate::Error::File); an older file of that name then stays.
+pub fn write_patients(
+    path: PathBuf,
+    scored: &Scored<'_>,
+    decision: Option<&SmearDecision>,
+) -> Result<Option<PathBuf>> {
+    #[derive(Serialize)]
+    struct Row {
+        patient: String,
+        cells: u64,
+        /// By their labels.
+        infected: u64,
+        called_positive: u64,
+        infected_share: f64,
+        low: f64,
+        high: f64,
+        call: &'static str,
+        detection_limit: Option<f64>,
+        more_cells: Option<u64>,
+    }
+    let Some((decision, callers)) = decision.and_then(|decision| Some((decision, callers(decision)?))) else {
+        return Ok(None);
+    };
+    let rows =
+        called(scored, decision, &callers)?.into_iter().map(|Called { cells: patient, result, .. }| {
+            let PatientResult { called, infected_share, interval: Interval { low, high }, call, .. } = result;
+            let (call, detection_limit, more_cells) = match call {
+                PatientCall::Positive => ("positive", None, None),
+                PatientCall::NotDetected { detection_limit } => ("not-detected", Some(detection_limit), None),
+                PatientCall::TooFewCells { more_cells } => ("too-few-cells", None, Some(more_cells)),
+            };
+            Row {
+                patient: patient.patient,
+                cells: called.cells,
+                infected: patient.infected.cells,
+                called_positive: called.positive,
+                infected_share,
+                low,
+                high,
+                call,
+                detection_limit,
+                more_cells,
+            }
+        });
+    malaria_files::write_csv(&path, rows)?;
+    Ok(Some(path))
+}
+
+/// A table of results in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// What it is of, in one or two sentences.
+    pub title: String,
+    /// Headings, one per column.
+    pub head: Vec<&'static str>,
+    /// Rows, as long as the head.
+    pub rows: Vec<Vec<String>>,
+}
+
+impl RollUp {
+    /// The results as tables, for terminal, page and card alike.
+    pub fn tables(&self) -> Vec<Table> {
+        let with = |share: Option<f64>, interval: Option<Interval>| match interval {
+            Some(Interval { low, high }) => {
+                format!("{} ({} to {})", percent(share), percent(Some(low)), percent(Some(high)))
+            }
+            None => percent(share),
+        };
+        let calls = |name: &str, calls: &CallCounts| {
+            let share = |part: u64| (calls.total() > 0).then(|| part as f64 / calls.total() as f64);
+            let part = |part: u64, interval| format!("{part}: {}", with(share(part), interval));
+            vec![
+                name.to_owned(),
+                part(calls.positive, calls.positive_interval),
+                part(calls.not_detected, calls.not_detected_interval),
+                calls.too_few_cells.to_string(),
+            ]
+        };
+        let PatientMetrics { infected, healthy } = &self.as_they_are;
+        let found = |at: &FoundAt| {
+            vec![
+                percent(Some(at.infected_share)),
+                with(Some(at.found), at.interval),
+                percent(Some(at.excess)),
+            ]
+        };
+        let healthy_found = (self.found.healthy.is_some()).then(|| {
+            vec![
+                "healthy patients".to_owned(),
+                with(self.found.healthy, self.found.healthy_interval),
+                String::new(),
+            ]
+        });
+        let limit = |limit: &DetectionLimit| {
+            vec![limit.cells.to_string(), limit.limit_of_blank.to_string(), percent(limit.infected_share)]
+        };
+        let mut tables = vec![
+            Table {
+                title: format!(
+                    "Patients called by all their cells, of which far more are infected than in a smear. At least {} cells are needed to \
+                     call parasites not detected.",
+                    self.cells_needed
+                ),
+                head: vec!["Patients", "Positive", "Not detected", "Too few cells"],
+                rows: vec![calls("infected", infected), calls("healthy", healthy)],
+            },
+            Table {
+                title: format!(
+                    "Patients called positive by smears of {} cells, averaged over the test patients' own rates. What exceeds the row of \
+                     0 % is found, the rest are false alarms.",
+                    self.found.cells
+                ),
+                head: vec!["Infected cells", "Patients called positive", "Above 0 %"],
+                rows: healthy_found.into_iter().chain(self.found.infected.iter().map(found)).collect(),
+            },
+            Table {
+                title: "Limits for new patients: at most 5 of 100 without parasites have more positive cells than the limit of blank; 95 of \
+                        100 at the detection limit have."
+                    .to_owned(),
+                head: vec!["Cells counted", "Limit of blank (cells)", "Detection limit (infected cells)"],
+                rows: self.detection_limits.iter().map(limit).collect(),
+            },
+        ];
+        if let Some(PatientRoc { auc, auc_interval, by_cut, patients }) = &self.roc {
+            let ends = auc_interval
+                .map(|ends| format!(" ({:.4} to {:.4})", ends.low, ends.high))
+                .unwrap_or_default();
+            let mut row = vec![format!("{auc:.4}{ends}")];
+            row.extend(match by_cut {
+                Some([found, below]) => {
+                    [format!("{found} of {}", patients[0]), format!("{below} of {}", patients[1])]
+                }
+                None => [String::new(), String::new()],
+            });
+            tables.push(Table {
+                title: "Infected against healthy patients by their share of positive cells, of pictures of single cells. The cut of each \
+                        fold is that below which 95 % of the healthy patients of the other folds lie."
+                    .to_owned(),
+                head: vec!["Area under the ROC curve", "Infected above the cut", "Healthy below the cut"],
+                rows: vec![row],
+            });
+        }
+        tables
+    }
+}
+
+impl Found {
+    fn of(patients: &[Called], callers: &[PatientCaller]) -> Result<Self> {
+        let (cells, shares) = (CELLS_OF_A_SMEAR, [&[0.0], PARASITAEMIAS.as_slice()].concat());
+        // Rates of a patient without uninfected cells are those of others, and say nothing of this one's false alarms.
+        let with_cells: Vec<&Called> =
+            patients.iter().filter(|patient| patient.cells.uninfected.cells > 0).collect();
+        let found = |infected: bool| -> Result<Vec<Vec<f64>>> {
+            let of_kind: Vec<&&Called> =
+                with_cells.iter().filter(|patient| patient.infected() == infected).collect();
+            let shares = if infected { &shares[..] } else { &shares[..1] };
+            let found =
+                |patient: &&&Called| Ok(callers[patient.rule].found(&patient.cells, cells, shares)?);
+            of_kind.par_iter().map(found).collect()
+        };
+        let average = |of_patients: &[Vec<f64>], i: usize| -> Result<Option<(f64, Option<Interval>)>> {
+            if of_patients.is_empty() {
+                return Ok(None);
+            }
+            let each: Vec<usize> = (0..of_patients.len()).collect();
+            let mean =
+                |drawn: &[usize]| drawn.iter().map(|&j| of_patients[j][i]).sum::<f64>() / drawn.len() as f64;
+            let [interval] = cluster_bootstrap(&each, &Bootstrap::default(), |drawn| [Some(mean(drawn))])?;
+            Ok(Some((mean(&each), interval)))
+        };
+        let (infected, healthy) = (found(true)?, found(false)?);
+        let mut rows = Vec::new();
+        for (i, &infected_share) in shares.iter().enumerate() {
+            let Some((found, interval)) = average(&infected, i)? else { break };
+            let baseline = rows.first().map_or(found, |first: &FoundAt| first.found);
+            rows.push(FoundAt { infected_share, found, interval, excess: found - baseline });
+        }
+        let (healthy, healthy_interval) = average(&healthy, 0)?.unzip();
+        Ok(Self { cells, healthy, healthy_interval: healthy_interval.flatten(), infected: rows })
+    }
+}
+
+impl PatientRoc {
+    fn of(patients: &[Called], folds: usize) -> Result<Option<Self>> {
+        let infected: Vec<bool> = patients.iter().map(Called::infected).collect();
+        let shares: Vec<f64> = patients.iter().map(|patient| patient.result.positive_share).collect();
+        let Some(roc) = roc_curve(&infected, &shares)? else { return Ok(None) };
+        let mut by_cut = (folds > 1).then_some([0, 0]);
+        for fold in 0..folds {
+            let of = |i: &usize| patients[*i].rule == fold;
+            let (own, others): (Vec<usize>, Vec<usize>) = (0..patients.len()).partition(of);
+            let truth: Vec<bool> = others.iter().map(|&i| infected[i]).collect();
+            let scores: Vec<f64> = others.iter().map(|&i| shares[i]).collect();
+            let cut = choose_threshold(&truth, &scores, Target::Specificity(ROC_SPECIFICITY));
+            match (&mut by_cut, cut) {
+                (Some([found, below]), Ok(cut)) => {
+                    for i in own {
+                        let above = shares[i] >= cut.threshold;
+                        *found += u64::from(infected[i] && above);
+                        *below += u64::from(!infected[i] && !above);
+                    }
+                }
+                _ => by_cut = None,
+            }
+        }
+        let n_infected = infected.iter().filter(|infected| **infected).count() as u64;
+        Ok(Some(Self {
+            auc: roc.auc,
+            auc_interval: delong_interval(&infected, &shares, CONFIDENCE)?,
+            by_cut,
+            patients: [n_infected, infected.len() as u64 - n_infected],
+        }))
+    }
+}

@@ -1,0 +1,409 @@
+//! A synthetic thin smear with exact truth: a field of the cells of [`super::cell`], with what else is in such photographs.
+
+use image::{Rgb, RgbImage};
+
+use super::cell::{Cell, Patient};
+use super::draws::{Draws, Stream, Vector, length, minus, mix, turn, unit};
+use super::shapes::{Blob, cover, noise, speckle};
+use crate::error::{Error, Result};
+
+/// Diameter of a drawn cell in its own pixels, about the mean of those of [`Cell`].
+const DRAWN_DIAMETER: f32 = 134.0;
+/// Largest number of cells.
+const MOST_CELLS: usize = 20_000;
+/// Places tried for an object before it is left out.
+const TRIES: usize = 400;
+/// Directions in which an outline is given.
+const CORNERS: usize = 64;
+/// Crests of a crenated outline.
+const CRESTS: usize = 11;
+/// Light of the empty background, red, green and blue, 0 to 255.
+const LIGHT: [f32; 3] = [236.0, 232.0, 234.0];
+
+/// Settings of a synthetic smear.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SmearConfig {
+    /// Width of the picture in pixels, 64 to 16,384. Default 1600.
+    pub width: u32,
+    /// Height of the picture in pixels, 64 to 16,384. Default 1200.
+    pub height: u32,
+    /// Mean diameter of a red cell in pixels, 16 to 400. Default 100.
+    pub cell_diameter: f32,
+    /// Number of red cells, at most 20,000; fewer are drawn where there is no room. Default 100.
+    pub cells: usize,
+    /// Share of red cells that touch or overlap another, 0 to 1. Default 0.3.
+    pub crowded: f32,
+    /// How far such a cell reaches over the other at most, relative to the diameter, 0 to 0.6. Default 0.25.
+    pub overlap: f32,
+    /// Share of red cells that are infected, 0 to 1. Default 0.05.
+    pub parasitaemia: f32,
+    /// How much paler the centres of cells are, 0 to 1 (no stain left). Default 0.4.
+    pub pallor: f32,
+    /// Share of red cells with a spiky outline, 0 to 1. Default 0.1.
+    pub crenated: f32,
+    /// Standard deviation of the blur, relative to the diameter, 0 to 0.2. Default 0.01.
+    pub blur: f32,
+    /// Loss of light towards the corners, 0 to 0.9. Default 0.15.
+    pub shade: f32,
+    /// Standard deviation of the camera's noise, 0 to 40 of 255. Default 2.
+    pub noise: f32,
+    /// Number of white cells. Default 1.
+    pub white_cells: usize,
+    /// Number of platelets. Default 4.
+    pub platelets: usize,
+    /// Number of small specks of stain. Default 4.
+    pub debris: usize,
+    /// Seed of all random numbers. Default 42.
+    pub seed: u64,
+}
+
+impl Default for SmearConfig {
+    fn default() -> Self {
+        Self {
+            width: 1600,
+            height: 1200,
+            cell_diameter: 100.0,
+            cells: 100,
+            crowded: 0.3,
+            overlap: 0.25,
+            parasitaemia: 0.05,
+            pallor: 0.4,
+            crenated: 0.1,
+            blur: 0.01,
+            shade: 0.15,
+            noise: 2.0,
+            white_cells: 1,
+            platelets: 4,
+            debris: 4,
+            seed: 42,
+        }
+    }
+}
+
+impl SmearConfig {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if a setting is out of its documented range.
+    pub fn check(&self) -> Result<()> {
+        for (name, side) in [("width", self.width), ("height", self.height)] {
+            if !(64..=16_384).contains(&side) {
+                return Err(Error::config(name, side, "64 to 16,384 px"));
+            }
+        }
+        let most = self.cells.max(self.white_cells).max(self.platelets).max(self.debris);
+        if most > MOST_CELLS {
+            return Err(Error::config("cells", most, "at most 20,000"));
+        }
+        for (name, value, [low, high]) in [
+            ("cell_diameter", self.cell_diameter, [16.0, 400.0]),
+            ("crowded", self.crowded, [0.0, 1.0]),
+            ("overlap", self.overlap, [0.0, 0.6]),
+            ("parasitaemia", self.parasitaemia, [0.0, 1.0]),
+            ("pallor", self.pallor, [0.0, 1.0]),
+            ("crenated", self.crenated, [0.0, 1.0]),
+            ("blur", self.blur, [0.0, 0.2]),
+            ("shade", self.shade, [0.0, 0.9]),
+            ("noise", self.noise, [0.0, 40.0]),
+        ] {
+            // Also refuses NaN.
+            if !(low..=high).contains(&value) {
+                return Err(Error::config(name, value, format!("{low} to {high}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a drawn object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SmearKind {
+    /// A red cell without parasites.
+    Uninfected,
+    /// A red cell with parasites.
+    Infected,
+    /// A white cell.
+    WhiteCell,
+    /// A platelet.
+    Platelet,
+    /// A speck of stain.
+    Debris,
+}
+
+impl SmearKind {
+    /// Whether it is a red cell.
+    #[must_use]
+    pub fn is_red_cell(self) -> bool {
+        matches!(self, Self::Uninfected | Self::Infected)
+    }
+}
+
+/// A drawn object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SmearObject {
+    /// What it is.
+    pub kind: SmearKind,
+    /// Corners of its outline, in pixels of the picture, x and y.
+    pub outline: Vec<[f32; 2]>,
+    /// Left, top, right and bottom edge of the outline; outside of the picture where the object is cut off.
+    pub bounds: [f32; 4],
+}
+
+/// A drawn smear and what is in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SyntheticSmear {
+    /// The picture, u8 RGB `[height, width, 3]`.
+    pub image: RgbImage,
+    /// The objects, in the order in which they were drawn; all of them are within the picture.
+    pub objects: Vec<SmearObject>,
+}
+
+/// Draws a smear of one patient: a pure function of the settings, the same on every platform.
+///
+/// # Errors
+/// Those of [`SmearConfig::check`].
+pub fn synthetic_smear(config: &SmearConfig) -> Result<SyntheticSmear> {
+    config.check()?;
+    let mut draws = Draws::new(config.seed, Stream::Smear);
+    let patient = Patient::draw(config.seed, 0);
+    let mut canvas = Canvas::new(config);
+    let mut places = Places { config, taken: Vec::new() };
+    let mut objects = Vec::new();
+    for _ in 0..config.white_cells {
+        if let Some(centre) = places.free(&mut draws, 1.0) {
+            objects.push(white_cell(&mut canvas, &mut draws, centre, config.cell_diameter));
+        }
+    }
+    // The exact number of infected cells, spread over all.
+    let infected_up_to = |cell: usize| (cell as f32 * config.parasitaemia).round() as usize;
+    for number in 0..config.cells {
+        let crowded = draws.chance(config.crowded);
+        let place = if crowded { places.beside(&mut draws) } else { None };
+        let Some(centre) = place.or_else(|| places.free(&mut draws, 0.55)) else { continue };
+        let infected = infected_up_to(number + 1) > infected_up_to(number);
+        let spiky = draws.chance(config.crenated);
+        let mut own = Draws::new(config.seed, Stream::Cell(number));
+        let cell = Cell::whole(&mut own, &patient, infected, config.pallor);
+        objects.push(red_cell(&mut canvas, &mut draws, &cell, centre, config.cell_diameter, spiky, infected));
+    }
+    for (count, kind) in [(config.platelets, SmearKind::Platelet), (config.debris, SmearKind::Debris)] {
+        for _ in 0..count {
+            if let Some(centre) = places.free(&mut draws, 0.15) {
+                objects.push(speck(&mut canvas, &mut draws, centre, config.cell_diameter, kind));
+            }
+        }
+    }
+    Ok(SyntheticSmear { image: canvas.develop(config, draws.bits()), objects })
+}
+
+/// Where objects are: centres and radii.
+struct Places<'a> {
+    config: &'a SmearConfig,
+    taken: Vec<(Vector, f32)>,
+}
+
+impl Places<'_> {
+    /// A place for an object of a radius, relative to the cells' diameter, that touches no other.
+    fn free(&mut self, draws: &mut Draws, radius: f32) -> Option<Vector> {
+        let radius = radius * self.config.cell_diameter;
+        let margin = 1.3 * radius;
+        let (width, height) = (self.config.width as f32, self.config.height as f32);
+        if 2.0 * margin >= width.min(height) {
+            return None;
+        }
+        let mut tries = (0..TRIES)
+            .map(|_| [draws.between(margin, width - margin), draws.between(margin, height - margin)]);
+        let gap = 0.12 * self.config.cell_diameter;
+        let centre = tries.find(|place| {
+            self.taken.iter().all(|(other, size)| length(minus(*place, *other)) > radius + size + gap)
+        })?;
+        self.taken.push((centre, radius));
+        Some(centre)
+    }
+
+    /// A place for a red cell that touches one other, or reaches over it.
+    fn beside(&mut self, draws: &mut Draws) -> Option<Vector> {
+        let diameter = self.config.cell_diameter;
+        let radius = 0.55 * diameter;
+        let (width, height) = (self.config.width as f32, self.config.height as f32);
+        let centre = (0..TRIES).find_map(|_| {
+            let last = self.taken.len().checked_sub(1)? as u32;
+            let (other, size) = self.taken[draws.count(0, last) as usize];
+            let apart = diameter * (1.0 - self.config.overlap * draws.between(0.0, 1.0));
+            let way = draws.direction();
+            let place = [other[0] + apart * way[0], other[1] + apart * way[1]];
+            let inside = place[0] > 1.3 * radius
+                && place[1] > 1.3 * radius
+                && place[0] < width - 1.3 * radius
+                && place[1] < height - 1.3 * radius;
+            let red = (size - radius).abs() < 0.01 * diameter;
+            let alone =
+                self.taken.iter().filter(|(third, size)| length(minus(place, *third)) < radius + size);
+            (inside && red && alone.count() == 1).then_some(place)
+        })?;
+        self.taken.push((centre, radius));
+        Some(centre)
+    }
+}
+
+/// The light that passes, red, green and blue, 0 to 1, row by row.
+struct Canvas {
+    width: u32,
+    height: u32,
+    light: Vec<[f32; 3]>,
+}
+
+impl Canvas {
+    fn new(config: &SmearConfig) -> Self {
+        let pixels = config.width as usize * config.height as usize;
+        Self { width: config.width, height: config.height, light: vec![[1.0; 3]; pixels] }
+    }
+
+    /// Lays an object of a `reach` over what is there; `paint` gives the light that passes at a point relative to the centre, and the share
+    /// of the pixel that it covers.
+    fn lay(&mut self, centre: Vector, reach: f32, paint: impl Fn(Vector) -> Option<([f32; 3], f32)>) {
+        let range = |at: f32, side: u32| {
+            let low = (at - reach).floor().max(0.0) as u32;
+            low..((at + reach).ceil().max(0.0) as u32 + 1).min(side)
+        };
+        for y in range(centre[1], self.height) {
+            for x in range(centre[0], self.width) {
+                if let Some((passing, covered)) = paint(minus([x as f32, y as f32], centre)) {
+                    let light = &mut self.light[(y * self.width + x) as usize];
+                    *light = [0, 1, 2].map(|i| light[i] * mix(1.0, passing[i].min(1.0), covered));
+                }
+            }
+        }
+    }
+
+    /// The photograph: blurred, lit unevenly, with grain.
+    fn develop(mut self, config: &SmearConfig, seed: u32) -> RgbImage {
+        let sigma = config.blur * config.cell_diameter;
+        // Three boxes of width 2r + 1 have the variance r (r + 1).
+        let radius = ((1.0 + 4.0 * sigma * sigma).sqrt() / 2.0 - 0.5).round() as usize;
+        for _ in 0..3 {
+            self.blur(radius);
+        }
+        let (width, height) = (self.width as f32, self.height as f32);
+        RgbImage::from_fn(self.width, self.height, |x, y| {
+            let from_centre = [x as f32 / width - 0.5, y as f32 / height - 0.5];
+            let far = 2.0 * (from_centre[0] * from_centre[0] + from_centre[1] * from_centre[1]);
+            let stains = 1.0 + 0.01 * noise([x as f32, y as f32], 1.5 * config.cell_diameter, seed);
+            let lit = (1.0 - config.shade * far) * stains;
+            let light = self.light[(y * self.width + x) as usize];
+            // The sum of three uniform numbers has the variance 1.
+            let grain = |channel: u32| {
+                (0..3).map(|i| speckle(x as i32, y as i32, seed ^ (3 * channel + i + 1))).sum::<f32>()
+                    * config.noise
+            };
+            Rgb([0, 1, 2].map(|i| {
+                let value = LIGHT[i] * light[i] * lit + grain(i as u32);
+                value.round().clamp(0.0, 255.0) as u8
+            }))
+        })
+    }
+
+    /// The mean of `2 * radius + 1` pixels along each side; pixels at the edge are repeated outwards.
+    fn blur(&mut self, radius: usize) {
+        let (width, height) = (self.width as usize, self.height as usize);
+        if radius == 0 {
+            return;
+        }
+        for y in 0..height {
+            let mut row = self.light[y * width..][..width].to_vec();
+            running_mean(&mut row, radius);
+            self.light[y * width..][..width].copy_from_slice(&row);
+        }
+        for x in 0..width {
+            let mut column = Vec::from_iter((0..height).map(|y| self.light[y * width + x]));
+            running_mean(&mut column, radius);
+            column.into_iter().enumerate().for_each(|(y, light)| self.light[y * width + x] = light);
+        }
+    }
+}
+
+fn running_mean(line: &mut [[f32; 3]], radius: usize) {
+    let from = line.to_vec();
+    let last = from.len() - 1;
+    for (at, to) in line.iter_mut().enumerate() {
+        let window = (at..=at + 2 * radius).map(|i| from[i.saturating_sub(radius).min(last)]);
+        let sum = window.fold([0.0; 3], |sum, light| [0, 1, 2].map(|i| sum[i] + light[i]));
+        *to = sum.map(|sum| sum / (2 * radius + 1) as f32);
+    }
+}
+
+fn red_cell(
+    canvas: &mut Canvas,
+    draws: &mut Draws,
+    cell: &Cell,
+    centre: Vector,
+    diameter: f32,
+    spiky: bool,
+    infected: bool,
+) -> SmearObject {
+    let scale = diameter / DRAWN_DIAMETER;
+    let heading = draws.direction();
+    let height = if spiky { draws.between(3.0, 7.0) } else { 0.0 };
+    // Height of the spikes in a direction: the real part of its power.
+    let spike = |way: Vector| {
+        let power = (1..CRESTS).fold(way, |power, _| turn(power, way));
+        height * power[0]
+    };
+    let reach = |way: Vector| (cell.reach(turn(way, heading)) + spike(way)) * scale;
+    canvas.lay(centre, 0.85 * diameter, |point| {
+        let own = turn(point, heading).map(|at| (at / scale).round() as i32);
+        let (colour, covered) = cell.at(own, spike(unit(point)))?;
+        Some(([0, 1, 2].map(|i| colour[i] / LIGHT[i]), covered))
+    });
+    object(if infected { SmearKind::Infected } else { SmearKind::Uninfected }, centre, reach)
+}
+
+fn white_cell(canvas: &mut Canvas, draws: &mut Draws, centre: Vector, diameter: f32) -> SmearObject {
+    let body = Blob::draw(draws, 0.8 * diameter, 0.1, 0.05);
+    let lobes = Vec::from_iter((0..draws.count(2, 4)).map(|_| {
+        let place = draws.in_disc().map(|at| 0.3 * diameter * at);
+        let radius = diameter * draws.between(0.34, 0.45);
+        (place, Blob::draw(draws, radius, 0.1, 0.05))
+    }));
+    canvas.lay(centre, 1.1 * diameter, |point| {
+        let covered = cover(body.distance(point), 1.5);
+        let lobe = |(place, lobe): &(Vector, Blob)| cover(lobe.distance(minus(point, *place)), 2.0);
+        let nucleus = lobes.iter().map(lobe).fold(0.0, f32::max);
+        let passing = [0, 1, 2].map(|i| mix([0.8, 0.76, 0.9][i], [0.36, 0.14, 0.5][i], nucleus));
+        (covered > 0.0).then_some((passing, covered))
+    });
+    object(SmearKind::WhiteCell, centre, |way| body.reach(way))
+}
+
+fn speck(
+    canvas: &mut Canvas,
+    draws: &mut Draws,
+    centre: Vector,
+    diameter: f32,
+    kind: SmearKind,
+) -> SmearObject {
+    let platelet = kind == SmearKind::Platelet;
+    let size = if platelet { draws.between(0.11, 0.17) } else { draws.between(0.04, 0.08) };
+    let ragged = if platelet { 0.08 } else { 0.5 };
+    let blob = Blob::draw(draws, size * diameter, ragged, ragged);
+    let passing = if platelet { [0.68, 0.45, 0.72] } else { [0.3, 0.2, 0.4] };
+    canvas.lay(centre, 0.4 * diameter, |point| {
+        let covered = cover(blob.distance(point), 2.0);
+        (covered > 0.0).then_some((passing, covered))
+    });
+    object(kind, centre, |way| blob.reach(way))
+}
+
+fn object(kind: SmearKind, centre: Vector, reach: impl Fn(Vector) -> f32) -> SmearObject {
+    // Directions around the circle without sines: along the sides of a square.
+    let side = CORNERS / 4;
+    let ways = (0..CORNERS).map(|i| {
+        let along = 2.0 * (i % side) as f32 / side as f32 - 1.0;
+        unit([[along, -1.0], [1.0, along], [-along, 1.0], [-1.0, -along]][i / side])
+    });
+    let outline = Vec::from_iter(ways.map(|way| [0, 1].map(|i| centre[i] + reach(way) * way[i])));
+    let bounds = outline.iter().fold([f32::MAX, f32::MAX, f32::MIN, f32::MIN], |bounds, &[x, y]| {
+        [bounds[0].min(x), bounds[1].min(y), bounds[2].max(x), bounds[3].max(y)]
+    });
+    SmearObject { kind, outline, bounds }
+}

@@ -1,0 +1,19 @@
+//! Lines on the terminal.
+
+use std::{
+    fmt::Display,
+    io::{self, Write},
+};
+
+/// Prints a line on standard output. A closed pipe is not an error, a full disk is.
+pub(crate) fn print(line: impl Display) -> io::Result<()> {
+    match writeln!(io::stdout(), "{line}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Prints a line on standard error, ignoring errors.
+pub(crate) fn note(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
+}

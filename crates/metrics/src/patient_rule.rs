@@ -1,0 +1,254 @@
+//! Patient calls from the calls of their cells.
+
+use serde::{Deserialize, Serialize};
+
+use crate::binomial::TailTable;
+use crate::check;
+use crate::error::{Error, Result};
+use crate::interval::{Interval, root};
+use crate::mixture::{Mixture, Rates};
+use crate::patients::{CellCounts, PatientCells};
+use crate::positive_rate::PositiveRate;
+
+/// Highest probability that a patient without parasites is called positive.
+const FALSE_ALARMS: f64 = 0.05;
+/// Probability that a patient at the detection limit is called positive.
+const POWER: f64 = 0.95;
+/// Level of the interval of the infected share.
+const CONFIDENCE: f64 = 0.95;
+/// By the procedure of the WHO, at most so many cells of a thin smear are counted before it is called negative.
+const FULL_COUNT: u64 = 5_000;
+/// Cells are too few as long as the detection limit is more than so many times that of the full count.
+const MAX_LIMIT_RATIO: f64 = 2.0;
+
+/// How often a model calls cells of a patient positive, from which patients are called.
+///
+/// The model of a patient of whom the share s of the cells is infected: each cell is called positive with the probability
+/// `(1 - s) f + s q`, where f and q are the patient's own rates of false alarms and of found parasites, drawn from the beta distributions of
+/// [`uninfected`](Self::uninfected) and [`infected`](Self::infected). So the count of positive cells is binomial given s, f and q.
+/// What is not known of the beta distributions is integrated over, as are f and q.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PatientRule {
+    /// The rate of uninfected cells, of false alarms.
+    pub uninfected: PositiveRate,
+    /// The rate of infected cells.
+    pub infected: PositiveRate,
+}
+
+impl PatientRule {
+    /// Estimates both rates from labelled cells of patients; `None` where one kind of cells is missing, or there are fewer than two
+    /// patients with such cells.
+    ///
+    /// # Errors
+    /// [`Error::TooManySuccesses`] for more positive cells than cells.
+    pub fn estimate(patients: &[PatientCells]) -> Result<Option<Self>> {
+        let rate = |of: fn(&PatientCells) -> CellCounts| {
+            PositiveRate::estimate(
+                &patients.iter().map(of).filter(|counts| counts.cells > 0).collect::<Vec<_>>(),
+            )
+        };
+        let (uninfected, infected) = (rate(|patient| patient.uninfected)?, rate(|patient| patient.infected)?);
+        Ok(uninfected.zip(infected).map(|(uninfected, infected)| Self { uninfected, infected }))
+    }
+
+    /// Checks the rates.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for points that are no distribution: means within 1e-6 of 0 or 1, correlations outside `[1e-4, 0.5]`,
+    /// weights that are negative or do not add up to 1, no points or more than 1,000.
+    pub fn check(&self) -> Result<()> {
+        self.uninfected.check("uninfected cells")?;
+        self.infected.check("infected cells")
+    }
+}
+
+/// The call of a patient.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "call", rename_all = "kebab-case")]
+pub enum PatientCall {
+    /// More positive cells than the limit of blank.
+    Positive,
+    /// No more positive cells than false alarms explain.
+    NotDetected {
+        /// The smallest share of infected cells that so many cells detect in 95 of 100 patients.
+        detection_limit: f64,
+    },
+    /// No more positive cells than false alarms explain, and too few cells to detect what more cells would.
+    TooFewCells {
+        /// Number of further cells needed.
+        more_cells: u64,
+    },
+}
+
+/// The result for one patient.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct PatientResult {
+    /// The counted cells.
+    pub called: CellCounts,
+    /// Share of the cells called positive.
+    pub positive_share: f64,
+    /// Estimated share of infected cells (the parasitaemia): the positive share corrected for the mean rates of false alarms and missed
+    /// cells, within the interval.
+    pub infected_share: f64,
+    /// 95 % interval of the infected share.
+    pub interval: Interval,
+    /// The call.
+    #[serde(flatten)]
+    pub call: PatientCall,
+}
+
+/// Calls patients by a [`PatientRule`].
+#[derive(Debug, Clone)]
+pub struct PatientCaller {
+    uninfected: PositiveRate,
+    mixture: Mixture,
+    /// Mean rates of uninfected and infected cells.
+    means: [f64; 2],
+    cells_needed: u64,
+}
+
+impl PatientCaller {
+    /// Prepares the integrals over the rates.
+    ///
+    /// # Errors
+    /// As [`PatientRule::check`]; [`Error::UninformativeRates`] where 5,000 cells have no [detection limit](Self::detection_limit).
+    pub fn new(rule: &PatientRule) -> Result<Self> {
+        rule.check()?;
+        let mixture = Mixture::new(Rates::predictive(&rule.uninfected), Rates::predictive(&rule.infected));
+        let means = [rule.uninfected.expected(), rule.infected.expected()];
+        let mut caller =
+            Self { uninfected: rule.uninfected.clone(), mixture, means, cells_needed: FULL_COUNT };
+        let uninformative =
+            Error::UninformativeRates { false_positive_rate: means[0], sensitivity: means[1] };
+        let limit =
+            caller.detection_limit(FULL_COUNT).filter(|_| means[0] < means[1]).ok_or(uninformative)?;
+        let share = (MAX_LIMIT_RATIO * limit).min(1.0);
+        let enough = |cells: u64| caller.mixture.reaches(&caller.above_blank(cells), share) >= POWER;
+        // Bisection: the limit falls with the number of cells, but for steps of the limit of blank.
+        let (mut too_few, mut needed) = (0, FULL_COUNT);
+        while needed - too_few > 1 {
+            let middle = needed.midpoint(too_few);
+            if enough(middle) { needed = middle } else { too_few = middle }
+        }
+        caller.cells_needed = needed;
+        Ok(caller)
+    }
+
+    /// Number of cells from which on a patient can be called "not detected": with them, the detection limit is at most twice that of
+    /// the 5,000 cells that the WHO's procedure counts.
+    pub fn cells_needed(&self) -> u64 {
+        self.cells_needed
+    }
+
+    /// The limit of blank: the smallest count of positive cells that is exceeded in at most 5 of 100 patients without parasites.
+    ///
+    /// Source: D. A. Armbruster and T. Pry, "Limit of blank, limit of detection and limit of quantitation", The Clinical Biochemist
+    /// Reviews 29 (2008); CLSI EP17-A2.
+    pub fn limit_of_blank(&self, cells: u64) -> u64 {
+        self.uninfected.limit(cells, FALSE_ALARMS)
+    }
+
+    /// The detection limit: the smallest share of infected cells at which 95 of 100 patients are called positive by `cells` cells;
+    /// `None` where even patients whose cells are all infected are called positive less often. Source: as for
+    /// [`limit_of_blank`](Self::limit_of_blank).
+    pub fn detection_limit(&self, cells: u64) -> Option<f64> {
+        self.detected(&self.above_blank(cells))
+    }
+
+    /// Calls a patient by some of their cells, and estimates the share that is infected.
+    ///
+    /// The interval contains the shares at which a count as high, and one as low, has a probability of more than 2.5 %. The estimate is
+    /// W. J. Rogan and B. Gladen's ("Estimating prevalence from the results of a screening test", American Journal of Epidemiology 107,
+    /// 1978).
+    ///
+    /// ```
+    /// use malaria_metrics::{CellCounts, PatientCall, PatientCaller, PatientRule, PositiveRate};
+    ///
+    /// // 1 % false alarms, 90 % of the infected cells found, both differing between patients.
+    /// let rule =
+    ///     PatientRule { uninfected: PositiveRate::known(0.01, 0.01), infected: PositiveRate::known(0.9, 0.05) };
+    /// let caller = PatientCaller::new(&rule)?;
+    /// let call = |cells, positive| caller.evaluate(CellCounts { cells, positive }).map(|result| result.call);
+    /// assert_eq!(call(1_000, 60)?, PatientCall::Positive);
+    /// assert!(matches!(call(1_000, 6)?, PatientCall::NotDetected { detection_limit } if detection_limit < 0.05));
+    /// assert!(matches!(call(20, 0)?, PatientCall::TooFewCells { .. }));
+    /// # Ok::<(), malaria_metrics::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// No cell, or more positive cells than cells.
+    pub fn evaluate(&self, called: CellCounts) -> Result<PatientResult> {
+        called.check()?;
+        let CellCounts { cells, positive } = called;
+        if cells == 0 {
+            return Err(Error::Empty);
+        }
+        let interval = self.interval(called);
+        let [alarms, sensitivity] = self.means;
+        let positive_share = positive as f64 / cells as f64;
+        let estimate = (positive_share - alarms) / (sensitivity - alarms);
+        Ok(PatientResult {
+            called,
+            positive_share,
+            infected_share: estimate.max(interval.low).min(interval.high),
+            interval,
+            call: self.call(called),
+        })
+    }
+
+    /// The probabilities that a patient is called positive by a smear of `cells` cells, at each of the `infected_shares`. The patient's own
+    /// rates are those of the rule, given the patient's labelled cells.
+    ///
+    /// # Errors
+    /// No cells, shares outside `[0, 1]`, more positive cells than cells.
+    pub fn found(&self, patient: &PatientCells, cells: u64, infected_shares: &[f64]) -> Result<Vec<f64>> {
+        patient.uninfected.check()?;
+        patient.infected.check()?;
+        if cells == 0 {
+            return Err(Error::Empty);
+        }
+        let own = self.mixture.given(patient.uninfected, patient.infected);
+        let tail = self.above_blank(cells);
+        infected_shares
+            .iter()
+            .map(|&share| {
+                check::fraction(|| "share of infected cells".into(), share)?;
+                Ok(own.reaches(&tail, share))
+            })
+            .collect()
+    }
+
+    fn call(&self, CellCounts { cells, positive }: CellCounts) -> PatientCall {
+        let blank = self.limit_of_blank(cells);
+        if positive > blank {
+            return PatientCall::Positive;
+        }
+        match self.detected(&TailTable::new(cells, blank + 1)) {
+            Some(detection_limit) if cells >= self.cells_needed => {
+                PatientCall::NotDetected { detection_limit }
+            }
+            _ => PatientCall::TooFewCells { more_cells: self.cells_needed.saturating_sub(cells).max(1) },
+        }
+    }
+
+    /// The tail of counts above the limit of blank.
+    fn above_blank(&self, cells: u64) -> TailTable {
+        TailTable::new(cells, self.limit_of_blank(cells) + 1)
+    }
+
+    fn detected(&self, above_blank: &TailTable) -> Option<f64> {
+        let reached = |share: f64| self.mixture.reaches(above_blank, share) - POWER;
+        (reached(1.0) >= 0.0).then(|| root(reached))
+    }
+
+    fn interval(&self, CellCounts { cells, positive }: CellCounts) -> Interval {
+        let tail = (1.0 - CONFIDENCE) / 2.0;
+        // The share at which the count is reached with this probability.
+        let share = |count: u64, probability: f64| {
+            let table = TailTable::new(cells, count);
+            root(|share| self.mixture.reaches(&table, share) - probability)
+        };
+        Interval { low: share(positive, tail), high: share(positive + 1, 1.0 - tail) }
+    }
+}

@@ -1,0 +1,234 @@
+//! The rate at which cells of one kind are called positive, which differs between patients.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::patients::{CellCounts, intra_patient_correlation};
+
+/// Lowest and highest correlation within patients: the cells of a data set cannot tell a lower one from 0, and a higher one means
+/// patients whose cells are nearly all called alike.
+const CORRELATIONS: [f64; 2] = [1e-4, 0.5];
+/// Log-odds of the lowest and highest mean rate.
+const MEANS: [f64; 2] = [-14.0, 14.0];
+/// Points of the grid in either direction. The last grid has a spacing of about a standard deviation, at which sums over a smooth
+/// distribution are exact to many digits.
+const GRID: usize = 17;
+/// Rounds in which the grid closes in on the posterior.
+const MAX_ROUNDS: usize = 40;
+/// Points of a log-density this far below the highest lie outside the grid.
+const DEPTH: f64 = 10.0;
+/// Points of less weight are left out.
+const MIN_WEIGHT: f64 = 1e-5;
+/// Maximum number of points that are read from a file.
+const MAX_POINTS: usize = 1_000;
+
+/// The rate at which a patient's cells of one kind (infected or uninfected) are called positive.
+///
+/// Over patients it has a beta distribution, whose mean and correlation (of the calls of any two cells of a patient) are known from
+/// the cells of some patients only. [`points`](Self::points) are their posterior distribution.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PositiveRate {
+    /// Share of all cells called positive.
+    pub mean: f64,
+    /// [`intra_patient_correlation`], in `[0, 1]`.
+    pub correlation: f64,
+    /// Number of patients with such cells.
+    pub patients: usize,
+    /// Number of such cells.
+    pub cells: u64,
+    /// The posterior distribution of mean and correlation: `[mean, correlation, weight]`, weights adding up to 1.
+    pub points: Vec<[f64; 3]>,
+}
+
+impl PositiveRate {
+    /// Estimates the rate from cells of several patients; `None` where there is no [`intra_patient_correlation`].
+    ///
+    /// Prior: the mean has Jeffreys' distribution for a proportion, beta(1/2, 1/2). For beta(a, b), `1 / sqrt(a + b)` is uniform up to 1,
+    /// that is the standard deviation between patients at a given mean, nearly; the correlation `1 / (a + b + 1)` lies between 0.0001
+    /// and 0.5. The posterior is computed on a grid over the log-odds of mean and correlation.
+    ///
+    /// Source: A. Gelman et al., "Bayesian Data Analysis" (3rd ed., 2013), section 5.3, whose prior is uniform in the mean too.
+    ///
+    /// # Errors
+    /// [`Error::TooManySuccesses`] for more positive cells than cells.
+    pub fn estimate(patients: &[CellCounts]) -> Result<Option<Self>> {
+        patients.iter().try_for_each(|patient| patient.check())?;
+        let Some(correlation) = intra_patient_correlation(patients) else { return Ok(None) };
+        let cells = patients.iter().map(|patient| patient.cells).sum();
+        let positive: u64 = patients.iter().map(|patient| patient.positive).sum();
+        Ok(Some(Self {
+            mean: positive as f64 / cells as f64,
+            correlation,
+            patients: patients.iter().filter(|patient| patient.cells > 0).count(),
+            cells,
+            points: posterior(patients),
+        }))
+    }
+
+    /// A rate whose mean and correlation are known exactly.
+    pub fn known(mean: f64, correlation: f64) -> Self {
+        Self { mean, correlation, patients: 0, cells: 0, points: vec![[mean, correlation, 1.0]] }
+    }
+
+    /// The mean rate of a new patient, over the posterior.
+    pub(crate) fn expected(&self) -> f64 {
+        self.points.iter().map(|[mean, _, weight]| mean * weight).sum()
+    }
+
+    /// The smallest count that a new patient exceeds with at most the probability `chance`, of `cells` cells of this kind.
+    pub(crate) fn limit(&self, cells: u64, chance: f64) -> u64 {
+        let n = cells as f64;
+        // Beta-binomial probabilities of a count by their ratio to those of the last, in logarithms.
+        let mut terms: Vec<([f64; 2], f64)> = self
+            .points
+            .iter()
+            .map(|&[mean, correlation, weight]| {
+                let [a, b] = shapes(mean, correlation);
+                ([a, b], weight.ln() + ln_beta(a, b + n) - ln_beta(a, b))
+            })
+            .collect();
+        let mut at_most = 0.0;
+        for count in 0..cells {
+            let k = count as f64;
+            at_most += terms.iter().map(|(_, log)| log.exp()).sum::<f64>();
+            if at_most >= 1.0 - chance {
+                return count;
+            }
+            for ([a, b], log) in &mut terms {
+                *log += ((n - k) * (*a + k) / ((k + 1.0) * (*b + n - k - 1.0))).ln();
+            }
+        }
+        cells
+    }
+
+    /// Checks the points.
+    ///
+    /// # Errors
+    /// No points or more than 1,000, means within 1e-6 of 0 or 1, correlations outside `[1e-4, 0.5]`, weights that are negative or do not add
+    /// up to 1.
+    pub(crate) fn check(&self, what: &'static str) -> Result<()> {
+        let inside = |name: &str, value: f64, [low, high]: [f64; 2]| {
+            if (low..=high).contains(&value) {
+                return Ok(());
+            }
+            Err(Error::OutOfRange { what: format!("{name} of the rate of {what}"), value, range: low..=high })
+        };
+        inside("number of points", self.points.len() as f64, [1.0, MAX_POINTS as f64])?;
+        for &[mean, correlation, weight] in &self.points {
+            inside("mean", mean, MEANS.map(logistic))?;
+            inside("correlation", correlation, CORRELATIONS)?;
+            inside("weight", weight, [0.0, 1.0])?;
+        }
+        inside("sum of weights", self.points.iter().map(|point| point[2]).sum(), [0.999, 1.001])
+    }
+}
+
+/// Shapes of the beta distribution with this mean and correlation.
+pub(crate) fn shapes(mean: f64, correlation: f64) -> [f64; 2] {
+    let size = (1.0 - correlation) / correlation;
+    [mean * size, (1.0 - mean) * size]
+}
+
+pub(crate) fn ln_beta(a: f64, b: f64) -> f64 {
+    libm::lgamma(a) + libm::lgamma(b) - libm::lgamma(a + b)
+}
+
+/// The probability with these log-odds.
+pub(crate) fn logistic(log_odds: f64) -> f64 {
+    1.0 / (1.0 + (-log_odds).exp())
+}
+
+fn logit(probability: f64) -> f64 {
+    (probability / (1.0 - probability)).ln()
+}
+
+/// Weighted points of the posterior of mean and correlation, at least one.
+fn posterior(patients: &[CellCounts]) -> Vec<[f64; 3]> {
+    let limits = [MEANS, CORRELATIONS.map(logit)];
+    let sum = |of: fn(&CellCounts) -> u64| patients.iter().map(of).sum::<u64>() as f64;
+    let (cells, positive) = (sum(|patient| patient.cells), sum(|patient| patient.positive));
+    // Around the mean of all cells, as the correlation is determined at means near the best one only.
+    let centre = logit((positive + 0.5) / (cells + 1.0));
+    let mut bounds = [[centre - 2.5, centre + 2.5], limits[1]];
+    let mut area = f64::INFINITY;
+    for _ in 0..MAX_ROUNDS {
+        let grid = Grid::new(patients, bounds);
+        bounds = grid.support(limits);
+        let closer: f64 = bounds.iter().map(|[low, high]| high - low).product();
+        // Neither much narrower nor wider: few cells leave much open, and the first grid may be too narrow.
+        if closer > 0.9 * area && closer <= 1.001 * area {
+            break;
+        }
+        area = closer;
+    }
+    Grid::new(patients, bounds).points()
+}
+
+/// The log-density of the posterior on a grid over the log-odds of mean and correlation.
+struct Grid {
+    axes: [Vec<f64>; 2],
+    /// Row by row, one per mean.
+    log_density: Vec<f64>,
+    highest: f64,
+}
+
+impl Grid {
+    fn new(patients: &[CellCounts], bounds: [[f64; 2]; 2]) -> Self {
+        let axes = bounds.map(|[low, high]| {
+            Vec::from_iter((0..GRID).map(|i| low + (high - low) * i as f64 / (GRID - 1) as f64))
+        });
+        let log_density: Vec<f64> = axes[0]
+            .iter()
+            .flat_map(|&mean| {
+                axes[1].iter().map(move |&correlation| log_posterior(patients, mean, correlation))
+            })
+            .collect();
+        let highest = log_density.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        Self { axes, log_density, highest }
+    }
+
+    /// The part of the grid that has a density, and one step around it, within `limits`.
+    fn support(&self, limits: [[f64; 2]; 2]) -> [[f64; 2]; 2] {
+        let dense = |i: usize| self.log_density[i] > self.highest - DEPTH;
+        [0, 1].map(|axis| {
+            let place = |i: usize| if axis == 0 { i / GRID } else { i % GRID };
+            let places = || (0..GRID * GRID).filter(|&i| dense(i)).map(place);
+            let (first, last) = (places().min().unwrap_or(0), places().max().unwrap_or(GRID - 1));
+            let (points, [low, high]) = (&self.axes[axis], limits[axis]);
+            let step = points[1] - points[0];
+            [(points[first] - step).max(low), (points[last] + step).min(high)]
+        })
+    }
+
+    fn points(&self) -> Vec<[f64; 3]> {
+        let places = (0..GRID * GRID).map(|i| end_weight(i / GRID) * end_weight(i % GRID));
+        let density = self.log_density.iter().map(|log| (log - self.highest).exp());
+        let weights: Vec<f64> = density.zip(places).map(|(density, weight)| density * weight).collect();
+        let total: f64 = weights.iter().sum();
+        let kept: Vec<usize> = (0..weights.len()).filter(|&i| weights[i] > MIN_WEIGHT * total).collect();
+        let total: f64 = kept.iter().map(|&i| weights[i]).sum();
+        let point = |i: usize| {
+            [logistic(self.axes[0][i / GRID]), logistic(self.axes[1][i % GRID]), weights[i] / total]
+        };
+        kept.into_iter().map(point).collect()
+    }
+}
+
+/// The weight of a point of an axis in Gregory's rule of the third order: the trapezoidal rule corrected at its ends, where a limit may
+/// cut the density off.
+fn end_weight(place: usize) -> f64 {
+    [3.0 / 8.0, 7.0 / 6.0, 23.0 / 24.0].get(place.min(GRID - 1 - place)).copied().unwrap_or(1.0)
+}
+
+/// The logarithm of the posterior density, up to a constant, at these log-odds of mean and correlation.
+fn log_posterior(patients: &[CellCounts], mean: f64, correlation: f64) -> f64 {
+    let [a, b] = shapes(logistic(mean), logistic(correlation));
+    let likelihood: f64 = patients
+        .iter()
+        .map(|&CellCounts { cells, positive }| ln_beta(a + positive as f64, b + (cells - positive) as f64))
+        .sum();
+    // Both densities with respect to log-odds: beta(1/2, 1/2), and 1 / sqrt(a + b), which is sqrt of the odds of the correlation.
+    let prior = -0.5 * ((-mean).exp().ln_1p() + mean.exp().ln_1p()) + correlation / 2.0;
+    likelihood - patients.len() as f64 * ln_beta(a, b) + prior
+}

@@ -1,0 +1,61 @@
+//! Why a photograph gives no cells.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// A photograph that cannot be read, or in which there is nothing to find cells in.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file is not a photograph that can be decoded.
+    #[error(transparent)]
+    Photo(#[from] malaria_dataset::Error),
+    /// The picture has no room for a cell.
+    #[error("the picture is {width} x {height} px; expected at least {least} px on each side")]
+    TooSmall {
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+        /// Least width and height in pixels.
+        least: u32,
+    },
+    /// No part of the picture is lit.
+    #[error("no part of the picture is lit; expected a bright field of view")]
+    Dark,
+    /// Nothing stands out from the background.
+    #[error("the picture is blank: nothing in it is darker than the background; expected stained cells")]
+    Blank,
+    /// What stands out is not made of single cells of one size.
+    #[error(
+        "this is no thin smear: {share:.0} % of what stands out has the shape of cells of one size; expected at least {least:.0} %"
+    )]
+    NotThinSmear {
+        /// Percentage of the dark area that has the shape of cells.
+        share: f32,
+        /// Least such percentage.
+        least: f32,
+    },
+    /// The cells are too small to be told apart.
+    #[error(
+        "cells are {diameter:.0} px across; expected at least {least:.0} px: photograph with more magnification"
+    )]
+    CellsTooSmall {
+        /// Typical diameter in pixels.
+        diameter: f32,
+        /// Least diameter in pixels.
+        least: f32,
+    },
+    /// A picture could not be written.
+    #[error("cannot write {path}: {reason}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A result with this crate's [`enum@Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,140 @@
+//! What lies before the background: the level between both, and the pale centres of cells.
+
+use crate::illumination::{darker, otsu};
+use crate::peaks::peaks;
+use crate::plane::{INSIDE, Mask, Plane, blur, depth, holes, pieces, quantile, weighted_median};
+use crate::shape::Shape;
+
+/// Where the level lies between the typical darkness of the background (0) and of cells (1).
+const LEVEL: f32 = 0.4;
+/// Lower levels, at which single pale cells are looked for among darker ones: their areas relative to the typical, and the share of them
+/// below which the usual level has missed them.
+const PALE_LEVELS: [f32; 2] = [0.28, 0.2];
+const PALE_AREA: [f32; 2] = [0.45, 1.7];
+const PALE_KNOWN: f32 = 0.6;
+/// Blur before the threshold, relative to a cell's diameter.
+const SMOOTHING: f32 = 0.025;
+/// Largest hole that is a pale centre, relative to a cell's area.
+const LARGEST_HOLE: f32 = 0.4;
+/// Smallest piece that is kept, relative to a cell's area.
+const SMALLEST_PIECE: f32 = 0.02;
+
+/// Least difference between dark and bright, as optical density, and in median deviations of the bright.
+const LEAST_CONTRAST: f32 = 0.02;
+const LEAST_SEPARATION: f32 = 6.0;
+/// Pixels of a class of pale cells, relative to that of darker ones.
+const PALE_CELLS: f32 = 2.0;
+
+/// The dark part of the field, and what it is measured by.
+pub(crate) struct Foreground {
+    pub(crate) mask: Mask,
+    /// Median darkness of what lies above and below the level.
+    pub(crate) typical: f32,
+    pub(crate) background: f32,
+    /// Median deviation of the background's darkness from its median.
+    noise: f32,
+}
+
+impl Foreground {
+    /// Whether dark and bright differ by more than the noise of the background, whose halves differ as well.
+    pub(crate) fn stands_out(&self) -> bool {
+        let contrast = self.typical - self.background;
+        contrast > LEAST_CONTRAST && contrast > LEAST_SEPARATION * self.noise
+    }
+}
+
+/// Separates the dark part of the field, for cells of about `diameter` pixels where that is known already.
+pub(crate) fn foreground(darkness: &Plane, field: &Mask, diameter: Option<f32>) -> Foreground {
+    let smooth = blur(darkness, diameter.map_or(0.8, |diameter| SMOOTHING * diameter));
+    let inside = |keep: &dyn Fn(f32) -> bool| {
+        let values = smooth.as_raw().iter().zip(field.as_raw()).filter(|(_, field)| **field > 0);
+        Vec::from_iter(values.map(|(value, _)| *value).filter(|value| keep(*value)))
+    };
+    let mut middle = otsu(&inside(&|_| true));
+    // Few very dark pieces, such as white cells, hide many pale cells.
+    let lower = otsu(&inside(&|value| value <= middle));
+    let between = inside(&|value| value > lower && value <= middle).len();
+    if between as f32 > PALE_CELLS * inside(&|value| value > middle).len() as f32 {
+        middle = lower;
+    }
+    let typical = quantile(inside(&|value| value > middle), 0.5).unwrap_or(0.0);
+    let background = quantile(inside(&|value| value <= middle), 0.5).unwrap_or(0.0);
+    let deviations = inside(&|value| value <= middle).into_iter().map(|value| (value - background).abs());
+    let noise = quantile(deviations.collect(), 0.5).unwrap_or(0.0);
+    let level = background + LEVEL * (typical - background);
+    let mut mask = darker(&smooth, field, level);
+    if let Some(diameter) = diameter {
+        let cell = std::f32::consts::FRAC_PI_4 * diameter * diameter;
+        for share in PALE_LEVELS {
+            let level = background + share * (typical - background);
+            if share * (typical - background) > LEAST_SEPARATION * noise {
+                let pale = pale_cells(darker(&smooth, field, level), &mask, cell);
+                pale.into_iter().for_each(|i| mask.as_mut()[i as usize] = INSIDE);
+            }
+        }
+        fill_holes(&mut mask, LARGEST_HOLE * cell);
+        for piece in pieces(&mask) {
+            if (piece.len() as f32) < SMALLEST_PIECE * cell {
+                piece.iter().for_each(|&i| mask.as_mut()[i as usize] = 0);
+            }
+        }
+    }
+    Foreground { mask, typical, background, noise }
+}
+
+/// Smallest area of a piece that tells the scale, in pixels.
+const SMALLEST_MEASURED: usize = 25;
+/// Convexity of a single cell.
+const CONVEX: f32 = 0.9;
+/// Convex pieces that make a reliable scale.
+const ENOUGH: usize = 4;
+
+fn fill_holes(mask: &mut Mask, largest: f32) {
+    for hole in holes(mask) {
+        if (hole.len() as f32) < largest {
+            hole.iter().for_each(|&i| mask.as_mut()[i as usize] = INSIDE);
+        }
+    }
+}
+
+/// Pixels of the single cells of `lower`, the foreground at a lower level, of which `mask` has too little.
+fn pale_cells(mut lower: Mask, mask: &Mask, cell: f32) -> Vec<u32> {
+    fill_holes(&mut lower, LARGEST_HOLE * cell);
+    let mut pieces = pieces(&lower);
+    pieces.retain(|piece| {
+        let known = piece.iter().filter(|&&i| mask.as_raw()[i as usize] > 0).count();
+        let single = Shape::of(piece, lower.width()).is_some_and(|shape| {
+            (PALE_AREA[0]..=PALE_AREA[1]).contains(&(shape.area / cell)) && shape.solidity > CONVEX
+        });
+        single && (known as f32) < PALE_KNOWN * piece.len() as f32
+    });
+    pieces.concat()
+}
+
+/// The typical diameter of a cell in pixels, from the picture's convex pieces, each weighted by its area so that specks do not count;
+/// from the depth of its pieces where there are too few. `None` where there is nothing to measure.
+pub(crate) fn typical_diameter(mask: &Mask) -> Option<f32> {
+    let (width, height) = mask.dimensions();
+    let mut filled = mask.clone();
+    for hole in holes(mask) {
+        // Not what a ring of many cells encloses.
+        if hole.len() * 50 < mask.as_raw().len() {
+            hole.iter().for_each(|&i| filled.as_mut()[i as usize] = INSIDE);
+        }
+    }
+    let mut convex = Vec::new();
+    for piece in pieces(&filled).iter().filter(|piece| piece.len() >= SMALLEST_MEASURED) {
+        let Some(shape) = Shape::of(piece, width) else { continue };
+        let [left, top, right, bottom] = shape.bounds;
+        let inside = left > 0 && top > 0 && right + 1 < width && bottom + 1 < height;
+        if inside && shape.solidity > CONVEX && shape.axes[0] < 2.0 * shape.axes[1] {
+            convex.push((shape.diameter(), shape.area));
+        }
+    }
+    if convex.len() >= ENOUGH {
+        return weighted_median(convex);
+    }
+    let depth = depth(&filled);
+    let peaks = Vec::from_iter(peaks(&depth, 0.1).into_iter().map(|(_, depth)| (2.0 * depth, depth * depth)));
+    weighted_median(peaks)
+}

@@ -1,0 +1,46 @@
+//! Finds red blood cells in photographs of thin blood smears.
+//!
+//! A photograph, u8 RGB, becomes a [`Smear`]: red cells with outline, box, area and mask; white cells, platelets, debris and clumps apart,
+//! by kind; and what limits the trust in the counts. Everything is measured relative to the picture's own cells, so that camera,
+//! magnification and stain do not matter. Research software, not a medical device.
+//!
+//! The steps, a module each: the photograph is reduced to one size of cells (`scale`); the field of view (`field`) and the background's
+//! light (`illumination`) give the darkness of each pixel; what is dark enough is the foreground (`foreground`); outlines are fitted to
+//! it (`outline`), of which the set that explains it best is chosen (`part`) and sorted (`kind`); the result is judged (`quality`).
+//!
+//! ```
+//! use malaria_dataset::{SmearConfig, synthetic_smear};
+//! use malaria_smear::{Kind, find_cells};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = SmearConfig { width: 640, height: 480, cell_diameter: 60.0, cells: 20, ..SmearConfig::default() };
+//! let smear = find_cells(&synthetic_smear(&config)?.image)?;
+//! assert_eq!(smear.count(Kind::RedCell), 20);
+//! assert!((smear.cell_diameter / 60.0 - 1.0).abs() < 0.15);
+//! # Ok(())
+//! # }
+//! ```
+
+mod draw;
+mod error;
+mod field;
+mod find;
+mod foreground;
+mod illumination;
+mod kind;
+mod object;
+mod outline;
+mod part;
+mod peaks;
+mod photo;
+mod plane;
+mod quality;
+mod scale;
+mod shape;
+
+pub use draw::{annotated, annotated_with, find_cells_and_write_steps};
+pub use error::{Error, Result};
+pub use find::{Smear, find_cells};
+pub use object::{Bounds, Kind, Object};
+pub use photo::read_photo;
+pub use quality::{Caveat, Quality};

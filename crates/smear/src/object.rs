@@ -1,0 +1,73 @@
+//! What is found in a photograph.
+
+use image::{GrayImage, Rgb, RgbImage};
+use serde::Serialize;
+
+use crate::plane::INSIDE;
+
+/// What an object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, strum::Display)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum Kind {
+    /// A single red blood cell, infected or not.
+    RedCell,
+    /// A white blood cell.
+    WhiteCell,
+    /// A platelet: a small, compact, dark piece.
+    Platelet,
+    /// Other small pieces: precipitated stain, dirt, text.
+    Debris,
+    /// Cells that cannot be parted, or something else that is not a single cell.
+    Clump,
+}
+
+/// A rectangle of whole pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Bounds {
+    /// First column.
+    pub x: u32,
+    /// First row.
+    pub y: u32,
+    /// Number of columns.
+    pub width: u32,
+    /// Number of rows.
+    pub height: u32,
+}
+
+/// One object, in pixels of the photograph.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Object {
+    /// What it is.
+    pub kind: Kind,
+    /// Corners of its outline, in order; also where another cell lies over it.
+    pub outline: Vec<[u32; 2]>,
+    /// The smallest rectangle around the outline.
+    pub bounds: Bounds,
+    /// Area within the outline, in square pixels.
+    pub area: f32,
+    /// Diameter of the disc with this area, in pixels.
+    pub diameter: f32,
+    /// Pixels of its own, 255 inside, with the size of `bounds`; what two cells cover belongs to the nearer.
+    pub mask: GrayImage,
+    /// Whether it reaches the edge of the picture or of the field of view, so that part of it may be missing.
+    pub touches_border: bool,
+}
+
+impl Object {
+    /// The object's own pixels, black around them, with the size of its bounds: the form of the cells that the classifier has
+    /// learned from. `photo` is the photograph that it was found in.
+    ///
+    /// # Panics
+    /// If the bounds are not within `photo`.
+    #[must_use]
+    pub fn crop(&self, photo: &RgbImage) -> RgbImage {
+        RgbImage::from_fn(self.bounds.width, self.bounds.height, |x, y| {
+            if self.mask.get_pixel(x, y)[0] == INSIDE {
+                *photo.get_pixel(self.bounds.x + x, self.bounds.y + y)
+            } else {
+                Rgb([0; 3])
+            }
+        })
+    }
+}

@@ -1,0 +1,19 @@
+//! Reads photographs.
+
+use std::path::Path;
+
+use image::RgbImage;
+use malaria_dataset::Fingerprint;
+
+use crate::error::Result;
+
+/// Reads a PNG, JPEG, BMP, TIFF or WebP, turned upright as its EXIF orientation says, with the fingerprint of its pixels: the same
+/// photograph in another file has the same one.
+///
+/// # Errors
+/// [`Error::Photo`](crate::Error::Photo) if the file cannot be read or decoded, see [`malaria_dataset::decode_photo`].
+pub fn read_photo(path: &Path) -> Result<(RgbImage, Fingerprint)> {
+    let (photo, _) = malaria_dataset::read_photo(path)?;
+    let fingerprint = Fingerprint::of(photo.as_raw());
+    Ok((photo, fingerprint))
+}
