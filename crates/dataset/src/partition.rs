@@ -1,5 +1,7 @@
 //! Assigns samples to sides: by seeded shuffles for cells, by greedy balancing for whole patients.
 
+use std::collections::BTreeSet;
+
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -151,7 +153,8 @@ fn share_out(total: usize, sizes: &[usize]) -> Vec<usize> {
 #[derive(Clone)]
 struct Group {
     cells: Vec<usize>,
-    /// Number of cells of each class.
+    /// What every side should have its share of: the patient's cells of each class, and the patient among those who have cells of the same
+    /// classes. Without the latter, one fold in five could have most of the patients without parasites.
     counts: Vec<usize>,
 }
 
@@ -164,7 +167,14 @@ fn patients(index: &Index) -> Result<Vec<Group>> {
         }
         Group { cells, counts }
     };
-    Ok(index.by_patient().into_values().map(group).collect())
+    let mut groups: Vec<Group> = index.by_patient().into_values().map(group).collect();
+    let status = |group: &Group| Vec::from_iter(group.counts.iter().map(|&cells| cells > 0));
+    let statuses: BTreeSet<Vec<bool>> = groups.iter().map(status).collect();
+    for group in &mut groups {
+        let own = status(group);
+        group.counts.extend(statuses.iter().map(|status| usize::from(*status == own)));
+    }
+    Ok(groups)
 }
 
 /// Refuses cells of unknown patients, in a split by patient.
@@ -198,10 +208,10 @@ fn cells_on(groups: &[Group], sides: &[usize], side: usize) -> Vec<usize> {
 /// within 0.8 points of its share of a class; a single one can be off by 1.5.
 const DEALS: usize = 8;
 
-/// Assigns whole groups to sides so that each side gets its share of every class; returns the side of each group.
+/// Assigns whole groups to sides so that each side gets its share of everything counted; returns the side of each group.
 ///
 /// The greedy algorithm of scikit-learn's `StratifiedGroupKFold`: the largest groups go first, each to the side where
-/// it leaves the classes most evenly filled. Two things differ. Sides may have unequal `shares` (which sum to 1), so
+/// it leaves the counts most evenly filled. Two things differ. Sides may have unequal `shares` (which sum to 1), so
 /// evenness compares fill over share. And scikit-learn sorts by size, so that the seed hardly matters; here
 /// the order is random among groups whose sizes have the same whole part of log2, and of several such assignments the most
 /// even is used.
@@ -214,14 +224,14 @@ fn balance(groups: &[Group], shares: &[f64], rng: &mut ChaCha8Rng) -> Vec<usize>
 
 /// One assignment: the side of each group, and the unevenness of the sides.
 fn deal(groups: &[Group], shares: &[f64], rng: &mut ChaCha8Rng) -> (Vec<usize>, f64) {
-    let classes = groups.first().map_or(0, |group| group.counts.len());
+    let kinds = groups.first().map_or(0, |group| group.counts.len());
     let totals: Vec<usize> =
-        (0..classes).map(|class| groups.iter().map(|group| group.counts[class]).sum()).collect();
+        (0..kinds).map(|kind| groups.iter().map(|group| group.counts[kind]).sum()).collect();
     let mut order: Vec<usize> = (0..groups.len()).collect();
     order.shuffle(rng);
     order.sort_by_key(|&g| std::cmp::Reverse(groups[g].cells.len().checked_ilog2()));
 
-    let mut filled = vec![vec![0_usize; classes]; shares.len()];
+    let mut filled = vec![vec![0_usize; kinds]; shares.len()];
     let mut taken = vec![false; shares.len()];
     let mut side_of = vec![0; groups.len()];
     for (dealt, &g) in order.iter().enumerate() {
@@ -247,11 +257,11 @@ fn deal(groups: &[Group], shares: &[f64], rng: &mut ChaCha8Rng) -> (Vec<usize>, 
     (side_of, unevenness)
 }
 
-/// Standard deviation over the sides of (cells assigned / cells due), averaged over the classes.
+/// Standard deviation over the sides of (assigned / due), averaged over what is counted.
 fn unevenness(filled: &[Vec<usize>], shares: &[f64], totals: &[usize]) -> f64 {
     let mut sum = 0.0;
-    for (class, &total) in totals.iter().enumerate() {
-        let fill = |side: usize| filled[side][class] as f64 / (shares[side] * total.max(1) as f64);
+    for (kind, &total) in totals.iter().enumerate() {
+        let fill = |side: usize| filled[side][kind] as f64 / (shares[side] * total.max(1) as f64);
         let mean: f64 = shares.iter().enumerate().map(|(side, share)| share * fill(side)).sum();
         let variance: f64 =
             shares.iter().enumerate().map(|(side, share)| share * square(fill(side) - mean)).sum();

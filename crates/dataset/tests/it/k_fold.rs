@@ -37,6 +37,14 @@ fn folds_by_patient_have_their_shares_of_cells_and_of_infected_cells() {
             assert!((positive - share).abs() < 0.02, "{positive}, not {share}");
         }
     }
+    let infected: BTreeSet<_> =
+        index.samples.iter().filter(|cell| cell.class == 0).map(|cell| &cell.patient).collect();
+    let healthy = |side: &[usize]| {
+        let patients: BTreeSet<_> = side.iter().map(|&i| &index.samples[i].patient).collect();
+        patients.difference(&infected).count()
+    };
+    let in_folds: Vec<usize> = folds.iter().map(|fold| healthy(&fold.test)).collect();
+    assert!(in_folds.iter().max().unwrap() - in_folds.iter().min().unwrap() <= 1, "{in_folds:?}");
     assert_eq!(k_fold(&index, &BY_PATIENT, 5).unwrap(), folds);
     let other = k_fold(&index, &SplitConfig { seed: 4, ..BY_PATIENT }, 5).unwrap();
     assert_ne!(other[0].test, folds[0].test);

@@ -91,7 +91,7 @@ const GOLDEN_RANDOM: [&[usize]; 3] =
 const GOLDEN_STRATIFIED: [&[usize]; 3] =
     [&[1, 2, 5, 6, 9, 10, 11, 14, 16, 17, 18, 19, 20, 21], &[0, 7, 12, 22], &[3, 4, 8, 13, 15, 23]];
 const GOLDEN_PATIENT: [&[usize]; 3] =
-    [&[2, 3, 4, 5, 6, 10, 13, 14, 15, 19, 20, 22, 23], &[0, 1, 11, 12], &[7, 8, 9, 16, 17, 18, 21]];
+    [&[2, 3, 4, 5, 6, 10, 13, 14, 15, 16, 17, 18, 19, 20, 22, 23], &[0, 1, 11, 12], &[7, 8, 9, 21]];
 
 #[test]
 fn sides_by_patient_have_their_shares_of_cells_and_of_infected_cells() {
