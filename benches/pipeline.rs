@@ -57,7 +57,7 @@ fn pipeline(criterion: &mut Criterion) {
             });
             let loaded = loaded(&index);
             let cells = tensors(&loaded);
-            for (name, strength) in [("augment", 0.0), ("augment, as other laboratories", 0.5)] {
+            for (name, strength) in [("augment", 0.0), ("augment, as other laboratories", 1.0)] {
                 group.bench_function(name, |bencher| bencher.iter(|| augment_all(&cells, strength)));
             }
         }

@@ -117,7 +117,7 @@ def main():
     for config in options.configs:
         for held_out in range(3):
             run, folder = options.out / f"{config.stem}-{held_out}", options.out / f"cells-{held_out}"
-            result = run.with_suffix(".json")
+            result = run.with_name(f"{run.name}.json")
             if not result.exists():
                 shutil.rmtree(run, ignore_errors=True)
                 malaria(command, "train", "--config", config, "--data", folder / "train", "--split", "all", "--threads",
@@ -125,7 +125,7 @@ def main():
                 auc(command, run, folder / "test", result)
             row = {"settings": config.stem, "held_out": held_out, "auc": json.loads(result.read_text())["auc"]}
             if options.external:
-                row["external_auc"] = auc(command, run, options.external, run.with_suffix(".external.json"))
+                row["external_auc"] = auc(command, run, options.external, run.with_name(f"{run.name}.external.json"))
             runs.append(row)
             print(row, flush=True)
     patients = Counter(cluster.values())

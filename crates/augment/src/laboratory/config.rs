@@ -15,7 +15,8 @@ pub(super) const MAX_RESOLUTION: f64 = 130.0;
 /// direction for the rest, with the vectors of Ruifrok and Johnston (2001) as scikit-image's `rgb_from_bex` gives them.
 ///
 /// Every field is 0 or more and changes nothing at 0, its default. [`sample()`](crate::sample()) samples values uniformly and
-/// independently; where a field says "half of the cells", the others are left as they are.
+/// independently. Colours change in all cells, from `gamma` to `thickness`; focus, camera and outline, from `blur` on, in one half of
+/// the cells, and where a field says "half of these", the others are left as they are.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct LaboratoryConfig {
@@ -38,15 +39,15 @@ pub struct LaboratoryConfig {
     /// A cell is thicker in some places than in others, at random: its optical densities are multiplied by up to `e^u` and
     /// down to `e^-u`, `u` from `0..t`. 0 to 2.
     pub thickness: f64,
-    /// Highest standard deviation of a Gaussian blur as a fraction of the width; half of the cells, the other half is
+    /// Highest standard deviation of a Gaussian blur as a fraction of the width; half of these, the other half is
     /// sharpened. 0 to 0.1.
     pub blur: f64,
     /// Highest share of the difference from a blurred image (a standard deviation of 1/64 of the width) that is added to the
-    /// image; half of the cells, the other half is blurred. 0 to 5.
+    /// image; half of these, the other half is blurred. 0 to 5.
     pub sharpen: f64,
-    /// Highest standard deviation of Gaussian noise, of values in `[0, 1]`; half of the cells. 0 to 0.5.
+    /// Highest standard deviation of Gaussian noise, of values in `[0, 1]`; half of these. 0 to 0.5.
     pub noise: f64,
-    /// Artefacts of JPEG: the lowest quality is 100 less this, on the scale of the Independent JPEG Group; half of the cells.
+    /// Artefacts of JPEG: the lowest quality is 100 less this, on the scale of the Independent JPEG Group; half of these.
     /// 0 to 95.
     pub jpeg: f64,
     /// Lowest number of pixels across a cell in the photograph, which is sampled from there to 130. The cell is scaled down to
@@ -54,9 +55,9 @@ pub struct LaboratoryConfig {
     pub resolution: f64,
     /// Farthest that a ragged rim lies inside or outside the cell's own as a fraction of the width. 0 to 0.1.
     pub rim: f64,
-    /// Largest part of the width that is missing, cut off along a line; half of the cells. 0 to 0.5.
+    /// Largest part of the width that is missing, cut off along a line; half of these. 0 to 0.5.
     pub cut: f64,
-    /// Largest part of the width taken by a piece of a neighbour, a turned copy of the cell; half of the cells. 0 to 0.5.
+    /// Largest part of the width taken by a piece of a neighbour, a turned copy of the cell; half of these. 0 to 0.5.
     pub neighbour: f64,
 }
 
@@ -77,16 +78,16 @@ impl LaboratoryConfig {
             cast: 0.1 * strength,
             pallor: 0.5 * strength,
             thickness: 0.5 * strength,
-            blur: 0.03 * strength,
-            sharpen: 2.0 * strength,
-            noise: 0.04 * strength,
-            jpeg: 70.0 * strength,
+            blur: 0.02 * strength,
+            sharpen: strength,
+            noise: 0.02 * strength,
+            jpeg: 50.0 * strength,
             resolution: if strength == 0.0 {
                 0.0
             } else {
                 MAX_RESOLUTION - (MAX_RESOLUTION - 25.0) * strength
             },
-            rim: 0.05 * strength,
+            rim: 0.04 * strength,
             cut: 0.2 * strength,
             neighbour: 0.2 * strength,
         }

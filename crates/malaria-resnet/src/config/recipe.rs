@@ -1,6 +1,6 @@
 //! The named recipes and their settings.
 
-use malaria_augment::AugmentConfig;
+use malaria_augment::{AugmentConfig, LaboratoryConfig};
 use malaria_classifier::{ImageConfig, ResNetConfig};
 use malaria_dataset::ResizePolicy;
 use malaria_train::{Decay, ImageSize, Interval, L2, Precision, Schedule, SelectBy, SgdConfig, TrainConfig};
@@ -65,7 +65,7 @@ impl Recipe {
     }
 }
 
-/// One-cycle SGD with averaged weights, and augmentation by any rotation, both flips and slight colour changes. `sizes` are
+/// One-cycle SGD with averaged weights, and augmentation by any rotation, both flips, slight colour changes and other laboratories. `sizes` are
 /// pairs of an epoch, from 1, and the image size from then on, in pixels per side; `rate` is the maximum learning rate.
 fn one_cycle(epochs: u64, sizes: &[(u64, i64)], rate: f64, seed: u64) -> TrainConfig {
     TrainConfig {
@@ -86,6 +86,7 @@ fn one_cycle(epochs: u64, sizes: &[(u64, i64)], rate: f64, seed: u64) -> TrainCo
             brightness: 0.1,
             saturation: 0.1,
             hue: 0.02,
+            laboratory: LaboratoryConfig::of_strength(1.0),
             ..AugmentConfig::tutorial()
         },
         image_sizes: sizes.iter().map(|&(from_epoch, pixels)| ImageSize { from_epoch, pixels }).collect(),
