@@ -89,21 +89,26 @@ pub fn classify<E: From<malaria_dataset::Error>>(
     Ok(predictions)
 }
 
-/// [`classify`] for one picture in memory; the path of the [`Prediction`] is empty.
+/// [`classify`] for decoded pictures in memory; the paths of the [`Prediction`]s are empty.
 ///
 /// # Errors
 /// As [`classify`].
-pub fn classify_picture<E: From<malaria_dataset::Error>>(
+pub fn classify_pictures<E: From<malaria_dataset::Error>>(
     description: &Description,
     positive: usize,
-    picture: &RgbImage,
-    network: impl FnMut(&Cells) -> Result<Vec<f64>, E>,
-) -> Result<Prediction, E> {
-    let input = Ok(ModelInput::new(description, picture));
-    let source = ListedImage { path: PathBuf::new(), patient: None };
-    let mut predictions = predictions_of(description, positive, vec![(source, input)], network)?;
-    // One picture, one prediction.
-    Ok(predictions.swap_remove(0))
+    pictures: &[RgbImage],
+    mut network: impl FnMut(&Cells) -> Result<Vec<f64>, E>,
+) -> Result<Vec<Prediction>, E> {
+    let mut predictions = Vec::with_capacity(pictures.len());
+    for chunk in pictures.chunks(chunk_size(description.image.pixels)) {
+        let input = |picture| {
+            let source = ListedImage { path: PathBuf::new(), patient: None };
+            (source, Ok(ModelInput::new(description, picture)))
+        };
+        let inputs = chunk.par_iter().map(input).collect();
+        predictions.extend(predictions_of(description, positive, inputs, &mut network)?);
+    }
+    Ok(predictions)
 }
 
 /// [`classify`] for encoded pictures in memory, such as uploaded ones. A side of more than `longest_side` pixels is an error of

@@ -41,7 +41,7 @@ mod weights;
 pub use assessment::{Assessment, AtPrevalence, CALIBRATION_BINS, CellIntervals, PatientMean};
 pub use caveat::{Caveat, protocol_note};
 pub use classify::{
-    EncodedImage, PatientPrediction, Prediction, classify, classify_encoded, classify_picture, roll_up,
+    EncodedImage, PatientPrediction, Prediction, classify, classify_encoded, classify_pictures, roll_up,
 };
 pub use decision::{ChosenOn, DecisionRule, RuleKind, Threshold, call};
 pub use description::{Description, ImageConfig};

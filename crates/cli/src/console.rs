@@ -51,6 +51,7 @@ impl Console {
             Progress::Teaching { done, total } => self.count("asking the teacher", done, total),
             Progress::Testing { done, total } => self.count("testing", done, total),
             Progress::Classifying { done, total } => self.count("classifying", done, total),
+            Progress::Counting { done, total } => self.count("counting cells", done, total),
             Progress::Data(data) => self.data(data),
             Progress::Model { device, parameters, epochs_done } => {
                 self.say(&format!("network: {parameters} parameters on {device}"));

@@ -16,6 +16,7 @@ mod flags;
 mod json;
 mod predict;
 mod settings;
+mod smear;
 mod terminal;
 mod train;
 mod words;
@@ -25,7 +26,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use malaria_resnet::libtorch::keep_freed_memory;
 
-/// Train, evaluate and use a classifier of single red blood cells.
+/// Train, evaluate and use a classifier of red blood cells, from a photograph to a count.
 #[derive(Parser)]
 #[command(
     name = "malaria",
@@ -35,6 +36,7 @@ Start:
   malaria doctor                          what is installed and what is missing
   malaria train                           the fast recipe, on synthetic cells if there are no others
   malaria predict some_cell.png           with the pretrained model
+  malaria smear photos --out results      counts the infected cells in photographs of a smear
 
 `malaria COMMAND --help` has examples of each. Research software, not a medical device."
 )]
@@ -49,6 +51,7 @@ enum Task {
     CrossValidate(Box<cross_validate::Args>),
     Evaluate(evaluate::Args),
     Predict(predict::Args),
+    Smear(smear::Args),
     Export(export::Args),
     BuildDataset(build_dataset::Args),
     Download(download::Args),
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Task::CrossValidate(args) => cross_validate::run(&args),
         Task::Evaluate(args) => evaluate::run(&args),
         Task::Predict(args) => predict::run(&args),
+        Task::Smear(args) => smear::run(&args),
         Task::Export(args) => export::run(&args),
         Task::BuildDataset(args) => build_dataset::run(&args),
         Task::Download(args) => download::run(&args),

@@ -39,6 +39,10 @@ pub enum Error {
     #[error(transparent)]
     Dataset(#[from] malaria_dataset::Error),
 
+    /// An error in counting cells of smears.
+    #[error(transparent)]
+    Smear(#[from] malaria_smear::Error),
+
     /// An error of the metrics.
     #[error(transparent)]
     Metrics(#[from] malaria_metrics::Error),

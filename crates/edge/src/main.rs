@@ -1,8 +1,10 @@
 //! The program `malaria-edge`: classifies pictures with an exported model, without libtorch or Python.
 
 mod calibrate;
+mod patients;
 #[cfg(feature = "serve")]
 mod serve;
+mod smear;
 mod terminal;
 
 use std::{
@@ -12,20 +14,22 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use malaria_classifier::PredictionReport;
-use malaria_dataset::{Cells, Error as DatasetError, Listed, PatientNames, PatientPattern, list_images};
+use malaria_dataset::Cells;
 use malaria_edge::Model;
 use serde_json::{Value, json};
 
 use self::{
     calibrate::{Calibrate, calibrate},
+    patients::Patients,
+    smear::{Smear, smear},
     terminal::{note, print},
 };
 
-/// Classify pictures of red blood cells with an exported model.
+/// Count and classify red blood cells in photographs and pictures, with an exported model.
 #[derive(Parser)]
 #[command(version, after_help = "Research software, not a medical device.")]
 struct Arguments {
@@ -37,6 +41,8 @@ struct Arguments {
 enum Task {
     /// Classify pictures of single cells: files, or folders with everything below them
     Classify(Classify),
+    /// Count infected red cells in photographs of thin blood smears: files, or folders with everything below them
+    Smear(Smear),
     /// Describe a model: classes, threshold, input size, origin
     Info {
         /// The model
@@ -64,7 +70,7 @@ enum Task {
         #[arg(value_name = "MODEL.onnx")]
         model: PathBuf,
         /// Duration of the measurement
-        #[arg(long, value_name = "SECONDS", default_value_t = 5.0, value_parser = seconds)]
+        #[arg(long, value_name = "SECONDS", default_value_t = 5.0, value_parser = above_0)]
         seconds: f64,
     },
 }
@@ -77,13 +83,8 @@ struct Classify {
     /// Pictures, or folders of them
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Regular expression whose one group is the patient in a picture's path below its folder, with / between the parts:
-    /// '([^/_]+)_[^/]*$' is the file name up to its first _ [default: names that begin as NLM's do, with C33 for patient 33]
-    #[arg(long, value_name = "REGEX", conflicts_with = "patients")]
-    patient_pattern: Option<PatientPattern>,
-    /// CSV with the columns file (such a path) and patient
-    #[arg(long, value_name = "FILE.csv")]
-    patients: Option<PathBuf>,
+    #[command(flatten)]
+    patients: Patients,
     /// Print JSON instead of a table: `cells`, `patients`, `not_counted` (cells with a warning, which do not count for patients),
     /// `unknown_patients` (nor do these) and `rule` (how cells and patients are called)
     #[arg(long, conflicts_with = "csv")]
@@ -96,6 +97,7 @@ struct Classify {
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Classify(args) => classify(&args),
+        Task::Smear(args) => smear(&args),
         Task::Info { model } => info(&model),
         #[cfg(feature = "serve")]
         Task::Serve { model, host, port } => serve(&model, (host, port).into()),
@@ -110,11 +112,18 @@ fn main() -> ExitCode {
 }
 
 /// A positive, finite number.
-fn seconds(text: &str) -> Result<f64, String> {
-    let seconds: Option<f64> = text.parse().ok();
-    seconds
-        .filter(|seconds| *seconds > 0.0 && seconds.is_finite())
+fn above_0(text: &str) -> Result<f64, String> {
+    let number: Option<f64> = text.parse().ok();
+    number
+        .filter(|number| *number > 0.0 && number.is_finite())
         .ok_or_else(|| "expected a number above 0".to_owned())
+}
+
+/// A progress bar of so many `things`.
+fn bar(things: &str) -> Result<ProgressBar> {
+    let style =
+        ProgressStyle::with_template(&format!("{{bar:40}} {{pos}} of {{len}} {things}, {{eta}} left"))?;
+    Ok(ProgressBar::no_length().with_style(style))
 }
 
 fn load(path: &Path) -> Result<Model> {
@@ -124,18 +133,8 @@ fn load(path: &Path) -> Result<Model> {
 
 fn classify(args: &Classify) -> Result<ExitCode> {
     let model = load(&args.model)?;
-    let pattern = args.patient_pattern.clone().map(PatientNames::Pattern);
-    let patients = pattern.or(args.patients.clone().map(PatientNames::Table)).unwrap_or_default();
-    let Listed { images, ignored } = list_images(&args.paths, &patients).map_err(|error| match error {
-        error @ DatasetError::Config { .. } => anyhow!("--patient-pattern: {error}"),
-        error @ DatasetError::Table { .. } => anyhow!("--patients: {error}"),
-        error => error.into(),
-    })?;
-    if ignored > 0 {
-        note(format_args!("warning: skipped, as they are not images: {ignored}"));
-    }
-    let style = ProgressStyle::with_template("{bar:40} {pos} of {len} cells, {eta} left")?;
-    let bar = ProgressBar::no_length().with_style(style);
+    let images = args.patients.list(&args.paths)?;
+    let bar = bar("cells")?;
     let predictions = model.classify(&images, &mut |done, total| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);

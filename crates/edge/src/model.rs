@@ -4,6 +4,7 @@ use std::{num::NonZeroUsize, panic::resume_unwind, sync::Arc, thread};
 
 use malaria_classifier::{Description, EncodedImage, Prediction, classify, classify_encoded};
 use malaria_dataset::{Cells, ListedImage};
+use malaria_smear::{CountOptions, SmearReport, count_smears};
 use prost::Message;
 use rten_tensor::{AsView, Layout, NdTensor};
 
@@ -96,6 +97,20 @@ impl Model {
     pub fn classify_encoded(&self, pictures: &[EncodedImage], longest_side: u32) -> Result<Vec<Prediction>> {
         let network = |cells: &Cells| self.all_probabilities(cells);
         classify_encoded(self.description(), self.positive, pictures, longest_side, network)
+    }
+
+    /// Counts infected cells in photographs of smears, see [`malaria_smear::count_smears`].
+    ///
+    /// # Errors
+    /// [`Error::Run`] when the runtime fails; [`Error::File`] where a result cannot be written.
+    pub fn count_smears(
+        &self,
+        photos: &[ListedImage],
+        options: &CountOptions,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<SmearReport> {
+        let network = |cells: &Cells| self.all_probabilities(cells);
+        count_smears(self.description(), self.positive, photos, options, network, progress)
     }
 
     /// [`Model::probabilities`] of all `cells`.

@@ -8,7 +8,7 @@ use std::{
 
 use image::RgbImage;
 use malaria_classifier::{
-    Description, GroundTruth, ImageConfig, Prediction, Scored, SmearRule, Threshold, classify_picture,
+    Description, GroundTruth, ImageConfig, Prediction, Scored, SmearRule, Threshold, classify_pictures,
 };
 use malaria_dataset::{Cells, InputCheck};
 use malaria_metrics::{Probabilities, apply_temperature};
@@ -118,7 +118,11 @@ impl Classifier {
     /// # Errors
     /// [`Error::Train`] when libtorch fails; [`Error::Model`] when memory is short.
     pub fn predict(&self, image: &RgbImage) -> Result<Prediction> {
-        classify_picture(&self.description(), self.positive, image, |cells| self.classify(cells))
+        let network = |cells: &Cells| self.classify(cells);
+        let images = std::slice::from_ref(image);
+        let mut predictions = classify_pictures(&self.description(), self.positive, images, network)?;
+        // One picture, one prediction.
+        Ok(predictions.swap_remove(0))
     }
 
     /// Class probabilities of all `cells`, `[N, classes]` row by row.

@@ -103,6 +103,9 @@ pub enum Error {
     /// From the data set.
     #[error(transparent)]
     Dataset(#[from] malaria_dataset::Error),
+    /// From counting cells in photographs.
+    #[error(transparent)]
+    Smear(#[from] malaria_smear::Error),
     /// From libtorch or the choice of its device.
     #[error(transparent)]
     Device(#[from] malaria_libtorch::Error),

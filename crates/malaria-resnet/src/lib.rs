@@ -1,9 +1,9 @@
 //! Train, evaluate and use a malaria cell classifier: the one crate to depend on.
 //!
 //! It re-exports the project's other crates as [`dataset`], [`augment`], [`model`], [`mod@train`], [`metrics`], [`report`],
-//! [`edge`] and [`libtorch`], and adds whole experiments: [`train()`] trains by an [`ExperimentConfig`] into a new run
+//! [`edge`], [`smear`] and [`libtorch`], and adds whole experiments: [`train()`] trains by an [`ExperimentConfig`] into a new run
 //! directory, [`resume`] continues an interrupted run, [`cross_validate`] trains and tests one run per fold, [`evaluate`]
-//! evaluates a run on a labelled folder, [`predict`] classifies images, and [`export`] writes an ONNX file for programs without
+//! evaluates a run on a labelled folder, [`predict`] classifies images, [`count_smears()`] counts the cells in photographs, and [`export`] writes an ONNX file for programs without
 //! libtorch. The crate prints nothing; it reports [`Progress`] to a listener. The feature `pretrained` embeds the model of
 //! `data/pretrained`.
 //!
@@ -21,6 +21,7 @@
 
 mod classifier;
 mod config;
+mod count_smears;
 mod cross_validate;
 mod data;
 mod error;
@@ -40,6 +41,7 @@ mod summary;
 
 pub use classifier::{Classifier, default_run};
 pub use config::{ExperimentConfig, Recipe, SourceHashes, Teacher};
+pub use count_smears::count_smears;
 pub use cross_validate::{
     CrossValidationOptions, CrossValidationSummary, cross_validate,
     metrics::{CrossValidationMetrics, FoldMetrics},
@@ -75,4 +77,5 @@ pub use malaria_libtorch as libtorch;
 pub use malaria_metrics as metrics;
 pub use malaria_model as model;
 pub use malaria_report as report;
+pub use malaria_smear as smear;
 pub use malaria_train as train;

@@ -71,6 +71,13 @@ pub enum Progress<'a> {
         /// Images to classify.
         total: usize,
     },
+    /// Cells in photographs are being counted.
+    Counting {
+        /// Photographs done.
+        done: usize,
+        /// Photographs to count.
+        total: usize,
+    },
 }
 
 /// Receives progress events; called from several threads while images are decoded.

@@ -38,12 +38,16 @@ const STROKES: [[f32; 4]; 7] = [
 /// [`Smear::red_cells`].
 #[must_use]
 pub fn annotated(photo: &RgbImage, smear: &Smear) -> RgbImage {
-    annotated_with(photo, smear, |object| colour(object.kind))
+    annotated_with(photo, smear, |object| colour_of_kind(object.kind))
 }
 
 /// [`annotated`] with a colour for each object, such as that of its probability.
 #[must_use]
-pub fn annotated_with(photo: &RgbImage, smear: &Smear, colour: impl Fn(&Object) -> Rgb<u8>) -> RgbImage {
+pub fn annotated_with(
+    photo: &RgbImage,
+    smear: &Smear,
+    mut colour: impl FnMut(&Object) -> Rgb<u8>,
+) -> RgbImage {
     let mut picture = photo.clone();
     let size = smear.cell_diameter / 12.0;
     let thickness = (smear.cell_diameter / 40.0).ceil().max(1.0) as i32;
@@ -64,7 +68,7 @@ pub fn annotated_with(photo: &RgbImage, smear: &Smear, colour: impl Fn(&Object) 
     picture
 }
 
-fn colour(kind: Kind) -> Rgb<u8> {
+pub(crate) fn colour_of_kind(kind: Kind) -> Rgb<u8> {
     Rgb(match kind {
         Kind::RedCell => [0, 160, 60],
         Kind::WhiteCell => [30, 100, 255],
@@ -95,11 +99,13 @@ fn line(picture: &mut RgbImage, from: [f32; 2], to: [f32; 2], thickness: i32, co
     }
 }
 
-/// [`find_cells`](crate::find_cells), which writes the picture of each step as a PNG into `folder`, which must exist.
+/// [`find_cells`](crate::find_cells), which writes the picture of each step as a PNG into `folder`.
 ///
 /// # Errors
 /// Those of [`find_cells`](crate::find_cells), after the pictures up to there; [`Error::Write`].
 pub fn find_cells_and_write_steps(photo: &RgbImage, folder: &Path) -> Result<Smear> {
+    std::fs::create_dir_all(folder)
+        .map_err(|error| Error::Write { path: folder.to_owned(), reason: error.to_string() })?;
     find_in_steps(photo, &mut |name, picture| {
         let path = folder.join(format!("{name}.png"));
         let failed = |reason: String| Error::Write { path: path.clone(), reason };

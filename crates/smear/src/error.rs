@@ -47,6 +47,9 @@ pub enum Error {
         /// Least diameter in pixels.
         least: f32,
     },
+    /// The rates of a patient cannot be computed.
+    #[error(transparent)]
+    Metrics(#[from] malaria_metrics::Error),
     /// A picture could not be written.
     #[error("cannot write {path}: {reason}")]
     Write {

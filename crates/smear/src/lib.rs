@@ -21,6 +21,7 @@
 //! # }
 //! ```
 
+mod count;
 mod draw;
 mod error;
 mod field;
@@ -30,17 +31,21 @@ mod illumination;
 mod kind;
 mod object;
 mod outline;
+mod output;
 mod part;
 mod peaks;
 mod photo;
 mod plane;
 mod quality;
+mod report;
 mod scale;
 mod shape;
 
+pub use count::{CountOptions, count_smears, red_cells_of_haematocrit};
 pub use draw::{annotated, annotated_with, find_cells_and_write_steps};
 pub use error::{Error, Result};
 pub use find::{Smear, find_cells};
 pub use object::{Bounds, Kind, Object};
 pub use photo::read_photo;
 pub use quality::{Caveat, Quality};
+pub use report::{CellRow, FieldCount, PatientCount, PerMicrolitre, SmearReport};

@@ -52,6 +52,9 @@ pub struct Quality {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, strum::Display)]
 #[serde(rename_all = "kebab-case")]
 pub enum Caveat {
+    /// No cells.
+    #[strum(to_string = "blank: nothing is darker than the background")]
+    Blank,
     /// Edges of cells are blurred.
     #[strum(to_string = "out of focus: parasites may be invisible")]
     OutOfFocus,

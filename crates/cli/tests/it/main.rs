@@ -17,6 +17,7 @@ mod predict;
 mod pretrained;
 mod report_page;
 mod slow;
+mod smear;
 mod support;
 mod teacher;
 mod train;

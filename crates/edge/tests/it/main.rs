@@ -11,3 +11,5 @@ mod serve;
 mod serve_page;
 #[cfg(feature = "serve")]
 mod server;
+#[cfg(feature = "program")]
+mod smear;

@@ -1,0 +1,105 @@
+//! `malaria smear`: counts infected cells in photographs of smears.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Result;
+use malaria_resnet::{
+    Caveat, Classifier, RunDir, count_smears,
+    dataset::{Listed, list_images},
+    default_run,
+    libtorch::DeviceChoice,
+    smear::{CountOptions, red_cells_of_haematocrit},
+};
+
+use crate::{
+    console::{Console, Style},
+    flags,
+    json::Json,
+    terminal::{note, print},
+};
+
+/// Count infected red cells in photographs of thin blood smears: files, or folders with everything below them.
+///
+/// The document of --json holds `photographs`, `patients`, `unknown_patients` (photographs that count for no patient) and `rule` (how cells
+/// and patients are called).
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  malaria smear photos --out results                         all photographs are of one patient
+  malaria smear photos --patient-pattern '([^/]+)/'          each folder in photos is a patient
+  malaria smear --run runs/fast-patient-seed0 field.jpg --csv
+
+The photographs are of thin smears, stained with Giemsa or alike, with red cells 25 to 260 pixels across. What is counted are infected cells, not
+parasites; neither species nor stages are told.
+
+Research software, not a medical device.")]
+pub(crate) struct Args {
+    /// Run directory of the model [default: MALARIA_RUN, or the pretrained model]
+    #[arg(long, value_name = "RUN_DIR")]
+    run: Option<PathBuf>,
+    /// Photographs, or folders of them
+    #[arg(required = true, value_name = "PHOTO")]
+    photos: Vec<PathBuf>,
+    /// The patient of all photographs
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["patient_pattern", "patients"])]
+    patient: Option<String>,
+    #[command(flatten)]
+    patients: flags::Patients,
+    /// Write cells.csv, smear.json, the photographs with outlined cells and the cut-out cells into this new folder
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Red cells per microlitre of blood, for infected cells per microlitre
+    #[arg(long, value_name = "N", value_parser = flags::above_0, allow_negative_numbers = true, conflicts_with = "haematocrit")]
+    red_cells: Option<f64>,
+    /// The same from the haematocrit, a fraction such as 0.42, at 90 fl a cell
+    #[arg(long, value_name = "SHARE", value_parser = flags::fraction, allow_negative_numbers = true)]
+    haematocrit: Option<f64>,
+    /// Write pictures of the steps by which cells are found into this folder
+    #[arg(long, value_name = "DIR")]
+    debug: Option<PathBuf>,
+    #[command(flatten)]
+    json: Json,
+    /// Print CSV instead of tables, one line per cell
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+    /// Device to compute on: auto, cpu, cuda or cuda:I
+    #[arg(long, default_value = "auto")]
+    device: DeviceChoice,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    args.json.check()?;
+    let console = Console::new(Style::Auto);
+    let run = args.run.clone().map_or_else(default_run, Ok)?;
+    let classifier = Classifier::load(&run, args.device.resolve()?)?;
+    if RunDir::open(&run)?.config()?.data.is_none() {
+        console.say(&format!("warning: {}", Caveat::ModelOfSyntheticCells));
+    }
+    let Listed { images: mut photos, ignored } =
+        list_images(&args.photos, &args.patients.names().unwrap_or_default())?;
+    if ignored > 0 {
+        console.say(&format!("warning: skipped, as they are not images: {ignored}"));
+    }
+    if let Some(patient) = &args.patient {
+        photos.iter_mut().for_each(|photo| photo.patient = Some(patient.clone()));
+    }
+    let options = CountOptions {
+        out: args.out.clone(),
+        steps: args.debug.clone(),
+        red_cells_per_microlitre: args.red_cells.or(args.haematocrit.map(red_cells_of_haematocrit)),
+    };
+    let report = count_smears(&classifier, &photos, &options, &|progress| console.show(progress))?;
+    if args.csv {
+        print(report.csv()?.trim_end())?;
+    } else {
+        args.json.result(report.table().trim_end(), &report)?;
+    }
+    if let Some(out) = &args.out {
+        note(format_args!("written: {}", out.display()));
+    }
+    if report.failed() > 0 {
+        note(format_args!("{} of {} photographs could not be counted", report.failed(), photos.len()));
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,37 @@
+//! The pictures given to the program, and the flags that tell their patients.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, anyhow};
+use clap::Args;
+use malaria_dataset::{Error, Listed, ListedImage, PatientNames, PatientPattern, list_images};
+
+use crate::terminal::note;
+
+#[derive(Args)]
+pub(crate) struct Patients {
+    /// Regular expression whose one group is the patient in a picture's path below its folder, with / between the parts:
+    /// '([^/_]+)_[^/]*$' is the file name up to its first _ [default: names that begin as NLM's do, with C33 for patient 33]
+    #[arg(long, value_name = "REGEX", conflicts_with = "patients")]
+    patient_pattern: Option<PatientPattern>,
+    /// CSV with the columns file (such a path) and patient
+    #[arg(long, value_name = "FILE.csv")]
+    patients: Option<PathBuf>,
+}
+
+impl Patients {
+    /// The pictures at `paths` with their patients; says how many other files were skipped.
+    pub(crate) fn list(&self, paths: &[PathBuf]) -> Result<Vec<ListedImage>> {
+        let pattern = self.patient_pattern.clone().map(PatientNames::Pattern);
+        let patients = pattern.or(self.patients.clone().map(PatientNames::Table)).unwrap_or_default();
+        let Listed { images, ignored } = list_images(paths, &patients).map_err(|error| match error {
+            error @ Error::Config { .. } => anyhow!("--patient-pattern: {error}"),
+            error @ Error::Table { .. } => anyhow!("--patients: {error}"),
+            error => error.into(),
+        })?;
+        if ignored > 0 {
+            note(format_args!("warning: skipped, as they are not images: {ignored}"));
+        }
+        Ok(images)
+    }
+}

@@ -1,0 +1,101 @@
+//! `malaria-edge smear`: counts infected cells in photographs of smears.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use malaria_edge::Model;
+use malaria_smear::{CountOptions, red_cells_of_haematocrit};
+
+use crate::{
+    above_0, bar, load,
+    patients::Patients,
+    terminal::{note, print},
+};
+
+/// `field-int8.onnx` of `data/pretrained`.
+static PRETRAINED: &[u8] = include_bytes!("../../../data/pretrained/field-int8.onnx");
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  malaria-edge smear photos --out results                all photographs are of one patient
+  malaria-edge smear photos --patient-pattern '([^/]+)/'  each folder in photos is a patient
+  malaria-edge smear my_model.onnx field.jpg --json
+
+The photographs are of thin smears, stained with Giemsa or alike, with red cells 25 to 260 pixels across. What is counted are infected cells, not
+parasites; neither species nor stages are told.
+
+Research software, not a medical device.")]
+pub(crate) struct Smear {
+    /// Photographs, or folders of them. A first one that ends in .onnx is the model [default: the pretrained field-int8.onnx]
+    #[arg(required = true, value_name = "PHOTO")]
+    paths: Vec<PathBuf>,
+    /// The patient of all photographs
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["patient_pattern", "patients"])]
+    patient: Option<String>,
+    #[command(flatten)]
+    patients: Patients,
+    /// Write cells.csv, smear.json, the photographs with outlined cells and the cut-out cells into this new folder
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Red cells per microlitre of blood, for infected cells per microlitre
+    #[arg(long, value_name = "N", value_parser = above_0, conflicts_with = "haematocrit")]
+    red_cells: Option<f64>,
+    /// The same from the haematocrit, a fraction such as 0.42, at 90 fl a cell
+    #[arg(long, value_name = "SHARE", value_parser = haematocrit)]
+    haematocrit: Option<f64>,
+    /// Write pictures of the steps by which cells are found into this folder
+    #[arg(long, value_name = "DIR")]
+    debug: Option<PathBuf>,
+    /// Print JSON instead of tables: `photographs`, `patients`, `unknown_patients` (photographs that count for no patient) and `rule`
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// Print CSV instead of tables, one line per cell
+    #[arg(long)]
+    csv: bool,
+}
+
+fn haematocrit(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| *share > 0.0 && *share < 1.0);
+    share.ok_or_else(|| "expected a fraction between 0 and 1, such as 0.42".to_owned())
+}
+
+pub(crate) fn smear(args: &Smear) -> Result<ExitCode> {
+    let (model, paths) = match args.paths.as_slice() {
+        [first, photos @ ..] if first.extension().is_some_and(|extension| extension == "onnx") => {
+            (load(first)?, photos)
+        }
+        photos => (Model::load(PRETRAINED)?, photos),
+    };
+    ensure!(!paths.is_empty(), "expected photographs, or folders of them, after the model");
+    let mut photos = args.patients.list(paths)?;
+    if let Some(patient) = &args.patient {
+        photos.iter_mut().for_each(|photo| photo.patient = Some(patient.clone()));
+    }
+    let options = CountOptions {
+        out: args.out.clone(),
+        steps: args.debug.clone(),
+        red_cells_per_microlitre: args.red_cells.or(args.haematocrit.map(red_cells_of_haematocrit)),
+    };
+    let bar = bar("photographs")?;
+    let report = model.count_smears(&photos, &options, &mut |done, total| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+    })?;
+    bar.finish_and_clear();
+    let text = match args {
+        Smear { json: true, .. } => serde_json::to_string_pretty(&report)?,
+        Smear { csv: true, .. } => report.csv()?,
+        _ => report.table(),
+    };
+    print(text.trim_end())?;
+    if let Some(out) = &args.out {
+        note(format_args!("written: {}", out.display()));
+    }
+    if report.failed() > 0 {
+        note(format_args!("{} of {} photographs could not be counted", report.failed(), photos.len()));
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,99 @@
+//! The program `malaria-edge`: smear.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use malaria_dataset::{SmearConfig, synthetic_smear};
+use serde_json::Value;
+
+fn smear(arguments: &[&str], paths: &[&Path]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_malaria-edge"));
+    command.arg("smear").args(arguments).args(paths).output().unwrap()
+}
+
+fn tiny() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-int8.onnx")
+}
+
+fn stdout(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn write_photograph(path: &Path, seed: u64) {
+    let config = SmearConfig {
+        width: 480,
+        height: 360,
+        cell_diameter: 48.0,
+        cells: 20,
+        white_cells: 0,
+        seed,
+        ..SmearConfig::default()
+    };
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    synthetic_smear(&config).unwrap().image.save(path).unwrap();
+}
+
+#[test]
+fn photographs_are_counted_by_patient_with_a_given_and_with_the_pretrained_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = folder.path().join("photos");
+    for (seed, name) in [(1, "ann/a.png"), (2, "ann/b.png"), (3, "ben/a.png")] {
+        write_photograph(&photos.join(name), seed);
+    }
+    let out = folder.path().join("results");
+    let flags =
+        ["--json", "--patient-pattern", "([^/]+)/", "--haematocrit", "0.45", "--out", out.to_str().unwrap()];
+    let answer: Value = serde_json::from_str(&stdout(&smear(&flags, &[&tiny(), &photos]))).unwrap();
+    let patients = answer["patients"].as_array().unwrap();
+    assert_eq!(patients.iter().map(|patient| &patient["patient"]).collect::<Vec<_>>(), ["ann", "ben"]);
+    let cells = |list: &Value| -> u64 {
+        list.as_array().unwrap().iter().map(|one| one["red_cells"].as_u64().unwrap()).sum()
+    };
+    assert!((55..=60).contains(&cells(&answer["patients"])), "{answer}");
+    assert_eq!(cells(&answer["patients"]), cells(&answer["photographs"]));
+    assert!(patients[0]["infected_per_microlitre"]["high"].as_f64().unwrap() > 0.0, "{answer}");
+    let written: Value = serde_json::from_slice(&fs::read(out.join("smear.json")).unwrap()).unwrap();
+    assert_eq!(written, answer);
+    assert!(out.join("annotated/a-2.jpg").is_file() && out.join("cells.csv").is_file());
+
+    // The pretrained model; all photographs are one patient's.
+    let table = stdout(&smear(&["--patient", "carl"], &[&photos]));
+    for part in ["photograph", "a.png", "carl ", "not parasites", "not a medical device"] {
+        assert!(table.contains(part), "{part}: {table}");
+    }
+    let csv = stdout(&smear(&["--csv"], &[&photos]));
+    assert!(csv.starts_with("image,number,x,y,w,h,probability,called,"), "{csv}");
+    assert!(csv.lines().count() > 55, "{csv}");
+}
+
+#[test]
+fn what_cannot_be_counted_is_said_and_the_exit_code_says_so_too() {
+    let folder = tempfile::tempdir().unwrap();
+    write_photograph(&folder.path().join("good.png"), 1);
+    fs::write(folder.path().join("bad.jpg"), "no picture").unwrap();
+    let output = smear(&["--json"], &[&tiny(), folder.path()]);
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("1 of 2 photographs could not be counted"));
+    assert!(answer["photographs"][0]["error"].as_str().unwrap().contains("bad.jpg"), "{answer}");
+    assert!(answer["photographs"][1]["red_cells"].as_u64().unwrap() > 15, "{answer}");
+
+    let tiny = tiny();
+    let cases: [(&[&str], &[&Path], &str); 5] = [
+        (&[], &[&tiny], "expected photographs"),
+        (&["--haematocrit", "45"], &[folder.path()], "fraction between 0 and 1"),
+        (&["--red-cells", "0"], &[folder.path()], "number above 0"),
+        (&["--patient", "a", "--patient-pattern", "(a)"], &[folder.path()], "cannot be used with"),
+        (&["--out", folder.path().to_str().unwrap()], &[&tiny, folder.path()], "already exists"),
+    ];
+    for (flags, paths, words) in cases {
+        let output = smear(flags, paths);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(words), "{flags:?}: {said}");
+    }
+    assert!(folder.path().join("good.png").is_file());
+}

@@ -1,0 +1,301 @@
+//! What was counted, as tables for people, CSV and JSON.
+
+use std::path::Path;
+
+use malaria_classifier::Description;
+use malaria_dataset::ListedImage;
+use malaria_metrics::{PatientResult, percent};
+use serde::Serialize;
+
+use crate::count::Call;
+use crate::find::Smear;
+use crate::object::Kind;
+use crate::quality::{Caveat, Quality};
+
+/// The counts of photographs and patients. Serializes as the JSON document of the programs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SmearReport {
+    /// One for each photograph.
+    pub photographs: Vec<FieldCount>,
+    /// One for each patient; a single one without a name where no patient is known.
+    pub patients: Vec<PatientCount>,
+    /// Photographs of unknown patients, while patients of others are known: they count for no patient.
+    pub unknown_patients: usize,
+    /// How cells and patients are called, in words.
+    pub rule: String,
+    /// Everything that was found, in the order of the photographs.
+    #[serde(skip)]
+    pub cells: Vec<CellRow>,
+    #[serde(skip)]
+    positive: String,
+}
+
+/// What was counted in one photograph.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FieldCount {
+    /// The photograph's path.
+    pub image: String,
+    /// The patient; `None` if unknown.
+    pub patient: Option<String>,
+    /// Red cells found.
+    pub red_cells: u64,
+    /// Red cells called positive.
+    pub infected: u64,
+    /// Red cells that differ from the training cells, see [`CellRow::warning`]. They are counted.
+    pub unlike_training: u64,
+    /// White cells found.
+    pub white_cells: u64,
+    /// Platelets found.
+    pub platelets: u64,
+    /// Other small pieces.
+    pub debris: u64,
+    /// Clumps of cells that could not be parted, which are not counted as red cells.
+    pub clumps: u64,
+    /// Typical diameter of a red cell in pixels.
+    pub cell_diameter: Option<f32>,
+    /// Measures of the photograph's quality.
+    pub quality: Option<Quality>,
+    /// What limits the trust in the counts.
+    pub caveats: Vec<Caveat>,
+    /// The earlier photograph with the same pixels, because of which this one does not count.
+    pub copy_of: Option<String>,
+    /// Why the photograph could not be read, or was refused.
+    pub error: Option<String>,
+}
+
+/// What was counted in the photographs of one patient.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PatientCount {
+    /// The patient; `None` for all photographs together.
+    pub patient: Option<String>,
+    /// Number of photographs that count.
+    pub photographs: usize,
+    /// Red cells found.
+    pub red_cells: u64,
+    /// Red cells called positive.
+    pub infected: u64,
+    /// Red cells that differ from the training cells.
+    pub unlike_training: u64,
+    /// The parasitaemia and the call; `None` without red cells, and for a model that calls no patients.
+    pub result: Option<PatientResult>,
+    /// The call in words.
+    pub words: String,
+    /// The parasitaemia per microlitre, where the number of red cells per microlitre was given.
+    pub infected_per_microlitre: Option<PerMicrolitre>,
+}
+
+/// Infected cells per microlitre of blood, with the ends of the 95 % interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct PerMicrolitre {
+    /// The estimate.
+    pub estimate: f64,
+    /// Low end of the interval.
+    pub low: f64,
+    /// High end of the interval.
+    pub high: f64,
+}
+
+/// An object in a photograph: a line of `cells.csv`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CellRow {
+    /// The photograph's path.
+    pub image: String,
+    /// Number of the red cell in the photograph, from 1.
+    pub number: Option<usize>,
+    /// First column of the object, in pixels of the photograph turned upright.
+    pub x: u32,
+    /// First row.
+    pub y: u32,
+    /// Width in pixels.
+    pub w: u32,
+    /// Height in pixels.
+    pub h: u32,
+    /// Probability of the positive class.
+    pub probability: Option<f64>,
+    /// The class that the red cell is called.
+    pub called: Option<String>,
+    /// The patient.
+    pub patient: Option<String>,
+    /// Whether it reaches the edge of the picture, so that part of it may be missing.
+    pub touches_border: bool,
+    /// How the red cell differs from the training cells, which makes its probability unreliable.
+    pub warning: Option<String>,
+    /// Why it does not count as a red cell: its kind. Empty for red cells.
+    pub excluded: Option<Kind>,
+}
+
+impl FieldCount {
+    /// Nothing counted yet.
+    pub(crate) fn of(photo: &ListedImage) -> Self {
+        Self {
+            image: photo.path.to_string_lossy().into_owned(),
+            patient: photo.patient.clone(),
+            red_cells: 0,
+            infected: 0,
+            unlike_training: 0,
+            white_cells: 0,
+            platelets: 0,
+            debris: 0,
+            clumps: 0,
+            cell_diameter: None,
+            quality: None,
+            caveats: Vec::new(),
+            copy_of: None,
+            error: None,
+        }
+    }
+
+    pub(crate) fn count(&mut self, smear: &Smear, calls: &[Call]) {
+        let kind = |kind: Kind| smear.count(kind) as u64;
+        self.red_cells = kind(Kind::RedCell);
+        self.white_cells = kind(Kind::WhiteCell);
+        self.platelets = kind(Kind::Platelet);
+        self.debris = kind(Kind::Debris);
+        self.clumps = kind(Kind::Clump);
+        self.infected = calls.iter().filter(|call| call.infected).count() as u64;
+        self.unlike_training = calls.iter().filter(|call| call.warning.is_some()).count() as u64;
+        self.cell_diameter = Some(smear.cell_diameter);
+        self.quality = Some(smear.quality);
+        self.caveats.clone_from(&smear.caveats);
+    }
+
+    /// What a reader of the table has to know of the photograph.
+    fn remarks(&self) -> String {
+        if let Some(error) = &self.error {
+            return format!("error: {error}");
+        }
+        if let Some(first) = &self.copy_of {
+            return format!("the same picture as {first}: not counted");
+        }
+        let unlike = match self.unlike_training {
+            0 => None,
+            cells => Some(format!("{cells} cells unlike the training cells")),
+        };
+        let caveats = self.caveats.iter().map(ToString::to_string);
+        caveats.chain(unlike).collect::<Vec<_>>().join("; ")
+    }
+}
+
+impl CellRow {
+    /// The rows of all objects of a photograph; `calls` are those of its red cells.
+    pub(crate) fn of_objects(photo: &ListedImage, smear: &Smear, calls: &[Call]) -> Vec<Self> {
+        let mut calls = (1..).zip(calls);
+        let row = |object: &crate::object::Object| {
+            let red = object.kind == Kind::RedCell;
+            let call = if red { calls.next() } else { None };
+            Self {
+                image: photo.path.to_string_lossy().into_owned(),
+                number: call.map(|(number, _)| number),
+                x: object.bounds.x,
+                y: object.bounds.y,
+                w: object.bounds.width,
+                h: object.bounds.height,
+                probability: call.map(|(_, call)| call.probability),
+                called: call.map(|(_, call)| call.class.clone()),
+                patient: photo.patient.clone(),
+                touches_border: object.touches_border,
+                warning: call.and_then(|(_, call)| call.warning.clone()),
+                excluded: (!red).then_some(object.kind),
+            }
+        };
+        smear.objects.iter().map(row).collect()
+    }
+}
+
+impl SmearReport {
+    pub(crate) fn new(
+        description: &Description,
+        photographs: Vec<FieldCount>,
+        patients: Vec<PatientCount>,
+        cells: Vec<CellRow>,
+    ) -> Self {
+        let known = photographs.iter().any(|field| field.patient.is_some());
+        let unknown = photographs.iter().filter(|field| known && field.patient.is_none()).count();
+        let (rule, positive) = (description.calling_note(), description.positive.clone());
+        Self { photographs, patients, unknown_patients: unknown, rule, cells, positive }
+    }
+
+    /// Photographs that could not be read, or were refused.
+    #[must_use]
+    pub fn failed(&self) -> usize {
+        self.photographs.iter().filter(|field| field.error.is_some()).count()
+    }
+
+    /// One row per object: `image,number,x,y,w,h,probability,called,patient,touches_border,warning,excluded`.
+    ///
+    /// # Errors
+    /// None but those of memory, as the rows are plain values.
+    pub fn csv(&self) -> csv::Result<String> {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        self.cells.iter().try_for_each(|cell| writer.serialize(cell))?;
+        let bytes = writer.into_inner().map_err(csv::IntoInnerError::into_error)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Writes `cells.csv` and `smear.json`.
+    pub(crate) fn write(&self, folder: &Path) -> malaria_files::Result<()> {
+        malaria_files::write_csv(&folder.join("cells.csv"), &self.cells)?;
+        malaria_files::write_json(&folder.join("smear.json"), self)
+    }
+
+    /// A table of photographs, one of patients, then the rule.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let unknown = match self.unknown_patients {
+            0 => String::new(),
+            photographs => {
+                format!("photographs of unknown patients, which count for no patient: {photographs}\n")
+            }
+        };
+        format!(
+            "{}\n{}{unknown}\nInfected cells are counted, not parasites; neither species nor stages are told.\n{}\n\
+             Research software, not a medical device.\n",
+            self.photograph_table(),
+            self.patient_table(),
+            self.rule
+        )
+    }
+
+    fn photograph_table(&self) -> String {
+        let width =
+            self.photographs.iter().map(|field| field.image.chars().count()).max().unwrap_or(0).max(10);
+        let mut text = format!(
+            "{:<width$}  red cells  {:>11}  white cells  clumps  remarks\n",
+            "photograph", self.positive
+        );
+        for field in &self.photographs {
+            let FieldCount { image, red_cells, infected, white_cells, clumps, .. } = field;
+            let line = format!(
+                "{image:<width$}  {red_cells:>9}  {infected:>11}  {white_cells:>11}  {clumps:>6}  {}",
+                field.remarks()
+            );
+            text += &format!("{}\n", line.trim_end());
+        }
+        text
+    }
+
+    fn patient_table(&self) -> String {
+        let mut text = format!(
+            "{:<9} {:>11} {:>9} {:>11}  {:>9}  infected cells (95 % interval)  call\n",
+            "patient", "photographs", "red cells", self.positive, "share"
+        );
+        for count in &self.patients {
+            let patient = count.patient.as_deref().unwrap_or("all");
+            let PatientCount { photographs, red_cells, infected, words, .. } = count;
+            let raw = (*red_cells > 0).then(|| *infected as f64 / *red_cells as f64);
+            let corrected = count.result.map_or_else(String::new, |result| {
+                let [share, low, high] = [result.infected_share, result.interval.low, result.interval.high]
+                    .map(|share| percent(Some(share)));
+                format!("{share} ({low} to {high})")
+            });
+            let per_microlitre = count.infected_per_microlitre.map_or_else(String::new, |found| {
+                format!("; {:.0} ({:.0} to {:.0}) per microlitre", found.estimate, found.low, found.high)
+            });
+            text += &format!(
+                "{patient:<9} {photographs:>11} {red_cells:>9} {infected:>11}  {:>9}  {corrected:<30}  {words}{per_microlitre}\n",
+                percent(raw)
+            );
+        }
+        text
+    }
+}

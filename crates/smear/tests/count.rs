@@ -1,0 +1,196 @@
+//! Counting on drawn smears, with a network that calls cells by a blue spot.
+
+use std::fs;
+use std::path::Path;
+
+use image::{Rgb, RgbImage};
+use malaria_classifier::{ChosenOn, Description, ImageConfig, SmearRule};
+use malaria_dataset::{
+    Cells, PatientNames, ResizePolicy, SmearConfig, SmearKind, SyntheticSmear, list_images, synthetic_smear,
+};
+use malaria_metrics::{PatientCall, PatientRule, PositiveRate};
+use malaria_smear::{Caveat, CountOptions, FieldCount, SmearReport, count_smears, red_cells_of_haematocrit};
+
+/// An error such as programs have.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Smear(#[from] malaria_smear::Error),
+    #[error(transparent)]
+    Files(#[from] malaria_files::Error),
+    #[error(transparent)]
+    Dataset(#[from] malaria_dataset::Error),
+    #[error("the network failed")]
+    Network,
+}
+
+fn description() -> Description {
+    Description {
+        classes: ["Parasitized", "Uninfected"].map(str::to_owned).to_vec(),
+        positive: "Parasitized".to_owned(),
+        image: ImageConfig { pixels: 40, resize: ResizePolicy::Stretch },
+        input: None,
+        threshold: None,
+        smear: Some(SmearRule {
+            threshold: 0.5,
+            chosen_on: ChosenOn::OutOfFold,
+            rates: PatientRule {
+                uninfected: PositiveRate::known(0.001, 0.001),
+                infected: PositiveRate::known(0.95, 0.01),
+            },
+        }),
+        temperature: None,
+    }
+}
+
+/// Infected where a cell has the blue spot of [`draw`].
+fn network(cells: &Cells) -> Result<Vec<f64>, Error> {
+    let row = |i: usize| {
+        let pixels = cells.cell(i).chunks_exact(3);
+        let blue = pixels.filter(|pixel| pixel[2] > 180 && pixel[0] < 90);
+        let infected = if blue.count() >= 4 { 0.9 } else { 0.1 };
+        [infected, 1.0 - infected]
+    };
+    Ok((0..cells.len()).flat_map(row).collect())
+}
+
+fn count(folder: &Path, names: &PatientNames, options: &CountOptions) -> Result<SmearReport, Error> {
+    let photos = list_images(&[folder.to_owned()], names)?.images;
+    count_smears(&description(), 0, &photos, options, network, &mut |_, _| {})
+}
+
+/// A smear whose infected cells have a blue spot in their middle: drawn parasites are told by their shape alone, which takes a network.
+fn draw(seed: u64) -> SyntheticSmear {
+    let base = SmearConfig { width: 800, height: 600, cell_diameter: 50.0, seed, ..SmearConfig::default() };
+    let mut smear = synthetic_smear(&SmearConfig { parasitaemia: 0.1, ..base }).unwrap();
+    for object in smear.objects.iter().filter(|object| object.kind == SmearKind::Infected) {
+        let [left, top, right, bottom] = object.bounds;
+        let [x, y] = [(left + right) / 2.0, (top + bottom) / 2.0].map(|at| at as u32);
+        for (x, y) in (y - 4..y + 4).flat_map(|y| (x - 4..x + 4).map(move |x| (x, y))) {
+            if let Some(pixel) = smear.image.get_pixel_mut_checked(x, y) {
+                *pixel = Rgb([40, 60, 250]);
+            }
+        }
+    }
+    smear
+}
+
+fn by_name<'a>(report: &'a SmearReport, name: &str) -> &'a FieldCount {
+    report.photographs.iter().find(|field| field.image.ends_with(name)).unwrap()
+}
+
+#[test]
+fn drawn_infected_cells_are_counted_by_photograph_and_patient() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut drawn = [0; 2];
+    for (seed, patient) in [(1, "ann"), (2, "ann"), (3, "ben")] {
+        let smear = draw(seed);
+        fs::create_dir_all(folder.path().join(patient)).unwrap();
+        smear.image.save(folder.path().join(format!("{patient}/{seed}.png"))).unwrap();
+        drawn[0] += smear.objects.iter().filter(|object| object.kind.is_red_cell()).count();
+        drawn[1] += smear.objects.iter().filter(|object| object.kind == SmearKind::Infected).count();
+    }
+    let pattern = PatientNames::Pattern("([^/]+)/".parse().unwrap());
+    let options = CountOptions {
+        red_cells_per_microlitre: Some(red_cells_of_haematocrit(0.45)),
+        ..CountOptions::default()
+    };
+    let report = count(folder.path(), &pattern, &options).unwrap();
+    let sum = |of: fn(&FieldCount) -> u64| report.photographs.iter().map(of).sum::<u64>();
+    let (red, infected) = (sum(|field| field.red_cells), sum(|field| field.infected));
+    assert!(red.abs_diff(drawn[0] as u64) <= 6, "{red} of {}", drawn[0]);
+    assert!(infected.abs_diff(drawn[1] as u64) <= 3, "{infected} of {}", drawn[1]);
+
+    let [ann, ben] = report.patients.as_slice() else { panic!("{:?}", report.patients) };
+    assert_eq!((ann.patient.as_deref(), ann.photographs, ben.photographs), (Some("ann"), 2, 1));
+    assert_eq!(ann.red_cells + ben.red_cells, red);
+    let result = ann.result.unwrap();
+    assert_eq!(result.call, PatientCall::Positive);
+    // 0.45 / 90 fl is five million red cells a microlitre.
+    let per_microlitre = ann.infected_per_microlitre.unwrap();
+    assert!((per_microlitre.estimate / (5e6 * result.infected_share) - 1.0).abs() < 1e-9);
+    assert!(per_microlitre.low < per_microlitre.estimate && per_microlitre.estimate < per_microlitre.high);
+    for part in ["ann ", "positive; ", " per microlitre", "not a medical device"] {
+        assert!(report.table().contains(part), "{part}: {}", report.table());
+    }
+}
+
+#[test]
+fn copies_count_once_and_no_photograph_ends_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    draw(1).image.save(path("a.png")).unwrap();
+    draw(1).image.save(path("b.bmp")).unwrap();
+    fs::write(path("c.jpg"), "no picture").unwrap();
+    RgbImage::from_pixel(400, 300, Rgb([230; 3])).save(path("d.png")).unwrap();
+    draw(2).image.save(path("e.png")).unwrap();
+
+    let report = count(folder.path(), &PatientNames::Nlm, &CountOptions::default()).unwrap();
+    let [all] = report.patients.as_slice() else { panic!("{:?}", report.patients) };
+    assert_eq!((all.patient.as_deref(), all.photographs), (None, 3), "a, d and e");
+    let (a, e) = (by_name(&report, "a.png"), by_name(&report, "e.png"));
+    assert_eq!(all.red_cells, a.red_cells + e.red_cells);
+    assert!(by_name(&report, "b.bmp").copy_of.as_ref().unwrap().ends_with("a.png"));
+    assert!(by_name(&report, "c.jpg").error.as_ref().unwrap().contains("c.jpg"));
+    let blank = by_name(&report, "d.png");
+    assert_eq!((blank.red_cells, blank.error.as_ref()), (0, None));
+    assert_eq!(blank.caveats, [Caveat::Blank]);
+    assert_eq!(report.failed(), 1);
+    let numbers = report.cells.iter().filter(|row| row.image.ends_with("e.png")).filter_map(|row| row.number);
+    assert!(numbers.eq(1..=e.red_cells as usize));
+
+    // Neither the order nor the number of threads changes a count.
+    let mut photos = list_images(&[folder.path().to_owned()], &PatientNames::Nlm).unwrap().images;
+    photos.reverse();
+    let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let options = CountOptions::default();
+    let reversed = alone
+        .install(|| count_smears(&description(), 0, &photos, &options, network, &mut |_, _| {}))
+        .unwrap();
+    assert_eq!(reversed.patients, report.patients);
+    assert_eq!(by_name(&reversed, "e.png"), e);
+}
+
+#[test]
+fn the_results_are_in_the_folder_or_there_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = folder.path().join("photos");
+    for (seed, place) in [(1, "a/field.png"), (2, "b/field.png")] {
+        let path = photos.join(place);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        draw(seed).image.save(path).unwrap();
+    }
+    let out = folder.path().join("results");
+    let options = CountOptions {
+        out: Some(out.clone()),
+        steps: Some(folder.path().join("steps")),
+        ..CountOptions::default()
+    };
+    let report = count(&photos, &PatientNames::Nlm, &options).unwrap();
+    let csv = fs::read_to_string(out.join("cells.csv")).unwrap();
+    assert_eq!(csv, report.csv().unwrap());
+    assert_eq!(csv.lines().count(), 1 + report.cells.len());
+    assert!(
+        csv.starts_with("image,number,x,y,w,h,probability,called,patient,touches_border,warning,excluded\n"),
+        "{csv}"
+    );
+    let json: serde_json::Value = serde_json::from_slice(&fs::read(out.join("smear.json")).unwrap()).unwrap();
+    assert_eq!(json["photographs"].as_array().unwrap().len(), 2);
+    let files = |folder: &Path| fs::read_dir(folder).unwrap().count() as u64;
+    let infected: u64 = report.photographs.iter().map(|field| field.infected).sum();
+    assert_eq!(files(&out.join("cells/Parasitized")), infected);
+    // Photographs of one name in two folders.
+    for name in ["field.jpg", "field-2.jpg"] {
+        assert_eq!(image::image_dimensions(out.join("annotated").join(name)).unwrap(), (800, 600));
+    }
+    assert_eq!(files(&folder.path().join("steps/field-2")), 5);
+
+    let occupied = count(&photos, &PatientNames::Nlm, &options).unwrap_err().to_string();
+    assert!(occupied.contains("results") && occupied.contains("already exists"), "{occupied}");
+    let other = folder.path().join("other");
+    let options = CountOptions { out: Some(other.clone()), ..CountOptions::default() };
+    let listed = list_images(&[photos], &PatientNames::Nlm).unwrap().images;
+    let failed = count_smears(&description(), 0, &listed, &options, |_| Err(Error::Network), &mut |_, _| {});
+    assert!(matches!(failed, Err(Error::Network)));
+    assert!(!other.exists());
+}
