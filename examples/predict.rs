@@ -17,7 +17,7 @@ fn main() -> anyhow::Result<()> {
                 println!(
                     "{}: {class}, {} {probability:.4}",
                     cell.path.display(),
-                    classifier.classes[classifier.positive]
+                    classifier.description.classes[classifier.positive]
                 );
             }
             (.., error) => {
@@ -25,8 +25,8 @@ fn main() -> anyhow::Result<()> {
             }
         }
     }
-    for patient in roll_up(&classifier.description(), &cells)? {
-        println!("patient {}: {}", patient.patient, patient.words);
+    for patient in roll_up(&classifier.description, &cells)? {
+        println!("patient {}: {}", patient.patient, patient.verdict.words);
     }
     Ok(())
 }

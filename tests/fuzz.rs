@@ -102,11 +102,11 @@ fn classifier() {
         describe(String::from_utf8_lossy(input).into_owned());
         match Classifier::load(run.path(), Device::Cpu) {
             Ok(classifier) => {
-                assert_eq!(i64::from(classifier.image.pixels), classifier.model().config().input_size);
                 assert_eq!(
-                    classifier.description().classes.len() as i64,
-                    classifier.model().config().classes
+                    i64::from(classifier.description.image.pixels),
+                    classifier.model().config().input_size
                 );
+                assert_eq!(classifier.description.classes.len() as i64, classifier.model().config().classes);
             }
             Err(error) => assert!(error.to_string().contains("weights.safetensors"), "{error}"),
         }

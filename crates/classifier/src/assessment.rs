@@ -224,6 +224,7 @@ mod tests {
         let smear = |threshold, alarms| SmearRule {
             threshold,
             chosen_on: ChosenOn::OutOfFold,
+            max_uncertain: None,
             rates: PatientRule {
                 uninfected: PositiveRate::known(alarms, 0.01),
                 infected: PositiveRate::known(0.9, 0.05),

@@ -7,11 +7,16 @@ use std::{
 
 use image::RgbImage;
 use malaria_dataset::{Cells, ImageStats, ListedImage, decode_within, patient_of, read_image, resize};
-use malaria_metrics::{CellCounts, PatientResult};
+use malaria_metrics::CellCounts;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::{decision::call, description::Description, error::Result, smear::patient_words};
+use crate::{
+    decision::call,
+    description::Description,
+    error::Result,
+    smear::{PatientVerdict, SmearCells},
+};
 
 /// Maximum number of pictures held in memory at once, and their maximum bytes at the model's input size.
 const CHUNK: usize = 1024;
@@ -45,11 +50,9 @@ fn lossily<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error>
 pub struct PatientPrediction {
     /// The patient's name.
     pub patient: String,
-    /// Estimated share of infected cells, and the call.
+    /// The result.
     #[serde(flatten)]
-    pub result: PatientResult,
-    /// The call in words.
-    pub words: String,
+    pub verdict: PatientVerdict,
 }
 
 /// An encoded picture in memory.
@@ -192,32 +195,81 @@ fn predictions_of<E: From<malaria_dataset::Error>>(
 /// [`Error::Metrics`](crate::Error::Metrics) when a patient's rates cannot be computed.
 pub fn roll_up(description: &Description, predictions: &[Prediction]) -> Result<Vec<PatientPrediction>> {
     let Ok((smear, caller)) = description.patient_caller() else { return Ok(Vec::new()) };
-    let mut patients: BTreeMap<&str, CellCounts> = BTreeMap::new();
+    let mut patients: BTreeMap<&str, SmearCells> = BTreeMap::new();
     for prediction in predictions.iter().filter(|prediction| prediction.warning.is_none()) {
         let (Some(patient), Some(probability)) = (&prediction.patient, prediction.probability) else {
             continue;
         };
-        let called = patients.entry(patient).or_default();
-        called.cells += 1;
-        called.positive += u64::from(probability >= smear.threshold);
+        patients.entry(patient).or_default().count(probability, probability >= smear.threshold);
     }
     // Equal counts have equal results, and one of them takes milliseconds.
     let distinct: BTreeSet<(u64, u64)> =
-        patients.values().map(|called| (called.cells, called.positive)).collect();
+        patients.values().map(|cells| (cells.called.cells, cells.called.positive)).collect();
     let evaluate =
         |(cells, positive)| Ok(((cells, positive), caller.evaluate(CellCounts { cells, positive })?));
     let results = distinct.into_par_iter().map(evaluate).collect::<Result<BTreeMap<_, _>>>()?;
-    let called = patients.into_iter().map(|(patient, called)| {
-        let result = results[&(called.cells, called.positive)];
-        let words = patient_words(result.call, called.cells);
-        PatientPrediction { patient: patient.to_owned(), result, words }
+    let called = patients.into_iter().map(|(patient, cells)| {
+        let result = results[&(cells.called.cells, cells.called.positive)];
+        let verdict = PatientVerdict::new(description, smear, Some(patient), &cells, result);
+        PatientPrediction { patient: patient.to_owned(), verdict }
     });
     Ok(called.collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use malaria_dataset::ResizePolicy;
+    use malaria_metrics::{PatientRule, PositiveRate};
+
     use super::*;
+    use crate::{decision::ChosenOn, description::ImageConfig, smear::SmearRule};
+
+    #[test]
+    fn patients_are_warned_of_where_their_result_says_little() {
+        let rates = PatientRule {
+            uninfected: PositiveRate::known(0.01, 0.01),
+            infected: PositiveRate::known(0.9, 0.05),
+        };
+        let chosen_on = ChosenOn::OutOfFold;
+        let description = Description {
+            classes: ["Parasitized", "Uninfected"].map(str::to_owned).to_vec(),
+            positive: "Parasitized".to_owned(),
+            image: ImageConfig { pixels: 64, resize: ResizePolicy::Stretch },
+            input: None,
+            threshold: None,
+            smear: Some(SmearRule { threshold: 0.95, chosen_on, max_uncertain: Some(0.2), rates }),
+            learned_from: vec!["C1".to_owned()],
+            temperature: None,
+        };
+        let cell = |(patient, probability): (&str, f64)| Prediction {
+            path: PathBuf::new(),
+            patient: Some(patient.to_owned()),
+            class: None,
+            probability: Some(probability),
+            warning: None,
+            error: None,
+        };
+        // A fifth of the cells of C12 are uncertain, all of C13's.
+        let cells = [[("C1", 0.99), ("C12", 0.1), ("C13", 0.9)], [("C1", 0.01), ("C12", 0.05), ("C13", 0.5)]];
+        let cells = cells.into_iter().flatten().map(cell).collect::<Vec<_>>();
+        let cells = [0, 3, 3, 3, 3].map(|from| cells[from..from + 3].to_vec()).concat();
+        let patients = roll_up(&description, &vec![cells.clone(); 100].concat()).unwrap();
+        let said = patients.iter().map(|patient| (patient.verdict.unfamiliar, patient.verdict.learned_from));
+        assert!(said.eq([(false, true), (false, false), (true, false)]), "{patients:?}");
+        let words = |i: usize| patients[i].verdict.words.as_str();
+        assert_eq!(words(0), "positive; says nothing: the model has learned from this patient");
+        assert!(
+            words(1).starts_with("not detected (limit ") && words(1).ends_with(" at 500 cells)"),
+            "{}",
+            words(1)
+        );
+        assert_eq!(
+            words(2),
+            "not detected (limit unknown); unreliable: 100.00 % of the cells are uncertain, so the pictures are unlike the training cells"
+        );
+        // A handful of cells has no share.
+        assert_eq!(roll_up(&description, &cells).unwrap()[2].verdict.uncertain_share, None);
+    }
 
     #[test]
     fn fewer_large_pictures_are_held_at_once() {

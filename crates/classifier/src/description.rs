@@ -40,6 +40,9 @@ pub struct Description {
     /// How patients are called; `None` where it is unknown how often cells of new patients are called positive.
     #[serde(default)]
     pub smear: Option<SmearRule>,
+    /// The patients whose cells the model has learned from, where they have names of NLM's form (`C33`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub learned_from: Vec<String>,
     /// The temperature that divides the logits before the softmax; `None` means 1.
     #[serde(default)]
     pub temperature: Option<f64>,
@@ -152,11 +155,13 @@ mod tests {
             smear: Some(SmearRule {
                 threshold: 0.9,
                 chosen_on: ChosenOn::OutOfFold,
+                max_uncertain: Some(0.2),
                 rates: PatientRule {
                     uninfected: PositiveRate { patients: 50, ..PositiveRate::known(0.01, 0.02) },
                     infected: PositiveRate { patients: 39, ..PositiveRate::known(0.8, 0.1) },
                 },
             }),
+            learned_from: Vec::new(),
             temperature: None,
         };
         let note = description.calling_note();

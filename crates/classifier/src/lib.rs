@@ -52,5 +52,5 @@ pub use prediction_report::PredictionReport;
 pub use predictions_csv::{OutOfFold, read_out_of_fold, read_predictions, write_predictions};
 pub use roll_up::{DetectionLimit, Found, FoundAt, PatientRoc, RollUp, Table, write_patients};
 pub use scored::{GroundTruth, Scored};
-pub use smear::{NoPatientRule, SmearDecision, SmearRule, patient_words};
+pub use smear::{NoPatientRule, PatientVerdict, SmearCells, SmearDecision, SmearRule};
 pub use weights::{WEIGHTS_FORMAT, WeightTensor, Weights, WeightsFile};

@@ -10,6 +10,7 @@ use crate::{
     classify::{PatientPrediction, Prediction, roll_up},
     description::Description,
     error::{Error, Result},
+    smear::{PatientVerdict, SmearCells},
 };
 
 /// Predictions for pictures and for their patients. Serializes as the JSON document of the programs.
@@ -19,6 +20,10 @@ pub struct PredictionReport {
     pub cells: Vec<Prediction>,
     /// Cells with a warning, which do not count for patients.
     pub not_counted: usize,
+    /// The share of all cells with a probability from 10 to 90 %; `None` for fewer than 30 cells.
+    pub uncertain_share: Option<f64>,
+    /// Whether it is larger than in 99 of 100 patients of the cross-validation: the pictures are unlike the training cells.
+    pub unfamiliar: bool,
     /// The pictures of unknown patients, which count for no patient; `None` where there are none, and without `call_patients`.
     pub unknown_patients: Option<UnknownPatients>,
     /// One prediction per patient; empty where patients are not called.
@@ -37,7 +42,14 @@ impl PredictionReport {
     pub fn new(description: &Description, cells: Vec<Prediction>, call_patients: bool) -> Result<Self> {
         let warned = |cell: &&Prediction| cell.class.is_some() && cell.warning.is_some();
         let patients = || cells.iter().map(|cell| (cell.path.to_string_lossy(), &cell.patient));
+        let mut all = SmearCells::default();
+        cells
+            .iter()
+            .filter_map(|cell| cell.probability)
+            .for_each(|probability| all.count(probability, false));
         Ok(Self {
+            uncertain_share: all.uncertain_share(),
+            unfamiliar: description.smear.as_ref().is_some_and(|smear| smear.is_unfamiliar(&all)),
             unknown_patients: if call_patients { UnknownPatients::among(patients()) } else { None },
             not_counted: if call_patients { cells.iter().filter(warned).count() } else { 0 },
             patients: if call_patients { roll_up(description, &cells)? } else { Vec::new() },
@@ -73,6 +85,13 @@ impl PredictionReport {
         if self.not_counted > 0 {
             text += &format!("cells with a warning, which do not count for patients: {}\n", self.not_counted);
         }
+        if self.unfamiliar {
+            text += &format!(
+                "{} of the cells are uncertain, which is more than in 99 of 100 patients of the cross-validation: the pictures are unlike \
+                 the training cells, and the calls unreliable\n",
+                percent(self.uncertain_share)
+            );
+        }
         if let Some(unknown) = &self.unknown_patients {
             text += &format!("{unknown}; they count for no patient\n");
         }
@@ -100,7 +119,8 @@ impl PredictionReport {
             "{:<9} {:>6} {:>9}  infected cells (95 % interval)  call\n",
             "patient", "cells", "positive"
         );
-        for PatientPrediction { patient, result, words } in &self.patients {
+        for PatientPrediction { patient, verdict } in &self.patients {
+            let PatientVerdict { result, words, .. } = verdict;
             let [share, low, high] = [result.infected_share, result.interval.low, result.interval.high]
                 .map(|share| percent(Some(share)));
             let interval = format!("{share} ({low} to {high})");

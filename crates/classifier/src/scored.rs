@@ -11,12 +11,14 @@ use malaria_metrics::{
 use crate::{
     decision::{ChosenOn, DecisionRule, Threshold, call},
     error::Result,
-    smear::{SmearDecision, SmearRule},
+    smear::{SmearCells, SmearDecision, SmearRule},
 };
 
 /// Minimum number of patients with infected and with uninfected cells to call new patients: error rates of patient calls were simulated
 /// down to nine.
 const MIN_PATIENTS: usize = 8;
+/// Share of the patients whose share of uncertain cells is usual.
+const USUAL_PATIENTS: f64 = 0.99;
 
 /// True classes and patients of cells of a data folder.
 #[derive(Clone, Debug)]
@@ -134,8 +136,16 @@ impl Scored<'_> {
         let names: Vec<&str> = known.iter().map(|&(_, name)| name).collect();
         let infected: Vec<bool> = known.iter().map(|&(i, _)| is_positive[i]).collect();
         let scores: Vec<f64> = known.iter().map(|&(i, _)| scores[i]).collect();
-        let point = choose_smear_threshold(&names, &infected, &scores)?;
-        Ok(point.map(|point| SmearRule { threshold: point.threshold, chosen_on, rates: point.rule }))
+        let Some(point) = choose_smear_threshold(&names, &infected, &scores)? else { return Ok(None) };
+        let mut patients: BTreeMap<&str, SmearCells> = BTreeMap::new();
+        for (name, &score) in names.iter().zip(&scores) {
+            patients.entry(name).or_default().count(score, score >= point.threshold);
+        }
+        let mut uncertain: Vec<f64> = patients.values().filter_map(SmearCells::uncertain_share).collect();
+        uncertain.sort_unstable_by(f64::total_cmp);
+        let usual = (USUAL_PATIENTS * uncertain.len() as f64).ceil() as usize;
+        let max_uncertain = usual.checked_sub(1).map(|last| uncertain[last]);
+        Ok(Some(SmearRule { threshold: point.threshold, chosen_on, max_uncertain, rates: point.rule }))
     }
 
     /// Positions and names of the cells of known patients.

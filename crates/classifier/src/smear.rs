@@ -1,12 +1,19 @@
 //! How patients are called from cells of a smear: the threshold of their cells, and the rates at it.
 
-use malaria_metrics::{PatientCall, PatientCaller, PatientRule, percent};
+use std::ops::RangeInclusive;
+
+use malaria_metrics::{CellCounts, PatientCall, PatientCaller, PatientResult, PatientRule, percent};
 use serde::{Deserialize, Serialize};
 
-use crate::decision::ChosenOn;
+use crate::{decision::ChosenOn, description::Description};
 
 /// Rates from fewer patients are uncertain.
 const FEW_PATIENTS: usize = 40;
+
+/// Probabilities of the positive class with which a cell is uncertain.
+const UNCERTAIN: RangeInclusive<f64> = 0.1..=0.9;
+/// Fewer cells have no share of uncertain ones that says anything.
+const MIN_CELLS: u64 = 30;
 
 /// How patients are called: their cells at a threshold of their own, then the patient by the number of positive ones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,6 +23,10 @@ pub struct SmearRule {
     pub threshold: f64,
     /// The cells that it was chosen on, see [`choose_smear_threshold`](malaria_metrics::choose_smear_threshold).
     pub chosen_on: ChosenOn,
+    /// The largest [share of uncertain cells](SmearCells::uncertain_share) that 99 of 100 of those patients have; `None` where no patient has
+    /// enough cells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_uncertain: Option<f64>,
     /// The rates at which those cells are called positive.
     #[serde(flatten)]
     pub rates: PatientRule,
@@ -61,6 +72,11 @@ impl SmearRule {
     pub fn caller(&self) -> malaria_metrics::Result<PatientCaller> {
         self.check()?;
         PatientCaller::new(&self.rates)
+    }
+
+    /// Whether more of the `cells` are uncertain than in 99 of 100 patients of the cross-validation.
+    pub fn is_unfamiliar(&self, cells: &SmearCells) -> bool {
+        self.max_uncertain.zip(cells.uncertain_share()).is_some_and(|(usual, share)| share > usual)
     }
 
     /// The rule in words.
@@ -115,13 +131,83 @@ impl SmearDecision {
     }
 }
 
-/// The call of a patient of whom `cells` cells were counted, in words.
-pub fn patient_words(call: PatientCall, cells: u64) -> String {
-    match call {
-        PatientCall::Positive => "positive".to_owned(),
-        PatientCall::NotDetected { detection_limit } => {
-            format!("not detected (limit {} at {cells} cells)", percent(Some(detection_limit)))
+/// The cells of a patient, or of a photograph, called at the threshold for smears.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SmearCells {
+    /// All cells, and those called positive.
+    pub called: CellCounts,
+    /// Cells with a probability of the positive class from 10 to 90 %.
+    pub uncertain: u64,
+}
+
+impl SmearCells {
+    /// Counts a cell with this probability of the positive class.
+    pub fn count(&mut self, probability: f64, positive: bool) {
+        self.called.cells += 1;
+        self.called.positive += u64::from(positive);
+        self.uncertain += u64::from(UNCERTAIN.contains(&probability));
+    }
+
+    /// The share of uncertain cells; `None` for fewer than 30 cells.
+    ///
+    /// It tells whether pictures are unlike the training cells, by their stain, focus or camera: a network that has seen many stains is
+    /// wrong where it is uncertain, not where colours are unusual (`docs/stain.md`).
+    pub fn uncertain_share(&self) -> Option<f64> {
+        let cells = self.called.cells;
+        (cells >= MIN_CELLS).then(|| self.uncertain as f64 / cells as f64)
+    }
+}
+
+/// The result of a patient, and what limits the trust in it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PatientVerdict {
+    /// Estimated share of infected cells, and the call.
+    #[serde(flatten)]
+    pub result: PatientResult,
+    /// [Share of uncertain cells](SmearCells::uncertain_share).
+    pub uncertain_share: Option<f64>,
+    /// Whether it is larger than that of 99 of 100 patients of the cross-validation: neither rates nor limit hold for such pictures.
+    pub unfamiliar: bool,
+    /// Whether the model has learned from cells of this patient, by the name: the result is too good.
+    pub learned_from: bool,
+    /// The call in words.
+    pub words: String,
+}
+
+impl PatientVerdict {
+    /// Completes the `result` for the `cells` of a patient, called by the rule `smear` of a model with this `description`.
+    pub fn new(
+        description: &Description,
+        smear: &SmearRule,
+        patient: Option<&str>,
+        cells: &SmearCells,
+        result: PatientResult,
+    ) -> Self {
+        let uncertain_share = cells.uncertain_share();
+        let unfamiliar = smear.is_unfamiliar(cells);
+        let learned_from =
+            patient.is_some_and(|patient| description.learned_from.iter().any(|known| known == patient));
+        let mut words = match result.call {
+            PatientCall::Positive => "positive".to_owned(),
+            PatientCall::NotDetected { .. } if unfamiliar => "not detected (limit unknown)".to_owned(),
+            PatientCall::NotDetected { detection_limit } => {
+                format!(
+                    "not detected (limit {} at {} cells)",
+                    percent(Some(detection_limit)),
+                    cells.called.cells
+                )
+            }
+            PatientCall::TooFewCells { more_cells } => format!("too few cells ({more_cells} more needed)"),
+        };
+        if unfamiliar {
+            let share = percent(uncertain_share);
+            words += &format!(
+                "; unreliable: {share} of the cells are uncertain, so the pictures are unlike the training cells"
+            );
         }
-        PatientCall::TooFewCells { more_cells } => format!("too few cells ({more_cells} more needed)"),
+        if learned_from {
+            words += "; says nothing: the model has learned from this patient";
+        }
+        Self { result, uncertain_share, unfamiliar, learned_from, words }
     }
 }

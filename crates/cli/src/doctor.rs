@@ -232,11 +232,11 @@ fn model() -> Check {
                 run.display(),
                 config.recipe,
                 config.format_version,
-                classifier.classes.join(" and "),
-                classifier.image.pixels
+                classifier.description.classes.join(" and "),
+                classifier.description.image.pixels
             );
             let facts = json!({ "run": run, "recipe": config.recipe, "format_version": config.format_version,
-                "classes": classifier.classes });
+                "classes": classifier.description.classes });
             Check::new("model", State::Ok, found, facts)
         }
         Err(error) => Check::new("model", State::Missing, with_advice(&error), json!({ "run": null }))

@@ -68,7 +68,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let patients = args.patients.names().unwrap_or_default();
     let predictions = predict(&classifier, &args.paths, &patients, &|progress| console.show(progress))?;
     // Patients are called by error rates that were measured without mirror images.
-    let report = PredictionReport::new(&classifier.description(), predictions, !args.flips)?;
+    let report = PredictionReport::new(&classifier.description, predictions, !args.flips)?;
     let words = if args.csv {
         report.csv()?
     } else {

@@ -8,8 +8,14 @@ use std::{
 
 use anyhow::{Result, anyhow, bail};
 use malaria_resnet::{
-    Context, Error, ExperimentConfig, Moved, Progress, dataset, dataset::Protocol, plot_history,
-    protocol_note, report::check_figure_path, resume, train, train::Outcome,
+    Classifier, Context, Error, ExperimentConfig, Listener, Moved, Progress, RunDir, count_smears,
+    dataset::{self, PatientNames, Protocol, SmearConfig, SmearKind, list_images, write_synthetic_smear},
+    plot_history, protocol_note,
+    report::check_figure_path,
+    resume,
+    smear::{CountOptions, FieldCount},
+    train,
+    train::Outcome,
 };
 use serde_json::json;
 
@@ -128,11 +134,44 @@ pub(crate) fn run(mut args: Args) -> Result<ExitCode> {
     if let Some(path) = &args.plot {
         plot_history(&summary.run, path)?;
     }
+    let mut files = summary.files.clone();
+    if summary.run.config()?.data.is_none() {
+        let (words, annotated) = count_drawn_smear(&summary.run, &listener)?;
+        text += &words;
+        files.push(annotated);
+    }
     text += "Research software, not a medical device.\n\nwritten:";
-    summary.files.iter().chain(&args.plot).for_each(|file| text += &format!("\n  {}", file.display()));
-    let document = json!({ "run": summary.run.path(), "metrics": summary.metrics, "files": summary.files });
+    files.iter().chain(&args.plot).for_each(|file| text += &format!("\n  {}", file.display()));
+    let document = json!({ "run": summary.run.path(), "metrics": summary.metrics, "files": files });
     console.result(&args.json, &text, &document)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Draws a smear and counts its cells with the model of `run`, which has learned from synthetic cells: the result in words, and the annotated
+/// picture.
+fn count_drawn_smear(run: &RunDir, listener: Listener<'_>) -> Result<(String, PathBuf)> {
+    let photo = run.path().join("drawn-smear.png");
+    let out = run.path().join("drawn-smear");
+    if out.exists() {
+        // Of the same run, which was resumed after its end.
+        fs::remove_dir_all(&out)?;
+    }
+    let drawn = write_synthetic_smear(&photo, &SmearConfig { parasitaemia: 0.1, ..SmearConfig::default() })?;
+    let classifier = Classifier::load(run.path(), run.config()?.device.resolve()?)?;
+    let photos = list_images(&[photo], &PatientNames::Nlm)?.images;
+    let options = CountOptions { out: Some(out.clone()), ..CountOptions::default() };
+    let report = count_smears(&classifier, &photos, &options, listener)?;
+    let sum = |of: fn(&FieldCount) -> u64| report.photographs.iter().map(of).sum::<u64>();
+    let drawn =
+        |wanted: fn(SmearKind) -> bool| drawn.objects.iter().filter(|object| wanted(object.kind)).count();
+    let words = format!(
+        "A drawn smear: {} red cells, of which {} are infected; counted {} and {}.\n",
+        drawn(SmearKind::is_red_cell),
+        drawn(|kind| kind == SmearKind::Infected),
+        sum(|field| field.red_cells),
+        sum(|field| field.infected),
+    );
+    Ok((words, out.join("annotated/drawn-smear.jpg")))
 }
 
 /// Adds the command that resumes the run to the error that ended it.

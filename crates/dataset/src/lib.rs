@@ -69,5 +69,5 @@ pub use split::{Leakage, Split, k_fold, split};
 pub use split_config::{Fold, Protocol, SplitConfig};
 pub use synthetic::{
     SmearConfig, SmearKind, SmearObject, SyntheticCell, SyntheticConfig, SyntheticSmear, synthetic_cell,
-    synthetic_smear, write_synthetic,
+    synthetic_smear, write_synthetic, write_synthetic_smear,
 };

@@ -7,10 +7,8 @@ use std::{
 };
 
 use image::RgbImage;
-use malaria_classifier::{
-    Description, GroundTruth, ImageConfig, Prediction, Scored, SmearRule, Threshold, classify_pictures,
-};
-use malaria_dataset::{Cells, InputCheck};
+use malaria_classifier::{Description, GroundTruth, ImageConfig, Prediction, Scored, classify_pictures};
+use malaria_dataset::Cells;
 use malaria_metrics::{Probabilities, apply_temperature};
 use malaria_model::{Fused, ResNet};
 use malaria_train::{CellTensors, EvalOptions, evaluate};
@@ -26,20 +24,10 @@ use crate::{
 pub struct Classifier {
     /// The network; it must not change, since [`fused`](Self::fused) is derived from it.
     model: ResNet,
-    /// Class names, in the order of the network's outputs.
-    pub classes: Vec<String>,
-    /// Index of the positive class in `classes`.
+    /// Classes, input size, thresholds, and what the training cells look like: what the weights file stores besides the weights.
+    pub description: Description,
+    /// Index of the positive class.
     pub positive: usize,
-    /// Size and resizing of input images.
-    pub image: ImageConfig,
-    /// Decision threshold; without one, a cell is called by its most probable class.
-    pub threshold: Option<Threshold>,
-    /// How patients are called; `None` where it is unknown how often cells of new patients are called positive.
-    pub smear: Option<SmearRule>,
-    /// Ranges of the training cells' statistics, to detect images that are not such cells.
-    pub input: Option<InputCheck>,
-    /// Divisor of the logits that calibrates probabilities, fitted on the validation set; `None` for an uncalibrated model.
-    pub temperature: Option<f64>,
     /// Average the probabilities over four mirror images of each cell, at four times the cost. Not stored with the model; off
     /// after loading.
     pub flips: bool,
@@ -60,18 +48,17 @@ impl Classifier {
             let found = format!("{classes:?}, with number {positive} as the positive one");
             return Err(Error::Config { field: "classes", expected, found });
         }
-        Ok(Self {
-            model,
+        let description = Description {
+            positive: classes[positive].clone(),
             classes,
-            positive,
             image,
+            input: None,
             threshold: None,
             smear: None,
-            input: None,
+            learned_from: Vec::new(),
             temperature: None,
-            flips: false,
-            fused: OnceCell::new(),
-        })
+        };
+        Ok(Self { model, description, positive, flips: false, fused: OnceCell::new() })
     }
 
     /// Loads the trained model of the run directory `run`.
@@ -91,8 +78,8 @@ impl Classifier {
     /// A network with the description of its weights file.
     pub(crate) fn with_description(model: ResNet, description: Description) -> Result<Self> {
         let positive = description.check()?;
-        let Description { classes, image, input, threshold, smear, temperature, .. } = description;
-        Ok(Self { input, threshold, smear, temperature, ..Self::new(model, classes, positive, image)? })
+        let Description { classes, image, .. } = description.clone();
+        Ok(Self { description, ..Self::new(model, classes, positive, image)? })
     }
 
     /// Writes the weights and their description.
@@ -100,7 +87,7 @@ impl Classifier {
     /// # Errors
     /// [`Error::Model`] when the file cannot be written; an existing file is then kept.
     pub fn save(&self, path: &Path) -> Result<()> {
-        Ok(malaria_model::save_weights(path, &self.model, &self.description())?)
+        Ok(malaria_model::save_weights(path, &self.model, &self.description)?)
     }
 
     /// The network.
@@ -120,7 +107,7 @@ impl Classifier {
     pub fn predict(&self, image: &RgbImage) -> Result<Prediction> {
         let network = |cells: &Cells| self.classify(cells);
         let images = std::slice::from_ref(image);
-        let mut predictions = classify_pictures(&self.description(), self.positive, images, network)?;
+        let mut predictions = classify_pictures(&self.description, self.positive, images, network)?;
         // One picture, one prediction.
         Ok(predictions.swap_remove(0))
     }
@@ -131,19 +118,6 @@ impl Classifier {
         let tensors = CellTensors::new(cells, &vec![0; cells.len()], self.model.device())?;
         let all: Vec<usize> = (0..cells.len()).collect();
         self.probabilities(&tensors, &all, &mut |_| {})
-    }
-
-    /// Everything that the weights file stores besides the weights.
-    pub fn description(&self) -> Description {
-        Description {
-            classes: self.classes.clone(),
-            positive: self.classes[self.positive].clone(),
-            image: self.image,
-            input: self.input,
-            threshold: self.threshold,
-            smear: self.smear.clone(),
-            temperature: self.temperature,
-        }
     }
 
     /// Class probabilities of the `cells` at `indices`, `[indices, classes]` row by row. `progress` is called with the number of
@@ -158,7 +132,7 @@ impl Classifier {
         progress: &mut dyn FnMut(usize),
     ) -> Result<Vec<f64>> {
         let options = EvalOptions {
-            image_size: Some(i64::from(self.image.pixels)),
+            image_size: Some(i64::from(self.description.image.pixels)),
             flips: self.flips,
             progress: Some(progress),
             ..EvalOptions::default()
@@ -172,10 +146,10 @@ impl Classifier {
         };
         let network = |images: &Tensor| Ok(fused.forward(images)?);
         let raw = evaluate(network, cells, indices, options)?.probabilities;
-        match self.temperature {
+        match self.description.temperature {
             None => Ok(raw),
             Some(temperature) => {
-                Ok(apply_temperature(Probabilities::new(&raw, self.classes.len()), temperature)?)
+                Ok(apply_temperature(Probabilities::new(&raw, self.description.classes.len()), temperature)?)
             }
         }
     }
@@ -187,11 +161,11 @@ impl Classifier {
     /// # Errors
     /// [`Error::Train`] when libtorch fails.
     pub(crate) fn evidence(&self, cell: &RgbImage, class: usize) -> Result<(Vec<f32>, usize)> {
-        let cells = Cells::from_pixels(self.image.pixels, cell.as_raw().clone())?;
+        let cells = Cells::from_pixels(self.description.image.pixels, cell.as_raw().clone())?;
         let (images, _) = CellTensors::new(&cells, &[0], self.model.device())?.batch(&[0])?;
         // [1, classes, H, W]
         let maps = self.model.activation_maps(&images)?;
-        let others = (self.classes.len() - 1) as f64;
+        let others = (self.description.classes.len() - 1) as f64;
         let map = || {
             let own = maps.f_select(1, class as i64)?;
             let all = maps.f_sum_dim_intlist([1].as_slice(), false, Kind::Float)?;
@@ -204,7 +178,7 @@ impl Classifier {
 
     /// True classes and predicted `probabilities` of a set of cells.
     pub(crate) fn scored<'a>(&'a self, truth: &'a GroundTruth<'a>, probabilities: &'a [f64]) -> Scored<'a> {
-        let (classes, positive) = (&self.classes, self.positive);
+        let (classes, positive) = (&self.description.classes, self.positive);
         Scored { truth: &truth.classes, probabilities, classes, positive, patients: &truth.patients }
     }
 }

@@ -24,7 +24,8 @@ use crate::{
 /// let photos = list_images(&["photos_of_a_smear".into()], &PatientNames::Nlm)?.images;
 /// let report = count_smears(&classifier, &photos, &CountOptions::default(), &|_| {})?;
 /// for patient in &report.patients {
-///     println!("{} of {} red cells: {}", patient.infected, patient.red_cells, patient.words);
+///     let words = patient.verdict.as_ref().map_or("not called", |verdict| &verdict.words);
+///     println!("{} of {} red cells: {words}", patient.infected, patient.red_cells);
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -37,9 +38,9 @@ pub fn count_smears(
     options: &CountOptions,
     listener: Listener<'_>,
 ) -> Result<SmearReport> {
-    let (description, positive) = (classifier.description(), classifier.positive);
+    let Classifier { description, positive, .. } = classifier;
     let network = |cells: &Cells| classifier.classify(cells);
-    malaria_smear::count_smears(&description, positive, photos, options, network, &mut |done, total| {
+    malaria_smear::count_smears(description, *positive, photos, options, network, &mut |done, total| {
         listener(Progress::Counting { done, total });
     })
 }

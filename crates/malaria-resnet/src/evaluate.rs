@@ -150,8 +150,8 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
     let EvaluatedCells { loaded, chosen, evaluated_on, seen_in_training, missing_parents, new_patients } =
         EvaluatedCells::load(
             &run,
-            &classifier.classes,
-            classifier.image,
+            &classifier.description.classes,
+            classifier.description.image,
             LabelledFolder {
                 path: options.data,
                 patients: options.patients,
@@ -166,14 +166,14 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
         classifier.probabilities(&cells, &chosen, &mut |done| listener(Progress::Testing { done, total }))?;
     let truth = GroundTruth::new(&loaded.index, &chosen);
     let scored = classifier.scored(&truth, &probabilities);
-    let rule = DecisionRule::from(classifier.threshold);
+    let rule = DecisionRule::from(classifier.description.threshold);
     if let Some(path) = options.predictions {
         let subset = if evaluated_on == EvaluatedOn::Test { Subset::Test.to_string() } else { String::new() };
         let paths = chosen.iter().map(|&i| loaded.index.samples[i].path.as_str());
         write_predictions(path, &scored, &rule, paths, ("subset", std::iter::repeat(subset)))?;
     }
     // The error rates that patients are called by hold only without mirror images.
-    let stored = classifier.smear.clone().filter(|_| new_patients && !options.flips);
+    let stored = classifier.description.smear.clone().filter(|_| new_patients && !options.flips);
     let smears = stored.map(|stored| SmearDecision { stored, of_folds: None });
     let mut assessment = Assessment::of(&scored, &rule, smears.as_ref())?;
     let metrics = scored.summary(&rule)?;
@@ -199,7 +199,7 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
         unknown_patients: loaded.index.unknown_patients(),
         ignored: loaded.index.ignored,
         flips: options.flips,
-        threshold: classifier.threshold,
+        threshold: classifier.description.threshold,
         decision_rule: rule.kind(),
         caveats,
         metrics,

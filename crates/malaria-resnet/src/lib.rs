@@ -53,8 +53,8 @@ pub use evaluate::{EvaluateOptions, EvaluatedOn, EvaluationReport, evaluate};
 pub use export::{ExportOptions, Exported, export};
 pub use malaria_classifier::{
     Assessment, AtPrevalence, Caveat, CellIntervals, ChosenOn, Description, DetectionLimit, ImageConfig,
-    NoPatientRule, PatientMean, PatientPrediction, Prediction, PredictionReport, RollUp, RuleKind, SmearRule,
-    Spread, Threshold, WeightsFile, patient_words, protocol_note, roll_up,
+    NoPatientRule, PatientMean, PatientPrediction, PatientVerdict, Prediction, PredictionReport, RollUp,
+    RuleKind, SmearRule, Spread, Threshold, WeightsFile, protocol_note, roll_up,
 };
 pub use predict::predict;
 #[cfg(feature = "pretrained")]

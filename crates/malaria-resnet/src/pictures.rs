@@ -67,7 +67,7 @@ impl Mistake<'_> {
         let Self { file, class, predicted, probabilities } = *self;
         let (map, columns) = classifier.evidence(&cell, predicted)?;
         let overlay = heat_overlay(&cell, &map, columns);
-        let classes = &classifier.classes;
+        let classes = &classifier.description.classes;
         Ok(Picture {
             images: vec![cell, overlay],
             caption: vec![

@@ -23,8 +23,8 @@ use crate::{
 /// for cell in &cells {
 ///     println!("{}: {:?}, {:?}", cell.path.display(), cell.class, cell.probability);
 /// }
-/// for patient in roll_up(&classifier.description(), &cells)? {
-///     println!("{}: {}", patient.patient, patient.words);
+/// for patient in roll_up(&classifier.description, &cells)? {
+///     println!("{}: {}", patient.patient, patient.verdict.words);
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -38,9 +38,9 @@ pub fn predict(
     patients: &PatientNames,
     listener: Listener<'_>,
 ) -> Result<Vec<Prediction>> {
-    let (description, positive) = (classifier.description(), classifier.positive);
+    let Classifier { description, positive, .. } = classifier;
     let files = list_images(paths, patients)?.images;
-    classify(&description, positive, &files, |cells| classifier.classify(cells), &mut |done, total| {
+    classify(description, *positive, &files, |cells| classifier.classify(cells), &mut |done, total| {
         listener(Progress::Classifying { done, total });
     })
 }

@@ -25,6 +25,7 @@ fn sample() -> Vec<u8> {
         input: None,
         threshold: None,
         smear: None,
+        learned_from: Vec::new(),
         temperature: None,
     };
     save_weights(&path, &model, &description).unwrap();

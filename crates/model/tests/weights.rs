@@ -31,6 +31,7 @@ fn description() -> Description {
         input: None,
         threshold: None,
         smear: None,
+        learned_from: Vec::new(),
         temperature: Some(1.25),
     }
 }

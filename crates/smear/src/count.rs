@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 
 use image::RgbImage;
-use malaria_classifier::{Description, Prediction, classify_pictures, patient_words};
+use malaria_classifier::{Description, PatientVerdict, Prediction, SmearCells, classify_pictures};
 use malaria_dataset::{Cells, Fingerprint, ListedImage};
 use malaria_metrics::CellCounts;
 use rayon::prelude::*;
@@ -80,7 +80,7 @@ where
                 if let (Some(output), Ok((found, calls))) = (output, &content) {
                     output.write(name, &found.photo, &found.smear, calls)?;
                 }
-                let (field, rows) = field(photo, content);
+                let (field, rows) = field(description, photo, content);
                 fields.push(field);
                 cells.extend(rows);
                 progress(fields.len(), names.len());
@@ -193,11 +193,15 @@ fn contents(
 }
 
 /// The counts of a photograph, and the rows of its objects.
-fn field(photo: &ListedImage, content: Result<(Found, Vec<Call>), NoCells>) -> (FieldCount, Vec<CellRow>) {
+fn field(
+    description: &Description,
+    photo: &ListedImage,
+    content: Result<(Found, Vec<Call>), NoCells>,
+) -> (FieldCount, Vec<CellRow>) {
     let mut field = FieldCount::of(photo);
     match content {
         Ok((Found { smear, .. }, calls)) => {
-            field.count(&smear, &calls);
+            field.count(description, &smear, &calls);
             (field, CellRow::of_objects(photo, &smear, &calls))
         }
         Err(NoCells::Blank) => {
@@ -232,23 +236,22 @@ fn patients(
         let sum = |of: fn(&FieldCount) -> u64| fields.iter().map(|field| of(field)).sum::<u64>();
         let called =
             CellCounts { cells: sum(|field| field.red_cells), positive: sum(|field| field.infected) };
-        let (result, words) = match &caller {
-            _ if called.cells == 0 => (None, "no red cells".to_owned()),
-            Ok((_, caller)) => {
+        let cells = SmearCells { called, uncertain: sum(|field| field.uncertain) };
+        let verdict = match &caller {
+            Ok((smear, caller)) if called.cells > 0 => {
                 let result = caller.evaluate(called)?;
-                (Some(result), patient_words(result.call, called.cells))
+                Some(PatientVerdict::new(description, smear, patient, &cells, result))
             }
-            Err(_) => (None, "not called".to_owned()),
+            _ => None,
         };
-        let per_microlitre = red_cells_per_microlitre.zip(result);
+        let per_microlitre = red_cells_per_microlitre.zip(verdict.as_ref().map(|verdict| verdict.result));
         Ok(PatientCount {
             patient: patient.map(str::to_owned),
             photographs: fields.len(),
             red_cells: called.cells,
             infected: called.positive,
             unlike_training: sum(|field| field.unlike_training),
-            result,
-            words,
+            verdict,
             infected_per_microlitre: per_microlitre.map(|(red_cells, result)| PerMicrolitre {
                 estimate: result.infected_share * red_cells,
                 low: result.interval.low * red_cells,

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use malaria_classifier::Description;
+use malaria_classifier::{Description, PatientVerdict, SmearCells};
 use malaria_dataset::ListedImage;
-use malaria_metrics::{PatientResult, percent};
+use malaria_metrics::percent;
 use serde::Serialize;
 
 use crate::count::Call;
@@ -43,6 +43,10 @@ pub struct FieldCount {
     pub infected: u64,
     /// Red cells that differ from the training cells, see [`CellRow::warning`]. They are counted.
     pub unlike_training: u64,
+    /// Red cells with a probability from 10 to 90 %.
+    pub uncertain: u64,
+    /// Whether these are so many that the photograph is unlike the training cells, see [`PatientVerdict::unfamiliar`].
+    pub unfamiliar: bool,
     /// White cells found.
     pub white_cells: u64,
     /// Platelets found.
@@ -77,9 +81,7 @@ pub struct PatientCount {
     /// Red cells that differ from the training cells.
     pub unlike_training: u64,
     /// The parasitaemia and the call; `None` without red cells, and for a model that calls no patients.
-    pub result: Option<PatientResult>,
-    /// The call in words.
-    pub words: String,
+    pub verdict: Option<PatientVerdict>,
     /// The parasitaemia per microlitre, where the number of red cells per microlitre was given.
     pub infected_per_microlitre: Option<PerMicrolitre>,
 }
@@ -133,6 +135,8 @@ impl FieldCount {
             red_cells: 0,
             infected: 0,
             unlike_training: 0,
+            uncertain: 0,
+            unfamiliar: false,
             white_cells: 0,
             platelets: 0,
             debris: 0,
@@ -145,14 +149,18 @@ impl FieldCount {
         }
     }
 
-    pub(crate) fn count(&mut self, smear: &Smear, calls: &[Call]) {
+    pub(crate) fn count(&mut self, description: &Description, smear: &Smear, calls: &[Call]) {
         let kind = |kind: Kind| smear.count(kind) as u64;
-        self.red_cells = kind(Kind::RedCell);
+        let mut cells = SmearCells::default();
+        calls.iter().for_each(|call| cells.count(call.probability, call.infected));
+        self.red_cells = cells.called.cells;
+        self.infected = cells.called.positive;
+        self.uncertain = cells.uncertain;
+        self.unfamiliar = description.smear.as_ref().is_some_and(|smear| smear.is_unfamiliar(&cells));
         self.white_cells = kind(Kind::WhiteCell);
         self.platelets = kind(Kind::Platelet);
         self.debris = kind(Kind::Debris);
         self.clumps = kind(Kind::Clump);
-        self.infected = calls.iter().filter(|call| call.infected).count() as u64;
         self.unlike_training = calls.iter().filter(|call| call.warning.is_some()).count() as u64;
         self.cell_diameter = Some(smear.cell_diameter);
         self.quality = Some(smear.quality);
@@ -169,10 +177,12 @@ impl FieldCount {
         }
         let unlike = match self.unlike_training {
             0 => None,
-            cells => Some(format!("{cells} cells unlike the training cells")),
+            cells => Some(format!("{cells} cells with a warning")),
         };
+        let unfamiliar = format!("unlike the training cells: {} cells are uncertain", self.uncertain);
         let caveats = self.caveats.iter().map(ToString::to_string);
-        caveats.chain(unlike).collect::<Vec<_>>().join("; ")
+        let unfamiliar = self.unfamiliar.then_some(unfamiliar);
+        caveats.chain(unfamiliar).chain(unlike).collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -281,9 +291,10 @@ impl SmearReport {
         );
         for count in &self.patients {
             let patient = count.patient.as_deref().unwrap_or("all");
-            let PatientCount { photographs, red_cells, infected, words, .. } = count;
+            let PatientCount { photographs, red_cells, infected, verdict, .. } = count;
             let raw = (*red_cells > 0).then(|| *infected as f64 / *red_cells as f64);
-            let corrected = count.result.map_or_else(String::new, |result| {
+            let words = verdict.as_ref().map_or("not called", |verdict| &verdict.words);
+            let corrected = verdict.as_ref().map_or_else(String::new, |PatientVerdict { result, .. }| {
                 let [share, low, high] = [result.infected_share, result.interval.low, result.interval.high]
                     .map(|share| percent(Some(share)));
                 format!("{share} ({low} to {high})")

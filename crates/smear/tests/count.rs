@@ -34,11 +34,13 @@ fn description() -> Description {
         smear: Some(SmearRule {
             threshold: 0.5,
             chosen_on: ChosenOn::OutOfFold,
+            max_uncertain: Some(0.1),
             rates: PatientRule {
                 uninfected: PositiveRate::known(0.001, 0.001),
                 infected: PositiveRate::known(0.95, 0.01),
             },
         }),
+        learned_from: Vec::new(),
         temperature: None,
     }
 }
@@ -48,7 +50,7 @@ fn network(cells: &Cells) -> Result<Vec<f64>, Error> {
     let row = |i: usize| {
         let pixels = cells.cell(i).chunks_exact(3);
         let blue = pixels.filter(|pixel| pixel[2] > 180 && pixel[0] < 90);
-        let infected = if blue.count() >= 4 { 0.9 } else { 0.1 };
+        let infected = if blue.count() >= 4 { 0.99 } else { 0.01 };
         [infected, 1.0 - infected]
     };
     Ok((0..cells.len()).flat_map(row).collect())
@@ -104,7 +106,7 @@ fn drawn_infected_cells_are_counted_by_photograph_and_patient() {
     let [ann, ben] = report.patients.as_slice() else { panic!("{:?}", report.patients) };
     assert_eq!((ann.patient.as_deref(), ann.photographs, ben.photographs), (Some("ann"), 2, 1));
     assert_eq!(ann.red_cells + ben.red_cells, red);
-    let result = ann.result.unwrap();
+    let result = ann.verdict.as_ref().unwrap().result;
     assert_eq!(result.call, PatientCall::Positive);
     // 0.45 / 90 fl is five million red cells a microlitre.
     let per_microlitre = ann.infected_per_microlitre.unwrap();

@@ -170,7 +170,8 @@ fn the_final_model_learns_from_every_cell_and_carries_the_metrics_of_the_folds()
     ] {
         assert!(card.contains(words), "{words}: {card}");
     }
-    let threshold = || Classifier::load(&bench.path("folds/final"), tch::Device::Cpu).unwrap().threshold;
+    let threshold =
+        || Classifier::load(&bench.path("folds/final"), tch::Device::Cpu).unwrap().description.threshold;
     assert_eq!(threshold(), metrics.threshold);
     let said = fail(&mut bench.resume("folds/final"));
     assert!(said.contains("is finished"), "{said}");

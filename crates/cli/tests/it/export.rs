@@ -74,8 +74,8 @@ fn an_exported_model_yields_the_probabilities_of_libtorch() {
         };
         let difference = largest_difference(&by_runtime(&model, &cells), &expected);
         assert!(difference < tolerance, "{format}: {difference:e}");
-        assert_eq!(model.description().classes, classifier.classes);
-        assert_eq!(model.description().threshold, classifier.threshold);
+        assert_eq!(model.description().classes, classifier.description.classes);
+        assert_eq!(model.description().threshold, classifier.description.threshold);
         assert_eq!(model.positive(), classifier.positive);
         assert_eq!(model.origin().weights, format);
         assert_eq!(model.origin().quantization_loss.map(|loss| loss.n), compared.then_some(metrics.n_test));

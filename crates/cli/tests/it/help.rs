@@ -12,6 +12,7 @@ fn every_subcommand_shows_an_example_and_the_notice() {
         "cross-validate",
         "evaluate",
         "predict",
+        "smear",
         "export",
         "build-dataset",
         "download",
@@ -19,7 +20,7 @@ fn every_subcommand_shows_an_example_and_the_notice() {
         "help",
     ];
     assert_eq!(tasks, expected);
-    for task in &tasks[..8] {
+    for task in &tasks[..9] {
         let said = succeed(malaria(task).arg("--help"));
         assert!(said.contains("\n  malaria"), "{task}: {said}");
         assert!(said.ends_with("Research software, not a medical device.\n"), "{task}: {said}");

@@ -39,13 +39,13 @@ fn its_metrics_are_cross_validated_by_patient() {
     assert_eq!((&metrics["n_test"], &metrics["n_patients"]), (&20_200.into(), &150.into()));
     assert_eq!(metrics["synthetic_cells"], false);
     let classifier = Classifier::load(run.path(), Device::Cpu).unwrap();
-    let threshold = classifier.threshold.expect("a threshold");
+    let threshold = classifier.description.threshold.expect("a threshold");
     assert_eq!(threshold.chosen_on, ChosenOn::OutOfFold);
     assert_eq!(metrics["threshold"], serde_json::to_value(threshold).unwrap());
     let learned_from = read_manifest(&run.split_path()).unwrap().entries;
     assert_eq!(learned_from.len(), 20_200);
     assert!(learned_from.iter().all(|cell| cell.subset == Some(Subset::Train)));
-    assert!(classifier.input.is_some());
+    assert!(classifier.description.input.is_some());
 }
 
 #[test]

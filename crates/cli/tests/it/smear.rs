@@ -24,7 +24,7 @@ fn both_programs_count_alike() {
     let model = folder.path().join("model.onnx");
     succeed(bench.malaria("export").args(["--run", "run", "--out"]).arg(&model));
     let model = Model::load(&fs::read(&model).unwrap()).unwrap();
-    let photos = list_images(&[photo.clone()], &PatientNames::Nlm).unwrap().images;
+    let photos = list_images(std::slice::from_ref(&photo), &PatientNames::Nlm).unwrap().images;
     let edge = model.count_smears(&photos, &CountOptions::default(), &mut |_, _| {}).unwrap().csv().unwrap();
 
     let ours = succeed(bench.malaria("smear").args(["--run", "run", "--csv"]).arg(&photo));

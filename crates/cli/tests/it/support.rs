@@ -13,6 +13,7 @@ use std::{
 use image::{Rgb, RgbImage};
 use malaria_resnet::{
     ExperimentConfig, ImageConfig, Recipe,
+    augment::LaboratoryConfig,
     dataset::{Protocol, ResizePolicy},
     model::ResNetConfig,
     train::{ImageSize, Precision},
@@ -65,6 +66,7 @@ pub(crate) fn tiny_config(file: &Path) {
     config.train.schedule.rate = 0.1;
     config.train.epochs = 6;
     config.train.batch_size = 8;
+    config.train.augment.laboratory = LaboratoryConfig::none();
     config.train.image_sizes =
         vec![ImageSize { from_epoch: 1, pixels: 8 }, ImageSize { from_epoch: 3, pixels: 16 }];
     config.train.average_decay = Some(0.8);

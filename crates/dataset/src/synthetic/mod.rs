@@ -181,6 +181,16 @@ pub fn write_synthetic(
     })
 }
 
+/// Draws [`synthetic_smear`] into a PNG file, and returns what is in it.
+///
+/// # Errors
+/// Those of [`SmearConfig::check`]; [`Error::File`] if the file cannot be written.
+pub fn write_synthetic_smear(path: &Path, config: &SmearConfig) -> Result<SyntheticSmear> {
+    let smear = synthetic_smear(config)?;
+    malaria_files::write(path, &png(&smear.image, path)?).map_err(Error::io("write", path))?;
+    Ok(smear)
+}
+
 fn png(image: &RgbImage, path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // Stronger compression gains little on grainy pictures and would slow down drawing.

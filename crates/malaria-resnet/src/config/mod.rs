@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use malaria_augment::LaboratoryConfig;
 use malaria_classifier::{ImageConfig, ResNetConfig};
 use malaria_dataset::{PatientNames, Protocol, SplitConfig};
 use malaria_libtorch::DeviceChoice;
@@ -188,11 +189,13 @@ impl ExperimentConfig {
         self.train.epochs = epochs;
     }
 
-    /// Adapts a recipe to the synthetic cells, of which there are only about two thousand: a lower learning rate, and for `fast`
-    /// fewer epochs, most of them at the small image size, so that the demonstration takes minutes. `tutorial` is unchanged.
+    /// Adapts a recipe to the synthetic cells, of which there are only about two thousand, all of one laboratory: a lower learning rate, no
+    /// other laboratories, and for `fast` fewer epochs, most of them at the small image size, so that the demonstration takes minutes.
+    /// `tutorial` is unchanged.
     pub fn adapt_to_synthetic_cells(&mut self) {
         if self.recipe != Recipe::Tutorial {
             self.train.schedule.rate = SYNTHETIC_RATE;
+            self.train.augment.laboratory = LaboratoryConfig::none();
         }
         if self.recipe == Recipe::Fast {
             self.set_epochs(SYNTHETIC_EPOCHS);

@@ -163,9 +163,9 @@ pub fn cross_validate(
             }
             // No cell is left to test the final model on: it takes over threshold, temperature and metrics of the folds.
             let mut classifier = Classifier::load(run.path(), Device::Cpu)?;
-            classifier.threshold = metrics.threshold;
-            classifier.smear = metrics.smear.clone();
-            classifier.temperature = metrics.temperature;
+            classifier.description.threshold = metrics.threshold;
+            classifier.description.smear = metrics.smear.clone();
+            classifier.description.temperature = metrics.temperature;
             classifier.save(&run.weights_path())?;
             malaria_files::write_json(
                 &run.config_path(),

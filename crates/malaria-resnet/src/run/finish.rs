@@ -1,12 +1,12 @@
 //! After training: calibration, threshold, test metrics and the files of results.
 
-use std::{fs, iter, path::PathBuf};
+use std::{collections::BTreeSet, fs, iter, path::PathBuf};
 
 use malaria_classifier::{
     Assessment, Caveat, ChosenOn, DecisionRule, GroundTruth, Scored, SmearDecision, protocol_note,
     write_patients, write_predictions,
 };
-use malaria_dataset::{ImageStats, InputCheck, Subset};
+use malaria_dataset::{ImageStats, InputCheck, PatientNames, Subset};
 use malaria_metrics::{Probabilities, apply_temperature, fit_temperature};
 use malaria_report::{Card, Report};
 use malaria_train::CellTensors;
@@ -28,7 +28,7 @@ use crate::{
 };
 
 impl Session<'_> {
-    /// Sets the input check from the training cells, and the temperature, if calibration is on, and the thresholds from the
+    /// Sets the input check and the patients from the training cells, and the temperature, if calibration is on, and the thresholds from the
     /// validation cells.
     pub(super) fn adjust(
         &self,
@@ -39,26 +39,32 @@ impl Session<'_> {
         let all = &self.loaded.cells;
         let image_stats: Vec<ImageStats> =
             self.split.train.par_iter().map(|&i| ImageStats::of(&cell_image(all, i))).collect();
-        classifier.input = InputCheck::of(&image_stats);
+        classifier.description.input = InputCheck::of(&image_stats);
+        if self.config.patients == PatientNames::Nlm {
+            let learned_from = self.split.train.iter().chain(&self.split.validation);
+            let patients: BTreeSet<&String> =
+                learned_from.filter_map(|&i| self.loaded.index.samples[i].patient.as_ref()).collect();
+            classifier.description.learned_from.extend(patients.into_iter().cloned());
+        }
         let validation = &self.split.validation;
         if validation.is_empty() {
             return Ok(());
         }
         let mut probabilities = classifier.probabilities(cells, validation, &mut |_| {})?;
         let truth = GroundTruth::new(&self.loaded.index, validation);
-        let classes = classifier.classes.len();
+        let classes = classifier.description.classes.len();
         if self.config.calibrate {
-            classifier.temperature =
+            classifier.description.temperature =
                 fit_temperature(&truth.classes, Probabilities::new(&probabilities, classes))?;
-            if let Some(temperature) = classifier.temperature {
+            if let Some(temperature) = classifier.description.temperature {
                 probabilities = apply_temperature(Probabilities::new(&probabilities, classes), temperature)?;
             }
         }
         let scored = classifier.scored(&truth, &probabilities);
         let threshold = scored.threshold(self.config.target, ChosenOn::Validation)?;
         let smear = if new_patients { scored.smear_rule(ChosenOn::Validation)? } else { None };
-        classifier.threshold = threshold;
-        classifier.smear = smear;
+        classifier.description.threshold = threshold;
+        classifier.description.smear = smear;
         Ok(())
     }
 
@@ -73,11 +79,11 @@ impl Session<'_> {
             classifier.probabilities(cells, test, &mut |done| listener(Progress::Testing { done, total }))?;
         let truth = GroundTruth::new(&self.loaded.index, test);
         let scored = classifier.scored(&truth, &probabilities);
-        let rule = DecisionRule::from(classifier.threshold);
+        let rule = DecisionRule::from(classifier.description.threshold);
         let paths = test.iter().map(|&i| self.loaded.index.samples[i].path.as_str());
         let subset = ("subset", iter::repeat_with(|| Subset::Test.to_string()));
         write_predictions(&run.predictions_path(), &scored, &rule, paths, subset)?;
-        let stored = classifier.smear.clone().filter(|_| *new_patients);
+        let stored = classifier.description.smear.clone().filter(|_| *new_patients);
         let smears = stored.map(|stored| SmearDecision { stored, of_folds: None });
         let assessment = Assessment::of(&scored, &rule, smears.as_ref())?;
         let n_excluded =
@@ -107,9 +113,9 @@ impl Session<'_> {
             wall_seconds: history.iter().map(|record| record.seconds).sum(),
             cpu_seconds: history.iter().map(|record| record.cpu_seconds).sum(),
             machine: machine(),
-            temperature: classifier.temperature,
-            threshold: classifier.threshold,
-            smear: classifier.smear.clone(),
+            temperature: classifier.description.temperature,
+            threshold: classifier.description.threshold,
+            smear: classifier.description.smear.clone(),
             decision_rule: rule.kind(),
             caveats: caveats(data, n_excluded, &rule, &assessment),
             test: scored.summary(&rule)?,

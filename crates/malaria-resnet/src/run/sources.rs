@@ -135,7 +135,7 @@ mod tests {
         let classes = ["Parasitized", "Uninfected"].map(str::to_owned).to_vec();
         let image = ImageConfig { pixels: 16, resize: ResizePolicy::Stretch };
         let mut classifier = Classifier::new(model, classes, 0, image).unwrap();
-        classifier.temperature = temperature;
+        classifier.description.temperature = temperature;
         classifier.save(&path.join("weights.safetensors")).unwrap();
     }
 
@@ -154,7 +154,7 @@ mod tests {
         // Another threshold is another file, with the same weights.
         let mut classifier = Classifier::load(&path("copy"), Device::Cpu).unwrap();
         let bytes = fs::read(path("copy").join("weights.safetensors")).unwrap();
-        classifier.threshold = Some(Threshold {
+        classifier.description.threshold = Some(Threshold {
             target: Target::Sensitivity(0.9),
             chosen_on: ChosenOn::Validation,
             point: OperatingPoint { threshold: 0.5, sensitivity: 0.9, specificity: 0.9 },

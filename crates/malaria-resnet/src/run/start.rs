@@ -234,7 +234,7 @@ fn initial_model(config: &ExperimentConfig, index: &Index) -> Result<ResNet> {
         expected: "a finished run".to_owned(),
         found: error.to_string(),
     })?;
-    check_classes(index, &init.classes)?;
+    check_classes(index, &init.description.classes)?;
     if *init.model().config() != config.model {
         let expected = format!("the network of `init`, {:?}", init.model().config());
         return Err(Error::Config { field: "model", expected, found: format!("{:?}", config.model) });

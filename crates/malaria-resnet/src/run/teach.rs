@@ -39,11 +39,11 @@ impl Teacher {
         let index = &loaded.index;
         // The teacher's input may have another size.
         let own;
-        let pixels = if teacher.image == image {
+        let pixels = if teacher.description.image == image {
             &loaded.cells
         } else {
             // Unreadable images are not in this index any more.
-            own = decode_index(index.clone(), teacher.image, false, listener)?;
+            own = decode_index(index.clone(), teacher.description.image, false, listener)?;
             &own.cells
         };
         let labels = index.labels();
@@ -94,7 +94,7 @@ impl Teacher {
     /// would inflate the new model's metrics: it has learned from test or validation cells, or, in a split by patient, from
     /// other cells of test patients.
     pub(crate) fn check_for(&self, loaded: &Loaded, split: &Split) -> Result<()> {
-        check_classes(&loaded.index, &self.open(Device::Cpu)?.classes)?;
+        check_classes(&loaded.index, &self.open(Device::Cpu)?.description.classes)?;
         self.refuse_seen(loaded, split)
     }
 

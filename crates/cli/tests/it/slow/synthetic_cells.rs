@@ -20,6 +20,15 @@ fn the_fast_recipe_learns_synthetic_cells() {
     assert!(metrics.synthetic_cells);
     assert!(metrics.test.accuracy >= 0.9, "{}\n{progress}", metrics.test.accuracy);
 
+    // The smear drawn at the end: the counted cells are those that were drawn, and so are nearly all calls.
+    let line = said.lines().find(|line| line.starts_with("A drawn smear: ")).unwrap();
+    let counts: Vec<i32> =
+        line.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).collect();
+    let [drawn, infected, found, called] = counts[..] else { panic!("{line}") };
+    assert!((drawn - found).abs() <= 3 && (infected - called).abs() <= 5, "{line}");
+    assert!(said.contains("annotated/drawn-smear.jpg"), "{said}");
+    assert!(folder.path().join("runs/demo/drawn-smear/annotated/drawn-smear.jpg").is_file());
+
     // With other epochs, rate and image sizes are still the ones for few cells.
     let mut shorter = malaria("train");
     shorter.current_dir(folder.path()).args(["--epochs", "3", "--out", "runs/short"]);
