@@ -257,7 +257,7 @@ mod tests {
         let said = patients.iter().map(|patient| (patient.verdict.unfamiliar, patient.verdict.learned_from));
         assert!(said.eq([(false, true), (false, false), (true, false)]), "{patients:?}");
         let words = |i: usize| patients[i].verdict.words.as_str();
-        assert_eq!(words(0), "positive; says nothing: the model has learned from this patient");
+        assert_eq!(words(0), "positive; not valid: the model was trained on a patient of this name");
         assert!(
             words(1).starts_with("not detected (limit ") && words(1).ends_with(" at 500 cells)"),
             "{}",

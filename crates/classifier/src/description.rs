@@ -1,5 +1,7 @@
 //! The description of a trained model: classes, input size, threshold, temperature.
 
+use std::path::{Component, Path};
+
 use malaria_dataset::{Cells, InputCheck, ResizePolicy};
 use malaria_metrics::{PatientCaller, percent};
 use serde::{Deserialize, Serialize};
@@ -90,6 +92,11 @@ impl Description {
         };
         if classes.len() < 2 {
             return wrong("classes", "two or more", format!("{classes:?}"));
+        }
+        // Folders of cells have these names.
+        let one_part = |class: &&String| matches!(Path::new(class).components().collect::<Vec<_>>()[..], [Component::Normal(name)] if name == class.as_str());
+        if let Some(class) = classes.iter().find(|class| !one_part(class)) {
+            return wrong("classes", "names that folders can have", format!("`{class}`"));
         }
         let Some(index) = classes.iter().position(|class| class == positive) else {
             return wrong("positive", &format!("one of {classes:?}"), format!("`{positive}`"));
@@ -187,6 +194,11 @@ mod tests {
         }
         let mut invalid = smear.clone();
         invalid.rates.infected.points[0][0] = 2.0;
+        for class in ["../Parasitized", "/", "", "a/b"] {
+            let classes = vec![class.to_owned(), "Uninfected".to_owned()];
+            let error = Description { classes, ..description.clone() }.check().unwrap_err().to_string();
+            assert!(error.contains("names that folders can have"), "{error}");
+        }
         let error =
             Description { smear: Some(invalid), ..description.clone() }.check().unwrap_err().to_string();
         assert!(error.contains("smear") && error.contains("found"), "{error}");

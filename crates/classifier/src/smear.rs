@@ -62,6 +62,10 @@ impl SmearRule {
             let (what, value) = ("threshold for smears".to_owned(), self.threshold);
             return Err(malaria_metrics::Error::OutOfRange { what, value, range: 0.0..=1.0 });
         }
+        if let Some(value) = self.max_uncertain.filter(|share| !(0.0..=1.0).contains(share)) {
+            let what = "largest share of uncertain cells".to_owned();
+            return Err(malaria_metrics::Error::OutOfRange { what, value, range: 0.0..=1.0 });
+        }
         self.rates.check()
     }
 
@@ -206,7 +210,7 @@ impl PatientVerdict {
             );
         }
         if learned_from {
-            words += "; says nothing: the model has learned from this patient";
+            words += "; not valid: the model was trained on a patient of this name";
         }
         Self { result, uncertain_share, unfamiliar, learned_from, words }
     }

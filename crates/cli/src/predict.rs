@@ -19,7 +19,8 @@ use crate::{
 
 /// Classify pictures of single cells: files, or folders with everything below them.
 ///
-/// The document of --json holds `cells`, `patients` (none with --flips), `not_counted` (cells with a warning, which do not count for
+/// The document of --json holds `cells`, `uncertain_share` (of cells with a probability from 10 to 90 %), `unfamiliar` (whether it is
+/// unusually large), `patients` (none with --flips), `not_counted` (cells with a warning, which do not count for
 /// patients), `unknown_patients` (nor do these) and `rule` (how cells and patients are called).
 #[derive(clap::Args)]
 #[command(after_help = "\

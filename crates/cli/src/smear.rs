@@ -4,11 +4,11 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use malaria_resnet::{
-    Caveat, Classifier, RunDir, count_smears,
+    Caveat, Classifier, Error, RunDir, count_smears,
     dataset::{Listed, list_images},
     default_run,
     libtorch::DeviceChoice,
-    smear::{CountOptions, red_cells_of_haematocrit},
+    smear::{CountOptions, check_outside, red_cells_of_haematocrit},
 };
 
 use crate::{
@@ -29,8 +29,8 @@ Examples:
   malaria smear photos --patient-pattern '([^/]+)/'          each folder in photos is a patient
   malaria smear --run runs/fast-patient-seed0 field.jpg --csv
 
-The photographs are of thin smears, stained with Giemsa or alike, with red cells 25 to 260 pixels across. What is counted are infected cells, not
-parasites; neither species nor stages are told.
+Photographs show thin smears, stained with Giemsa or similar, with red cells 25 to 260 pixels across. The program counts infected cells, not
+parasites, and identifies neither species nor stages.
 
 Research software, not a medical device.")]
 pub(crate) struct Args {
@@ -40,7 +40,7 @@ pub(crate) struct Args {
     /// Photographs, or folders of them
     #[arg(required = true, value_name = "PHOTO")]
     photos: Vec<PathBuf>,
-    /// The patient of all photographs
+    /// The patient of all photographs [default: they are of one patient without a name, unless one of the next two flags is given]
     #[arg(long, value_name = "NAME", conflicts_with_all = ["patient_pattern", "patients"])]
     patient: Option<String>,
     #[command(flatten)]
@@ -52,7 +52,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = flags::above_0, allow_negative_numbers = true, conflicts_with = "haematocrit")]
     red_cells: Option<f64>,
     /// The same from the haematocrit, a fraction such as 0.42, at 90 fl a cell
-    #[arg(long, value_name = "SHARE", value_parser = flags::fraction, allow_negative_numbers = true)]
+    #[arg(long, value_name = "SHARE", value_parser = flags::haematocrit, allow_negative_numbers = true)]
     haematocrit: Option<f64>,
     /// Write pictures of the steps by which cells are found into this folder
     #[arg(long, value_name = "DIR")]
@@ -75,13 +75,17 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if RunDir::open(&run)?.config()?.data.is_none() {
         console.say(&format!("warning: {}", Caveat::ModelOfSyntheticCells));
     }
+    for folder in args.out.iter().chain(&args.debug) {
+        check_outside(folder, &args.photos)?;
+    }
+    let names = args.patients.names();
     let Listed { images: mut photos, ignored } =
-        list_images(&args.photos, &args.patients.names().unwrap_or_default())?;
+        list_images(&args.photos, &names.clone().unwrap_or_default()).map_err(Error::from)?;
     if ignored > 0 {
         console.say(&format!("warning: skipped, as they are not images: {ignored}"));
     }
-    if let Some(patient) = &args.patient {
-        photos.iter_mut().for_each(|photo| photo.patient = Some(patient.clone()));
+    if names.is_none() {
+        photos.iter_mut().for_each(|photo| photo.patient.clone_from(&args.patient));
     }
     let options = CountOptions {
         out: args.out.clone(),

@@ -136,9 +136,14 @@ pub(crate) fn run(mut args: Args) -> Result<ExitCode> {
     }
     let mut files = summary.files.clone();
     if summary.run.config()?.data.is_none() {
-        let (words, annotated) = count_drawn_smear(&summary.run, &listener)?;
-        text += &words;
-        files.push(annotated);
+        // A finished training is not lost by this.
+        match count_drawn_smear(&summary.run, &listener) {
+            Ok((words, annotated)) => {
+                text += &words;
+                files.push(annotated);
+            }
+            Err(error) => text += &format!("The drawn smear could not be counted: {error}\n"),
+        }
     }
     text += "Research software, not a medical device.\n\nwritten:";
     files.iter().chain(&args.plot).for_each(|file| text += &format!("\n  {}", file.display()));
@@ -161,6 +166,9 @@ fn count_drawn_smear(run: &RunDir, listener: Listener<'_>) -> Result<(String, Pa
     let photos = list_images(&[photo], &PatientNames::Nlm)?.images;
     let options = CountOptions { out: Some(out.clone()), ..CountOptions::default() };
     let report = count_smears(&classifier, &photos, &options, listener)?;
+    if let Some(error) = report.photographs.iter().find_map(|photo| photo.error.as_ref()) {
+        bail!("{error}");
+    }
     let sum = |of: fn(&FieldCount) -> u64| report.photographs.iter().map(of).sum::<u64>();
     let drawn =
         |wanted: fn(SmearKind) -> bool| drawn.objects.iter().filter(|object| wanted(object.kind)).count();

@@ -85,7 +85,8 @@ struct Classify {
     paths: Vec<PathBuf>,
     #[command(flatten)]
     patients: Patients,
-    /// Print JSON instead of a table: `cells`, `patients`, `not_counted` (cells with a warning, which do not count for patients),
+    /// Print JSON instead of a table: `cells`, `uncertain_share` (of cells with a probability from 10 to 90 %), `unfamiliar` (whether it is
+    /// unusually large), `patients`, `not_counted` (cells with a warning, which do not count for patients),
     /// `unknown_patients` (nor do these) and `rule` (how cells and patients are called)
     #[arg(long, conflicts_with = "csv")]
     json: bool,

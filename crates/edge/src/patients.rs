@@ -1,4 +1,4 @@
-//! The pictures given to the program, and the flags that tell their patients.
+//! The pictures given to the program, and the flags that name their patients.
 
 use std::path::PathBuf;
 
@@ -20,6 +20,11 @@ pub(crate) struct Patients {
 }
 
 impl Patients {
+    /// Whether a flag is given.
+    pub(crate) fn are_given(&self) -> bool {
+        self.patient_pattern.is_some() || self.patients.is_some()
+    }
+
     /// The pictures at `paths` with their patients; says how many other files were skipped.
     pub(crate) fn list(&self, paths: &[PathBuf]) -> Result<Vec<ListedImage>> {
         let pattern = self.patient_pattern.clone().map(PatientNames::Pattern);

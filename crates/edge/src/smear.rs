@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::{Result, ensure};
 use clap::Args;
 use malaria_edge::Model;
-use malaria_smear::{CountOptions, red_cells_of_haematocrit};
+use malaria_smear::{CountOptions, check_outside, red_cells_of_haematocrit};
 
 use crate::{
     above_0, bar, load,
@@ -23,15 +23,15 @@ Examples:
   malaria-edge smear photos --patient-pattern '([^/]+)/'  each folder in photos is a patient
   malaria-edge smear my_model.onnx field.jpg --json
 
-The photographs are of thin smears, stained with Giemsa or alike, with red cells 25 to 260 pixels across. What is counted are infected cells, not
-parasites; neither species nor stages are told.
+Photographs show thin smears, stained with Giemsa or similar, with red cells 25 to 260 pixels across. The program counts infected cells, not
+parasites, and identifies neither species nor stages.
 
 Research software, not a medical device.")]
 pub(crate) struct Smear {
     /// Photographs, or folders of them. A first one that ends in .onnx is the model [default: the pretrained field-int8.onnx]
     #[arg(required = true, value_name = "PHOTO")]
     paths: Vec<PathBuf>,
-    /// The patient of all photographs
+    /// The patient of all photographs [default: they are of one patient without a name, unless one of the next two flags is given]
     #[arg(long, value_name = "NAME", conflicts_with_all = ["patient_pattern", "patients"])]
     patient: Option<String>,
     #[command(flatten)]
@@ -69,9 +69,12 @@ pub(crate) fn smear(args: &Smear) -> Result<ExitCode> {
         photos => (Model::load(PRETRAINED)?, photos),
     };
     ensure!(!paths.is_empty(), "expected photographs, or folders of them, after the model");
+    for folder in args.out.iter().chain(&args.debug) {
+        check_outside(folder, paths)?;
+    }
     let mut photos = args.patients.list(paths)?;
-    if let Some(patient) = &args.patient {
-        photos.iter_mut().for_each(|photo| photo.patient = Some(patient.clone()));
+    if !args.patients.are_given() {
+        photos.iter_mut().for_each(|photo| photo.patient.clone_from(&args.patient));
     }
     let options = CountOptions {
         out: args.out.clone(),

@@ -59,7 +59,7 @@ pub use error::{Error, Result};
 pub use interval::{Interval, exact_interval, wilson_interval};
 pub use label_audit::{Contradiction, label_audit};
 pub use patient_metrics::{CallCounts, PatientMetrics};
-pub use patient_rule::{PatientCall, PatientCaller, PatientResult, PatientRule};
+pub use patient_rule::{Detection, PatientCall, PatientCaller, PatientResult, PatientRule};
 pub use patients::{CellCounts, PatientCells, by_patient, intra_patient_correlation};
 pub use positive_rate::PositiveRate;
 pub use probabilities::Probabilities;

@@ -1,6 +1,7 @@
 //! Counts of positive cells of a patient, by quadrature over the rates at which cells are called positive.
 
 use crate::binomial::TailTable;
+use crate::interval::root;
 use crate::patients::CellCounts;
 use crate::positive_rate::{PositiveRate, ln_beta, logistic, shapes};
 
@@ -104,7 +105,7 @@ impl Mixture {
         Self::new(self.uninfected.given(uninfected), self.infected.given(infected))
     }
 
-    /// The probability that the count of `tail` is reached, of cells with this infected share.
+    /// The probability that the count of `tail` is reached, over the rates, of cells with this infected share.
     pub(crate) fn reaches(&self, tail: &TailTable, infected_share: f64) -> f64 {
         if infected_share == 0.0 {
             return self.reaches_at(tail, 0.0, 1.0);
@@ -124,12 +125,23 @@ impl Mixture {
         let sum: f64 = between.map(|(rate, weight)| weight * tail.at(offset + scale * rate)).sum();
         (sum + self.from[last]).min(1.0)
     }
+
+    /// The rate of positive cells that a share `quantile` of patients with this infected share do not exceed.
+    pub(crate) fn quantile(&self, infected_share: f64, quantile: f64) -> f64 {
+        let Self { uninfected, from, infected } = self;
+        let at_most = |rate: f64| -> f64 {
+            let rest = |own: f64| (rate - infected_share * own) / (1.0 - infected_share);
+            let infected = infected.rates.iter().zip(&infected.weights);
+            let below = |rate: f64| 1.0 - from[uninfected.rates.partition_point(|other| *other <= rate)];
+            infected.map(|(own, weight)| weight * below(rest(*own))).sum()
+        };
+        root(|rate| at_most(rate) - quantile)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::interval::root;
 
     /// Rates of a model of the repository's reference results, as if they were known exactly.
     fn mixture() -> Mixture {

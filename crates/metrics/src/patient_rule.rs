@@ -14,6 +14,8 @@ use crate::positive_rate::PositiveRate;
 const FALSE_ALARMS: f64 = 0.05;
 /// Probability that a patient at the detection limit is called positive.
 const POWER: f64 = 0.95;
+/// Quantiles over patients of a [`Detection`].
+const PATIENTS_BETWEEN: [f64; 2] = [0.1, 0.9];
 /// Level of the interval of the infected share.
 const CONFIDENCE: f64 = 0.95;
 /// By the procedure of the WHO, at most so many cells of a thin smear are counted before it is called negative.
@@ -96,6 +98,19 @@ pub struct PatientResult {
     /// The call.
     #[serde(flatten)]
     pub call: PatientCall,
+}
+
+/// How likely a patient with a share of infected cells is called positive.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Detection {
+    /// The share of infected cells.
+    pub infected_share: f64,
+    /// The mean probability over patients.
+    pub found: f64,
+    /// The probability that one patient in ten is below.
+    pub low: f64,
+    /// The probability that one patient in ten is above.
+    pub high: f64,
 }
 
 /// Calls patients by a [`PatientRule`].
@@ -217,6 +232,28 @@ impl PatientCaller {
                 Ok(own.reaches(&tail, share))
             })
             .collect()
+    }
+
+    /// How likely patients are called positive by a smear of `cells` cells, at each of the `infected_shares`, each below 1.
+    ///
+    /// # Errors
+    /// No cells, or shares outside `[0, 1)`.
+    pub fn detection_curve(&self, cells: u64, infected_shares: &[f64]) -> Result<Vec<Detection>> {
+        if cells == 0 {
+            return Err(Error::Empty);
+        }
+        let tail = self.above_blank(cells);
+        let at = |&share: &f64| {
+            if !(0.0..1.0).contains(&share) {
+                let what = "share of infected cells (below 1)".to_owned();
+                return Err(Error::OutOfRange { what, value: share, range: 0.0..=1.0 });
+            }
+            // A patient with a higher rate of positive cells is more likely to be called positive.
+            let patient = |quantile: f64| tail.at(self.mixture.quantile(share, quantile));
+            let [low, high] = PATIENTS_BETWEEN.map(patient);
+            Ok(Detection { infected_share: share, found: self.mixture.reaches(&tail, share), low, high })
+        };
+        infected_shares.iter().map(at).collect()
     }
 
     fn call(&self, CellCounts { cells, positive }: CellCounts) -> PatientCall {

@@ -127,6 +127,41 @@ fn few_patients_widen_the_rates() {
 }
 
 #[test]
+fn one_patient_in_ten_is_below_the_band_of_the_detection_curve_and_one_above() {
+    let (alarms, finds) = ([0.01, 0.01], [0.8, 0.1]);
+    let rule = PatientRule {
+        uninfected: PositiveRate::known(alarms[0], alarms[1]),
+        infected: PositiveRate::known(finds[0], finds[1]),
+    };
+    let caller = PatientCaller::new(&rule).unwrap();
+    let (cells, shares) = (1_000, [0.0, 0.02, 0.03]);
+    let blank = caller.limit_of_blank(cells);
+    let curve = caller.detection_curve(cells, &shares).unwrap();
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    for (share, point) in shares.into_iter().zip(curve) {
+        // Each patient's own probability, from 200 smears.
+        let mut own: Vec<f64> = (0..4_000)
+            .map(|_| {
+                let rates = [alarms, finds].map(|rates| beta(rates).sample(&mut rng));
+                let smear = Binomial::new(cells, (1.0 - share) * rates[0] + share * rates[1]).unwrap();
+                (0..200).filter(|_| smear.sample(&mut rng) > blank).count() as f64 / 200.0
+            })
+            .collect();
+        own.sort_unstable_by(f64::total_cmp);
+        let mean = own.iter().sum::<f64>() / own.len() as f64;
+        // Four standard errors of a mean of 4,000 patients, and of a probability from 200 smears.
+        for (what, ours, simulated, tolerance) in [
+            ("found", point.found, mean, 0.02),
+            ("low", point.low, own[400], 0.06),
+            ("high", point.high, own[3_600], 0.06),
+        ] {
+            assert!((ours - simulated).abs() < tolerance, "{what} at {share}: {ours}, simulated {simulated}");
+        }
+    }
+    assert!(caller.detection_curve(cells, &[1.0]).is_err() && caller.detection_curve(0, &[0.1]).is_err());
+}
+
+#[test]
 fn smears_are_called_at_the_threshold_with_the_lowest_detection_limit() {
     // Scores of infected cells are beta(4, 1), of uninfected ones beta(1, 12): false alarms fall faster than found cells.
     let (found, alarm) = (Beta::new(4.0, 1.0).unwrap(), Beta::new(1.0, 12.0).unwrap());

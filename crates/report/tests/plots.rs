@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use image::{Rgb, RgbImage};
-use malaria_metrics::{ConfusionMatrix, calibration_curve, pr_curve, roc_curve};
+use malaria_metrics::{ConfusionMatrix, Detection, calibration_curve, pr_curve, roc_curve};
 use malaria_report::{
-    EpochPoint, Error, PatientAccuracy, calibration_plot, confusion_plot, history_plot, patients_plot,
-    pr_plot, roc_plot,
+    DetectionCurve, EpochPoint, Error, PatientAccuracy, calibration_plot, confusion_plot, detection_plot,
+    history_plot, patients_plot, pr_plot, roc_plot,
 };
 
 const TRAIN: Rgb<u8> = Rgb([0, 114, 178]);
@@ -271,6 +271,24 @@ fn patients_are_sorted_by_accuracy() {
     assert!(mean(&healthy, |at| at.0) > mean(&infected, |at| at.0));
     assert!(mean(&healthy, |at| at.1) < mean(&infected, |at| at.1));
     patients_plot(&[], "Nobody").svg().unwrap();
+}
+
+#[test]
+fn detection_limits_are_dots_at_95_percent() {
+    let curve = |cells, limit: f64| {
+        let points = (0..=20).map(|i| {
+            let infected_share = 0.001 * 1.3_f64.powi(i);
+            let found = (infected_share / limit).min(1.0) * 0.95;
+            Detection { infected_share, found, low: found * 0.8, high: (found * 1.05).min(1.0) }
+        });
+        DetectionCurve { cells, points: points.collect(), limit: Some(limit) }
+    };
+    let plot = detection_plot(&[curve(100, 0.1), curve(5_000, 0.02)], "Smears");
+    let svg = plot.svg().unwrap();
+    for words in ["5000 cells: limit 2.0 %", "100 cells: limit 10.0 %", "0.1 %", "20 %"] {
+        assert!(svg.contains(words), "{words}: {svg}");
+    }
+    detection_plot(&[], "Nothing").svg().unwrap();
 }
 
 #[test]

@@ -1,22 +1,24 @@
 //! Counts infected cells in photographs: by photograph, and by patient.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::PathBuf;
+use std::collections::{BTreeMap, HashMap, HashSet, hash_map::Entry};
+use std::path::{Path, PathBuf};
 
 use image::RgbImage;
-use malaria_classifier::{Description, PatientVerdict, Prediction, SmearCells, classify_pictures};
+use malaria_classifier::{Description, PatientVerdict, Prediction, SmearCells, SmearRule, classify_pictures};
 use malaria_dataset::{Cells, Fingerprint, ListedImage};
-use malaria_metrics::CellCounts;
+use malaria_metrics::{CellCounts, PatientCaller};
 use rayon::prelude::*;
 
 use crate::draw::find_cells_and_write_steps;
 use crate::error::{Error, Result};
 use crate::find::{Smear, find_cells};
-use crate::object::Kind;
 use crate::output::Output;
 use crate::photo::read_photo;
 use crate::quality::Caveat;
 use crate::report::{CellRow, FieldCount, PatientCount, PerMicrolitre, SmearReport};
+
+/// Most photographs in memory at once: one of 60 megapixels takes 180 MB, and its outlined copy as much.
+const MAX_HELD: usize = 4;
 
 /// What [`count_smears`] does besides counting.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +30,26 @@ pub struct CountOptions {
     pub steps: Option<PathBuf>,
     /// Red cells per microlitre of blood, for parasitaemias per microlitre.
     pub red_cells_per_microlitre: Option<f64>,
+}
+
+/// Refuses a folder for results inside one of the folders of photographs `given`: the next call would count its pictures too.
+///
+/// # Errors
+/// [`Error::Inside`].
+pub fn check_outside(out: &Path, given: &[PathBuf]) -> Result<()> {
+    let real = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path));
+    // The folder of a new folder is there.
+    let place = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (Ok(place), Some(name)) = (real(place), out.file_name()) else { return Ok(()) };
+    let out_place = place.join(name);
+    let around = given
+        .iter()
+        .filter(|path| path.is_dir())
+        .find(|folder| real(folder).is_ok_and(|folder| out_place.starts_with(folder)));
+    match around {
+        Some(folder) => Err(Error::Inside { path: out.to_owned(), folder: folder.clone() }),
+        None => Ok(()),
+    }
 }
 
 /// Red cells per microlitre of blood with this haematocrit (a fraction), at a mean cell volume of 90 fl.
@@ -45,11 +67,12 @@ pub fn red_cells_of_haematocrit(haematocrit: f64) -> f64 {
 /// `[N, classes]` row by row. Where no patient of any photograph is known, all are taken as one patient's. A photograph with the
 /// same pixels as an earlier one does not count. `progress` gets the number of photographs done and the number of all.
 ///
-/// A photograph that cannot be read, or that is refused, gives a [`FieldCount`] with the reason; the others are counted all the same.
-/// The counts depend neither on the number of threads nor on the order of `photos`.
+/// A photograph that cannot be read, or that is refused, or that has the pixels of another patient's, gives a [`FieldCount`] with the reason;
+/// the others are counted all the same. The counts depend neither on the number of threads nor on the order of `photos`.
 ///
 /// # Errors
-/// Those of `network`; [`malaria_files::Error`] where a result cannot be written, or `out` is there and not an empty folder.
+/// Those of `network`; [`malaria_files::Error`] and [`Error::Write`] where a result cannot be written, or `out` is there and not an empty
+/// folder.
 pub fn count_smears<E>(
     description: &Description,
     positive: usize,
@@ -61,32 +84,44 @@ pub fn count_smears<E>(
 where
     E: From<Error> + From<malaria_files::Error> + From<malaria_dataset::Error>,
 {
+    let caller = description.patient_caller().ok();
+    let threshold = caller.as_ref().map(|(smear, _)| smear.threshold);
     let mut count = |output: Option<&Output>| -> Result<SmearReport, E> {
         let names = unique_names(photos);
         let mut earlier = HashMap::new();
         let (mut fields, mut cells) = (Vec::new(), Vec::new());
-        // As many photographs are held in memory as are worked on at once.
-        let threads = rayon::current_num_threads();
-        for (photos, names) in photos.chunks(threads).zip(names.chunks(threads)) {
-            let contents = contents(photos, names, &mut earlier, options);
-            let crops: Vec<RgbImage> = contents.iter().flatten().flat_map(Found::crops).collect();
-            let predictions = classify_pictures(description, positive, &crops, &mut network)?;
-            let mut calls = predictions.into_iter().map(|cell| Call::of(description, cell));
-            for ((photo, name), content) in photos.iter().zip(names).zip(contents) {
-                let content = content.map(|found| {
-                    let calls = calls.by_ref().take(found.smear.count(Kind::RedCell)).collect::<Vec<_>>();
-                    (found, calls)
-                });
-                if let (Some(output), Ok((found, calls))) = (output, &content) {
-                    output.write(name, &found.photo, &found.smear, calls)?;
-                }
-                let (field, rows) = field(description, photo, content);
+        // Those in memory at once.
+        let held = rayon::current_num_threads().min(MAX_HELD);
+        for (some, names) in photos.chunks(held).zip(names.chunks(held)) {
+            let mut called = Vec::with_capacity(some.len());
+            for content in contents(some, names, &mut earlier, options)? {
+                let found = match content {
+                    Ok(found) => found,
+                    Err(none) => {
+                        called.push(Err(none));
+                        continue;
+                    }
+                };
+                // Each photograph's cells by themselves: in other batches a network may round otherwise.
+                let crops: Vec<RgbImage> = found.crops().collect();
+                let cells = classify_pictures(description, positive, &crops, &mut network)?;
+                let calls = cells.into_iter().map(|cell| Call::of(description, threshold, cell));
+                called.push(Ok((found, calls.collect::<Vec<_>>())));
+            }
+            if let Some(output) = output {
+                called.par_iter().zip(names).try_for_each(|(called, name)| match called {
+                    Ok((found, calls)) => output.write(name, &found.photo, &found.smear, calls),
+                    Err(_) => Ok(()),
+                })?;
+            }
+            for (photo, called) in some.iter().zip(called) {
+                let (field, rows) = field(description, photo, called);
                 fields.push(field);
                 cells.extend(rows);
-                progress(fields.len(), names.len());
+                progress(fields.len(), photos.len());
             }
         }
-        let patients = patients(description, &fields, options.red_cells_per_microlitre)?;
+        let patients = patients(description, caller.as_ref(), &fields, options.red_cells_per_microlitre)?;
         Ok(SmearReport::new(description, fields, patients, cells))
     };
     match &options.out {
@@ -109,7 +144,7 @@ struct Found {
 enum NoCells {
     Blank,
     CopyOf(PathBuf),
-    Failed(Error),
+    Failed(String),
 }
 
 /// The call of a red cell.
@@ -129,15 +164,12 @@ impl Found {
 }
 
 impl Call {
-    /// By the threshold for smears where there is one, else by that for single cells.
-    fn of(description: &Description, cell: Prediction) -> Self {
+    /// By the `threshold` for smears where there is one, else by that for single cells.
+    fn of(description: &Description, threshold: Option<f64>, cell: Prediction) -> Self {
         let Description { classes, positive, .. } = description;
         // Pictures in memory have both.
         let (class, probability) = (cell.class.unwrap_or_default(), cell.probability.unwrap_or_default());
-        let infected = match description.patient_caller() {
-            Ok((smear, _)) => probability >= smear.threshold,
-            Err(_) => class == *positive,
-        };
+        let infected = threshold.map_or(class == *positive, |threshold| probability >= threshold);
         let other = classes.iter().find(|class| *class != positive);
         let class = match (infected, class == *positive) {
             (true, _) => positive.clone(),
@@ -167,26 +199,41 @@ fn unique_names(photos: &[ListedImage]) -> Vec<String> {
 fn contents(
     photos: &[ListedImage],
     names: &[String],
-    earlier: &mut HashMap<Fingerprint, PathBuf>,
+    earlier: &mut HashMap<Fingerprint, ListedImage>,
     options: &CountOptions,
-) -> Vec<Result<Found, NoCells>> {
+) -> Result<Vec<Result<Found, NoCells>>> {
     let decoded: Vec<_> = photos.par_iter().map(|photo| read_photo(&photo.path)).collect();
-    let new = decoded.into_iter().zip(photos).map(|(decoded, ListedImage { path, .. })| {
-        let (photo, pixels) = decoded.map_err(NoCells::Failed)?;
-        let first = earlier.entry(pixels).or_insert_with(|| path.clone());
-        if first == path { Ok(photo) } else { Err(NoCells::CopyOf(first.clone())) }
+    let new = decoded.into_iter().zip(photos).map(|(decoded, listed)| {
+        let (photo, pixels) = decoded.map_err(|error| NoCells::Failed(error.to_string()))?;
+        match earlier.entry(pixels) {
+            Entry::Vacant(place) => {
+                place.insert(listed.clone());
+                Ok(photo)
+            }
+            Entry::Occupied(first) if first.get().patient == listed.patient => {
+                Err(NoCells::CopyOf(first.get().path.clone()))
+            }
+            Entry::Occupied(first) => {
+                let path = first.get().path.display();
+                Err(NoCells::Failed(format!("it has the pixels of {path}, which is another patient's")))
+            }
+        }
     });
     let new: Vec<_> = new.collect();
     let find = |(photo, name): (Result<RgbImage, NoCells>, &String)| {
-        let photo = photo?;
+        let photo = match photo {
+            Ok(photo) => photo,
+            Err(none) => return Ok(Err(none)),
+        };
         let smear = match &options.steps {
             Some(folder) => find_cells_and_write_steps(&photo, &folder.join(name)),
             None => find_cells(&photo),
         };
         match smear {
-            Ok(smear) => Ok(Found { photo, smear }),
-            Err(Error::Blank) => Err(NoCells::Blank),
-            Err(error) => Err(NoCells::Failed(error)),
+            Ok(smear) => Ok(Ok(Found { photo, smear })),
+            Err(Error::Blank) => Ok(Err(NoCells::Blank)),
+            Err(error @ Error::Write { .. }) => Err(error),
+            Err(error) => Ok(Err(NoCells::Failed(error.to_string()))),
         }
     };
     new.into_par_iter().zip(names).map(find).collect()
@@ -213,7 +260,7 @@ fn field(
             (field, Vec::new())
         }
         Err(NoCells::Failed(error)) => {
-            field.error = Some(error.to_string());
+            field.error = Some(error);
             (field, Vec::new())
         }
     }
@@ -222,23 +269,23 @@ fn field(
 /// The counts of each patient, in the order of their names; of all photographs together where no patient is known.
 fn patients(
     description: &Description,
+    caller: Option<&(&SmearRule, PatientCaller)>,
     fields: &[FieldCount],
     red_cells_per_microlitre: Option<f64>,
 ) -> Result<Vec<PatientCount>> {
     let known = fields.iter().any(|field| field.patient.is_some());
     let mut groups = BTreeMap::<Option<&str>, Vec<&FieldCount>>::new();
-    let counted = fields.iter().filter(|field| field.copy_of.is_none() && field.error.is_none());
-    for field in counted.filter(|field| !known || field.patient.is_some()) {
+    let originals = fields.iter().filter(|field| field.copy_of.is_none());
+    for field in originals.filter(|field| !known || field.patient.is_some()) {
         groups.entry(field.patient.as_deref()).or_default().push(field);
     }
-    let caller = description.patient_caller();
     let count = |(patient, fields): (Option<&str>, Vec<&FieldCount>)| {
         let sum = |of: fn(&FieldCount) -> u64| fields.iter().map(|field| of(field)).sum::<u64>();
         let called =
             CellCounts { cells: sum(|field| field.red_cells), positive: sum(|field| field.infected) };
         let cells = SmearCells { called, uncertain: sum(|field| field.uncertain) };
-        let verdict = match &caller {
-            Ok((smear, caller)) if called.cells > 0 => {
+        let verdict = match caller {
+            Some((smear, caller)) if called.cells > 0 => {
                 let result = caller.evaluate(called)?;
                 Some(PatientVerdict::new(description, smear, patient, &cells, result))
             }
@@ -248,9 +295,10 @@ fn patients(
         Ok(PatientCount {
             patient: patient.map(str::to_owned),
             photographs: fields.len(),
+            failed: fields.iter().filter(|field| field.error.is_some()).count(),
             red_cells: called.cells,
             infected: called.positive,
-            unlike_training: sum(|field| field.unlike_training),
+            warned_of: sum(|field| field.warned_of),
             verdict,
             infected_per_microlitre: per_microlitre.map(|(red_cells, result)| PerMicrolitre {
                 estimate: result.infected_share * red_cells,

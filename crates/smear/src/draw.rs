@@ -74,7 +74,7 @@ pub(crate) fn colour_of_kind(kind: Kind) -> Rgb<u8> {
         Kind::WhiteCell => [30, 100, 255],
         Kind::Platelet => [0, 190, 210],
         Kind::Debris => [150, 150, 150],
-        Kind::Clump => [230, 40, 30],
+        Kind::Clump => [110, 20, 120],
     })
 }
 

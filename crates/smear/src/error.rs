@@ -12,14 +12,14 @@ pub enum Error {
     #[error(transparent)]
     Photo(#[from] malaria_dataset::Error),
     /// The picture has no room for a cell.
-    #[error("the picture is {width} x {height} px; expected at least {least} px on each side")]
+    #[error("the picture is {width} x {height} px; expected at least {min} px on each side")]
     TooSmall {
         /// Width in pixels.
         width: u32,
         /// Height in pixels.
         height: u32,
         /// Least width and height in pixels.
-        least: u32,
+        min: u32,
     },
     /// No part of the picture is lit.
     #[error("no part of the picture is lit; expected a bright field of view")]
@@ -29,27 +29,35 @@ pub enum Error {
     Blank,
     /// What stands out is not made of single cells of one size.
     #[error(
-        "this is no thin smear: {share:.0} % of what stands out has the shape of cells of one size; expected at least {least:.0} %"
+        "this is no thin smear: {share:.0} % of what stands out has the shape of cells of one size; expected at least {min:.0} %"
     )]
     NotThinSmear {
         /// Percentage of the dark area that has the shape of cells.
         share: f32,
         /// Least such percentage.
-        least: f32,
+        min: f32,
     },
     /// The cells are too small to be told apart.
     #[error(
-        "cells are {diameter:.0} px across; expected at least {least:.0} px: photograph with more magnification"
+        "cells are {diameter:.0} px across; expected at least {min:.0} px: photograph with more magnification"
     )]
     CellsTooSmall {
         /// Typical diameter in pixels.
         diameter: f32,
         /// Least diameter in pixels.
-        least: f32,
+        min: f32,
     },
     /// The rates of a patient cannot be computed.
     #[error(transparent)]
     Metrics(#[from] malaria_metrics::Error),
+    /// A place for results among the photographs.
+    #[error("`{}` is inside `{}`, whose pictures are counted: name a folder elsewhere", path.display(), folder.display())]
+    Inside {
+        /// The place.
+        path: PathBuf,
+        /// The folder of photographs.
+        folder: PathBuf,
+    },
     /// A picture could not be written.
     #[error("cannot write {path}: {reason}")]
     Write {

@@ -12,7 +12,7 @@ use crate::quality::{Caveat, Quality};
 use crate::scale::Working;
 
 /// Least share of the dark area that has the shape of cells of one size in a thin smear.
-const LEAST_CELLULAR: f32 = 0.3;
+const MIN_CELLULAR: f32 = 0.3;
 
 /// What was found in a photograph.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,8 +63,8 @@ pub(crate) fn find_in_steps(photo: &RgbImage, step: &mut Step<'_>) -> Result<Sme
     let chosen = part(&working.darkness, &working.foreground.mask, working.diameter);
     let sorted = sort(&working, chosen);
     let quality = Quality::of(&working, &sorted);
-    if quality.cellular < LEAST_CELLULAR {
-        return Err(Error::NotThinSmear { share: 100.0 * quality.cellular, least: 100.0 * LEAST_CELLULAR });
+    if quality.cellular < MIN_CELLULAR {
+        return Err(Error::NotThinSmear { share: 100.0 * quality.cellular, min: 100.0 * MIN_CELLULAR });
     }
     let objects = objects(&working, &sorted, photo);
     let smear = Smear {

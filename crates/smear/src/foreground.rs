@@ -15,13 +15,13 @@ const PALE_KNOWN: f32 = 0.6;
 /// Blur before the threshold, relative to a cell's diameter.
 const SMOOTHING: f32 = 0.025;
 /// Largest hole that is a pale centre, relative to a cell's area.
-const LARGEST_HOLE: f32 = 0.4;
+const MAX_HOLE: f32 = 0.4;
 /// Smallest piece that is kept, relative to a cell's area.
 const SMALLEST_PIECE: f32 = 0.02;
 
 /// Least difference between dark and bright, as optical density, and in median deviations of the bright.
-const LEAST_CONTRAST: f32 = 0.02;
-const LEAST_SEPARATION: f32 = 6.0;
+const MIN_CONTRAST: f32 = 0.02;
+const MIN_SEPARATION: f32 = 6.0;
 /// Pixels of a class of pale cells, relative to that of darker ones.
 const PALE_CELLS: f32 = 2.0;
 
@@ -39,7 +39,7 @@ impl Foreground {
     /// Whether dark and bright differ by more than the noise of the background, whose halves differ as well.
     pub(crate) fn stands_out(&self) -> bool {
         let contrast = self.typical - self.background;
-        contrast > LEAST_CONTRAST && contrast > LEAST_SEPARATION * self.noise
+        contrast > MIN_CONTRAST && contrast > MIN_SEPARATION * self.noise
     }
 }
 
@@ -67,12 +67,12 @@ pub(crate) fn foreground(darkness: &Plane, field: &Mask, diameter: Option<f32>) 
         let cell = std::f32::consts::FRAC_PI_4 * diameter * diameter;
         for share in PALE_LEVELS {
             let level = background + share * (typical - background);
-            if share * (typical - background) > LEAST_SEPARATION * noise {
+            if share * (typical - background) > MIN_SEPARATION * noise {
                 let pale = pale_cells(darker(&smooth, field, level), &mask, cell);
                 pale.into_iter().for_each(|i| mask.as_mut()[i as usize] = INSIDE);
             }
         }
-        fill_holes(&mut mask, LARGEST_HOLE * cell);
+        fill_holes(&mut mask, MAX_HOLE * cell);
         for piece in pieces(&mask) {
             if (piece.len() as f32) < SMALLEST_PIECE * cell {
                 piece.iter().for_each(|&i| mask.as_mut()[i as usize] = 0);
@@ -99,7 +99,7 @@ fn fill_holes(mask: &mut Mask, largest: f32) {
 
 /// Pixels of the single cells of `lower`, the foreground at a lower level, of which `mask` has too little.
 fn pale_cells(mut lower: Mask, mask: &Mask, cell: f32) -> Vec<u32> {
-    fill_holes(&mut lower, LARGEST_HOLE * cell);
+    fill_holes(&mut lower, MAX_HOLE * cell);
     let mut pieces = pieces(&lower);
     pieces.retain(|piece| {
         let known = piece.iter().filter(|&&i| mask.as_raw()[i as usize] > 0).count();

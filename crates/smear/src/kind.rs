@@ -9,13 +9,13 @@ use crate::scale::Working;
 use crate::shape::Shape;
 
 /// Least area of a red cell.
-const LEAST_AREA: f32 = 0.3;
+const MIN_AREA: f32 = 0.3;
 /// Largest area of a red cell.
-const LARGEST_AREA: f32 = 2.3;
+const MAX_AREA: f32 = 2.3;
 /// Least convexity of a red cell.
-const LEAST_SOLIDITY: f32 = 0.8;
+const MIN_SOLIDITY: f32 = 0.8;
 /// Least support of a red cell's outline, see [`Candidate::support`].
-const LEAST_SUPPORT: f32 = 0.2;
+const MIN_SUPPORT: f32 = 0.2;
 /// Largest area of a platelet.
 const PLATELET_AREA: f32 = 0.35;
 /// Least convexity of a platelet, and its longest shape.
@@ -92,8 +92,8 @@ pub(crate) fn sort(working: &Working, chosen: Vec<Candidate>) -> Vec<Sorted> {
 
 fn red_cell_or_not(Candidate { pixels, shape, support, .. }: Candidate, cell_area: f32) -> Sorted {
     let area = shape.area / cell_area;
-    let single = area <= LARGEST_AREA && shape.solidity >= LEAST_SOLIDITY && support >= LEAST_SUPPORT;
-    let kind = match (area < LEAST_AREA, single) {
+    let single = area <= MAX_AREA && shape.solidity >= MIN_SOLIDITY && support >= MIN_SUPPORT;
+    let kind = match (area < MIN_AREA, single) {
         (true, _) => small(&shape, cell_area),
         (false, true) => Kind::RedCell,
         (false, false) => Kind::Clump,

@@ -1,4 +1,4 @@
-//! Finds red blood cells in photographs of thin blood smears.
+//! Finds and counts red blood cells in photographs of thin blood smears.
 //!
 //! A photograph, u8 RGB, becomes a [`Smear`]: red cells with outline, box, area and mask; white cells, platelets, debris and clumps apart,
 //! by kind; and what limits the trust in the counts. Everything is measured relative to the picture's own cells, so that camera,
@@ -41,7 +41,7 @@ mod report;
 mod scale;
 mod shape;
 
-pub use count::{CountOptions, count_smears, red_cells_of_haematocrit};
+pub use count::{CountOptions, check_outside, count_smears, red_cells_of_haematocrit};
 pub use draw::{annotated, annotated_with, find_cells_and_write_steps};
 pub use error::{Error, Result};
 pub use find::{Smear, find_cells};

@@ -16,7 +16,7 @@ const RADII: [f32; 2] = [0.2, 0.95];
 /// Step between radii, relative to the typical diameter.
 const STEP: f32 = 0.025;
 /// Steps that the radius may change by from one angle to the next.
-const LARGEST_CHANGE: usize = 2;
+const MAX_CHANGE: usize = 2;
 /// Cost of a change by one step, in shares of a typical edge.
 const CHANGE_COST: f32 = 0.06;
 /// Cost of a radius that differs from the typical one by a factor of e, in shares of a typical edge.
@@ -170,18 +170,18 @@ fn best_radii(edges: &Edges, centre: [f32; 2]) -> [f32; RAYS] {
     }
     let mut best = gains[..count].to_vec();
     let mut from: Vec<u8> = Vec::with_capacity(2 * RAYS * count);
-    from.extend((0..count).map(|_| LARGEST_CHANGE as u8));
+    from.extend((0..count).map(|_| MAX_CHANGE as u8));
     for turn in 1..2 * RAYS {
         let gains = &gains[turn % RAYS * count..][..count];
         let mut next = Vec::with_capacity(count);
         for (i, gain) in gains.iter().enumerate() {
-            let low = i.saturating_sub(LARGEST_CHANGE);
-            let reachable = &best[low..(i + LARGEST_CHANGE + 1).min(count)];
+            let low = i.saturating_sub(MAX_CHANGE);
+            let reachable = &best[low..(i + MAX_CHANGE + 1).min(count)];
             let (mut most, mut change) = (f32::NEG_INFINITY, 0);
             for (before, value) in (low..).zip(reachable) {
                 let value = value - CHANGE_COST * before.abs_diff(i) as f32;
                 if value > most {
-                    (most, change) = (value, before + LARGEST_CHANGE - i);
+                    (most, change) = (value, before + MAX_CHANGE - i);
                 }
             }
             next.push(most + gain);
@@ -195,7 +195,7 @@ fn best_radii(edges: &Edges, centre: [f32; 2]) -> [f32; RAYS] {
         if (RAYS / 2..RAYS / 2 + RAYS).contains(&turn) {
             radii[turn % RAYS] = radius(at);
         }
-        at = at + usize::from(from[turn * count + at]) - LARGEST_CHANGE;
+        at = at + usize::from(from[turn * count + at]) - MAX_CHANGE;
     }
     radii
 }

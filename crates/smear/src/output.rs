@@ -62,7 +62,7 @@ fn unwritable(path: &Path) -> impl Fn(image::ImageError) -> Error + use<> {
     move |cause| error(std::io::Error::other(cause))
 }
 
-/// From green by yellow to red with the probability; a cell that is called infected is red.
+/// From green to yellow with the probability; red if called infected.
 fn colour(call: &Call) -> Rgb<u8> {
     let share = call.probability.clamp(0.0, 1.0);
     if call.infected {

@@ -8,12 +8,12 @@ use crate::shape::Shape;
 /// What a pixel that two cells cover costs, relative to what a covered pixel of the foreground is worth.
 const OVERLAP_COST: f32 = 0.3;
 /// Share of the smaller of two cells that they may have in common.
-const LARGEST_OVERLAP: f32 = 0.75;
+const MAX_OVERLAP: f32 = 0.75;
 /// What a covered pixel of the background costs.
 const BACKGROUND_COST: f32 = 1.0;
-/// What each pixel of a cell is worth, for each share of a typical edge that its outline has above [`LEAST_EDGE`].
+/// What each pixel of a cell is worth, for each share of a typical edge that its outline has above [`MIN_EDGE`].
 const EDGE_WORTH: f32 = 1.2;
-const LEAST_EDGE: f32 = 0.45;
+const MIN_EDGE: f32 = 0.45;
 /// What an area costs, for each pixel of the cell, that is one standard deviation from the typical one; and that deviation, of the
 /// logarithm of the area.
 const AREA_COST: f32 = 0.3;
@@ -34,7 +34,7 @@ const RIVAL: f32 = 0.4;
 /// Passes of improving the set, at most.
 const PASSES: usize = 6;
 /// Least improvement that counts, in pixels.
-const LEAST_GAIN: f32 = 0.01;
+const MIN_GAIN: f32 = 0.01;
 
 /// A region that may be a cell.
 #[derive(Debug, Clone)]
@@ -58,7 +58,7 @@ impl Candidate {
         let unusual = ratio.ln() / AREA_SPREAD;
         let dents = (CONVEX - shape.solidity).max(0.0);
         let worth = shape.area
-            * (EDGE_WORTH * (support - LEAST_EDGE) - AREA_COST * unusual * unusual - DENT_COST * dents);
+            * (EDGE_WORTH * (support - MIN_EDGE) - AREA_COST * unusual * unusual - DENT_COST * dents);
         Some(Self { pixels, shape, support, worth })
     }
 }
@@ -168,7 +168,7 @@ impl Cover<'_> {
 
     /// Whether a candidate overlaps a chosen one by too much.
     fn crowded(&self, i: usize) -> bool {
-        self.near[i].iter().any(|&(other, overlap)| self.chosen[other] && overlap > LARGEST_OVERLAP)
+        self.near[i].iter().any(|&(other, overlap)| self.chosen[other] && overlap > MAX_OVERLAP)
     }
 
     /// Adds the best of `among` as long as that gains anything; returns what it gained, and what was added.
@@ -213,7 +213,7 @@ impl Cover<'_> {
         }
         let near = self.near;
         let (filled, added) = self.fill(near[i].iter().map(|(other, _)| *other));
-        if gained + filled > LEAST_GAIN {
+        if gained + filled > MIN_GAIN {
             return true;
         }
         for other in added {

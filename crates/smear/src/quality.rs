@@ -8,21 +8,21 @@ use crate::plane::{gradient, quantile};
 use crate::scale::Working;
 
 /// Least sharpness of a field in focus, see [`Quality::sharpness`].
-const LEAST_SHARPNESS: f32 = 5.0;
-/// Range of the background's brightness, 0 to 255.
-const BRIGHTNESS: f32 = 90.0;
+const MIN_SHARPNESS: f32 = 5.0;
+/// Least brightness of the background, 0 to 255.
+const MIN_BRIGHTNESS: f32 = 90.0;
 /// Least difference of cells and background in optical density.
-const LEAST_CONTRAST: f32 = 0.08;
+const MIN_CONTRAST: f32 = 0.08;
 /// Largest share of the field that cells cover where most of them can still be parted.
-const LARGEST_COVER: f32 = 0.55;
+const MAX_COVER: f32 = 0.55;
 /// Largest share of the cells' area in clumps.
-const LARGEST_CLUMPED: f32 = 0.2;
+const MAX_CLUMPED: f32 = 0.2;
 /// Least number of red cells in a field that is worth counting.
-const LEAST_CELLS: usize = 10;
+const MIN_CELLS: usize = 10;
 /// Least mean difference between the largest and the smallest channel of a cell's density, relative to the mean.
-const LEAST_COLOUR: f32 = 0.06;
+const MIN_COLOUR: f32 = 0.06;
 /// Largest spread (interquartile range over median) of the cells' areas in a thin smear.
-const LARGEST_SPREAD: f32 = 0.8;
+const MAX_SPREAD: f32 = 0.8;
 
 /// Measures of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -114,14 +114,14 @@ impl Quality {
     /// What the measures give reason to say.
     pub(crate) fn caveats(&self) -> Vec<Caveat> {
         [
-            (Caveat::OutOfFocus, self.sharpness < LEAST_SHARPNESS),
-            (Caveat::Underexposed, self.brightness < BRIGHTNESS),
-            (Caveat::Faint, self.contrast < LEAST_CONTRAST),
-            (Caveat::TooDense, self.cover > LARGEST_COVER),
-            (Caveat::Clumped, self.clumped > LARGEST_CLUMPED),
-            (Caveat::Sparse, self.red_cells < LEAST_CELLS),
-            (Caveat::Grey, self.colour < LEAST_COLOUR),
-            (Caveat::ManySizes, self.spread > LARGEST_SPREAD),
+            (Caveat::OutOfFocus, self.sharpness < MIN_SHARPNESS),
+            (Caveat::Underexposed, self.brightness < MIN_BRIGHTNESS),
+            (Caveat::Faint, self.contrast < MIN_CONTRAST),
+            (Caveat::TooDense, self.cover > MAX_COVER),
+            (Caveat::Clumped, self.clumped > MAX_CLUMPED),
+            (Caveat::Sparse, self.red_cells < MIN_CELLS),
+            (Caveat::Grey, self.colour < MIN_COLOUR),
+            (Caveat::ManySizes, self.spread > MAX_SPREAD),
         ]
         .into_iter()
         .filter_map(|(caveat, given)| given.then_some(caveat))

@@ -12,6 +12,22 @@ use crate::find::Smear;
 use crate::object::Kind;
 use crate::quality::{Caveat, Quality};
 
+/// The columns of `cells.csv`: the fields of [`CellRow`].
+const COLUMNS: [&str; 12] = [
+    "image",
+    "number",
+    "x",
+    "y",
+    "w",
+    "h",
+    "probability",
+    "called",
+    "patient",
+    "touches_border",
+    "warning",
+    "excluded",
+];
+
 /// The counts of photographs and patients. Serializes as the JSON document of the programs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SmearReport {
@@ -41,8 +57,8 @@ pub struct FieldCount {
     pub red_cells: u64,
     /// Red cells called positive.
     pub infected: u64,
-    /// Red cells that differ from the training cells, see [`CellRow::warning`]. They are counted.
-    pub unlike_training: u64,
+    /// Red cells with a [warning](CellRow::warning). They are counted.
+    pub warned_of: u64,
     /// Red cells with a probability from 10 to 90 %.
     pub uncertain: u64,
     /// Whether these are so many that the photograph is unlike the training cells, see [`PatientVerdict::unfamiliar`].
@@ -72,14 +88,16 @@ pub struct FieldCount {
 pub struct PatientCount {
     /// The patient; `None` for all photographs together.
     pub patient: Option<String>,
-    /// Number of photographs that count.
+    /// Number of photographs without copies.
     pub photographs: usize,
+    /// Those of them that could not be read, or were refused.
+    pub failed: usize,
     /// Red cells found.
     pub red_cells: u64,
     /// Red cells called positive.
     pub infected: u64,
-    /// Red cells that differ from the training cells.
-    pub unlike_training: u64,
+    /// Red cells with a [warning](CellRow::warning). They are counted.
+    pub warned_of: u64,
     /// The parasitaemia and the call; `None` without red cells, and for a model that calls no patients.
     pub verdict: Option<PatientVerdict>,
     /// The parasitaemia per microlitre, where the number of red cells per microlitre was given.
@@ -134,7 +152,7 @@ impl FieldCount {
             patient: photo.patient.clone(),
             red_cells: 0,
             infected: 0,
-            unlike_training: 0,
+            warned_of: 0,
             uncertain: 0,
             unfamiliar: false,
             white_cells: 0,
@@ -161,7 +179,7 @@ impl FieldCount {
         self.platelets = kind(Kind::Platelet);
         self.debris = kind(Kind::Debris);
         self.clumps = kind(Kind::Clump);
-        self.unlike_training = calls.iter().filter(|call| call.warning.is_some()).count() as u64;
+        self.warned_of = calls.iter().filter(|call| call.warning.is_some()).count() as u64;
         self.cell_diameter = Some(smear.cell_diameter);
         self.quality = Some(smear.quality);
         self.caveats.clone_from(&smear.caveats);
@@ -175,14 +193,14 @@ impl FieldCount {
         if let Some(first) = &self.copy_of {
             return format!("the same picture as {first}: not counted");
         }
-        let unlike = match self.unlike_training {
+        let warned_of = match self.warned_of {
             0 => None,
             cells => Some(format!("{cells} cells with a warning")),
         };
         let unfamiliar = format!("unlike the training cells: {} cells are uncertain", self.uncertain);
         let caveats = self.caveats.iter().map(ToString::to_string);
         let unfamiliar = self.unfamiliar.then_some(unfamiliar);
-        caveats.chain(unfamiliar).chain(unlike).collect::<Vec<_>>().join("; ")
+        caveats.chain(unfamiliar).chain(warned_of).collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -221,7 +239,11 @@ impl SmearReport {
     ) -> Self {
         let known = photographs.iter().any(|field| field.patient.is_some());
         let unknown = photographs.iter().filter(|field| known && field.patient.is_none()).count();
-        let (rule, positive) = (description.calling_note(), description.positive.clone());
+        let positive = description.positive.clone();
+        let rule = match description.patient_caller() {
+            Ok((smear, _)) => smear.note(&positive),
+            Err(_) => description.calling_note(),
+        };
         Self { photographs, patients, unknown_patients: unknown, rule, cells, positive }
     }
 
@@ -236,7 +258,8 @@ impl SmearReport {
     /// # Errors
     /// None but those of memory, as the rows are plain values.
     pub fn csv(&self) -> csv::Result<String> {
-        let mut writer = csv::Writer::from_writer(Vec::new());
+        let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+        writer.write_record(COLUMNS)?;
         self.cells.iter().try_for_each(|cell| writer.serialize(cell))?;
         let bytes = writer.into_inner().map_err(csv::IntoInnerError::into_error)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
@@ -244,7 +267,10 @@ impl SmearReport {
 
     /// Writes `cells.csv` and `smear.json`.
     pub(crate) fn write(&self, folder: &Path) -> malaria_files::Result<()> {
-        malaria_files::write_csv(&folder.join("cells.csv"), &self.cells)?;
+        let path = folder.join("cells.csv");
+        let failed = malaria_files::Error::io("write", &path);
+        let csv = self.csv().map_err(|error| failed(std::io::Error::other(error)))?;
+        malaria_files::write(&path, csv.as_bytes()).map_err(failed)?;
         malaria_files::write_json(&folder.join("smear.json"), self)
     }
 
@@ -258,7 +284,7 @@ impl SmearReport {
             }
         };
         format!(
-            "{}\n{}{unknown}\nInfected cells are counted, not parasites; neither species nor stages are told.\n{}\n\
+            "{}\n{}{unknown}\nThese are counts of infected cells, not of parasites; neither species nor stages are identified.\n{}\n\
              Research software, not a medical device.\n",
             self.photograph_table(),
             self.patient_table(),
@@ -299,11 +325,15 @@ impl SmearReport {
                     .map(|share| percent(Some(share)));
                 format!("{share} ({low} to {high})")
             });
+            let failed = match count.failed {
+                0 => String::new(),
+                photographs => format!("; {photographs} photographs could not be counted"),
+            };
             let per_microlitre = count.infected_per_microlitre.map_or_else(String::new, |found| {
                 format!("; {:.0} ({:.0} to {:.0}) per microlitre", found.estimate, found.low, found.high)
             });
             text += &format!(
-                "{patient:<9} {photographs:>11} {red_cells:>9} {infected:>11}  {:>9}  {corrected:<30}  {words}{per_microlitre}\n",
+                "{patient:<9} {photographs:>11} {red_cells:>9} {infected:>11}  {:>9}  {corrected:<30}  {words}{per_microlitre}{failed}\n",
                 percent(raw)
             );
         }

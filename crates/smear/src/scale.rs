@@ -20,9 +20,9 @@ const FIRST_SIDE: u32 = 1000;
 /// Diameter below which the scale is measured again on a larger copy, in pixels.
 const RELIABLE_DIAMETER: f32 = 16.0;
 /// Least side of a photograph, in pixels.
-const LEAST_SIDE: u32 = 32;
+const MIN_SIDE: u32 = 32;
 /// Least diameter of cells in a photograph, in pixels.
-const LEAST_DIAMETER: f32 = 12.0;
+const MIN_DIAMETER: f32 = 12.0;
 
 /// A reduced photograph and what was measured on it.
 pub(crate) struct Working {
@@ -45,8 +45,8 @@ impl Working {
     /// Those of a picture without cells: [`Error::TooSmall`], [`Error::Dark`], [`Error::Blank`], [`Error::CellsTooSmall`].
     pub(crate) fn of(photo: &RgbImage) -> Result<Self> {
         let (width, height) = photo.dimensions();
-        if width.min(height) < LEAST_SIDE {
-            return Err(Error::TooSmall { width, height, least: LEAST_SIDE });
+        if width.min(height) < MIN_SIDE {
+            return Err(Error::TooSmall { width, height, min: MIN_SIDE });
         }
         let largest = (MOST_PIXELS / (width as f32 * height as f32)).sqrt().min(1.0);
         let mut factor = (FIRST_SIDE as f32 / width.max(height) as f32).min(largest);
@@ -58,8 +58,8 @@ impl Working {
             factor = (2.0 * factor).min(largest);
         };
         let diameter = first.diameter / factor;
-        if diameter < LEAST_DIAMETER {
-            return Err(Error::CellsTooSmall { diameter, least: LEAST_DIAMETER });
+        if diameter < MIN_DIAMETER {
+            return Err(Error::CellsTooSmall { diameter, min: MIN_DIAMETER });
         }
         Self::at(photo, (WORKING_DIAMETER / diameter).min(largest), Some(diameter))
     }

@@ -6,10 +6,13 @@ use std::path::Path;
 use image::{Rgb, RgbImage};
 use malaria_classifier::{ChosenOn, Description, ImageConfig, SmearRule};
 use malaria_dataset::{
-    Cells, PatientNames, ResizePolicy, SmearConfig, SmearKind, SyntheticSmear, list_images, synthetic_smear,
+    Cells, ListedImage, PatientNames, ResizePolicy, SmearConfig, SmearKind, SyntheticSmear, list_images,
+    synthetic_smear,
 };
 use malaria_metrics::{PatientCall, PatientRule, PositiveRate};
-use malaria_smear::{Caveat, CountOptions, FieldCount, SmearReport, count_smears, red_cells_of_haematocrit};
+use malaria_smear::{
+    Caveat, CountOptions, FieldCount, SmearReport, check_outside, count_smears, red_cells_of_haematocrit,
+};
 
 /// An error such as programs have.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +106,15 @@ fn drawn_infected_cells_are_counted_by_photograph_and_patient() {
     assert!(red.abs_diff(drawn[0] as u64) <= 6, "{red} of {}", drawn[0]);
     assert!(infected.abs_diff(drawn[1] as u64) <= 3, "{infected} of {}", drawn[1]);
 
+    // The same picture as another patient's is nobody's.
+    fs::create_dir(folder.path().join("carl")).unwrap();
+    fs::copy(folder.path().join("ben/3.png"), folder.path().join("carl/3.png")).unwrap();
+    let stolen = count(folder.path(), &pattern, &options).unwrap();
+    let carl = stolen.patients.last().unwrap();
+    assert_eq!((carl.red_cells, carl.failed, stolen.failed()), (0, 1, 1));
+    let error = by_name(&stolen, "carl/3.png").error.as_ref().unwrap();
+    assert!(error.contains("ben") && error.contains("another patient's"), "{error}");
+
     let [ann, ben] = report.patients.as_slice() else { panic!("{:?}", report.patients) };
     assert_eq!((ann.patient.as_deref(), ann.photographs, ben.photographs), (Some("ann"), 2, 1));
     assert_eq!(ann.red_cells + ben.red_cells, red);
@@ -127,9 +139,16 @@ fn copies_count_once_and_no_photograph_ends_the_others() {
     RgbImage::from_pixel(400, 300, Rgb([230; 3])).save(path("d.png")).unwrap();
     draw(2).image.save(path("e.png")).unwrap();
 
-    let report = count(folder.path(), &PatientNames::Nlm, &CountOptions::default()).unwrap();
+    let photos = list_images(&[folder.path().to_owned()], &PatientNames::Nlm).unwrap().images;
+    let mut progress = Vec::new();
+    let options = CountOptions::default();
+    let report = count_smears(&description(), 0, &photos, &options, network, &mut |done, total| {
+        progress.push((done, total));
+    });
+    let report = report.unwrap();
+    assert_eq!(progress, [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]);
     let [all] = report.patients.as_slice() else { panic!("{:?}", report.patients) };
-    assert_eq!((all.patient.as_deref(), all.photographs), (None, 3), "a, d and e");
+    assert_eq!((all.patient.as_deref(), all.photographs, all.failed), (None, 4, 1), "all but b");
     let (a, e) = (by_name(&report, "a.png"), by_name(&report, "e.png"));
     assert_eq!(all.red_cells, a.red_cells + e.red_cells);
     assert!(by_name(&report, "b.bmp").copy_of.as_ref().unwrap().ends_with("a.png"));
@@ -141,14 +160,22 @@ fn copies_count_once_and_no_photograph_ends_the_others() {
     let numbers = report.cells.iter().filter(|row| row.image.ends_with("e.png")).filter_map(|row| row.number);
     assert!(numbers.eq(1..=e.red_cells as usize));
 
-    // Neither the order nor the number of threads changes a count.
-    let mut photos = list_images(&[folder.path().to_owned()], &PatientNames::Nlm).unwrap().images;
-    photos.reverse();
-    let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    let options = CountOptions::default();
-    let reversed = alone
-        .install(|| count_smears(&description(), 0, &photos, &options, network, &mut |_, _| {}))
-        .unwrap();
+    // Neither the order nor the number of threads changes a count, not even of a network that depends on the batch.
+    let by_batch = |cells: &Cells| {
+        let shift = cells.len() as f64 / 1e6;
+        Ok::<_, Error>(network(cells)?.into_iter().map(|probability| probability + shift).collect())
+    };
+    let counted = |photos: &[ListedImage], threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| count_smears(&description(), 0, photos, &options, by_batch, &mut |_, _| {})).unwrap()
+    };
+    let mut backwards = photos.clone();
+    backwards.reverse();
+    let (forward, reversed) = (counted(&photos, 3), counted(&backwards, 1));
+    let rows = |report: &SmearReport| {
+        Vec::from_iter(report.cells.iter().filter(|row| row.image.ends_with("e.png")).cloned())
+    };
+    assert_eq!(rows(&forward), rows(&reversed));
     assert_eq!(reversed.patients, report.patients);
     assert_eq!(by_name(&reversed, "e.png"), e);
 }
@@ -186,6 +213,16 @@ fn the_results_are_in_the_folder_or_there_is_none() {
         assert_eq!(image::image_dimensions(out.join("annotated").join(name)).unwrap(), (800, 600));
     }
     assert_eq!(files(&folder.path().join("steps/field-2")), 5);
+
+    // Without a cell there are still the columns.
+    let blank = folder.path().join("blank.png");
+    RgbImage::from_pixel(400, 300, Rgb([230; 3])).save(&blank).unwrap();
+    let nothing = count(&blank, &PatientNames::Nlm, &CountOptions::default()).unwrap().csv().unwrap();
+    assert_eq!(Some(nothing.trim_end()), csv.lines().next());
+    let inside =
+        check_outside(&photos.join("results"), std::slice::from_ref(&photos)).unwrap_err().to_string();
+    assert!(inside.contains("whose pictures are counted"), "{inside}");
+    check_outside(&out, std::slice::from_ref(&photos)).unwrap();
 
     let occupied = count(&photos, &PatientNames::Nlm, &options).unwrap_err().to_string();
     assert!(occupied.contains("results") && occupied.contains("already exists"), "{occupied}");

@@ -40,7 +40,8 @@ impl Session<'_> {
         let image_stats: Vec<ImageStats> =
             self.split.train.par_iter().map(|&i| ImageStats::of(&cell_image(all, i))).collect();
         classifier.description.input = InputCheck::of(&image_stats);
-        if self.config.patients == PatientNames::Nlm {
+        // Synthetic cells have names of the same form.
+        if self.config.patients == PatientNames::Nlm && self.config.data.is_some() {
             let learned_from = self.split.train.iter().chain(&self.split.validation);
             let patients: BTreeSet<&String> =
                 learned_from.filter_map(|&i| self.loaded.index.samples[i].patient.as_ref()).collect();

@@ -64,6 +64,15 @@ impl Axis {
         axis
     }
 
+    /// Shares from `low` to `high`, both positive, as percentages, ticks at 1, 2 and 5 times powers of ten.
+    pub(crate) fn shares(low: f64, high: f64) -> Self {
+        let mut axis = Self::powers(100.0 * low, 100.0 * high);
+        axis.ticks
+            .iter_mut()
+            .for_each(|(value, label)| (*value, *label) = (*value / 100.0, format!("{label} %")));
+        Self { low: axis.low / 100.0, high: axis.high / 100.0, ..axis }
+    }
+
     /// At least `low` to `high`, from tick to tick.
     pub(crate) fn linear(low: f64, high: f64) -> Self {
         let high = if high > low { high } else { low + 1.0 };

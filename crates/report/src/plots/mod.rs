@@ -2,6 +2,7 @@
 
 mod axis;
 mod confusion;
+mod detection;
 mod figure;
 mod font;
 mod history;
@@ -11,6 +12,7 @@ mod render;
 mod square;
 
 pub use confusion::confusion_plot;
+pub use detection::{DetectionCurve, detection_plot};
 pub use figure::Plot;
 pub use history::{EpochPoint, history_plot};
 pub use patients::{PatientAccuracy, patients_plot};

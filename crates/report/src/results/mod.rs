@@ -19,7 +19,8 @@ use crate::{
     error::Result,
     page::{Block, Page, Picture, Section},
     plots::{
-        EpochPoint, Plot, calibration_plot, confusion_plot, history_plot, patients_plot, pr_plot, roc_plot,
+        EpochPoint, Plot, calibration_plot, confusion_plot, detection_plot, history_plot, patients_plot,
+        pr_plot, roc_plot,
     },
 };
 
@@ -198,6 +199,19 @@ impl Report<'_> {
                     Some(roll_up) => patients::roll_up(roll_up, positive_class, cross_validated),
                     None => vec![Block::Text(patients::NOT_CALLED.to_owned())],
                 },
+            });
+        }
+        if let Some(roll_up) = &self.assessment.roll_up {
+            let curves = patients::detection_curves(roll_up)?;
+            plots.push(PlotSection {
+                name: "detection",
+                heading: "What a smear can detect",
+                alt: format!(
+                    "Share of patients called positive against their share of infected cells: {}",
+                    patients::limits(&curves)
+                ),
+                plot: detection_plot(&curves, title),
+                below: Vec::new(),
             });
         }
         Ok(plots)

@@ -4,8 +4,14 @@ use std::collections::BTreeMap;
 
 use malaria_classifier::{DecisionRule, RollUp, Scored, Table};
 
+use malaria_metrics::percent;
+
 use super::words::table;
-use crate::{page::Block, plots::PatientAccuracy};
+use crate::{
+    error::Result,
+    page::Block,
+    plots::{DetectionCurve, PatientAccuracy},
+};
 
 /// Accuracy of the cells of each known patient.
 pub(super) fn accuracies(scored: &Scored<'_>, rule: &DecisionRule) -> Vec<PatientAccuracy> {
@@ -26,6 +32,26 @@ pub(super) fn accuracies(scored: &Scored<'_>, rule: &DecisionRule) -> Vec<Patien
 pub(super) const NOT_CALLED: &str = "Patients are not called here. That takes two classes, cells without mirror images, and rates of false \
                                      alarms and of found parasites in patients from whom the model has not learned: at least eight patients \
                                      with either kind of cells (in a cross-validation without each fold).";
+
+/// Numbers of cells of the detection curves.
+const CELLS: [u64; 3] = [100, 1_000, 5_000];
+
+/// What smears detect by the rule for new patients, from 0.1 to 50 % infected cells.
+pub(super) fn detection_curves(roll_up: &RollUp) -> Result<Vec<DetectionCurve>> {
+    let caller = roll_up.rule.caller()?;
+    let shares: Vec<f64> = (0..=80).map(|i| 0.001 * 500_f64.powf(f64::from(i) / 80.0)).collect();
+    let curve = |cells| {
+        let points = caller.detection_curve(cells, &shares)?;
+        Ok(DetectionCurve { cells, points, limit: caller.detection_limit(cells) })
+    };
+    CELLS.into_iter().map(curve).collect()
+}
+
+/// The detection limits in words.
+pub(super) fn limits(curves: &[DetectionCurve]) -> String {
+    let limit = |curve: &DetectionCurve| format!("limit {} at {} cells", percent(curve.limit), curve.cells);
+    curves.iter().map(limit).collect::<Vec<_>>().join(", ")
+}
 
 /// The calls of patients, and what can be detected.
 pub(super) fn roll_up(roll_up: &RollUp, positive_class: &str, cross_validated: bool) -> Vec<Block> {
