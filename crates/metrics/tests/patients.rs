@@ -181,9 +181,13 @@ fn smears_are_called_at_the_threshold_with_the_lowest_detection_limit() {
         (limit, rule)
     };
     assert_eq!(limit_at(point.threshold), (point.detection_limit, point.rule.clone()));
-    for other in [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7] {
+    // Higher ones have fewer than ten false alarms.
+    for other in [0.1, 0.2, 0.3] {
         assert!(limit_at(other).0 > 0.95 * point.detection_limit, "{other}");
     }
+    let alarms =
+        scores.iter().zip(&infected).filter(|&(score, infected)| !infected && *score >= point.threshold);
+    assert!((10..20).contains(&alarms.count()), "{point:?}");
     assert!(limit_at(0.15).0 > 3.0 * point.detection_limit, "{point:?}");
     // One patient says nothing about others.
     assert_eq!(choose_smear_threshold(&vec!["C1"; 6_000], &infected, &scores).unwrap(), None);

@@ -22,13 +22,15 @@ fn models(folder: &Path) -> Vec<PathBuf> {
     MODELS.iter().map(copy).collect()
 }
 
-/// Forty patients of forty cells, half of them infected ones; the tenth part of the infected cells is missed.
+/// Forty patients of forty cells, in half of them half of the cells infected; a tenth of the infected cells is missed, and sixteen patients have
+/// a false alarm.
 fn rows(header: &str) -> String {
     let mut rows = format!("{header}\n");
     for patient in 0..40 {
         for cell in 0..40 {
             let infected = patient < 20 && cell < 20;
-            let probability = if infected && cell > 1 { 0.9 } else { 0.001 * f64::from(cell) };
+            let alarm = cell == 39 && patient % 5 < 2;
+            let probability = if infected && cell > 1 || alarm { 0.9 } else { 0.001 * f64::from(cell) };
             let class = if infected { "Parasitized" } else { "Uninfected" };
             writeln!(rows, "C{patient}_{cell}.png,{class},C{patient},{},{probability}", patient % 4).unwrap();
         }
@@ -55,7 +57,7 @@ fn weights_and_models_get_the_thresholds_of_the_predictions() {
     let models = models(folder.path());
     let before = WeightsFile::read(&models[0]).unwrap();
     let all = [vec![table], models.clone()].concat();
-    let output = calibrate(&["--target-specificity", "0.99", "--json", json.to_str().unwrap()], &all);
+    let output = calibrate(&["--target-specificity", "0.98", "--json", json.to_str().unwrap()], &all);
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
     for part in [

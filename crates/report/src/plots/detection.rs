@@ -67,8 +67,8 @@ pub fn detection_plot(curves: &[DetectionCurve], title: &str) -> Plot {
         (format!("{} cells: {limit}", curve.cells), color)
     });
     for (line, (words, color)) in (0..).zip(lines) {
-        let at = (panel.left + 30.0, panel.top + 40.0 + 30.0 * f64::from(line));
-        figure.text(at, words, Look::bold(20.0, color), Align::Left);
+        let at = (panel.right - 30.0, panel.bottom - 100.0 + 30.0 * f64::from(line));
+        figure.text(at, words, Look::bold(20.0, color), Align::Right);
     }
     let note = "dashed: 95 %, which a limit reaches; band: eight in ten patients, with the most cells";
     figure.text((panel.left, panel.bottom + 96.0), note, TICK_LABEL, Align::Left);
