@@ -101,6 +101,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if let Some(out) = &args.out {
         note(format_args!("written: {}", out.display()));
     }
+    let uncounted = report.patients.iter().filter(|count| count.infected_per_microlitre.is_none()).count();
+    if options.red_cells_per_microlitre.is_some() && uncounted > 0 {
+        note(format_args!(
+            "warning: no infected cells per microlitre of {uncounted} patients: that takes red cells, and a model that calls patients"
+        ));
+    }
     if report.failed() > 0 {
         note(format_args!("{} of {} photographs could not be counted", report.failed(), photos.len()));
         return Ok(ExitCode::FAILURE);

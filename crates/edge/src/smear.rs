@@ -40,10 +40,10 @@ pub(crate) struct Smear {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Red cells per microlitre of blood, for infected cells per microlitre
-    #[arg(long, value_name = "N", value_parser = above_0, conflicts_with = "haematocrit")]
+    #[arg(long, value_name = "N", value_parser = above_0, allow_negative_numbers = true, conflicts_with = "haematocrit")]
     red_cells: Option<f64>,
     /// The same from the haematocrit, a fraction such as 0.42, at 90 fl a cell
-    #[arg(long, value_name = "SHARE", value_parser = haematocrit)]
+    #[arg(long, value_name = "SHARE", value_parser = haematocrit, allow_negative_numbers = true)]
     haematocrit: Option<f64>,
     /// Write pictures of the steps by which cells are found into this folder
     #[arg(long, value_name = "DIR")]
@@ -95,6 +95,12 @@ pub(crate) fn smear(args: &Smear) -> Result<ExitCode> {
     print(text.trim_end())?;
     if let Some(out) = &args.out {
         note(format_args!("written: {}", out.display()));
+    }
+    let uncounted = report.patients.iter().filter(|count| count.infected_per_microlitre.is_none()).count();
+    if options.red_cells_per_microlitre.is_some() && uncounted > 0 {
+        note(format_args!(
+            "warning: no infected cells per microlitre of {uncounted} patients: that takes red cells, and a model that calls patients"
+        ));
     }
     if report.failed() > 0 {
         note(format_args!("{} of {} photographs could not be counted", report.failed(), photos.len()));

@@ -64,7 +64,7 @@ fn count(folder: &Path, names: &PatientNames, options: &CountOptions) -> Result<
     count_smears(&description(), 0, &photos, options, network, &mut |_, _| {})
 }
 
-/// A smear whose infected cells have a blue spot in their middle: drawn parasites are told by their shape alone, which takes a network.
+/// A smear whose infected cells have a blue spot in their middle: drawn parasites differ from other marks only by shape, which takes a network.
 fn draw(seed: u64) -> SyntheticSmear {
     let base = SmearConfig { width: 800, height: 600, cell_diameter: 50.0, seed, ..SmearConfig::default() };
     let mut smear = synthetic_smear(&SmearConfig { parasitaemia: 0.1, ..base }).unwrap();
