@@ -3,10 +3,13 @@
 use malaria_dataset::Protocol;
 use serde::{Deserialize, Serialize};
 
-use crate::{assessment::Assessment, decision::DecisionRule};
+use crate::{assessment::Assessment, decision::DecisionRule, scored::Scored};
 
 /// Bootstrap intervals over fewer patients are too narrow.
 const FEW_PATIENTS: usize = 30;
+
+/// Metrics of a class of fewer cells say little.
+const FEW_CELLS: usize = 10;
 
 /// A reason to read metrics with care. Its JSON has a stable key under `caveat`; its `Display` is the wording in the terminal, on
 /// pages and on model cards.
@@ -65,6 +68,40 @@ pub enum Caveat {
         /// Its directory.
         run: String,
     },
+    /// Some of the evaluated pictures have the same pixels.
+    #[strum(to_string = "Copies of other pictures among these cells, by their pixels: {cells}. Each counts.")]
+    Copies {
+        /// Number of copies.
+        cells: usize,
+    },
+    /// Some pictures lie in the folders of several classes.
+    #[strum(
+        to_string = "Pictures in the folders of more than one class, so that a label is wrong: {pictures}."
+    )]
+    DoublyLabelled {
+        /// Number of pictures.
+        pictures: usize,
+    },
+    /// Some pictures are unlike the training cells.
+    #[strum(
+        to_string = "{cells} of the {of} pictures are unlike the training cells in size, background, sharpness or colour: their calls are unreliable, and `predict` does not count them for patients."
+    )]
+    UnlikeTraining {
+        /// Number of pictures.
+        cells: usize,
+        /// Number of all.
+        of: usize,
+    },
+    /// A class has few cells or none.
+    #[strum(
+        to_string = "There are only {cells} cells of the class {class}: the accuracy says little, and what concerns this class nothing."
+    )]
+    FewCells {
+        /// The class.
+        class: String,
+        /// Number of its cells.
+        cells: usize,
+    },
     /// Probabilities are means over mirror images, and the threshold was chosen without them.
     #[strum(
         to_string = "Probabilities are means over four mirror images of each cell; the threshold was chosen without them."
@@ -121,6 +158,32 @@ impl Caveat {
         caveats
     }
 
+    /// The caveats of evaluated pictures: of `copies`, of pictures in folders of more than one class, and of those `unlike` the training cells
+    /// among `of`.
+    pub fn of_pictures(
+        copies: usize,
+        doubly_labelled: usize,
+        unlike: usize,
+        of: usize,
+    ) -> impl Iterator<Item = Self> {
+        let caveats = [
+            (copies, Self::Copies { cells: copies }),
+            (doubly_labelled, Self::DoublyLabelled { pictures: doubly_labelled }),
+            (unlike, Self::UnlikeTraining { cells: unlike, of }),
+        ];
+        caveats.into_iter().filter_map(|(number, caveat)| (number > 0).then_some(caveat))
+    }
+
+    /// The caveats of classes with fewer than ten cells.
+    pub fn of_classes(scored: &Scored<'_>) -> Vec<Self> {
+        let cells = |class: usize| scored.truth.iter().filter(|&&truth| truth == class).count();
+        let few = |(class, name): (usize, &String)| {
+            let cells = cells(class);
+            (cells < FEW_CELLS).then(|| Self::FewCells { class: name.clone(), cells })
+        };
+        scored.classes.iter().enumerate().filter_map(few).collect()
+    }
+
     /// The caveat of initial weights that had learned from `seen` test cells, `None` if that is unknown.
     pub fn of_init(seen: Option<usize>) -> Option<Self> {
         match seen {
@@ -148,10 +211,7 @@ mod tests {
     use malaria_metrics::{OperatingPoint, Target};
 
     use super::*;
-    use crate::{
-        decision::{ChosenOn, Threshold},
-        scored::Scored,
-    };
+    use crate::decision::{ChosenOn, Threshold};
 
     #[test]
     fn json_keys_are_stable_and_words_contain_the_numbers() {
@@ -181,6 +241,22 @@ mod tests {
                 "from 5 of these",
             ),
             (Caveat::ParentMissing { run }, r#"{"caveat":"parent-missing","run":"runs/gone"}"#, "runs/gone"),
+            (Caveat::Copies { cells: 6 }, r#"{"caveat":"copies","cells":6}"#, "by their pixels: 6."),
+            (
+                Caveat::DoublyLabelled { pictures: 7 },
+                r#"{"caveat":"doubly-labelled","pictures":7}"#,
+                "a label is wrong: 7.",
+            ),
+            (
+                Caveat::UnlikeTraining { cells: 8, of: 9 },
+                r#"{"caveat":"unlike-training","cells":8,"of":9}"#,
+                "8 of the 9 pictures",
+            ),
+            (
+                Caveat::FewCells { class: "Uninfected".to_owned(), cells: 3 },
+                r#"{"caveat":"few-cells","class":"Uninfected","cells":3}"#,
+                "only 3 cells of the class Uninfected",
+            ),
             (Caveat::MirrorImages, r#"{"caveat":"mirror-images"}"#, "four mirror images"),
             (Caveat::FoldThresholds, r#"{"caveat":"fold-thresholds"}"#, "the other folds' cells"),
             (Caveat::NoFoldThresholds, r#"{"caveat":"no-fold-thresholds"}"#, "all folds but one"),

@@ -1,12 +1,15 @@
 //! Predictions for pictures of cells, and for the patients that the cells belong to.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     path::{Path, PathBuf},
 };
 
 use image::RgbImage;
-use malaria_dataset::{Cells, ImageStats, ListedImage, decode_within, patient_of, read_image, resize};
+use malaria_dataset::{
+    BadImage, Cells, Fingerprint, ImageStats, ListedImage, MAX_CELL_SIDE, decode_within, patient_of,
+    read_image, resize, shows_many_cells,
+};
 use malaria_metrics::CellCounts;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize, Serializer};
@@ -38,6 +41,16 @@ pub struct Prediction {
     pub warning: Option<String>,
     /// Why the picture could not be read.
     pub error: Option<String>,
+    /// SHA-256 of the picture's size and pixels, in hexadecimal digits: pictures with the same one are copies. `None` when the picture
+    /// could not be read.
+    #[serde(default)]
+    pub pixels_sha256: Option<String>,
+    /// Whether the model is known to have learned from this picture.
+    #[serde(default)]
+    pub learned_from: bool,
+    /// Fingerprint of the file; `None` when there is none, or it could not be read.
+    #[serde(skip)]
+    pub file: Option<Fingerprint>,
 }
 
 /// Serializes any path: one name that is not UTF-8 must not make the whole list fail.
@@ -83,7 +96,11 @@ pub fn classify<E: From<malaria_dataset::Error>>(
     let mut predictions = Vec::with_capacity(files.len());
     for chunk in files.chunks(chunk_size(description.image.pixels)) {
         let read = |file: &ListedImage| {
-            (file.clone(), read_image(&file.path).map(|(picture, _)| ModelInput::new(description, &picture)))
+            let input = read_image(&file.path).and_then(|(picture, fingerprint)| {
+                let input = ModelInput::new(description, &picture, &file.path)?;
+                Ok(ModelInput { file: Some(fingerprint), ..input })
+            });
+            (file.clone(), input)
         };
         let pictures = chunk.par_iter().map(read).collect();
         predictions.extend(predictions_of(description, positive, pictures, &mut network)?);
@@ -106,7 +123,7 @@ pub fn classify_pictures<E: From<malaria_dataset::Error>>(
     for chunk in pictures.chunks(chunk_size(description.image.pixels)) {
         let input = |picture| {
             let source = ListedImage { path: PathBuf::new(), patient: None };
-            (source, Ok(ModelInput::new(description, picture)))
+            (source, ModelInput::new(description, picture, Path::new("")))
         };
         let inputs = chunk.par_iter().map(input).collect();
         predictions.extend(predictions_of(description, positive, inputs, &mut network)?);
@@ -130,7 +147,7 @@ pub fn classify_encoded<E: From<malaria_dataset::Error>>(
         let picture = decode_within(bytes, name, longest_side);
         let patient = name.file_name().and_then(|name| patient_of(&name.to_string_lossy()));
         let source = ListedImage { path: name.clone(), patient };
-        (source, picture.map(|picture| ModelInput::new(description, &picture)))
+        (source, picture.and_then(|picture| ModelInput::new(description, &picture, name)))
     };
     predictions_of(description, positive, pictures.par_iter().map(decode).collect(), network)
 }
@@ -147,16 +164,28 @@ struct ModelInput {
     cell: RgbImage,
     /// How the picture differs from the training cells.
     warning: Option<String>,
+    pixels: Fingerprint,
+    file: Option<Fingerprint>,
 }
 
 impl ModelInput {
-    fn new(description: &Description, picture: &RgbImage) -> Self {
+    /// Refuses photographs of many cells: no class of theirs means anything.
+    fn new(description: &Description, picture: &RgbImage, path: &Path) -> malaria_dataset::Result<Self> {
         let cell = resize(picture, description.image.pixels, description.image.resize);
+        let (width, height) = picture.dimensions();
+        if width.max(height) > MAX_CELL_SIDE || shows_many_cells(&cell) {
+            let reason = format!(
+                "is no picture of a single cell ({width} x {height} px): count the cells of photographs with `malaria smear` or \
+                 `malaria-edge smear`"
+            );
+            return Err(malaria_dataset::Error::BadImage(BadImage { path: path.to_owned(), reason }));
+        }
         let words = description.input.map(|input| {
             let warnings = input.warnings(&ImageStats::of(&cell), picture.dimensions());
             warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
         });
-        Self { cell, warning: words.filter(|words| !words.is_empty()) }
+        let warning = words.filter(|words| !words.is_empty());
+        Ok(Self { cell, warning, pixels: Fingerprint::of_pixels(picture), file: None })
     }
 }
 
@@ -175,32 +204,47 @@ fn predictions_of<E: From<malaria_dataset::Error>>(
     let predict = |(source, input): (ListedImage, malaria_dataset::Result<ModelInput>)| {
         let row = input.as_ref().ok().and_then(|_| rows.next());
         let class = |row| description.classes[call(row, positive, description.threshold.as_ref())].clone();
-        let (warning, error) = match input {
-            Ok(ModelInput { warning, .. }) => (warning, None),
-            Err(error) => (None, Some(error.to_string())),
-        };
         let ListedImage { path, patient } = source;
         let (class, probability) = (row.map(class), row.map(|row| row[positive]));
-        Prediction { path, patient, class, probability, warning, error }
+        let (input, error) = match input {
+            Ok(input) => (Some(input), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        Prediction {
+            path,
+            patient,
+            class,
+            probability,
+            error,
+            pixels_sha256: input.as_ref().map(|input| input.pixels.hex()),
+            learned_from: false,
+            file: input.as_ref().and_then(|input| input.file),
+            warning: input.and_then(|input| input.warning),
+        }
     };
     Ok(pictures.into_iter().map(predict).collect())
 }
 
 /// Calls patients from the predictions for their cells, in the order of their names.
 ///
-/// Unreadable pictures, those with a warning and those of unknown patients do not count. No patient is called where
-/// [`Description::patient_caller`] gives a reason against it.
+/// Unreadable pictures, those with a warning and those of unknown patients do not count; copies, by their pixels, count once. No patient
+/// is called where [`Description::patient_caller`] gives a reason against it.
 ///
 /// # Errors
 /// [`Error::Metrics`](crate::Error::Metrics) when a patient's rates cannot be computed.
 pub fn roll_up(description: &Description, predictions: &[Prediction]) -> Result<Vec<PatientPrediction>> {
     let Ok((smear, caller)) = description.patient_caller() else { return Ok(Vec::new()) };
     let mut patients: BTreeMap<&str, SmearCells> = BTreeMap::new();
+    let mut counted = HashSet::new();
     for prediction in predictions.iter().filter(|prediction| prediction.warning.is_none()) {
         let (Some(patient), Some(probability)) = (&prediction.patient, prediction.probability) else {
             continue;
         };
-        patients.entry(patient).or_default().count(probability, probability >= smear.threshold);
+        if prediction.pixels_sha256.as_ref().is_none_or(|pixels| counted.insert(pixels)) {
+            let cells = patients.entry(patient).or_default();
+            cells.count(probability, probability >= smear.threshold);
+            cells.learned_from += u64::from(prediction.learned_from);
+        }
     }
     // Equal counts have equal results, and one of them takes milliseconds.
     let distinct: BTreeSet<(u64, u64)> =
@@ -248,6 +292,9 @@ mod tests {
             probability: Some(probability),
             warning: None,
             error: None,
+            pixels_sha256: None,
+            learned_from: false,
+            file: None,
         };
         // A fifth of the cells of C12 are uncertain, all of C13's.
         let cells = [[("C1", 0.99), ("C12", 0.1), ("C13", 0.9)], [("C1", 0.01), ("C12", 0.05), ("C13", 0.5)]];
@@ -257,7 +304,7 @@ mod tests {
         let said = patients.iter().map(|patient| (patient.verdict.unfamiliar, patient.verdict.learned_from));
         assert!(said.eq([(false, true), (false, false), (true, false)]), "{patients:?}");
         let words = |i: usize| patients[i].verdict.words.as_str();
-        assert_eq!(words(0), "positive; not valid: the model was trained on a patient of this name");
+        assert_eq!(words(0), "positive; not valid: the model has learned from a patient of this name");
         assert!(
             words(1).starts_with("not detected (limit ") && words(1).ends_with(" at 500 cells)"),
             "{}",

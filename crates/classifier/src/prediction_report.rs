@@ -1,6 +1,10 @@
 //! Predictions as a table, as CSV and as a JSON document, for the programs `malaria` and `malaria-edge` alike.
 
-use std::fmt::Display;
+use std::{
+    collections::{HashMap, HashSet, hash_map::Entry},
+    fmt::Display,
+    path::Path,
+};
 
 use malaria_dataset::UnknownPatients;
 use malaria_metrics::{CellCounts, percent};
@@ -20,6 +24,8 @@ pub struct PredictionReport {
     pub cells: Vec<Prediction>,
     /// Cells with a warning, which do not count for patients.
     pub not_counted: usize,
+    /// Cells with the pixels of an earlier one, which count once.
+    pub copies: usize,
     /// The share of all cells with a probability from 10 to 90 %; `None` for fewer than 30 cells.
     pub uncertain_share: Option<f64>,
     /// Whether it is larger than in 99 of 100 patients of the cross-validation: the pictures are unlike the training cells.
@@ -43,11 +49,13 @@ impl PredictionReport {
         let warned = |cell: &&Prediction| cell.class.is_some() && cell.warning.is_some();
         let patients = || cells.iter().map(|cell| (cell.path.to_string_lossy(), &cell.patient));
         let mut all = SmearCells::default();
-        cells
+        let mut seen = HashSet::new();
+        let (new, copies): (Vec<&Prediction>, Vec<_>) = cells
             .iter()
-            .filter_map(|cell| cell.probability)
-            .for_each(|probability| all.count(probability, false));
+            .partition(|cell| cell.pixels_sha256.as_ref().is_none_or(|pixels| seen.insert(pixels)));
+        new.iter().filter_map(|cell| cell.probability).for_each(|probability| all.count(probability, false));
         Ok(Self {
+            copies: copies.len(),
             uncertain_share: all.uncertain_share(),
             unfamiliar: description.smear.as_ref().is_some_and(|smear| smear.is_unfamiliar(&all)),
             unknown_patients: if call_patients { UnknownPatients::among(patients()) } else { None },
@@ -64,7 +72,12 @@ impl PredictionReport {
         self.cells.iter().filter(|cell| cell.error.is_some()).count()
     }
 
-    /// One row per cell: `path,patient,class,probability,warning,error`.
+    /// Cells that the model has learned from.
+    pub fn learned_from(&self) -> usize {
+        self.cells.iter().filter(|cell| cell.learned_from).count()
+    }
+
+    /// One row per cell: `path,patient,class,probability,warning,error,pixels_sha256,learned_from`.
     ///
     /// # Errors
     /// [`Error::Encode`].
@@ -85,6 +98,15 @@ impl PredictionReport {
         if self.not_counted > 0 {
             text += &format!("cells with a warning, which do not count for patients: {}\n", self.not_counted);
         }
+        if self.copies > 0 {
+            text += &format!("copies of other pictures by their pixels, which count once: {}\n", self.copies);
+        }
+        if self.learned_from() > 0 {
+            text += &format!(
+                "pictures that the model has learned from, so that their calls are too good: {}\n",
+                self.learned_from()
+            );
+        }
         if self.unfamiliar {
             text += &format!(
                 "{} of the cells are uncertain, which is more than in 99 of 100 patients of the cross-validation: the pictures are unlike \
@@ -104,12 +126,21 @@ impl PredictionReport {
         let heading = format!("p({})", self.positive);
         let width = heading.chars().count().max(7);
         let mut text = format!("{:<12} {heading:>width$}  picture\n", "class");
-        for Prediction { path, class, probability, warning, error, .. } in &self.cells {
+        let mut first_of: HashMap<&str, &Path> = HashMap::new();
+        for Prediction { path, class, probability, warning, error, pixels_sha256, .. } in &self.cells {
+            let copy = match pixels_sha256.as_ref().map(|pixels| first_of.entry(pixels)) {
+                Some(Entry::Occupied(first)) => format!("  [copy of {}]", first.get().display()),
+                Some(Entry::Vacant(place)) => {
+                    place.insert(path);
+                    String::new()
+                }
+                None => String::new(),
+            };
             let class = class.as_deref().unwrap_or("unreadable");
             let probability = percent(*probability);
             let warning = warning.as_ref().map(|warning| format!("  [{warning}]")).unwrap_or_default();
             let error = error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
-            text += &format!("{class:<12} {probability:>width$}  {}{warning}{error}\n", path.display());
+            text += &format!("{class:<12} {probability:>width$}  {}{warning}{copy}{error}\n", path.display());
         }
         text
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use malaria_metrics::{
     Bootstrap, CallCounts, Interval, PatientCall, PatientCaller, PatientCells, PatientMetrics, PatientResult,
-    Target, choose_threshold, cluster_bootstrap, delong_interval, percent, roc_curve,
+    PatientRule, Target, choose_threshold, cluster_bootstrap, delong_interval, percent, roc_curve,
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ use crate::{
 
 /// Shares of infected cells at which patients are to be found.
 const PARASITAEMIAS: [f64; 6] = [0.001, 0.005, 0.01, 0.02, 0.05, 0.1];
-/// By the procedure of the WHO, at most so many cells of a thin smear are counted before it is called negative.
+/// Cells of a smear that is counted in full.
 const CELLS_OF_A_SMEAR: u64 = 5_000;
 /// Numbers of cells for detection limits.
 const CELLS_COUNTED: [u64; 3] = [200, 1_000, CELLS_OF_A_SMEAR];
@@ -25,6 +25,8 @@ const CELLS_COUNTED: [u64; 3] = [200, 1_000, CELLS_OF_A_SMEAR];
 const ROC_SPECIFICITY: f64 = 0.95;
 /// Level of the intervals.
 const CONFIDENCE: f64 = 0.95;
+/// Resamples for the intervals of the limits: each takes some 30 ms, for the rates and six limits.
+const RESAMPLES: usize = 400;
 
 /// Calls of patients from the calls of their cells.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -79,6 +81,47 @@ pub struct DetectionLimit {
     pub limit_of_blank: u64,
     /// The share; `None` where even patients whose cells are all infected are called positive less often.
     pub infected_share: Option<f64>,
+    /// Bootstrap interval of [`limit_of_blank`](Self::limit_of_blank) over the patients of a cross-validation, from whom the rates are
+    /// estimated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_of_blank_interval: Option<Interval>,
+    /// The same of [`infected_share`](Self::infected_share).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub infected_share_interval: Option<Interval>,
+}
+
+impl DetectionLimit {
+    fn of(caller: &PatientCaller) -> [Self; CELLS_COUNTED.len()] {
+        CELLS_COUNTED.map(|cells| Self {
+            cells,
+            limit_of_blank: caller.limit_of_blank(cells),
+            infected_share: caller.detection_limit(cells),
+            limit_of_blank_interval: None,
+            infected_share_interval: None,
+        })
+    }
+
+    /// The limits of `caller`, whose rates are estimated from `patients`, with their intervals.
+    fn with_intervals(caller: &PatientCaller, patients: &[PatientCells]) -> Result<Vec<Self>> {
+        let each: Vec<usize> = (0..patients.len()).collect();
+        let resampled = |drawn: &[usize]| -> Option<[Option<f64>; 2 * CELLS_COUNTED.len()]> {
+            let drawn: Vec<PatientCells> = drawn.iter().map(|&i| patients[i].clone()).collect();
+            let limits = Self::of(&PatientCaller::new(&PatientRule::estimate(&drawn).ok()??).ok()?);
+            let mut ends = [None; 2 * CELLS_COUNTED.len()];
+            for (pair, limit) in ends.chunks_exact_mut(2).zip(limits) {
+                pair.copy_from_slice(&[Some(limit.limit_of_blank as f64), limit.infected_share]);
+            }
+            Some(ends)
+        };
+        let settings = Bootstrap { resamples: RESAMPLES, ..Bootstrap::default() };
+        let intervals = cluster_bootstrap(&each, &settings, |drawn| resampled(drawn).unwrap_or_default())?;
+        let with = |(limit, pair): (Self, &[Option<Interval>])| Self {
+            limit_of_blank_interval: pair[0],
+            infected_share_interval: pair[1],
+            ..limit
+        };
+        Ok(Self::of(caller).into_iter().zip(intervals.chunks_exact(2)).map(with).collect())
+    }
 }
 
 /// The patients' shares of positive cells as a test for infection.
@@ -134,17 +177,23 @@ impl RollUp {
         }
         let calls: Vec<(bool, PatientCall)> =
             patients.iter().map(|patient| (patient.infected(), patient.result.call)).collect();
-        let limits = CELLS_COUNTED.map(|cells| DetectionLimit {
-            cells,
-            limit_of_blank: stored.limit_of_blank(cells),
-            infected_share: stored.detection_limit(cells),
-        });
+        let detection_limits = match decision.of_folds {
+            None => DetectionLimit::of(&stored).to_vec(),
+            Some(_) => {
+                let by_stored = SmearDecision { stored: decision.stored.clone(), of_folds: None };
+                let estimated_from = scored.patients_of_smears(&by_stored)?.into_iter();
+                DetectionLimit::with_intervals(
+                    &stored,
+                    &estimated_from.map(|(cells, _)| cells).collect::<Vec<_>>(),
+                )?
+            }
+        };
         Ok(Some(Self {
             rule: decision.stored.clone(),
             cells_needed: stored.cells_needed(),
             as_they_are: PatientMetrics::of(&calls)?,
             found: Found::of(&patients, &callers)?,
-            detection_limits: limits.to_vec(),
+            detection_limits,
             roc: PatientRoc::of(&patients, callers.len())?,
         }))
     }
@@ -250,7 +299,11 @@ impl RollUp {
             ]
         });
         let limit = |limit: &DetectionLimit| {
-            vec![limit.cells.to_string(), limit.limit_of_blank.to_string(), percent(limit.infected_share)]
+            let blank = match limit.limit_of_blank_interval {
+                Some(Interval { low, high }) => format!("{} ({low:.0} to {high:.0})", limit.limit_of_blank),
+                None => limit.limit_of_blank.to_string(),
+            };
+            vec![limit.cells.to_string(), blank, with(limit.infected_share, limit.infected_share_interval)]
         };
         let mut tables = vec![
             Table {

@@ -142,6 +142,8 @@ pub struct SmearCells {
     pub called: CellCounts,
     /// Cells with a probability of the positive class from 10 to 90 %.
     pub uncertain: u64,
+    /// Cells that the model is known to have learned from.
+    pub learned_from: u64,
 }
 
 impl SmearCells {
@@ -172,7 +174,7 @@ pub struct PatientVerdict {
     pub uncertain_share: Option<f64>,
     /// Whether it is larger than that of 99 of 100 patients of the cross-validation: neither rates nor limit hold for such pictures.
     pub unfamiliar: bool,
-    /// Whether the model has learned from cells of this patient, by the name: the result is too good.
+    /// Whether the model has learned from cells of this patient, by the name or by the cells' contents: the result is too good.
     pub learned_from: bool,
     /// The call in words.
     pub words: String,
@@ -189,8 +191,9 @@ impl PatientVerdict {
     ) -> Self {
         let uncertain_share = cells.uncertain_share();
         let unfamiliar = smear.is_unfamiliar(cells);
-        let learned_from =
+        let known =
             patient.is_some_and(|patient| description.learned_from.iter().any(|known| known == patient));
+        let learned_from = known || cells.learned_from > 0;
         let mut words = match result.call {
             PatientCall::Positive => "positive".to_owned(),
             PatientCall::NotDetected { .. } if unfamiliar => "not detected (limit unknown)".to_owned(),
@@ -210,7 +213,10 @@ impl PatientVerdict {
             );
         }
         if learned_from {
-            words += "; not valid: the model was trained on a patient of this name";
+            words += match cells.learned_from {
+                0 => "; not valid: the model has learned from a patient of this name",
+                _ => "; not valid: the model has learned from cells of this patient",
+            };
         }
         Self { result, uncertain_share, unfamiliar, learned_from, words }
     }

@@ -15,9 +15,7 @@ pub(crate) fn advice(error: &Error) -> Option<String> {
         Error::NoModel { .. } => "name a run directory by --run, or by the variable MALARIA_RUN".to_owned(),
         Error::NoTestCell { .. } => "--subset all evaluates the model on all of them".to_owned(),
         Error::Config { field: "positive", .. } => "name it by --positive".to_owned(),
-        Error::SensitivityLoss { .. } => {
-            "choose other --weights, or allow more by --max-sensitivity-loss".to_owned()
-        }
+        Error::QuantizationLoss { .. } => "choose other --weights, or allow more by --max-loss".to_owned(),
         Error::Dataset(dataset::Error::UnknownPatients(_)) => {
             format!("{TELL_PATIENTS}; or --split random")
         }

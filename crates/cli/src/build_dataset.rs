@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use malaria_resnet::{
     Error,
-    dataset::{Index, Link, Protocol, SplitConfig, Subset, build_tree, split},
+    dataset::{Index, Link, Protocol, SplitConfig, Subset, build_tree, ignored_words, split},
 };
 
 use crate::{
@@ -70,8 +70,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             note(format_args!("warning: pictures {what}: {groups}; malaria train names them"));
         }
     }
-    if index.ignored > 0 {
-        note(format_args!("warning: skipped, as they are not images: {}", index.ignored));
+    if let Some(words) = ignored_words(&index.ignored) {
+        note(format_args!("warning: {words}"));
     }
     print(format_args!(
         "{} images written, {} there already, in {}",

@@ -9,7 +9,11 @@ use std::{
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
-use malaria_resnet::{Caveat, DataSummary, Progress, dataset::DownloadProgress, train::Event};
+use malaria_resnet::{
+    Caveat, DataSummary, Progress,
+    dataset::{DownloadProgress, ignored_words},
+    train::Event,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -189,10 +193,16 @@ impl Console {
         if let Some(caveat) = Caveat::of_init(data.test_cells_seen_by_init) {
             self.say(&format!("  warning: {caveat}"));
         }
-        self.groups("pictures in more than one set, byte for byte", &data.duplicates_across);
-        self.groups("pictures in folders of more than one class: one label is wrong", &data.doubly_labelled);
-        if data.ignored > 0 {
-            self.say(&format!("  warning: skipped, as they are not images: {}", data.ignored));
+        self.warn_of_copies(
+            "copies of pictures, by their pixels, in more than one set",
+            &data.duplicates_across,
+        );
+        self.warn_of_copies(
+            "pictures in folders of more than one class: one label is wrong",
+            &data.doubly_labelled,
+        );
+        if let Some(words) = ignored_words(&data.ignored) {
+            self.say(&format!("  warning: {words}"));
         }
         if !data.skipped.is_empty() {
             self.say(&format!("  warning: left out as they cannot be read: {}", data.skipped.len()));
@@ -200,17 +210,22 @@ impl Console {
         }
     }
 
-    /// Warns of files with the same bytes and names the first few.
-    fn groups(&self, what: &str, groups: &[Vec<String>]) {
+    /// Warns of `things`, if there are any, and names the first few.
+    pub(crate) fn warn_of(&self, what: &str, things: &[String]) {
         const NAMED: usize = 10;
-        if groups.is_empty() {
+        if things.is_empty() {
             return;
         }
-        self.say(&format!("  warning: {what}: {}", groups.len()));
-        groups.iter().take(NAMED).for_each(|group| self.say(&format!("    {}", group.join(" = "))));
-        if groups.len() > NAMED {
-            self.say(&format!("    and {} more", groups.len() - NAMED));
+        self.say(&format!("  warning: {what}: {}", things.len()));
+        things.iter().take(NAMED).for_each(|thing| self.say(&format!("    {thing}")));
+        if things.len() > NAMED {
+            self.say(&format!("    and {} more", things.len() - NAMED));
         }
+    }
+
+    /// The same of groups of pictures with the same pixels.
+    pub(crate) fn warn_of_copies(&self, what: &str, groups: &[Vec<String>]) {
+        self.warn_of(what, &groups.iter().map(|group| group.join(" = ")).collect::<Vec<_>>());
     }
 
     fn training(&self, event: &Event) {

@@ -5,7 +5,9 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::{Result, bail};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use malaria_resnet::{
-    EvaluateOptions, EvaluatedOn, default_run, evaluate,
+    EvaluateOptions, EvaluatedOn,
+    dataset::ignored_words,
+    default_run, evaluate,
     libtorch::{DeviceChoice, describe},
     protocol_note,
 };
@@ -64,10 +66,12 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let console = Console::new(Style::Auto);
+    args.json.check()?;
+    args.predictions.iter().try_for_each(|path| check_file(path, &["csv"]))?;
+    args.report.iter().try_for_each(|path| check_file(path, &["html"]))?;
     let outputs: Vec<&PathBuf> =
         args.json.file().into_iter().chain(&args.predictions).chain(&args.report).collect();
     for (number, path) in outputs.iter().enumerate() {
-        check_file(path)?;
         if outputs[..number].contains(path) {
             bail!(
                 "{}: given to two of --json, --predictions and --report: give each a file of its own",
@@ -94,11 +98,17 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     for image in &report.skipped {
         console.say(&format!("warning: left out {image}"));
     }
+    console.warn_of_copies(
+        "pictures in folders of more than one class: one label is wrong",
+        &report.doubly_labelled,
+    );
+    console.warn_of_copies("copies of pictures, by their pixels", &report.copies);
+    console.warn_of("pictures unlike the training cells", &report.warnings);
     if let Some(unknown) = &report.unknown_patients {
         console.say(&format!("warning: {unknown}; {}", flags::TELL_PATIENTS));
     }
-    if report.ignored > 0 {
-        console.say(&format!("warning: skipped, as they are not images: {}", report.ignored));
+    if let Some(words) = ignored_words(&report.ignored) {
+        console.say(&format!("warning: {words}"));
     }
     let which = if report.evaluated_on == EvaluatedOn::Test { "the run's test cells" } else { "all cells" };
     let device = describe(options.device);

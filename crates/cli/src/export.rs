@@ -51,9 +51,9 @@ pub(crate) struct Args {
     data: Option<PathBuf>,
     #[command(flatten)]
     patients: flags::Patients,
-    /// Write nothing if f16 or int8 lose more sensitivity than this, a fraction
+    /// Write nothing if f16 or int8 may lose more sensitivity or specificity than this, a fraction, by the end of the 95 % interval
     #[arg(long, value_name = "SHARE", default_value_t = 0.005, value_parser = flags::fraction, allow_negative_numbers = true)]
-    max_sensitivity_loss: f64,
+    max_loss: f64,
     /// Write f16 or int8 without comparing
     #[arg(long)]
     unchecked: bool,
@@ -66,10 +66,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     args.json.check()?;
-    check_file(&args.out)?;
-    if !args.out.extension().is_some_and(|found| found.eq_ignore_ascii_case("onnx")) {
-        bail!("--out {}: expected a name that ends in .onnx", args.out.display());
-    }
+    check_file(&args.out, &["onnx"])?;
     let console = Console::new(Style::Auto);
     let run = args.run.clone().map_or_else(default_run, Ok)?;
     let compared = args.weights != WeightFormat::F32 && !args.unchecked;
@@ -85,7 +82,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         weights: args.weights,
         data: data.as_deref(),
         patients: patients.as_ref(),
-        max_sensitivity_loss: args.max_sensitivity_loss,
+        max_loss: args.max_loss,
         skip_corrupt: args.skip_corrupt,
     };
     let exported = export(options, &|progress| console.show(progress))?;

@@ -40,7 +40,7 @@ impl Json {
 
     /// Refuses a file that could not be written, before any work.
     pub(crate) fn check(&self) -> Result<()> {
-        self.file().map_or(Ok(()), |path| check_file(path))
+        self.file().map_or(Ok(()), |path| check_file(path, &["json"]))
     }
 
     /// Writes the file, if one is named.

@@ -102,9 +102,9 @@ mod tests {
         }
         refuse("malaria train --teacher t --teacher-weight 70", &["--teacher-weight", "did you mean 0.7?"]);
         refuse("malaria cross-validate --out x --folds 1", &["--folds", "from 2 on"]);
-        let export = "malaria export --out model.onnx --max-sensitivity-loss";
-        refuse(&format!("{export} 5"), &["--max-sensitivity-loss", "0.05"]);
-        refuse(&format!("{export} nan"), &["--max-sensitivity-loss", "fraction from 0 to 1"]);
+        let export = "malaria export --out model.onnx --max-loss";
+        refuse(&format!("{export} 5"), &["--max-loss", "0.05"]);
+        refuse(&format!("{export} nan"), &["--max-loss", "fraction from 0 to 1"]);
         // A picture is no place for JSON.
         refuse("malaria predict --json a_cell.png", &["--json", "a_cell.png", ".json"]);
     }

@@ -5,10 +5,10 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Result;
 use malaria_resnet::{
     Caveat, Classifier, PredictionReport, RunDir,
-    dataset::{PatientNames, list_images},
+    dataset::{PatientNames, ignored_words, list_images},
     default_run,
     libtorch::{DeviceChoice, describe},
-    predict,
+    mark_learned_from, predict,
 };
 
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
 ///
 /// The document of --json holds `cells`, `uncertain_share` (of cells with a probability from 10 to 90 %), `unfamiliar` (whether it is
 /// unusually large), `patients` (none with --flips), `not_counted` (cells with a warning, which do not count for
-/// patients), `unknown_patients` (nor do these) and `rule` (how cells and patients are called).
+/// patients), `copies` (cells with the pixels of an earlier one, which count once), `unknown_patients` (nor do these) and `rule` (how cells and patients are called).
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -63,11 +63,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         console.say(&format!("warning: {}", Caveat::ModelOfSyntheticCells));
     }
     let ignored = list_images(&args.paths, &PatientNames::Nlm)?.ignored;
-    if ignored > 0 {
-        console.say(&format!("warning: skipped, as they are not images: {ignored}"));
+    if let Some(words) = ignored_words(&ignored) {
+        console.say(&format!("warning: {words}"));
     }
     let patients = args.patients.names().unwrap_or_default();
-    let predictions = predict(&classifier, &args.paths, &patients, &|progress| console.show(progress))?;
+    let mut predictions = predict(&classifier, &args.paths, &patients, &|progress| console.show(progress))?;
+    mark_learned_from(&run, &mut predictions);
     // Patients are called by error rates that were measured without mirror images.
     let report = PredictionReport::new(&classifier.description, predictions, !args.flips)?;
     let words = if args.csv {

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Result;
 use malaria_resnet::{
     Caveat, Classifier, Error, RunDir, count_smears,
-    dataset::{Listed, list_images},
+    dataset::{Listed, ignored_words, list_images},
     default_run,
     libtorch::DeviceChoice,
     smear::{CountOptions, check_outside, red_cells_of_haematocrit},
@@ -81,8 +81,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let names = args.patients.names();
     let Listed { images: mut photos, ignored } =
         list_images(&args.photos, &names.clone().unwrap_or_default()).map_err(Error::from)?;
-    if ignored > 0 {
-        console.say(&format!("warning: skipped, as they are not images: {ignored}"));
+    if let Some(words) = ignored_words(&ignored) {
+        console.say(&format!("warning: {words}"));
     }
     if names.is_none() {
         photos.iter_mut().for_each(|photo| photo.patient.clone_from(&args.patient));

@@ -3,16 +3,23 @@
 use std::{
     ffi::OsStr,
     fmt::Display,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
 };
+
+use anyhow::Context;
+use malaria_files::printable;
 
 /// True after Ctrl-C or SIGTERM; a second one ends the program at once.
 pub(crate) static STOP: AtomicBool = AtomicBool::new(false);
 
 /// Prints a line on standard output. A closed pipe is no error; a full disk is.
 pub(crate) fn print(line: impl Display) -> io::Result<()> {
+    let mut line = line.to_string();
+    if io::stdout().is_terminal() {
+        line = printable(&line);
+    }
     match writeln!(io::stdout(), "{line}") {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
         _ => Ok(()),
@@ -21,7 +28,7 @@ pub(crate) fn print(line: impl Display) -> io::Result<()> {
 
 /// Prints a line on standard error; errors are ignored.
 pub(crate) fn note(line: impl Display) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{}", printable(&line.to_string()));
 }
 
 /// Lets Ctrl-C and SIGTERM finish the batch under way instead of killing the program.
@@ -40,14 +47,23 @@ pub(crate) fn stop_on_signal() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Refuses, before hours of work, an output path that is a folder or whose folder does not exist.
-pub(crate) fn check_file(path: &Path) -> anyhow::Result<()> {
+/// Refuses, before hours of work, an output path that is a folder, has none of the `endings`, or cannot be written.
+pub(crate) fn check_file(path: &Path, endings: &[&str]) -> anyhow::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if !folder.is_dir() {
         anyhow::bail!("{}: there is no folder {}: make it first", path.display(), folder.display());
     }
     if path.is_dir() {
         anyhow::bail!("{}: this is a folder; expected the name of a file to write", path.display());
+    }
+    // Devices and pipes have any name.
+    let other = std::fs::metadata(path).is_ok_and(|found| !found.is_file());
+    if !other {
+        let has = |ending: &&str| path.extension().is_some_and(|found| found.eq_ignore_ascii_case(ending));
+        if !endings.iter().any(has) {
+            anyhow::bail!("{}: expected a name that ends in .{}", path.display(), endings.join(" or ."));
+        }
+        malaria_files::beside(path).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
 }

@@ -84,7 +84,7 @@ pub(crate) fn run(mut args: Args) -> Result<ExitCode> {
     console.check(&args.json)?;
     if let Some(path) = &args.plot {
         check_figure_path(path)?;
-        check_file(path)?;
+        check_file(path, &["png", "svg"])?;
     }
     if !args.url.is_empty() && !args.download {
         bail!("--url is the address for --download: give both, or neither");

@@ -18,10 +18,14 @@ pub(crate) fn summary(
 ) -> anyhow::Result<String> {
     let report = classification_report(&summary.confusion, &summary.classes, None)?;
     let table = summary.confusion.to_table(&summary.classes)?;
+    // Accuracy over hardly more than one class is no headline.
+    let few_cells = caveats.iter().any(|caveat| matches!(caveat, Caveat::FewCells { .. }));
+    let [accuracy, argmax] =
+        [summary.accuracy, summary.accuracy_argmax].map(|share| (!few_cells).then_some(share));
     let mut text = format!(
         "{report}\n{table}\naccuracy {} (by the most probable class {}), AUC {}\nfor {}: sensitivity {}, specificity {}\n",
-        percent(Some(summary.accuracy)),
-        percent(Some(summary.accuracy_argmax)),
+        percent(accuracy),
+        percent(argmax),
         decimal(summary.auc),
         summary.positive_class,
         percent(summary.sensitivity),

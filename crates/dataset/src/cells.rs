@@ -77,7 +77,7 @@ impl fmt::Debug for Cells {
     }
 }
 
-/// An index with the contents of its files. Samples, cells and fingerprints are parallel: position `i` is the same cell.
+/// An index with the contents of its files. Samples, cells, fingerprints and dimensions are parallel: position `i` is the same cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
     /// The index, without the skipped images.
@@ -86,11 +86,19 @@ pub struct Loaded {
     pub cells: Cells,
     /// Size and hash of each sample's file.
     pub fingerprints: Vec<Fingerprint>,
+    /// Width and height of each sample's picture before it was resized, in pixels.
+    pub dimensions: Vec<(u32, u32)>,
     /// The skipped images, in the order of their paths.
     pub skipped: Vec<BadImage>,
 }
 
 impl Loaded {
+    /// Fingerprints of the cells' pixels: equal for copies, also of another format.
+    #[must_use]
+    pub fn pixel_fingerprints(&self) -> Vec<Fingerprint> {
+        (0..self.cells.len()).into_par_iter().map(|i| Fingerprint::of(self.cells.cell(i))).collect()
+    }
+
     /// Moves cell `order[i]` to position `i`, for every `i`. Within the memory of the pixels, of which two copies may not fit.
     pub(crate) fn reorder(&mut self, order: &[usize]) {
         let bytes = cell_bytes(self.cells.size);
@@ -103,6 +111,7 @@ impl Loaded {
             if from != i {
                 self.index.samples.swap(i, from);
                 self.fingerprints.swap(i, from);
+                self.dimensions.swap(i, from);
                 let (before, after) = self.cells.pixels.split_at_mut(from * bytes);
                 before[i * bytes..(i + 1) * bytes].swap_with_slice(&mut after[..bytes]);
             }
@@ -143,7 +152,7 @@ pub fn load(mut index: Index, options: LoadOptions<'_>) -> Result<Loaded> {
     let cell_bytes = cell_bytes(size);
     let mut pixels = zeros(index.samples.len(), size)?;
     let done = AtomicUsize::new(0);
-    let read: Vec<Result<Fingerprint, BadImage>> = pixels
+    let read: Vec<Result<_, BadImage>> = pixels
         .par_chunks_exact_mut(cell_bytes)
         .enumerate()
         .map_init(Resizer::new, |resizer, (i, cell)| {
@@ -151,7 +160,7 @@ pub fn load(mut index: Index, options: LoadOptions<'_>) -> Result<Loaded> {
             let result = match try_read(&path) {
                 Ok((picture, fingerprint)) => {
                     cell.copy_from_slice(&resize_with(resizer, &picture, size, resize));
-                    Ok(fingerprint)
+                    Ok((fingerprint, picture.dimensions()))
                 }
                 Err(reason) => Err(BadImage { path, reason }),
             };
@@ -163,10 +172,13 @@ pub fn load(mut index: Index, options: LoadOptions<'_>) -> Result<Loaded> {
         .collect();
 
     let kept: Vec<bool> = read.iter().map(Result::is_ok).collect();
-    let (mut fingerprints, mut skipped) = (Vec::with_capacity(read.len()), Vec::new());
+    let (mut fingerprints, mut dimensions, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
     for result in read {
         match result {
-            Ok(fingerprint) => fingerprints.push(fingerprint),
+            Ok((fingerprint, size)) => {
+                fingerprints.push(fingerprint);
+                dimensions.push(size);
+            }
             Err(bad) => skipped.push(bad),
         }
     }
@@ -186,7 +198,7 @@ pub fn load(mut index: Index, options: LoadOptions<'_>) -> Result<Loaded> {
         }
         close_gaps(&mut pixels, cell_bytes, &kept);
     }
-    Ok(Loaded { index, cells: Cells { size, pixels }, fingerprints, skipped })
+    Ok(Loaded { index, cells: Cells { size, pixels }, fingerprints, dimensions, skipped })
 }
 
 fn check_size(size: u32) -> Result<()> {

@@ -1,10 +1,9 @@
 //! Reads the rows of a CSV file with their lines, which errors name.
 
-use std::fs::File;
-use std::io::BufReader;
+use std::fs;
 use std::path::Path;
 
-use csv::{ReaderBuilder, StringRecord, Trim};
+use csv::StringRecord;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
@@ -14,8 +13,8 @@ use crate::error::{Error, Result};
 /// # Errors
 /// [`Error::File`] if it cannot be read; [`Error::Table`] if it lacks a column or has an invalid row.
 pub(crate) fn read_rows<T: DeserializeOwned>(path: &Path, columns: &[&str]) -> Result<Vec<(u64, T)>> {
-    let file = File::open(path).map_err(Error::io("read", path))?;
-    let mut csv = ReaderBuilder::new().trim(Trim::Headers).from_reader(BufReader::new(file));
+    let contents = fs::read(path).map_err(Error::io("read", path))?;
+    let mut csv = malaria_files::csv_reader(path, &contents, "a table")?;
     let bad = |line: u64, reason: String| Error::Table { path: path.to_path_buf(), line, reason };
     let header = csv.headers().map_err(|error| bad(1, error.to_string()))?.clone();
     if columns.iter().any(|column| header.iter().filter(|found| found == column).count() != 1) {

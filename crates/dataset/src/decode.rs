@@ -125,13 +125,40 @@ fn try_decode(contents: &[u8], longest_side: u32) -> Result<RgbImage, String> {
         Ok(format @ (ImageFormat::Png | ImageFormat::Bmp | ImageFormat::Tiff | ImageFormat::WebP)) => {
             decode_other(contents, format, longest_side)?
         }
-        Ok(format) => return Err(format!("is a {format:?}; expected PNG, JPEG, BMP, TIFF or WebP")),
-        Err(_) => return Err("is not an image; expected PNG, JPEG, BMP, TIFF or WebP".to_owned()),
+        Ok(format) => {
+            return Err(format!(
+                "is a {format:?} picture; expected PNG, JPEG, BMP, TIFF or WebP: convert it"
+            ));
+        }
+        Err(_) => {
+            let found = other_format(contents).unwrap_or("is not an image");
+            return Err(format!("{found}; expected PNG, JPEG, BMP, TIFF or WebP"));
+        }
     };
     if image.width() == 0 || image.height() == 0 {
         return Err(format!("has no pixels ({} x {})", image.width(), image.height()));
     }
     Ok(image)
+}
+
+/// What contents that are no picture are often, and what to do.
+fn other_format(contents: &[u8]) -> Option<&'static str> {
+    let starts = |at: usize, bytes: &[u8]| contents.get(at..).is_some_and(|rest| rest.starts_with(bytes));
+    let brand = |brands: &[&[u8]]| starts(4, b"ftyp") && brands.iter().any(|brand| starts(8, brand));
+    if brand(&[b"heic", b"heix", b"hevc", b"mif1", b"msf1"]) {
+        return Some("is a HEIC photograph, as phones save them: save it as JPEG");
+    }
+    let known: [(&[u8], &str); 8] = [
+        (b"II+\0", "is a BigTIFF: save it as a plain TIFF or PNG"),
+        (b"MM\0+", "is a BigTIFF: save it as a plain TIFF or PNG"),
+        (b"\0\0\0\x0cjP  ", "is a JPEG 2000 picture: save it as PNG"),
+        (b"PK\x03\x04", "is a zip archive, or a document that is one: unpack it"),
+        (b"%PDF", "is a PDF: save its pictures as PNG"),
+        (b"version https://git-lfs", "is a pointer of Git LFS: fetch the picture by `git lfs pull`"),
+        (b"<!DOCTYPE", "is a web page, perhaps the error of a download: fetch it again"),
+        (b"<html", "is a web page, perhaps the error of a download: fetch it again"),
+    ];
+    known.iter().find(|(start, _)| starts(0, start)).map(|(_, words)| *words)
 }
 
 fn decode_other(contents: &[u8], format: ImageFormat, longest_side: u32) -> Result<RgbImage, String> {
@@ -158,6 +185,7 @@ fn decode_other(contents: &[u8], format: ImageFormat, longest_side: u32) -> Resu
         other => format!("cannot be decoded as {format:?}: {other}"),
     })?;
     check_range(&image)?;
+    check_alpha(&image)?;
     Ok(on_black(image))
 }
 
@@ -299,7 +327,20 @@ fn number(contents: &[u8], at: u64, width: u64, little_endian: bool) -> Option<u
 }
 
 fn too_large(longest_side: u32) -> String {
-    format!("is larger than {longest_side} px on a side, the largest size that is decoded")
+    let photographs = match longest_side {
+        MAX_PHOTO_SIDE => "",
+        _ => "; count the cells of photographs with `malaria smear` or `malaria-edge smear`",
+    };
+    format!("is larger than {longest_side} px on a side, the largest size that is decoded{photographs}")
+}
+
+/// Refuses a picture of which nothing would be seen.
+fn check_alpha(image: &DynamicImage) -> Result<(), String> {
+    let transparent = image.color().has_alpha() && image.to_rgba8().pixels().all(|pixel| pixel.0[3] == 0);
+    match transparent {
+        true => Err("is transparent everywhere: save it without its alpha channel".to_owned()),
+        false => Ok(()),
+    }
 }
 
 fn on_black(image: DynamicImage) -> RgbImage {

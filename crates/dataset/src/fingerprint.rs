@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use image::RgbImage;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
@@ -11,7 +12,7 @@ use crate::index::Index;
 use crate::names::Subset;
 use crate::split::Split;
 
-/// Size and SHA-256 of a file: equal for copies under any name, different after any change.
+/// Size and SHA-256 of a file or of pixels: equal for copies under any name, different after any change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint {
     /// Size in bytes.
@@ -25,6 +26,13 @@ impl Fingerprint {
     #[must_use]
     pub fn of(contents: &[u8]) -> Self {
         Self { bytes: contents.len() as u64, sha256: Sha256::digest(contents).into() }
+    }
+
+    /// The fingerprint of a picture's size and pixels: equal for copies in any format that keeps the pixels.
+    #[must_use]
+    pub fn of_pixels(picture: &RgbImage) -> Self {
+        let hash = Sha256::new().chain_update(picture.width().to_le_bytes()).chain_update(picture.as_raw());
+        Self { bytes: picture.as_raw().len() as u64, sha256: hash.finalize().into() }
     }
 
     /// The SHA-256 in 64 lower-case hexadecimal digits.
@@ -50,7 +58,7 @@ pub(crate) fn fingerprints(index: &Index) -> Result<Vec<Fingerprint>> {
     (0..index.samples.len()).into_par_iter().map(fingerprint).collect()
 }
 
-/// Two or more samples with the same bytes.
+/// Two or more samples with the same fingerprint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Duplicate {
     /// Their positions in [`Index::samples`], ascending.
@@ -61,7 +69,7 @@ pub struct Duplicate {
     pub across_classes: bool,
 }
 
-/// Groups of files with the same bytes, ordered by their first sample.
+/// Groups of samples with the same fingerprint, ordered by their first sample.
 ///
 /// `fingerprints` belong to `index.samples`, in the same order. Samples on no side of the split count as one more side.
 #[must_use]

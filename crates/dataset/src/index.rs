@@ -46,8 +46,8 @@ pub struct Index {
     pub classes: Vec<String>,
     /// The images, sorted by the bytes of their paths.
     pub samples: Vec<Sample>,
-    /// Number of files ignored: not images by their extension, hidden, or in no class folder.
-    pub ignored: usize,
+    /// The files that were ignored: not images by their extension, hidden, or in no class folder; below `root`, with `/` between the parts.
+    pub ignored: Vec<String>,
 }
 
 impl Index {
@@ -87,7 +87,8 @@ impl Index {
         } else {
             Self::of_classes(root, &folders)?
         };
-        index.ignored += loose_files;
+        index.ignored.extend(loose_files);
+        index.ignored.sort_unstable();
         index.samples.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(index)
     }
@@ -95,8 +96,12 @@ impl Index {
     fn of_classes(root: &Path, classes: &[String]) -> Result<Self> {
         let hint = || meant(&inner_data_sets(root, classes));
         refuse_few_classes(root, classes, hint)?;
-        let mut index =
-            Self { root: root.to_path_buf(), classes: classes.to_vec(), samples: Vec::new(), ignored: 0 };
+        let mut index = Self {
+            root: root.to_path_buf(),
+            classes: classes.to_vec(),
+            samples: Vec::new(),
+            ignored: Vec::new(),
+        };
         for (class, name) in classes.iter().enumerate() {
             let folder = root.join(name);
             // Kaggle's copy of the data holds the whole set once more, inside itself.
@@ -122,11 +127,11 @@ impl Index {
     fn of_trees(root: &Path) -> Result<Self> {
         let mut classes: Option<Vec<String>> = None;
         let mut index =
-            Self { root: root.to_path_buf(), classes: Vec::new(), samples: Vec::new(), ignored: 0 };
+            Self { root: root.to_path_buf(), classes: Vec::new(), samples: Vec::new(), ignored: Vec::new() };
         for tree in Subset::ALL {
             let folder = root.join(tree.folder());
             let (found, loose_files) = class_folders(&folder)?;
-            index.ignored += loose_files;
+            index.ignored.extend(loose_files.iter().map(|file| format!("{}/{file}", tree.folder())));
             refuse_few_classes(&folder, &found, String::new)?;
             let other = |expected: &&Vec<String>| {
                 expected.len() != found.len() || expected.iter().zip(&found).any(|(a, b)| !same_class(a, b))
@@ -163,7 +168,7 @@ impl Index {
         let before = self.samples.len();
         for file in files_below(folder)? {
             if !file.is_image {
-                self.ignored += 1;
+                self.ignored.push(format!("{below}/{}", file.below));
                 continue;
             }
             let patient = patient_of(file.below.rsplit('/').next().unwrap_or_default());
@@ -281,9 +286,9 @@ impl Index {
     }
 }
 
-/// Names of the folders in `root`, sorted without regard to case, and the number of files beside them. Refuses names that differ only
+/// Names of the folders in `root`, sorted without regard to case, and of the files beside them. Refuses names that differ only
 /// in case: on some systems they are one folder.
-fn class_folders(root: &Path) -> Result<(Vec<String>, usize)> {
+fn class_folders(root: &Path) -> Result<(Vec<String>, Vec<String>)> {
     let (mut folders, loose_files) = folders_in(root)?;
     folders.sort_by_key(|name| name.to_lowercase());
     if let Some(pair) = folders.windows(2).find(|pair| same_class(&pair[0], &pair[1])) {

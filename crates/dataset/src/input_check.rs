@@ -9,8 +9,8 @@ const BLACK: u8 = 32;
 const OUTSIDE: f64 = 0.001;
 /// Minimum of the shorter side in pixels: smaller pictures show too little of a cell.
 const SHORTEST_SIDE: u32 = 24;
-/// Maximum of the longer side in pixels: larger pictures show more than one cell.
-const LONGEST_SIDE: u32 = 1024;
+/// Maximum of the longer side of a picture of a cell, in pixels: larger pictures show more than one.
+pub const MAX_CELL_SIDE: u32 = 1024;
 /// Maximum ratio of the longer to the shorter side.
 const LONGEST_SHAPE: u32 = 3;
 
@@ -117,7 +117,7 @@ impl InputCheck {
     #[must_use]
     pub fn warnings(&self, image_stats: &ImageStats, (width, height): (u32, u32)) -> Vec<InputWarning> {
         let (shorter, longer) = (width.min(height), width.max(height));
-        let size = shorter < SHORTEST_SIDE || longer > LONGEST_SIDE || longer > LONGEST_SHAPE * shorter;
+        let size = shorter < SHORTEST_SIDE || longer > MAX_CELL_SIDE || longer > LONGEST_SHAPE * shorter;
         let inside = |[low, high]: [f64; 2], value: f64| (low..=high).contains(&value);
         [
             (InputWarning::Size, size),
@@ -130,4 +130,76 @@ impl InputCheck {
         .filter_map(|(warning, given)| given.then_some(warning))
         .collect()
     }
+}
+
+/// Share of a picture that a cell of a photograph with several covers, at least and at most.
+const CELL_AREAS: std::ops::RangeInclusive<f64> = 0.005..=0.15;
+/// A photograph with so many cells is taken for one.
+const MANY_CELLS: usize = 5;
+/// Pictures with more black at the border are cut out.
+const CUT_OUT: f64 = 0.05;
+
+/// Whether `picture`, which should already have the model's input size, plainly shows many cells on a bright background rather than one:
+/// at least five separate regions of a cell's size are darker than Otsu's threshold, and cover most of what is darker.
+///
+/// Source of the threshold: N. Otsu, "A threshold selection method from gray-level histograms", IEEE Transactions on Systems, Man, and
+/// Cybernetics 9 (1979).
+#[must_use]
+pub fn shows_many_cells(picture: &RgbImage) -> bool {
+    let (width, height) = picture.dimensions();
+    if ImageStats::of(picture).black_border > CUT_OUT {
+        return false;
+    }
+    // Cells are darkest in green, whatever the stain.
+    let green: Vec<u8> = picture.pixels().map(|pixel| pixel.0[1]).collect();
+    let threshold = otsu(&green);
+    let mut dark: Vec<bool> = green.iter().map(|&value| value < threshold).collect();
+    let (all, pixels) = (dark.iter().filter(|dark| **dark).count(), dark.len());
+    let mut areas = Vec::new();
+    for start in 0..pixels {
+        let mut area = 0;
+        let mut open = vec![start];
+        while let Some(i) = open.pop() {
+            if !std::mem::take(&mut dark[i]) {
+                continue;
+            }
+            area += 1;
+            let (x, y) = (i % width as usize, i / width as usize);
+            let inside = [
+                (x > 0, -1),
+                (x + 1 < width as usize, 1),
+                (y > 0, -i64::from(width)),
+                (y + 1 < height as usize, i64::from(width)),
+            ];
+            open.extend(
+                inside
+                    .iter()
+                    .filter(|(inside, _)| *inside)
+                    .filter_map(|&(_, step)| i.checked_add_signed(step as isize)),
+            );
+        }
+        areas.push(area);
+    }
+    let cells: Vec<usize> =
+        areas.into_iter().filter(|&area| CELL_AREAS.contains(&(area as f64 / pixels as f64))).collect();
+    cells.len() >= MANY_CELLS && 2 * cells.iter().sum::<usize>() > all
+}
+
+/// The threshold that parts `values` with the largest variance between the parts.
+fn otsu(values: &[u8]) -> u8 {
+    let mut counts = [0.0_f64; 256];
+    values.iter().for_each(|&value| counts[usize::from(value)] += 1.0);
+    let sum = |part: &[f64], from: usize| {
+        part.iter().enumerate().map(|(i, count)| (from + i) as f64 * count).sum::<f64>()
+    };
+    let between = |threshold: &u8| {
+        let (below, above) = counts.split_at(usize::from(*threshold));
+        let [n, m] = [below, above].map(|part| part.iter().sum::<f64>());
+        if n == 0.0 || m == 0.0 {
+            0.0
+        } else {
+            n * m * (sum(below, 0) / n - sum(above, below.len()) / m).powi(2)
+        }
+    };
+    (0..=u8::MAX).max_by(|a, b| between(a).total_cmp(&between(b))).unwrap_or_default()
 }

@@ -59,7 +59,7 @@ pub use download::{DownloadConfig, DownloadProgress, download};
 pub use error::{BadImage, Error, Result};
 pub use fingerprint::{Duplicate, Fingerprint, duplicates};
 pub use index::{Index, Sample};
-pub use input_check::{ImageStats, InputCheck, InputWarning};
+pub use input_check::{ImageStats, InputCheck, InputWarning, MAX_CELL_SIDE, shows_many_cells};
 pub use list::{Listed, ListedImage, list_images};
 pub use manifest::{Entry, Manifest, read_manifest, write_manifest};
 pub use names::{Subset, patient_of};
@@ -71,3 +71,4 @@ pub use synthetic::{
     SmearConfig, SmearKind, SmearObject, SyntheticCell, SyntheticConfig, SyntheticSmear, synthetic_cell,
     synthetic_smear, write_synthetic, write_synthetic_smear,
 };
+pub use wording::ignored_words;

@@ -1,6 +1,6 @@
 //! Lists the images given for prediction, with their patients.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -23,8 +23,8 @@ pub struct ListedImage {
 pub struct Listed {
     /// The images, sorted. A file given several times, also through links, is listed once, under its first name.
     pub images: Vec<ListedImage>,
-    /// Number of files ignored in the folders: not images by their extension, or hidden. Hidden folders are not entered.
-    pub ignored: usize,
+    /// The files that were ignored in the folders: not images by their extension, or hidden. Hidden folders are not entered.
+    pub ignored: Vec<String>,
 }
 
 /// Lists the images at `paths`: files themselves, and all images below folders. `patients` refers to the name of such a file, and to the
@@ -38,13 +38,13 @@ pub struct Listed {
 /// folder form a circle; [`Error::File`] if it cannot be read or listed. Those of [`Index::set_patients`](crate::Index::set_patients).
 pub fn list_images(paths: &[PathBuf], patients: &PatientNames) -> Result<Listed> {
     let mut images: Vec<(PathBuf, String)> = Vec::new();
-    let (mut taken, mut ignored) = (HashSet::new(), HashSet::new());
+    let (mut taken, mut ignored) = (HashSet::new(), BTreeMap::new());
     for path in paths {
         for (file, is_image) in files_of(path)? {
             // The same for all names of one file. A broken link keeps its own path.
             let real = std::fs::canonicalize(&file).unwrap_or_else(|_| file.clone());
             if !is_image {
-                ignored.insert(real);
+                ignored.insert(real, file.to_string_lossy().into_owned());
             } else if taken.insert(real) {
                 let below = below(path, &file);
                 images.push((file, below));
@@ -56,7 +56,8 @@ pub fn list_images(paths: &[PathBuf], patients: &PatientNames) -> Result<Listed>
     let patients = patients.patients(&names)?;
     let images =
         images.into_iter().zip(patients).map(|((path, _), patient)| ListedImage { path, patient }).collect();
-    Ok(Listed { images, ignored: ignored.difference(&taken).count() })
+    ignored.retain(|real, _| !taken.contains(real));
+    Ok(Listed { images, ignored: ignored.into_values().collect() })
 }
 
 /// The path of `file` below `folder`, or its name if it is `folder` itself, with `/` between the parts and `\u{FFFD}` for bytes that are not

@@ -7,8 +7,9 @@ use strum::VariantNames;
 
 use crate::error::Error;
 
-/// Extensions of images, in upper or lower case: the tutorial's six and WebP.
-pub(crate) const IMAGE_EXTENSIONS: [&str; 7] = ["png", "jpg", "jpeg", "bmp", "tif", "tiff", "webp"];
+/// Extensions of images, in upper or lower case: the tutorial's six, other names of JPEG, and WebP.
+pub(crate) const IMAGE_EXTENSIONS: [&str; 9] =
+    ["png", "jpg", "jpeg", "jfif", "jpe", "bmp", "tif", "tiff", "webp"];
 
 /// One of the three sides of a split.
 #[derive(

@@ -27,15 +27,15 @@ impl FoundFile {
     }
 }
 
-/// Names of the folders directly in `folder`, sorted by their bytes, and the number of files beside them.
-pub(crate) fn folders_in(folder: &Path) -> Result<(Vec<String>, usize)> {
+/// Names of the folders directly in `folder`, sorted by their bytes, and of the files beside them.
+pub(crate) fn folders_in(folder: &Path) -> Result<(Vec<String>, Vec<String>)> {
     let mut folders = Vec::new();
-    let mut files = 0;
+    let mut files = Vec::new();
     for entry in WalkDir::new(folder).follow_links(true).min_depth(1).max_depth(1) {
         let WalkEntry { path, is_dir, .. } = WalkEntry::of(folder, entry)?;
         let name = utf8_name(&path)?;
         if !is_dir {
-            files += 1;
+            files.push(name.to_owned());
         } else if !is_set_aside(name) {
             folders.push(name.to_owned());
         }

@@ -15,6 +15,13 @@ pub(crate) fn listing<T: AsRef<str>>(items: &[T]) -> String {
     text.join(", ")
 }
 
+/// What was ignored of the files of a folder, in words; `None` if there is none.
+#[must_use]
+pub fn ignored_words(ignored: &[String]) -> Option<String> {
+    let number = ignored.len();
+    (number > 0).then(|| format!("skipped, as they are not images: {number} ({})", listing(ignored)))
+}
+
 /// The end of a message that names the folders one of which was probably meant, if any.
 pub(crate) fn meant(folders: &[PathBuf]) -> String {
     let names: Vec<String> = folders.iter().map(|path| format!("`{}`", path.display())).collect();

@@ -32,7 +32,7 @@ fn index(cells: &[[usize; 3]]) -> Index {
     }
     samples.sort_by(|a, b| a.path.cmp(&b.path));
     let classes = classes.into_iter().map(|class| CLASSES[class].to_owned()).collect();
-    Index { root: PathBuf::from("made-up"), classes, samples, ignored: 0 }
+    Index { root: PathBuf::from("made-up"), classes, samples, ignored: Vec::new() }
 }
 
 /// Three to forty patients with up to a dozen cells of each class.

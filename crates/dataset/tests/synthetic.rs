@@ -101,7 +101,7 @@ fn the_folder_has_the_layout_of_the_nihs_set() {
 
     let index = Index::open(&out).unwrap();
     assert_eq!(index.classes, ["Parasitized", "Uninfected"]);
-    assert_eq!((index.samples.len(), index.ignored), (24, 0));
+    assert_eq!((index.samples.len(), index.ignored.len()), (24, 0));
     // Each cell under its name, in the folder of its class, and of its patient.
     for cell in (0..24).map(|number| synthetic_cell(&SMALL, number).unwrap()) {
         let path = format!("{}/{}", index.classes[usize::from(!cell.parasitized)], cell.file_name);

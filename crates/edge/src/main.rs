@@ -55,8 +55,9 @@ enum Task {
         /// The model
         #[arg(value_name = "MODEL.onnx")]
         model: PathBuf,
-        /// Address to listen on; all but 127.0.0.1 and ::1 can be reached from the network. Open the page by IP address or as localhost
-        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+        /// IP address to listen on, or localhost; all but 127.0.0.1 and ::1 can be reached from the network, and 0.0.0.0 is every address
+        /// of this machine
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", value_parser = host)]
         host: std::net::IpAddr,
         /// Port to listen on; 0 takes any free port
         #[arg(long, value_name = "N", default_value_t = 8080)]
@@ -118,6 +119,37 @@ fn above_0(text: &str) -> Result<f64, String> {
     number
         .filter(|number| *number > 0.0 && number.is_finite())
         .ok_or_else(|| "expected a number above 0".to_owned())
+}
+
+/// An IP address, or localhost.
+#[cfg(feature = "serve")]
+fn host(text: &str) -> Result<std::net::IpAddr, String> {
+    match text {
+        "localhost" => Ok(std::net::Ipv4Addr::LOCALHOST.into()),
+        _ => text.parse().map_err(|_| "expected an IP address, such as 192.168.1.7, or localhost".to_owned()),
+    }
+}
+
+/// The addresses at which a page on `local` can be opened: an unspecified address, such as 0.0.0.0, cannot.
+#[cfg(feature = "serve")]
+fn pages(local: std::net::SocketAddr) -> Vec<std::net::SocketAddr> {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+    if !local.ip().is_unspecified() {
+        return vec![local];
+    }
+    let (loopback, elsewhere): (IpAddr, IpAddr) = match local {
+        SocketAddr::V4(_) => (Ipv4Addr::LOCALHOST.into(), Ipv4Addr::new(192, 0, 2, 1).into()),
+        SocketAddr::V6(_) => {
+            (Ipv6Addr::LOCALHOST.into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into())
+        }
+    };
+    // Connecting a UDP socket sends nothing, but chooses the address of this machine that others would see.
+    let own = UdpSocket::bind((local.ip(), 0)).and_then(|socket| {
+        socket.connect((elsewhere, 9))?;
+        socket.local_addr()
+    });
+    let own = own.map(|own| own.ip()).ok().filter(|own| *own != loopback);
+    own.into_iter().chain([loopback]).map(|address| SocketAddr::new(address, local.port())).collect()
 }
 
 /// A progress bar of so many `things`.
@@ -185,9 +217,8 @@ fn serve(path: &Path, address: std::net::SocketAddr) -> Result<ExitCode> {
                 "warning: anyone who can reach this machine over the network can use the page and send pictures"
             ));
         }
-        let _ = print(format_args!(
-            "http://{local}/\nPress Ctrl-C to stop. Research software, not a medical device."
-        ));
+        let pages: String = pages(local).iter().map(|page| format!("http://{page}/\n")).collect();
+        let _ = print(format_args!("{pages}Press Ctrl-C to stop. Research software, not a medical device."));
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -213,4 +244,22 @@ fn bench(path: &Path, seconds: f64) -> Result<ExitCode> {
         ))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(all(test, feature = "serve"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_can_be_opened() {
+        assert_eq!(host("localhost"), host("127.0.0.1"));
+        assert!(host("lab").unwrap_err().contains("localhost"));
+        let pages = |address: &str| pages(address.parse().unwrap());
+        assert_eq!(pages("192.168.1.7:80"), ["192.168.1.7:80".parse().unwrap()]);
+        for (every, loopback) in [("0.0.0.0:80", "127.0.0.1:80"), ("[::]:80", "[::1]:80")] {
+            let pages = pages(every);
+            assert_eq!(pages.last(), Some(&loopback.parse().unwrap()));
+            assert!(pages.iter().all(|page| !page.ip().is_unspecified() && page.port() == 80), "{pages:?}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
 use clap::Args;
-use malaria_dataset::{Error, Listed, ListedImage, PatientNames, PatientPattern, list_images};
+use malaria_dataset::{Error, Listed, ListedImage, PatientNames, PatientPattern, ignored_words, list_images};
 
 use crate::terminal::note;
 
@@ -34,8 +34,8 @@ impl Patients {
             error @ Error::Table { .. } => anyhow!("--patients: {error}"),
             error => error.into(),
         })?;
-        if ignored > 0 {
-            note(format_args!("warning: skipped, as they are not images: {ignored}"));
+        if let Some(words) = ignored_words(&ignored) {
+            note(format_args!("warning: {words}"));
         }
         Ok(images)
     }

@@ -33,6 +33,17 @@ pub struct LossEstimate {
     pub interval: Option<Interval>,
 }
 
+impl LossEstimate {
+    /// The largest loss that these cells do not rule out: the end of the interval. Without an interval, as where no call changes, it is the
+    /// estimate.
+    ///
+    /// Non-inferiority is shown by the end of the interval, not by the estimate. Source: G. Piaggio et al., "Reporting of noninferiority and
+    /// equivalence randomized trials", JAMA 308 (2012).
+    pub fn upper(&self) -> f64 {
+        self.interval.map_or(self.estimate, |interval| interval.high)
+    }
+}
+
 /// The calls of one cell with float32 and with smaller weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CellCalls<'a> {
@@ -120,6 +131,7 @@ mod tests {
         let interval = loss.interval.unwrap();
         assert_eq!(loss.estimate, 0.05);
         assert!(interval.low <= 0.0 && interval.high > 0.1, "{interval:?}");
+        assert_eq!(loss.upper(), interval.high);
     }
 
     #[test]

@@ -2,11 +2,17 @@
 
 use std::{
     fmt::Display,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
 };
+
+use malaria_files::printable;
 
 /// Prints a line on standard output. A closed pipe is not an error, a full disk is.
 pub(crate) fn print(line: impl Display) -> io::Result<()> {
+    let mut line = line.to_string();
+    if io::stdout().is_terminal() {
+        line = printable(&line);
+    }
     match writeln!(io::stdout(), "{line}") {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
         _ => Ok(()),
@@ -15,5 +21,5 @@ pub(crate) fn print(line: impl Display) -> io::Result<()> {
 
 /// Prints a line on standard error, ignoring errors.
 pub(crate) fn note(line: impl Display) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{}", printable(&line.to_string()));
 }

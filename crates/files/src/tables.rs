@@ -23,7 +23,9 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
 /// [`Error::Io`] and [`Error::Content`].
 pub fn read_json<T: DeserializeOwned>(path: &Path, expected: &'static str) -> Result<T> {
     let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
-    serde_json::from_str(&text).map_err(|error| content(path, expected, error.to_string()))
+    // Editors on Windows begin files with a byte order mark.
+    serde_json::from_str(text.trim_start_matches('\u{feff}'))
+        .map_err(|error| content(path, expected, error.to_string()))
 }
 
 /// Writes rows as CSV: structs with their field names as header, lists without a header.
@@ -47,8 +49,31 @@ pub fn write_csv<T: Serialize>(path: &Path, rows: impl IntoIterator<Item = T>) -
 /// [`Error::Io`] and [`Error::Content`].
 pub fn read_csv<T: DeserializeOwned>(path: &Path, expected: &'static str) -> Result<Vec<T>> {
     let bytes = fs::read(path).map_err(Error::io("read", path))?;
-    let rows: Result<Vec<T>, csv::Error> = csv::Reader::from_reader(bytes.as_slice()).deserialize().collect();
+    let rows: Result<Vec<T>, csv::Error> = csv_reader(path, &bytes, expected)?.deserialize().collect();
     rows.map_err(|error| content(path, expected, error.to_string()))
+}
+
+/// A reader for the contents of a CSV file, also as spreadsheets write it: with a byte order mark, and separated by semicolons or tabs where
+/// the header has no comma.
+///
+/// # Errors
+/// [`Error::Content`] for UTF-16 and for a workbook, with what to do; `expected` names the contents, as in [`read_csv`].
+pub fn csv_reader<'a>(path: &Path, bytes: &'a [u8], expected: &'static str) -> Result<csv::Reader<&'a [u8]>> {
+    let refuse = |found: &str| Err(content(path, expected, format!("{found}: save it as CSV in UTF-8")));
+    match bytes {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => return refuse("it is text in UTF-16"),
+        [b'P', b'K', 3, 4, ..] => return refuse("it is a workbook or another zip archive"),
+        _ => {}
+    }
+    let header = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let separator = b",;\t".iter().find(|separator| header.contains(separator)).unwrap_or(&b',');
+    Ok(csv::ReaderBuilder::new().trim(csv::Trim::Headers).delimiter(*separator).from_reader(bytes))
+}
+
+/// `text` without control characters other than line breaks and tabs: names of files may contain codes that a terminal obeys.
+pub fn printable(text: &str) -> String {
+    let shown = |c: char| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c };
+    text.chars().map(shown).collect()
 }
 
 /// Removes a file if it exists.

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use malaria_files::{Error, beside, create_folder, put, sweep, write};
+use malaria_files::{Error, beside, create_folder, printable, put, read_csv, read_json, sweep, write};
 
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(folder)
@@ -149,4 +149,33 @@ fn temporary_folders_of_killed_processes_are_removed() {
     held.lock().unwrap();
     create_folder(&parent.path().join("cells"), |_| Ok::<_, Error>(())).unwrap();
     assert_eq!(names(parent.path()), [left[0], left[2], "cells", left[3]]);
+}
+
+#[test]
+fn tables_are_read_as_spreadsheets_and_editors_write_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("table.csv");
+    let read = |contents: &[u8]| {
+        fs::write(&path, contents).unwrap();
+        read_csv::<(String, String)>(&path, "a table").map_err(|error| error.to_string())
+    };
+    let expected = [("a,b.png".to_owned(), "7".to_owned())];
+    for contents in [
+        &b"\xef\xbb\xbffile,patient\r\n\"a,b.png\",7\r\n"[..],
+        b"file;patient\na,b.png;7\n",
+        b"file\tpatient\na,b.png\t7\n",
+    ] {
+        assert_eq!(read(contents).unwrap(), expected);
+    }
+    assert!(read(b"\xff\xfef\0i\0").unwrap_err().contains("UTF-16: save it as CSV in UTF-8"));
+    assert!(read(b"PK\x03\x04").unwrap_err().contains("workbook"));
+
+    let path = folder.path().join("settings.json");
+    fs::write(&path, "\u{feff}[1]").unwrap();
+    assert_eq!(read_json::<Vec<u8>>(&path, "a list").unwrap(), [1]);
+}
+
+#[test]
+fn codes_in_names_do_not_reach_the_terminal() {
+    assert_eq!(printable("a\u{1b}[2Jb\r\u{9b}\tc\n\u{e9}"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}\tc\n\u{e9}");
 }

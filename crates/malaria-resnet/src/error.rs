@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use malaria_edge::LossEstimate;
+
 /// Errors of training, evaluation, prediction and export.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -118,15 +120,19 @@ pub enum Error {
     /// From the metrics.
     #[error(transparent)]
     Metrics(#[from] malaria_metrics::Error),
-    /// Smaller weights lose too much sensitivity.
+    /// Smaller weights may lose too much sensitivity or specificity.
     #[error(
-        "storing the weights in fewer bits lowers the sensitivity by {:.2} points; at most {:.2} are allowed",
-        100.0 * lost,
+        "storing the weights in fewer bits lowers the {metric} by {:.2} points on these cells, and by up to {:.2} at the end of the 95 % \
+         interval; at most {:.2} are allowed",
+        100.0 * loss.estimate,
+        100.0 * loss.upper(),
         100.0 * max
     )]
-    SensitivityLoss {
-        /// Loss of sensitivity, a fraction.
-        lost: f64,
+    QuantizationLoss {
+        /// "sensitivity" or "specificity".
+        metric: &'static str,
+        /// Its loss, a fraction.
+        loss: LossEstimate,
         /// Largest loss allowed, a fraction.
         max: f64,
     },

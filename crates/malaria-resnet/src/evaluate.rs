@@ -1,15 +1,21 @@
 //! Evaluates a trained model on a labelled folder.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use malaria_classifier::{
     Assessment, AtPrevalence, Caveat, DecisionRule, GroundTruth, ImageConfig, RuleKind, Scored,
     SmearDecision, Threshold, protocol_note, write_predictions,
 };
-use malaria_dataset::{Index, Loaded, PatientNames, Protocol, Subset, UnknownPatients, read_manifest};
+use malaria_dataset::{
+    Fingerprint, ImageStats, Index, Loaded, PatientNames, Protocol, Subset, UnknownPatients, read_manifest,
+};
 use malaria_metrics::Summary;
 use malaria_report::{Picture, Report, evaluation_section};
 use malaria_train::CellTensors;
+use rayon::prelude::*;
 use serde::Serialize;
 use tch::Device;
 
@@ -18,7 +24,7 @@ use crate::{
     data::{check_classes, decode_index},
     error::{Error, Result},
     history::epoch_point,
-    pictures::mistakes,
+    pictures::{cell_image, mistakes},
     progress::{Listener, Progress},
     run::{
         dir::RunDir,
@@ -86,12 +92,18 @@ pub struct EvaluationReport {
     /// Runs that the model's initial weights or its teacher come from and that can no longer be read: they may have learned
     /// from the evaluated cells.
     pub missing_parents: Vec<PathBuf>,
+    /// Groups of evaluated pictures with the same pixels: paths in the folder.
+    pub copies: Vec<Vec<String>>,
+    /// Those of them in folders of more than one class, so that a label is wrong.
+    pub doubly_labelled: Vec<Vec<String>>,
+    /// Evaluated pictures that are unlike the training cells, of which `predict` warns: path and warning.
+    pub warnings: Vec<String>,
     /// Unreadable images that were skipped: path and reason.
     pub skipped: Vec<String>,
     /// The folder's cells of unknown patients, if there are any.
     pub unknown_patients: Option<UnknownPatients>,
     /// Files in the folder that are not images.
-    pub ignored: usize,
+    pub ignored: Vec<String>,
     /// Whether probabilities are means over four mirror images.
     pub flips: bool,
     /// The decision threshold, if the model has one.
@@ -181,10 +193,14 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
         assessment.at_prevalence = AtPrevalence::of(&scored.counts_by_patient(&rule), options.prevalences)?;
     }
     let config = run.config()?;
+    let copies = Copies::among(&loaded, &chosen);
+    let warnings = warnings(&classifier, &loaded, &chosen);
     let caveats = (config.data.is_none().then_some(Caveat::ModelOfSyntheticCells).into_iter())
         .chain((seen_in_training > 0).then_some(Caveat::SeenInTraining { cells: seen_in_training }))
         .chain(missing_parents.iter().map(|run| Caveat::ParentMissing { run: run.display().to_string() }))
+        .chain(Caveat::of_pictures(copies.copied, copies.doubly_labelled.len(), warnings.len(), chosen.len()))
         .chain(options.flips.then_some(Caveat::MirrorImages))
+        .chain(Caveat::of_classes(&scored))
         .chain(Caveat::of(&rule, false, &assessment))
         .collect();
     let report = EvaluationReport {
@@ -195,9 +211,12 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
         synthetic_cells: config.data.is_none(),
         seen_in_training,
         missing_parents,
+        copies: copies.groups,
+        doubly_labelled: copies.doubly_labelled,
+        warnings,
         skipped: skipped_images(&loaded),
         unknown_patients: loaded.index.unknown_patients(),
-        ignored: loaded.index.ignored,
+        ignored: loaded.index.ignored.clone(),
         flips: options.flips,
         threshold: classifier.description.threshold,
         decision_rule: rule.kind(),
@@ -210,6 +229,44 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
         report.page(&run, &classifier, scored, &rule, mistakes, options.command)?.write_page(path)?;
     }
     Ok(report)
+}
+
+/// Evaluated pictures with the same pixels.
+struct Copies {
+    groups: Vec<Vec<String>>,
+    doubly_labelled: Vec<Vec<String>>,
+    /// Number of pictures that are copies of another one.
+    copied: usize,
+}
+
+impl Copies {
+    fn among(loaded: &Loaded, chosen: &[usize]) -> Self {
+        let samples = &loaded.index.samples;
+        let pixels = loaded.pixel_fingerprints();
+        let mut same: BTreeMap<Fingerprint, Vec<usize>> = BTreeMap::new();
+        chosen.iter().for_each(|&i| same.entry(pixels[i]).or_default().push(i));
+        let mut same: Vec<Vec<usize>> = same.into_values().filter(|group| group.len() > 1).collect();
+        same.sort_unstable();
+        let paths = |group: &Vec<usize>| group.iter().map(|&i| samples[i].path.clone()).collect();
+        let classes_differ =
+            |group: &&Vec<usize>| group.iter().any(|&i| samples[i].class != samples[group[0]].class);
+        Self {
+            groups: same.iter().map(paths).collect(),
+            doubly_labelled: same.iter().filter(classes_differ).map(paths).collect(),
+            copied: same.iter().map(|group| group.len() - 1).sum(),
+        }
+    }
+}
+
+/// Paths of the pictures at `indices` that are unlike the training cells, with the warnings.
+fn warnings(classifier: &Classifier, loaded: &Loaded, indices: &[usize]) -> Vec<String> {
+    let Some(check) = classifier.description.input else { return Vec::new() };
+    let warning = |&i: &usize| {
+        let found = check.warnings(&ImageStats::of(&cell_image(&loaded.cells, i)), loaded.dimensions[i]);
+        let words = found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        (!words.is_empty()).then(|| format!("{}: {words}", loaded.index.samples[i].path))
+    };
+    indices.par_iter().filter_map(warning).collect()
 }
 
 /// A folder of class folders, and how to read it.
@@ -330,7 +387,7 @@ impl EvaluationReport {
                 row("Seed of the model", config.train.seed.to_string()),
                 row("Cells", self.data.display().to_string()),
                 row("Images skipped", self.skipped.len().to_string()),
-                row("Files that are not images", self.ignored.to_string()),
+                row("Files that are not images", self.ignored.len().to_string()),
                 row("Machine", machine()),
             ],
             command: command.to_owned(),

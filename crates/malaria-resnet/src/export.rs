@@ -26,8 +26,9 @@ pub struct ExportOptions<'a> {
     pub data: Option<&'a Path>,
     /// What tells the patients of its cells, as in [`EvaluateOptions`](crate::EvaluateOptions).
     pub patients: Option<&'a PatientNames>,
-    /// Largest loss of sensitivity allowed on them, a fraction.
-    pub max_sensitivity_loss: f64,
+    /// Largest loss of sensitivity and of specificity on them that is allowed, a fraction, see
+    /// [`LossEstimate::upper`](malaria_edge::LossEstimate::upper).
+    pub max_loss: f64,
     /// Skip unreadable images.
     pub skip_corrupt: bool,
 }
@@ -58,7 +59,7 @@ pub struct Exported {
 ///     weights: WeightFormat::Int8,
 ///     data: Some(Path::new("cell_images")),
 ///     patients: None,
-///     max_sensitivity_loss: 0.005,
+///     max_loss: 0.005,
 ///     skip_corrupt: false,
 /// };
 /// let exported = export(options, &|_| {})?;
@@ -67,13 +68,13 @@ pub struct Exported {
 /// ```
 ///
 /// # Errors
-/// [`Error::Config`] when the largest loss allowed is not finite, or there is no positive cell to compare on;
-/// [`Error::SensitivityLoss`] when sensitivity falls by more than is allowed; [`Error::Classes`] when the folder's classes are
+/// [`Error::Config`] when the largest loss allowed is not finite, or there are no cells of one class to compare on;
+/// [`Error::QuantizationLoss`] when sensitivity or specificity may fall by more than is allowed; [`Error::Classes`] when the folder's classes are
 /// not the model's; the errors of other crates.
 pub fn export(options: ExportOptions<'_>, listener: Listener<'_>) -> Result<Exported> {
-    if !options.max_sensitivity_loss.is_finite() {
-        let (field, expected) = ("max_sensitivity_loss", "a fraction, such as 0.005".to_owned());
-        return Err(Error::Config { field, expected, found: options.max_sensitivity_loss.to_string() });
+    if !options.max_loss.is_finite() {
+        let (field, expected) = ("max_loss", "a fraction, such as 0.005".to_owned());
+        return Err(Error::Config { field, expected, found: options.max_loss.to_string() });
     }
     let run = RunDir::open(options.run)?;
     let weights = WeightsFile::read(&run.finished_weights()?)?;
@@ -112,12 +113,16 @@ pub fn export(options: ExportOptions<'_>, listener: Listener<'_>) -> Result<Expo
         })
         .collect();
     let quantization_loss = quantization_loss(&calls, seen_in_training)?;
-    let Some(lost) = quantization_loss.sensitivity_loss else {
-        let expected = format!("cells of the class {}, to measure sensitivity on", description.positive);
-        return Err(Error::Config { field: "data", expected, found: format!("none in {}", data.display()) });
-    };
-    if lost.estimate > options.max_sensitivity_loss {
-        return Err(Error::SensitivityLoss { lost: lost.estimate, max: options.max_sensitivity_loss });
+    let QuantizationLoss { sensitivity_loss, specificity_loss, .. } = quantization_loss;
+    for (metric, loss) in [("sensitivity", sensitivity_loss), ("specificity", specificity_loss)] {
+        let Some(loss) = loss else {
+            let expected = format!("cells of either class, to measure the {metric} on");
+            let found = format!("those of one in {}", data.display());
+            return Err(Error::Config { field: "data", expected, found });
+        };
+        if loss.upper() > options.max_loss {
+            return Err(Error::QuantizationLoss { metric, loss, max: options.max_loss });
+        }
     }
     let onnx = malaria_edge::export(&weights, options.weights, Some(quantization_loss))?;
     Ok(Exported {

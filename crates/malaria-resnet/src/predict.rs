@@ -1,14 +1,18 @@
 //! Classifies image files.
 
-use std::path::PathBuf;
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
 
 use malaria_classifier::{Prediction, classify};
-use malaria_dataset::{PatientNames, list_images};
+use malaria_dataset::{Fingerprint, Manifest, PatientNames, Subset, list_images};
 
 use crate::{
     classifier::Classifier,
     error::Result,
     progress::{Listener, Progress},
+    run::lineage::lineage,
 };
 
 /// Classifies image files, and all images below folders, in the order of their names. `patients` tells the patients.
@@ -43,4 +47,16 @@ pub fn predict(
     classify(description, *positive, &files, |cells| classifier.classify(cells), &mut |done, total| {
         listener(Progress::Classifying { done, total });
     })
+}
+
+/// Marks the predictions for pictures that the model of `run`, its initial weights or its teacher has learned from, by the contents of
+/// their files. Runs that can no longer be read mark none.
+pub fn mark_learned_from(run: &Path, predictions: &mut [Prediction]) {
+    let manifests = lineage(run).manifests;
+    let entries = manifests.iter().flat_map(|Manifest { entries, .. }| entries);
+    let learned = entries.filter(|entry| matches!(entry.subset, Some(Subset::Train | Subset::Validation)));
+    let files: HashSet<&Fingerprint> = learned.map(|entry| &entry.fingerprint).collect();
+    for prediction in predictions {
+        prediction.learned_from = prediction.file.is_some_and(|file| files.contains(&file));
+    }
 }

@@ -34,7 +34,7 @@ pub struct DataSummary {
     pub shared_patients: usize,
     /// The cells of unknown patients, if there are any.
     pub unknown_patients: Option<UnknownPatients>,
-    /// Groups of files with the same bytes in more than one subset: their paths.
+    /// Groups of pictures with the same pixels in more than one subset: their paths.
     pub duplicates_across: Vec<Vec<String>>,
     /// Groups of files with the same bytes in folders of different classes, so that one of the labels is wrong.
     pub doubly_labelled: Vec<Vec<String>>,
@@ -44,7 +44,7 @@ pub struct DataSummary {
     /// a run that those weights come from can no longer be read.
     pub test_cells_seen_by_init: Option<usize>,
     /// Files that are not images.
-    pub ignored: usize,
+    pub ignored: Vec<String>,
     /// Unreadable images that were skipped: path and reason.
     pub skipped: Vec<String>,
 }
@@ -67,7 +67,7 @@ pub(crate) fn summarise(
         }
         SubsetSummary { subset, cells, patients: patients.len() }
     });
-    let duplicates = malaria_dataset::duplicates(index, &loaded.fingerprints, split);
+    let duplicates = malaria_dataset::duplicates(index, &loaded.pixel_fingerprints(), split);
     let paths = |which: fn(&Duplicate) -> bool| -> Vec<Vec<String>> {
         let path = |&i: &usize| index.samples[i].path.clone();
         duplicates
@@ -88,7 +88,7 @@ pub(crate) fn summarise(
         doubly_labelled: paths(|group| group.across_classes),
         fold: split.config.fold,
         test_cells_seen_by_init: seen_by_init,
-        ignored: index.ignored,
+        ignored: index.ignored.clone(),
         skipped: skipped_images(loaded),
     }
 }
@@ -117,7 +117,7 @@ pub(crate) fn data_section(data: &DataSummary) -> Section {
         data.unknown_patients.as_ref().map_or(0, |unknown| unknown.cells),
         data.duplicates_across.len(),
         data.doubly_labelled.len(),
-        data.ignored,
+        data.ignored.len(),
         data.skipped.len()
     )));
     let doubled = data.duplicates_across.iter().chain(&data.doubly_labelled).map(|group| group.join(" = "));

@@ -18,7 +18,7 @@ const POWER: f64 = 0.95;
 const PATIENTS_BETWEEN: [f64; 2] = [0.1, 0.9];
 /// Level of the interval of the infected share.
 const CONFIDENCE: f64 = 0.95;
-/// By the procedure of the WHO, at most so many cells of a thin smear are counted before it is called negative.
+/// Cells of a smear that is counted in full: more hardly lower the detection limit, which patients' differences bound.
 const FULL_COUNT: u64 = 5_000;
 /// Cells are too few as long as the detection limit is more than so many times that of the full count.
 const MAX_LIMIT_RATIO: f64 = 2.0;
@@ -151,7 +151,7 @@ impl PatientCaller {
     }
 
     /// Number of cells from which on a patient can be called "not detected": with them, the detection limit is at most twice that of
-    /// the 5,000 cells that the WHO's procedure counts.
+    /// 5,000 cells.
     pub fn cells_needed(&self) -> u64 {
         self.cells_needed
     }

@@ -283,7 +283,7 @@ fn patients(
         let sum = |of: fn(&FieldCount) -> u64| fields.iter().map(|field| of(field)).sum::<u64>();
         let called =
             CellCounts { cells: sum(|field| field.red_cells), positive: sum(|field| field.infected) };
-        let cells = SmearCells { called, uncertain: sum(|field| field.uncertain) };
+        let cells = SmearCells { called, uncertain: sum(|field| field.uncertain), learned_from: 0 };
         let verdict = match caller {
             Some((smear, caller)) if called.cells > 0 => {
                 let result = caller.evaluate(called)?;

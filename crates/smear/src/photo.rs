@@ -14,6 +14,6 @@ use crate::error::Result;
 /// [`Error::Photo`](crate::Error::Photo) if the file cannot be read or decoded, see [`malaria_dataset::decode_photo`].
 pub fn read_photo(path: &Path) -> Result<(RgbImage, Fingerprint)> {
     let (photo, _) = malaria_dataset::read_photo(path)?;
-    let fingerprint = Fingerprint::of(photo.as_raw());
+    let fingerprint = Fingerprint::of_pixels(&photo);
     Ok((photo, fingerprint))
 }

@@ -81,3 +81,52 @@ fn a_closed_output_does_not_stop_the_program() {
         closed(bench.malaria("predict").args(["--run", "run", "cells", form]));
     }
 }
+
+#[test]
+fn copies_wrong_labels_unlike_pictures_and_single_classes_are_told() {
+    let bench = finished().copy();
+    let cells = rows(&bench.path("run/split.csv"));
+    let learned = &cells.iter().find(|cell| cell["subset"] == "train").unwrap()["path"];
+    // The pixels of a training cell in another format, in the folders of both classes, beside its original.
+    let picture = image::open(bench.path("cells").join(learned)).unwrap();
+    for class in ["Parasitized", "Uninfected"] {
+        picture.save(bench.path("cells").join(class).join("again.bmp")).unwrap();
+    }
+    let evaluate = |flags: &[&str]| -> Value {
+        serde_json::from_str(&succeed(bench.malaria("evaluate").args(["--run", "run", "--json"]).args(flags)))
+            .unwrap()
+    };
+    let said = evaluate(&["--data", "cells", "--subset", "all"]);
+    let test = json(&bench.path("run/metrics.json"))["n_test"].as_u64().unwrap() as usize;
+    assert_eq!(said["seen_in_training"], CELLS + 2 - test);
+    assert_eq!(said["copies"], said["doubly_labelled"]);
+    assert_eq!(said["copies"].as_array().unwrap().len(), 1);
+    let caveats = |said: &Value| -> Vec<String> {
+        said["caveats"].as_array().unwrap().iter().map(|caveat| caveat["caveat"].to_string()).collect()
+    };
+    for caveat in ["\"copies\"", "\"doubly-labelled\""] {
+        assert!(caveats(&said).contains(&caveat.to_owned()), "{said}");
+    }
+
+    // A single class of grey pictures.
+    for class in ["Parasitized", "Uninfected"] {
+        fs::create_dir_all(bench.path("grey").join(class)).unwrap();
+    }
+    let grey = image::RgbImage::from_pixel(60, 60, image::Rgb([128; 3]));
+    for number in 0..12 {
+        let mut grey = grey.clone();
+        grey.put_pixel(0, 0, image::Rgb([number; 3]));
+        let class = if number == 0 { "Parasitized" } else { "Uninfected" };
+        grey.save(bench.path("grey").join(class).join(format!("{number}.png"))).unwrap();
+    }
+    let said = evaluate(&["--data", "grey"]);
+    assert_eq!(said["warnings"].as_array().unwrap().len(), 12, "{said}");
+    for caveat in ["\"unlike-training\"", "\"few-cells\""] {
+        assert!(caveats(&said).contains(&caveat.to_owned()), "{said}");
+    }
+    let said = succeed(bench.malaria("evaluate").args(["--run", "run", "--data", "grey"]));
+    assert!(
+        said.contains("accuracy n/a") && said.contains("only 1 cells of the class Parasitized"),
+        "{said}"
+    );
+}

@@ -23,7 +23,7 @@ fn a_picture_gets_the_probability_and_the_class_of_the_test_set() {
     let called = if probability >= threshold { "Parasitized" } else { "Uninfected" };
     assert_eq!(said["cells"][0]["class"], called);
     let table = succeed(bench.malaria("predict").args(["--run", "run", "--csv"]).arg(&picture));
-    let header = "path,patient,class,probability,warning,error\n";
+    let header = "path,patient,class,probability,warning,error,pixels_sha256,learned_from\n";
     assert!(table.starts_with(header) && table.lines().count() == 2, "{table}");
 }
 
@@ -57,4 +57,31 @@ fn without_rates_of_new_patients_no_patient_is_called() {
     let rule = said["rule"].as_str().unwrap();
     assert!(rule.contains("Patients are not called") && rule.contains("has not learned"), "{rule}");
     assert_eq!(said["patients"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn copies_count_once_and_cells_that_were_learned_from_are_marked() {
+    let bench = finished().copy();
+    let cells = rows(&bench.path("run/split.csv"));
+    let of = |subset: &str| cells.iter().find(|cell| cell["subset"] == subset).unwrap()["path"].clone();
+    let (learned, tested) = (of("train"), of("test"));
+    fs::create_dir(bench.path("few")).unwrap();
+    // Under other names, and the test cell twice, once in another format.
+    fs::copy(bench.path("cells").join(&learned), bench.path("few/a.png")).unwrap();
+    fs::copy(bench.path("cells").join(&tested), bench.path("few/b.png")).unwrap();
+    image::open(bench.path("few/b.png")).unwrap().save(bench.path("few/c.bmp")).unwrap();
+    let predict = |flag: &str| succeed(bench.malaria("predict").args(["--run", "run", "few", flag]));
+    let said: Value = serde_json::from_str(&predict("--json")).unwrap();
+    let learned_from: Vec<Option<bool>> =
+        said["cells"].as_array().unwrap().iter().map(|cell| cell["learned_from"].as_bool()).collect();
+    assert_eq!(learned_from, [Some(true), Some(false), Some(false)]);
+    assert_eq!(said["copies"], 1);
+    let table = succeed(bench.malaria("predict").args(["--run", "run", "few"]));
+    for words in [
+        "[copy of few/b.png]",
+        "which count once: 1",
+        "has learned from, so that their calls are too good: 1",
+    ] {
+        assert!(table.contains(words), "{words}: {table}");
+    }
 }

@@ -32,16 +32,17 @@ pub(crate) fn draw_cells(folder: &Path) {
         fs::create_dir_all(folder.join(class)).unwrap();
     }
     for patient in 0..PATIENTS {
-        for cell in 0..6 {
+        for cell in 0..6_u8 {
             let infected = cell < 3;
             let side = 20 + 2 * (patient % 3) as u32;
             let picture = RgbImage::from_fn(side + 4, side, |x, y| {
                 let (dx, dy) = (f64::from(x) - f64::from(side) / 2.0, f64::from(y) - f64::from(side) / 2.0);
-                let spot = f64::hypot(dx - 2.0 + cell as f64, dy) < 4.0;
+                let spot = f64::hypot(dx - 2.0 + f64::from(cell), dy) < 4.0;
                 let pink = 190 + (patient * 3) as u8;
                 match f64::hypot(dx, dy) < f64::from(side) / 2.2 {
                     true if spot && infected => Rgb([90, 30, 120]),
-                    true => Rgb([pink, 150, 160]),
+                    // No two cells are copies.
+                    true => Rgb([pink, 150 + cell, 160]),
                     false => Rgb([0, 0, 0]),
                 }
             });

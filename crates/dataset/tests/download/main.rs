@@ -86,7 +86,7 @@ impl Out {
         assert_eq!(self.names(), ["cell_images"]);
         let index = Index::open(&self.path().join("cell_images")).unwrap();
         assert_eq!(index.classes, ["Parasitized", "Uninfected"]);
-        assert_eq!((index.samples.len(), index.ignored), (6, 0));
+        assert_eq!((index.samples.len(), index.ignored.len()), (6, 0));
         for (name, bytes) in entries().iter().filter(|(name, _)| name.ends_with(".png")) {
             assert_eq!(&fs::read(self.path().join(name)).unwrap(), bytes, "{name}");
         }

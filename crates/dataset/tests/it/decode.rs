@@ -114,8 +114,28 @@ fn a_corrupt_jpeg_is_refused_instead_of_filled_with_grey() {
 #[test]
 fn the_error_says_why_a_file_is_not_an_image() {
     assert_refused(b"", "is empty (0 bytes)");
-    assert_refused(b"<html>not found</html>", "is not an image");
-    assert_refused(b"GIF89a\x01\x00\x01\x00\x00\x00\x00;", "is a Gif");
+    assert_refused(b"hello", "is not an image");
+    assert_refused(b"GIF89a\x01\x00\x01\x00\x00\x00\x00;", "is a Gif picture");
+    assert_refused(b"\0\0\0\x1cftypavif\0\0\0\0avifmif1", "is a Avif picture");
+    for (contents, words) in [
+        (
+            &b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"[..],
+            "is a HEIC photograph, as phones save them: save it as JPEG",
+        ),
+        (b"II+\0\x08\0\0\0", "is a BigTIFF"),
+        (b"MM\0+\0\x08\0\0", "is a BigTIFF"),
+        (b"\0\0\0\x0cjP  \r\n", "is a JPEG 2000 picture"),
+        (b"PK\x03\x04\x14\0", "is a zip archive"),
+        (b"%PDF-1.7", "is a PDF"),
+        (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
+        (b"<html>not found</html>", "is a web page"),
+    ] {
+        assert_refused(contents, words);
+    }
+    let clear = image::RgbaImage::from_pixel(4, 4, image::Rgba([200, 100, 150, 0]));
+    let mut contents = Cursor::new(Vec::new());
+    clear.write_to(&mut contents, ImageFormat::Png).unwrap();
+    assert_refused(contents.get_ref(), "is transparent everywhere");
     let folder = Folder::new();
     for path in [folder.path(), &folder.join("none.png")] {
         let message = read_image(path).unwrap_err().to_string();

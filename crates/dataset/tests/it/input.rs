@@ -3,7 +3,8 @@
 use image::imageops::{self, FilterType};
 use image::{DynamicImage, Rgb, RgbImage};
 use malaria_dataset::{
-    ImageStats, InputCheck, InputWarning, ResizePolicy, SyntheticConfig, resize, synthetic_cell,
+    ImageStats, InputCheck, InputWarning, ResizePolicy, SmearConfig, SyntheticConfig, resize,
+    shows_many_cells, synthetic_cell, synthetic_smear,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -110,5 +111,26 @@ fn each_deviation_has_its_own_warning() {
     ];
     for (image_stats, size, expected) in cases {
         assert_eq!(range.warnings(&image_stats, size), expected, "{image_stats:?} {size:?}");
+    }
+}
+
+#[test]
+fn photographs_of_many_cells_are_told_from_single_cells() {
+    let many = |picture: &RgbImage| shows_many_cells(&resize(picture, SIDE, ResizePolicy::Stretch));
+    for seed in 0..4 {
+        let config = SmearConfig { seed, ..SmearConfig::default() };
+        let smear = synthetic_smear(&config).unwrap().image;
+        assert!(many(&smear), "{seed}");
+        assert!(many(&imageops::crop_imm(&smear, 400, 300, 700, 525).to_image()), "{seed}");
+    }
+    let cells = drawn(0..200);
+    assert!(!cells.iter().any(many));
+    // On a bright background too, with some noise.
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    for mut cell in cells {
+        for pixel in cell.pixels_mut().filter(|pixel| pixel.0[0] < 110) {
+            *pixel = Rgb([225, 220, 230].map(|value| value + rng.random_range(0..20)));
+        }
+        assert!(!many(&cell));
     }
 }

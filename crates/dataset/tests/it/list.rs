@@ -10,7 +10,7 @@ use crate::support::Folder;
 /// The listed paths, and the number of ignored files.
 fn list(given: &[PathBuf]) -> (Vec<PathBuf>, usize) {
     let listed = list_images(given, &PatientNames::Nlm).unwrap();
-    (listed.images.into_iter().map(|image| image.path).collect(), listed.ignored)
+    (listed.images.into_iter().map(|image| image.path).collect(), listed.ignored.len())
 }
 
 #[test]

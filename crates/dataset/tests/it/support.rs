@@ -115,7 +115,7 @@ pub(crate) fn made_up(cells: &[(u32, usize, usize)]) -> Index {
         }
     }
     samples.sort_by(|a, b| a.path.cmp(&b.path));
-    Index { root: PathBuf::from("made-up"), classes, samples, ignored: 0 }
+    Index { root: PathBuf::from("made-up"), classes, samples, ignored: Vec::new() }
 }
 
 /// Like the NIH's set: 120 infected patients with few or many parasitized and about 70 uninfected cells, and 30 healthy patients.

@@ -45,8 +45,9 @@ use tokio::{
     net::TcpListener,
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::{JoinError, spawn_blocking},
-    time::{error::Elapsed, sleep, timeout},
+    time::{sleep, timeout},
 };
+use tower_http::timeout::RequestBodyTimeoutLayer;
 
 /// Maximum bytes of a request.
 const REQUEST_BYTES: usize = 16 << 20;
@@ -64,8 +65,8 @@ const REQUESTS: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Time limit for the head of a request, and for the next request on a connection.
 const HEAD_TIME: Duration = Duration::from_secs(10);
-/// Time limit for the body of a request.
-const BODY_TIME: Duration = Duration::from_secs(10);
+/// Longest silence while the body of a request arrives: links may be slow.
+const SILENCE: Duration = Duration::from_secs(10);
 /// Time for which a connection accepts requests, so that clients that read nothing do not hold it for ever.
 const CONNECTION_TIME: Duration = Duration::from_secs(300);
 /// Time limit for the last request of a connection after that.
@@ -131,6 +132,7 @@ fn router(server: Arc<Server>) -> Router {
             )
         })
         .layer(DefaultBodyLimit::max(REQUEST_BYTES))
+        .layer(RequestBodyTimeoutLayer::new(SILENCE))
         .layer(middleware::from_fn(refuse_large))
         .layer(middleware::from_fn(guard::check))
         .with_state(server)
@@ -201,7 +203,7 @@ async fn classify(
 ) -> Result<Json<Vec<Prediction>>, Refusal> {
     let form = form.map_err(|rejection| Refusal(rejection.status(), rejection.body_text()))?;
     let permit = admitted(&server).await?;
-    let pictures = timeout(BODY_TIME, received(form)).await.map_err(slow)??;
+    let pictures = received(form).await?;
     in_turn(server, permit, move |server| {
         let predictions = server.model.classify_encoded(&pictures, LONGEST_SIDE);
         predictions.map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
@@ -214,10 +216,10 @@ async fn patients(
     request: Request,
 ) -> Result<Json<Vec<PatientPrediction>>, Refusal> {
     let permit = admitted(&server).await?;
-    let body = timeout(BODY_TIME, Bytes::from_request(request, &()))
-        .await
-        .map_err(slow)?
-        .map_err(|rejection| Refusal(rejection.status(), rejection.body_text()))?;
+    let body = Bytes::from_request(request, &()).await.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
+        _ => incomplete(),
+    })?;
     in_turn(server, permit, move |server| {
         let Json(predictions) = Json::<Vec<Prediction>>::from_bytes(&body)
             .map_err(|rejection| Refusal(rejection.status(), rejection.body_text()))?;
@@ -265,7 +267,7 @@ async fn refuse_large(request: Request, next: Next) -> Response {
         let rest = async {
             while let Some(Ok(_)) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {}
         };
-        let _ = timeout(BODY_TIME, rest).await;
+        let _ = timeout(SILENCE, rest).await;
     }
     too_large().into_response()
 }
@@ -283,9 +285,12 @@ async fn admitted(server: &Server) -> Result<OwnedSemaphorePermit, Refusal> {
     permit.map_err(|_| busy())?.map_err(|_| busy())
 }
 
-fn slow(_: Elapsed) -> Refusal {
-    let words = format!("the request took more than {} s to arrive: send less at once", BODY_TIME.as_secs());
-    Refusal(StatusCode::REQUEST_TIMEOUT, words)
+fn incomplete() -> Refusal {
+    let words = format!(
+        "the request ended early, or nothing of it arrived for {} s: send it again",
+        SILENCE.as_secs()
+    );
+    Refusal(StatusCode::BAD_REQUEST, words)
 }
 
 /// The pictures of a form with their file names.
@@ -293,9 +298,7 @@ async fn received(mut form: Multipart) -> Result<Vec<EncodedImage>, Refusal> {
     let broken = |error: MultipartError| match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => too_large(),
         // axum's status for a truncated body, though it is the client's error.
-        StatusCode::INTERNAL_SERVER_ERROR => {
-            Refusal(StatusCode::BAD_REQUEST, "the request is incomplete: send it again".to_owned())
-        }
+        StatusCode::INTERNAL_SERVER_ERROR => incomplete(),
         status => Refusal(status, error.body_text()),
     };
     let mut pictures = Vec::new();

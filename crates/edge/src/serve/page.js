@@ -5,7 +5,7 @@ const PICTURES_AT_ONCE = 32;
 const BYTES_AT_ONCE = 8 * 1024 * 1024;
 // Larger pictures are not sent, as the server would refuse them.
 const LARGEST_PICTURE = 15 * 1024 * 1024;
-const PICTURE = /\.(png|jpe?g|bmp|tiff?|webp)$/i;
+const PICTURE = /\.(png|jpe?g|jfif|jpe|bmp|tiff?|webp)$/i;
 // Hidden files, and the folder that macOS adds to a zip.
 const HIDDEN = /^(\.|__MACOSX$)/;
 
@@ -23,6 +23,7 @@ let model = null;
 let predictions = [];
 let pictures = []; // Object URLs of the thumbnails, to be revoked.
 let known = new Set(); // Keys of the files shown.
+let copies = new Map(); // Paths of the pictures shown, by the hash of their pixels.
 const paths = new WeakMap(); // Paths of dropped files.
 let work = Promise.resolve();
 
@@ -37,6 +38,10 @@ async function ask(path, options) {
     response = await fetch(path, options);
   } catch {
     throw new Error("the program does not answer; is it still running?");
+  }
+  const type = response.headers.get("Content-Type") ?? "none";
+  if (!type.startsWith("application/json")) {
+    throw new Error(`the answer is not this program's (status ${response.status}, type ${type}): something in between, such as a proxy, answered`);
   }
   const answer = await response.json();
   if (!response.ok) throw new Error(answer.error);
@@ -86,8 +91,10 @@ function* batches(files) {
   if (batch.length > 0) yield batch;
 }
 
+// The path below what was dropped or chosen: names alone may repeat in other folders.
+const pathOf = (file) => paths.get(file) ?? (file.webkitRelativePath || file.name);
 // Identifies files that are dropped twice.
-const key = (file) => JSON.stringify([paths.get(file) ?? file.name, file.size, file.lastModified]);
+const key = (file) => JSON.stringify([pathOf(file), file.size, file.lastModified]);
 
 async function classify(files, notes) {
   const progress = at("progress");
@@ -101,8 +108,8 @@ async function classify(files, notes) {
   try {
     for (const batch of batches(files)) {
       const found = await predict(batch);
-      // The file's own name: a form escapes some characters.
-      found.forEach((prediction, i) => show({ ...prediction, path: batch[i].name }, batch[i]));
+      // The file's own path: a form has its name only, and escapes some characters.
+      found.forEach((prediction, i) => show({ ...prediction, path: pathOf(batch[i]) }, batch[i]));
       count();
       progress.value += batch.length;
       say(`${progress.value} of ${files.length} pictures`);
@@ -123,7 +130,7 @@ async function classify(files, notes) {
 async function predict(batch) {
   if (batch[0].size > LARGEST_PICTURE) {
     const error = `larger than the limit of ${LARGEST_PICTURE / 1024 / 1024} MiB`;
-    return [{ patient: null, class: null, probability: null, warning: null, error }];
+    return [{ patient: null, class: null, probability: null, warning: null, error, pixels_sha256: null }];
   }
   const form = new FormData();
   for (const file of batch) form.append("picture", file, file.name);
@@ -142,7 +149,10 @@ function show(prediction, file) {
   // Pictures that the browser cannot show, such as TIFF, stay blank.
   thumbnail.addEventListener("error", () => thumbnail.replaceWith(element("span", "", "thumbnail")));
 
-  const { path, class: called, probability, warning, error } = prediction;
+  const { path, class: called, probability, warning, error, pixels_sha256: pixels } = prediction;
+  const original = copies.get(pixels);
+  if (pixels !== null && original === undefined) copies.set(pixels, path);
+  prediction.copy = original !== undefined;
   const isPositive = called === model.description.positive;
   const call = element("span", called ?? "unreadable", isPositive ? "positive" : "");
   const chance = [];
@@ -156,12 +166,15 @@ function show(prediction, file) {
   }
   const words = [element("span", path)];
   if (warning ?? error) words.push(element("span", warning ?? error, "note"));
+  if (prediction.copy) words.push(element("span", `copy of ${original}: does not count`, "note"));
   at("cell-rows").append(row(thumbnail, call, chance, words));
 }
 
 function count() {
-  const number = (test) => predictions.filter(test).length;
-  at("count").textContent = predictions.length;
+  const originals = predictions.filter((p) => !p.copy);
+  const number = (test) => originals.filter(test).length;
+  at("count").textContent = originals.length;
+  at("copies").textContent = predictions.length - originals.length;
   at("positive").textContent = number((p) => p.class === model.description.positive);
   at("warned").textContent = number((p) => p.warning !== null);
   at("unreadable").textContent = number((p) => p.error !== null);
@@ -189,11 +202,12 @@ async function showPatients() {
 // The columns of `malaria-edge classify --csv`.
 function csv() {
   const field = (value) => {
-    const text = value === null ? "" : String(value);
+    const text = String(value ?? "");
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
-  const rows = predictions.map((p) => [p.path, p.patient, p.class, p.probability, p.warning, p.error].map(field).join(","));
-  return ["path,patient,class,probability,warning,error", ...rows, ""].join("\n");
+  const columns = ["path", "patient", "class", "probability", "warning", "error", "pixels_sha256", "learned_from"];
+  const rows = predictions.map((prediction) => columns.map((column) => field(prediction[column])).join(","));
+  return [columns.join(","), ...rows, ""].join("\n");
 }
 
 function save() {
@@ -209,6 +223,7 @@ function clear() {
   predictions = [];
   pictures = [];
   known = new Set();
+  copies = new Map();
   at("cell-rows").replaceChildren();
   at("patient-rows").replaceChildren();
   at("patients").hidden = true;
@@ -246,7 +261,7 @@ function enqueue(list) {
       const images = files.filter((file) => PICTURE.test(file.name) && !HIDDEN.test(file.name));
       const fresh = new Map(images.map((file) => [key(file), file]));
       known.forEach((shown) => fresh.delete(shown));
-      const chosen = [...fresh.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+      const chosen = [...fresh.values()].sort((a, b) => (pathOf(a) < pathOf(b) ? -1 : 1));
       const note = (words, number) => (number > 0 ? `; ${words}: ${number}` : "");
       if (images.length === 0) {
         say("No pictures found: expected PNG, JPEG, BMP, TIFF or WebP.", true);

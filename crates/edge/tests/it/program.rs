@@ -6,7 +6,7 @@ use std::{
     process::{Command, Output},
 };
 
-use malaria_dataset::{SyntheticConfig, synthetic_cell};
+use malaria_dataset::{SmearConfig, SyntheticConfig, synthetic_cell, synthetic_smear};
 use serde_json::Value;
 
 fn model(format: &str) -> PathBuf {
@@ -57,7 +57,10 @@ fn cells_and_patients_are_classified() {
     assert!(table.contains("patient") && table.contains("not a medical device"), "{table}");
     let csv = stdout(&edge(&["classify", "--csv"], &[&model("f32"), folder.path()]));
     assert_eq!(csv.lines().count(), 49);
-    assert!(csv.starts_with("path,patient,class,probability,warning,error\n"), "{csv}");
+    assert!(
+        csv.starts_with("path,patient,class,probability,warning,error,pixels_sha256,learned_from\n"),
+        "{csv}"
+    );
 }
 
 #[test]
@@ -138,7 +141,7 @@ fn unreadable_pictures_are_reported_and_the_others_classified() {
     fs::write(folder.path().join("notes.txt"), b"no picture either").unwrap();
     let output = edge(&["classify", "--json"], &[&model("int8"), folder.path()]);
     assert!(!output.status.success());
-    assert!(String::from_utf8_lossy(&output.stderr).contains("skipped, as they are not images: 1\n"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("skipped, as they are not images: 1 (`"));
     assert!(String::from_utf8_lossy(&output.stderr).contains("1 of 49 pictures could not be read"));
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
     let cells = answer["cells"].as_array().unwrap();
@@ -234,4 +237,42 @@ fn a_full_disk_is_an_error_and_a_closed_pipe_is_not() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     assert!(run(writer.into()).status.success());
+}
+
+#[test]
+fn copies_count_once_and_photographs_get_no_class() {
+    let folder = tempfile::tempdir().unwrap();
+    write_cells(folder.path());
+    let classify = || -> Value {
+        let output = edge(&["classify", "--json"], &[&model("f32"), folder.path()]);
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let once = classify();
+    // The archive of the data set holds the set again, in a folder of its own.
+    for class in ["Parasitized", "Uninfected"] {
+        let again = folder.path().join("cell_images").join(class);
+        fs::create_dir_all(&again).unwrap();
+        for cell in fs::read_dir(folder.path().join(class)).unwrap() {
+            let cell = cell.unwrap();
+            fs::copy(cell.path(), again.join(cell.file_name())).unwrap();
+        }
+    }
+    let twice = classify();
+    assert_eq!((&once["copies"], &twice["copies"]), (&Value::from(0), &Value::from(48)));
+    assert_eq!(
+        (&once["patients"], &once["uncertain_share"]),
+        (&twice["patients"], &twice["uncertain_share"])
+    );
+
+    let smear = synthetic_smear(&SmearConfig::default()).unwrap().image;
+    let photo = folder.path().join("photo.png");
+    // Whole, too large for a cell; and a part with many cells.
+    for part in [smear.clone(), image::imageops::crop_imm(&smear, 100, 100, 640, 480).to_image()] {
+        part.save(&photo).unwrap();
+        let output = edge(&["classify", "--json"], &[&model("f32"), &photo]);
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let cell = &answer["cells"][0];
+        assert_eq!((&cell["class"], output.status.code()), (&Value::Null, Some(1)), "{answer}");
+        assert!(cell["error"].as_str().unwrap().contains("malaria-edge smear"), "{answer}");
+    }
 }

@@ -135,6 +135,7 @@ fn pooled_metrics(
     let cells = pooled.n_excluded;
     let caveats = (config.data.is_none().then_some(Caveat::SyntheticCells).into_iter())
         .chain((cells > 0).then_some(Caveat::ExcludedFromFolds { cells }))
+        .chain(Caveat::of_classes(&scored))
         .chain(Caveat::of(rule, stored.is_some(), &assessment))
         .collect();
     Ok(CrossValidationMetrics {

@@ -40,13 +40,19 @@ impl Session<'_> {
         let image_stats: Vec<ImageStats> =
             self.split.train.par_iter().map(|&i| ImageStats::of(&cell_image(all, i))).collect();
         classifier.description.input = InputCheck::of(&image_stats);
+        let mut learned_from = BTreeSet::new();
         // Synthetic cells have names of the same form.
         if self.config.patients == PatientNames::Nlm && self.config.data.is_some() {
-            let learned_from = self.split.train.iter().chain(&self.split.validation);
-            let patients: BTreeSet<&String> =
-                learned_from.filter_map(|&i| self.loaded.index.samples[i].patient.as_ref()).collect();
-            classifier.description.learned_from.extend(patients.into_iter().cloned());
+            let cells = self.split.train.iter().chain(&self.split.validation);
+            learned_from.extend(cells.filter_map(|&i| self.loaded.index.samples[i].patient.clone()));
         }
+        let teacher = self.config.teacher.as_ref().map(|teacher| &teacher.run);
+        // Of parents that can no longer be read, of which a caveat tells, nothing is known.
+        let parents = self.config.init.iter().chain(teacher);
+        for parent in parents.filter_map(|parent| Classifier::load(parent, tch::Device::Cpu).ok()) {
+            learned_from.extend(parent.description.learned_from);
+        }
+        classifier.description.learned_from = learned_from.into_iter().collect();
         let validation = &self.split.validation;
         if validation.is_empty() {
             return Ok(());
@@ -118,7 +124,7 @@ impl Session<'_> {
             threshold: classifier.description.threshold,
             smear: classifier.description.smear.clone(),
             decision_rule: rule.kind(),
-            caveats: caveats(data, n_excluded, &rule, &assessment),
+            caveats: caveats(data, n_excluded, &scored, &rule, &assessment),
             test: scored.summary(&rule)?,
             assessment,
         };
@@ -217,12 +223,14 @@ impl Session<'_> {
 fn caveats(
     data: &DataSummary,
     n_excluded: usize,
+    scored: &Scored<'_>,
     rule: &DecisionRule,
     assessment: &Assessment,
 ) -> Vec<Caveat> {
     (data.synthetic.then_some(Caveat::SyntheticCells).into_iter())
         .chain((n_excluded > 0).then_some(Caveat::Excluded { cells: n_excluded }))
         .chain(Caveat::of_init(data.test_cells_seen_by_init))
+        .chain(Caveat::of_classes(scored))
         .chain(Caveat::of(rule, false, assessment))
         .collect()
 }

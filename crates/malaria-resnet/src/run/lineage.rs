@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use malaria_dataset::{Loaded, Manifest, Subset, read_manifest};
+use malaria_dataset::{Fingerprint, Loaded, Manifest, Subset, read_manifest};
 
 use super::{dir::RunDir, sources::weights_hash};
 use crate::{config::ExperimentConfig, error::Result, paths::absolute};
@@ -24,15 +24,17 @@ pub(crate) fn seen_by_init(
     Ok(missing_parents.is_empty().then_some(seen))
 }
 
-/// Number of cells at `indices` in the training or validation set of any of the `manifests`.
+/// Number of cells at `indices` in the training or validation set of any of the `manifests`, also as copies of another format: those with
+/// the pixels of a cell that is there count.
 pub(crate) fn seen_by(manifests: &[Manifest], loaded: &Loaded, indices: &[usize]) -> Result<usize> {
-    let mut seen: HashSet<usize> = HashSet::new();
+    let pixels = loaded.pixel_fingerprints();
+    let mut seen: HashSet<Fingerprint> = HashSet::new();
     for manifest in manifests {
         let subsets = manifest.match_index(&loaded.index, &loaded.fingerprints)?;
-        let is_seen = |&&i: &&usize| matches!(subsets[i], Some(Subset::Train | Subset::Validation));
-        seen.extend(indices.iter().filter(is_seen));
+        let learned = subsets.iter().map(|subset| matches!(subset, Some(Subset::Train | Subset::Validation)));
+        seen.extend(pixels.iter().zip(learned).filter_map(|(pixels, learned)| learned.then_some(*pixels)));
     }
-    Ok(seen.len())
+    Ok(indices.iter().filter(|&&i| seen.contains(&pixels[i])).count())
 }
 
 /// A run, and all runs that its initial weights or its teacher descend from.

@@ -50,9 +50,10 @@ fn loaded_cells_have_their_classes() {
     let classes = vec!["a".to_owned(), "b".to_owned()];
     let samples = [1, 0, 1].map(sample).into();
     let loaded = Loaded {
-        index: Index { root: "cells".into(), classes, samples, ignored: 0 },
+        index: Index { root: "cells".into(), classes, samples, ignored: Vec::new() },
         cells: Cells::from_pixels(2, (0..36).collect()).unwrap(),
         fingerprints: Vec::new(),
+        dimensions: Vec::new(),
         skipped: Vec::new(),
     };
     let cells = CellTensors::of(&loaded, Device::Cpu).unwrap();
