@@ -47,6 +47,14 @@ pub enum Caveat {
         /// Number of cells.
         cells: usize,
     },
+    /// The initial weights had learned from some of the validation cells.
+    #[strum(
+        to_string = "The initial weights had learned from {cells} of the validation cells: the threshold chosen on them may not reach its target on new cells."
+    )]
+    ValidationSeenByInit {
+        /// Number of cells.
+        cells: usize,
+    },
     /// It is unknown whether the initial weights had learned from test cells.
     #[strum(
         to_string = "A run that the initial weights come from can no longer be read: they may have learned from the test cells, and the metrics may be too good."
@@ -184,13 +192,14 @@ impl Caveat {
         scored.classes.iter().enumerate().filter_map(few).collect()
     }
 
-    /// The caveat of initial weights that had learned from `seen` test cells, `None` if that is unknown.
-    pub fn of_init(seen: Option<usize>) -> Option<Self> {
-        match seen {
-            Some(0) => None,
-            Some(cells) => Some(Self::SeenByInit { cells }),
-            None => Some(Self::InitUnknown),
-        }
+    /// The caveats of initial weights that had learned from so many `test` and `validation` cells, `None` if that is unknown.
+    pub fn of_init(test: Option<usize>, validation: Option<usize>) -> Vec<Self> {
+        let (Some(test), Some(validation)) = (test, validation) else { return vec![Self::InitUnknown] };
+        let caveats = [
+            (test, Self::SeenByInit { cells: test }),
+            (validation, Self::ValidationSeenByInit { cells: validation }),
+        ];
+        caveats.into_iter().filter_map(|(cells, caveat)| (cells > 0).then_some(caveat)).collect()
     }
 }
 
@@ -233,6 +242,11 @@ mod tests {
                 Caveat::SeenByInit { cells: 4 },
                 r#"{"caveat":"seen-by-init","cells":4}"#,
                 "from 4 of the test cells",
+            ),
+            (
+                Caveat::ValidationSeenByInit { cells: 4 },
+                r#"{"caveat":"validation-seen-by-init","cells":4}"#,
+                "from 4 of the validation cells",
             ),
             (Caveat::InitUnknown, r#"{"caveat":"init-unknown"}"#, "can no longer be read"),
             (
@@ -314,8 +328,9 @@ mod tests {
 
     #[test]
     fn initial_weights_have_a_caveat_unless_they_had_seen_no_test_cell() {
-        assert_eq!(Caveat::of_init(Some(0)), None);
-        assert_eq!(Caveat::of_init(Some(3)), Some(Caveat::SeenByInit { cells: 3 }));
-        assert_eq!(Caveat::of_init(None), Some(Caveat::InitUnknown));
+        assert_eq!(Caveat::of_init(Some(0), Some(0)), []);
+        let both = [Caveat::SeenByInit { cells: 3 }, Caveat::ValidationSeenByInit { cells: 2 }];
+        assert_eq!(Caveat::of_init(Some(3), Some(2)), both);
+        assert_eq!(Caveat::of_init(None, Some(2)), [Caveat::InitUnknown]);
     }
 }

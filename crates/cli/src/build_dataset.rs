@@ -10,7 +10,7 @@ use malaria_resnet::{
 };
 
 use crate::{
-    flags,
+    NOTICE, flags,
     terminal::{note, print},
 };
 
@@ -18,11 +18,12 @@ use crate::{
 ///
 /// The originals stay and nothing is ever deleted. The same command again adds the files that are missing.
 #[derive(clap::Args)]
-#[command(after_help = "\
-Next:
-  malaria train --data OUT --recipe tutorial
+#[command(before_help = "\
+Examples:
+  malaria build-dataset --data cell_images --out dataset
 
-Research software, not a medical device.")]
+Next:
+  malaria train --data OUT --recipe tutorial", after_help = NOTICE)]
 pub(crate) struct Args {
     /// Folder of class folders
     #[arg(long, value_name = "DIR")]

@@ -190,7 +190,7 @@ impl Console {
         if let Some(unknown) = &data.unknown_patients {
             self.say(&format!("  warning: {unknown}; {TELL_PATIENTS}"));
         }
-        if let Some(caveat) = Caveat::of_init(data.test_cells_seen_by_init) {
+        for caveat in Caveat::of_init(data.test_cells_seen_by_init, data.validation_cells_seen_by_init) {
             self.say(&format!("  warning: {caveat}"));
         }
         self.warn_of_copies(

@@ -2,11 +2,13 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use malaria_resnet::{Context, CrossValidationOptions, Progress, cross_validate, dataset::Protocol};
 use serde_json::json;
 
 use crate::{
+    NOTICE,
+    advice::with_advice,
     console::{Console, Style},
     flags,
     json::Json,
@@ -21,16 +23,14 @@ use crate::{
 /// runs one fold by itself, for example on another machine: copy the folds into one DIR and give the command without --fold
 /// to pool them. Without --data, the cells are those of MALARIA_DATA or ./cell_images, or else synthetic.
 #[derive(clap::Args)]
-#[command(after_help = "\
+#[command(before_help = "\
 Examples:
   malaria cross-validate --data cell_images --out runs/cv --final
   malaria cross-validate --data cell_images --out runs/cv --fold 2      one fold by itself
   malaria cross-validate --data cell_images --out runs/cv --recipe best
 
 Next:
-  malaria predict --run runs/cv/final some_cell.png
-
-Research software, not a medical device.")]
+  malaria predict --run runs/cv/final some_cell.png", after_help = NOTICE)]
 pub(crate) struct Args {
     #[command(flatten)]
     settings: Settings,
@@ -75,7 +75,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         final_model: args.final_model,
         out: &args.out,
     };
-    let summary = cross_validate(&config, options, context)?;
+    let summary = cross_validate(&config, options, context).map_err(|error| match args.out.exists() {
+        true => {
+            anyhow!("{}\nonce that is fixed, give the same command again to continue", with_advice(&error))
+        }
+        false => error.into(),
+    })?;
     if summary.interrupted {
         console.say("stopped and saved; give the same command again to resume");
         return Ok(ExitCode::from(130));

@@ -14,21 +14,19 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
-use crate::{advice::with_advice, json::Json};
+use crate::{NOTICE, advice::with_advice, json::Json};
 
 /// Check libtorch, device, processor, memory, cells and model, with advice on what is missing.
 ///
 /// Exits with 0 if training can start.
 #[derive(clap::Args)]
-#[command(after_help = "\
+#[command(before_help = "\
 Examples:
   malaria doctor
   malaria doctor --json                   for programs: `can_train`, and each check with its facts
 
 Next:
-  malaria train
-
-Research software, not a medical device.")]
+  malaria train", after_help = NOTICE)]
 pub(crate) struct Args {
     #[command(flatten)]
     json: Json,

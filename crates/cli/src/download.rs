@@ -6,6 +6,7 @@ use anyhow::Result;
 use malaria_resnet::dataset::{self, DownloadConfig};
 
 use crate::{
+    NOTICE,
     console::{Console, Style},
     terminal::{STOP, print, stop_on_signal},
 };
@@ -14,11 +15,12 @@ use crate::{
 ///
 /// An interrupted download resumes with the same command. The archive's size and SHA-256 are checked.
 #[derive(clap::Args)]
-#[command(after_help = "\
-Next:
-  malaria train --data cell_images
+#[command(before_help = "\
+Examples:
+  malaria download
 
-Research software, not a medical device.")]
+Next:
+  malaria train --data cell_images", after_help = NOTICE)]
 pub(crate) struct Args {
     /// Fetch it from this URL instead; several are tried in turn
     #[arg(long, value_name = "URL")]

@@ -13,6 +13,7 @@ use malaria_resnet::{
 };
 
 use crate::{
+    NOTICE,
     console::{Console, Style},
     flags,
     json::Json,
@@ -22,14 +23,12 @@ use crate::{
 
 /// Evaluate a trained model on a folder of labelled cells.
 #[derive(clap::Args)]
-#[command(after_help = "\
+#[command(before_help = "\
 Examples:
   malaria evaluate --data my_cells --report my_cells.html      the pretrained model
-  malaria evaluate --run runs/fast-patient-seed0 --data cell_images
-
-Research software, not a medical device.")]
+  malaria evaluate --run runs/fast-patient-seed0 --data cell_images", after_help = NOTICE)]
 pub(crate) struct Args {
-    /// Run directory of the model [default: MALARIA_RUN, or the pretrained model]
+    /// Run directory of the model, the folder that `malaria train` wrote [default: MALARIA_RUN, or the pretrained model]
     #[arg(long, value_name = "RUN_DIR")]
     run: Option<PathBuf>,
     /// Folder of class folders

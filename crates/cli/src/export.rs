@@ -14,6 +14,7 @@ use malaria_resnet::{
 use serde_json::json;
 
 use crate::{
+    NOTICE,
     console::{Console, Style},
     flags,
     json::Json,
@@ -26,17 +27,15 @@ use crate::{
 /// temperature included. The file's metadata hold the classes, the threshold, the image settings and the origin of the
 /// weights.
 #[derive(clap::Args)]
-#[command(after_help = "\
+#[command(before_help = "\
 Examples:
   malaria export --out model.onnx                                       the pretrained model
   malaria export --run runs/cv/final --out model-int8.onnx --weights int8
 
 Next:
-  malaria-edge classify model.onnx some_cell.png                        without libtorch
-
-Research software, not a medical device.")]
+  malaria-edge classify model.onnx some_cell.png                        without libtorch", after_help = NOTICE)]
 pub(crate) struct Args {
-    /// Run directory of the model [default: MALARIA_RUN, or the pretrained model]
+    /// Run directory of the model, the folder that `malaria train` wrote [default: MALARIA_RUN, or the pretrained model]
     #[arg(long, value_name = "RUN_DIR")]
     run: Option<PathBuf>,
     /// The file to write, FILE.onnx

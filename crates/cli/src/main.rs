@@ -23,8 +23,13 @@ mod words;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use malaria_resnet::libtorch::keep_freed_memory;
+
+/// The help of a subcommand: what it does, examples, then its flags.
+const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
+/// The end of every help.
+const NOTICE: &str = "Research software, not a medical device.";
 
 /// Train, evaluate and use a classifier of red blood cells, from a photograph to a count.
 #[derive(Parser)]
@@ -60,7 +65,9 @@ enum Task {
 
 fn main() -> ExitCode {
     keep_freed_memory();
-    advice::exit_code(match Arguments::parse().task {
+    let command = Arguments::command().mut_subcommands(|subcommand| subcommand.help_template(HELP));
+    let arguments = Arguments::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
+    advice::exit_code(match arguments.task {
         Task::Train(args) => train::run(*args),
         Task::CrossValidate(args) => cross_validate::run(&args),
         Task::Evaluate(args) => evaluate::run(&args),

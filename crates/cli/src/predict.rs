@@ -12,6 +12,7 @@ use malaria_resnet::{
 };
 
 use crate::{
+    NOTICE,
     console::{Console, Style},
     flags,
     json::Json,
@@ -23,16 +24,14 @@ use crate::{
 /// unusually large), `patients` (none with --flips), `not_counted` (cells with a warning, which do not count for
 /// patients), `copies` (cells with the pixels of an earlier one, which count once), `unknown_patients` (nor do these) and `rule` (how cells and patients are called).
 #[derive(clap::Args)]
-#[command(after_help = "\
+#[command(before_help = "\
 Examples:
   malaria predict some_cell.png a_folder_of_cells              the pretrained model
   malaria predict --run runs/fast-patient-seed0 a_folder_of_cells --csv
   malaria predict a_folder_of_cells --json calls.json          cells, and patients where names tell them
-  malaria predict my_cells --patient-pattern '([^/_]+)_[^/]*$'  the patient is the file name up to its first _
-
-Research software, not a medical device.")]
+  malaria predict my_cells --patient-pattern '([^/_]+)_[^/]*$'  the patient is the file name up to its first _", after_help = NOTICE)]
 pub(crate) struct Args {
-    /// Run directory of the model [default: MALARIA_RUN, or the pretrained model]
+    /// Run directory of the model, the folder that `malaria train` wrote [default: MALARIA_RUN, or the pretrained model]
     #[arg(long, value_name = "RUN_DIR")]
     run: Option<PathBuf>,
     /// Pictures, or folders of them

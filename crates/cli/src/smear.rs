@@ -12,6 +12,7 @@ use malaria_resnet::{
 };
 
 use crate::{
+    NOTICE,
     console::{Console, Style},
     flags,
     json::Json,
@@ -23,18 +24,16 @@ use crate::{
 /// The document of --json holds `photographs`, `patients`, `unknown_patients` (photographs that count for no patient) and `rule` (how cells
 /// and patients are called).
 #[derive(clap::Args)]
-#[command(after_help = "\
+#[command(before_help = "\
 Examples:
   malaria smear photos --out results                         all photographs are of one patient
   malaria smear photos --patient-pattern '([^/]+)/'          each folder in photos is a patient
   malaria smear --run runs/fast-patient-seed0 field.jpg --csv
 
 Photographs show thin smears, stained with Giemsa or similar, with red cells 25 to 260 pixels across. The program counts infected cells, not
-parasites, and identifies neither species nor stages.
-
-Research software, not a medical device.")]
+parasites, and identifies neither species nor stages.", after_help = NOTICE)]
 pub(crate) struct Args {
-    /// Run directory of the model [default: MALARIA_RUN, or the pretrained model]
+    /// Run directory of the model, the folder that `malaria train` wrote [default: MALARIA_RUN, or the pretrained model]
     #[arg(long, value_name = "RUN_DIR")]
     run: Option<PathBuf>,
     /// Photographs, or folders of them

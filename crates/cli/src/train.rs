@@ -20,6 +20,7 @@ use malaria_resnet::{
 use serde_json::json;
 
 use crate::{
+    NOTICE,
     advice::with_advice,
     console::{Console, Style},
     download::{fetch, stopped},
@@ -35,7 +36,7 @@ use crate::{
 /// training, validation and testing made by malaria build-dataset. Without --data, the cells are those of MALARIA_DATA or
 /// ./cell_images, or else synthetic, whose metrics say nothing about malaria.
 #[derive(clap::Args)]
-#[command(after_help = "\
+#[command(before_help = "\
 Examples:
   malaria train --data cell_images                      the fast recipe, random split
   malaria train --data cell_images --split patient      each patient in one set only
@@ -44,9 +45,7 @@ Examples:
   malaria train --resume copied/run --data /mnt/cells   resume it where run and cells have other paths
 
 Next:
-  malaria predict --run runs/fast-random-seed0 some_cell.png
-
-Research software, not a medical device.")]
+  malaria predict --run runs/fast-random-seed0 some_cell.png", after_help = NOTICE)]
 pub(crate) struct Args {
     #[command(flatten)]
     settings: Settings,

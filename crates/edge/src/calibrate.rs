@@ -18,9 +18,15 @@ use malaria_edge::{Model, redescribe};
 use malaria_metrics::Target;
 use serde_json::json;
 
-use crate::terminal::{note, print};
+use crate::{
+    NOTICE,
+    terminal::{note, print},
+};
 
 #[derive(Args)]
+#[command(before_help = "\
+Examples:
+  malaria-edge calibrate runs/cv/predictions.csv model.onnx runs/cv/final/weights.safetensors", after_help = NOTICE)]
 pub(crate) struct Calibrate {
     /// Predictions for cells by models that have not learned from their patients, a CSV with the columns path, class, patient, fold and
     /// probability (of the positive class): a cross-validation's predictions.csv, also compressed (.gz)

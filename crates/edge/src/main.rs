@@ -15,7 +15,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use malaria_classifier::PredictionReport;
 use malaria_dataset::Cells;
@@ -29,9 +29,14 @@ use self::{
     terminal::{note, print},
 };
 
+/// The help of a subcommand: what it does, examples, then its flags.
+const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
+/// The end of every help.
+const NOTICE: &str = "Research software, not a medical device.";
+
 /// Count and classify red blood cells in photographs and pictures, with an exported model.
 #[derive(Parser)]
-#[command(version, after_help = "Research software, not a medical device.")]
+#[command(version, after_help = NOTICE)]
 struct Arguments {
     #[command(subcommand)]
     task: Task,
@@ -44,12 +49,19 @@ enum Task {
     /// Count infected red cells in photographs of thin blood smears: files, or folders with everything below them
     Smear(Smear),
     /// Describe a model: classes, threshold, input size, origin
+    #[command(before_help = "\
+Examples:
+  malaria-edge info model.onnx", after_help = NOTICE)]
     Info {
         /// The model
         #[arg(value_name = "MODEL.onnx")]
         model: PathBuf,
     },
     /// Serve a page for the browser that classifies dropped pictures; nothing leaves this machine, and nothing is stored
+    #[command(before_help = "\
+Examples:
+  malaria-edge serve model.onnx                      http://127.0.0.1:8080/, for this machine only
+  malaria-edge serve model.onnx --host 0.0.0.0       for every machine of the network", after_help = NOTICE)]
     #[cfg(feature = "serve")]
     Serve {
         /// The model
@@ -66,6 +78,9 @@ enum Task {
     /// Choose the thresholds of cells and smears anew from the predictions of a cross-validation, and write them into models
     Calibrate(Calibrate),
     /// Measure how many cells per second this machine classifies
+    #[command(before_help = "\
+Examples:
+  malaria-edge bench model.onnx", after_help = NOTICE)]
     Bench {
         /// The model
         #[arg(value_name = "MODEL.onnx")]
@@ -77,6 +92,10 @@ enum Task {
 }
 
 #[derive(Args)]
+#[command(before_help = "\
+Examples:
+  malaria-edge classify model.onnx some_cell.png a_folder_of_cells
+  malaria-edge classify model.onnx a_folder_of_cells --csv > cells.csv", after_help = NOTICE)]
 struct Classify {
     /// The model
     #[arg(value_name = "MODEL.onnx")]
@@ -97,7 +116,9 @@ struct Classify {
 }
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().task {
+    let command = Arguments::command().mut_subcommands(|subcommand| subcommand.help_template(HELP));
+    let arguments = Arguments::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
+    let result = match arguments.task {
         Task::Classify(args) => classify(&args),
         Task::Smear(args) => smear(&args),
         Task::Info { model } => info(&model),

@@ -8,7 +8,7 @@ use malaria_edge::Model;
 use malaria_smear::{CountOptions, check_outside, red_cells_of_haematocrit};
 
 use crate::{
-    above_0, bar, load,
+    NOTICE, above_0, bar, load,
     patients::Patients,
     terminal::{note, print},
 };
@@ -17,16 +17,14 @@ use crate::{
 static PRETRAINED: &[u8] = include_bytes!("../../../data/pretrained/field-int8.onnx");
 
 #[derive(Args)]
-#[command(after_help = "\
+#[command(before_help = "\
 Examples:
   malaria-edge smear photos --out results                all photographs are of one patient
   malaria-edge smear photos --patient-pattern '([^/]+)/'  each folder in photos is a patient
   malaria-edge smear my_model.onnx field.jpg --json
 
 Photographs show thin smears, stained with Giemsa or similar, with red cells 25 to 260 pixels across. The program counts infected cells, not
-parasites, and identifies neither species nor stages.
-
-Research software, not a medical device.")]
+parasites, and identifies neither species nor stages.", after_help = NOTICE)]
 pub(crate) struct Smear {
     /// Photographs, or folders of them. A first one that ends in .onnx is the model [default: the pretrained field-int8.onnx]
     #[arg(required = true, value_name = "PHOTO")]

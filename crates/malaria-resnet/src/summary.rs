@@ -43,6 +43,8 @@ pub struct DataSummary {
     /// Test cells that the weights of `--init` have learned from, which inflates the metrics. `None` where it is unknown, since
     /// a run that those weights come from can no longer be read.
     pub test_cells_seen_by_init: Option<usize>,
+    /// The same of validation cells, on which the threshold is chosen.
+    pub validation_cells_seen_by_init: Option<usize>,
     /// Files that are not images.
     pub ignored: Vec<String>,
     /// Unreadable images that were skipped: path and reason.
@@ -54,7 +56,7 @@ pub(crate) fn summarise(
     loaded: &Loaded,
     split: &Split,
     synthetic: bool,
-    seen_by_init: Option<usize>,
+    [test_seen, validation_seen]: [Option<usize>; 2],
 ) -> DataSummary {
     let index = &loaded.index;
     let subsets = [Subset::Train, Subset::Validation, Subset::Test].map(|subset| {
@@ -87,7 +89,8 @@ pub(crate) fn summarise(
         duplicates_across: paths(|group| group.across_sides),
         doubly_labelled: paths(|group| group.across_classes),
         fold: split.config.fold,
-        test_cells_seen_by_init: seen_by_init,
+        test_cells_seen_by_init: test_seen,
+        validation_cells_seen_by_init: validation_seen,
         ignored: index.ignored.clone(),
         skipped: skipped_images(loaded),
     }

@@ -123,6 +123,7 @@ pub fn cross_validate(
     let missing =
         || -> Vec<usize> { (1..=folds).filter(|&number| !is_finished(&fold_dir(out, number))).collect() };
     let mut summary = CrossValidationSummary::default();
+    let mut merged = None;
     if runs.iter().any(|run| !run.is_finished()) {
         config.device.resolve()?;
         for run in runs.iter().filter(|run| !run.is_finished()) {
@@ -139,7 +140,7 @@ pub fn cross_validate(
         for run in runs.iter().filter(|run| !run.is_finished()) {
             // The results of the folds are written before the final model is trained.
             if run.fold.is_none() && missing().is_empty() {
-                merge(&fold_config, folds, out, context.command)?;
+                merged = Some(merge(&fold_config, folds, out, context.command)?);
             }
             summary.interrupted =
                 context.stop.load(Ordering::Relaxed) || !run.train(&loaded, folds, context)?;
@@ -151,7 +152,8 @@ pub fn cross_validate(
     }
     summary.missing = missing();
     if summary.missing.is_empty() {
-        let Merged { metrics, rule, files } = merge(&fold_config, folds, out, context.command)?;
+        let merged = merged.map_or_else(|| merge(&fold_config, folds, out, context.command), Ok)?;
+        let Merged { metrics, rule, files } = merged;
         if final_model {
             let run = RunDir::open(&out.join("final"))?;
             let _lock = run.lock()?;

@@ -25,9 +25,10 @@ impl Session<'_> {
     pub(crate) fn run(self, model: ResNet, resumed: bool) -> Result<RunSummary> {
         let Context { stop, listener, .. } = self.context;
         let device = model.device();
-        let seen_by_init = seen_by_init(&self.config, self.loaded, &self.split.test)?;
+        let seen = |cells: &[usize]| seen_by_init(&self.config, self.loaded, cells);
+        let (test_seen, validation_seen) = (seen(&self.split.test)?, seen(&self.split.validation)?);
         let synthetic = self.config.data.is_none();
-        let data = summarise(self.loaded, &self.split, synthetic, seen_by_init);
+        let data = summarise(self.loaded, &self.split, synthetic, [test_seen, validation_seen]);
         listener(Progress::Data(&data));
         let parameters = model.trainable_count();
 

@@ -229,7 +229,7 @@ fn caveats(
 ) -> Vec<Caveat> {
     (data.synthetic.then_some(Caveat::SyntheticCells).into_iter())
         .chain((n_excluded > 0).then_some(Caveat::Excluded { cells: n_excluded }))
-        .chain(Caveat::of_init(data.test_cells_seen_by_init))
+        .chain(Caveat::of_init(data.test_cells_seen_by_init, data.validation_cells_seen_by_init))
         .chain(Caveat::of_classes(scored))
         .chain(Caveat::of(rule, false, assessment))
         .collect()
