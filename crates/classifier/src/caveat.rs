@@ -100,6 +100,11 @@ pub enum Caveat {
         /// Number of all.
         of: usize,
     },
+    /// The scores rank most cells the wrong way round.
+    #[strum(
+        to_string = "Most cells are ranked the wrong way round (area under the ROC curve far below 0.5): are the class folders exchanged?"
+    )]
+    ClassesExchanged,
     /// A class has few cells or none.
     #[strum(
         to_string = "There are only {cells} cells of the class {class}: the accuracy says little, and what concerns this class nothing."
@@ -265,6 +270,11 @@ mod tests {
                 Caveat::UnlikeTraining { cells: 8, of: 9 },
                 r#"{"caveat":"unlike-training","cells":8,"of":9}"#,
                 "8 of the 9 pictures",
+            ),
+            (
+                Caveat::ClassesExchanged,
+                r#"{"caveat":"classes-exchanged"}"#,
+                "are the class folders exchanged?",
             ),
             (
                 Caveat::FewCells { class: "Uninfected".to_owned(), cells: 3 },

@@ -25,6 +25,9 @@ use crate::{
 const CHUNK: usize = 1024;
 const CHUNK_BYTES: usize = 32 << 20;
 
+/// Smallest difference of the darkest and the brightest value, of 255, of a picture that shows something.
+const MIN_RANGE: u8 = 24;
+
 /// The prediction for one picture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {
@@ -173,12 +176,21 @@ impl ModelInput {
     fn new(description: &Description, picture: &RgbImage, path: &Path) -> malaria_dataset::Result<Self> {
         let cell = resize(picture, description.image.pixels, description.image.resize);
         let (width, height) = picture.dimensions();
+        let refuse = |reason: String| {
+            Err(malaria_dataset::Error::BadImage(BadImage { path: path.to_owned(), reason }))
+        };
+        let values = || picture.as_raw().iter().copied();
+        let (darkest, brightest) = (values().min().unwrap_or(0), values().max().unwrap_or(0));
+        if brightest - darkest < MIN_RANGE {
+            return refuse(format!(
+                "shows nothing: all values are from {darkest} to {brightest} of 255 (values of 12 bits in 16 have to be scaled)"
+            ));
+        }
         if width.max(height) > MAX_CELL_SIDE || shows_many_cells(&cell) {
-            let reason = format!(
+            return refuse(format!(
                 "is no picture of a single cell ({width} x {height} px): count the cells of photographs with `malaria smear` or \
                  `malaria-edge smear`"
-            );
-            return Err(malaria_dataset::Error::BadImage(BadImage { path: path.to_owned(), reason }));
+            ));
         }
         let words = description.input.map(|input| {
             let warnings = input.warnings(&ImageStats::of(&cell), picture.dimensions());
@@ -236,16 +248,21 @@ pub fn roll_up(description: &Description, predictions: &[Prediction]) -> Result<
     let Ok((smear, caller)) = description.patient_caller() else { return Ok(Vec::new()) };
     let mut patients: BTreeMap<&str, SmearCells> = BTreeMap::new();
     let mut counted = HashSet::new();
-    for prediction in predictions.iter().filter(|prediction| prediction.warning.is_none()) {
+    for prediction in predictions {
         let (Some(patient), Some(probability)) = (&prediction.patient, prediction.probability) else {
             continue;
         };
-        if prediction.pixels_sha256.as_ref().is_none_or(|pixels| counted.insert(pixels)) {
-            let cells = patients.entry(patient).or_default();
-            cells.count(probability, probability >= smear.threshold);
-            cells.learned_from += u64::from(prediction.learned_from);
+        if prediction.pixels_sha256.as_ref().is_some_and(|pixels| !counted.insert(pixels)) {
+            continue;
+        }
+        let cells = patients.entry(patient).or_default();
+        cells.learned_from += u64::from(prediction.learned_from);
+        match prediction.warning {
+            Some(_) => cells.set_aside(),
+            None => cells.count(probability, probability >= smear.threshold),
         }
     }
+    patients.retain(|_, cells| cells.called.cells > 0);
     // Equal counts have equal results, and one of them takes milliseconds.
     let distinct: BTreeSet<(u64, u64)> =
         patients.values().map(|cells| (cells.called.cells, cells.called.positive)).collect();
@@ -312,7 +329,7 @@ mod tests {
         );
         assert_eq!(
             words(2),
-            "not detected (limit unknown); unreliable: 100.00 % of the cells are uncertain, so the pictures are unlike the training cells"
+            "not called: the pictures are unlike the training cells (100.00 % of the cells are uncertain, 0.00 % of the pictures have a warning)"
         );
         // A handful of cells has no share.
         assert_eq!(roll_up(&description, &cells).unwrap()[2].verdict.uncertain_share, None);

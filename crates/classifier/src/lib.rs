@@ -48,7 +48,7 @@ pub use description::{Description, ImageConfig};
 pub use error::{Error, Result, format_advice};
 pub use network_config::ResNetConfig;
 pub use pool::{FoldResult, Pooled, PooledDecision, Spread};
-pub use prediction_report::PredictionReport;
+pub use prediction_report::{PredictionReport, Provenance};
 pub use predictions_csv::{OutOfFold, read_out_of_fold, read_predictions, write_predictions};
 pub use roll_up::{DetectionLimit, Found, FoundAt, PatientRoc, RollUp, Table, write_patients};
 pub use scored::{GroundTruth, Scored};

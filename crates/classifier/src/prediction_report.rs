@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
-    fmt::Display,
+    fmt::{self, Display},
     path::Path,
 };
 
@@ -16,6 +16,24 @@ use crate::{
     error::{Error, Result},
     smear::{PatientVerdict, SmearCells},
 };
+
+/// Which model, of which program, a result is from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Provenance {
+    /// Name and version of the program.
+    pub program: String,
+    /// The model's run directory or file.
+    pub model: String,
+    /// SHA-256 of its weights, in hexadecimal digits.
+    pub weights_sha256: String,
+}
+
+impl fmt::Display for Provenance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { program, model, weights_sha256 } = self;
+        write!(f, "model: {model} (weights {:.12}), by {program}", weights_sha256)
+    }
+}
 
 /// Predictions for pictures and for their patients. Serializes as the JSON document of the programs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -36,6 +54,8 @@ pub struct PredictionReport {
     pub patients: Vec<PatientPrediction>,
     /// How cells and patients are called, in words.
     pub rule: String,
+    /// What the predictions are from.
+    pub made_by: Provenance,
     #[serde(skip)]
     positive: String,
 }
@@ -45,7 +65,12 @@ impl PredictionReport {
     ///
     /// # Errors
     /// As [`roll_up`].
-    pub fn new(description: &Description, cells: Vec<Prediction>, call_patients: bool) -> Result<Self> {
+    pub fn new(
+        description: &Description,
+        cells: Vec<Prediction>,
+        call_patients: bool,
+        made_by: Provenance,
+    ) -> Result<Self> {
         let warned = |cell: &&Prediction| cell.class.is_some() && cell.warning.is_some();
         let patients = || cells.iter().map(|cell| (cell.path.to_string_lossy(), &cell.patient));
         let mut all = SmearCells::default();
@@ -53,7 +78,10 @@ impl PredictionReport {
         let (new, copies): (Vec<&Prediction>, Vec<_>) = cells
             .iter()
             .partition(|cell| cell.pixels_sha256.as_ref().is_none_or(|pixels| seen.insert(pixels)));
-        new.iter().filter_map(|cell| cell.probability).for_each(|probability| all.count(probability, false));
+        for (cell, probability) in new.iter().filter_map(|cell| Some((cell, cell.probability?))) {
+            all.count(probability, false);
+            all.unlike += u64::from(cell.warning.is_some());
+        }
         Ok(Self {
             copies: copies.len(),
             uncertain_share: all.uncertain_share(),
@@ -62,6 +90,7 @@ impl PredictionReport {
             not_counted: if call_patients { cells.iter().filter(warned).count() } else { 0 },
             patients: if call_patients { roll_up(description, &cells)? } else { Vec::new() },
             rule: description.calling_note(),
+            made_by,
             positive: description.positive.clone(),
             cells,
         })
@@ -109,8 +138,7 @@ impl PredictionReport {
         }
         if self.unfamiliar {
             text += &format!(
-                "{} of the cells are uncertain, which is more than in 99 of 100 patients of the cross-validation: the pictures are unlike \
-                 the training cells, and the calls unreliable\n",
+                "the pictures are unlike the training cells, and the calls unreliable: {} of the cells are uncertain\n",
                 percent(self.uncertain_share)
             );
         }
@@ -119,6 +147,7 @@ impl PredictionReport {
         }
         text += "\n";
         notes.iter().for_each(|note| text += &format!("{note}\n"));
+        text += &format!("{}\n", self.made_by);
         text + &format!("{}\nResearch software, not a medical device.\n", self.rule)
     }
 
@@ -129,7 +158,7 @@ impl PredictionReport {
         let mut first_of: HashMap<&str, &Path> = HashMap::new();
         for Prediction { path, class, probability, warning, error, pixels_sha256, .. } in &self.cells {
             let copy = match pixels_sha256.as_ref().map(|pixels| first_of.entry(pixels)) {
-                Some(Entry::Occupied(first)) => format!("  [copy of {}]", first.get().display()),
+                Some(Entry::Occupied(first)) => format!("  [copy of {}]", on_one_line(first.get())),
                 Some(Entry::Vacant(place)) => {
                     place.insert(path);
                     String::new()
@@ -140,7 +169,8 @@ impl PredictionReport {
             let probability = percent(*probability);
             let warning = warning.as_ref().map(|warning| format!("  [{warning}]")).unwrap_or_default();
             let error = error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
-            text += &format!("{class:<12} {probability:>width$}  {}{warning}{copy}{error}\n", path.display());
+            text +=
+                &format!("{class:<12} {probability:>width$}  {}{warning}{copy}{error}\n", on_one_line(path));
         }
         text
     }
@@ -160,4 +190,9 @@ impl PredictionReport {
         }
         text
     }
+}
+
+/// A path without line breaks, which could pass for other rows.
+fn on_one_line(path: &Path) -> String {
+    path.to_string_lossy().replace(['\n', '\t'], "\u{fffd}")
 }

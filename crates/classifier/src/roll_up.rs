@@ -235,6 +235,7 @@ pub fn write_patients(
                 PatientCall::Positive => ("positive", None, None),
                 PatientCall::NotDetected { detection_limit } => ("not-detected", Some(detection_limit), None),
                 PatientCall::TooFewCells { more_cells } => ("too-few-cells", None, Some(more_cells)),
+                PatientCall::NotCalled => ("not-called", None, None),
             };
             Row {
                 patient: patient.patient,

@@ -2,7 +2,9 @@
 
 use std::ops::RangeInclusive;
 
-use malaria_metrics::{CellCounts, PatientCall, PatientCaller, PatientResult, PatientRule, percent};
+use malaria_metrics::{
+    CellCounts, Interval, PatientCall, PatientCaller, PatientResult, PatientRule, percent,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{decision::ChosenOn, description::Description};
@@ -14,6 +16,8 @@ const FEW_PATIENTS: usize = 40;
 const UNCERTAIN: RangeInclusive<f64> = 0.1..=0.9;
 /// Fewer cells have no share of uncertain ones that says anything.
 const MIN_CELLS: u64 = 30;
+/// Where more of the pictures have a warning, they are unlike the training cells as a whole. Of the cells of new patients it is 0.4 %.
+const MAX_UNLIKE: f64 = 0.1;
 
 /// How patients are called: their cells at a threshold of their own, then the patient by the number of positive ones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,9 +82,12 @@ impl SmearRule {
         PatientCaller::new(&self.rates)
     }
 
-    /// Whether more of the `cells` are uncertain than in 99 of 100 patients of the cross-validation.
+    /// Whether more of the `cells` are uncertain than in 99 of 100 patients of the cross-validation, or more than a tenth of the pictures
+    /// have a warning.
     pub fn is_unfamiliar(&self, cells: &SmearCells) -> bool {
-        self.max_uncertain.zip(cells.uncertain_share()).is_some_and(|(usual, share)| share > usual)
+        let uncertain =
+            self.max_uncertain.zip(cells.uncertain_share()).is_some_and(|(usual, share)| share > usual);
+        uncertain || cells.unlike_share().is_some_and(|share| share > MAX_UNLIKE)
     }
 
     /// The rule in words.
@@ -144,14 +151,30 @@ pub struct SmearCells {
     pub uncertain: u64,
     /// Cells that the model is known to have learned from.
     pub learned_from: u64,
+    /// Pictures with a warning, whether they are among the cells or not.
+    pub unlike: u64,
+    /// All pictures: cells, and pictures set aside.
+    pub pictures: u64,
 }
 
 impl SmearCells {
     /// Counts a cell with this probability of the positive class.
     pub fn count(&mut self, probability: f64, positive: bool) {
+        self.pictures += 1;
         self.called.cells += 1;
         self.called.positive += u64::from(positive);
         self.uncertain += u64::from(UNCERTAIN.contains(&probability));
+    }
+
+    /// Sets a picture with a warning aside.
+    pub fn set_aside(&mut self) {
+        self.pictures += 1;
+        self.unlike += 1;
+    }
+
+    /// The share of pictures with a warning; `None` for fewer than 30 pictures.
+    pub fn unlike_share(&self) -> Option<f64> {
+        (self.pictures >= MIN_CELLS).then(|| self.unlike as f64 / self.pictures as f64)
     }
 
     /// The share of uncertain cells; `None` for fewer than 30 cells.
@@ -172,7 +195,10 @@ pub struct PatientVerdict {
     pub result: PatientResult,
     /// [Share of uncertain cells](SmearCells::uncertain_share).
     pub uncertain_share: Option<f64>,
-    /// Whether it is larger than that of 99 of 100 patients of the cross-validation: neither rates nor limit hold for such pictures.
+    /// [Share of pictures with a warning](SmearCells::unlike_share).
+    pub unlike_share: Option<f64>,
+    /// Whether one of these shares is too large, see [`SmearRule::is_unfamiliar`]: the rates do not hold for such pictures. The patient is
+    /// then positive or not called, and no share of infected cells is excluded.
     pub unfamiliar: bool,
     /// Whether the model has learned from cells of this patient, by the name or by the cells' contents: the result is too good.
     pub learned_from: bool,
@@ -187,16 +213,23 @@ impl PatientVerdict {
         smear: &SmearRule,
         patient: Option<&str>,
         cells: &SmearCells,
-        result: PatientResult,
+        mut result: PatientResult,
     ) -> Self {
         let uncertain_share = cells.uncertain_share();
+        let unlike_share = cells.unlike_share();
         let unfamiliar = smear.is_unfamiliar(cells);
         let known =
             patient.is_some_and(|patient| description.learned_from.iter().any(|known| known == patient));
         let learned_from = known || cells.learned_from > 0;
+        if unfamiliar {
+            result.interval = Interval { low: 0.0, high: 1.0 };
+            if result.call != PatientCall::Positive {
+                result.call = PatientCall::NotCalled;
+            }
+        }
         let mut words = match result.call {
+            PatientCall::Positive if unfamiliar => "positive, but unreliable".to_owned(),
             PatientCall::Positive => "positive".to_owned(),
-            PatientCall::NotDetected { .. } if unfamiliar => "not detected (limit unknown)".to_owned(),
             PatientCall::NotDetected { detection_limit } => {
                 format!(
                     "not detected (limit {} at {} cells)",
@@ -205,11 +238,13 @@ impl PatientVerdict {
                 )
             }
             PatientCall::TooFewCells { more_cells } => format!("too few cells ({more_cells} more needed)"),
+            PatientCall::NotCalled => "not called".to_owned(),
         };
         if unfamiliar {
-            let share = percent(uncertain_share);
             words += &format!(
-                "; unreliable: {share} of the cells are uncertain, so the pictures are unlike the training cells"
+                ": the pictures are unlike the training cells ({} of the cells are uncertain, {} of the pictures have a warning)",
+                percent(uncertain_share),
+                percent(unlike_share)
             );
         }
         if learned_from {
@@ -218,6 +253,6 @@ impl PatientVerdict {
                 _ => "; not valid: the model has learned from cells of this patient",
             };
         }
-        Self { result, uncertain_share, unfamiliar, learned_from, words }
+        Self { result, uncertain_share, unlike_share, unfamiliar, learned_from, words }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{path::Path, process::ExitCode};
 
+use malaria_files::with_causes;
 use malaria_resnet::{Error, RunDir, dataset, train};
 
 use crate::{
@@ -53,7 +54,7 @@ pub(crate) fn with_advice(error: &Error) -> String {
 /// causes themselves.
 pub(crate) fn exit_code(result: anyhow::Result<ExitCode>) -> ExitCode {
     result.unwrap_or_else(|error| {
-        let text = error.downcast_ref::<Error>().map_or_else(|| error.to_string(), with_advice);
+        let text = error.downcast_ref::<Error>().map_or_else(|| with_causes(error.as_ref()), with_advice);
         // libtorch's messages hold its call stack, on separate lines.
         let of_stack =
             |line: &&str| line.starts_with("frame #") || line.starts_with("Exception raised from ");

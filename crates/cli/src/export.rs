@@ -136,7 +136,7 @@ fn loss_words(loss: &QuantizationLoss, data: &Path) -> String {
     for (name, change) in [("sensitivity", loss.sensitivity_loss), ("specificity", loss.specificity_loss)] {
         text += &match change {
             None => format!("  {name} loss: n/a\n"),
-            Some(LossEstimate { estimate, interval }) => {
+            Some(LossEstimate { estimate, interval, .. }) => {
                 let interval =
                     interval.map_or("n/a".to_owned(), |i| format!("{} to {}", points(i.low), points(i.high)));
                 format!("  {name} loss: {} points, 95 % interval {interval}\n", points(estimate))

@@ -51,13 +51,13 @@ impl Json {
 
     /// Prints a result: the words, and the document to its place.
     pub(crate) fn result(&self, words: &str, document: &impl Serialize) -> Result<()> {
-        self.write(document)?;
+        // The words first: a result that cannot be written is not lost.
         if self.takes_stdout() {
             note(words);
             print(serde_json::to_string_pretty(document)?)?;
         } else {
             print(words)?;
         }
-        Ok(())
+        self.write(document)
     }
 }

@@ -8,7 +8,7 @@ use malaria_resnet::{
     dataset::{PatientNames, ignored_words, list_images},
     default_run,
     libtorch::{DeviceChoice, describe},
-    mark_learned_from, predict,
+    mark_learned_from, predict, provenance,
 };
 
 use crate::{
@@ -69,12 +69,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut predictions = predict(&classifier, &args.paths, &patients, &|progress| console.show(progress))?;
     mark_learned_from(&run, &mut predictions);
     // Patients are called by error rates that were measured without mirror images.
-    let report = PredictionReport::new(&classifier.description, predictions, !args.flips)?;
+    let report = PredictionReport::new(&classifier.description, predictions, !args.flips, provenance(&run)?)?;
     let words = if args.csv {
         report.csv()?
     } else {
         let device = describe(classifier.model().device());
-        let mut notes = vec![format!("model: {}, on the {device}", run.display())];
+        let mut notes = vec![format!("on the {device}")];
         if args.flips {
             let note = "probabilities are means over four mirror images of each cell, by which patients are not called";
             notes.push(note.to_owned());

@@ -2,12 +2,13 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use malaria_resnet::{
     Caveat, Classifier, Error, RunDir, count_smears,
     dataset::{Listed, ignored_words, list_images},
     default_run,
     libtorch::DeviceChoice,
+    provenance,
     smear::{CountOptions, check_outside, red_cells_of_haematocrit},
 };
 
@@ -48,7 +49,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Red cells per microlitre of blood, for infected cells per microlitre
-    #[arg(long, value_name = "N", value_parser = flags::above_0, allow_negative_numbers = true, conflicts_with = "haematocrit")]
+    #[arg(long, value_name = "N", value_parser = flags::red_cells, allow_negative_numbers = true, conflicts_with = "haematocrit")]
     red_cells: Option<f64>,
     /// The same from the haematocrit, a fraction such as 0.42, at 90 fl a cell
     #[arg(long, value_name = "SHARE", value_parser = flags::haematocrit, allow_negative_numbers = true)]
@@ -74,6 +75,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if RunDir::open(&run)?.config()?.data.is_none() {
         console.say(&format!("warning: {}", Caveat::ModelOfSyntheticCells));
     }
+    if args.out.is_some() && args.out == args.debug {
+        bail!("--out and --debug are the same folder: give each its own");
+    }
     for folder in args.out.iter().chain(&args.debug) {
         check_outside(folder, &args.photos)?;
     }
@@ -90,10 +94,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         out: args.out.clone(),
         steps: args.debug.clone(),
         red_cells_per_microlitre: args.red_cells.or(args.haematocrit.map(red_cells_of_haematocrit)),
+        made_by: provenance(&run)?,
     };
     let report = count_smears(&classifier, &photos, &options, &|progress| console.show(progress))?;
     if args.csv {
         print(report.csv()?.trim_end())?;
+        report.remarks().iter().for_each(note);
     } else {
         args.json.result(report.table().trim_end(), &report)?;
     }

@@ -17,6 +17,8 @@ pub(crate) fn read_rows<T: DeserializeOwned>(path: &Path, columns: &[&str]) -> R
     let mut csv = malaria_files::csv_reader(path, &contents, "a table")?;
     let bad = |line: u64, reason: String| Error::Table { path: path.to_path_buf(), line, reason };
     let header = csv.headers().map_err(|error| bad(1, error.to_string()))?.clone();
+    // In upper or lower case.
+    let header: StringRecord = header.iter().map(str::to_lowercase).collect();
     if columns.iter().any(|column| header.iter().filter(|found| found == column).count() != 1) {
         let found = header.iter().collect::<Vec<_>>().join(",");
         return Err(bad(1, format!("expected the columns {}, found {found}", columns.join(","))));

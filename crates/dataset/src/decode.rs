@@ -182,6 +182,11 @@ fn decode_other(contents: &[u8], format: ImageFormat, longest_side: u32) -> Resu
     reader.limits(limits);
     let image = reader.decode().map_err(|error| match error {
         ImageError::Limits(_) => too_large(longest_side),
+        ImageError::Unsupported(error) => {
+            format!(
+                "cannot be decoded as {format:?}: {error}; save it as an RGB picture of 8 bits, such as PNG"
+            )
+        }
         other => format!("cannot be decoded as {format:?}: {other}"),
     })?;
     check_range(&image)?;
@@ -226,7 +231,15 @@ fn decode_jpeg(contents: &[u8], longest_side: u32) -> Result<RgbImage, String> {
     if u64::from(width) * u64::from(height) > MAX_PIXELS {
         return Err(format!("has {width} x {height} pixels; at most {MAX_PIXELS} are decoded"));
     }
-    let pixels = decoder.decode().map_err(|error| failed(&error))?;
+    let pixels = decoder.decode().map_err(|error| {
+        // Frames of a video leave the usual tables out.
+        let tables = if contents.windows(2).any(|bytes| bytes == [0xFF, 0xC4]) {
+            ""
+        } else {
+            "; it may be a frame of an MJPEG video: save it as JPEG"
+        };
+        format!("{}{tables}", failed(&error))
+    })?;
     RgbImage::from_raw(width, height, pixels)
         .ok_or_else(|| failed(&"it has fewer pixels than its header says"))
 }
@@ -312,7 +325,7 @@ fn check_tiff(contents: &[u8]) -> Result<(), String> {
     }
     if pages > 1 {
         return Err(format!(
-            "has {pages} pages or channels, like a stack or composite of ImageJ; expected one: save it as a single RGB image"
+            "has {pages} pages or channels, like a stack or composite of ImageJ, or a slide of a scanner; expected one: save it as a single RGB image"
         ));
     }
     Ok(())

@@ -305,7 +305,15 @@ fn class_folders(root: &Path) -> Result<(Vec<String>, Vec<String>)> {
 pub(crate) fn missing_or_unreadable(path: &Path, source: std::io::Error) -> Error {
     match source.kind() {
         std::io::ErrorKind::NotFound => {
-            Error::path(path, "does not exist; check the spelling and the current folder")
+            let name = path.to_string_lossy();
+            let reason = if name.starts_with('~') || name.contains('*') {
+                "does not exist; ~ and * are only expanded by the shell, and only outside of quotes"
+            } else if name.contains("://") {
+                "does not exist; download it first"
+            } else {
+                "does not exist; check the spelling and the current folder"
+            };
+            Error::path(path, reason)
         }
         _ => Error::io("read", path)(source),
     }

@@ -71,6 +71,14 @@ fn below(folder: &Path, file: &Path) -> String {
 /// The files at `path`, sorted, each with whether it is an image. At least one is.
 fn files_of(path: &Path) -> Result<Vec<(PathBuf, bool)>> {
     let found = std::fs::metadata(path).map_err(|source| missing_or_unreadable(path, source))?;
+    let is_model = |path: &Path| {
+        let models = ["onnx", "safetensors"];
+        path.extension().is_some_and(|found| models.iter().any(|model| found.eq_ignore_ascii_case(model)))
+    };
+    if is_model(path) || path.join("weights.safetensors").is_file() {
+        let reason = "is a model, not a picture; `malaria` takes the run directory of a model by --run, `malaria-edge` an .onnx file before the pictures";
+        return Err(Error::path(path, reason));
+    }
     if found.is_file() {
         return Ok(vec![(path.to_path_buf(), true)]);
     }

@@ -84,7 +84,8 @@ impl PatientNames {
 
 impl PatientPattern {
     fn patients(&self, paths: &[&str]) -> Result<Vec<Option<String>>> {
-        let patient = |path: &&str| self.0.captures(path)?.get(1).map(|group| group.as_str().to_owned());
+        let patient =
+            |path: &&str| self.0.captures(path)?.get(1).map(|group| group.as_str().trim().to_owned());
         let patients: Vec<Option<String>> =
             paths.iter().map(patient).map(|patient| patient.filter(|name| !name.is_empty())).collect();
         if patients.iter().all(Option::is_none) {
@@ -166,6 +167,13 @@ fn read_table(file: &Path, paths: &[&str]) -> Result<Vec<Option<String>>> {
     let mut patients = vec![None; paths.len()];
     let mut line_of: HashMap<usize, u64> = HashMap::new();
     for (line, Row { file, patient }) in read_rows(file, &["file", "patient"])? {
+        if [&file, &patient].iter().any(|text| text.contains('\n')) {
+            return Err(bad(
+                line,
+                "expected a file and a patient, found a line break in one: is a quote not closed?".to_owned(),
+            ));
+        }
+        let file = file.trim().trim_start_matches("./").to_owned();
         let &[i] = pictures.get(file.as_str()).map_or(&[][..], Vec::as_slice) else {
             let first = paths.first().map(|path| format!(", such as `{path}`")).unwrap_or_default();
             let found = if pictures.contains_key(file.as_str()) {

@@ -1,6 +1,8 @@
 //! Lists and hints in error messages.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use crate::names::{is_image, is_set_aside};
 
 /// Number of items that a message lists before it only counts.
 const LISTED: usize = 10;
@@ -18,8 +20,16 @@ pub(crate) fn listing<T: AsRef<str>>(items: &[T]) -> String {
 /// What was ignored of the files of a folder, in words; `None` if there is none.
 #[must_use]
 pub fn ignored_words(ignored: &[String]) -> Option<String> {
-    let number = ignored.len();
-    (number > 0).then(|| format!("skipped, as they are not images: {number} ({})", listing(ignored)))
+    let visible = |file: &&String| !file.split('/').any(is_set_aside);
+    let (images, others): (Vec<&String>, Vec<_>) =
+        ignored.iter().partition(|file| is_image(Path::new(file)) && visible(file));
+    let words = |reason: &str, files: &[&String]| {
+        (!files.is_empty())
+            .then(|| format!("skipped, as they are {reason}: {} ({})", files.len(), listing(files)))
+    };
+    let words = [words("not images", &others), words("images in no class folder", &images)];
+    let words: Vec<String> = words.into_iter().flatten().collect();
+    (!words.is_empty()).then(|| words.join("; "))
 }
 
 /// The end of a message that names the folders one of which was probably meant, if any.

@@ -14,10 +14,10 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use malaria_classifier::PredictionReport;
+use malaria_classifier::{PredictionReport, Provenance};
 use malaria_dataset::Cells;
 use malaria_edge::Model;
 use serde_json::{Value, json};
@@ -129,7 +129,7 @@ fn main() -> ExitCode {
     };
     result.unwrap_or_else(|error| {
         // One message, whatever RUST_BACKTRACE says.
-        note(format_args!("error: {error:#}"));
+        note(format_args!("error: {}", malaria_files::with_causes(error.as_ref())));
         ExitCode::FAILURE
     })
 }
@@ -181,8 +181,26 @@ fn bar(things: &str) -> Result<ProgressBar> {
 }
 
 fn load(path: &Path) -> Result<Model> {
+    ensure!(
+        !path.is_dir(),
+        "{}: expected a model, FILE.onnx, found a folder; `malaria export --run RUN_DIR --out FILE.onnx` makes one of a run",
+        path.display()
+    );
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Model::load(&bytes).with_context(|| path.display().to_string())
+    let named = path.extension().is_some_and(|found| found.eq_ignore_ascii_case("onnx"));
+    Model::load(&bytes).with_context(|| match named {
+        true => path.display().to_string(),
+        false => format!("{}: expected a model, FILE.onnx, before the pictures", path.display()),
+    })
+}
+
+/// What results of `model`, which is called `name`, are from.
+fn made_by(model: &Model, name: String) -> Provenance {
+    Provenance {
+        program: concat!("malaria-edge ", env!("CARGO_PKG_VERSION")).to_owned(),
+        model: name,
+        weights_sha256: model.origin().weights_sha256.clone(),
+    }
 }
 
 fn classify(args: &Classify) -> Result<ExitCode> {
@@ -194,7 +212,12 @@ fn classify(args: &Classify) -> Result<ExitCode> {
         bar.set_position(done as u64);
     })?;
     bar.finish_and_clear();
-    let report = PredictionReport::new(model.description(), predictions, true)?;
+    let report = PredictionReport::new(
+        model.description(),
+        predictions,
+        true,
+        made_by(&model, args.model.display().to_string()),
+    )?;
     let text = match args {
         Classify { json: true, .. } => serde_json::to_string_pretty(&report)?,
         Classify { csv: true, .. } => report.csv()?,

@@ -31,16 +31,21 @@ pub struct LossEstimate {
     pub estimate: f64,
     /// 95 % interval by a bootstrap over patients; `None` where it is undefined, such as without a change in any patient.
     pub interval: Option<Interval>,
+    /// Cells of the class.
+    #[serde(default)]
+    pub cells: usize,
 }
 
 impl LossEstimate {
-    /// The largest loss that these cells do not rule out: the end of the interval. Without an interval, as where no call changes, it is the
-    /// estimate.
+    /// The largest loss that these cells do not rule out: the end of the interval, or without one, as where no call changes, three cells of
+    /// all (the rule of three).
     ///
-    /// Non-inferiority is shown by the end of the interval, not by the estimate. Source: G. Piaggio et al., "Reporting of noninferiority and
-    /// equivalence randomized trials", JAMA 308 (2012).
+    /// Non-inferiority is shown by the end of the interval, not by the estimate. Sources: G. Piaggio et al., "Reporting of noninferiority and
+    /// equivalence randomized trials", JAMA 308 (2012); J. A. Hanley and A. Lippman-Hand, "If nothing goes wrong, is everything all right?",
+    /// JAMA 249 (1983).
     pub fn upper(&self) -> f64 {
-        self.interval.map_or(self.estimate, |interval| interval.high)
+        let without = || self.estimate.max((3.0 / self.cells.max(1) as f64).min(1.0));
+        self.interval.map_or_else(without, |interval| interval.high)
     }
 }
 
@@ -74,7 +79,8 @@ pub fn quantization_loss(cells: &[CellCalls<'_>], seen_in_training: usize) -> Re
     let all: Vec<usize> = (0..cells.len()).collect();
     let intervals = cluster_bootstrap(&clusters, &Bootstrap::default(), both)?;
     let [sensitivity_loss, specificity_loss] = [0, 1].map(|metric| {
-        both(&all)[metric].map(|estimate| LossEstimate { estimate, interval: intervals[metric] })
+        let cells = cells.iter().filter(|cell| cell.is_positive == (metric == 0)).count();
+        both(&all)[metric].map(|estimate| LossEstimate { estimate, interval: intervals[metric], cells })
     });
     Ok(QuantizationLoss {
         n: cells.len(),
@@ -138,7 +144,10 @@ mod tests {
     fn a_class_without_cells_has_no_loss() {
         let found =
             quantization_loss(&[cell(true, true, true, "C1"), cell(true, true, true, "C2")], 0).unwrap();
-        assert_eq!(found.sensitivity_loss, Some(LossEstimate { estimate: 0.0, interval: None }));
+        let none = LossEstimate { estimate: 0.0, interval: None, cells: 2 };
+        assert_eq!(found.sensitivity_loss, Some(none));
+        // Two unchanged cells rule nothing out, a thousand 0.3 %.
+        assert_eq!((none.upper(), LossEstimate { cells: 1_000, ..none }.upper()), (1.0, 0.003));
         assert_eq!(found.specificity_loss, None);
         assert!(quantization_loss(&[], 0).is_err());
     }

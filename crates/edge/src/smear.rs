@@ -1,6 +1,9 @@
 //! `malaria-edge smear`: counts infected cells in photographs of smears.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Result, ensure};
 use clap::Args;
@@ -8,7 +11,7 @@ use malaria_edge::Model;
 use malaria_smear::{CountOptions, check_outside, red_cells_of_haematocrit};
 
 use crate::{
-    NOTICE, above_0, bar, load,
+    NOTICE, bar, load, made_by,
     patients::Patients,
     terminal::{note, print},
 };
@@ -38,7 +41,7 @@ pub(crate) struct Smear {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Red cells per microlitre of blood, for infected cells per microlitre
-    #[arg(long, value_name = "N", value_parser = above_0, allow_negative_numbers = true, conflicts_with = "haematocrit")]
+    #[arg(long, value_name = "N", value_parser = red_cells, allow_negative_numbers = true, conflicts_with = "haematocrit")]
     red_cells: Option<f64>,
     /// The same from the haematocrit, a fraction such as 0.42, at 90 fl a cell
     #[arg(long, value_name = "SHARE", value_parser = haematocrit, allow_negative_numbers = true)]
@@ -54,18 +57,32 @@ pub(crate) struct Smear {
     csv: bool,
 }
 
+/// Red cells per microlitre. Laboratories also write them in millions.
+fn red_cells(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(cells) if (5e5..=1e7).contains(&cells) => Ok(cells),
+        Ok(millions) if millions > 0.5 && millions <= 10.0 => {
+            Err(format!("expected red cells per microlitre; did you mean {:.0}?", 1e6 * millions))
+        }
+        _ => Err("expected red cells per microlitre, from 500000 to 10000000".to_owned()),
+    }
+}
+
 fn haematocrit(text: &str) -> Result<f64, String> {
     let share = text.parse().ok().filter(|share| *share > 0.0 && *share < 1.0);
     share.ok_or_else(|| "expected a fraction between 0 and 1, such as 0.42".to_owned())
 }
 
 pub(crate) fn smear(args: &Smear) -> Result<ExitCode> {
-    let (model, paths) = match args.paths.as_slice() {
-        [first, photos @ ..] if first.extension().is_some_and(|extension| extension == "onnx") => {
-            (load(first)?, photos)
-        }
-        photos => (Model::load(PRETRAINED)?, photos),
+    let is_model = |path: &Path| path.extension().is_some_and(|found| found.eq_ignore_ascii_case("onnx"));
+    let (model, name, paths) = match args.paths.as_slice() {
+        [first, photos @ ..] if is_model(first) => (load(first)?, first.display().to_string(), photos),
+        photos => (Model::load(PRETRAINED)?, "the built-in field-int8.onnx".to_owned(), photos),
     };
+    ensure!(
+        args.out.is_none() || args.out != args.debug,
+        "--out and --debug are the same folder: give each its own"
+    );
     ensure!(!paths.is_empty(), "expected photographs, or folders of them, after the model");
     for folder in args.out.iter().chain(&args.debug) {
         check_outside(folder, paths)?;
@@ -78,6 +95,7 @@ pub(crate) fn smear(args: &Smear) -> Result<ExitCode> {
         out: args.out.clone(),
         steps: args.debug.clone(),
         red_cells_per_microlitre: args.red_cells.or(args.haematocrit.map(red_cells_of_haematocrit)),
+        made_by: made_by(&model, name),
     };
     let bar = bar("photographs")?;
     let report = model.count_smears(&photos, &options, &mut |done, total| {
@@ -91,6 +109,9 @@ pub(crate) fn smear(args: &Smear) -> Result<ExitCode> {
         _ => report.table(),
     };
     print(text.trim_end())?;
+    if args.csv {
+        report.remarks().iter().for_each(note);
+    }
     if let Some(out) = &args.out {
         note(format_args!("written: {}", out.display()));
     }

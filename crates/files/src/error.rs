@@ -46,3 +46,17 @@ impl Error {
         move |source| Self::Io { action, path: path.clone(), source }
     }
 }
+
+/// An error and its causes on one line, without those that the text before already contains.
+pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(found) = cause {
+        let words = found.to_string();
+        if !text.contains(&words) {
+            text += &format!(": {words}");
+        }
+        cause = found.source();
+    }
+    text
+}

@@ -23,7 +23,7 @@ use std::{
     path::Path,
 };
 
-pub use error::{Error, Result};
+pub use error::{Error, Result, with_causes};
 pub use folder::create_folder;
 pub use tables::{csv_reader, printable, read_csv, read_json, remove, write_csv, write_json};
 pub use tempfile::NamedTempFile;

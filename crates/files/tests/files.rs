@@ -4,7 +4,9 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use malaria_files::{Error, beside, create_folder, printable, put, read_csv, read_json, sweep, write};
+use malaria_files::{
+    Error, beside, create_folder, printable, put, read_csv, read_json, sweep, with_causes, write,
+};
 
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(folder)
@@ -178,4 +180,12 @@ fn tables_are_read_as_spreadsheets_and_editors_write_them() {
 #[test]
 fn codes_in_names_do_not_reach_the_terminal() {
     assert_eq!(printable("a\u{1b}[2Jb\r\u{9b}\tc\n\u{e9}"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}\tc\n\u{e9}");
+}
+
+#[test]
+fn causes_are_named_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = read_json::<u8>(&folder.path().join("none.json"), "a number").unwrap_err();
+    let text = with_causes(&error);
+    assert_eq!(text.matches("No such file").count(), 1, "{text}");
 }

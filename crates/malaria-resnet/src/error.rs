@@ -81,7 +81,10 @@ pub enum Error {
         looked_in: Vec<PathBuf>,
     },
     /// A data folder with classes other than the model's.
-    #[error("{}: the folder's classes are {found:?}, the model's are {expected:?}", path.display())]
+    #[error(
+        "{}: the folder's classes are `{}`, the model's are `{}`: name its folders like the model's classes, and move others away",
+        path.display(), found.join("`, `"), expected.join("`, `")
+    )]
     Classes {
         /// The data folder.
         path: PathBuf,

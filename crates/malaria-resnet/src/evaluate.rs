@@ -34,6 +34,9 @@ use crate::{
     summary::skipped_images,
 };
 
+/// Areas under the ROC curve below this are hardly those of a bad model.
+const EXCHANGED: f64 = 0.2;
+
 /// Which cells of a folder a model is evaluated on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, strum::EnumString)]
 #[serde(rename_all = "lowercase")]
@@ -200,6 +203,7 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
         .chain(missing_parents.iter().map(|run| Caveat::ParentMissing { run: run.display().to_string() }))
         .chain(Caveat::of_pictures(copies.copied, copies.doubly_labelled.len(), warnings.len(), chosen.len()))
         .chain(options.flips.then_some(Caveat::MirrorImages))
+        .chain(metrics.auc.is_some_and(|auc| auc < EXCHANGED).then_some(Caveat::ClassesExchanged))
         .chain(Caveat::of_classes(&scored))
         .chain(Caveat::of(&rule, false, &assessment))
         .collect();

@@ -56,7 +56,7 @@ pub use malaria_classifier::{
     NoPatientRule, PatientMean, PatientPrediction, PatientVerdict, Prediction, PredictionReport, RollUp,
     RuleKind, SmearRule, Spread, Threshold, WeightsFile, protocol_note, roll_up,
 };
-pub use predict::{mark_learned_from, predict};
+pub use predict::{mark_learned_from, predict, provenance};
 #[cfg(feature = "pretrained")]
 pub use pretrained::pretrained;
 pub use progress::{Context, Listener, Progress};

@@ -5,14 +5,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use malaria_classifier::{Prediction, classify};
+use malaria_classifier::{Prediction, Provenance, WeightsFile, classify};
 use malaria_dataset::{Fingerprint, Manifest, PatientNames, Subset, list_images};
 
 use crate::{
     classifier::Classifier,
     error::Result,
     progress::{Listener, Progress},
-    run::lineage::lineage,
+    run::{dir::RunDir, lineage::lineage},
 };
 
 /// Classifies image files, and all images below folders, in the order of their names. `patients` tells the patients.
@@ -59,4 +59,17 @@ pub fn mark_learned_from(run: &Path, predictions: &mut [Prediction]) {
     for prediction in predictions {
         prediction.learned_from = prediction.file.is_some_and(|file| files.contains(&file));
     }
+}
+
+/// What predictions of the model of `run` are from.
+///
+/// # Errors
+/// As [`Classifier::load`].
+pub fn provenance(run: &Path) -> Result<Provenance> {
+    let weights = WeightsFile::read(&RunDir::open(run)?.finished_weights()?)?;
+    Ok(Provenance {
+        program: concat!("malaria-resnet ", env!("CARGO_PKG_VERSION")).to_owned(),
+        model: run.display().to_string(),
+        weights_sha256: weights.sha256,
+    })
 }

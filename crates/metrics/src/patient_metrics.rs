@@ -37,7 +37,7 @@ impl CallCounts {
             match call {
                 PatientCall::Positive => counts.positive += 1,
                 PatientCall::NotDetected { .. } => counts.not_detected += 1,
-                PatientCall::TooFewCells { .. } => counts.too_few_cells += 1,
+                PatientCall::TooFewCells { .. } | PatientCall::NotCalled => counts.too_few_cells += 1,
             }
         }
         let interval = |part| exact_interval(part, counts.total(), CONFIDENCE);

@@ -81,6 +81,8 @@ pub enum PatientCall {
         /// Number of further cells needed.
         more_cells: u64,
     },
+    /// No call: the rates do not hold for these pictures. [`PatientCaller::evaluate`] does not know of pictures and never returns it.
+    NotCalled,
 }
 
 /// The result for one patient.

@@ -48,7 +48,7 @@ fn a_patient_is_positive_above_the_limit_of_blank_and_else_needs_enough_cells() 
                 assert!(cells >= needed && detection_limit < 2.1 * full, "{cells}: {detection_limit}");
             }
             PatientCall::TooFewCells { more_cells } => assert_eq!(more_cells, needed - cells),
-            PatientCall::Positive => panic!("{blank} of {cells}"),
+            PatientCall::Positive | PatientCall::NotCalled => panic!("{blank} of {cells}"),
         }
     }
     assert!(matches!(caller.evaluate(CellCounts { cells: 0, positive: 0 }), Err(Error::Empty)));

@@ -1,10 +1,12 @@
 //! Counts infected cells in photographs: by photograph, and by patient.
 
-use std::collections::{BTreeMap, HashMap, HashSet, hash_map::Entry};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, hash_map::Entry};
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
-use malaria_classifier::{Description, PatientVerdict, Prediction, SmearCells, SmearRule, classify_pictures};
+use malaria_classifier::{
+    Description, PatientVerdict, Prediction, Provenance, SmearCells, SmearRule, classify_pictures,
+};
 use malaria_dataset::{Cells, Fingerprint, ListedImage};
 use malaria_metrics::{CellCounts, PatientCaller};
 use rayon::prelude::*;
@@ -20,6 +22,11 @@ use crate::report::{CellRow, FieldCount, PatientCount, PerMicrolitre, SmearRepor
 /// Most photographs in memory at once: one of 60 megapixels takes 180 MB, and its outlined copy as much.
 const MAX_HELD: usize = 4;
 
+/// Pictures up to this side may be of a single cell that was cut out.
+const LARGEST_CELL: u32 = 300;
+/// Most characters of a photograph's name in names of results, which get a number and an extension too: files have at most 255 bytes.
+const MAX_NAME: usize = 50;
+
 /// What [`count_smears`] does besides counting.
 #[derive(Debug, Clone, Default)]
 pub struct CountOptions {
@@ -30,6 +37,8 @@ pub struct CountOptions {
     pub steps: Option<PathBuf>,
     /// Red cells per microlitre of blood, for parasitaemias per microlitre.
     pub red_cells_per_microlitre: Option<f64>,
+    /// What the report says that it is from.
+    pub made_by: Provenance,
 }
 
 /// Refuses a folder for results inside one of the folders of photographs `given`: the next call would count its pictures too.
@@ -48,6 +57,19 @@ pub fn check_outside(out: &Path, given: &[PathBuf]) -> Result<()> {
         .find(|folder| real(folder).is_ok_and(|folder| out_place.starts_with(folder)));
     match around {
         Some(folder) => Err(Error::Inside { path: out.to_owned(), folder: folder.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// Refuses pictures that are the results of an earlier count: outlines would be counted as infected cells.
+fn refuse_results(photos: &[ListedImage]) -> Result<()> {
+    // `annotated/PHOTO.jpg` and `cells/CLASS/PHOTO-1.png` in a folder with both tables.
+    let folders: BTreeSet<&Path> =
+        photos.iter().flat_map(|photo| photo.path.ancestors().skip(2).take(2)).collect();
+    let holds =
+        |folder: &&&Path| ["smear.json", "cells.csv"].iter().all(|table| folder.join(table).is_file());
+    match folders.iter().find(holds) {
+        Some(folder) => Err(Error::Results { folder: folder.to_path_buf() }),
         None => Ok(()),
     }
 }
@@ -71,7 +93,7 @@ pub fn red_cells_of_haematocrit(haematocrit: f64) -> f64 {
 /// the others are counted all the same. The counts depend neither on the number of threads nor on the order of `photos`.
 ///
 /// # Errors
-/// Those of `network`; [`malaria_files::Error`] and [`Error::Write`] where a result cannot be written, or `out` is there and not an empty
+/// Those of `network`; [`Error::Results`] for pictures that an earlier count has written; [`malaria_files::Error`] and [`Error::Write`] where a result cannot be written, or `out` is there and not an empty
 /// folder.
 pub fn count_smears<E>(
     description: &Description,
@@ -84,6 +106,7 @@ pub fn count_smears<E>(
 where
     E: From<Error> + From<malaria_files::Error> + From<malaria_dataset::Error>,
 {
+    refuse_results(photos)?;
     let caller = description.patient_caller().ok();
     let threshold = caller.as_ref().map(|(smear, _)| smear.threshold);
     let mut count = |output: Option<&Output>| -> Result<SmearReport, E> {
@@ -122,7 +145,7 @@ where
             }
         }
         let patients = patients(description, caller.as_ref(), &fields, options.red_cells_per_microlitre)?;
-        Ok(SmearReport::new(description, fields, patients, cells))
+        Ok(SmearReport::new(description, fields, patients, cells, options.made_by.clone()))
     };
     match &options.out {
         None => count(None),
@@ -184,8 +207,10 @@ impl Call {
 fn unique_names(photos: &[ListedImage]) -> Vec<String> {
     let mut taken = HashSet::new();
     let unique = |photo: &ListedImage| {
-        let stem =
-            photo.path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+        let stem = photo
+            .path
+            .file_stem()
+            .map_or_else(String::new, |stem| stem.to_string_lossy().chars().take(MAX_NAME).collect());
         let numbered = (2..).map(|number| format!("{stem}-{number}"));
         let name = std::iter::once(stem.clone()).chain(numbered).find(|name| !taken.contains(name));
         let name = name.unwrap_or(stem);
@@ -233,7 +258,16 @@ fn contents(
             Ok(smear) => Ok(Ok(Found { photo, smear })),
             Err(Error::Blank) => Ok(Err(NoCells::Blank)),
             Err(error @ Error::Write { .. }) => Err(error),
-            Err(error) => Ok(Err(NoCells::Failed(error.to_string()))),
+            Err(error) => {
+                let (width, height) = photo.dimensions();
+                let hint = match width.max(height) <= LARGEST_CELL {
+                    true => {
+                        "; pictures of single cells are read by `malaria predict` and `malaria-edge classify`"
+                    }
+                    false => "",
+                };
+                Ok(Err(NoCells::Failed(format!("{error}{hint}"))))
+            }
         }
     };
     new.into_par_iter().zip(names).map(find).collect()
@@ -283,7 +317,13 @@ fn patients(
         let sum = |of: fn(&FieldCount) -> u64| fields.iter().map(|field| of(field)).sum::<u64>();
         let called =
             CellCounts { cells: sum(|field| field.red_cells), positive: sum(|field| field.infected) };
-        let cells = SmearCells { called, uncertain: sum(|field| field.uncertain), learned_from: 0 };
+        let cells = SmearCells {
+            called,
+            uncertain: sum(|field| field.uncertain),
+            learned_from: 0,
+            unlike: sum(FieldCount::unlike),
+            pictures: called.cells,
+        };
         let verdict = match caller {
             Some((smear, caller)) if called.cells > 0 => {
                 let result = caller.evaluate(called)?;

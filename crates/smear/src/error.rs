@@ -25,7 +25,7 @@ pub enum Error {
     #[error("no part of the picture is lit; expected a bright field of view")]
     Dark,
     /// Nothing stands out from the background.
-    #[error("the picture is blank: nothing in it is darker than the background; expected stained cells")]
+    #[error("the picture is blank: nothing of the size of a cell is darker than the background; expected stained cells")]
     Blank,
     /// What stands out is not made of single cells of one size.
     #[error(
@@ -56,6 +56,12 @@ pub enum Error {
         /// The place.
         path: PathBuf,
         /// The folder of photographs.
+        folder: PathBuf,
+    },
+    /// Pictures that are results.
+    #[error("`{}` holds the results of an earlier count, whose pictures must not be counted: give the photographs alone, or move it away", folder.display())]
+    Results {
+        /// The folder of the results.
         folder: PathBuf,
     },
     /// A picture could not be written.

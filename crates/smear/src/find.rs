@@ -11,6 +11,8 @@ use crate::plane::{INSIDE, Labels, Plane, plane_of, sample};
 use crate::quality::{Caveat, Quality};
 use crate::scale::Working;
 
+/// Diameters of red cells, in pixels of the photograph, at which cells were found and classified in tests.
+const DIAMETERS: std::ops::RangeInclusive<f32> = 25.0..=260.0;
 /// Least share of the dark area that has the shape of cells of one size in a thin smear.
 const MIN_CELLULAR: f32 = 0.3;
 
@@ -67,12 +69,12 @@ pub(crate) fn find_in_steps(photo: &RgbImage, step: &mut Step<'_>) -> Result<Sme
         return Err(Error::NotThinSmear { share: 100.0 * quality.cellular, min: 100.0 * MIN_CELLULAR });
     }
     let objects = objects(&working, &sorted, photo);
-    let smear = Smear {
-        cell_diameter: working.diameter / working.factor,
-        caveats: quality.caveats(),
-        quality,
-        objects,
-    };
+    let cell_diameter = working.diameter / working.factor;
+    let mut caveats = quality.caveats();
+    if !DIAMETERS.contains(&cell_diameter) {
+        caveats.push(Caveat::Scale);
+    }
+    let smear = Smear { cell_diameter, caveats, quality, objects };
     step("5-objects", &|| crate::draw::annotated(photo, &smear))?;
     Ok(smear)
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use malaria_classifier::{Description, PatientVerdict, SmearCells};
+use malaria_classifier::{Description, PatientVerdict, Provenance, SmearCells};
 use malaria_dataset::ListedImage;
 use malaria_metrics::percent;
 use serde::Serialize;
@@ -39,6 +39,8 @@ pub struct SmearReport {
     pub unknown_patients: usize,
     /// How cells and patients are called, in words.
     pub rule: String,
+    /// What the counts are from.
+    pub made_by: Provenance,
     /// Everything that was found, in the order of the photographs.
     #[serde(skip)]
     pub cells: Vec<CellRow>,
@@ -61,7 +63,7 @@ pub struct FieldCount {
     pub warned_of: u64,
     /// Red cells with a probability from 10 to 90 %.
     pub uncertain: u64,
-    /// Whether these are so many that the photograph is unlike the training cells, see [`PatientVerdict::unfamiliar`].
+    /// Whether either are so many that the photograph is unlike the training cells, see [`PatientVerdict::unfamiliar`].
     pub unfamiliar: bool,
     /// White cells found.
     pub white_cells: u64,
@@ -171,6 +173,7 @@ impl FieldCount {
         let kind = |kind: Kind| smear.count(kind) as u64;
         let mut cells = SmearCells::default();
         calls.iter().for_each(|call| cells.count(call.probability, call.infected));
+        cells.unlike = calls.iter().filter(|call| call.warning.is_some()).count() as u64;
         self.red_cells = cells.called.cells;
         self.infected = cells.called.positive;
         self.uncertain = cells.uncertain;
@@ -179,10 +182,15 @@ impl FieldCount {
         self.platelets = kind(Kind::Platelet);
         self.debris = kind(Kind::Debris);
         self.clumps = kind(Kind::Clump);
-        self.warned_of = calls.iter().filter(|call| call.warning.is_some()).count() as u64;
+        self.warned_of = cells.unlike;
         self.cell_diameter = Some(smear.cell_diameter);
         self.quality = Some(smear.quality);
         self.caveats.clone_from(&smear.caveats);
+    }
+
+    /// Red cells with a warning; all of them where the photograph's quality hides parasites.
+    pub(crate) fn unlike(&self) -> u64 {
+        if self.caveats.iter().any(Caveat::hides_parasites) { self.red_cells } else { self.warned_of }
     }
 
     /// What a reader of the table has to know of the photograph.
@@ -197,7 +205,7 @@ impl FieldCount {
             0 => None,
             cells => Some(format!("{cells} cells with a warning")),
         };
-        let unfamiliar = format!("unlike the training cells: {} cells are uncertain", self.uncertain);
+        let unfamiliar = format!("unlike the training cells ({} cells are uncertain)", self.uncertain);
         let caveats = self.caveats.iter().map(ToString::to_string);
         let unfamiliar = self.unfamiliar.then_some(unfamiliar);
         caveats.chain(unfamiliar).chain(warned_of).collect::<Vec<_>>().join("; ")
@@ -236,6 +244,7 @@ impl SmearReport {
         photographs: Vec<FieldCount>,
         patients: Vec<PatientCount>,
         cells: Vec<CellRow>,
+        made_by: Provenance,
     ) -> Self {
         let known = photographs.iter().any(|field| field.patient.is_some());
         let unknown = photographs.iter().filter(|field| known && field.patient.is_none()).count();
@@ -244,7 +253,7 @@ impl SmearReport {
             Ok((smear, _)) => smear.note(&positive),
             Err(_) => description.calling_note(),
         };
-        Self { photographs, patients, unknown_patients: unknown, rule, cells, positive }
+        Self { photographs, patients, unknown_patients: unknown, rule, made_by, cells, positive }
     }
 
     /// Photographs that could not be read, or were refused.
@@ -274,6 +283,16 @@ impl SmearReport {
         malaria_files::write_json(&folder.join("smear.json"), self)
     }
 
+    /// What a reader has to know of the photographs, a line for each that there is something to say of: errors, copies, caveats.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<String> {
+        let remarks = self.photographs.iter().map(|field| (&field.image, field.remarks()));
+        remarks
+            .filter(|(_, words)| !words.is_empty())
+            .map(|(image, words)| format!("{image}: {words}"))
+            .collect()
+    }
+
     /// A table of photographs, one of patients, then the rule.
     #[must_use]
     pub fn table(&self) -> String {
@@ -284,10 +303,11 @@ impl SmearReport {
             }
         };
         format!(
-            "{}\n{}{unknown}\nThese are counts of infected cells, not of parasites; neither species nor stages are identified.\n{}\n\
+            "{}\n{}{unknown}\nThese are counts of infected cells, not of parasites; neither species nor stages are identified.\n{}\n{}\n\
              Research software, not a medical device.\n",
             self.photograph_table(),
             self.patient_table(),
+            self.made_by,
             self.rule
         )
     }

@@ -213,6 +213,14 @@ fn the_results_are_in_the_folder_or_there_is_none() {
         assert_eq!(image::image_dimensions(out.join("annotated").join(name)).unwrap(), (800, 600));
     }
     assert_eq!(files(&folder.path().join("steps/field-2")), 5);
+    // Outlined cells are no cells of a photograph.
+    for results in [&out, folder.path()] {
+        let again = count(results, &PatientNames::Nlm, &CountOptions::default()).unwrap_err().to_string();
+        assert!(
+            again.contains("results of an earlier count") && again.contains(out.to_str().unwrap()),
+            "{again}"
+        );
+    }
 
     // Without a cell there are still the columns.
     let blank = folder.path().join("blank.png");
@@ -232,4 +240,45 @@ fn the_results_are_in_the_folder_or_there_is_none() {
     let failed = count_smears(&description(), 0, &listed, &options, |_| Err(Error::Network), &mut |_, _| {});
     assert!(matches!(failed, Err(Error::Network)));
     assert!(!other.exists());
+}
+
+#[test]
+fn finding_nothing_in_poor_photographs_is_no_result() {
+    let verdict = |pictures: &[RgbImage]| {
+        let folder = tempfile::tempdir().unwrap();
+        for (number, picture) in pictures.iter().enumerate() {
+            picture.save(folder.path().join(format!("{number}.png"))).unwrap();
+        }
+        let report = count(folder.path(), &PatientNames::Nlm, &CountOptions::default()).unwrap();
+        let remarks = report.remarks().join("; ");
+        (report.patients[0].verdict.clone().unwrap_or_else(|| panic!("{report:?}")), remarks)
+    };
+    let smear = |config: &SmearConfig| synthetic_smear(config).unwrap().image;
+    let base = SmearConfig {
+        width: 1200,
+        height: 900,
+        cell_diameter: 60.0,
+        parasitaemia: 0.0,
+        ..SmearConfig::default()
+    };
+    let sharp = smear(&base);
+    let (result, remarks) = verdict(&[sharp.clone()]);
+    assert!(!matches!(result.result.call, PatientCall::Positive | PatientCall::NotCalled), "{result:?}");
+    assert!(result.result.interval.high < 0.2 && remarks.is_empty(), "{result:?} {remarks}");
+
+    let grey = image::DynamicImage::ImageRgb8(sharp.clone()).to_luma8();
+    let small = SmearConfig { width: 1200, height: 900, cell_diameter: 22.0, cells: 300, ..base.clone() };
+    for (poor, words) in [
+        (smear(&SmearConfig { blur: 0.15, ..base.clone() }), "out of focus"),
+        (image::DynamicImage::ImageLuma8(grey).to_rgb8(), "grey"),
+        (smear(&small), "25 to 260 pixels"),
+    ] {
+        // Also among as many good ones.
+        for pictures in [vec![poor.clone()], vec![poor, sharp.clone()]] {
+            let (result, remarks) = verdict(&pictures);
+            assert_eq!(result.result.call, PatientCall::NotCalled, "{result:?}");
+            assert_eq!((result.result.interval.low, result.result.interval.high), (0.0, 1.0));
+            assert!(result.words.starts_with("not called: ") && remarks.contains(words), "{remarks}");
+        }
+    }
 }

@@ -94,7 +94,7 @@ fn a_table_tells_the_patients_by_path() {
     let table = PatientNames::Table(tables.join("patients.csv"));
     // In any order, with semicolons, other columns, a byte order mark, spaces, and the same row twice.
     for text in [
-        "file;patient\nUninfected/Müller_1.png;M 1\nParasitized/P1_1.png;Q,1\n",
+        "File;Patient\n./Uninfected/Müller_1.png;M 1\nParasitized/P1_1.png;Q,1\n",
         "file,patient\nUninfected/x.png,\nUninfected/Müller_1.png,M 1\nParasitized/P1_1.png,\"Q,1\"\n",
         "\u{feff}age, patient ,file\r\n3, M 1 ,Uninfected/Müller_1.png\r\n4,\"Q,1\",Parasitized/P1_1.png\r\n4,\"Q,1\",Parasitized/P1_1.png\r\n",
     ] {
@@ -127,6 +127,7 @@ fn tables_that_do_not_fit_are_refused_with_the_line() {
             3,
             "expected one patient for `Uninfected/x.png`; found `P2`, and `P1` on line 2",
         ),
+        ("file,patient\nUninfected/x.png,\"P1\nParasitized/P1_1.png,P2\n", 2, "is a quote not closed?"),
         ("file,patient\nUninfected/x.png,P1\nUninfected/x.png,\n", 3, "found ``, and `P1` on line 2"),
     ] {
         fs::write(&path, text).unwrap();

@@ -276,3 +276,35 @@ fn copies_count_once_and_photographs_get_no_class() {
         assert!(cell["error"].as_str().unwrap().contains("malaria-edge smear"), "{answer}");
     }
 }
+
+#[test]
+fn models_and_pictures_exchanged_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    write_cells(folder.path());
+    let cell = fs::read_dir(folder.path().join("Uninfected")).unwrap().next().unwrap().unwrap().path();
+    let renamed = folder.path().join("model.ONNX");
+    fs::copy(model("f32"), &renamed).unwrap();
+    let black = folder.path().join("black.png");
+    image::RgbImage::new(60, 60).save(&black).unwrap();
+    for (command, paths, words) in [
+        ("classify", [&cell, &renamed], "expected a model, FILE.onnx, before the pictures"),
+        ("classify", [&folder.path().to_path_buf(), &cell], "malaria export --run"),
+        ("classify", [&renamed, &model("int8")], "is a model, not a picture"),
+        ("smear", [&cell, &renamed], "is a model, not a picture"),
+    ] {
+        let output = edge(&[command], &paths.map(PathBuf::as_path));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(words), "{command} {paths:?}: {said}");
+    }
+    let output = edge(&["classify", "--json"], &[&renamed, &black]);
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(answer["cells"][0]["error"].as_str().unwrap().contains("shows nothing"), "{answer}");
+    assert_eq!(answer["made_by"]["model"], renamed.to_str().unwrap());
+    assert_eq!(answer["made_by"]["weights_sha256"].as_str().unwrap().len(), 64);
+}
+
+#[test]
+fn red_cells_in_millions_are_not_taken_for_single_ones() {
+    let output = edge(&["smear", "--red-cells", "4.5"], &[Path::new("photo.png")]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("did you mean 4500000?"), "{output:?}");
+}
