@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use malaria_resnet::{
     EvaluateOptions, EvaluatedOn,
@@ -68,16 +68,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     args.json.check()?;
     args.predictions.iter().try_for_each(|path| check_file(path, &["csv"]))?;
     args.report.iter().try_for_each(|path| check_file(path, &["html"]))?;
-    let outputs: Vec<&PathBuf> =
-        args.json.file().into_iter().chain(&args.predictions).chain(&args.report).collect();
-    for (number, path) in outputs.iter().enumerate() {
-        if outputs[..number].contains(path) {
-            bail!(
-                "{}: given to two of --json, --predictions and --report: give each a file of its own",
-                path.display()
-            );
-        }
-    }
+    let outputs = args.json.file().into_iter().chain(&args.predictions).chain(&args.report);
     let run = args.run.clone().map_or_else(default_run, Ok)?;
     let patients = args.patients.names();
     let options = EvaluateOptions {

@@ -27,7 +27,8 @@ pub fn ignored_words(ignored: &[String]) -> Option<String> {
         (!files.is_empty())
             .then(|| format!("skipped, as they are {reason}: {} ({})", files.len(), listing(files)))
     };
-    let words = [words("not images", &others), words("images in no class folder", &images)];
+    let words =
+        [words("not images", &others), words("outside the class folders, or no plain files", &images)];
     let words: Vec<String> = words.into_iter().flatten().collect();
     (!words.is_empty()).then(|| words.join("; "))
 }

@@ -25,7 +25,9 @@ pub enum Error {
     #[error("no part of the picture is lit; expected a bright field of view")]
     Dark,
     /// Nothing stands out from the background.
-    #[error("the picture is blank: nothing of the size of a cell is darker than the background; expected stained cells")]
+    #[error(
+        "the picture is blank: nothing of the size of a cell is darker than the background; expected stained cells"
+    )]
     Blank,
     /// What stands out is not made of single cells of one size.
     #[error(

@@ -187,7 +187,8 @@ fn the_final_model_learns_from_every_cell_and_carries_the_metrics_of_the_folds()
 /// `predict` with the final model: patients in the table and in the JSON; no cell that a warning stands beside counts.
 fn calls_patients_without_cells_that_it_warns_of(bench: &Workbench) {
     // A picture without the black border of a cell.
-    let white = image::RgbImage::from_pixel(24, 20, image::Rgb([255, 255, 255]));
+    let mut white = image::RgbImage::from_pixel(24, 20, image::Rgb([255, 255, 255]));
+    white.put_pixel(9, 9, image::Rgb([150; 3]));
     white.save(bench.path("cells/Uninfected/C99P98ThinF_IMG_20150101_cell_1.png")).unwrap();
     let predict = |flags: &[&str]| {
         succeed(bench.malaria("predict").args(["--run", "folds/final", "cells"]).args(flags))

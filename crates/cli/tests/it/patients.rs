@@ -75,7 +75,8 @@ fn a_pattern_holds_from_training_to_calls() {
     let own = document(&mut bench.evaluate("run"));
     assert_eq!((&own["n_patients"], &own["unknown_patients"]), (&metrics["n_patients"], &Value::Null));
     let mut export = bench.malaria("export");
-    let exported = document(export.args(["--run", "run", "--out", "a.onnx", "--weights", "int8"]));
+    let exported =
+        document(export.args(["--run", "run", "--out", "a.onnx", "--weights", "int8", "--max-loss", "1"]));
     assert_eq!(exported["quantization_loss"]["n_patients"], metrics["n_patients"]);
 
     // Those of other cells are told by a flag.

@@ -38,7 +38,7 @@ fn missing_files_and_wrong_places_are_named() {
         ("cross-validate", &["--out", "x", both[0], both[1], both[2]], &["--progress json", "name a file"]),
         ("predict", &["--run", "cells", "cells"], &["not a run directory"]),
         ("predict", &["--run", "tiny.json", "cells"], &["not a folder"]),
-        ("export", &["--out", "model.txt"], &["--out", ".onnx"]),
+        ("export", &["--out", "model.txt"], &["model.txt", ".onnx"]),
         ("train", &["--data", "cells", "--url", "http://127.0.0.1:9/cells.zip"], &["--download"]),
     ];
     for (task, flags, words) in cases {
@@ -111,10 +111,12 @@ fn settings_are_refused_before_pictures_are_read() {
 #[test]
 fn outputs_that_cannot_be_written_are_refused_before_evaluation() {
     let bench = finished();
-    let cases: [(&[&str], &str); 4] = [
+    let cases: [(&[&str], &str); 6] = [
         (&["--report", "cells"], "this is a folder"),
         (&["--json", "nowhere/a.json"], "make it first"),
-        (&["--json", "a.json", "--report", "a.json"], "a file of its own"),
+        (&["--json", "/proc/a.json"], "cannot write /proc/a.json: "),
+        (&["--predictions", "a.xlsx"], "ends in .csv"),
+        (&["--report", "a.pdf"], "ends in .html"),
         (&["--prevalence", "2"], "did you mean 0.02?"),
     ];
     for (flags, words) in cases {
