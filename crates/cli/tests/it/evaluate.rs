@@ -108,6 +108,12 @@ fn copies_wrong_labels_unlike_pictures_and_single_classes_are_told() {
         assert!(caveats(&said).contains(&caveat.to_owned()), "{said}");
     }
 
+    for (class, other) in [("Parasitized", "Uninfected"), ("Uninfected", "Parasitized")] {
+        fs::create_dir_all(bench.path("exchanged")).unwrap();
+        fs::rename(bench.path("cells").join(class), bench.path("exchanged").join(other)).unwrap();
+    }
+    assert!(caveats(&evaluate(&["--data", "exchanged"])).contains(&"\"classes-exchanged\"".to_owned()));
+
     // A single class of grey pictures.
     for class in ["Parasitized", "Uninfected"] {
         fs::create_dir_all(bench.path("grey").join(class)).unwrap();
