@@ -77,7 +77,9 @@ pub enum Caveat {
         run: String,
     },
     /// Some of the evaluated pictures have the same pixels.
-    #[strum(to_string = "Copies of other pictures among these cells, by their pixels: {cells}. Each counts.")]
+    #[strum(
+        to_string = "Copies of other pictures among these cells, by their pixels: {cells}. Every copy is counted."
+    )]
     Copies {
         /// Number of copies.
         cells: usize,
@@ -107,7 +109,7 @@ pub enum Caveat {
     ClassesExchanged,
     /// A class has few cells or none.
     #[strum(
-        to_string = "There are only {cells} cells of the class {class}: the accuracy says little, and what concerns this class nothing."
+        to_string = "Cells of the class {class}: only {cells}. The accuracy says little, and the metrics of this class nothing."
     )]
     FewCells {
         /// The class.
@@ -279,7 +281,7 @@ mod tests {
             (
                 Caveat::FewCells { class: "Uninfected".to_owned(), cells: 3 },
                 r#"{"caveat":"few-cells","class":"Uninfected","cells":3}"#,
-                "only 3 cells of the class Uninfected",
+                "Cells of the class Uninfected: only 3.",
             ),
             (Caveat::MirrorImages, r#"{"caveat":"mirror-images"}"#, "four mirror images"),
             (Caveat::FoldThresholds, r#"{"caveat":"fold-thresholds"}"#, "the other folds' cells"),

@@ -1,7 +1,7 @@
 //! Predictions for pictures of cells, and for the patients that the cells belong to.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     path::{Path, PathBuf},
 };
 
@@ -25,7 +25,7 @@ use crate::{
 const CHUNK: usize = 1024;
 const CHUNK_BYTES: usize = 32 << 20;
 
-/// Smallest difference of the darkest and the brightest value, of 255, of a picture that shows something.
+/// Smallest difference of the darkest and the brightest value of a channel, of 255, in a picture that shows something.
 const MIN_RANGE: u8 = 24;
 
 /// The prediction for one picture.
@@ -48,9 +48,9 @@ pub struct Prediction {
     /// could not be read.
     #[serde(default)]
     pub pixels_sha256: Option<String>,
-    /// Whether the model is known to have learned from this picture.
+    /// Whether the model has learned from this picture, by the contents of its file; `None` where that is not known.
     #[serde(default)]
-    pub learned_from: bool,
+    pub learned_from: Option<bool>,
     /// Fingerprint of the file; `None` when there is none, or it could not be read.
     #[serde(skip)]
     pub file: Option<Fingerprint>,
@@ -100,7 +100,7 @@ pub fn classify<E: From<malaria_dataset::Error>>(
     for chunk in files.chunks(chunk_size(description.image.pixels)) {
         let read = |file: &ListedImage| {
             let input = read_image(&file.path).and_then(|(picture, fingerprint)| {
-                let input = ModelInput::new(description, &picture, &file.path)?;
+                let input = ModelInput::of_file(description, &picture, &file.path)?;
                 Ok(ModelInput { file: Some(fingerprint), ..input })
             });
             (file.clone(), input)
@@ -126,7 +126,7 @@ pub fn classify_pictures<E: From<malaria_dataset::Error>>(
     for chunk in pictures.chunks(chunk_size(description.image.pixels)) {
         let input = |picture| {
             let source = ListedImage { path: PathBuf::new(), patient: None };
-            (source, ModelInput::new(description, picture, Path::new("")))
+            (source, Ok(ModelInput::new(description, picture)))
         };
         let inputs = chunk.par_iter().map(input).collect();
         predictions.extend(predictions_of(description, positive, inputs, &mut network)?);
@@ -150,7 +150,7 @@ pub fn classify_encoded<E: From<malaria_dataset::Error>>(
         let picture = decode_within(bytes, name, longest_side);
         let patient = name.file_name().and_then(|name| patient_of(&name.to_string_lossy()));
         let source = ListedImage { path: name.clone(), patient };
-        (source, picture.and_then(|picture| ModelInput::new(description, &picture, name)))
+        (source, picture.and_then(|picture| ModelInput::of_file(description, &picture, name)))
     };
     predictions_of(description, positive, pictures.par_iter().map(decode).collect(), network)
 }
@@ -172,32 +172,43 @@ struct ModelInput {
 }
 
 impl ModelInput {
-    /// Refuses photographs of many cells: no class of theirs means anything.
-    fn new(description: &Description, picture: &RgbImage, path: &Path) -> malaria_dataset::Result<Self> {
+    fn new(description: &Description, picture: &RgbImage) -> Self {
         let cell = resize(picture, description.image.pixels, description.image.resize);
-        let (width, height) = picture.dimensions();
-        let refuse = |reason: String| {
-            Err(malaria_dataset::Error::BadImage(BadImage { path: path.to_owned(), reason }))
-        };
-        let values = || picture.as_raw().iter().copied();
-        let (darkest, brightest) = (values().min().unwrap_or(0), values().max().unwrap_or(0));
-        if brightest - darkest < MIN_RANGE {
-            return refuse(format!(
-                "shows nothing: all values are from {darkest} to {brightest} of 255 (values of 12 bits in 16 have to be scaled)"
-            ));
-        }
-        if width.max(height) > MAX_CELL_SIDE || shows_many_cells(&cell) {
-            return refuse(format!(
-                "is no picture of a single cell ({width} x {height} px): count the cells of photographs with `malaria smear` or \
-                 `malaria-edge smear`"
-            ));
-        }
         let words = description.input.map(|input| {
             let warnings = input.warnings(&ImageStats::of(&cell), picture.dimensions());
             warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
         });
         let warning = words.filter(|words| !words.is_empty());
-        Ok(Self { cell, warning, pixels: Fingerprint::of_pixels(picture), file: None })
+        Self { cell, warning, pixels: Fingerprint::of_pixels(picture), file: None }
+    }
+
+    /// The same of a picture that people give: refuses one that shows nothing, and a photograph of many cells. No class of theirs means
+    /// anything.
+    fn of_file(description: &Description, picture: &RgbImage, path: &Path) -> malaria_dataset::Result<Self> {
+        let refuse = |reason: String| {
+            Err(malaria_dataset::Error::BadImage(BadImage { path: path.to_owned(), reason }))
+        };
+        let values = |channel: usize| picture.as_raw().iter().skip(channel).step_by(3);
+        let ranges = [0, 1, 2].map(|channel| {
+            let (darkest, brightest) =
+                (values(channel).min().unwrap_or(&0), values(channel).max().unwrap_or(&0));
+            brightest - darkest
+        });
+        if ranges.iter().all(|range| *range < MIN_RANGE) {
+            return refuse(
+                "shows nothing: it is nearly the same everywhere (values of 12 bits in 16 have to be scaled)"
+                    .to_owned(),
+            );
+        }
+        let input = Self::new(description, picture);
+        let (width, height) = picture.dimensions();
+        if width.max(height) > MAX_CELL_SIDE || shows_many_cells(&input.cell) {
+            return refuse(format!(
+                "is no picture of a single cell ({width} x {height} px): count the cells of photographs with `malaria smear` or \
+                 `malaria-edge smear`"
+            ));
+        }
+        Ok(input)
     }
 }
 
@@ -229,7 +240,7 @@ fn predictions_of<E: From<malaria_dataset::Error>>(
             probability,
             error,
             pixels_sha256: input.as_ref().map(|input| input.pixels.hex()),
-            learned_from: false,
+            learned_from: None,
             file: input.as_ref().and_then(|input| input.file),
             warning: input.and_then(|input| input.warning),
         }
@@ -239,8 +250,8 @@ fn predictions_of<E: From<malaria_dataset::Error>>(
 
 /// Calls patients from the predictions for their cells, in the order of their names.
 ///
-/// Unreadable pictures, those with a warning and those of unknown patients do not count; copies, by their pixels, count once. No patient
-/// is called where [`Description::patient_caller`] gives a reason against it.
+/// Pictures without a class, those with a warning and those of unknown patients do not count; copies, by their pixels, count once, and those
+/// that several patients share for none of them. No patient is called where [`Description::patient_caller`] gives a reason against it.
 ///
 /// # Errors
 /// [`Error::Metrics`](crate::Error::Metrics) when a patient's rates cannot be computed.
@@ -248,39 +259,56 @@ pub fn roll_up(description: &Description, predictions: &[Prediction]) -> Result<
     let Ok((smear, caller)) = description.patient_caller() else { return Ok(Vec::new()) };
     let mut patients: BTreeMap<&str, SmearCells> = BTreeMap::new();
     let mut counted = HashSet::new();
+    let owners = owners(predictions);
     for prediction in predictions {
         let (Some(patient), Some(probability)) = (&prediction.patient, prediction.probability) else {
             continue;
         };
-        if prediction.pixels_sha256.as_ref().is_some_and(|pixels| !counted.insert(pixels)) {
+        let cells = patients.entry(patient).or_default();
+        cells.learned_from += u64::from(prediction.learned_from == Some(true));
+        if let Some(pixels) = &prediction.pixels_sha256
+            && (owners[pixels.as_str()].is_none() || !counted.insert(pixels))
+        {
             continue;
         }
-        let cells = patients.entry(patient).or_default();
-        cells.learned_from += u64::from(prediction.learned_from);
         match prediction.warning {
             Some(_) => cells.set_aside(),
             None => cells.count(probability, probability >= smear.threshold),
         }
     }
-    patients.retain(|_, cells| cells.called.cells > 0);
     // Equal counts have equal results, and one of them takes milliseconds.
-    let distinct: BTreeSet<(u64, u64)> =
-        patients.values().map(|cells| (cells.called.cells, cells.called.positive)).collect();
+    let distinct: BTreeSet<(u64, u64)> = patients
+        .values()
+        .map(|cells| (cells.called.cells, cells.called.positive))
+        .filter(|(cells, _)| *cells > 0)
+        .collect();
     let evaluate =
         |(cells, positive)| Ok(((cells, positive), caller.evaluate(CellCounts { cells, positive })?));
     let results = distinct.into_par_iter().map(evaluate).collect::<Result<BTreeMap<_, _>>>()?;
     let called = patients.into_iter().map(|(patient, cells)| {
-        let result = results[&(cells.called.cells, cells.called.positive)];
+        let result = results.get(&(cells.called.cells, cells.called.positive)).copied();
         let verdict = PatientVerdict::new(description, smear, Some(patient), &cells, result);
         PatientPrediction { patient: patient.to_owned(), verdict }
     });
     Ok(called.collect())
 }
 
+/// The patient of each picture, by its pixels; `None` where several patients have it.
+pub(crate) fn owners(predictions: &[Prediction]) -> HashMap<&str, Option<&str>> {
+    let mut owners: HashMap<&str, Option<&str>> = HashMap::new();
+    for prediction in predictions {
+        if let (Some(pixels), Some(patient)) = (&prediction.pixels_sha256, &prediction.patient) {
+            let owner = owners.entry(pixels).or_insert(Some(patient));
+            *owner = owner.filter(|owner| owner == patient);
+        }
+    }
+    owners
+}
+
 #[cfg(test)]
 mod tests {
     use malaria_dataset::ResizePolicy;
-    use malaria_metrics::{PatientRule, PositiveRate};
+    use malaria_metrics::{PatientCall, PatientRule, PositiveRate};
 
     use super::*;
     use crate::{decision::ChosenOn, description::ImageConfig, smear::SmearRule};
@@ -310,7 +338,7 @@ mod tests {
             warning: None,
             error: None,
             pixels_sha256: None,
-            learned_from: false,
+            learned_from: None,
             file: None,
         };
         // A fifth of the cells of C12 are uncertain, all of C13's.
@@ -329,8 +357,13 @@ mod tests {
         );
         assert_eq!(
             words(2),
-            "not called: the pictures are unlike the training cells (100.00 % of the cells are uncertain, 0.00 % of the pictures have a warning)"
+            "not called: the pictures are unlike the training cells (100.00 % of the cells are uncertain, 0.00 % of the pictures have a warning or lie in poor photographs)"
         );
+        // Patients do not vanish because each of their pictures is set aside.
+        let warned = Prediction { warning: Some("blurred".to_owned()), ..cells[0].clone() };
+        let result = roll_up(&description, &[warned]).unwrap()[0].verdict.clone();
+        assert_eq!((result.result.called.cells, result.result.call), (0, PatientCall::NotCalled));
+        assert!(result.words.starts_with("not called: all pictures have a warning"), "{}", result.words);
         // A handful of cells has no share.
         assert_eq!(roll_up(&description, &cells).unwrap()[2].verdict.uncertain_share, None);
     }

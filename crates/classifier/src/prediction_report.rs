@@ -7,11 +7,12 @@ use std::{
 };
 
 use malaria_dataset::UnknownPatients;
+use malaria_files::one_line;
 use malaria_metrics::{CellCounts, percent};
 use serde::Serialize;
 
 use crate::{
-    classify::{PatientPrediction, Prediction, roll_up},
+    classify::{PatientPrediction, Prediction, owners, roll_up},
     description::Description,
     error::{Error, Result},
     smear::{PatientVerdict, SmearCells},
@@ -42,11 +43,15 @@ pub struct PredictionReport {
     pub cells: Vec<Prediction>,
     /// Cells with a warning, which do not count for patients.
     pub not_counted: usize,
-    /// Cells with the pixels of an earlier one, which count once.
-    pub copies: usize,
+    /// Cells with the pixels of an earlier one. For patients they count once, or not at all if they are of several patients.
+    pub n_copies: usize,
+    /// Those that several patients share.
+    pub n_shared: usize,
     /// The share of all cells with a probability from 10 to 90 %; `None` for fewer than 30 cells.
     pub uncertain_share: Option<f64>,
-    /// Whether it is larger than in 99 of 100 patients of the cross-validation: the pictures are unlike the training cells.
+    /// The share of all cells with a warning; `None` for fewer than 30 cells.
+    pub unlike_share: Option<f64>,
+    /// Whether one of these shares is too large, see [`SmearRule::is_unfamiliar`](crate::SmearRule::is_unfamiliar).
     pub unfamiliar: bool,
     /// The pictures of unknown patients, which count for no patient; `None` where there are none, and without `call_patients`.
     pub unknown_patients: Option<UnknownPatients>,
@@ -73,6 +78,12 @@ impl PredictionReport {
     ) -> Result<Self> {
         let warned = |cell: &&Prediction| cell.class.is_some() && cell.warning.is_some();
         let patients = || cells.iter().map(|cell| (cell.path.to_string_lossy(), &cell.patient));
+        let owners = owners(&cells);
+        let is_shared = |cell: &&Prediction| {
+            let pixels = cell.pixels_sha256.as_deref().filter(|_| cell.patient.is_some());
+            pixels.is_some_and(|pixels| owners.get(pixels) == Some(&None))
+        };
+        let n_shared = cells.iter().filter(is_shared).count();
         let mut all = SmearCells::default();
         let mut seen = HashSet::new();
         let (new, copies): (Vec<&Prediction>, Vec<_>) = cells
@@ -83,8 +94,10 @@ impl PredictionReport {
             all.unlike += u64::from(cell.warning.is_some());
         }
         Ok(Self {
-            copies: copies.len(),
+            n_copies: copies.len(),
+            n_shared,
             uncertain_share: all.uncertain_share(),
+            unlike_share: all.unlike_share(),
             unfamiliar: description.smear.as_ref().is_some_and(|smear| smear.is_unfamiliar(&all)),
             unknown_patients: if call_patients { UnknownPatients::among(patients()) } else { None },
             not_counted: if call_patients { cells.iter().filter(warned).count() } else { 0 },
@@ -96,14 +109,14 @@ impl PredictionReport {
         })
     }
 
-    /// Pictures that could not be read.
+    /// Pictures without a class: those that could not be read, or show no single cell.
     pub fn unreadable(&self) -> usize {
         self.cells.iter().filter(|cell| cell.error.is_some()).count()
     }
 
     /// Cells that the model has learned from.
     pub fn learned_from(&self) -> usize {
-        self.cells.iter().filter(|cell| cell.learned_from).count()
+        self.cells.iter().filter(|cell| cell.learned_from == Some(true)).count()
     }
 
     /// One row per cell: `path,patient,class,probability,warning,error,pixels_sha256,learned_from`.
@@ -127,8 +140,12 @@ impl PredictionReport {
         if self.not_counted > 0 {
             text += &format!("cells with a warning, which do not count for patients: {}\n", self.not_counted);
         }
-        if self.copies > 0 {
-            text += &format!("copies of other pictures by their pixels, which count once: {}\n", self.copies);
+        if self.n_copies > 0 {
+            text += &format!("copies of other pictures, by their pixels: {}\n", self.n_copies);
+        }
+        if self.n_shared > 0 {
+            text +=
+                &format!("pictures that are of several patients, and count for none: {}\n", self.n_shared);
         }
         if self.learned_from() > 0 {
             text += &format!(
@@ -138,8 +155,9 @@ impl PredictionReport {
         }
         if self.unfamiliar {
             text += &format!(
-                "the pictures are unlike the training cells, and the calls unreliable: {} of the cells are uncertain\n",
-                percent(self.uncertain_share)
+                "the pictures are unlike the training cells, and the calls unreliable: {} of the cells are uncertain, {} have a warning\n",
+                percent(self.uncertain_share),
+                percent(self.unlike_share)
             );
         }
         if let Some(unknown) = &self.unknown_patients {
@@ -158,7 +176,9 @@ impl PredictionReport {
         let mut first_of: HashMap<&str, &Path> = HashMap::new();
         for Prediction { path, class, probability, warning, error, pixels_sha256, .. } in &self.cells {
             let copy = match pixels_sha256.as_ref().map(|pixels| first_of.entry(pixels)) {
-                Some(Entry::Occupied(first)) => format!("  [copy of {}]", on_one_line(first.get())),
+                Some(Entry::Occupied(first)) => {
+                    format!("  [copy of {}]", one_line(&first.get().to_string_lossy()))
+                }
                 Some(Entry::Vacant(place)) => {
                     place.insert(path);
                     String::new()
@@ -169,8 +189,11 @@ impl PredictionReport {
             let probability = percent(*probability);
             let warning = warning.as_ref().map(|warning| format!("  [{warning}]")).unwrap_or_default();
             let error = error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
-            text +=
-                &format!("{class:<12} {probability:>width$}  {}{warning}{copy}{error}\n", on_one_line(path));
+            text += &format!(
+                "{class:<12} {probability:>width$}  {}{warning}{copy}{}\n",
+                one_line(&path.to_string_lossy()),
+                one_line(&error)
+            );
         }
         text
     }
@@ -182,17 +205,14 @@ impl PredictionReport {
         );
         for PatientPrediction { patient, verdict } in &self.patients {
             let PatientVerdict { result, words, .. } = verdict;
-            let [share, low, high] = [result.infected_share, result.interval.low, result.interval.high]
-                .map(|share| percent(Some(share)));
-            let interval = format!("{share} ({low} to {high})");
+            let [low, high] = [result.interval.low, result.interval.high].map(|share| percent(Some(share)));
+            let interval = match result.infected_share {
+                Some(share) => format!("{} ({low} to {high})", percent(Some(share))),
+                None => "n/a".to_owned(),
+            };
             let CellCounts { cells, positive } = result.called;
             text += &format!("{patient:<9} {cells:>6} {positive:>9}  {interval:<30}  {words}\n");
         }
         text
     }
-}
-
-/// A path without line breaks, which could pass for other rows.
-fn on_one_line(path: &Path) -> String {
-    path.to_string_lossy().replace(['\n', '\t'], "\u{fffd}")
 }

@@ -101,20 +101,26 @@ impl DetectionLimit {
         })
     }
 
-    /// The limits of `caller`, whose rates are estimated from `patients`, with their intervals.
+    /// The limits of `caller`, whose rates are estimated from `patients`, with their intervals at the same threshold.
     fn with_intervals(caller: &PatientCaller, patients: &[PatientCells]) -> Result<Vec<Self>> {
         let each: Vec<usize> = (0..patients.len()).collect();
-        let resampled = |drawn: &[usize]| -> Option<[Option<f64>; 2 * CELLS_COUNTED.len()]> {
+        let caller_of = |drawn: &[usize]| {
             let drawn: Vec<PatientCells> = drawn.iter().map(|&i| patients[i].clone()).collect();
-            let limits = Self::of(&PatientCaller::new(&PatientRule::estimate(&drawn).ok()??).ok()?);
-            let mut ends = [None; 2 * CELLS_COUNTED.len()];
-            for (pair, limit) in ends.chunks_exact_mut(2).zip(limits) {
-                pair.copy_from_slice(&[Some(limit.limit_of_blank as f64), limit.infected_share]);
+            PatientCaller::new(&PatientRule::estimate(&drawn).ok()??).ok()
+        };
+        let resampled = |drawn: &[usize]| {
+            // Rates that detect nothing have a limit above 100 %: left out, they would make the interval too narrow.
+            let mut ends = [None, Some(1.0)].repeat(CELLS_COUNTED.len());
+            for (pair, limit) in ends.chunks_exact_mut(2).zip(caller_of(drawn).iter().flat_map(Self::of)) {
+                pair.copy_from_slice(&[
+                    Some(limit.limit_of_blank as f64),
+                    limit.infected_share.or(Some(1.0)),
+                ]);
             }
-            Some(ends)
+            std::array::from_fn::<_, { 2 * CELLS_COUNTED.len() }, _>(|i| ends[i])
         };
         let settings = Bootstrap { resamples: RESAMPLES, ..Bootstrap::default() };
-        let intervals = cluster_bootstrap(&each, &settings, |drawn| resampled(drawn).unwrap_or_default())?;
+        let intervals = cluster_bootstrap(&each, &settings, resampled)?;
         let with = |(limit, pair): (Self, &[Option<Interval>])| Self {
             limit_of_blank_interval: pair[0],
             infected_share_interval: pair[1],
@@ -218,7 +224,7 @@ pub fn write_patients(
         /// By their labels.
         infected: u64,
         called_positive: u64,
-        infected_share: f64,
+        infected_share: Option<f64>,
         low: f64,
         high: f64,
         call: &'static str,

@@ -207,13 +207,13 @@ pub struct PatientVerdict {
 }
 
 impl PatientVerdict {
-    /// Completes the `result` for the `cells` of a patient, called by the rule `smear` of a model with this `description`.
+    /// Completes the `result` for the `cells` of a patient, `None` if none of the pictures counts, called by the rule `smear` of a model with this `description`.
     pub fn new(
         description: &Description,
         smear: &SmearRule,
         patient: Option<&str>,
         cells: &SmearCells,
-        mut result: PatientResult,
+        result: Option<PatientResult>,
     ) -> Self {
         let uncertain_share = cells.uncertain_share();
         let unlike_share = cells.unlike_share();
@@ -221,11 +221,12 @@ impl PatientVerdict {
         let known =
             patient.is_some_and(|patient| description.learned_from.iter().any(|known| known == patient));
         let learned_from = known || cells.learned_from > 0;
-        if unfamiliar {
+        // Without a counted cell there is no result.
+        let mut result = result.unwrap_or_else(|| PatientResult::not_called(cells.called));
+        if unfamiliar && result.call != PatientCall::Positive {
+            result = PatientResult::not_called(cells.called);
+        } else if unfamiliar {
             result.interval = Interval { low: 0.0, high: 1.0 };
-            if result.call != PatientCall::Positive {
-                result.call = PatientCall::NotCalled;
-            }
         }
         let mut words = match result.call {
             PatientCall::Positive if unfamiliar => "positive, but unreliable".to_owned(),
@@ -240,9 +241,11 @@ impl PatientVerdict {
             PatientCall::TooFewCells { more_cells } => format!("too few cells ({more_cells} more needed)"),
             PatientCall::NotCalled => "not called".to_owned(),
         };
-        if unfamiliar {
+        if cells.called.cells == 0 {
+            words += ": all pictures have a warning";
+        } else if unfamiliar {
             words += &format!(
-                ": the pictures are unlike the training cells ({} of the cells are uncertain, {} of the pictures have a warning)",
+                ": the pictures are unlike the training cells ({} of the cells are uncertain, {} of the pictures have a warning or lie in poor photographs)",
                 percent(uncertain_share),
                 percent(unlike_share)
             );

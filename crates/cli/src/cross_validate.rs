@@ -14,6 +14,7 @@ use crate::{
     json::Json,
     settings::Settings,
     terminal::{STOP, command, stop_on_signal},
+    train::is_hopeless,
     words,
 };
 
@@ -75,11 +76,16 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         final_model: args.final_model,
         out: &args.out,
     };
-    let summary = cross_validate(&config, options, context).map_err(|error| match args.out.exists() {
-        true => {
-            anyhow!("{}\nonce that is fixed, give the same command again to continue", with_advice(&error))
+    let summary = cross_validate(&config, options, context).map_err(|error| {
+        match args.out.exists() && !is_hopeless(&error) {
+            true => {
+                anyhow!(
+                    "{}\nonce that is fixed, give the same command again to continue",
+                    with_advice(&error)
+                )
+            }
+            false => error.into(),
         }
-        false => error.into(),
     })?;
     if summary.interrupted {
         console.say("stopped and saved; give the same command again to resume");

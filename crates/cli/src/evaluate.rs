@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Result;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use malaria_resnet::{
-    EvaluateOptions, EvaluatedOn,
+    Caveat, EvaluateOptions, EvaluatedOn,
     dataset::ignored_words,
     default_run, evaluate,
     libtorch::{DeviceChoice, describe},
@@ -93,7 +93,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         &report.doubly_labelled,
     );
     console.warn_of_copies("copies of pictures, by their pixels", &report.copies);
-    console.warn_of("pictures unlike the training cells", &report.warnings);
+    if report.caveats.iter().any(|caveat| matches!(caveat, Caveat::UnlikeTraining { .. })) {
+        console.warn_of("pictures unlike the training cells", &report.warnings);
+    }
     if let Some(unknown) = &report.unknown_patients {
         console.say(&format!("warning: {unknown}; {}", flags::TELL_PATIENTS));
     }

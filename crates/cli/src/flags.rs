@@ -41,18 +41,6 @@ pub(crate) fn haematocrit(text: &str) -> Result<f64, String> {
     number(text, |share: &f64| *share > 0.0 && *share < 1.0, "a fraction between 0 and 1, such as 0.42")
 }
 
-/// Red cells per microlitre. Laboratories also write them in millions.
-pub(crate) fn red_cells(text: &str) -> Result<f64, String> {
-    let meant = match text.parse::<f64>() {
-        Ok(millions) if millions > 0.5 && millions <= 10.0 => {
-            format!("; did you mean {:.0}?", 1e6 * millions)
-        }
-        _ => String::new(),
-    };
-    let expected = format!("red cells per microlitre, from 500000 to 10000000{meant}");
-    number(text, |cells: &f64| (5e5..=1e7).contains(cells), &expected)
-}
-
 /// A finite number above 0.
 pub(crate) fn above_0(text: &str) -> Result<f64, String> {
     number(text, |value: &f64| *value > 0.0 && value.is_finite(), "a number above 0")

@@ -28,6 +28,8 @@ use malaria_resnet::libtorch::keep_freed_memory;
 
 /// The help of a subcommand: what it does, examples, then its flags.
 const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
+/// What results are signed with.
+const PROGRAM: &str = concat!("malaria ", env!("CARGO_PKG_VERSION"));
 /// The end of every help.
 const NOTICE: &str = "Research software, not a medical device.";
 

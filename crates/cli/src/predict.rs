@@ -12,7 +12,7 @@ use malaria_resnet::{
 };
 
 use crate::{
-    NOTICE,
+    NOTICE, PROGRAM,
     console::{Console, Style},
     flags,
     json::Json,
@@ -20,9 +20,9 @@ use crate::{
 
 /// Classify pictures of single cells: files, or folders with everything below them.
 ///
-/// The document of --json holds `cells`, `uncertain_share` (of cells with a probability from 10 to 90 %), `unfamiliar` (whether it is
-/// unusually large), `patients` (none with --flips), `not_counted` (cells with a warning, which do not count for
-/// patients), `copies` (cells with the pixels of an earlier one, which count once), `unknown_patients` (nor do these) and `rule` (how cells and patients are called).
+/// The document of --json holds `cells`, `uncertain_share` (of cells with a probability from 10 to 90 %), `unlike_share` (of cells with a warning),
+/// `unfamiliar` (whether one of these is unusually large), `patients` (none with --flips), `not_counted` (cells with a warning, which do not count for
+/// patients), `n_copies` (cells with the pixels of an earlier one, which count once), `n_shared` (those of several patients, which count for none), `unknown_patients` (nor do these) and `rule` (how cells and patients are called).
 #[derive(clap::Args)]
 #[command(before_help = "\
 Examples:
@@ -69,12 +69,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut predictions = predict(&classifier, &args.paths, &patients, &|progress| console.show(progress))?;
     mark_learned_from(&run, &mut predictions);
     // Patients are called by error rates that were measured without mirror images.
-    let report = PredictionReport::new(&classifier.description, predictions, !args.flips, provenance(&run)?)?;
+    let report =
+        PredictionReport::new(&classifier.description, predictions, !args.flips, provenance(&run, PROGRAM)?)?;
     let words = if args.csv {
         report.csv()?
     } else {
         let device = describe(classifier.model().device());
-        let mut notes = vec![format!("on the {device}")];
+        let mut notes = vec![format!("computed on the {device}")];
         if args.flips {
             let note = "probabilities are means over four mirror images of each cell, by which patients are not called";
             notes.push(note.to_owned());

@@ -9,11 +9,11 @@ use malaria_resnet::{
     default_run,
     libtorch::DeviceChoice,
     provenance,
-    smear::{CountOptions, check_outside, red_cells_of_haematocrit},
+    smear::{CountOptions, check_outside, parse_red_cells, red_cells_of_haematocrit},
 };
 
 use crate::{
-    NOTICE,
+    NOTICE, PROGRAM,
     console::{Console, Style},
     flags,
     json::Json,
@@ -22,8 +22,8 @@ use crate::{
 
 /// Count infected red cells in photographs of thin blood smears: files, or folders with everything below them.
 ///
-/// The document of --json holds `photographs`, `patients`, `unknown_patients` (photographs that count for no patient) and `rule` (how cells
-/// and patients are called).
+/// The document of --json holds `photographs`, `patients`, `unknown_patients` (photographs that count for no patient), `rule` (how cells
+/// and patients are called) and `made_by` (program, model and hash of its weights).
 #[derive(clap::Args)]
 #[command(before_help = "\
 Examples:
@@ -49,7 +49,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Red cells per microlitre of blood, for infected cells per microlitre
-    #[arg(long, value_name = "N", value_parser = flags::red_cells, allow_negative_numbers = true, conflicts_with = "haematocrit")]
+    #[arg(long, value_name = "N", value_parser = parse_red_cells, allow_negative_numbers = true, conflicts_with = "haematocrit")]
     red_cells: Option<f64>,
     /// The same from the haematocrit, a fraction such as 0.42, at 90 fl a cell
     #[arg(long, value_name = "SHARE", value_parser = flags::haematocrit, allow_negative_numbers = true)]
@@ -94,7 +94,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         out: args.out.clone(),
         steps: args.debug.clone(),
         red_cells_per_microlitre: args.red_cells.or(args.haematocrit.map(red_cells_of_haematocrit)),
-        made_by: provenance(&run)?,
+        made_by: provenance(&run, PROGRAM)?,
     };
     let report = count_smears(&classifier, &photos, &options, &|progress| console.show(progress))?;
     if args.csv {

@@ -10,7 +10,7 @@ use anyhow::{Result, anyhow, bail};
 use malaria_resnet::{
     Classifier, Context, Error, ExperimentConfig, Listener, Moved, Progress, RunDir, count_smears,
     dataset::{self, PatientNames, Protocol, SmearConfig, SmearKind, list_images, write_synthetic_smear},
-    plot_history, protocol_note,
+    plot_history, protocol_note, provenance,
     report::check_figure_path,
     resume,
     smear::{CountOptions, FieldCount},
@@ -20,7 +20,7 @@ use malaria_resnet::{
 use serde_json::json;
 
 use crate::{
-    NOTICE,
+    NOTICE, PROGRAM,
     advice::with_advice,
     console::{Console, Style},
     download::{fetch, stopped},
@@ -163,7 +163,11 @@ fn count_drawn_smear(run: &RunDir, listener: Listener<'_>) -> Result<(String, Pa
     let drawn = write_synthetic_smear(&photo, &SmearConfig { parasitaemia: 0.1, ..SmearConfig::default() })?;
     let classifier = Classifier::load(run.path(), run.config()?.device.resolve()?)?;
     let photos = list_images(&[photo], &PatientNames::Nlm)?.images;
-    let options = CountOptions { out: Some(out.clone()), ..CountOptions::default() };
+    let options = CountOptions {
+        out: Some(out.clone()),
+        made_by: provenance(run.path(), PROGRAM)?,
+        ..CountOptions::default()
+    };
     let report = count_smears(&classifier, &photos, &options, listener)?;
     if let Some(error) = report.photographs.iter().find_map(|photo| photo.error.as_ref()) {
         bail!("{error}");
@@ -181,9 +185,9 @@ fn count_drawn_smear(run: &RunDir, listener: Listener<'_>) -> Result<(String, Pa
     Ok((words, out.join("annotated/drawn-smear.jpg")))
 }
 
-/// Adds the command that resumes the run to the error that ended it.
-fn with_resume(error: Error, run: &Path) -> anyhow::Error {
-    let hopeless = match &error {
+/// Whether an error would come again when the run is resumed.
+pub(crate) fn is_hopeless(error: &Error) -> bool {
+    match error {
         Error::RunDir { .. } | Error::Taken { .. } => true,
         Error::Format { oldest, found, .. } => *found < u64::from(*oldest),
         // A run that diverged would diverge again.
@@ -194,8 +198,12 @@ fn with_resume(error: Error, run: &Path) -> anyhow::Error {
                 | train::Error::NonFiniteValidation { .. }
         ),
         _ => false,
-    };
-    if hopeless || !run.join("config.json").is_file() {
+    }
+}
+
+/// Adds the command that resumes the run to the error that ended it.
+fn with_resume(error: Error, run: &Path) -> anyhow::Error {
+    if is_hopeless(&error) || !run.join("config.json").is_file() {
         return error.into();
     }
     let moved = match &error {

@@ -16,10 +16,14 @@ pub(crate) fn summary(
     threshold: Option<&Threshold>,
     caveats: &[Caveat],
 ) -> anyhow::Result<String> {
-    let report = classification_report(&summary.confusion, &summary.classes, None)?;
+    let mut report = classification_report(&summary.confusion, &summary.classes, None)?;
     let table = summary.confusion.to_table(&summary.classes)?;
     // Accuracy over hardly more than one class is no headline.
     let few_cells = caveats.iter().any(|caveat| matches!(caveat, Caveat::FewCells { .. }));
+    if few_cells {
+        let lines = report.lines().filter(|line| !line.trim_start().starts_with("accuracy"));
+        report = lines.collect::<Vec<_>>().join("\n");
+    }
     let [accuracy, argmax] =
         [summary.accuracy, summary.accuracy_argmax].map(|share| (!few_cells).then_some(share));
     let mut text = format!(

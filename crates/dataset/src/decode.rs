@@ -6,7 +6,9 @@ use std::path::Path;
 
 use image::codecs::png::PngDecoder;
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
+use image::{
+    DynamicImage, GenericImageView, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage,
+};
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
@@ -141,7 +143,7 @@ fn try_decode(contents: &[u8], longest_side: u32) -> Result<RgbImage, String> {
     Ok(image)
 }
 
-/// What contents that are no picture are often, and what to do.
+/// Names common formats that are not supported, with advice.
 fn other_format(contents: &[u8]) -> Option<&'static str> {
     let starts = |at: usize, bytes: &[u8]| contents.get(at..).is_some_and(|rest| rest.starts_with(bytes));
     let brand = |brands: &[&[u8]]| starts(4, b"ftyp") && brands.iter().any(|brand| starts(8, brand));
@@ -349,7 +351,7 @@ fn too_large(longest_side: u32) -> String {
 
 /// Refuses a picture of which nothing would be seen.
 fn check_alpha(image: &DynamicImage) -> Result<(), String> {
-    let transparent = image.color().has_alpha() && image.to_rgba8().pixels().all(|pixel| pixel.0[3] == 0);
+    let transparent = image.color().has_alpha() && image.pixels().all(|(_, _, pixel)| pixel.0[3] == 0);
     match transparent {
         true => Err("is transparent everywhere: save it without its alpha channel".to_owned()),
         false => Ok(()),

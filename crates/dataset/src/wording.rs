@@ -17,7 +17,7 @@ pub(crate) fn listing<T: AsRef<str>>(items: &[T]) -> String {
     text.join(", ")
 }
 
-/// What was ignored of the files of a folder, in words; `None` if there is none.
+/// Describes the skipped files of a folder; `None` if there are none.
 #[must_use]
 pub fn ignored_words(ignored: &[String]) -> Option<String> {
     let visible = |file: &&String| !file.split('/').any(is_set_aside);

@@ -37,15 +37,15 @@ pub struct LossEstimate {
 }
 
 impl LossEstimate {
-    /// The largest loss that these cells do not rule out: the end of the interval, or without one, as where no call changes, three cells of
-    /// all (the rule of three).
+    /// The largest loss that these cells do not rule out: the end of the interval, or 3 divided by the number of cells (the rule of three) where
+    /// that is more.
     ///
     /// Non-inferiority is shown by the end of the interval, not by the estimate. Sources: G. Piaggio et al., "Reporting of noninferiority and
     /// equivalence randomized trials", JAMA 308 (2012); J. A. Hanley and A. Lippman-Hand, "If nothing goes wrong, is everything all right?",
     /// JAMA 249 (1983).
     pub fn upper(&self) -> f64 {
-        let without = || self.estimate.max((3.0 / self.cells.max(1) as f64).min(1.0));
-        self.interval.map_or_else(without, |interval| interval.high)
+        let rule_of_three = (3.0 / self.cells.max(1) as f64).min(1.0);
+        self.interval.map_or(self.estimate, |interval| interval.high).max(rule_of_three)
     }
 }
 
@@ -138,6 +138,10 @@ mod tests {
         assert_eq!(loss.estimate, 0.05);
         assert!(interval.low <= 0.0 && interval.high > 0.1, "{interval:?}");
         assert_eq!(loss.upper(), interval.high);
+        // A few cells that are called better rule no loss out.
+        let better =
+            LossEstimate { estimate: -0.1, interval: Some(Interval { low: -0.3, high: 0.0 }), cells: 10 };
+        assert_eq!(better.upper(), 0.3);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Result, ensure};
 use clap::Args;
 use malaria_edge::Model;
-use malaria_smear::{CountOptions, check_outside, red_cells_of_haematocrit};
+use malaria_smear::{CountOptions, check_outside, parse_red_cells, red_cells_of_haematocrit};
 
 use crate::{
     NOTICE, bar, load, made_by,
@@ -41,7 +41,7 @@ pub(crate) struct Smear {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Red cells per microlitre of blood, for infected cells per microlitre
-    #[arg(long, value_name = "N", value_parser = red_cells, allow_negative_numbers = true, conflicts_with = "haematocrit")]
+    #[arg(long, value_name = "N", value_parser = parse_red_cells, allow_negative_numbers = true, conflicts_with = "haematocrit")]
     red_cells: Option<f64>,
     /// The same from the haematocrit, a fraction such as 0.42, at 90 fl a cell
     #[arg(long, value_name = "SHARE", value_parser = haematocrit, allow_negative_numbers = true)]
@@ -55,17 +55,6 @@ pub(crate) struct Smear {
     /// Print CSV instead of tables, one line per cell
     #[arg(long)]
     csv: bool,
-}
-
-/// Red cells per microlitre. Laboratories also write them in millions.
-fn red_cells(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(cells) if (5e5..=1e7).contains(&cells) => Ok(cells),
-        Ok(millions) if millions > 0.5 && millions <= 10.0 => {
-            Err(format!("expected red cells per microlitre; did you mean {:.0}?", 1e6 * millions))
-        }
-        _ => Err("expected red cells per microlitre, from 500000 to 10000000".to_owned()),
-    }
 }
 
 fn haematocrit(text: &str) -> Result<f64, String> {

@@ -25,7 +25,7 @@ use std::{
 
 pub use error::{Error, Result, with_causes};
 pub use folder::create_folder;
-pub use tables::{csv_reader, printable, read_csv, read_json, remove, write_csv, write_json};
+pub use tables::{csv_reader, one_line, printable, read_csv, read_json, remove, write_csv, write_json};
 pub use tempfile::NamedTempFile;
 
 /// Between the name and the random end of a temporary name.

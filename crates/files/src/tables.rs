@@ -76,6 +76,11 @@ pub fn printable(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
+/// `text` on one line: line breaks and tabs in a name could pass for other rows.
+pub fn one_line(text: &str) -> String {
+    text.replace(['\n', '\r', '\t'], "\u{fffd}")
+}
+
 /// Removes a file if it exists.
 ///
 /// # Errors

@@ -34,6 +34,8 @@ use crate::{
     summary::skipped_images,
 };
 
+/// Share of pictures with a warning up to which it goes without saying: of the training cells it is up to 0.5 %.
+const MAX_UNLIKE: f64 = 0.02;
 /// Areas under the ROC curve below this are hardly those of a bad model.
 const EXCHANGED: f64 = 0.2;
 
@@ -198,10 +200,11 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
     let config = run.config()?;
     let copies = Copies::among(&loaded, &chosen);
     let warnings = warnings(&classifier, &loaded, &chosen);
+    let unlike = if warnings.len() as f64 > MAX_UNLIKE * chosen.len() as f64 { warnings.len() } else { 0 };
     let caveats = (config.data.is_none().then_some(Caveat::ModelOfSyntheticCells).into_iter())
         .chain((seen_in_training > 0).then_some(Caveat::SeenInTraining { cells: seen_in_training }))
         .chain(missing_parents.iter().map(|run| Caveat::ParentMissing { run: run.display().to_string() }))
-        .chain(Caveat::of_pictures(copies.copied, copies.doubly_labelled.len(), warnings.len(), chosen.len()))
+        .chain(Caveat::of_pictures(copies.copied, copies.doubly_labelled.len(), unlike, chosen.len()))
         .chain(options.flips.then_some(Caveat::MirrorImages))
         .chain(metrics.auc.is_some_and(|auc| auc < EXCHANGED).then_some(Caveat::ClassesExchanged))
         .chain(Caveat::of_classes(&scored))

@@ -57,18 +57,18 @@ pub fn mark_learned_from(run: &Path, predictions: &mut [Prediction]) {
     let learned = entries.filter(|entry| matches!(entry.subset, Some(Subset::Train | Subset::Validation)));
     let files: HashSet<&Fingerprint> = learned.map(|entry| &entry.fingerprint).collect();
     for prediction in predictions {
-        prediction.learned_from = prediction.file.is_some_and(|file| files.contains(&file));
+        prediction.learned_from = prediction.file.map(|file| files.contains(&file));
     }
 }
 
-/// What predictions of the model of `run` are from.
+/// The model of `run` and the `program` behind predictions.
 ///
 /// # Errors
 /// As [`Classifier::load`].
-pub fn provenance(run: &Path) -> Result<Provenance> {
+pub fn provenance(run: &Path, program: &str) -> Result<Provenance> {
     let weights = WeightsFile::read(&RunDir::open(run)?.finished_weights()?)?;
     Ok(Provenance {
-        program: concat!("malaria-resnet ", env!("CARGO_PKG_VERSION")).to_owned(),
+        program: program.to_owned(),
         model: run.display().to_string(),
         weights_sha256: weights.sha256,
     })

@@ -36,7 +36,7 @@ pub struct DataSummary {
     pub unknown_patients: Option<UnknownPatients>,
     /// Groups of pictures with the same pixels in more than one subset: their paths.
     pub duplicates_across: Vec<Vec<String>>,
-    /// Groups of files with the same bytes in folders of different classes, so that one of the labels is wrong.
+    /// Groups of pictures with the same pixels in folders of different classes, so that one of the labels is wrong.
     pub doubly_labelled: Vec<Vec<String>>,
     /// The fold of a cross-validation, if the run is one.
     pub fold: Option<Fold>,

@@ -91,15 +91,32 @@ pub struct PatientResult {
     /// The counted cells.
     pub called: CellCounts,
     /// Share of the cells called positive.
+    ///
+    /// 0 without cells.
     pub positive_share: f64,
     /// Estimated share of infected cells (the parasitaemia): the positive share corrected for the mean rates of false alarms and missed
     /// cells, within the interval.
-    pub infected_share: f64,
+    ///
+    /// `None` where the patient is not called.
+    pub infected_share: Option<f64>,
     /// 95 % interval of the infected share.
     pub interval: Interval,
     /// The call.
     #[serde(flatten)]
     pub call: PatientCall,
+}
+
+impl PatientResult {
+    /// The result for a patient of whom nothing can be said: no share of infected cells is excluded.
+    pub fn not_called(called: CellCounts) -> Self {
+        Self {
+            called,
+            positive_share: called.positive as f64 / called.cells.max(1) as f64,
+            infected_share: None,
+            interval: Interval { low: 0.0, high: 1.0 },
+            call: PatientCall::NotCalled,
+        }
+    }
 }
 
 /// How likely a patient with a share of infected cells is called positive.
@@ -208,7 +225,7 @@ impl PatientCaller {
         Ok(PatientResult {
             called,
             positive_share,
-            infected_share: estimate.max(interval.low).min(interval.high),
+            infected_share: Some(estimate.max(interval.low).min(interval.high)),
             interval,
             call: self.call(called),
         })

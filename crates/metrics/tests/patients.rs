@@ -65,7 +65,7 @@ fn more_positive_cells_never_make_a_patient_less_infected() {
         let results = (0..=cells).map(|positive| caller.evaluate(CellCounts { cells, positive }).unwrap());
         let results = Vec::from_iter(results);
         for result in &results {
-            let (interval, share) = (result.interval, result.infected_share);
+            let (interval, share) = (result.interval, result.infected_share.unwrap());
             assert!(0.0 <= interval.low && interval.high <= 1.0, "{result:?}");
             assert!(interval.low <= share && share <= interval.high, "{result:?}");
             // The interval has two tails of 2.5 %, the call one of 5 %.

@@ -64,13 +64,32 @@ pub fn check_outside(out: &Path, given: &[PathBuf]) -> Result<()> {
 /// Refuses pictures that are the results of an earlier count: outlines would be counted as infected cells.
 fn refuse_results(photos: &[ListedImage]) -> Result<()> {
     // `annotated/PHOTO.jpg` and `cells/CLASS/PHOTO-1.png` in a folder with both tables.
-    let folders: BTreeSet<&Path> =
-        photos.iter().flat_map(|photo| photo.path.ancestors().skip(2).take(2)).collect();
+    let results = |photo: &ListedImage| {
+        let path = photo.path.canonicalize().unwrap_or_else(|_| photo.path.clone());
+        let folders = path.ancestors().skip(1).zip(path.ancestors().skip(2)).take(2);
+        let inner = |folder: &Path| folder.ends_with("annotated") || folder.ends_with("cells");
+        folders.filter(|(folder, _)| inner(folder)).map(|(_, around)| around.to_owned()).collect::<Vec<_>>()
+    };
+    let folders: BTreeSet<PathBuf> = photos.iter().flat_map(results).collect();
     let holds =
-        |folder: &&&Path| ["smear.json", "cells.csv"].iter().all(|table| folder.join(table).is_file());
+        |folder: &&PathBuf| ["smear.json", "cells.csv"].iter().all(|table| folder.join(table).is_file());
     match folders.iter().find(holds) {
-        Some(folder) => Err(Error::Results { folder: folder.to_path_buf() }),
+        Some(folder) => Err(Error::Results { folder: folder.clone() }),
         None => Ok(()),
+    }
+}
+
+/// Parses red cells per microlitre of blood. Laboratories also write them in millions.
+///
+/// # Errors
+/// What is expected, for a number outside 500,000 to 10,000,000.
+pub fn parse_red_cells(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(cells) if (5e5..=1e7).contains(&cells) => Ok(cells),
+        Ok(millions) if millions > 0.5 && millions <= 10.0 => {
+            Err(format!("expected red cells per microlitre; did you mean {:.0}?", 1e6 * millions))
+        }
+        _ => Err("expected red cells per microlitre, from 500000 to 10000000".to_owned()),
     }
 }
 
@@ -327,11 +346,13 @@ fn patients(
         let verdict = match caller {
             Some((smear, caller)) if called.cells > 0 => {
                 let result = caller.evaluate(called)?;
-                Some(PatientVerdict::new(description, smear, patient, &cells, result))
+                Some(PatientVerdict::new(description, smear, patient, &cells, Some(result)))
             }
             _ => None,
         };
-        let per_microlitre = red_cells_per_microlitre.zip(verdict.as_ref().map(|verdict| verdict.result));
+        let estimated =
+            verdict.as_ref().and_then(|verdict| Some((verdict.result, verdict.result.infected_share?)));
+        let per_microlitre = red_cells_per_microlitre.zip(estimated);
         Ok(PatientCount {
             patient: patient.map(str::to_owned),
             photographs: fields.len(),
@@ -340,8 +361,8 @@ fn patients(
             infected: called.positive,
             warned_of: sum(|field| field.warned_of),
             verdict,
-            infected_per_microlitre: per_microlitre.map(|(red_cells, result)| PerMicrolitre {
-                estimate: result.infected_share * red_cells,
+            infected_per_microlitre: per_microlitre.map(|(red_cells, (result, share))| PerMicrolitre {
+                estimate: share * red_cells,
                 low: result.interval.low * red_cells,
                 high: result.interval.high * red_cells,
             }),

@@ -41,7 +41,7 @@ mod report;
 mod scale;
 mod shape;
 
-pub use count::{CountOptions, check_outside, count_smears, red_cells_of_haematocrit};
+pub use count::{CountOptions, check_outside, count_smears, parse_red_cells, red_cells_of_haematocrit};
 pub use draw::{annotated, annotated_with, find_cells_and_write_steps};
 pub use error::{Error, Result};
 pub use find::{Smear, find_cells};

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use malaria_classifier::{Description, PatientVerdict, Provenance, SmearCells};
 use malaria_dataset::ListedImage;
+use malaria_files::one_line;
 use malaria_metrics::percent;
 use serde::Serialize;
 
@@ -173,19 +174,19 @@ impl FieldCount {
         let kind = |kind: Kind| smear.count(kind) as u64;
         let mut cells = SmearCells::default();
         calls.iter().for_each(|call| cells.count(call.probability, call.infected));
-        cells.unlike = calls.iter().filter(|call| call.warning.is_some()).count() as u64;
+        self.warned_of = calls.iter().filter(|call| call.warning.is_some()).count() as u64;
+        self.caveats.clone_from(&smear.caveats);
         self.red_cells = cells.called.cells;
         self.infected = cells.called.positive;
         self.uncertain = cells.uncertain;
+        cells.unlike = self.unlike();
         self.unfamiliar = description.smear.as_ref().is_some_and(|smear| smear.is_unfamiliar(&cells));
         self.white_cells = kind(Kind::WhiteCell);
         self.platelets = kind(Kind::Platelet);
         self.debris = kind(Kind::Debris);
         self.clumps = kind(Kind::Clump);
-        self.warned_of = cells.unlike;
         self.cell_diameter = Some(smear.cell_diameter);
         self.quality = Some(smear.quality);
-        self.caveats.clone_from(&smear.caveats);
     }
 
     /// Red cells with a warning; all of them where the photograph's quality hides parasites.
@@ -205,7 +206,7 @@ impl FieldCount {
             0 => None,
             cells => Some(format!("{cells} cells with a warning")),
         };
-        let unfamiliar = format!("unlike the training cells ({} cells are uncertain)", self.uncertain);
+        let unfamiliar = format!("unlike the training cells ({} of the cells are uncertain)", self.uncertain);
         let caveats = self.caveats.iter().map(ToString::to_string);
         let unfamiliar = self.unfamiliar.then_some(unfamiliar);
         caveats.chain(unfamiliar).chain(warned_of).collect::<Vec<_>>().join("; ")
@@ -283,7 +284,7 @@ impl SmearReport {
         malaria_files::write_json(&folder.join("smear.json"), self)
     }
 
-    /// What a reader has to know of the photographs, a line for each that there is something to say of: errors, copies, caveats.
+    /// One line for each photograph with an error, a copy or a caveat.
     #[must_use]
     pub fn remarks(&self) -> Vec<String> {
         let remarks = self.photographs.iter().map(|field| (&field.image, field.remarks()));
@@ -320,10 +321,11 @@ impl SmearReport {
             "photograph", self.positive
         );
         for field in &self.photographs {
-            let FieldCount { image, red_cells, infected, white_cells, clumps, .. } = field;
+            let FieldCount { red_cells, infected, white_cells, clumps, .. } = field;
+            let image = one_line(&field.image);
             let line = format!(
                 "{image:<width$}  {red_cells:>9}  {infected:>11}  {white_cells:>11}  {clumps:>6}  {}",
-                field.remarks()
+                one_line(&field.remarks())
             );
             text += &format!("{}\n", line.trim_end());
         }
@@ -341,9 +343,11 @@ impl SmearReport {
             let raw = (*red_cells > 0).then(|| *infected as f64 / *red_cells as f64);
             let words = verdict.as_ref().map_or("not called", |verdict| &verdict.words);
             let corrected = verdict.as_ref().map_or_else(String::new, |PatientVerdict { result, .. }| {
-                let [share, low, high] = [result.infected_share, result.interval.low, result.interval.high]
-                    .map(|share| percent(Some(share)));
-                format!("{share} ({low} to {high})")
+                let [low, high] =
+                    [result.interval.low, result.interval.high].map(|share| percent(Some(share)));
+                result
+                    .infected_share
+                    .map_or("n/a".to_owned(), |share| format!("{} ({low} to {high})", percent(Some(share))))
             });
             let failed = match count.failed {
                 0 => String::new(),

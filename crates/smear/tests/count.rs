@@ -122,7 +122,7 @@ fn drawn_infected_cells_are_counted_by_photograph_and_patient() {
     assert_eq!(result.call, PatientCall::Positive);
     // 0.45 / 90 fl is five million red cells a microlitre.
     let per_microlitre = ann.infected_per_microlitre.unwrap();
-    assert!((per_microlitre.estimate / (5e6 * result.infected_share) - 1.0).abs() < 1e-9);
+    assert!((per_microlitre.estimate / (5e6 * result.infected_share.unwrap()) - 1.0).abs() < 1e-9);
     assert!(per_microlitre.low < per_microlitre.estimate && per_microlitre.estimate < per_microlitre.high);
     for part in ["ann ", "positive; ", " per microlitre", "not a medical device"] {
         assert!(report.table().contains(part), "{part}: {}", report.table());
@@ -262,7 +262,7 @@ fn finding_nothing_in_poor_photographs_is_no_result() {
         ..SmearConfig::default()
     };
     let sharp = smear(&base);
-    let (result, remarks) = verdict(&[sharp.clone()]);
+    let (result, remarks) = verdict(std::slice::from_ref(&sharp));
     assert!(!matches!(result.result.call, PatientCall::Positive | PatientCall::NotCalled), "{result:?}");
     assert!(result.result.interval.high < 0.2 && remarks.is_empty(), "{result:?} {remarks}");
 

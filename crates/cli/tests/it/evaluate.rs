@@ -131,8 +131,9 @@ fn copies_wrong_labels_unlike_pictures_and_single_classes_are_told() {
         assert!(caveats(&said).contains(&caveat.to_owned()), "{said}");
     }
     let said = succeed(bench.malaria("evaluate").args(["--run", "run", "--data", "grey"]));
+    assert_eq!(said.matches("accuracy").count(), 2, "the headline and the caveat: {said}");
     assert!(
-        said.contains("accuracy n/a") && said.contains("only 1 cells of the class Parasitized"),
+        said.contains("accuracy n/a") && said.contains("Cells of the class Parasitized: only 1."),
         "{said}"
     );
 }

@@ -75,11 +75,11 @@ fn copies_count_once_and_cells_that_were_learned_from_are_marked() {
     let learned_from: Vec<Option<bool>> =
         said["cells"].as_array().unwrap().iter().map(|cell| cell["learned_from"].as_bool()).collect();
     assert_eq!(learned_from, [Some(true), Some(false), Some(false)]);
-    assert_eq!(said["copies"], 1);
+    assert_eq!(said["n_copies"], 1);
     let table = succeed(bench.malaria("predict").args(["--run", "run", "few"]));
     for words in [
         "[copy of few/b.png]",
-        "which count once: 1",
+        "copies of other pictures, by their pixels: 1",
         "has learned from, so that their calls are too good: 1",
     ] {
         assert!(table.contains(words), "{words}: {table}");

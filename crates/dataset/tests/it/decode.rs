@@ -115,8 +115,8 @@ fn a_corrupt_jpeg_is_refused_instead_of_filled_with_grey() {
 fn the_error_says_why_a_file_is_not_an_image() {
     assert_refused(b"", "is empty (0 bytes)");
     assert_refused(b"hello", "is not an image");
-    assert_refused(b"GIF89a\x01\x00\x01\x00\x00\x00\x00;", "is a Gif picture");
-    assert_refused(b"\0\0\0\x1cftypavif\0\0\0\0avifmif1", "is a Avif picture");
+    assert_refused(b"GIF89a\x01\x00\x01\x00\x00\x00\x00;", "is in the format GIF");
+    assert_refused(b"\0\0\0\x1cftypavif\0\0\0\0avifmif1", "is in the format AVIF");
     for (contents, words) in [
         (
             &b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"[..],

@@ -39,6 +39,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use malaria_classifier::{EncodedImage, PatientPrediction, Prediction, roll_up};
+use malaria_dataset::MAX_CELL_SIDE;
 use malaria_edge::Model;
 use serde_json::{Value, json};
 use tokio::{
@@ -55,8 +56,8 @@ const REQUEST_BYTES: usize = 16 << 20;
 const PICTURES: usize = 64;
 /// Maximum number of predictions in a request to call patients, which take some seconds if the patients have many different numbers of cells.
 const PREDICTIONS: usize = 50_000;
-/// Maximum side of a picture in pixels: four times that of the input check for cells. Decoded it has 12 MiB.
-const LONGEST_SIDE: u32 = 2048;
+/// Maximum side of a picture in pixels, twice that of a cell. Decoded it has 12 MiB.
+const LONGEST_SIDE: u32 = 2 * MAX_CELL_SIDE;
 /// Maximum number of connections; more wait.
 const CONNECTIONS: usize = 256;
 /// Maximum number of requests in memory; more wait.
@@ -65,8 +66,10 @@ const REQUESTS: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Time limit for the head of a request, and for the next request on a connection.
 const HEAD_TIME: Duration = Duration::from_secs(10);
-/// Longest silence while the body of a request arrives: links may be slow.
+/// Longest silence while the body of a request arrives.
 const SILENCE: Duration = Duration::from_secs(10);
+/// Time limit for the body of a request: the page's requests of 2 MiB take 84 s at 25 kB/s.
+const BODY_TIME: Duration = Duration::from_secs(120);
 /// Time for which a connection accepts requests, so that clients that read nothing do not hold it for ever.
 const CONNECTION_TIME: Duration = Duration::from_secs(300);
 /// Time limit for the last request of a connection after that.
@@ -203,7 +206,7 @@ async fn classify(
 ) -> Result<Json<Vec<Prediction>>, Refusal> {
     let form = form.map_err(|rejection| Refusal(rejection.status(), rejection.body_text()))?;
     let permit = admitted(&server).await?;
-    let pictures = received(form).await?;
+    let pictures = timeout(BODY_TIME, received(form)).await.map_err(|_| incomplete())??;
     in_turn(server, permit, move |server| {
         let predictions = server.model.classify_encoded(&pictures, LONGEST_SIDE);
         predictions.map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
@@ -216,7 +219,8 @@ async fn patients(
     request: Request,
 ) -> Result<Json<Vec<PatientPrediction>>, Refusal> {
     let permit = admitted(&server).await?;
-    let body = Bytes::from_request(request, &()).await.map_err(|rejection| match rejection.status() {
+    let body = timeout(BODY_TIME, Bytes::from_request(request, &())).await.map_err(|_| incomplete())?;
+    let body = body.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => too_large(),
         _ => incomplete(),
     })?;
@@ -267,7 +271,7 @@ async fn refuse_large(request: Request, next: Next) -> Response {
         let rest = async {
             while let Some(Ok(_)) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {}
         };
-        let _ = timeout(SILENCE, rest).await;
+        let _ = timeout(BODY_TIME, rest).await;
     }
     too_large().into_response()
 }

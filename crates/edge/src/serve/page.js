@@ -2,7 +2,7 @@
 
 // Limits of a request, well below those of the server.
 const PICTURES_AT_ONCE = 32;
-const BYTES_AT_ONCE = 8 * 1024 * 1024;
+const BYTES_AT_ONCE = 2 * 1024 * 1024;
 // Larger pictures are not sent, as the server would refuse them.
 const LARGEST_PICTURE = 15 * 1024 * 1024;
 const PICTURE = /\.(png|jpe?g|jfif|jpe|bmp|tiff?|webp)$/i;
@@ -130,7 +130,7 @@ async function classify(files, notes) {
 async function predict(batch) {
   if (batch[0].size > LARGEST_PICTURE) {
     const error = `larger than the limit of ${LARGEST_PICTURE / 1024 / 1024} MiB`;
-    return [{ patient: null, class: null, probability: null, warning: null, error, pixels_sha256: null }];
+    return [{ patient: null, class: null, probability: null, warning: null, error, pixels_sha256: null, learned_from: null }];
   }
   const form = new FormData();
   for (const file of batch) form.append("picture", file, file.name);
@@ -166,7 +166,7 @@ function show(prediction, file) {
   }
   const words = [element("span", path)];
   if (warning ?? error) words.push(element("span", warning ?? error, "note"));
-  if (prediction.copy) words.push(element("span", `copy of ${original}: does not count`, "note"));
+  if (prediction.copy) words.push(element("span", `copy of ${original}`, "note"));
   at("cell-rows").append(row(thumbnail, call, chance, words));
 }
 
@@ -192,7 +192,7 @@ async function showPatients() {
       row(
         patient,
         `${called.positive} of ${called.cells}`,
-        [`${percent(infected_share)} `, element("span", between(interval), "interval")],
+        infected_share === null ? "n/a" : [`${percent(infected_share)} `, element("span", between(interval), "interval")],
         words,
       ),
     ),

@@ -258,11 +258,25 @@ fn copies_count_once_and_photographs_get_no_class() {
         }
     }
     let twice = classify();
-    assert_eq!((&once["copies"], &twice["copies"]), (&Value::from(0), &Value::from(48)));
+    assert_eq!((&once["n_copies"], &twice["n_copies"]), (&Value::from(0), &Value::from(48)));
     assert_eq!(
         (&once["patients"], &once["uncertain_share"]),
         (&twice["patients"], &twice["uncertain_share"])
     );
+
+    // A picture of two patients' is nobody's.
+    let cell = fs::read_dir(folder.path().join("Uninfected")).unwrap().next().unwrap().unwrap();
+    fs::copy(cell.path(), folder.path().join("C99P1_cell_1.png")).unwrap();
+    let shared = classify();
+    let cells = |answer: &Value| -> u64 {
+        answer["patients"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|patient| patient["called"]["cells"].as_u64().unwrap())
+            .sum()
+    };
+    assert_eq!((&shared["n_shared"], cells(&shared)), (&Value::from(3), cells(&twice) - 1));
 
     let smear = synthetic_smear(&SmearConfig::default()).unwrap().image;
     let photo = folder.path().join("photo.png");
@@ -284,8 +298,8 @@ fn models_and_pictures_exchanged_are_told() {
     let cell = fs::read_dir(folder.path().join("Uninfected")).unwrap().next().unwrap().unwrap().path();
     let renamed = folder.path().join("model.ONNX");
     fs::copy(model("f32"), &renamed).unwrap();
-    let black = folder.path().join("black.png");
-    image::RgbImage::new(60, 60).save(&black).unwrap();
+    let uniform = folder.path().join("uniform.png");
+    image::RgbImage::from_pixel(60, 60, image::Rgb([230, 180, 190])).save(&uniform).unwrap();
     for (command, paths, words) in [
         ("classify", [&cell, &renamed], "expected a model, FILE.onnx, before the pictures"),
         ("classify", [&folder.path().to_path_buf(), &cell], "malaria export --run"),
@@ -296,7 +310,7 @@ fn models_and_pictures_exchanged_are_told() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && said.contains(words), "{command} {paths:?}: {said}");
     }
-    let output = edge(&["classify", "--json"], &[&renamed, &black]);
+    let output = edge(&["classify", "--json"], &[&renamed, &uniform]);
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(answer["cells"][0]["error"].as_str().unwrap().contains("shows nothing"), "{answer}");
     assert_eq!(answer["made_by"]["model"], renamed.to_str().unwrap());

@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, fs, iter, path::PathBuf};
 
 use malaria_classifier::{
-    Assessment, Caveat, ChosenOn, DecisionRule, GroundTruth, Scored, SmearDecision, protocol_note,
-    write_patients, write_predictions,
+    Assessment, Caveat, ChosenOn, DecisionRule, GroundTruth, Scored, SmearDecision, WeightsFile,
+    protocol_note, write_patients, write_predictions,
 };
 use malaria_dataset::{ImageStats, InputCheck, PatientNames, Subset};
 use malaria_metrics::{Probabilities, apply_temperature, fit_temperature};
@@ -14,8 +14,10 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::{
+    dir::RunDir,
     metrics::{METRICS_VERSION, Metrics, MetricsOf, machine},
     session::{Session, Trained},
+    sources::weights_hash,
 };
 use crate::{
     classifier::Classifier,
@@ -46,11 +48,18 @@ impl Session<'_> {
             let cells = self.split.train.iter().chain(&self.split.validation);
             learned_from.extend(cells.filter_map(|&i| self.loaded.index.samples[i].patient.clone()));
         }
-        let teacher = self.config.teacher.as_ref().map(|teacher| &teacher.run);
-        // Of parents that can no longer be read, of which a caveat tells, nothing is known.
-        let parents = self.config.init.iter().chain(teacher);
-        for parent in parents.filter_map(|parent| Classifier::load(parent, tch::Device::Cpu).ok()) {
-            learned_from.extend(parent.description.learned_from);
+        // Of parents that can no longer be read, or are others by now, of which a caveat tells, nothing is known.
+        let hashes = self.config.sha256.clone().unwrap_or_default();
+        let teacher = self.config.teacher.as_ref().map(|teacher| (&teacher.run, hashes.teacher));
+        for (parent, hash) in
+            self.config.init.as_ref().map(|init| (init, hashes.init)).into_iter().chain(teacher)
+        {
+            let weights = RunDir::open(parent).and_then(|run| Ok(WeightsFile::read(&run.weights_path())?));
+            if let Ok(file) = weights
+                && (hash.is_none() || weights_hash(parent).ok() == hash)
+            {
+                learned_from.extend(file.weights.description.learned_from);
+            }
         }
         classifier.description.learned_from = learned_from.into_iter().collect();
         let validation = &self.split.validation;

@@ -24,8 +24,8 @@ pub(crate) fn seen_by_init(
     Ok(missing_parents.is_empty().then_some(seen))
 }
 
-/// Number of cells at `indices` in the training or validation set of any of the `manifests`, also as copies of another format: those with
-/// the pixels of a cell that is there count.
+/// Number of cells at `indices` in the training or validation set of any of the `manifests`. Copies of another format count too, if the file that
+/// was learned from is among `loaded`: by the pixels after resizing.
 pub(crate) fn seen_by(manifests: &[Manifest], loaded: &Loaded, indices: &[usize]) -> Result<usize> {
     let pixels = loaded.pixel_fingerprints();
     let mut seen: HashSet<Fingerprint> = HashSet::new();
