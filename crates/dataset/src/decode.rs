@@ -128,8 +128,9 @@ fn try_decode(contents: &[u8], longest_side: u32) -> Result<RgbImage, String> {
             decode_other(contents, format, longest_side)?
         }
         Ok(format) => {
+            let name = format.extensions_str().first().map_or_else(String::new, |name| name.to_uppercase());
             return Err(format!(
-                "is a {format:?} picture; expected PNG, JPEG, BMP, TIFF or WebP: convert it"
+                "is in the format {name}; expected PNG, JPEG, BMP, TIFF or WebP: convert it"
             ));
         }
         Err(_) => {

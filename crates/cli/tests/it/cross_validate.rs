@@ -206,6 +206,7 @@ fn calls_patients_without_cells_that_it_warns_of(bench: &Workbench) {
     let called: BTreeSet<&str> = table
         .lines()
         .take_while(|line| line.starts_with('C'))
+        .filter(|line| !line.contains("not called: all pictures have a warning"))
         .filter_map(|line| line.split(' ').next())
         .collect();
     assert!(!counted.is_empty() && called == counted, "{counted:?}\n{said}");
@@ -216,7 +217,8 @@ fn calls_patients_without_cells_that_it_warns_of(bench: &Workbench) {
         "{flipped}"
     );
     let said: serde_json::Value = serde_json::from_str(&predict(&["--json"])).unwrap();
-    let patients = said["patients"].as_array().unwrap().iter();
+    let patients =
+        said["patients"].as_array().unwrap().iter().filter(|patient| patient["called"]["cells"] != 0);
     assert!(
         patients.map(|patient| patient["patient"].as_str().unwrap()).eq(counted.iter().copied()),
         "{said}"
