@@ -1,16 +1,14 @@
 //! Evaluates a trained model on a labelled folder.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use malaria_classifier::{
     Assessment, AtPrevalence, Caveat, DecisionRule, GroundTruth, ImageConfig, RuleKind, Scored,
     SmearDecision, Threshold, protocol_note, write_predictions,
 };
 use malaria_dataset::{
-    Fingerprint, ImageStats, Index, Loaded, PatientNames, Protocol, Subset, UnknownPatients, read_manifest,
+    Duplicate, ImageStats, Index, Loaded, PatientNames, Protocol, Split, Subset, UnknownPatients, duplicates,
+    read_manifest,
 };
 use malaria_metrics::Summary;
 use malaria_report::{Picture, Report, evaluation_section};
@@ -97,7 +95,7 @@ pub struct EvaluationReport {
     /// Runs that the model's initial weights or its teacher come from and that can no longer be read: they may have learned
     /// from the evaluated cells.
     pub missing_parents: Vec<PathBuf>,
-    /// Groups of evaluated pictures with the same pixels: paths in the folder.
+    /// Groups of pictures with the same pixels, one of which at least is evaluated: paths in the folder.
     pub copies: Vec<Vec<String>>,
     /// Those of them in folders of more than one class, so that a label is wrong.
     pub doubly_labelled: Vec<Vec<String>>,
@@ -198,13 +196,24 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
         assessment.at_prevalence = AtPrevalence::of(&scored.counts_by_patient(&rule), options.prevalences)?;
     }
     let config = run.config()?;
-    let copies = Copies::among(&loaded, &chosen);
+    let copies = duplicates(
+        &loaded.index,
+        &loaded.pixel_fingerprints(),
+        &Split { config: config.split, train: Vec::new(), validation: Vec::new(), test: chosen.clone() },
+    );
+    let of_chosen = |group: &&Duplicate| group.samples.iter().any(|i| chosen.binary_search(i).is_ok());
+    let copies: Vec<&Duplicate> = copies.iter().filter(of_chosen).collect();
+    let paths = |group: &&Duplicate| {
+        group.samples.iter().map(|&i| loaded.index.samples[i].path.clone()).collect::<Vec<_>>()
+    };
+    let doubly_labelled: Vec<_> = copies.iter().filter(|group| group.across_classes).map(paths).collect();
+    let copied = copies.iter().map(|group| group.samples.len() - 1).sum();
     let warnings = warnings(&classifier, &loaded, &chosen);
     let unlike = if warnings.len() as f64 > MAX_UNLIKE * chosen.len() as f64 { warnings.len() } else { 0 };
     let caveats = (config.data.is_none().then_some(Caveat::ModelOfSyntheticCells).into_iter())
         .chain((seen_in_training > 0).then_some(Caveat::SeenInTraining { cells: seen_in_training }))
         .chain(missing_parents.iter().map(|run| Caveat::ParentMissing { run: run.display().to_string() }))
-        .chain(Caveat::of_pictures(copies.copied, copies.doubly_labelled.len(), unlike, chosen.len()))
+        .chain(Caveat::of_pictures(copied, doubly_labelled.len(), unlike, chosen.len()))
         .chain(options.flips.then_some(Caveat::MirrorImages))
         .chain(metrics.auc.is_some_and(|auc| auc < EXCHANGED).then_some(Caveat::ClassesExchanged))
         .chain(Caveat::of_classes(&scored))
@@ -218,8 +227,8 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
         synthetic_cells: config.data.is_none(),
         seen_in_training,
         missing_parents,
-        copies: copies.groups,
-        doubly_labelled: copies.doubly_labelled,
+        copies: copies.iter().map(paths).collect(),
+        doubly_labelled,
         warnings,
         skipped: skipped_images(&loaded),
         unknown_patients: loaded.index.unknown_patients(),
@@ -236,33 +245,6 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
         report.page(&run, &classifier, scored, &rule, mistakes, options.command)?.write_page(path)?;
     }
     Ok(report)
-}
-
-/// Evaluated pictures with the same pixels.
-struct Copies {
-    groups: Vec<Vec<String>>,
-    doubly_labelled: Vec<Vec<String>>,
-    /// Number of pictures that are copies of another one.
-    copied: usize,
-}
-
-impl Copies {
-    fn among(loaded: &Loaded, chosen: &[usize]) -> Self {
-        let samples = &loaded.index.samples;
-        let pixels = loaded.pixel_fingerprints();
-        let mut same: BTreeMap<Fingerprint, Vec<usize>> = BTreeMap::new();
-        chosen.iter().for_each(|&i| same.entry(pixels[i]).or_default().push(i));
-        let mut same: Vec<Vec<usize>> = same.into_values().filter(|group| group.len() > 1).collect();
-        same.sort_unstable();
-        let paths = |group: &Vec<usize>| group.iter().map(|&i| samples[i].path.clone()).collect();
-        let classes_differ =
-            |group: &&Vec<usize>| group.iter().any(|&i| samples[i].class != samples[group[0]].class);
-        Self {
-            groups: same.iter().map(paths).collect(),
-            doubly_labelled: same.iter().filter(classes_differ).map(paths).collect(),
-            copied: same.iter().map(|group| group.len() - 1).sum(),
-        }
-    }
 }
 
 /// Paths of the pictures at `indices` that are unlike the training cells, with the warnings.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs};
 
 use malaria_resnet::{
-    ChosenOn, Metrics, RuleKind,
+    ChosenOn, Metrics, RuleKind, WeightsFile,
     metrics::{Target, choose_threshold},
 };
 use serde_json::Value;
@@ -216,6 +216,17 @@ fn cells_known_to_the_initial_weights_count_as_known() {
     assert!(said.contains(&format!("has learned from {learned} of these cells")), "{said}");
     let evaluated = json(&bench.path("evaluated.json"));
     assert!(evaluated["roll_up"].is_null() && evaluated["seen_in_training"] == learned, "{evaluated}");
+
+    // The patients, too: those of both runs are named.
+    let weights = WeightsFile::read(&bench.path("tuned/weights.safetensors")).unwrap();
+    let names = weights.weights.description.learned_from;
+    for (cells, run) in [("run", "C"), ("tuned", "C9")] {
+        for row in
+            rows(&bench.path(&format!("{cells}/split.csv"))).iter().filter(|row| row["subset"] == "train")
+        {
+            assert!(row["patient"].starts_with(run) && names.contains(&row["patient"]), "{row:?} {names:?}");
+        }
+    }
 
     // If the first run is gone, what it knew is unknown, and the second resumes all the same.
     fs::remove_file(bench.path("tuned/metrics.json")).unwrap();
