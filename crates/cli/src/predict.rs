@@ -85,7 +85,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     args.json.result(words.trim_end(), &report)?;
     let unreadable = report.unreadable();
     if unreadable > 0 {
-        console.say(&format!("{unreadable} of {} pictures could not be read", report.cells.len()));
+        console.say(&format!("{unreadable} of {} pictures have no class", report.cells.len()));
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)

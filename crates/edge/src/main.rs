@@ -226,7 +226,7 @@ fn classify(args: &Classify) -> Result<ExitCode> {
     print(text.trim_end())?;
     let unreadable = report.unreadable();
     if unreadable > 0 {
-        note(format_args!("{unreadable} of {} pictures could not be read", report.cells.len()));
+        note(format_args!("{unreadable} of {} pictures have no class", report.cells.len()));
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
