@@ -9,7 +9,7 @@ use std::{
 use malaria_dataset::UnknownPatients;
 use malaria_files::one_line;
 use malaria_metrics::{CellCounts, percent};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     classify::{PatientPrediction, Prediction, owners, roll_up},
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Which model, of which program, a result is from.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provenance {
     /// Name and version of the program.
     pub program: String,

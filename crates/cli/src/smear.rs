@@ -95,6 +95,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         steps: args.debug.clone(),
         red_cells_per_microlitre: args.red_cells.or(args.haematocrit.map(red_cells_of_haematocrit)),
         made_by: provenance(&run, PROGRAM)?,
+        readings: false,
     };
     let report = count_smears(&classifier, &photos, &options, &|progress| console.show(progress))?;
     if args.csv {

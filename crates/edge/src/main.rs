@@ -2,6 +2,7 @@
 
 mod calibrate;
 mod patients;
+mod reading;
 #[cfg(feature = "serve")]
 mod serve;
 mod smear;
@@ -25,12 +26,19 @@ use serde_json::{Value, json};
 use self::{
     calibrate::{Calibrate, calibrate},
     patients::Patients,
+    reading::{Verify, verify},
     smear::{Smear, smear},
     terminal::{note, print},
 };
 
 /// The help of a subcommand: what it does, examples, then its flags.
 const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
+/// Name and version, as in results.
+const PROGRAM: &str = concat!("malaria-edge ", env!("CARGO_PKG_VERSION"));
+/// `field-int8.onnx` of `data/pretrained`.
+static PRETRAINED: &[u8] = include_bytes!("../../../data/pretrained/field-int8.onnx");
+/// What [`pretrained`] is called in results.
+const PRETRAINED_NAME: &str = "the built-in field-int8.onnx";
 /// The end of every help.
 const NOTICE: &str = "Research software, not a medical device.";
 
@@ -48,6 +56,8 @@ enum Task {
     Classify(Classify),
     /// Count infected red cells in photographs of thin blood smears: files, or folders with everything below them
     Smear(Smear),
+    /// Recompute a report of a smear from its photographs, and say what differs
+    Verify(Verify),
     /// Describe a model: classes, threshold, input size, origin
     #[command(before_help = "\
 Examples:
@@ -57,16 +67,19 @@ Examples:
         #[arg(value_name = "MODEL.onnx")]
         model: PathBuf,
     },
-    /// Serve a page for the browser that classifies dropped pictures; nothing leaves this machine, and nothing is stored
+    /// Serve a page for the browser on which photographs of smears are counted, corrected and reported; the program stores nothing
     #[command(before_help = "\
 Examples:
-  malaria-edge serve model.onnx                      http://127.0.0.1:8080/, for this machine only
-  malaria-edge serve model.onnx --host 0.0.0.0       for every machine of the network", after_help = NOTICE)]
+  malaria-edge serve                                 http://127.0.0.1:8080/, for this machine only
+  malaria-edge serve --host 0.0.0.0                  for every machine of the network, such as a phone at the microscope
+  malaria-edge serve my_model.onnx
+
+Pictures of single cells are classified on the page /cells.", after_help = NOTICE)]
     #[cfg(feature = "serve")]
     Serve {
-        /// The model
+        /// The model [default: the pretrained field-int8.onnx]
         #[arg(value_name = "MODEL.onnx")]
-        model: PathBuf,
+        model: Option<PathBuf>,
         /// IP address to listen on, or localhost; all but 127.0.0.1 and ::1 can be reached from the network, and 0.0.0.0 is every address
         /// of this machine
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", value_parser = host)]
@@ -121,9 +134,10 @@ fn main() -> ExitCode {
     let result = match arguments.task {
         Task::Classify(args) => classify(&args),
         Task::Smear(args) => smear(&args),
+        Task::Verify(args) => verify(&args),
         Task::Info { model } => info(&model),
         #[cfg(feature = "serve")]
-        Task::Serve { model, host, port } => serve(&model, (host, port).into()),
+        Task::Serve { model, host, port } => serve(model.as_deref(), (host, port).into()),
         Task::Calibrate(args) => calibrate(&args),
         Task::Bench { model, seconds } => bench(&model, seconds),
     };
@@ -194,10 +208,15 @@ fn load(path: &Path) -> Result<Model> {
     })
 }
 
+/// The model that the program contains.
+fn pretrained() -> Result<Model> {
+    Ok(Model::load(PRETRAINED)?)
+}
+
 /// What results of `model`, which is called `name`, are from.
 fn made_by(model: &Model, name: String) -> Provenance {
     Provenance {
-        program: concat!("malaria-edge ", env!("CARGO_PKG_VERSION")).to_owned(),
+        program: PROGRAM.to_owned(),
         model: name,
         weights_sha256: model.origin().weights_sha256.clone(),
     }
@@ -234,28 +253,28 @@ fn classify(args: &Classify) -> Result<ExitCode> {
 
 fn info(path: &Path) -> Result<ExitCode> {
     let model = load(path)?;
-    print(serde_json::to_string_pretty(&description(&model, path)?)?)?;
+    let mut about = description(&model);
+    about["bytes"] =
+        fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len().into();
+    print(serde_json::to_string_pretty(&about)?)?;
     note("Research software, not a medical device.");
     Ok(ExitCode::SUCCESS)
 }
 
 /// The JSON document that describes a model.
-fn description(model: &Model, path: &Path) -> Result<Value> {
+fn description(model: &Model) -> Value {
     let description = model.description();
-    let bytes = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
-    Ok(json!({
-        "description": description,
-        "rule": description.calling_note(),
-        "origin": model.origin(),
-        "bytes": bytes,
-    }))
+    json!({ "description": description, "rule": description.calling_note(), "origin": model.origin() })
 }
 
 #[cfg(feature = "serve")]
-fn serve(path: &Path, address: std::net::SocketAddr) -> Result<ExitCode> {
-    let model = load(path)?;
-    let info = description(&model, path)?;
-    serve::serve(model, info, address, |local| {
+fn serve(path: Option<&Path>, address: std::net::SocketAddr) -> Result<ExitCode> {
+    let (model, name) = match path {
+        Some(path) => (load(path)?, path.display().to_string()),
+        None => (pretrained()?, PRETRAINED_NAME.to_owned()),
+    };
+    let made_by = made_by(&model, name);
+    serve::serve(model, made_by, address, |local| {
         if !local.ip().is_loopback() {
             note(format_args!(
                 "warning: anyone who can reach this machine over the network can use the page and send pictures"

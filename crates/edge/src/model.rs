@@ -2,9 +2,10 @@
 
 use std::{num::NonZeroUsize, panic::resume_unwind, sync::Arc, thread};
 
+use image::RgbImage;
 use malaria_classifier::{Description, EncodedImage, Prediction, classify, classify_encoded};
 use malaria_dataset::{Cells, ListedImage};
-use malaria_smear::{CountOptions, SmearReport, count_smears};
+use malaria_smear::{CountOptions, FieldReading, SmearReport, count_smears, read_field};
 use prost::Message;
 use rten_tensor::{AsView, Layout, NdTensor};
 
@@ -111,6 +112,15 @@ impl Model {
     ) -> Result<SmearReport> {
         let network = |cells: &Cells| self.all_probabilities(cells);
         count_smears(self.description(), self.positive, photos, options, network, progress)
+    }
+
+    /// Finds and calls the cells of one photograph, see [`malaria_smear::read_field`].
+    ///
+    /// # Errors
+    /// [`Error::Run`] when the runtime fails.
+    pub fn read_field(&self, name: &str, photo: &RgbImage) -> Result<FieldReading> {
+        let network = |cells: &Cells| self.all_probabilities(cells);
+        read_field(self.description(), self.positive, name, photo, network)
     }
 
     /// [`Model::probabilities`] of all `cells`.

@@ -5,19 +5,21 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use malaria_edge::Model;
-use malaria_smear::{CountOptions, check_outside, parse_red_cells, red_cells_of_haematocrit};
-
-use crate::{
-    NOTICE, bar, load, made_by,
-    patients::Patients,
-    terminal::{note, print},
+use malaria_smear::{
+    CountOptions, READING_FORMAT, Reading, ReviewedField, SmearReport, check_outside, parse_red_cells,
+    red_cells_of_haematocrit,
 };
 
-/// `field-int8.onnx` of `data/pretrained`.
-static PRETRAINED: &[u8] = include_bytes!("../../../data/pretrained/field-int8.onnx");
+use crate::{
+    NOTICE, PRETRAINED_NAME, bar, load, made_by,
+    patients::Patients,
+    pretrained,
+    reading::{LANGUAGES, render, report_picture},
+    terminal::{note, print},
+};
 
 #[derive(Args)]
 #[command(before_help = "\
@@ -40,6 +42,12 @@ pub(crate) struct Smear {
     /// Write cells.csv, smear.json, the photographs with outlined cells and the cut-out cells into this new folder
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Write a report of one patient, with the photographs and what was found in them, into this file: one page of HTML to print
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
+    /// The language of the report
+    #[arg(long, value_name = "LANGUAGE", default_value = "en", requires = "report", value_parser = LANGUAGES.map(|(language, _)| language))]
+    language: String,
     /// Red cells per microlitre of blood, for infected cells per microlitre
     #[arg(long, value_name = "N", value_parser = parse_red_cells, allow_negative_numbers = true, conflicts_with = "haematocrit")]
     red_cells: Option<f64>,
@@ -62,11 +70,50 @@ fn haematocrit(text: &str) -> Result<f64, String> {
     share.ok_or_else(|| "expected a fraction between 0 and 1, such as 0.42".to_owned())
 }
 
+/// Writes the report of the patient, nobody having corrected anything.
+fn write_report(
+    model: &Model,
+    args: &Smear,
+    options: &CountOptions,
+    counted: &SmearReport,
+    path: &Path,
+) -> Result<()> {
+    let [patient] = counted.patients.as_slice() else {
+        bail!(
+            "--report: expected the photographs of one patient, found those of {}; give each patient's by themselves",
+            counted.patients.len()
+        );
+    };
+    let (mut fields, mut pictures) = (Vec::new(), Vec::new());
+    for reading in counted.readings.iter().filter(|reading| reading.count.copy_of.is_none()) {
+        let file = &reading.count.image;
+        let contents = std::fs::read(file).with_context(|| format!("cannot read {file}"))?;
+        let mut field = ReviewedField::new(&contents, reading.clone());
+        field.reading.count.image =
+            Path::new(file).file_name().map_or(file.clone(), |name| name.to_string_lossy().into_owned());
+        fields.push(field);
+        pictures.push(report_picture(file, &contents));
+    }
+    let reading = Reading {
+        format_version: READING_FORMAT,
+        language: args.language.clone(),
+        patient: patient.patient.clone().unwrap_or_default(),
+        slide: String::new(),
+        operator: String::new(),
+        read_on: String::new(),
+        red_cells_per_microlitre: options.red_cells_per_microlitre,
+        made_by: options.made_by.clone(),
+        fields,
+    };
+    let page = render(model, &reading, &pictures)?;
+    malaria_files::write(path, page.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
+}
+
 pub(crate) fn smear(args: &Smear) -> Result<ExitCode> {
     let is_model = |path: &Path| path.extension().is_some_and(|found| found.eq_ignore_ascii_case("onnx"));
     let (model, name, paths) = match args.paths.as_slice() {
         [first, photos @ ..] if is_model(first) => (load(first)?, first.display().to_string(), photos),
-        photos => (Model::load(PRETRAINED)?, "the built-in field-int8.onnx".to_owned(), photos),
+        photos => (pretrained()?, PRETRAINED_NAME.to_owned(), photos),
     };
     ensure!(
         args.out.is_none() || args.out != args.debug,
@@ -75,6 +122,12 @@ pub(crate) fn smear(args: &Smear) -> Result<ExitCode> {
     ensure!(!paths.is_empty(), "expected photographs, or folders of them, after the model");
     for folder in args.out.iter().chain(&args.debug) {
         check_outside(folder, paths)?;
+    }
+    if let Some(report) = &args.report {
+        let html = report.extension().is_some_and(|found| found.eq_ignore_ascii_case("html"));
+        ensure!(html, "--report {}: expected a name that ends in .html", report.display());
+        malaria_files::beside(report)
+            .with_context(|| format!("--report: cannot write {}", report.display()))?;
     }
     let mut photos = args.patients.list(paths)?;
     if !args.patients.are_given() {
@@ -85,6 +138,7 @@ pub(crate) fn smear(args: &Smear) -> Result<ExitCode> {
         steps: args.debug.clone(),
         red_cells_per_microlitre: args.red_cells.or(args.haematocrit.map(red_cells_of_haematocrit)),
         made_by: made_by(&model, name),
+        readings: args.report.is_some(),
     };
     let bar = bar("photographs")?;
     let report = model.count_smears(&photos, &options, &mut |done, total| {
@@ -101,8 +155,11 @@ pub(crate) fn smear(args: &Smear) -> Result<ExitCode> {
     if args.csv {
         report.remarks().iter().for_each(note);
     }
-    if let Some(out) = &args.out {
-        note(format_args!("written: {}", out.display()));
+    if let Some(path) = &args.report {
+        write_report(&model, args, &options, &report, path)?;
+    }
+    for written in args.out.iter().chain(&args.report) {
+        note(format_args!("written: {}", written.display()));
     }
     let uncounted = report.patients.iter().filter(|count| count.infected_per_microlitre.is_none()).count();
     if options.red_cells_per_microlitre.is_some() && uncounted > 0 {

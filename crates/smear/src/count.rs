@@ -1,14 +1,13 @@
 //! Counts infected cells in photographs: by photograph, and by patient.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, hash_map::Entry};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
-use malaria_classifier::{
-    Description, PatientVerdict, Prediction, Provenance, SmearCells, SmearRule, classify_pictures,
-};
+use malaria_classifier::{Description, PatientVerdict, Provenance, SmearCells};
 use malaria_dataset::{Cells, Fingerprint, ListedImage};
-use malaria_metrics::{CellCounts, PatientCaller};
+use malaria_metrics::CellCounts;
 use rayon::prelude::*;
 
 use crate::draw::find_cells_and_write_steps;
@@ -17,11 +16,14 @@ use crate::find::{Smear, find_cells};
 use crate::output::Output;
 use crate::photo::read_photo;
 use crate::quality::Caveat;
+use crate::reading::{Call, FieldReading};
 use crate::report::{CellRow, FieldCount, PatientCount, PerMicrolitre, SmearReport};
 
 /// Most photographs in memory at once: one of 60 megapixels takes 180 MB, and its outlined copy as much.
 const MAX_HELD: usize = 4;
 
+/// Red cells per microlitre of blood that people can have.
+pub(crate) const RED_CELLS_PER_MICROLITRE: RangeInclusive<f64> = 5e5..=1e7;
 /// Pictures up to this side may be of a single cell that was cut out.
 const LARGEST_CELL: u32 = 300;
 /// Most characters of a photograph's name in names of results, which get a number and an extension too: files have at most 255 bytes.
@@ -39,6 +41,8 @@ pub struct CountOptions {
     pub red_cells_per_microlitre: Option<f64>,
     /// What the report says that it is from.
     pub made_by: Provenance,
+    /// Whether to return everything that was found in each photograph, some 1 kB for each cell.
+    pub readings: bool,
 }
 
 /// Refuses a folder for results inside one of the folders of photographs `given`: the next call would count its pictures too.
@@ -85,7 +89,7 @@ fn refuse_results(photos: &[ListedImage]) -> Result<()> {
 /// What is expected, for a number outside 500,000 to 10,000,000.
 pub fn parse_red_cells(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
-        Ok(cells) if (5e5..=1e7).contains(&cells) => Ok(cells),
+        Ok(cells) if RED_CELLS_PER_MICROLITRE.contains(&cells) => Ok(cells),
         Ok(millions) if millions > 0.5 && millions <= 10.0 => {
             Err(format!("expected red cells per microlitre; did you mean {:.0}?", 1e6 * millions))
         }
@@ -126,12 +130,10 @@ where
     E: From<Error> + From<malaria_files::Error> + From<malaria_dataset::Error>,
 {
     refuse_results(photos)?;
-    let caller = description.patient_caller().ok();
-    let threshold = caller.as_ref().map(|(smear, _)| smear.threshold);
     let mut count = |output: Option<&Output>| -> Result<SmearReport, E> {
         let names = unique_names(photos);
         let mut earlier = HashMap::new();
-        let (mut fields, mut cells) = (Vec::new(), Vec::new());
+        let (mut fields, mut cells, mut readings) = (Vec::new(), Vec::new(), Vec::new());
         // Those in memory at once.
         let held = rayon::current_num_threads().min(MAX_HELD);
         for (some, names) in photos.chunks(held).zip(names.chunks(held)) {
@@ -145,10 +147,8 @@ where
                     }
                 };
                 // Each photograph's cells by themselves: in other batches a network may round otherwise.
-                let crops: Vec<RgbImage> = found.crops().collect();
-                let cells = classify_pictures(description, positive, &crops, &mut network)?;
-                let calls = cells.into_iter().map(|cell| Call::of(description, threshold, cell));
-                called.push(Ok((found, calls.collect::<Vec<_>>())));
+                let calls = Call::of_cells(description, positive, &found.photo, &found.smear, &mut network)?;
+                called.push(Ok((found, calls)));
             }
             if let Some(output) = output {
                 called.par_iter().zip(names).try_for_each(|(called, name)| match called {
@@ -157,14 +157,19 @@ where
                 })?;
             }
             for (photo, called) in some.iter().zip(called) {
-                let (field, rows) = field(description, photo, called);
-                fields.push(field);
+                let (reading, rows) = field(description, photo, called);
+                fields.push(reading.count.clone());
                 cells.extend(rows);
+                if options.readings {
+                    readings.push(reading);
+                }
                 progress(fields.len(), photos.len());
             }
         }
-        let patients = patients(description, caller.as_ref(), &fields, options.red_cells_per_microlitre)?;
-        Ok(SmearReport::new(description, fields, patients, cells, options.made_by.clone()))
+        let patients = count_patients(description, &fields, options.red_cells_per_microlitre)?;
+        let mut report = SmearReport::new(description, fields, patients, cells, options.made_by.clone());
+        report.readings = readings;
+        Ok(report)
     };
     match &options.out {
         None => count(None),
@@ -179,6 +184,7 @@ where
 /// A photograph in which cells were looked for.
 struct Found {
     photo: RgbImage,
+    pixels: Fingerprint,
     smear: Smear,
 }
 
@@ -187,39 +193,6 @@ enum NoCells {
     Blank,
     CopyOf(PathBuf),
     Failed(String),
-}
-
-/// The call of a red cell.
-pub(crate) struct Call {
-    pub(crate) probability: f64,
-    pub(crate) infected: bool,
-    /// Its class by that call.
-    pub(crate) class: String,
-    /// How it differs from the training cells.
-    pub(crate) warning: Option<String>,
-}
-
-impl Found {
-    fn crops(&self) -> impl Iterator<Item = RgbImage> {
-        self.smear.red_cells().map(|cell| cell.crop(&self.photo))
-    }
-}
-
-impl Call {
-    /// By the `threshold` for smears where there is one, else by that for single cells.
-    fn of(description: &Description, threshold: Option<f64>, cell: Prediction) -> Self {
-        let Description { classes, positive, .. } = description;
-        // Pictures in memory have both.
-        let (class, probability) = (cell.class.unwrap_or_default(), cell.probability.unwrap_or_default());
-        let infected = threshold.map_or(class == *positive, |threshold| probability >= threshold);
-        let other = classes.iter().find(|class| *class != positive);
-        let class = match (infected, class == *positive) {
-            (true, _) => positive.clone(),
-            (false, true) => other.cloned().unwrap_or_default(),
-            (false, false) => class,
-        };
-        Self { probability, infected, class, warning: cell.warning }
-    }
 }
 
 /// The names of the photographs without folder and extension, numbered from the second on where several have one.
@@ -252,7 +225,7 @@ fn contents(
         match earlier.entry(pixels) {
             Entry::Vacant(place) => {
                 place.insert(listed.clone());
-                Ok(photo)
+                Ok((photo, pixels))
             }
             Entry::Occupied(first) if first.get().patient == listed.patient => {
                 Err(NoCells::CopyOf(first.get().path.clone()))
@@ -264,9 +237,9 @@ fn contents(
         }
     });
     let new: Vec<_> = new.collect();
-    let find = |(photo, name): (Result<RgbImage, NoCells>, &String)| {
-        let photo = match photo {
-            Ok(photo) => photo,
+    let find = |(photo, name): (Result<_, NoCells>, &String)| {
+        let (photo, pixels) = match photo {
+            Ok(decoded) => decoded,
             Err(none) => return Ok(Err(none)),
         };
         let smear = match &options.steps {
@@ -274,7 +247,7 @@ fn contents(
             None => find_cells(&photo),
         };
         match smear {
-            Ok(smear) => Ok(Ok(Found { photo, smear })),
+            Ok(smear) => Ok(Ok(Found { photo, pixels, smear })),
             Err(Error::Blank) => Ok(Err(NoCells::Blank)),
             Err(error @ Error::Write { .. }) => Err(error),
             Err(error) => {
@@ -292,40 +265,39 @@ fn contents(
     new.into_par_iter().zip(names).map(find).collect()
 }
 
-/// The counts of a photograph, and the rows of its objects.
+/// What was found in a photograph, and the rows of its objects.
 fn field(
     description: &Description,
-    photo: &ListedImage,
+    listed: &ListedImage,
     content: Result<(Found, Vec<Call>), NoCells>,
-) -> (FieldCount, Vec<CellRow>) {
-    let mut field = FieldCount::of(photo);
+) -> (FieldReading, Vec<CellRow>) {
+    let name = listed.path.to_string_lossy();
+    let mut reading = FieldReading::empty(FieldCount::named(&name, listed.patient.clone()), 0, 0);
     match content {
-        Ok((Found { smear, .. }, calls)) => {
-            field.count(description, &smear, &calls);
-            (field, CellRow::of_objects(photo, &smear, &calls))
+        Ok((Found { photo, pixels, smear }, calls)) => {
+            reading.count.pixels_sha256 = Some(pixels.hex());
+            (reading.width, reading.height) = photo.dimensions();
+            reading.fill(description, &smear, &calls);
+            return (reading, CellRow::of_objects(listed, &smear, &calls));
         }
-        Err(NoCells::Blank) => {
-            field.caveats.push(Caveat::Blank);
-            (field, Vec::new())
-        }
-        Err(NoCells::CopyOf(first)) => {
-            field.copy_of = Some(first.to_string_lossy().into_owned());
-            (field, Vec::new())
-        }
-        Err(NoCells::Failed(error)) => {
-            field.error = Some(error);
-            (field, Vec::new())
-        }
+        Err(NoCells::Blank) => reading.count.caveats.push(Caveat::Blank),
+        Err(NoCells::CopyOf(first)) => reading.count.copy_of = Some(first.to_string_lossy().into_owned()),
+        Err(NoCells::Failed(error)) => reading.count.error = Some(error),
     }
+    (reading, Vec::new())
 }
 
-/// The counts of each patient, in the order of their names; of all photographs together where no patient is known.
-fn patients(
+/// The counts of each patient, in the order of their names; of all photographs together where no patient is known. `description` is that of
+/// the model that called the cells.
+///
+/// # Errors
+/// [`Error::Metrics`] if the model's rates cannot be computed with.
+pub fn count_patients(
     description: &Description,
-    caller: Option<&(&SmearRule, PatientCaller)>,
     fields: &[FieldCount],
     red_cells_per_microlitre: Option<f64>,
 ) -> Result<Vec<PatientCount>> {
+    let caller = description.patient_caller().ok();
     let known = fields.iter().any(|field| field.patient.is_some());
     let mut groups = BTreeMap::<Option<&str>, Vec<&FieldCount>>::new();
     let originals = fields.iter().filter(|field| field.copy_of.is_none());
@@ -343,7 +315,7 @@ fn patients(
             unlike: sum(FieldCount::unlike),
             pictures: called.cells,
         };
-        let verdict = match caller {
+        let verdict = match &caller {
             Some((smear, caller)) if called.cells > 0 => {
                 let result = caller.evaluate(called)?;
                 Some(PatientVerdict::new(description, smear, patient, &cells, Some(result)))
@@ -361,11 +333,8 @@ fn patients(
             infected: called.positive,
             warned_of: sum(|field| field.warned_of),
             verdict,
-            infected_per_microlitre: per_microlitre.map(|(red_cells, (result, share))| PerMicrolitre {
-                estimate: share * red_cells,
-                low: result.interval.low * red_cells,
-                high: result.interval.high * red_cells,
-            }),
+            infected_per_microlitre: per_microlitre
+                .map(|(number, (result, share))| PerMicrolitre::of(share, result.interval, number)),
         })
     };
     groups.into_par_iter().map(count).collect()

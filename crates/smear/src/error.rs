@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 /// A photograph that cannot be read, or in which there is nothing to find cells in.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Error {
     /// The file is not a photograph that can be decoded.
@@ -66,6 +67,12 @@ pub enum Error {
         /// The folder of the results.
         folder: PathBuf,
     },
+    /// A record of a smear that was read is not valid.
+    #[error("not a valid reading of a smear: {reason}")]
+    Reading {
+        /// What is wrong.
+        reason: String,
+    },
     /// A picture could not be written.
     #[error("cannot write {path}: {reason}")]
     Write {
@@ -74,6 +81,14 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+}
+
+impl Error {
+    /// A stable name of the kind of error, such as `not-thin-smear`, for programs with texts of their own.
+    #[must_use]
+    pub fn key(&self) -> &'static str {
+        self.into()
+    }
 }
 
 /// A result with this crate's [`enum@Error`].

@@ -37,15 +37,21 @@ mod peaks;
 mod photo;
 mod plane;
 mod quality;
+mod reading;
 mod report;
+mod review;
 mod scale;
 mod shape;
 
-pub use count::{CountOptions, check_outside, count_smears, parse_red_cells, red_cells_of_haematocrit};
+pub use count::{
+    CountOptions, check_outside, count_patients, count_smears, parse_red_cells, red_cells_of_haematocrit,
+};
 pub use draw::{annotated, annotated_with, find_cells_and_write_steps};
 pub use error::{Error, Result};
 pub use find::{Smear, find_cells};
 pub use object::{Bounds, Kind, Object};
 pub use photo::read_photo;
 pub use quality::{Caveat, Quality};
+pub use reading::{FieldReading, FoundObject, Judgement, read_field};
 pub use report::{CellRow, FieldCount, PatientCount, PerMicrolitre, SmearReport};
+pub use review::{AddedCell, Corrected, READING_FORMAT, Reading, ReviewedField, Summary};

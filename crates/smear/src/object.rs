@@ -1,12 +1,14 @@
 //! What is found in a photograph.
 
 use image::{GrayImage, Rgb, RgbImage};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::plane::INSIDE;
 
 /// What an object is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, strum::Display)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, strum::Display,
+)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Kind {
@@ -23,7 +25,7 @@ pub enum Kind {
 }
 
 /// A rectangle of whole pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bounds {
     /// First column.
     pub x: u32,

@@ -1,6 +1,6 @@
 //! What limits the trust in the counts of a field, measured relative to its cells.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::kind::Sorted;
 use crate::object::Kind;
@@ -26,7 +26,7 @@ const MIN_COLOUR: f32 = 0.06;
 const MAX_SPREAD: f32 = 0.8;
 
 /// Measures of a field.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Quality {
     /// Steepness of the cells' edges: the upper decile of the change of darkness over a cell's diameter, in shares of the difference
     /// between cells and background.
@@ -50,7 +50,7 @@ pub struct Quality {
 }
 
 /// A reason to trust the counts of a field less.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, strum::Display)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "kebab-case")]
 pub enum Caveat {
     /// No cells.

@@ -5,13 +5,13 @@ use std::path::Path;
 use malaria_classifier::{Description, PatientVerdict, Provenance, SmearCells};
 use malaria_dataset::ListedImage;
 use malaria_files::one_line;
-use malaria_metrics::percent;
-use serde::Serialize;
+use malaria_metrics::{Interval, percent};
+use serde::{Deserialize, Serialize};
 
-use crate::count::Call;
 use crate::find::Smear;
 use crate::object::Kind;
 use crate::quality::{Caveat, Quality};
+use crate::reading::{Call, FieldReading, FoundObject};
 
 /// The columns of `cells.csv`: the fields of [`CellRow`].
 const COLUMNS: [&str; 12] = [
@@ -45,15 +45,20 @@ pub struct SmearReport {
     /// Everything that was found, in the order of the photographs.
     #[serde(skip)]
     pub cells: Vec<CellRow>,
+    /// Everything that was found, a photograph each, where [`CountOptions::readings`](crate::CountOptions) asks for it.
+    #[serde(skip)]
+    pub readings: Vec<FieldReading>,
     #[serde(skip)]
     positive: String,
 }
 
 /// What was counted in one photograph.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FieldCount {
     /// The photograph's path.
     pub image: String,
+    /// SHA-256 of the size and pixels, equal for copies; `None` if they were not read.
+    pub pixels_sha256: Option<String>,
     /// The patient; `None` if unknown.
     pub patient: Option<String>,
     /// Red cells found.
@@ -118,6 +123,13 @@ pub struct PerMicrolitre {
     pub high: f64,
 }
 
+impl PerMicrolitre {
+    /// Of a share of infected cells with its interval, and the number of red cells per microlitre.
+    pub(crate) fn of(share: f64, interval: Interval, red_cells: f64) -> Self {
+        Self { estimate: share * red_cells, low: interval.low * red_cells, high: interval.high * red_cells }
+    }
+}
+
 /// An object in a photograph: a line of `cells.csv`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CellRow {
@@ -149,10 +161,11 @@ pub struct CellRow {
 
 impl FieldCount {
     /// Nothing counted yet.
-    pub(crate) fn of(photo: &ListedImage) -> Self {
+    pub(crate) fn named(image: &str, patient: Option<String>) -> Self {
         Self {
-            image: photo.path.to_string_lossy().into_owned(),
-            patient: photo.patient.clone(),
+            image: image.to_owned(),
+            pixels_sha256: None,
+            patient,
             red_cells: 0,
             infected: 0,
             warned_of: 0,
@@ -170,12 +183,13 @@ impl FieldCount {
         }
     }
 
-    pub(crate) fn count(&mut self, description: &Description, smear: &Smear, calls: &[Call]) {
-        let kind = |kind: Kind| smear.count(kind) as u64;
+    /// Counts the `objects` of a photograph whose caveats are known.
+    pub(crate) fn count(&mut self, description: &Description, objects: &[FoundObject]) {
+        let kind = |kind: Kind| objects.iter().filter(|object| object.kind == kind).count() as u64;
         let mut cells = SmearCells::default();
-        calls.iter().for_each(|call| cells.count(call.probability, call.infected));
-        self.warned_of = calls.iter().filter(|call| call.warning.is_some()).count() as u64;
-        self.caveats.clone_from(&smear.caveats);
+        let calls = objects.iter().filter_map(|object| Some((object.probability?, object.infected)));
+        calls.for_each(|(probability, infected)| cells.count(probability, infected));
+        self.warned_of = objects.iter().filter(|object| object.warned).count() as u64;
         self.red_cells = cells.called.cells;
         self.infected = cells.called.positive;
         self.uncertain = cells.uncertain;
@@ -185,8 +199,6 @@ impl FieldCount {
         self.platelets = kind(Kind::Platelet);
         self.debris = kind(Kind::Debris);
         self.clumps = kind(Kind::Clump);
-        self.cell_diameter = Some(smear.cell_diameter);
-        self.quality = Some(smear.quality);
     }
 
     /// Red cells with a warning; all of them where the photograph's quality hides parasites.
@@ -254,7 +266,16 @@ impl SmearReport {
             Ok((smear, _)) => smear.note(&positive),
             Err(_) => description.calling_note(),
         };
-        Self { photographs, patients, unknown_patients: unknown, rule, made_by, cells, positive }
+        Self {
+            photographs,
+            patients,
+            unknown_patients: unknown,
+            rule,
+            made_by,
+            cells,
+            readings: Vec::new(),
+            positive,
+        }
     }
 
     /// Photographs that could not be read, or were refused.

@@ -1,16 +1,22 @@
-//! `malaria-edge serve`: a local web page that classifies dropped pictures.
+//! `malaria-edge serve`: local web pages that read smears and classify pictures of single cells.
 //!
 //! | request | answer |
 //! | --- | --- |
-//! | `GET /` | the page, which loads only `/page.css` and `/page.js` |
+//! | `GET /`, `GET /cells` | the pages for smears and for single cells, which load only files of this server |
+//! | `GET /phrases/LANGUAGE` | the texts of the page in a language |
 //! | `GET /model` | the description of the model, as printed by `info` |
-//! | `POST /classify` | pictures in `multipart/form-data` with file names => their predictions, as in `classify --json` |
+//! | `POST /smear` | a photograph in `multipart/form-data` with a file name => what was found in it |
+//! | `POST /picture` | the same => a JPEG of it |
+//! | `POST /summary` | a reading of a smear => its counts |
+//! | `POST /report` | a reading and JPEGs of its photographs => the report |
+//! | `POST /classify` | pictures of single cells in `multipart/form-data` with file names => their predictions, as in `classify --json` |
 //! | `POST /patients` | such predictions => those for their patients |
 //!
 //! Refused requests are answered with `{"error": "…"}`. Nothing is stored: pictures are in memory while their request is
 //! answered. Excess requests wait, and slow or oversized ones are refused, and memory stays bounded.
 
 mod guard;
+mod smear;
 
 use std::{
     future::poll_fn,
@@ -38,7 +44,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use malaria_classifier::{EncodedImage, PatientPrediction, Prediction, roll_up};
+use malaria_classifier::{EncodedImage, PatientPrediction, Prediction, Provenance, roll_up};
 use malaria_dataset::MAX_CELL_SIDE;
 use malaria_edge::Model;
 use serde_json::{Value, json};
@@ -50,7 +56,10 @@ use tokio::{
 };
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
-/// Maximum bytes of a request.
+use self::smear::PHOTO_BYTES;
+use crate::reading::LANGUAGES;
+
+/// Maximum bytes of a request. The summary of 100,000 cells takes 12 MB.
 const REQUEST_BYTES: usize = 16 << 20;
 /// Maximum number of pictures in a request.
 const PICTURES: usize = 64;
@@ -70,10 +79,14 @@ const HEAD_TIME: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(10);
 /// Time limit for the body of a request: the page's requests of 2 MiB take 84 s at 25 kB/s.
 const BODY_TIME: Duration = Duration::from_secs(120);
+/// The same for a photograph: 10 MB take 400 s at 25 kB/s.
+const PHOTO_TIME: Duration = Duration::from_secs(600);
+/// Maximum number of photographs in memory; more wait. One of 60 megapixels takes some 200 MB while its turn lasts.
+const PHOTOGRAPHS: usize = 4;
 /// Time for which a connection accepts requests, so that clients that read nothing do not hold it for ever.
 const CONNECTION_TIME: Duration = Duration::from_secs(300);
 /// Time limit for the last request of a connection after that.
-const REQUEST_TIME: Duration = Duration::from_secs(60);
+const REQUEST_TIME: Duration = Duration::from_secs(PHOTO_TIME.as_secs() + 60);
 /// Time limit for open requests at shutdown.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(5);
 
@@ -83,6 +96,8 @@ struct Server {
     info: Value,
     /// A permit is held while a request is in memory.
     requests: Arc<Semaphore>,
+    /// A permit is held while a photograph or report is in memory.
+    photographs: Arc<Semaphore>,
     /// The runtime uses all cores for one batch, so batches and calls of patients take turns.
     turn: Arc<Semaphore>,
 }
@@ -93,7 +108,7 @@ struct Server {
 /// When the address is not available.
 pub(crate) fn serve(
     model: Model,
-    info: Value,
+    made_by: Provenance,
     address: SocketAddr,
     ready: impl FnOnce(SocketAddr),
 ) -> Result<()> {
@@ -103,8 +118,12 @@ pub(crate) fn serve(
             format!("cannot listen on {address}: choose another --port (0 for any free one) or --host")
         })?;
         let local = listener.local_addr()?;
-        let server =
-            Server { model, info, requests: Semaphore::new(REQUESTS).into(), turn: Semaphore::new(1).into() };
+        let mut info = crate::description(&model);
+        info["made_by"] = serde_json::to_value(made_by)?;
+        info["smear_rule"] = model.description().patient_caller().ok().map(|(rule, _)| rule.threshold).into();
+        let [requests, photographs, turn] =
+            [REQUESTS, PHOTOGRAPHS, 1].map(|permits| Semaphore::new(permits).into());
+        let server = Server { model, info, requests, photographs, turn };
         let app = router(Arc::new(server));
         let end = interrupted()?;
         ready(local);
@@ -120,25 +139,50 @@ fn router(server: Arc<Server>) -> Router {
     let text = |kind: &'static str, text: &'static str| {
         get(move || async move { ([(header::CONTENT_TYPE, kind)], text) })
     };
-    Router::new()
-        .route("/", text("text/html; charset=utf-8", include_str!("page.html")))
-        .route("/page.css", text("text/css; charset=utf-8", include_str!("page.css")))
-        .route("/page.js", text("text/javascript; charset=utf-8", include_str!("page.js")))
+    let html = |page| text("text/html; charset=utf-8", page);
+    let script = |script| text("text/javascript; charset=utf-8", script);
+    let mut files = Router::new()
+        .route("/", html(include_str!("smear.html")))
+        .route("/smear.js", script(include_str!("smear.js")))
+        .route("/cells", html(include_str!("page.html")))
+        .route("/page.js", script(include_str!("page.js")))
+        .route("/page.css", text("text/css; charset=utf-8", include_str!("page.css")));
+    for (language, phrases) in LANGUAGES {
+        files = files.route(&format!("/phrases/{language}"), text("application/json", phrases));
+    }
+    files
         .route("/model", get(async |State(server): State<Arc<Server>>| Json(server.info.clone())))
-        .route("/classify", post(classify))
-        .route("/patients", post(patients))
+        .merge(limited(
+            Router::new()
+                .route("/classify", post(classify))
+                .route("/patients", post(patients))
+                .route("/summary", post(smear::summary)),
+            REQUEST_BYTES,
+        ))
+        .merge(limited(
+            Router::new()
+                .route("/smear", post(smear::photograph))
+                .route("/picture", post(smear::picture))
+                .route("/report", post(smear::report)),
+            PHOTO_BYTES,
+        ))
         .fallback(async || Refusal(StatusCode::NOT_FOUND, "not found; the page is at /".to_owned()))
         .method_not_allowed_fallback(async || {
             Refusal(
                 StatusCode::METHOD_NOT_ALLOWED,
-                "expected GET for the page and /model, POST for /classify and /patients".to_owned(),
+                "expected GET for the pages and /model, POST for pictures".to_owned(),
             )
         })
-        .layer(DefaultBodyLimit::max(REQUEST_BYTES))
         .layer(RequestBodyTimeoutLayer::new(SILENCE))
-        .layer(middleware::from_fn(refuse_large))
         .layer(middleware::from_fn(guard::check))
         .with_state(server)
+}
+
+/// `routes` that accept requests of at most so many bytes.
+fn limited(routes: Router<Arc<Server>>, bytes: usize) -> Router<Arc<Server>> {
+    routes
+        .layer(DefaultBodyLimit::max(bytes))
+        .layer(middleware::from_fn(move |request, next| refuse_large(bytes, request, next)))
 }
 
 /// Accepts connections until `end` resolves, then lets open requests finish.
@@ -205,23 +249,25 @@ async fn classify(
     form: Result<Multipart, MultipartRejection>,
 ) -> Result<Json<Vec<Prediction>>, Refusal> {
     let form = form.map_err(|rejection| Refusal(rejection.status(), rejection.body_text()))?;
-    let permit = admitted(&server).await?;
-    let pictures = timeout(BODY_TIME, received(form)).await.map_err(|_| incomplete())??;
+    let permit = admitted(&server.requests).await?;
+    let pictures =
+        timeout(BODY_TIME, received(form, PICTURES, REQUEST_BYTES)).await.map_err(|_| incomplete())??;
     in_turn(server, permit, move |server| {
         let predictions = server.model.classify_encoded(&pictures, LONGEST_SIDE);
         predictions.map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
     })
     .await
+    .map(Json)
 }
 
 async fn patients(
     State(server): State<Arc<Server>>,
     request: Request,
 ) -> Result<Json<Vec<PatientPrediction>>, Refusal> {
-    let permit = admitted(&server).await?;
+    let permit = admitted(&server.requests).await?;
     let body = timeout(BODY_TIME, Bytes::from_request(request, &())).await.map_err(|_| incomplete())?;
     let body = body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(REQUEST_BYTES),
         _ => incomplete(),
     })?;
     in_turn(server, permit, move |server| {
@@ -238,6 +284,7 @@ async fn patients(
         patients.map_err(|error| Refusal(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
     })
     .await
+    .map(Json)
 }
 
 /// Runs `work` when its turn has come, on a thread of its own, so that other requests are answered meanwhile.
@@ -245,7 +292,7 @@ async fn in_turn<T: Send + 'static>(
     server: Arc<Server>,
     permit: OwnedSemaphorePermit,
     work: impl FnOnce(&Server) -> Result<T, Refusal> + Send + 'static,
-) -> Result<Json<T>, Refusal> {
+) -> Result<T, Refusal> {
     let turn = server.turn.clone().acquire_owned().await;
     let done = spawn_blocking(move || {
         // Held until the work is done, even if the client has gone: its memory is in use until then.
@@ -253,16 +300,16 @@ async fn in_turn<T: Send + 'static>(
         work(&server)
     });
     let failed = |error: JoinError| Err(Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()));
-    done.await.unwrap_or_else(failed).map(Json)
+    done.await.unwrap_or_else(failed)
 }
 
 /// Refuses a request whose length is too large, after reading and discarding its body: if the connection ended while the client still
 /// sends, the client would not get the answer.
-async fn refuse_large(request: Request, next: Next) -> Response {
+async fn refuse_large(bytes: usize, request: Request, next: Next) -> Response {
     let headers = request.headers();
     let length =
         headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if length.is_none_or(|length| length <= REQUEST_BYTES as u64) {
+    if length.is_none_or(|length| length <= bytes as u64) {
         return next.run(request).await;
     }
     // A client with `Expect: 100-continue` has sent no body.
@@ -273,19 +320,18 @@ async fn refuse_large(request: Request, next: Next) -> Response {
         };
         let _ = timeout(BODY_TIME, rest).await;
     }
-    too_large().into_response()
+    too_large(bytes).into_response()
 }
 
-fn too_large() -> Refusal {
-    let words =
-        format!("expected at most {} MiB per request: send fewer pictures at once", REQUEST_BYTES >> 20);
+fn too_large(bytes: usize) -> Refusal {
+    let words = format!("expected at most {} MiB per request: send fewer or smaller pictures", bytes >> 20);
     Refusal(StatusCode::PAYLOAD_TOO_LARGE, words)
 }
 
 /// Waits for a permit to hold a request in memory.
-async fn admitted(server: &Server) -> Result<OwnedSemaphorePermit, Refusal> {
+async fn admitted(permits: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Refusal> {
     let busy = || Refusal(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once: try again".to_owned());
-    let permit = timeout(PATIENCE, server.requests.clone().acquire_owned()).await;
+    let permit = timeout(PATIENCE, permits.clone().acquire_owned()).await;
     permit.map_err(|_| busy())?.map_err(|_| busy())
 }
 
@@ -297,10 +343,10 @@ fn incomplete() -> Refusal {
     Refusal(StatusCode::BAD_REQUEST, words)
 }
 
-/// The pictures of a form with their file names.
-async fn received(mut form: Multipart) -> Result<Vec<EncodedImage>, Refusal> {
+/// The pictures of a form with their file names: one to `most` of them, in a request of at most so many `bytes`.
+async fn received(mut form: Multipart, most: usize, bytes: usize) -> Result<Vec<EncodedImage>, Refusal> {
     let broken = |error: MultipartError| match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(bytes),
         // axum's status for a truncated body, though it is the client's error.
         StatusCode::INTERNAL_SERVER_ERROR => incomplete(),
         status => Refusal(status, error.body_text()),
@@ -314,8 +360,8 @@ async fn received(mut form: Multipart) -> Result<Vec<EncodedImage>, Refusal> {
             );
             return Err(Refusal(StatusCode::BAD_REQUEST, words));
         };
-        if pictures.len() == PICTURES {
-            let words = format!("expected at most {PICTURES} pictures per request, found more");
+        if pictures.len() == most {
+            let words = format!("expected at most {most} pictures per request, found more");
             return Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, words));
         }
         let bytes = field.bytes().await.map_err(broken)?.into();

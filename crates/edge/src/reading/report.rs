@@ -1,0 +1,388 @@
+//! The report of a reading: one self-contained HTML file, made to be printed on A4.
+
+use anyhow::Result;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use malaria_edge::Model;
+use malaria_metrics::{Interval, PatientCall};
+use malaria_smear::{
+    Caveat, Corrected, FoundObject, Judgement, Kind, PatientCount, PerMicrolitre, Reading, ReviewedField,
+    Summary,
+};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::phrases::Phrases;
+
+const STYLE: &str = include_str!("report.css");
+/// Ends of the figure's logarithmic axis: shares of infected cells.
+const AXIS: [f64; 2] = [1e-4, 1.0];
+/// Width of the figure, and of the margin on its left for the names of the rows.
+const FIGURE: [f64; 2] = [640.0, 170.0];
+
+/// The report of `reading`; `pictures` are JPEGs of its photographs in their order, `None` where one is not at hand. The record of the reading
+/// is in the element with the id `reading`, as JSON.
+///
+/// # Errors
+/// Those of [`Reading::summary`].
+pub(crate) fn render(model: &Model, reading: &Reading, pictures: &[Option<Vec<u8>>]) -> Result<String> {
+    let summary = reading.summary(model.description())?;
+    let phrases = Phrases::of(&reading.language);
+    let page = Page { phrases: &phrases, reading, summary: &summary };
+    // A script's text ends at the first `</`.
+    let record = serde_json::to_string(reading)?.replace('<', "\\u003c");
+    let markup = html! {
+        (DOCTYPE)
+        html lang=(reading.language) {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (phrases.text("report.title")) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                h1 { (phrases.text("report.title")) }
+                p.notice role="note" { (phrases.text("app.notice")) }
+                (page.details())
+                (page.result(model))
+                (page.corrections())
+                (page.fields())
+                (page.method())
+                p.signature { (phrases.text("details.signature")) }
+                section {
+                    h2 { (phrases.text("fields.title")) }
+                    div.pictures {
+                        @for (field, picture) in reading.fields.iter().zip(pictures) {
+                            (page.picture(field, picture.as_deref()))
+                        }
+                    }
+                    p.muted { (phrases.text("report.legend")) }
+                }
+                script id="reading" type="application/json" { (PreEscaped(record)) }
+            }
+        }
+    };
+    Ok(markup.into_string())
+}
+
+struct Page<'a> {
+    phrases: &'a Phrases,
+    reading: &'a Reading,
+    summary: &'a Summary,
+}
+
+impl Page<'_> {
+    fn interval(&self, Interval { low, high }: Interval) -> String {
+        let [low, high] = [low, high].map(|share| self.phrases.percent(share));
+        self.phrases.with("interval", &[("low", &low), ("high", &high)])
+    }
+
+    fn share(&self, share: Option<f64>, interval: Interval) -> String {
+        match share {
+            Some(share) => format!("{} ({})", self.phrases.percent(share), self.interval(interval)),
+            None => self.interval(interval),
+        }
+    }
+
+    fn per_microlitre(&self, found: Option<PerMicrolitre>) -> Option<String> {
+        let PerMicrolitre { estimate, low, high } = found?;
+        let [low, high] = [low, high].map(|number| format!("{number:.0}"));
+        Some(format!("{estimate:.0} ({})", self.phrases.with("interval", &[("low", &low), ("high", &high)])))
+    }
+
+    fn details(&self) -> Markup {
+        let Reading { patient, slide, operator, read_on, red_cells_per_microlitre, .. } = self.reading;
+        let red_cells = red_cells_per_microlitre.map_or_else(String::new, |number| format!("{number:.0}"));
+        let rows = [
+            ("details.patient", patient),
+            ("details.slide", slide),
+            ("details.operator", operator),
+            ("details.read-on", read_on),
+            ("details.red-cells", &red_cells),
+        ];
+        html! {
+            dl.details {
+                @for (key, value) in rows {
+                    div {
+                        dt { (self.phrases.text(key)) }
+                        dd { @if value.trim().is_empty() { (self.phrases.text("report.blank")) } @else { (value) } }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The machine's call in words.
+    fn call(&self, count: &PatientCount) -> String {
+        let Some(verdict) = &count.verdict else {
+            return self.phrases.text("call.no-rule").to_owned();
+        };
+        match verdict.result.call {
+            PatientCall::Positive => self.phrases.text("call.positive").to_owned(),
+            PatientCall::NotDetected { detection_limit } => self.phrases.with(
+                "call.not-detected",
+                &[("limit", &self.phrases.percent(detection_limit)), ("cells", &count.red_cells.to_string())],
+            ),
+            PatientCall::TooFewCells { more_cells } => {
+                self.phrases.with("call.too-few-cells", &[("more", &more_cells.to_string())])
+            }
+            PatientCall::NotCalled => self.phrases.text("call.not-called").to_owned(),
+        }
+    }
+
+    fn result(&self, model: &Model) -> Markup {
+        let Self { phrases, summary, .. } = self;
+        html! {
+            section {
+                h2 { (phrases.text("result.title")) }
+                div.columns {
+                    div.machine {
+                        h3 { (phrases.text("result.machine")) }
+                        @match &summary.machine {
+                            Some(count) if count.red_cells > 0 => (self.machine(count)),
+                            _ => p { (phrases.text("result.none")) },
+                        }
+                    }
+                    div.person {
+                        h3 { (phrases.text("result.person")) }
+                        (self.person())
+                    }
+                }
+                (self.figure(model))
+            }
+        }
+    }
+
+    fn machine(&self, count: &PatientCount) -> Markup {
+        let phrases = self.phrases;
+        let verdict = count.verdict.as_ref();
+        html! {
+            dl {
+                dt { (phrases.text("result.call")) }
+                dd.large { (self.call(count)) }
+                dt { (phrases.text("result.infected")) " / " (phrases.text("result.red-cells")) }
+                dd { (count.infected) " / " (count.red_cells) }
+                @if let Some(verdict) = verdict {
+                    dt { (phrases.text("result.share")) }
+                    dd { (self.share(verdict.result.infected_share, verdict.result.interval)) }
+                }
+                @if let Some(per_microlitre) = self.per_microlitre(count.infected_per_microlitre) {
+                    dt { (phrases.text("result.per-microlitre")) }
+                    dd { (per_microlitre) }
+                }
+            }
+            @if verdict.is_some_and(|verdict| verdict.unfamiliar) {
+                p.warning { (phrases.text("call.unfamiliar")) }
+            }
+            @if verdict.is_some_and(|verdict| verdict.learned_from) {
+                p.warning { (phrases.text("call.learned-from")) }
+            }
+        }
+    }
+
+    fn person(&self) -> Markup {
+        let Self { phrases, summary, .. } = self;
+        let progress = phrases.with(
+            "result.progress",
+            &[("reviewed", &summary.reviewed.to_string()), ("suspects", &summary.suspects.to_string())],
+        );
+        html! {
+            p { @if summary.suspects == 0 { (phrases.text("result.no-suspects")) } @else { (progress) } }
+            @match &summary.corrected {
+                Some(Corrected { red_cells, infected, infected_share, interval, infected_per_microlitre }) => {
+                    dl {
+                        dt { (phrases.text("result.infected")) " / " (phrases.text("result.red-cells")) }
+                        dd.large { (infected) " / " (red_cells) }
+                        dt { (phrases.text("result.share")) }
+                        dd { (self.share(Some(*infected_share), *interval)) }
+                        @if let Some(per_microlitre) = self.per_microlitre(*infected_per_microlitre) {
+                            dt { (phrases.text("result.per-microlitre")) }
+                            dd { (per_microlitre) }
+                        }
+                    }
+                    p.muted { (phrases.text("result.interval-note")) }
+                },
+                None => p { (phrases.text("result.pending")) },
+            }
+        }
+    }
+
+    /// Shares of infected cells with their intervals, and the detection limit, on a logarithmic axis.
+    fn figure(&self, model: &Model) -> Markup {
+        let [width, left] = FIGURE;
+        let place = |share: f64| {
+            let [low, high] = AXIS.map(f64::ln);
+            left + (width - left - 20.0) * ((share.clamp(AXIS[0], AXIS[1]).ln() - low) / (high - low))
+        };
+        let machine = self.summary.machine.as_ref();
+        let verdict = machine.and_then(|count| count.verdict.as_ref());
+        let of_machine = verdict.map(|verdict| (verdict.result.infected_share, verdict.result.interval));
+        let of_person = self.summary.corrected.map(|found| (Some(found.infected_share), found.interval));
+        let rows = [("result.machine", of_machine), ("result.person", of_person)];
+        // Known only for pictures like the training cells.
+        let familiar = verdict.is_some_and(|verdict| !verdict.unfamiliar);
+        let limit = model.description().patient_caller().ok().zip(machine).filter(|_| familiar);
+        let limit = limit.and_then(|((_, caller), count)| caller.detection_limit(count.red_cells));
+        if of_machine.is_none() && of_person.is_none() {
+            return html! {};
+        }
+        html! {
+            figure {
+                figcaption { (self.phrases.text("report.figure")) }
+                svg viewBox="0 0 640 104" role="img" aria-label=(self.phrases.text("report.figure")) {
+                    @for share in [1e-4, 1e-3, 1e-2, 1e-1, 1.0] {
+                        line.grid x1=(place(share)) x2=(place(share)) y1="8" y2="78" {}
+                        text x=(place(share)) y="96" text-anchor="middle" { (axis_label(share, self.phrases)) }
+                    }
+                    @if let Some(limit) = limit {
+                        line.limit x1=(place(limit)) x2=(place(limit)) y1="8" y2="78" {}
+                        text.limit x=(place(limit) + 4.0) y="16" { (self.phrases.text("report.limit")) }
+                    }
+                    @for (y, (key, found)) in [30.0, 62.0].into_iter().zip(rows) {
+                        text x="0" y=(y + 4.0) { (self.phrases.text(key)) }
+                        @if let Some((share, Interval { low, high })) = found {
+                            line.interval x1=(place(low)) x2=(place(high)) y1=(y) y2=(y) {}
+                            @if let Some(share) = share {
+                                circle cx=(place(share)) cy=(y) r="5" {}
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn corrections(&self) -> Markup {
+        let objects = || self.reading.fields.iter().flat_map(|field| &field.reading.objects);
+        let judged = |suspect: bool, judgement: Judgement| {
+            objects()
+                .filter(|object| object.infected == suspect && object.judgement == Some(judgement))
+                .count()
+        };
+        let added = self.reading.fields.iter().map(|field| field.added.len()).sum::<usize>();
+        let rows = [
+            ("report.confirmed", judged(true, Judgement::Infected)),
+            ("report.rejected", judged(true, Judgement::Uninfected)),
+            ("report.no-red-cell", judged(true, Judgement::NoRedCell)),
+            ("report.promoted", judged(false, Judgement::Infected)),
+            ("report.added", added),
+        ];
+        html! {
+            section {
+                h2 { (self.phrases.text("report.corrections")) }
+                table {
+                    @for (key, number) in rows {
+                        tr { th scope="row" { (self.phrases.text(key)) } td { (number) } }
+                    }
+                }
+            }
+        }
+    }
+
+    fn fields(&self) -> Markup {
+        let phrases = self.phrases;
+        let kinds = [Kind::WhiteCell, Kind::Clump];
+        html! {
+            section {
+                h2 { (phrases.text("fields.title")) }
+                table {
+                    thead { tr {
+                        th scope="col" { (phrases.text("fields.photograph")) }
+                        th scope="col" { (phrases.text("result.red-cells")) }
+                        th scope="col" { (phrases.text("result.infected")) }
+                        @for kind in kinds { th scope="col" { (phrases.text(&format!("kind.{kind}"))) } }
+                        th scope="col" { (phrases.text("fields.remarks")) }
+                    } }
+                    @for ReviewedField { reading, sha256, .. } in &self.reading.fields {
+                        @let counted = |test: fn(&FoundObject) -> bool| reading.objects.iter().filter(|object| test(object)).count();
+                        tr {
+                            td { (reading.count.image) " " span.muted { (sha256.get(..12).unwrap_or_default()) } }
+                            td { (counted(|object| object.kind == Kind::RedCell)) }
+                            td { (counted(|object| object.infected)) }
+                            @for kind in kinds {
+                                td { (reading.objects.iter().filter(|object| object.kind == kind).count()) }
+                            }
+                            td { (self.remarks(reading)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn remarks(&self, reading: &malaria_smear::FieldReading) -> String {
+        let phrases = self.phrases;
+        if let Some(refusal) = &reading.refusal {
+            return phrases.text(&format!("refusal.{refusal}")).to_owned();
+        }
+        let caveats = reading.count.caveats.iter();
+        let mut remarks: Vec<String> =
+            caveats.map(|caveat| phrases.text(&format!("caveat.{}", key(caveat))).to_owned()).collect();
+        remarks.extend(reading.count.unfamiliar.then(|| phrases.text("caveat.unfamiliar").to_owned()));
+        let warned = reading.objects.iter().filter(|object| object.warned).count();
+        remarks
+            .extend((warned > 0).then(|| phrases.with("caveat.warned", &[("number", &warned.to_string())])));
+        if remarks.is_empty() { phrases.text("fields.none").to_owned() } else { remarks.join("; ") }
+    }
+
+    fn method(&self) -> Markup {
+        let made_by = &self.reading.made_by;
+        let model =
+            self.phrases.with("app.model", &[("model", &made_by.model), ("digest", &made_by.weights_sha256)]);
+        html! {
+            section {
+                h2 { (self.phrases.text("report.method")) }
+                p { (self.phrases.text("app.counts")) }
+                p { (self.phrases.text("report.rule")) }
+                p.muted { (made_by.program) ". " (model) ". " (self.phrases.text("report.verify")) }
+            }
+        }
+    }
+
+    /// A photograph with what was found in it.
+    fn picture(&self, field: &ReviewedField, picture: Option<&[u8]>) -> Markup {
+        let ReviewedField { reading, added, .. } = field;
+        let (width, height) = (reading.width.max(1), reading.height.max(1));
+        let radius = reading.count.cell_diameter.unwrap_or(40.0) / 2.0;
+        html! {
+            figure.photograph {
+                figcaption { (reading.count.image) }
+                @match picture {
+                    Some(jpeg) => svg viewBox=(format!("0 0 {width} {height}")) role="img" aria-label=(reading.count.image) {
+                        image width=(width) height=(height) href=(format!("data:image/jpeg;base64,{}", STANDARD.encode(jpeg))) {}
+                        @for object in &reading.objects {
+                            polygon class=(class(object)) points=(points(object)) {}
+                        }
+                        @for cell in added {
+                            circle.added cx=(cell.x) cy=(cell.y) r=(radius) {}
+                        }
+                    },
+                    None => p.muted { (self.phrases.text("fields.no-picture")) },
+                }
+            }
+        }
+    }
+}
+
+/// The name of a caveat in JSON.
+fn key(caveat: &Caveat) -> String {
+    serde_json::to_value(caveat).ok().and_then(|key| key.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn axis_label(share: f64, phrases: &Phrases) -> String {
+    format!("{} %", 100.0 * share).replace('.', phrases.text("decimal"))
+}
+
+/// How an object is drawn.
+fn class(object: &FoundObject) -> &'static str {
+    match (object.judgement, object.kind) {
+        (Some(Judgement::Infected), _) => "judged-infected",
+        (Some(_), _) => "judged-other",
+        (None, Kind::RedCell) if object.infected => "infected",
+        (None, Kind::RedCell) => "uninfected",
+        (None, _) => "other",
+    }
+}
+
+fn points(object: &FoundObject) -> String {
+    let corners = object.outline.iter().map(|[x, y]| format!("{x},{y}"));
+    corners.collect::<Vec<_>>().join(" ")
+}

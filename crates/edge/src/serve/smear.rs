@@ -1,0 +1,123 @@
+//! Requests of the page on which smears are read.
+
+use std::{path::Path, sync::Arc};
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{FromRequest, Multipart, Request, State, multipart::MultipartRejection},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use malaria_classifier::EncodedImage;
+use malaria_dataset::decode_photo;
+use malaria_smear::{Reading, ReviewedField, Summary};
+use tokio::time::timeout;
+
+use super::{
+    BODY_TIME, PHOTO_TIME, REQUEST_BYTES, Refusal, Server, admitted, in_turn, incomplete, received, too_large,
+};
+use crate::reading::{jpeg, read, render};
+
+/// Maximum bytes of a photograph, and of a report's record and pictures.
+pub(super) const PHOTO_BYTES: usize = 64 << 20;
+/// Most photographs in a report.
+const FIELDS: usize = 400;
+
+/// `POST /smear`: a photograph => what was found in it.
+pub(super) async fn photograph(
+    State(server): State<Arc<Server>>,
+    form: Result<Multipart, MultipartRejection>,
+) -> Result<Json<ReviewedField>, Refusal> {
+    let permit = admitted(&server.photographs).await?;
+    let photo = one(form).await?;
+    let work = move |server: &Server| {
+        let name = photo.name.to_string_lossy();
+        read(&server.model, &name, &photo.bytes).map_err(|error| failed(&error))
+    };
+    in_turn(server, permit, work).await.map(Json)
+}
+
+/// `POST /picture`: a photograph that browsers do not show, such as a TIFF => a JPEG of it.
+pub(super) async fn picture(
+    State(server): State<Arc<Server>>,
+    form: Result<Multipart, MultipartRejection>,
+) -> Result<Response, Refusal> {
+    let permit = admitted(&server.photographs).await?;
+    let photo = one(form).await?;
+    let work = move |_: &Server| {
+        let unreadable =
+            |error: malaria_dataset::Error| Refusal(StatusCode::UNPROCESSABLE_ENTITY, error.to_string());
+        let decoded = decode_photo(&photo.bytes, Path::new(&photo.name)).map_err(unreadable)?;
+        jpeg(decoded, u32::MAX).map_err(|error| failed(&error))
+    };
+    let bytes = in_turn(server, permit, work).await?;
+    Ok(([(header::CONTENT_TYPE, "image/jpeg")], bytes).into_response())
+}
+
+/// `POST /summary`: a reading => its counts, the machine's and the corrected ones.
+pub(super) async fn summary(
+    State(server): State<Arc<Server>>,
+    request: Request,
+) -> Result<Json<Summary>, Refusal> {
+    let permit = admitted(&server.requests).await?;
+    let body = timeout(BODY_TIME, Bytes::from_request(request, &())).await.map_err(|_| incomplete())?;
+    let body = body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(REQUEST_BYTES),
+        _ => incomplete(),
+    })?;
+    let work = move |server: &Server| {
+        let reading = parsed(&body)?;
+        reading.summary(server.model.description()).map_err(|error| unprocessable(&error.to_string()))
+    };
+    in_turn(server, permit, work).await.map(Json)
+}
+
+/// `POST /report`: a form of the reading and, named by their places from 0, JPEGs of its photographs => the report.
+pub(super) async fn report(
+    State(server): State<Arc<Server>>,
+    form: Result<Multipart, MultipartRejection>,
+) -> Result<Response, Refusal> {
+    let permit = admitted(&server.photographs).await?;
+    let form = form.map_err(|rejection| Refusal(rejection.status(), rejection.body_text()))?;
+    let mut parts =
+        timeout(PHOTO_TIME, received(form, FIELDS + 1, PHOTO_BYTES)).await.map_err(|_| incomplete())??;
+    let work = move |server: &Server| {
+        let reading = parsed(&parts.remove(0).bytes)?;
+        let mut pictures = vec![None; reading.fields.len()];
+        for EncodedImage { name, bytes } in parts {
+            let place: Option<usize> = name.to_str().and_then(|name| name.parse().ok());
+            let Some(picture) = place.and_then(|place| pictures.get_mut(place)) else {
+                return Err(unprocessable(&format!("no photograph has the place `{}`", name.display())));
+            };
+            // It is shown as it is, as a JPEG.
+            if image::guess_format(&bytes).ok() != Some(image::ImageFormat::Jpeg) {
+                return Err(unprocessable(&format!("picture {}: expected a JPEG", name.display())));
+            }
+            *picture = Some(bytes.to_vec());
+        }
+        render(&server.model, &reading, &pictures).map_err(|error| unprocessable(&format!("{error:#}")))
+    };
+    let page = in_turn(server, permit, work).await?;
+    Ok(([(header::CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response())
+}
+
+async fn one(form: Result<Multipart, MultipartRejection>) -> Result<EncodedImage, Refusal> {
+    let form = form.map_err(|rejection| Refusal(rejection.status(), rejection.body_text()))?;
+    let mut photos =
+        timeout(PHOTO_TIME, received(form, 1, PHOTO_BYTES)).await.map_err(|_| incomplete())??;
+    // There is one, else it is refused.
+    photos.pop().ok_or_else(|| unprocessable("expected a photograph"))
+}
+
+fn parsed(body: &[u8]) -> Result<Reading, Refusal> {
+    serde_json::from_slice(body).map_err(|error| unprocessable(&format!("not a reading of a smear: {error}")))
+}
+
+fn unprocessable(reason: &str) -> Refusal {
+    Refusal(StatusCode::UNPROCESSABLE_ENTITY, reason.to_owned())
+}
+
+fn failed(error: &anyhow::Error) -> Refusal {
+    Refusal(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}"))
+}

@@ -1,0 +1,179 @@
+//! The photographs of one patient with a person's corrections, and the counts of both.
+
+use std::collections::HashSet;
+
+use malaria_classifier::{Description, Provenance};
+use malaria_dataset::Fingerprint;
+use malaria_metrics::{Interval, exact_interval};
+use serde::{Deserialize, Serialize};
+
+use crate::count::{RED_CELLS_PER_MICROLITRE, count_patients};
+use crate::error::{Error, Result};
+use crate::reading::{FieldReading, Judgement};
+use crate::report::{PatientCount, PerMicrolitre};
+
+/// Version of the format of a [`Reading`].
+pub const READING_FORMAT: u32 = 1;
+/// Level of the intervals.
+const CONFIDENCE: f64 = 0.95;
+
+/// A smear as a person has read it: the record of a report.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reading {
+    /// [`READING_FORMAT`].
+    pub format_version: u32,
+    /// Language of the report, two letters of ISO 639-1.
+    pub language: String,
+    /// The patient, as typed; may be empty.
+    pub patient: String,
+    /// The slide, as typed; may be empty.
+    pub slide: String,
+    /// Who has read it, as typed; may be empty.
+    pub operator: String,
+    /// When, as typed or by the clock of the browser; may be empty.
+    pub read_on: String,
+    /// Red cells per microlitre of blood.
+    pub red_cells_per_microlitre: Option<f64>,
+    /// The model.
+    pub made_by: Provenance,
+    /// The photographs.
+    pub fields: Vec<ReviewedField>,
+}
+
+/// A photograph of a [`Reading`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReviewedField {
+    /// SHA-256 of the file, in hexadecimal digits.
+    pub sha256: String,
+    /// What was found, with a person's judgements.
+    #[serde(flatten)]
+    pub reading: FieldReading,
+    /// Red cells that a person has seen where nothing was found.
+    #[serde(default)]
+    pub added: Vec<AddedCell>,
+}
+
+/// A red cell that was not found.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct AddedCell {
+    /// Column of its centre, in pixels of the photograph turned upright.
+    pub x: u32,
+    /// Row of its centre.
+    pub y: u32,
+    /// Whether it is infected.
+    pub infected: bool,
+}
+
+/// The counts of a [`Reading`].
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    /// The model's counts and its call of the patient, without any correction; `None` without photographs.
+    pub machine: Option<PatientCount>,
+    /// Red cells called infected.
+    pub suspects: u64,
+    /// Those of them that a person has judged.
+    pub reviewed: u64,
+    /// The corrected counts; `None` while suspects are left to be judged, and without red cells.
+    pub corrected: Option<Corrected>,
+}
+
+/// The counts after a person has judged every suspect.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Corrected {
+    /// Red cells: those found and not rejected, and those added.
+    pub red_cells: u64,
+    /// Infected ones among them, all seen by the person.
+    pub infected: u64,
+    /// Their share.
+    pub infected_share: f64,
+    /// Its exact 95 % interval (Clopper and Pearson 1934), for the number of cells counted: it knows of no infected cell that both missed.
+    pub interval: Interval,
+    /// The share per microlitre of blood, where the number of red cells per microlitre is known.
+    pub infected_per_microlitre: Option<PerMicrolitre>,
+}
+
+impl ReviewedField {
+    /// The reading of the encoded photograph `contents`, which nobody has corrected.
+    #[must_use]
+    pub fn new(contents: &[u8], reading: FieldReading) -> Self {
+        Self { sha256: Fingerprint::of(contents).hex(), reading, added: Vec::new() }
+    }
+}
+
+impl Reading {
+    /// Checks what cannot be computed with.
+    ///
+    /// # Errors
+    /// [`Error::Reading`] for another format, red cells per microlitre out of range, the same picture twice, and cells outside of it.
+    pub fn check(&self) -> Result<()> {
+        let refuse = |reason: String| Err(Error::Reading { reason });
+        if self.format_version != READING_FORMAT {
+            return refuse(format!(
+                "expected format version {READING_FORMAT}, found {}",
+                self.format_version
+            ));
+        }
+        if let Some(number) =
+            self.red_cells_per_microlitre.filter(|number| !RED_CELLS_PER_MICROLITRE.contains(number))
+        {
+            return refuse(format!("expected 500000 to 10000000 red cells per microlitre, found {number}"));
+        }
+        let mut seen = HashSet::new();
+        for field in &self.fields {
+            let FieldReading { width, height, count, objects, .. } = &field.reading;
+            let pixels = count.pixels_sha256.as_ref().unwrap_or(&field.sha256);
+            if !seen.insert(pixels) {
+                return refuse(format!("the picture of `{}` is there twice", count.image));
+            }
+            let ends =
+                |at: u32, length: u32, side: u32| at.checked_add(length).is_some_and(|end| end <= side);
+            let inside = objects
+                .iter()
+                .map(|object| object.bounds)
+                .all(|bounds| ends(bounds.x, bounds.width, *width) && ends(bounds.y, bounds.height, *height));
+            if !inside || !field.added.iter().all(|cell| cell.x < *width && cell.y < *height) {
+                return refuse(format!("a cell outside of the picture `{}`", count.image));
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts the cells, as the model calls them and as the person does.
+    ///
+    /// # Errors
+    /// Those of [`check`](Self::check).
+    pub fn summary(&self, description: &Description) -> Result<Summary> {
+        self.check()?;
+        let patient = Some(self.patient.trim().to_owned()).filter(|patient| !patient.is_empty());
+        // Counted anew, as the record may have been changed.
+        let counts = self.fields.iter().map(|ReviewedField { reading, .. }| {
+            let mut count = reading.count.clone();
+            count.patient.clone_from(&patient);
+            count.copy_of = None;
+            count.count(description, &reading.objects);
+            count
+        });
+        let counts: Vec<_> = counts.collect();
+        let machine = count_patients(description, &counts, self.red_cells_per_microlitre)?.pop();
+        let objects = || self.fields.iter().flat_map(|field| &field.reading.objects);
+        let suspects = objects().filter(|object| object.infected).count() as u64;
+        let reviewed =
+            objects().filter(|object| object.infected && object.judgement.is_some()).count() as u64;
+        let corrected = if suspects == reviewed { self.corrected()? } else { None };
+        Ok(Summary { machine, suspects, reviewed, corrected })
+    }
+
+    fn corrected(&self) -> Result<Option<Corrected>> {
+        let objects = || self.fields.iter().flat_map(|field| &field.reading.objects);
+        let added = || self.fields.iter().flat_map(|field| &field.added);
+        let red_cells = objects().filter(|object| object.is_red_cell()).count() + added().count();
+        let infected = objects().filter(|object| object.judgement == Some(Judgement::Infected)).count()
+            + added().filter(|cell| cell.infected).count();
+        let (red_cells, infected) = (red_cells as u64, infected as u64);
+        let Some(interval) = exact_interval(infected, red_cells, CONFIDENCE)? else { return Ok(None) };
+        let infected_share = infected as f64 / red_cells as f64;
+        let infected_per_microlitre =
+            self.red_cells_per_microlitre.map(|number| PerMicrolitre::of(infected_share, interval, number));
+        Ok(Some(Corrected { red_cells, infected, infected_share, interval, infected_per_microlitre }))
+    }
+}
