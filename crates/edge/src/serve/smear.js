@@ -394,9 +394,12 @@ const cells = (wanted) =>
 
 function gallery() {
   const others = cells(false);
+  const focused = document.activeElement?.object;
   at("suspects").replaceChildren(...cells(true).map(tile));
   at("uncertain").replaceChildren(...others.slice(0, shownUncertain).map(tile));
   at("more").hidden = others.length <= shownUncertain;
+  // A person who is reviewing goes on where they were.
+  if (focused) [...document.querySelectorAll(".cell")].find(({ object }) => object === focused)?.focus();
 }
 
 function tile({ field, object, number }) {

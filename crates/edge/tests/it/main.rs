@@ -1,5 +1,7 @@
 //! The library against ONNX Runtime, and the program `malaria-edge`.
 
+#[cfg(feature = "serve")]
+mod browser;
 #[cfg(feature = "program")]
 mod calibrate;
 mod onnxruntime;
@@ -13,3 +15,5 @@ mod serve_page;
 mod server;
 #[cfg(feature = "program")]
 mod smear;
+#[cfg(feature = "serve")]
+mod smear_page;

@@ -1,0 +1,232 @@
+//! The page for smears of `malaria-edge serve` in a real browser: three drawn fields are read, corrected, reported and verified.
+//!
+//! Needs Chromium: `cargo test -p malaria-edge --test it smear_page:: -- --ignored`. If the variable `AXE_CORE` names the file `axe.min.js`
+//! of the npm package axe-core, the page's accessibility is checked with it.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use malaria_dataset::{SmearConfig, synthetic_smear};
+use serde_json::{Value, json};
+
+use crate::browser::{Running, Tab};
+
+fn serve() -> (Running, String) {
+    let mut serve = Command::new(env!("CARGO_BIN_EXE_malaria-edge"));
+    serve.args(["serve", "--port", "0"]).stdout(Stdio::piped());
+    let mut server = Running(serve.spawn().unwrap());
+    let mut line = String::new();
+    BufReader::new(server.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    (server, line.trim().to_owned())
+}
+
+/// Three drawn fields, of which the last is a TIFF, which browsers do not show.
+fn photographs(folder: &Path) -> Vec<PathBuf> {
+    let write = |(seed, name): (u64, &str)| {
+        let base =
+            SmearConfig { width: 900, height: 700, cell_diameter: 70.0, cells: 40, ..SmearConfig::default() };
+        let path = folder.join(name);
+        synthetic_smear(&SmearConfig { parasitaemia: 0.3, seed, ..base }).unwrap().image.save(&path).unwrap();
+        path
+    };
+    [(1, "a.png"), (2, "b.jpg"), (3, "c.tif")].into_iter().map(write).collect()
+}
+
+fn edge(arguments: &[&str], paths: &[&Path]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_malaria-edge")).args(arguments).args(paths).output().unwrap()
+}
+
+fn text(tab: &mut Tab, selector: &str) -> String {
+    let script = format!("document.querySelector({}).innerText", json!(selector));
+    tab.evaluate(&script).as_str().unwrap().trim().replace(['\u{a0}', '\u{202f}'], " ")
+}
+
+fn press(tab: &mut Tab, key: &str) {
+    for kind in ["keyDown", "keyUp"] {
+        let mut event = json!({ "type": kind, "key": key });
+        if key.chars().count() == 1 {
+            event["text"] = key.into();
+        }
+        tab.call("Input.dispatchKeyEvent", event);
+    }
+}
+
+/// Waits until the corrections made so far are in the browser's store and in the results.
+fn settle(tab: &mut Tab) {
+    tab.evaluate("new Promise((done) => setTimeout(done, 400))");
+}
+
+fn check_accessibility(tab: &mut Tab) {
+    let Some(axe) = std::env::var_os("AXE_CORE") else { return };
+    tab.evaluate(&format!("{}; 0", fs::read_to_string(axe).unwrap()));
+    let found = tab.evaluate("axe.run().then(({ violations }) => violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]))");
+    assert_eq!(found, json!([]));
+}
+
+fn check_widths(tab: &mut Tab, name: &str) {
+    for (width, height, scheme) in
+        [(1280, 900, "light"), (1280, 900, "dark"), (390, 844, "light"), (390, 844, "dark")]
+    {
+        tab.set_screen(width, height, scheme);
+        let sticks_out = tab.evaluate("document.documentElement.scrollWidth - innerWidth").as_i64().unwrap();
+        assert!(sticks_out <= 0, "{name} at {width}: {sticks_out}");
+        check_accessibility(tab);
+        tab.screenshot(&format!("{name}-{width}-{scheme}.png"));
+    }
+    tab.set_screen(1280, 900, "light");
+}
+
+#[test]
+#[ignore = "needs Chromium"]
+fn fields_are_read_corrected_reported_and_verified() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = folder.path().join("photos");
+    fs::create_dir(&photos).unwrap();
+    let files = photographs(&photos);
+    let counted = edge(&["smear", "--json"], &[&photos]);
+    let counted: Value = serde_json::from_slice(&counted.stdout).unwrap();
+    let expected = &counted["patients"][0];
+    let suspects = expected["infected"].as_u64().unwrap();
+    assert!(suspects >= 5, "{counted}");
+
+    let (_server, address) = serve();
+    let ready = "document.querySelector('#model').textContent.includes('field-int8')";
+    let mut tab = Tab::open(&address, ready);
+    tab.set_screen(1280, 900, "light");
+    check_widths(&mut tab, "smear-empty");
+    tab.choose(&files);
+    tab.wait_for("document.querySelector('#status').textContent === 'Photographs read: 3'");
+
+    // What the command counts, too.
+    assert_eq!(text(&mut tab, "#red-cells"), expected["red_cells"].to_string());
+    assert_eq!(text(&mut tab, "#infected"), suspects.to_string());
+    assert_eq!(text(&mut tab, "#review-progress"), format!("0 of {suspects} suspects reviewed"));
+    assert_eq!(tab.evaluate("document.querySelectorAll('#suspects .cell').length"), suspects);
+    assert_eq!(tab.evaluate("document.querySelectorAll('#fields img[src^=blob]').length"), 3);
+    // The same picture in another file does not count again.
+    let copy = folder.path().join("copy.png");
+    image::open(&files[0]).unwrap().save(&copy).unwrap();
+    tab.choose(&[copy, photos.join("none.png")].map(|path| {
+        if !path.exists() {
+            fs::write(&path, b"no picture").unwrap();
+        }
+        path
+    }));
+    tab.wait_for("document.querySelector('#status').textContent.includes('same picture as a.png')");
+    assert_eq!(text(&mut tab, "#red-cells"), expected["red_cells"].to_string());
+    assert!(text(&mut tab, "#fields").contains("cannot be read as a picture"));
+    tab.evaluate("window.confirm = () => true; [...document.querySelectorAll('#fields li')].at(-1).querySelector(':scope > button:last-child').click()");
+    fs::remove_file(photos.join("none.png")).unwrap();
+    tab.wait_for("document.querySelectorAll('#fields li').length === 3");
+    settle(&mut tab);
+
+    // Corrected by keyboard: the first is infected, the second is none, the third is no red cell; one is taken back.
+    tab.evaluate("document.querySelector('#suspects .cell').focus()");
+    for key in ["i", "n", "x", "x", "z"] {
+        press(&mut tab, key);
+        settle(&mut tab);
+    }
+    assert_eq!(text(&mut tab, "#review-progress"), format!("3 of {suspects} suspects reviewed"));
+    assert_eq!(tab.evaluate("document.querySelector('#corrected').hidden"), true);
+    // In the viewer: a cell that was missed is added at the middle, judged not infected, and infected again.
+    tab.evaluate("document.querySelector('#fields .field').click()");
+    settle(&mut tab);
+    for key in ["a", "Enter", "a", "n", "i"] {
+        press(&mut tab, key);
+        settle(&mut tab);
+    }
+    assert!(text(&mut tab, "#selected").contains("Infected"), "{}", text(&mut tab, "#selected"));
+    check_widths(&mut tab, "smear-viewer");
+    press(&mut tab, "Escape");
+    let typed = "const patient = document.querySelector('[name=patient]'); patient.value = 'ann'; \
+                 patient.dispatchEvent(new Event('input', { bubbles: true })); 0";
+    tab.evaluate(typed);
+    settle(&mut tab);
+
+    // A reload loses nothing.
+    tab.call("Page.reload", json!({}));
+    settle(&mut tab);
+    tab.wait_for(&format!("document.readyState === 'complete' && {ready}"));
+    tab.wait_for("document.querySelectorAll('#suspects .cell').length > 0");
+    settle(&mut tab);
+    assert_eq!(text(&mut tab, "#review-progress"), format!("3 of {suspects} suspects reviewed"));
+    assert_eq!(tab.evaluate("document.querySelector('[name=patient]').value"), "ann");
+    assert!(text(&mut tab, "#fields").contains("Added by a person: 1"));
+
+    // The others are infected.
+    tab.evaluate("document.querySelectorAll('#suspects .cell')[3].focus()");
+    for _ in 3..suspects {
+        press(&mut tab, "i");
+        settle(&mut tab);
+    }
+    assert_eq!(text(&mut tab, "#review-progress"), format!("{suspects} of {suspects} suspects reviewed"));
+    // One suspect is not infected and one no red cell, and one cell was added.
+    let red_cells = expected["red_cells"].as_u64().unwrap();
+    assert_eq!(text(&mut tab, "#corrected-infected"), (suspects - 1).to_string());
+    assert_eq!(text(&mut tab, "#corrected-red-cells"), red_cells.to_string());
+    check_widths(&mut tab, "smear-reviewed");
+
+    // Every language.
+    for (language, word) in [("fr", "Résultat"), ("es", "Resultado"), ("pt", "Resultado"), ("en", "Result")]
+    {
+        tab.evaluate(&format!(
+            "const choice = document.querySelector('#language'); choice.value = '{language}'; choice.dispatchEvent(new Event('change'))"
+        ));
+        tab.wait_for(&format!("document.querySelector('#result-title').textContent === '{word}'"));
+        settle(&mut tab);
+        assert_eq!(tab.evaluate("document.documentElement.lang"), language);
+        check_widths(&mut tab, &format!("smear-{language}"));
+    }
+
+    // The report says the same, prints on A4, and is verified.
+    tab.evaluate("window.saved = []; HTMLAnchorElement.prototype.click = function () { saved.push([this.download, this.href]); }");
+    tab.evaluate("document.querySelector('#save-report').click()");
+    tab.wait_for("window.saved.length === 1");
+    let report = tab.evaluate("fetch(saved[0][1]).then((response) => response.text())");
+    let path = folder.path().join("report.html");
+    fs::write(&path, report.as_str().unwrap()).unwrap();
+    assert!(report.as_str().unwrap().contains(&format!("{} / {red_cells}", suspects - 1)));
+    tab.evaluate("document.querySelector('#save-csv').click()");
+    let csv = tab.evaluate("fetch(saved[1][1]).then((response) => response.text())");
+    assert!(csv.as_str().unwrap().lines().filter(|line| line.ends_with("no-red-cell")).count() == 1, "{csv}");
+    let errors: Vec<&Value> = tab.console.iter().collect();
+    assert!(errors.is_empty(), "{errors:?}");
+
+    let verified = edge(&["verify"], &[&path, &photos]);
+    assert!(verified.status.success(), "{verified:?}");
+    let cells = folder.path().join("cells");
+    let written = edge(&["verify", "--cells", cells.to_str().unwrap()], &[&path, &photos]);
+    assert!(written.status.success(), "{written:?}");
+    let labelled = |class: &str| fs::read_dir(cells.join(class)).unwrap().count() as u64;
+    assert_eq!((labelled("Parasitized"), labelled("Uninfected")), (suspects - 2, 1));
+    assert!(fs::read_to_string(cells.join("patients.csv")).unwrap().contains(",ann\n"));
+    // A changed word and a missing photograph are found.
+    fs::write(&path, report.as_str().unwrap().replacen("</dd>", "!</dd>", 1)).unwrap();
+    fs::remove_file(&files[2]).unwrap();
+    let refused = edge(&["verify"], &[&path, &photos]);
+    let words = String::from_utf8_lossy(&refused.stdout).into_owned();
+    assert!(!refused.status.success());
+    assert!(words.contains("not what its record says") && words.contains("c.tif"), "{words}");
+
+    let mut paper = Tab::open(&format!("file://{}", path.display()), "true");
+    for (width, height) in [(1280, 900), (390, 844)] {
+        paper.set_screen(width, height, "light");
+        let sticks_out =
+            paper.evaluate("document.documentElement.scrollWidth - innerWidth").as_i64().unwrap();
+        assert!(sticks_out <= 0, "the report at {width}: {sticks_out}");
+        check_accessibility(&mut paper);
+        paper.screenshot(&format!("smear-report-{width}.png"));
+    }
+    let printed = paper.call("Page.printToPDF", json!({ "preferCSSPageSize": true }));
+    let pdf = STANDARD.decode(printed["data"].as_str().unwrap()).unwrap();
+    if let Some(folder) = std::env::var_os("SCREENSHOTS") {
+        fs::write(Path::new(&folder).join("smear-report.pdf"), &pdf).unwrap();
+    }
+    let pages = pdf.windows(12).filter(|window| window.starts_with(b"/Type /Page\n")).count();
+    assert!((1..=2).contains(&pages), "{pages}");
+}
