@@ -1,4 +1,4 @@
-//! A crate outside the workspace that follows the README builds and runs, and so does its program from another folder with an empty
+//! A crate outside the workspace that follows docs/library.md builds and runs, and so does its program from another folder with an empty
 //! environment. The model inside it is the one of `data/pretrained`.
 
 use std::{
@@ -16,29 +16,29 @@ use tch::Device;
 
 use crate::outer_cargo::{forget, target_and_profile};
 
-/// The crate is kept in `tests/outside_user`; the README shows the same files.
+/// The crate is kept in `tests/outside_user`; docs/library.md shows the same files.
 const FILES: [&str; 4] = ["Cargo.toml", ".cargo/config.toml", "build.rs", "src/main.rs"];
 
-/// The README's placeholder for the clone.
+/// The placeholder for the clone in docs/library.md.
 const PLACEHOLDER: &str = "/path/to/malaria-resnet";
 
 #[test]
-fn a_crate_that_follows_the_readme_runs_anywhere() {
+fn a_crate_that_follows_the_documents_runs_anywhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let chapter = fs::read_to_string(root.join("docs/library.md")).unwrap();
     let outside = tempfile::tempdir().unwrap();
     for name in FILES {
         let text = fs::read_to_string(root.join("tests/outside_user").join(name)).unwrap();
         assert!(
-            readme.contains(&format!("\n{text}```")),
-            "README.md does not show tests/outside_user/{name}:\n{text}"
+            chapter.contains(&format!("\n{text}```")),
+            "docs/library.md does not show tests/outside_user/{name}:\n{text}"
         );
         let path = outside.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text.replace(PLACEHOLDER, root.to_str().unwrap())).unwrap();
     }
 
-    // Unlike in the README, to reuse what is built: the versions and profiles of this workspace.
+    // Unlike in docs/library.md, to reuse what is built: the versions and profiles of this workspace.
     fs::copy(root.join("Cargo.lock"), outside.path().join("Cargo.lock")).unwrap();
     let profiles = outside.path().join("profiles.toml");
     fs::write(&profiles, profiles_of(&fs::read_to_string(root.join("Cargo.toml")).unwrap())).unwrap();
