@@ -38,7 +38,7 @@ const PROGRAM: &str = concat!("malaria-edge ", env!("CARGO_PKG_VERSION"));
 /// `field-int8.onnx` of `data/pretrained`.
 static PRETRAINED: &[u8] = include_bytes!("../../../data/pretrained/field-int8.onnx");
 /// What [`pretrained`] is called in results.
-const PRETRAINED_NAME: &str = "the built-in field-int8.onnx";
+const PRETRAINED_NAME: &str = "field-int8.onnx (built-in)";
 /// The end of every help.
 const NOTICE: &str = "Research software, not a medical device.";
 

@@ -88,13 +88,15 @@ mod tests {
         for key in english.keys().filter(|key| !stems.iter().any(|stem| key.starts_with(stem))) {
             assert!(sources.iter().any(|source| source.contains(&format!("\"{key}\""))), "{key} is not used");
         }
-        for attribute in ["data-text=\"", "data-label=\"", "data-hint=\"", "text(\"", "with(\""] {
-            let used = sources.iter().flat_map(|source| source.split(attribute).skip(1));
-            for key in
-                used.filter_map(|rest| rest.split('"').next()).filter(|key| !key.contains(['{', '(', '\\']))
-            {
-                let stem = stems.iter().any(|stem| key == *stem);
-                assert!(stem || english.contains_key(key), "{key} is no key");
+        for start in ["data-text=\"", "data-label=\"", "data-hint=\"", "text(\"", "with(\"", "filled(\""] {
+            for source in sources {
+                // Not `getContext("2d")`.
+                let whole = |at: usize| !source[..at].ends_with(|last: char| last.is_alphanumeric());
+                let starts = source.match_indices(start).filter(|(at, _)| whole(*at));
+                for key in starts.filter_map(|(at, _)| source[at + start.len()..].split('"').next()) {
+                    let composed = key.contains(['{', '\\']);
+                    assert!(composed || english.contains_key(key), "{key} is no key");
+                }
             }
         }
     }

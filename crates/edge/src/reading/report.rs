@@ -39,22 +39,24 @@ pub(crate) fn render(model: &Model, reading: &Reading, pictures: &[Option<Vec<u8
                 style { (PreEscaped(STYLE)) }
             }
             body {
-                h1 { (phrases.text("report.title")) }
-                p.notice role="note" { (phrases.text("app.notice")) }
-                (page.details())
-                (page.result(model))
-                (page.corrections())
-                (page.fields())
-                (page.method())
-                p.signature { (phrases.text("details.signature")) }
-                section {
-                    h2 { (phrases.text("fields.title")) }
-                    div.pictures {
-                        @for (field, picture) in reading.fields.iter().zip(pictures) {
-                            (page.picture(field, picture.as_deref()))
+                main {
+                    h1 { (phrases.text("report.title")) }
+                    p.notice role="note" { (phrases.text("app.notice")) }
+                    (page.details())
+                    (page.result(model))
+                    (page.corrections())
+                    (page.method())
+                    p.signature { (phrases.text("details.signature")) }
+                    section.photographs {
+                        h2 { (phrases.text("fields.title")) }
+                        (page.fields())
+                        div.pictures {
+                            @for (field, picture) in reading.fields.iter().zip(pictures) {
+                                (page.picture(field, picture.as_deref()))
+                            }
                         }
+                        p.muted { (phrases.text("report.legend")) }
                     }
-                    p.muted { (phrases.text("report.legend")) }
                 }
                 script id="reading" type="application/json" { (PreEscaped(record)) }
             }
@@ -281,27 +283,24 @@ impl Page<'_> {
         let phrases = self.phrases;
         let kinds = [Kind::WhiteCell, Kind::Clump];
         html! {
-            section {
-                h2 { (phrases.text("fields.title")) }
-                table {
-                    thead { tr {
-                        th scope="col" { (phrases.text("fields.photograph")) }
-                        th scope="col" { (phrases.text("result.red-cells")) }
-                        th scope="col" { (phrases.text("result.infected")) }
-                        @for kind in kinds { th scope="col" { (phrases.text(&format!("kind.{kind}"))) } }
-                        th scope="col" { (phrases.text("fields.remarks")) }
-                    } }
-                    @for ReviewedField { reading, sha256, .. } in &self.reading.fields {
-                        @let counted = |test: fn(&FoundObject) -> bool| reading.objects.iter().filter(|object| test(object)).count();
-                        tr {
-                            td { (reading.count.image) " " span.muted { (sha256.get(..12).unwrap_or_default()) } }
-                            td { (counted(|object| object.kind == Kind::RedCell)) }
-                            td { (counted(|object| object.infected)) }
-                            @for kind in kinds {
-                                td { (reading.objects.iter().filter(|object| object.kind == kind).count()) }
-                            }
-                            td { (self.remarks(reading)) }
+            table {
+                thead { tr {
+                    th scope="col" { (phrases.text("fields.photograph")) }
+                    th scope="col" { (phrases.text("result.red-cells")) }
+                    th scope="col" { (phrases.text("result.infected")) }
+                    @for kind in kinds { th scope="col" { (phrases.text(&format!("kind.{kind}"))) } }
+                    th scope="col" { (phrases.text("fields.remarks")) }
+                } }
+                @for ReviewedField { reading, sha256, .. } in &self.reading.fields {
+                    @let counted = |test: fn(&FoundObject) -> bool| reading.objects.iter().filter(|object| test(object)).count();
+                    tr {
+                        td { (reading.count.image) " " span.muted { (sha256.get(..12).unwrap_or_default()) } }
+                        td { (counted(|object| object.kind == Kind::RedCell)) }
+                        td { (counted(|object| object.infected)) }
+                        @for kind in kinds {
+                            td { (reading.objects.iter().filter(|object| object.kind == kind).count()) }
                         }
+                        td { (self.remarks(reading)) }
                     }
                 }
             }
@@ -320,7 +319,7 @@ impl Page<'_> {
         let warned = reading.objects.iter().filter(|object| object.warned).count();
         remarks
             .extend((warned > 0).then(|| phrases.with("caveat.warned", &[("number", &warned.to_string())])));
-        if remarks.is_empty() { phrases.text("fields.none").to_owned() } else { remarks.join("; ") }
+        if remarks.is_empty() { phrases.text("fields.none").to_owned() } else { remarks.join(" · ") }
     }
 
     fn method(&self) -> Markup {

@@ -25,6 +25,7 @@ function text(key) {
   return phrases[key] ?? key;
 }
 
+const label = (name, value) => filled("label", { name, value });
 const filled = (key, values) => text(key).replace(/\{([a-z-]+)\}/g, (_, name) => values[name]);
 
 // Values below 1 are not rounded to 100 %, values above 0 not to 0 %. The space is non-breaking.
@@ -65,7 +66,8 @@ async function speak(language) {
 
 let model = null;
 let details = { language: "en", patient: "", slide: "", operator: "", read_on: today(), red_cells_per_microlitre: null };
-// As the program describes them, with the photograph (`file`) and its address (`url`), where they are at hand, and pictures of cells (`crops`).
+// As the program describes them and, where they are at hand, with the photograph (`file`), a form of it that browsers show (`picture`), the
+// address of that (`url`), and pictures of cells (`crops`).
 let fields = [];
 let undo = [];
 let work = Promise.resolve();
@@ -75,7 +77,7 @@ function today() {
   return new Date(now - now.getTimezoneOffset() * 60_000).toISOString().slice(0, 10);
 }
 
-const recorded = ({ file, url, crops, ...field }) => field;
+const recorded = ({ file, picture, url, crops, ...field }) => field;
 const reading = () => ({ format_version: 1, ...details, made_by: model.made_by, fields: fields.map(recorded) });
 // Without outlines, which are most of it.
 const brief = () => {
@@ -184,6 +186,7 @@ async function show(field, file) {
     bitmap = await createImageBitmap(shown);
   }
   if (field.url) URL.revokeObjectURL(field.url);
+  field.picture = shown;
   field.url = bitmap === null ? null : URL.createObjectURL(shown);
   field.crops = new Map();
   if (bitmap === null) return;
@@ -242,7 +245,7 @@ async function read(files) {
     await refresh();
   }
   progress.hidden = true;
-  say([filled("status.done", { done }), ...notes].join("; "), done < photos.length);
+  say([filled("status.done", { done }), ...notes].join(" · "), done < photos.length);
 }
 
 // All files that were dropped or are in dropped folders, except in hidden folders.
@@ -458,7 +461,7 @@ function remarks({ refusal, count, file }) {
   if (count.unfamiliar) words.push(text("caveat.unfamiliar"));
   if (count.warned_of > 0) words.push(filled("caveat.warned", { number: count.warned_of }));
   if (!file) words.push(text("storage.missing"));
-  return words.join("; ");
+  return words.join(" · ");
 }
 
 function listFields() {
@@ -475,19 +478,19 @@ function listFields() {
     open.addEventListener("click", () => view(field, null));
     const about = element("div");
     const counts = [
-      `${text("result.red-cells")}: ${field.count.red_cells}`,
-      `${text("result.infected")}: ${field.count.infected}`,
+      label(text("result.red-cells"), field.count.red_cells),
+      label(text("result.infected"), field.count.infected),
       ...["white-cell", "clump"].map((kind) => [kind, field.objects.filter((object) => object.kind === kind).length])
         .filter(([, number]) => number > 0)
-        .map(([kind, number]) => `${text(`kind.${kind}`)}: ${number}`),
+        .map(([kind, number]) => label(text(`kind.${kind}`), number)),
     ];
-    if (field.added.length > 0) counts.push(`${text("kind.added")}: ${field.added.length}`);
+    if (field.added.length > 0) counts.push(label(text("kind.added"), field.added.length));
     about.append(element("strong", field.count.image), element("span", counts.join(" · "), "muted"));
     const words = remarks(field);
     if (words) about.append(element("span", words, "note"));
     const remove = element("button", text("fields.remove"));
     remove.type = "button";
-    remove.setAttribute("aria-label", `${text("fields.remove")}: ${field.count.image}`);
+    remove.setAttribute("aria-label", label(text("fields.remove"), field.count.image));
     remove.addEventListener("click", () => removeField(field));
     item.append(open, about, remove);
     return item;
@@ -607,7 +610,7 @@ function draw() {
 }
 
 function cellWords(field, cell) {
-  if (!("width" in cell)) return `${text("kind.added")}: ${text(cell.infected ? "judge.infected" : "judge.uninfected")}`;
+  if (!("width" in cell)) return label(text("kind.added"), text(cell.infected ? "judge.infected" : "judge.uninfected"));
   const judgement = text(`judge.${cell.judgement ?? "none"}`);
   if (cell.probability === null) return `${text(`kind.${cell.kind}`)}. ${judgement}`;
   const values = { number: field.objects.indexOf(cell) + 1, image: field.count.image, probability: percent(cell.probability) };
@@ -769,8 +772,8 @@ function csv() {
 }
 
 // A JPEG for the report, as large as it may be there.
-async function reportPicture({ url }) {
-  const bitmap = await createImageBitmap(await (await fetch(url)).blob());
+async function reportPicture({ picture }) {
+  const bitmap = await createImageBitmap(picture);
   const factor = Math.min(1, REPORT_SIDE / Math.max(bitmap.width, bitmap.height));
   const canvas = new OffscreenCanvas(Math.round(factor * bitmap.width), Math.round(factor * bitmap.height));
   canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
@@ -864,6 +867,7 @@ pressed("zoom-in", () => zoom(1.4));
 pressed("zoom-out", () => zoom(1 / 1.4));
 pressed("fit", fit);
 pressed("add", toggleAdding);
+new ResizeObserver(() => at("viewer").open && fit()).observe(at("stage"));
 at("viewer").addEventListener("cancel", (event) => {
   if (!shown.adding) return;
   event.preventDefault();

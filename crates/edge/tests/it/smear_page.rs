@@ -175,7 +175,7 @@ fn fields_are_read_corrected_reported_and_verified() {
     for (language, word) in [("fr", "Résultat"), ("es", "Resultado"), ("pt", "Resultado"), ("en", "Result")]
     {
         tab.evaluate(&format!(
-            "const choice = document.querySelector('#language'); choice.value = '{language}'; choice.dispatchEvent(new Event('change'))"
+            "{{ const choice = document.querySelector('#language'); choice.value = '{language}'; choice.dispatchEvent(new Event('change')) }}"
         ));
         tab.wait_for(&format!("document.querySelector('#result-title').textContent === '{word}'"));
         settle(&mut tab);
@@ -184,15 +184,19 @@ fn fields_are_read_corrected_reported_and_verified() {
     }
 
     // The report says the same, prints on A4, and is verified.
-    tab.evaluate("window.saved = []; HTMLAnchorElement.prototype.click = function () { saved.push([this.download, this.href]); }");
+    tab.evaluate(
+        "window.saved = []; const create = URL.createObjectURL; \
+         URL.createObjectURL = (blob) => (window.last = blob, create(blob)); \
+         HTMLAnchorElement.prototype.click = function () { saved.push(window.last); }; 0",
+    );
     tab.evaluate("document.querySelector('#save-report').click()");
     tab.wait_for("window.saved.length === 1");
-    let report = tab.evaluate("fetch(saved[0][1]).then((response) => response.text())");
+    let report = tab.evaluate("saved[0].text()");
     let path = folder.path().join("report.html");
     fs::write(&path, report.as_str().unwrap()).unwrap();
     assert!(report.as_str().unwrap().contains(&format!("{} / {red_cells}", suspects - 1)));
     tab.evaluate("document.querySelector('#save-csv').click()");
-    let csv = tab.evaluate("fetch(saved[1][1]).then((response) => response.text())");
+    let csv = tab.evaluate("saved[1].text()");
     assert!(csv.as_str().unwrap().lines().filter(|line| line.ends_with("no-red-cell")).count() == 1, "{csv}");
     let errors: Vec<&Value> = tab.console.iter().collect();
     assert!(errors.is_empty(), "{errors:?}");
