@@ -11,7 +11,8 @@ use malaria_dataset::{
 };
 use malaria_metrics::{PatientCall, PatientRule, PositiveRate};
 use malaria_smear::{
-    Caveat, CountOptions, FieldCount, SmearReport, check_outside, count_smears, red_cells_of_haematocrit,
+    AddedCell, Caveat, CountOptions, FieldCount, Judgement, READING_FORMAT, Reading, ReviewedField,
+    SmearReport, check_outside, count_smears, read_field, red_cells_of_haematocrit,
 };
 
 /// An error such as programs have.
@@ -281,4 +282,87 @@ fn finding_nothing_in_poor_photographs_is_no_result() {
             assert!(result.words.starts_with("not called: ") && remarks.contains(words), "{remarks}");
         }
     }
+}
+
+/// A reading of one drawn field.
+fn reading() -> Reading {
+    let field = read_field(&description(), 0, "1.png", &draw(1).image, network).unwrap();
+    Reading {
+        format_version: READING_FORMAT,
+        language: "en".to_owned(),
+        patient: " ann ".to_owned(),
+        slide: String::new(),
+        operator: String::new(),
+        read_on: String::new(),
+        red_cells_per_microlitre: Some(5e6),
+        made_by: malaria_classifier::Provenance::default(),
+        fields: vec![ReviewedField::new(b"the file", field)],
+    }
+}
+
+#[test]
+fn a_photograph_in_memory_is_read_as_in_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    draw(1).image.save(folder.path().join("1.png")).unwrap();
+    let options = CountOptions { readings: true, ..CountOptions::default() };
+    let report = count(folder.path(), &PatientNames::default(), &options).unwrap();
+    let mut own = reading().fields.remove(0).reading;
+    own.count.image.clone_from(&report.readings[0].count.image);
+    assert_eq!(own, report.readings[0]);
+    assert_eq!(own.count, report.photographs[0]);
+    let cells = own.objects.iter().filter(|object| object.is_red_cell());
+    assert_eq!(cells.count() as u64, own.count.red_cells);
+    // The outlines' corners are thinned, but lie in the boxes.
+    for object in &own.objects {
+        let [right, bottom] = [object.bounds.x + object.bounds.width, object.bounds.y + object.bounds.height];
+        assert!((3..120).contains(&object.outline.len()), "{}", object.outline.len());
+        assert!(object.outline.iter().all(|&[x, y]| {
+            (object.bounds.x..=right).contains(&x) && (object.bounds.y..=bottom).contains(&y)
+        }));
+    }
+    // As JSON it is the same.
+    let json = serde_json::to_string(&reading()).unwrap();
+    assert_eq!(serde_json::from_str::<Reading>(&json).unwrap(), reading());
+}
+
+#[test]
+fn corrections_count_once_every_suspect_is_judged() {
+    let mut reading = reading();
+    let machine = reading.summary(&description()).unwrap();
+    let field = &mut reading.fields[0];
+    let suspects: Vec<usize> =
+        (0..field.reading.objects.len()).filter(|&i| field.reading.objects[i].infected).collect();
+    let (red_cells, infected) = (field.reading.count.red_cells, suspects.len() as u64);
+    assert!(infected >= 5, "{infected}");
+    assert_eq!((machine.suspects, machine.reviewed, machine.corrected), (infected, 0, None));
+    let count = machine.machine.clone().unwrap();
+    assert_eq!(
+        (count.patient.as_deref(), count.red_cells, count.infected),
+        (Some("ann"), red_cells, infected)
+    );
+
+    // One is not infected, one no red cell, the others are; one uninfected cell is infected, and two were missed.
+    for (&i, judgement) in suspects.iter().zip([Judgement::Uninfected, Judgement::NoRedCell]) {
+        field.reading.objects[i].judgement = Some(judgement);
+    }
+    for &i in &suspects[2..suspects.len() - 1] {
+        field.reading.objects[i].judgement = Some(Judgement::Infected);
+    }
+    let other =
+        field.reading.objects.iter_mut().find(|object| object.is_red_cell() && !object.infected).unwrap();
+    other.judgement = Some(Judgement::Infected);
+    field.added.extend([true, false].map(|infected| AddedCell { x: 9, y: 9, infected }));
+    let pending = reading.summary(&description()).unwrap();
+    assert_eq!((pending.reviewed, pending.corrected), (infected - 1, None));
+    // Nothing of the machine's result changes.
+    assert_eq!(pending.machine, machine.machine);
+
+    reading.fields[0].reading.objects[*suspects.last().unwrap()].judgement = Some(Judgement::Infected);
+    let corrected = reading.summary(&description()).unwrap().corrected.unwrap();
+    assert_eq!((corrected.red_cells, corrected.infected), (red_cells + 1, infected));
+    let share = infected as f64 / (red_cells + 1) as f64;
+    assert!((corrected.infected_share - share).abs() < 1e-12);
+    let per_microlitre = corrected.infected_per_microlitre.unwrap();
+    assert!((per_microlitre.high - 5e6 * corrected.interval.high).abs() < 1e-6);
+    assert!(corrected.interval.low < share && share < corrected.interval.high);
 }

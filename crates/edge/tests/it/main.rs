@@ -17,3 +17,5 @@ mod server;
 mod smear;
 #[cfg(feature = "serve")]
 mod smear_page;
+#[cfg(feature = "program")]
+mod verify;

@@ -8,7 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
+use image::ImageFormat;
+use malaria_dataset::{SmearConfig, synthetic_smear};
+use serde_json::{Value, json};
 
 use crate::server::{FORM, Server, form, model, write_cells};
 
@@ -27,7 +29,7 @@ fn the_server_gives_the_predictions_of_the_command() {
         assert!(head.contains(header), "{header}: {head}");
     }
     assert!(String::from_utf8(page).unwrap().contains("not a medical device"));
-    for file in ["/page.css", "/page.js"] {
+    for file in ["/page.css", "/page.js", "/cells", "/smear.js", "/phrases/pt"] {
         assert_eq!(server.get(file).0, 200, "{file}");
     }
     let about: Value = serde_json::from_slice(&server.get("/model").2).unwrap();
@@ -52,6 +54,62 @@ fn the_server_gives_the_predictions_of_the_command() {
     }
     assert_eq!(patients, expected["patients"]);
     assert_eq!(patients.as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn photographs_are_read_counted_and_reported() {
+    let config =
+        SmearConfig { width: 480, height: 360, cell_diameter: 48.0, cells: 20, ..SmearConfig::default() };
+    let photo = synthetic_smear(&config).unwrap().image;
+    let encoded = |format: ImageFormat| {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        photo.write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    };
+    let server = Server::start();
+    let send =
+        |path: &str, name: &str, bytes: Vec<u8>| server.post(path, FORM, &form(&[(name.to_owned(), bytes)]));
+    let (status, field) = send("/smear", "a.tif", encoded(ImageFormat::Tiff));
+    assert_eq!(status, 200, "{field}");
+    assert_eq!((field["width"].as_u64(), &field["count"]["image"]), (Some(480), &"a.tif".into()));
+    let red_cells = field["count"]["red_cells"].as_u64().unwrap();
+    assert!((18..=22).contains(&red_cells), "{field}");
+    // What cannot be read has the reason; a picture of another kind is refused by its key.
+    let (status, words) = send("/smear", "words.png", b"no picture".to_vec());
+    assert_eq!((status, &words["refusal"]), (200, &"photo".into()), "{words}");
+    let (status, _, jpeg) = server.send(
+        &format!("POST /picture HTTP/1.1\r\nHost: {}\r\nContent-Type: {FORM}\r\n", server.address),
+        &form(&[("a.tif".to_owned(), encoded(ImageFormat::Tiff))]),
+    );
+    assert_eq!((status, image::guess_format(&jpeg).unwrap()), (200, ImageFormat::Jpeg));
+    assert_eq!(send("/picture", "words.tif", b"no picture".to_vec()).0, 422);
+
+    let reading = json!({
+        "format_version": 1, "language": "fr", "patient": "ann", "slide": "", "operator": "", "read_on": "",
+        "red_cells_per_microlitre": null, "fields": [field],
+        "made_by": { "program": "", "model": "", "weights_sha256": "" },
+    });
+    let (status, summary) = server.post("/summary", "application/json", reading.to_string().as_bytes());
+    assert_eq!((status, &summary["machine"]["red_cells"]), (200, &red_cells.into()), "{summary}");
+    let report = |parts: &[(String, Vec<u8>)]| {
+        let head = format!("POST /report HTTP/1.1\r\nHost: {}\r\nContent-Type: {FORM}\r\n", server.address);
+        let (status, _, body) = server.send(&head, &form(parts));
+        (status, String::from_utf8(body).unwrap())
+    };
+    let record = ("reading".to_owned(), reading.to_string().into_bytes());
+    let (status, page) = report(&[record.clone(), ("0".to_owned(), jpeg.clone())]);
+    assert!(
+        status == 200 && page.contains("Logiciel de recherche") && page.contains("data:image/jpeg"),
+        "{page}"
+    );
+    for (parts, words) in [
+        (vec![record.clone(), ("1".to_owned(), jpeg)], "no photograph has the place `1`"),
+        (vec![record, ("0".to_owned(), encoded(ImageFormat::Png))], "expected a JPEG"),
+        (vec![("reading".to_owned(), b"{}".to_vec())], "not a reading of a smear"),
+    ] {
+        let (status, answer) = report(&parts);
+        assert!(status == 422 && answer.contains(words), "{words}: {status} {answer}");
+    }
 }
 
 #[test]

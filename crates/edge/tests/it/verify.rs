@@ -1,0 +1,176 @@
+//! The program `malaria-edge`: reports of smears, and verify.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use malaria_dataset::{SmearConfig, synthetic_smear};
+use serde_json::{Value, json};
+
+fn edge(arguments: &[&str], paths: &[&Path]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_malaria-edge")).args(arguments).args(paths).output().unwrap()
+}
+
+/// A folder with two photographs of one patient, and the report of them.
+fn reported(folder: &Path) -> (PathBuf, PathBuf) {
+    let photos = folder.join("photos");
+    fs::create_dir(&photos).unwrap();
+    for (seed, name) in [(1, "a.png"), (2, "b.png")] {
+        let base =
+            SmearConfig { width: 480, height: 360, cell_diameter: 48.0, cells: 20, ..SmearConfig::default() };
+        synthetic_smear(&SmearConfig { seed, ..base }).unwrap().image.save(photos.join(name)).unwrap();
+    }
+    fs::copy(photos.join("a.png"), photos.join("copy of a.png")).unwrap();
+    let report = folder.join("report.html");
+    let written = edge(
+        &[
+            "smear",
+            "--patient",
+            "</script><b>ann",
+            "--haematocrit",
+            "0.45",
+            "--report",
+            report.to_str().unwrap(),
+        ],
+        &[&photos],
+    );
+    assert!(written.status.success(), "{written:?}");
+    (photos, report)
+}
+
+fn record(page: &str) -> Value {
+    let (_, rest) = page.split_once("<script id=\"reading\" type=\"application/json\">").unwrap();
+    serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap()
+}
+
+#[test]
+fn a_report_is_verified_by_its_photographs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (photos, report) = reported(folder.path());
+    let page = fs::read_to_string(&report).unwrap();
+    // What was typed is text, and nothing is fetched.
+    assert!(page.contains("&lt;/script&gt;&lt;b&gt;ann") && !page.contains("<b>ann"));
+    assert!(!page.contains("src=\"http") && page.contains("not a medical device"));
+    let reading = record(&page);
+    assert_eq!(reading["fields"].as_array().unwrap().len(), 2, "copies count once");
+    assert_eq!(page.matches("data:image/jpeg;base64,").count(), 2);
+
+    // Under other names.
+    let moved = folder.path().join("moved");
+    fs::rename(&photos, &moved).unwrap();
+    fs::rename(moved.join("a.png"), moved.join("z.png")).unwrap();
+    let verified = edge(&["verify"], &[&report, &moved]);
+    assert!(verified.status.success(), "{verified:?}");
+    assert!(String::from_utf8_lossy(&verified.stdout).contains("nothing differs (2 photographs)"));
+    // Its record alone, too.
+    let bare = folder.path().join("reading.json");
+    fs::write(&bare, reading.to_string()).unwrap();
+    assert!(edge(&["verify"], &[&bare, &moved]).status.success());
+}
+
+#[test]
+fn whatever_differs_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (photos, report) = reported(folder.path());
+    let page = fs::read_to_string(&report).unwrap();
+    let reading = record(&page);
+    let changed = folder.path().join("changed.json");
+    let answer = |reading: &Value, photos: &Path| {
+        fs::write(&changed, reading.to_string()).unwrap();
+        let output = edge(&["verify"], &[&changed, photos]);
+        assert!(!output.status.success(), "{output:?}");
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    };
+    let red = reading["fields"][0]["objects"].as_array().unwrap();
+    let red = red.iter().position(|object| object["probability"].is_number()).unwrap();
+    let with = |pointer: &str, value: Value| {
+        let mut reading = reading.clone();
+        *reading.pointer_mut(pointer).unwrap() = value;
+        reading
+    };
+    let probability = reading["fields"][0]["objects"][red]["probability"].as_f64().unwrap();
+    let of = |member: &str| format!("/fields/0/objects/{red}/{member}");
+    // Processors round differently.
+    fs::write(&changed, with(&of("probability"), json!(probability + 5e-5)).to_string()).unwrap();
+    assert!(edge(&["verify"], &[&changed, &photos]).status.success());
+    let cases = [
+        (with(&of("probability"), json!(probability + 2e-4)), "probability"),
+        (
+            with(
+                &of("infected"),
+                json!(!reading["fields"][0]["objects"][red]["infected"].as_bool().unwrap()),
+            ),
+            "the call differs",
+        ),
+        (with(&of("kind"), json!("clump")), "in other places"),
+        (with("/fields/0/count/caveats", json!(["grey"])), "the quality"),
+        (with("/made_by/weights_sha256", json!("00")), "the report is from the weights 00"),
+        (with("/fields/0/sha256", json!("00")), "a.png: the photograph is not among those given"),
+        (with("/format_version", json!(2)), "expected format version 1, found 2"),
+        (with("/red_cells_per_microlitre", json!(4.5)), "found 4.5"),
+        (with(&of("x"), json!(4_000_000_000_u32)), "outside of the picture"),
+        (
+            with("/fields/1/count/pixels_sha256", reading["fields"][0]["count"]["pixels_sha256"].clone()),
+            "is there twice",
+        ),
+    ];
+    for (reading, words) in cases {
+        let answer = answer(&reading, &photos);
+        assert!(answer.contains(words), "{words}: {answer}");
+    }
+    for (page, words) in [
+        (page.replacen("<h1>", "<h1>Negative. ", 1), "not what its record says"),
+        (page.replacen("malaria-edge 0", "malaria-edge 9", 1), "not what its record says"),
+        ("<html>".to_owned(), "contains no record"),
+        ("{".to_owned(), "expected a report of this program, or its record (JSON)"),
+    ] {
+        fs::write(&report, page).unwrap();
+        let output = edge(&["verify"], &[&report, &photos]);
+        let answer = format!("{output:?}");
+        assert!(!output.status.success() && answer.contains(words), "{words}: {answer}");
+    }
+}
+
+#[test]
+fn a_report_is_of_one_patient_and_cells_are_of_judged_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let (photos, report) = reported(folder.path());
+    let cells = folder.path().join("cells");
+    let none = edge(&["verify", "--cells", cells.to_str().unwrap()], &[&report, &photos]);
+    assert!(!none.status.success() && format!("{none:?}").contains("nobody has judged a cell"), "{none:?}");
+    assert!(!cells.exists());
+
+    let mut reading = record(&fs::read_to_string(&report).unwrap());
+    let objects = reading["fields"][1]["objects"].as_array_mut().unwrap();
+    let red: Vec<usize> = (0..objects.len()).filter(|&i| objects[i]["probability"].is_number()).collect();
+    for (&i, judgement) in red.iter().zip(["infected", "uninfected", "uninfected", "no-red-cell"]) {
+        objects[i]["judgement"] = judgement.into();
+    }
+    fs::write(&report, reading.to_string()).unwrap();
+    let written = edge(&["verify", "--cells", cells.to_str().unwrap()], &[&report, &photos]);
+    assert!(written.status.success(), "{written:?}");
+    // The table names their patient to the other commands.
+    let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-f32.onnx");
+    let patients = cells.join("patients.csv");
+    let classified =
+        edge(&["classify", "--json", "--patients", patients.to_str().unwrap()], &[&tiny, &cells]);
+    let classified: Value = serde_json::from_slice(&classified.stdout).unwrap();
+    assert_eq!(classified["patients"][0]["patient"], "</script><b>ann", "{classified}");
+    let number = |class: &str| fs::read_dir(cells.join(class)).unwrap().count();
+    assert_eq!([number("Parasitized"), number("Uninfected")], [1, 2]);
+    let table = fs::read_to_string(cells.join("patients.csv")).unwrap();
+    assert_eq!(table.lines().count(), 4, "{table}");
+
+    let two = folder.path().join("two.html");
+    fs::create_dir(photos.join("ben")).unwrap();
+    fs::rename(photos.join("b.png"), photos.join("ben/b.png")).unwrap();
+    fs::create_dir(photos.join("ann")).unwrap();
+    fs::rename(photos.join("a.png"), photos.join("ann/a.png")).unwrap();
+    let refused =
+        edge(&["smear", "--patient-pattern", "([^/]+)/", "--report", two.to_str().unwrap()], &[&photos]);
+    assert!(!refused.status.success() && format!("{refused:?}").contains("one patient"), "{refused:?}");
+    let refused = edge(&["smear", "--report", "report.pdf"], &[&photos]);
+    assert!(format!("{refused:?}").contains("ends in .html"), "{refused:?}");
+}
