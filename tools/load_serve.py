@@ -1,12 +1,12 @@
 """Sends valid and invalid requests to `malaria-edge serve` over many connections at once, and checks the answers.
 
     cargo build --release -p malaria-edge
-    python tools/load_serve.py MODEL.onnx CELLS [--requests N] [--connections N] [--json FILE]
+    python tools/load_serve.py MODEL.onnx PICTURES [--smears] [--requests N] [--connections N] [--json FILE]
 
-CELLS is a folder of pictures of cells. Of 100 requests, 90 have one to eight cells, 4 have a truncated picture beside a valid one, 2
-are larger than the server accepts, 2 are not a form, and 2 send their body a byte a second for 20 s, which is longer than the server
-waits. The expected answers are 200, 200, 413, 400, and 408 or a closed connection. The exit code is 1 after any other answer.
-Needs only Python.
+PICTURES is a folder of pictures of cells or, with --smears, of photographs. Of 100 requests, 90 have one to eight cells or one photograph,
+4 have a truncated picture (of a cell, beside a valid one), 2 are larger than the server accepts, 2 are not a form, and 2 send their body
+a byte a second for 20 s and then nothing. The expected answers are 200, 200, 413, 400, and 400 or a closed connection. The exit code is
+1 after any other answer. Needs only Python.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 KINDS = ["good"] * 90 + ["half"] * 4 + ["large"] * 2 + ["no form"] * 2 + ["slow"] * 2
-EXPECTED = {"good": {200}, "half": {200}, "large": {413}, "no form": {400}, "slow": {408, None}}
+EXPECTED = {"good": {200}, "half": {200}, "large": {413}, "no form": {400}, "slow": {400, None}}
 FORM = "multipart/form-data; boundary=between"
 
 
@@ -32,28 +32,28 @@ def form(pictures):
     return b"".join(parts) + b"--between--\r\n"
 
 
-def body_of(kind, cells, draw):
+def body_of(kind, cells, smears, draw):
     """Content type and body of a request."""
     if kind == "good":
-        return FORM, form(draw.sample(cells, draw.randint(1, 8)))
+        return FORM, form(draw.sample(cells, 1 if smears else draw.randint(1, 8)))
     if kind == "half":
         (name, data), good = draw.sample(cells, 2)
-        return FORM, form([("half-" + name, data[: len(data) // 2]), good])
+        return FORM, form([("half-" + name, data[: len(data) // 2])] + ([] if smears else [good]))
     if kind == "large":
-        return FORM, form([("large.png", bytes(17 << 20))])
+        return FORM, form([("large.png", bytes((65 if smears else 17) << 20))])
     if kind == "no form":
         return "text/plain", b"hello"
     return FORM, form([draw.choice(cells)])
 
 
-async def ask(address, kind, cells, draw):
+async def ask(address, kind, cells, smears, draw):
     """Status of the answer (None if the connection was closed without one), its JSON, and the seconds until its end."""
-    content_type, body = body_of(kind, cells, draw)
+    content_type, body = body_of(kind, cells, smears, draw)
     host, port = address
     started = time.monotonic()
     reader, writer = await asyncio.open_connection(host, port)
     head = (
-        f"POST /classify HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: {content_type}\r\n"
+        f"POST {'/smear' if smears else '/classify'} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: {content_type}\r\n"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )
     try:
@@ -83,10 +83,12 @@ async def ask(address, kind, cells, draw):
     return status, json.loads(said) if said else None, seconds
 
 
-def right(kind, status, said):
+def right(kind, status, said, smears):
     """Whether this is an expected answer to a request of this kind."""
     if status not in EXPECTED[kind]:
         return False
+    if smears and kind in {"good", "half"}:
+        return (said["refusal"] is None) == (kind == "good") and (said["count"]["red_cells"] > 0) == (kind == "good")
     if kind == "good":
         return all(cell["error"] is None and 0 <= cell["probability"] <= 1 for cell in said)
     if kind == "half":
@@ -99,7 +101,7 @@ def of_process(pid, name):
     return int(next(line for line in text.splitlines() if line.startswith(name)).split()[1])
 
 
-async def load(address, pid, cells, requests, connections):
+async def load(address, cells, smears, requests, connections):
     draw = random.Random(0)
     free = asyncio.Semaphore(connections)
     answers = {kind: [] for kind in EXPECTED}
@@ -108,9 +110,9 @@ async def load(address, pid, cells, requests, connections):
     async def one(number):
         kind = KINDS[draw.randrange(100)]
         async with free:
-            status, said, seconds = await ask(address, kind, cells, random.Random(number))
+            status, said, seconds = await ask(address, kind, cells, smears, random.Random(number))
         answers[kind].append((status, seconds))
-        if not right(kind, status, said):
+        if not right(kind, status, said, smears):
             wrong.append((kind, status, str(said)[:200]))
 
     await asyncio.gather(*(one(number) for number in range(requests)))
@@ -120,21 +122,22 @@ async def load(address, pid, cells, requests, connections):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("model", type=Path)
-    arguments.add_argument("cells", type=Path)
+    arguments.add_argument("pictures", type=Path)
+    arguments.add_argument("--smears", action="store_true")
     arguments.add_argument("--requests", type=int, default=10_000)
     arguments.add_argument("--connections", type=int, default=200)
     arguments.add_argument("--binary", type=Path, default=Path("target/release/malaria-edge"))
     arguments.add_argument("--json", type=Path)
     options = arguments.parse_args()
 
-    paths = sorted(path for path in options.cells.rglob("*") if path.suffix in {".png", ".webp", ".jpg"})
+    paths = sorted(path for path in options.pictures.rglob("*") if path.suffix in {".png", ".webp", ".jpg"})
     cells = [(path.name, path.read_bytes()) for path in random.Random(0).sample(paths, min(500, len(paths)))]
     server = subprocess.Popen([options.binary, "serve", options.model, "--port", "0"], stdout=subprocess.PIPE, text=True)
     try:
         host, port = server.stdout.readline().strip().removeprefix("http://").removesuffix("/").split(":")
         started = time.monotonic()
         answers, wrong = asyncio.run(
-            load((host, int(port)), server.pid, cells, options.requests, options.connections)
+            load((host, int(port)), cells, options.smears, options.requests, options.connections)
         )
         seconds = time.monotonic() - started
         alive = server.poll() is None

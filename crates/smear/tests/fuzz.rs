@@ -1,16 +1,16 @@
-//! Damaged photographs: an error or a result, never a panic, and bounded memory.
+//! Damaged photographs and records: an error or a result, never a panic, and bounded memory.
 
 use std::io::Cursor;
 use std::path::Path;
 
-use image::ImageFormat;
-use malaria_dataset::{SmearConfig, decode_photo, synthetic_smear};
+use image::{ImageFormat, RgbImage};
+use malaria_classifier::{ChosenOn, Description, ImageConfig, Provenance, SmearRule};
+use malaria_dataset::{Cells, ResizePolicy, SmearConfig, decode_photo, synthetic_smear};
 use malaria_fuzz::alone;
-use malaria_smear::find_cells;
+use malaria_metrics::{PatientRule, PositiveRate};
+use malaria_smear::{READING_FORMAT, Reading, ReviewedField, find_cells, read_field};
 
-#[test]
-fn photographs() {
-    let alone = alone();
+fn photo() -> RgbImage {
     let config = SmearConfig {
         width: 160,
         height: 120,
@@ -19,7 +19,12 @@ fn photographs() {
         white_cells: 0,
         ..SmearConfig::default()
     };
-    let photo = synthetic_smear(&config).unwrap().image;
+    synthetic_smear(&config).unwrap().image
+}
+
+#[test]
+fn photographs() {
+    let (alone, photo) = (alone(), photo());
     let formats =
         [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Bmp, ImageFormat::Tiff, ImageFormat::WebP];
     let samples = formats.map(|format| {
@@ -31,6 +36,49 @@ fn photographs() {
     alone.fuzz("photographs", &samples, 512 << 20, |bytes| {
         if let Ok(photo) = decode_photo(bytes, Path::new("photo")) {
             drop(find_cells(&photo));
+        }
+    });
+}
+
+#[test]
+fn readings() {
+    let alone = alone();
+    let description = Description {
+        classes: ["Parasitized", "Uninfected"].map(str::to_owned).to_vec(),
+        positive: "Parasitized".to_owned(),
+        image: ImageConfig { pixels: 40, resize: ResizePolicy::Stretch },
+        input: None,
+        threshold: None,
+        smear: Some(SmearRule {
+            threshold: 0.5,
+            chosen_on: ChosenOn::OutOfFold,
+            max_uncertain: Some(0.1),
+            rates: PatientRule {
+                uninfected: PositiveRate::known(0.001, 0.001),
+                infected: PositiveRate::known(0.95, 0.01),
+            },
+        }),
+        learned_from: Vec::new(),
+        temperature: None,
+    };
+    let network = |cells: &Cells| Ok::<_, malaria_dataset::Error>([0.6, 0.4].repeat(cells.len()));
+    let mut field = ReviewedField::new(b"", read_field(&description, 0, "a", &photo(), network).unwrap());
+    field.reading.objects.truncate(3);
+    let reading = Reading {
+        format_version: READING_FORMAT,
+        language: "en".to_owned(),
+        patient: "ann".to_owned(),
+        slide: String::new(),
+        operator: String::new(),
+        read_on: String::new(),
+        red_cells_per_microlitre: Some(5e6),
+        made_by: Provenance::default(),
+        fields: vec![field],
+    };
+    reading.summary(&description).unwrap();
+    alone.fuzz("readings", &[serde_json::to_vec(&reading).unwrap()], 64 << 20, |bytes| {
+        if let Ok(reading) = serde_json::from_slice::<Reading>(bytes) {
+            drop(reading.summary(&description));
         }
     });
 }
