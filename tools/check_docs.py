@@ -1,4 +1,5 @@
-"""Checks the README and the chapters of docs: files and anchors that links name, lengths of lines, and that the book has every chapter.
+"""Checks the READMEs and the chapters of docs: files and anchors that links name, lengths of lines, that the book has every chapter,
+and that the examples in the crates' READMEs are taken from the documentation of the crates, whose examples are tested.
 
     python3 tools/check_docs.py
 
@@ -11,6 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 README_LINES, README_WIDTH, CHAPTER_WIDTH = 150, 120, 140
+CRATE_README_LINES, CONTRIBUTING_LINES = range(15, 41), 90
 
 
 def without_code(text: str) -> str:
@@ -24,11 +26,22 @@ def anchors(path: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", title).replace(" ", "-") for title in titles}
 
 
+def untested(readme: Path) -> list[str]:
+    """The lines of examples in a crate's README that are not in the documentation of its lib.rs, in this order."""
+    library = readme.with_name("src") / "lib.rs"
+    text = library.read_text() if library.exists() else ""
+    documented = iter([re.sub(r"^//! ?(# )?", "", line).strip() for line in text.splitlines() if line.startswith("//!")])
+    blocks = re.findall(r"^```rust\n(.*?)^```", readme.read_text(), re.M | re.S)
+    return [line for block in blocks for line in block.splitlines() if line.strip() and line.strip() not in documented]
+
+
 def faults() -> list[str]:
     found = []
     chapters = sorted(path for path in (ROOT / "docs").glob("*.md"))
-    documents = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "data/README.md")]
-    for path in [*documents, *chapters]:
+    names = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "data/README.md")
+    documents = [ROOT / name for name in names]
+    readmes = sorted(ROOT.glob("crates/*/README.md"))
+    for path in [*documents, *readmes, *chapters]:
         name = path.relative_to(ROOT)
         text = without_code(path.read_text())
         for link in re.findall(r"\]\(([^)\s]+)\)", text):
@@ -47,10 +60,21 @@ def faults() -> list[str]:
     if len(lines) > README_LINES:
         found.append(f"README.md has {len(lines)} lines, more than {README_LINES}")
     found += [f"README.md:{n}: longer than {README_WIDTH}" for n, line in enumerate(lines, 1) if len(line) > README_WIDTH]
-    for path in chapters:
+    for path in [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *readmes, *chapters]:
         for n, line in enumerate(path.read_text().splitlines(), 1):
             if len(line) > CHAPTER_WIDTH and not line.startswith("|"):
-                found.append(f"docs/{path.name}:{n}: longer than {CHAPTER_WIDTH}")
+                found.append(f"{path.relative_to(ROOT)}:{n}: longer than {CHAPTER_WIDTH}")
+    lines = len((ROOT / "CONTRIBUTING.md").read_text().splitlines())
+    if lines > CONTRIBUTING_LINES:
+        found.append(f"CONTRIBUTING.md has {lines} lines, more than {CONTRIBUTING_LINES}")
+    for path in readmes:
+        name, lines = path.relative_to(ROOT), len(path.read_text().splitlines())
+        if lines not in CRATE_README_LINES:
+            found.append(f"{name} has {lines} lines, not {CRATE_README_LINES.start} to {CRATE_README_LINES.stop - 1}")
+        # crates.io shows it without the files beside it.
+        relative = [link for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text()) if not link.startswith("https://")]
+        found += [f"{name}: {link}: give the whole address" for link in relative]
+        found += [f"{name}: `{line}` is not in the documentation of src/lib.rs" for line in untested(path)]
 
     listed = re.findall(r"\]\(([^)]+)\)", (ROOT / "docs/SUMMARY.md").read_text())
     found += [f"docs/SUMMARY.md does not list {path.name}" for path in chapters if path.name not in [*listed, "SUMMARY.md"]]

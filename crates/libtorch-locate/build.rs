@@ -1,6 +1,7 @@
 //! Stops the build with one message if libtorch is missing, incomplete or of another version.
 //!
-//! Only with the feature `check`, which `malaria-libtorch` turns on. `xtask`, which fetches libtorch, is built without it.
+//! Only with the feature `check`, which `malaria-libtorch` turns on. `xtask`, which fetches libtorch, is built without it. Not
+//! where the variable `DOCS_RS` is set: docs.rs has no libtorch, and documentation needs none.
 
 #![allow(dead_code, unreachable_pub, reason = "the library's modules, compiled into its build script")]
 
@@ -19,6 +20,10 @@ fn main() {
     println!("cargo::rerun-if-changed=src");
     println!("cargo::rerun-if-changed=build.rs");
     if std::env::var_os("CARGO_FEATURE_CHECK").is_none() {
+        return;
+    }
+    println!("cargo::rerun-if-env-changed=DOCS_RS");
+    if std::env::var_os("DOCS_RS").is_some() {
         return;
     }
     for variable in found::VARIABLES {
