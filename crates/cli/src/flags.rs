@@ -36,11 +36,6 @@ pub(crate) fn fraction(text: &str) -> Result<f64, String> {
     number(text, |share| (0.0..=1.0).contains(share), &format!("a fraction from 0 to 1, such as 0.95{meant}"))
 }
 
-/// A haematocrit.
-pub(crate) fn haematocrit(text: &str) -> Result<f64, String> {
-    number(text, |share: &f64| *share > 0.0 && *share < 1.0, "a fraction between 0 and 1, such as 0.42")
-}
-
 /// A finite number above 0.
 pub(crate) fn above_0(text: &str) -> Result<f64, String> {
     number(text, |value: &f64| *value > 0.0 && value.is_finite(), "a number above 0")

@@ -6,6 +6,7 @@
 
 mod advice;
 mod build_dataset;
+mod compare;
 mod console;
 mod cross_validate;
 mod doctor;
@@ -56,6 +57,7 @@ struct Arguments {
 enum Task {
     Train(Box<train::Args>),
     CrossValidate(Box<cross_validate::Args>),
+    Compare(compare::Args),
     Evaluate(evaluate::Args),
     Predict(predict::Args),
     Smear(smear::Args),
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
     advice::exit_code(match arguments.task {
         Task::Train(args) => train::run(*args),
         Task::CrossValidate(args) => cross_validate::run(&args),
+        Task::Compare(args) => compare::run(&args),
         Task::Evaluate(args) => evaluate::run(&args),
         Task::Predict(args) => predict::run(&args),
         Task::Smear(args) => smear::run(&args),

@@ -9,7 +9,7 @@ use malaria_resnet::{
     default_run,
     libtorch::DeviceChoice,
     provenance,
-    smear::{CountOptions, check_outside, parse_red_cells, red_cells_of_haematocrit},
+    smear::{CountOptions, check_outside, parse_haematocrit, parse_red_cells, red_cells_of_haematocrit},
 };
 
 use crate::{
@@ -52,7 +52,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = parse_red_cells, allow_negative_numbers = true, conflicts_with = "haematocrit")]
     red_cells: Option<f64>,
     /// The same from the haematocrit, a fraction such as 0.42, at 90 fl a cell
-    #[arg(long, value_name = "SHARE", value_parser = flags::haematocrit, allow_negative_numbers = true)]
+    #[arg(long, value_name = "SHARE", value_parser = parse_haematocrit, allow_negative_numbers = true)]
     haematocrit: Option<f64>,
     /// Write pictures of the steps by which cells are found into this folder
     #[arg(long, value_name = "DIR")]

@@ -213,6 +213,11 @@ fn pretrained() -> Result<Model> {
     Ok(Model::load(PRETRAINED)?)
 }
 
+/// The name of a file without its folder.
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
 /// What results of `model`, which is called `name`, are from.
 fn made_by(model: &Model, name: String) -> Provenance {
     Provenance {
@@ -257,7 +262,7 @@ fn info(path: &Path) -> Result<ExitCode> {
     about["bytes"] =
         fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len().into();
     print(serde_json::to_string_pretty(&about)?)?;
-    note("Research software, not a medical device.");
+    note(NOTICE);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -270,7 +275,8 @@ fn description(model: &Model) -> Value {
 #[cfg(feature = "serve")]
 fn serve(path: Option<&Path>, address: std::net::SocketAddr) -> Result<ExitCode> {
     let (model, name) = match path {
-        Some(path) => (load(path)?, path.display().to_string()),
+        // The name alone: the page shows it to others.
+        Some(path) => (load(path)?, file_name(path)),
         None => (pretrained()?, PRETRAINED_NAME.to_owned()),
     };
     let made_by = made_by(&model, name);

@@ -9,8 +9,8 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use malaria_edge::Model;
 use malaria_smear::{
-    CountOptions, READING_FORMAT, Reading, ReviewedField, SmearReport, check_outside, parse_red_cells,
-    red_cells_of_haematocrit,
+    CountOptions, READING_FORMAT, Reading, ReviewedField, SmearReport, check_outside, parse_haematocrit,
+    parse_red_cells, red_cells_of_haematocrit,
 };
 
 use crate::{
@@ -52,7 +52,7 @@ pub(crate) struct Smear {
     #[arg(long, value_name = "N", value_parser = parse_red_cells, allow_negative_numbers = true, conflicts_with = "haematocrit")]
     red_cells: Option<f64>,
     /// The same from the haematocrit, a fraction such as 0.42, at 90 fl a cell
-    #[arg(long, value_name = "SHARE", value_parser = haematocrit, allow_negative_numbers = true)]
+    #[arg(long, value_name = "SHARE", value_parser = parse_haematocrit, allow_negative_numbers = true)]
     haematocrit: Option<f64>,
     /// Write pictures of the steps by which cells are found into this folder
     #[arg(long, value_name = "DIR")]
@@ -63,11 +63,6 @@ pub(crate) struct Smear {
     /// Print CSV instead of tables, one line per cell
     #[arg(long)]
     csv: bool,
-}
-
-fn haematocrit(text: &str) -> Result<f64, String> {
-    let share = text.parse().ok().filter(|share| *share > 0.0 && *share < 1.0);
-    share.ok_or_else(|| "expected a fraction between 0 and 1, such as 0.42".to_owned())
 }
 
 /// Writes the report of the patient, nobody having corrected anything.
@@ -84,13 +79,20 @@ fn write_report(
             counted.patients.len()
         );
     };
-    let (mut fields, mut pictures) = (Vec::new(), Vec::new());
+    if counted.unknown_patients > 0 {
+        bail!("--report: the patient of {} photographs is unknown; leave them out", counted.unknown_patients);
+    }
+    let (mut fields, mut pictures) = (Vec::<ReviewedField>::new(), Vec::new());
     for reading in counted.readings.iter().filter(|reading| reading.count.copy_of.is_none()) {
         let file = &reading.count.image;
         let contents = std::fs::read(file).with_context(|| format!("cannot read {file}"))?;
         let mut field = ReviewedField::new(&contents, reading.clone());
         field.reading.count.image =
             Path::new(file).file_name().map_or(file.clone(), |name| name.to_string_lossy().into_owned());
+        // Unreadable copies have no pixels to be recognised by.
+        if fields.iter().any(|earlier| earlier.sha256 == field.sha256) {
+            continue;
+        }
         fields.push(field);
         pictures.push(report_picture(file, &contents));
     }
@@ -102,6 +104,7 @@ fn write_report(
         operator: String::new(),
         read_on: String::new(),
         red_cells_per_microlitre: options.red_cells_per_microlitre,
+        looked_through: false,
         made_by: options.made_by.clone(),
         fields,
     };

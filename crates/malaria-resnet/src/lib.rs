@@ -20,6 +20,7 @@
 //! ```
 
 mod classifier;
+mod compare;
 mod config;
 mod count_smears;
 mod cross_validate;
@@ -40,6 +41,7 @@ mod run;
 mod summary;
 
 pub use classifier::{Classifier, default_run};
+pub use compare::{ComparedRun, Comparison, compare};
 pub use config::{ExperimentConfig, Recipe, SourceHashes, Teacher};
 pub use count_smears::count_smears;
 pub use cross_validate::{

@@ -34,7 +34,7 @@ pub use error::{Error, Result};
 pub use overlay::heat_overlay;
 pub use page::{Block, Page, Picture, Section, Tile};
 pub use plots::{
-    DetectionCurve, EpochPoint, PatientAccuracy, Plot, calibration_plot, check_figure_path, confusion_plot,
-    detection_plot, history_plot, patients_plot, pr_plot, roc_plot,
+    DetectionCurve, EpochPoint, PatientAccuracy, Plot, calibration_plot, check_figure_path, comparison_plot,
+    confusion_plot, detection_plot, history_plot, patients_plot, pr_plot, roc_plot,
 };
 pub use results::{Report, evaluation_section, table};

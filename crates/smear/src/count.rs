@@ -15,7 +15,6 @@ use crate::error::{Error, Result};
 use crate::find::{Smear, find_cells};
 use crate::output::Output;
 use crate::photo::read_photo;
-use crate::quality::Caveat;
 use crate::reading::{Call, FieldReading};
 use crate::report::{CellRow, FieldCount, PatientCount, PerMicrolitre, SmearReport};
 
@@ -106,6 +105,16 @@ pub fn red_cells_of_haematocrit(haematocrit: f64) -> f64 {
     haematocrit * 1e9 / 90.0
 }
 
+/// Parses a haematocrit for [`red_cells_of_haematocrit`], a fraction.
+///
+/// # Errors
+/// What is expected, for one that makes red cells per microlitre that people do not have.
+pub fn parse_haematocrit(text: &str) -> Result<f64, String> {
+    let possible = |share: &f64| RED_CELLS_PER_MICROLITRE.contains(&red_cells_of_haematocrit(*share));
+    let share = text.parse().ok().filter(possible);
+    share.ok_or_else(|| "expected a fraction from 0.045 to 0.9, such as 0.42".to_owned())
+}
+
 /// Counts the cells in `photos`, such as those of [`list_images`](malaria_dataset::list_images), by photograph and by patient.
 ///
 /// `description` is a model's, `positive` the index of its positive class, and `network` computes the probability of each class,
@@ -139,27 +148,27 @@ where
         for (some, names) in photos.chunks(held).zip(names.chunks(held)) {
             let mut called = Vec::with_capacity(some.len());
             for content in contents(some, names, &mut earlier, options)? {
-                let found = match content {
-                    Ok(found) => found,
-                    Err(none) => {
-                        called.push(Err(none));
-                        continue;
+                called.push(match content {
+                    Ok(Found { photo, mut reading, smear }) => {
+                        // Each photograph's cells by themselves: in other batches a network may round otherwise.
+                        let calls = Call::of_cells(description, positive, &photo, &smear, &mut network)?;
+                        reading.fill(description, &smear, &calls);
+                        (reading, Some((photo, smear, calls)))
                     }
-                };
-                // Each photograph's cells by themselves: in other batches a network may round otherwise.
-                let calls = Call::of_cells(description, positive, &found.photo, &found.smear, &mut network)?;
-                called.push(Ok((found, calls)));
+                    Err(reading) => (reading, None),
+                });
             }
             if let Some(output) = output {
-                called.par_iter().zip(names).try_for_each(|(called, name)| match called {
-                    Ok((found, calls)) => output.write(name, &found.photo, &found.smear, calls),
-                    Err(_) => Ok(()),
+                called.par_iter().zip(names).try_for_each(|((_, found), name)| match found {
+                    Some((photo, smear, calls)) => output.write(name, photo, smear, calls),
+                    None => Ok(()),
                 })?;
             }
-            for (photo, called) in some.iter().zip(called) {
-                let (reading, rows) = field(description, photo, called);
+            for (listed, (reading, found)) in some.iter().zip(called) {
+                if let Some((_, smear, calls)) = found {
+                    cells.extend(CellRow::of_objects(listed, &smear, &calls));
+                }
                 fields.push(reading.count.clone());
-                cells.extend(rows);
                 if options.readings {
                     readings.push(reading);
                 }
@@ -184,15 +193,9 @@ where
 /// A photograph in which cells were looked for.
 struct Found {
     photo: RgbImage,
-    pixels: Fingerprint,
+    /// Of which only the objects are missing.
+    reading: FieldReading,
     smear: Smear,
-}
-
-/// Why a photograph has no cells.
-enum NoCells {
-    Blank,
-    CopyOf(PathBuf),
-    Failed(String),
 }
 
 /// The names of the photographs without folder and extension, numbered from the second on where several have one.
@@ -212,79 +215,63 @@ fn unique_names(photos: &[ListedImage]) -> Vec<String> {
     photos.iter().map(unique).collect()
 }
 
-/// Reads the photographs and finds the cells of those whose pixels are not among the `earlier` ones'.
+/// Reads the photographs and finds the cells of those whose pixels are not among the `earlier` ones'. A photograph without cells to be called has
+/// its whole reading.
 fn contents(
     photos: &[ListedImage],
     names: &[String],
     earlier: &mut HashMap<Fingerprint, ListedImage>,
     options: &CountOptions,
-) -> Result<Vec<Result<Found, NoCells>>> {
+) -> Result<Vec<Result<Found, FieldReading>>> {
     let decoded: Vec<_> = photos.par_iter().map(|photo| read_photo(&photo.path)).collect();
     let new = decoded.into_iter().zip(photos).map(|(decoded, listed)| {
-        let (photo, pixels) = decoded.map_err(|error| NoCells::Failed(error.to_string()))?;
+        let mut reading = FieldReading::of(&listed.path.to_string_lossy(), listed.patient.clone());
+        let (photo, pixels) = match decoded {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                reading.refuse(&error);
+                return Err(reading);
+            }
+        };
+        reading.decoded(&photo, &pixels);
         match earlier.entry(pixels) {
             Entry::Vacant(place) => {
                 place.insert(listed.clone());
-                Ok((photo, pixels))
+                return Ok((photo, reading));
             }
             Entry::Occupied(first) if first.get().patient == listed.patient => {
-                Err(NoCells::CopyOf(first.get().path.clone()))
+                reading.count.copy_of = Some(first.get().path.to_string_lossy().into_owned());
             }
             Entry::Occupied(first) => {
                 let path = first.get().path.display();
-                Err(NoCells::Failed(format!("it has the pixels of {path}, which is another patient's")))
+                reading.count.error =
+                    Some(format!("it has the pixels of {path}, which is another patient's"));
             }
         }
+        Err(reading)
     });
     let new: Vec<_> = new.collect();
-    let find = |(photo, name): (Result<_, NoCells>, &String)| {
-        let (photo, pixels) = match photo {
+    let find = |(photo, name): (Result<(RgbImage, FieldReading), FieldReading>, &String)| {
+        let (photo, mut reading) = match photo {
             Ok(decoded) => decoded,
-            Err(none) => return Ok(Err(none)),
+            Err(reading) => return Ok(Err(reading)),
         };
         let smear = match &options.steps {
             Some(folder) => find_cells_and_write_steps(&photo, &folder.join(name)),
             None => find_cells(&photo),
         };
         match smear {
-            Ok(smear) => Ok(Ok(Found { photo, pixels, smear })),
-            Err(Error::Blank) => Ok(Err(NoCells::Blank)),
-            Err(error @ Error::Write { .. }) => Err(error),
-            Err(error) => {
-                let (width, height) = photo.dimensions();
-                let hint = match width.max(height) <= LARGEST_CELL {
-                    true => {
-                        "; pictures of single cells are read by `malaria predict` and `malaria-edge classify`"
-                    }
-                    false => "",
-                };
-                Ok(Err(NoCells::Failed(format!("{error}{hint}"))))
-            }
+            Ok(smear) => return Ok(Ok(Found { photo, reading, smear })),
+            Err(error @ Error::Write { .. }) => return Err(error),
+            Err(error) => reading.refuse(&error),
         }
+        let (width, height) = photo.dimensions();
+        if let Some(error) = reading.count.error.as_mut().filter(|_| width.max(height) <= LARGEST_CELL) {
+            *error += "; pictures of single cells are read by `malaria predict` and `malaria-edge classify`";
+        }
+        Ok(Err(reading))
     };
     new.into_par_iter().zip(names).map(find).collect()
-}
-
-/// What was found in a photograph, and the rows of its objects.
-fn field(
-    description: &Description,
-    listed: &ListedImage,
-    content: Result<(Found, Vec<Call>), NoCells>,
-) -> (FieldReading, Vec<CellRow>) {
-    let name = listed.path.to_string_lossy();
-    let mut reading = FieldReading::empty(FieldCount::named(&name, listed.patient.clone()), 0, 0);
-    match content {
-        Ok((Found { photo, pixels, smear }, calls)) => {
-            reading.count.pixels_sha256 = Some(pixels.hex());
-            (reading.width, reading.height) = photo.dimensions();
-            reading.fill(description, &smear, &calls);
-            return (reading, CellRow::of_objects(listed, &smear, &calls));
-        }
-        Err(NoCells::Blank) => reading.count.caveats.push(Caveat::Blank),
-        Err(NoCells::CopyOf(first)) => reading.count.copy_of = Some(first.to_string_lossy().into_owned()),
-        Err(NoCells::Failed(error)) => reading.count.error = Some(error),
-    }
-    (reading, Vec::new())
 }
 
 /// The counts of each patient, in the order of their names; of all photographs together where no patient is known. `description` is that of

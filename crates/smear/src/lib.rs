@@ -44,7 +44,8 @@ mod scale;
 mod shape;
 
 pub use count::{
-    CountOptions, check_outside, count_patients, count_smears, parse_red_cells, red_cells_of_haematocrit,
+    CountOptions, check_outside, count_patients, count_smears, parse_haematocrit, parse_red_cells,
+    red_cells_of_haematocrit,
 };
 pub use draw::{annotated, annotated_with, find_cells_and_write_steps};
 pub use error::{Error, Result};

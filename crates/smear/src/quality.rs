@@ -50,7 +50,9 @@ pub struct Quality {
 }
 
 /// A reason to trust the counts of a field less.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display, strum::EnumIter,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Caveat {
     /// No cells.
@@ -86,6 +88,23 @@ pub enum Caveat {
 }
 
 impl Caveat {
+    /// Its name in JSON, such as `out-of-focus`.
+    #[must_use]
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::Blank => "blank",
+            Self::OutOfFocus => "out-of-focus",
+            Self::Underexposed => "underexposed",
+            Self::Faint => "faint",
+            Self::TooDense => "too-dense",
+            Self::Clumped => "clumped",
+            Self::Sparse => "sparse",
+            Self::Grey => "grey",
+            Self::Scale => "scale",
+            Self::ManySizes => "many-sizes",
+        }
+    }
+
     /// Whether parasites may be invisible, so that finding none says nothing.
     #[must_use]
     pub fn hides_parasites(&self) -> bool {

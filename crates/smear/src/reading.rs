@@ -147,20 +147,39 @@ fn thinned(outline: &[[u32; 2]], error: f32) -> Vec<[u32; 2]> {
 }
 
 impl FieldReading {
-    /// A photograph of this size in which no cells were found.
-    pub(crate) fn empty(count: FieldCount, width: u32, height: u32) -> Self {
-        Self { width, height, count, refusal: None, objects: Vec::new() }
+    /// A photograph that was not read yet.
+    pub(crate) fn of(name: &str, patient: Option<String>) -> Self {
+        let count = FieldCount::named(name, patient);
+        Self { width: 0, height: 0, count, refusal: None, objects: Vec::new() }
     }
 
-    /// A photograph that could not be read or is refused because of `error`.
+    /// A photograph that could not be read because of `error`.
     #[must_use]
-    pub fn refused(name: &str, error: &Error) -> Self {
-        let mut reading = Self::empty(FieldCount::named(name, None), 0, 0);
+    pub fn unreadable(name: &str, error: &Error) -> Self {
+        let mut reading = Self::of(name, None);
         reading.refuse(error);
         reading
     }
 
-    fn refuse(&mut self, error: &Error) {
+    /// The counts, computed anew from the objects, of the model with this `description`.
+    #[must_use]
+    pub fn recounted(&self, description: &Description) -> FieldCount {
+        let mut count = self.count.clone();
+        count.count(description, &self.objects);
+        count
+    }
+
+    pub(crate) fn decoded(&mut self, photo: &RgbImage, pixels: &Fingerprint) {
+        (self.width, self.height) = photo.dimensions();
+        self.count.pixels_sha256 = Some(pixels.hex());
+    }
+
+    /// Records why there are no cells. A blank photograph is not refused.
+    pub(crate) fn refuse(&mut self, error: &Error) {
+        if matches!(error, Error::Blank) {
+            self.count.caveats.push(Caveat::Blank);
+            return;
+        }
         self.refusal = Some(error.key().to_owned());
         self.count.error = Some(error.to_string());
     }
@@ -188,14 +207,13 @@ pub fn read_field<E: From<malaria_dataset::Error>>(
     photo: &RgbImage,
     network: impl FnMut(&Cells) -> Result<Vec<f64>, E>,
 ) -> Result<FieldReading, E> {
-    let mut reading = FieldReading::empty(FieldCount::named(name, None), photo.width(), photo.height());
-    reading.count.pixels_sha256 = Some(Fingerprint::of_pixels(photo).hex());
+    let mut reading = FieldReading::of(name, None);
+    reading.decoded(photo, &Fingerprint::of_pixels(photo));
     match find_cells(photo) {
         Ok(smear) => {
             let calls = Call::of_cells(description, positive, photo, &smear, network)?;
             reading.fill(description, &smear, &calls);
         }
-        Err(Error::Blank) => reading.count.caveats.push(Caveat::Blank),
         Err(error) => reading.refuse(&error),
     }
     Ok(reading)

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::count::{RED_CELLS_PER_MICROLITRE, count_patients};
 use crate::error::{Error, Result};
-use crate::reading::{FieldReading, Judgement};
-use crate::report::{PatientCount, PerMicrolitre};
+use crate::reading::{FieldReading, FoundObject, Judgement};
+use crate::report::{FieldCount, PatientCount, PerMicrolitre};
 
 /// Version of the format of a [`Reading`].
 pub const READING_FORMAT: u32 = 1;
@@ -34,6 +34,9 @@ pub struct Reading {
     pub read_on: String,
     /// Red cells per microlitre of blood.
     pub red_cells_per_microlitre: Option<f64>,
+    /// Whether the person has looked through the photographs where the model suspects no cell: there is nothing to judge then.
+    #[serde(default)]
+    pub looked_through: bool,
     /// The model.
     pub made_by: Provenance,
     /// The photographs.
@@ -73,7 +76,8 @@ pub struct Summary {
     pub suspects: u64,
     /// Those of them that a person has judged.
     pub reviewed: u64,
-    /// The corrected counts; `None` while suspects are left to be judged, and without red cells.
+    /// The corrected counts; `None` while suspects are left to be judged, without suspects until the person has [looked
+    /// through](Reading::looked_through) the photographs, and without red cells.
     pub corrected: Option<Corrected>,
 }
 
@@ -86,7 +90,7 @@ pub struct Corrected {
     pub infected: u64,
     /// Their share.
     pub infected_share: f64,
-    /// Its exact 95 % interval (Clopper and Pearson 1934), for the number of cells counted: it knows of no infected cell that both missed.
+    /// Its exact 95 % interval (Clopper and Pearson 1934), for the number of cells counted. Infected cells that both missed are not in it.
     pub interval: Interval,
     /// The share per microlitre of blood, where the number of red cells per microlitre is known.
     pub infected_per_microlitre: Option<PerMicrolitre>,
@@ -101,10 +105,11 @@ impl ReviewedField {
 }
 
 impl Reading {
-    /// Checks what cannot be computed with.
+    /// Refuses records whose counts would be wrong.
     ///
     /// # Errors
-    /// [`Error::Reading`] for another format, red cells per microlitre out of range, the same picture twice, and cells outside of it.
+    /// [`Error::Reading`] for another format, red cells per microlitre out of range, the same picture twice, cells outside of it,
+    /// probabilities outside `[0, 1]`, and calls without one.
     pub fn check(&self) -> Result<()> {
         let refuse = |reason: String| Err(Error::Reading { reason });
         if self.format_version != READING_FORMAT {
@@ -131,6 +136,13 @@ impl Reading {
                 .iter()
                 .map(|object| object.bounds)
                 .all(|bounds| ends(bounds.x, bounds.width, *width) && ends(bounds.y, bounds.height, *height));
+            let called = |object: &FoundObject| match object.probability {
+                Some(probability) => (0.0..=1.0).contains(&probability),
+                None => !object.infected && !object.warned,
+            };
+            if !objects.iter().all(called) {
+                return refuse(format!("a probability that is none, of a cell in `{}`", count.image));
+            }
             if !inside || !field.added.iter().all(|cell| cell.x < *width && cell.y < *height) {
                 return refuse(format!("a cell outside of the picture `{}`", count.image));
             }
@@ -145,13 +157,10 @@ impl Reading {
     pub fn summary(&self, description: &Description) -> Result<Summary> {
         self.check()?;
         let patient = Some(self.patient.trim().to_owned()).filter(|patient| !patient.is_empty());
-        // Counted anew, as the record may have been changed.
-        let counts = self.fields.iter().map(|ReviewedField { reading, .. }| {
-            let mut count = reading.count.clone();
-            count.patient.clone_from(&patient);
-            count.copy_of = None;
-            count.count(description, &reading.objects);
-            count
+        let counts = self.fields.iter().map(|field| FieldCount {
+            patient: patient.clone(),
+            copy_of: None,
+            ..field.reading.recounted(description)
         });
         let counts: Vec<_> = counts.collect();
         let machine = count_patients(description, &counts, self.red_cells_per_microlitre)?.pop();
@@ -159,7 +168,8 @@ impl Reading {
         let suspects = objects().filter(|object| object.infected).count() as u64;
         let reviewed =
             objects().filter(|object| object.infected && object.judgement.is_some()).count() as u64;
-        let corrected = if suspects == reviewed { self.corrected()? } else { None };
+        let seen = suspects == reviewed && (suspects > 0 || self.looked_through);
+        let corrected = if seen { self.corrected()? } else { None };
         Ok(Summary { machine, suspects, reviewed, corrected })
     }
 

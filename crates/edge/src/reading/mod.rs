@@ -27,7 +27,7 @@ const JPEG_QUALITY: u8 = 85;
 pub(crate) fn read(model: &Model, name: &str, contents: &[u8]) -> Result<ReviewedField> {
     let reading = match decode_photo(contents, Path::new(name)) {
         Ok(photo) => model.read_field(name, &photo)?,
-        Err(error) => FieldReading::refused(name, &Error::from(error)),
+        Err(error) => FieldReading::unreadable(name, &Error::from(error)),
     };
     Ok(ReviewedField::new(contents, reading))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::{Context, Result};
 use malaria_metrics::percent;
 
 /// The languages by their two letters, each with its texts: a JSON object.
@@ -16,12 +17,17 @@ pub(crate) const LANGUAGES: [(&str, &str); 4] = [
 pub(crate) struct Phrases(BTreeMap<String, String>);
 
 impl Phrases {
-    /// The texts of a language; English for one that is not known.
-    pub(crate) fn of(language: &str) -> Self {
+    /// The texts of a language.
+    ///
+    /// # Errors
+    /// A language that is not among [`LANGUAGES`].
+    pub(crate) fn of(language: &str) -> Result<Self> {
         let known = LANGUAGES.iter().find(|(known, _)| *known == language);
-        let (_, texts) = known.unwrap_or(&LANGUAGES[0]);
-        // The files are part of the program, and a test reads them all.
-        Self(serde_json::from_str(texts).unwrap_or_default())
+        let (_, texts) = known.with_context(|| {
+            let names = LANGUAGES.map(|(language, _)| language).join(", ");
+            format!("expected one of the languages {names}, found `{language}`")
+        })?;
+        Ok(Self(serde_json::from_str(texts)?))
     }
 
     /// The text of `key`; the key itself if there is none.
@@ -45,6 +51,9 @@ impl Phrases {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+
+    use malaria_smear::Caveat;
+    use strum::IntoEnumIterator;
 
     use super::*;
 
@@ -74,30 +83,49 @@ mod tests {
         }
     }
 
+    /// The kinds of things, whose texts' keys are composed of a stem and the kind.
+    fn composed() -> Vec<String> {
+        let kinds = ["red-cell", "white-cell", "platelet", "debris", "clump", "added"]
+            .map(|kind| format!("kind.{kind}"));
+        let judgements =
+            ["infected", "uninfected", "no-red-cell", "none"].map(|kind| format!("judge.{kind}"));
+        let calls =
+            ["positive", "not-detected", "too-few-cells", "not-called"].map(|kind| format!("call.{kind}"));
+        let refusals = ["photo", "too-small", "dark", "not-thin-smear", "cells-too-small"]
+            .map(|key| format!("refusal.{key}"));
+        let caveats = Caveat::iter().map(|caveat| format!("caveat.{}", caveat.key()));
+        kinds.into_iter().chain(judgements).chain(calls).chain(refusals).chain(caveats).collect()
+    }
+
     #[test]
+    #[cfg(feature = "serve")]
     fn every_text_is_used_and_every_used_one_is_there() {
-        let sources = [
-            include_str!("report.rs"),
-            include_str!("phrases.rs"),
-            include_str!("../serve/smear.html"),
-            include_str!("../serve/smear.js"),
-        ];
-        // Those of kinds are composed of a stem and the kind.
-        let stems = ["call.", "caveat.", "refusal.", "judge.", "kind."];
+        use crate::serve::files::{SMEAR_PAGE, SMEAR_SCRIPTS};
+        let mut sources = vec![include_str!("report.rs"), include_str!("phrases.rs"), SMEAR_PAGE];
+        sources.extend(SMEAR_SCRIPTS.map(|(_, script)| script));
         let english = texts("en");
-        for key in english.keys().filter(|key| !stems.iter().any(|stem| key.starts_with(stem))) {
+        let composed = composed();
+        for key in &composed {
+            assert!(english.contains_key(key), "{key} is no key");
+        }
+        for key in english.keys().filter(|key| !composed.contains(key)) {
             assert!(sources.iter().any(|source| source.contains(&format!("\"{key}\""))), "{key} is not used");
         }
-        for start in ["data-text=\"", "data-label=\"", "data-hint=\"", "text(\"", "with(\"", "filled(\""] {
-            for source in sources {
-                // Not `getContext("2d")`.
-                let whole = |at: usize| !source[..at].ends_with(|last: char| last.is_alphanumeric());
-                let starts = source.match_indices(start).filter(|(at, _)| whole(*at));
-                for key in starts.filter_map(|(at, _)| source[at + start.len()..].split('"').next()) {
-                    let composed = key.contains(['{', '\\']);
-                    assert!(composed || english.contains_key(key), "{key} is no key");
-                }
-            }
+        // Whatever looks like a key.
+        let stems: BTreeSet<&str> =
+            english.keys().filter_map(|key| key.split_once('.')).map(|(stem, _)| stem).collect();
+        let is_key = |text: &&str| {
+            let plain = text.chars().all(|c| c.is_ascii_lowercase() || c == '-' || c == '.');
+            plain
+                && text.split_once('.').is_some_and(|(stem, rest)| {
+                    stems.contains(stem)
+                        && !rest.is_empty()
+                        && !rest.contains('.')
+                        && !["css", "rs", "html"].contains(&rest)
+                })
+        };
+        for key in sources.iter().flat_map(|source| source.split('"')).filter(is_key) {
+            assert!(english.contains_key(key), "{key} is no key");
         }
     }
 }

@@ -5,8 +5,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use malaria_edge::Model;
 use malaria_metrics::{Interval, PatientCall};
 use malaria_smear::{
-    Caveat, Corrected, FoundObject, Judgement, Kind, PatientCount, PerMicrolitre, Reading, ReviewedField,
-    Summary,
+    Corrected, FoundObject, Judgement, Kind, PatientCount, PerMicrolitre, Reading, ReviewedField, Summary,
 };
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -22,11 +21,11 @@ const FIGURE: [f64; 2] = [640.0, 170.0];
 /// is in the element with the id `reading`, as JSON.
 ///
 /// # Errors
-/// Those of [`Reading::summary`].
+/// Those of [`Reading::summary`], and an unknown language.
 pub(crate) fn render(model: &Model, reading: &Reading, pictures: &[Option<Vec<u8>>]) -> Result<String> {
     let summary = reading.summary(model.description())?;
-    let phrases = Phrases::of(&reading.language);
-    let page = Page { phrases: &phrases, reading, summary: &summary };
+    let phrases = Phrases::of(&reading.language)?;
+    let page = Page { phrases: &phrases, model, reading, summary: &summary };
     // A script's text ends at the first `</`.
     let record = serde_json::to_string(reading)?.replace('<', "\\u003c");
     let markup = html! {
@@ -43,7 +42,7 @@ pub(crate) fn render(model: &Model, reading: &Reading, pictures: &[Option<Vec<u8
                     h1 { (phrases.text("report.title")) }
                     p.notice role="note" { (phrases.text("app.notice")) }
                     (page.details())
-                    (page.result(model))
+                    (page.result())
                     (page.corrections())
                     (page.method())
                     p.signature { (phrases.text("details.signature")) }
@@ -67,6 +66,7 @@ pub(crate) fn render(model: &Model, reading: &Reading, pictures: &[Option<Vec<u8
 
 struct Page<'a> {
     phrases: &'a Phrases,
+    model: &'a Model,
     reading: &'a Reading,
     summary: &'a Summary,
 }
@@ -130,7 +130,7 @@ impl Page<'_> {
         }
     }
 
-    fn result(&self, model: &Model) -> Markup {
+    fn result(&self) -> Markup {
         let Self { phrases, summary, .. } = self;
         html! {
             section {
@@ -148,7 +148,7 @@ impl Page<'_> {
                         (self.person())
                     }
                 }
-                (self.figure(model))
+                (self.figure())
             }
         }
     }
@@ -208,11 +208,13 @@ impl Page<'_> {
     }
 
     /// Shares of infected cells with their intervals, and the detection limit, on a logarithmic axis.
-    fn figure(&self, model: &Model) -> Markup {
+    fn figure(&self) -> Markup {
         let [width, left] = FIGURE;
         let place = |share: f64| {
             let [low, high] = AXIS.map(f64::ln);
-            left + (width - left - 20.0) * ((share.clamp(AXIS[0], AXIS[1]).ln() - low) / (high - low))
+            let along = (share.clamp(AXIS[0], AXIS[1]).ln() - low) / (high - low);
+            // Logarithms differ between systems in their last digits, and reports are compared as text.
+            (10.0 * (left + (width - left - 20.0) * along)).round() / 10.0
         };
         let machine = self.summary.machine.as_ref();
         let verdict = machine.and_then(|count| count.verdict.as_ref());
@@ -221,7 +223,7 @@ impl Page<'_> {
         let rows = [("result.machine", of_machine), ("result.person", of_person)];
         // Known only for pictures like the training cells.
         let familiar = verdict.is_some_and(|verdict| !verdict.unfamiliar);
-        let limit = model.description().patient_caller().ok().zip(machine).filter(|_| familiar);
+        let limit = self.model.description().patient_caller().ok().zip(machine).filter(|_| familiar);
         let limit = limit.and_then(|((_, caller), count)| caller.detection_limit(count.red_cells));
         if of_machine.is_none() && of_person.is_none() {
             return html! {};
@@ -229,7 +231,7 @@ impl Page<'_> {
         html! {
             figure {
                 figcaption { (self.phrases.text("report.figure")) }
-                svg viewBox="0 0 640 104" role="img" aria-label=(self.phrases.text("report.figure")) {
+                svg viewBox=(format!("0 0 {width} 104")) role="img" aria-label=(self.phrases.text("report.figure")) {
                     @for share in [1e-4, 1e-3, 1e-2, 1e-1, 1.0] {
                         line.grid x1=(place(share)) x2=(place(share)) y1="8" y2="78" {}
                         text x=(place(share)) y="96" text-anchor="middle" { (axis_label(share, self.phrases)) }
@@ -242,7 +244,8 @@ impl Page<'_> {
                         text x="0" y=(y + 4.0) { (self.phrases.text(key)) }
                         @if let Some((share, Interval { low, high })) = found {
                             line.interval x1=(place(low)) x2=(place(high)) y1=(y) y2=(y) {}
-                            @if let Some(share) = share {
+                            // None has no place on the axis.
+                            @if let Some(share) = share.filter(|share| *share >= AXIS[0]) {
                                 circle cx=(place(share)) cy=(y) r="5" {}
                             }
                         }
@@ -309,16 +312,20 @@ impl Page<'_> {
 
     fn remarks(&self, reading: &malaria_smear::FieldReading) -> String {
         let phrases = self.phrases;
-        if let Some(refusal) = &reading.refusal {
-            return phrases.text(&format!("refusal.{refusal}")).to_owned();
+        let count = reading.recounted(self.model.description());
+        match (&reading.refusal, count.error) {
+            (Some(refusal), _) => return phrases.text(&format!("refusal.{refusal}")).to_owned(),
+            (None, Some(error)) => return error,
+            (None, None) => {}
         }
-        let caveats = reading.count.caveats.iter();
+        let caveats = count.caveats.iter();
         let mut remarks: Vec<String> =
-            caveats.map(|caveat| phrases.text(&format!("caveat.{}", key(caveat))).to_owned()).collect();
-        remarks.extend(reading.count.unfamiliar.then(|| phrases.text("caveat.unfamiliar").to_owned()));
-        let warned = reading.objects.iter().filter(|object| object.warned).count();
-        remarks
-            .extend((warned > 0).then(|| phrases.with("caveat.warned", &[("number", &warned.to_string())])));
+            caveats.map(|caveat| phrases.text(&format!("caveat.{}", caveat.key())).to_owned()).collect();
+        remarks.extend(count.unfamiliar.then(|| phrases.text("caveat.unfamiliar").to_owned()));
+        remarks.extend(
+            (count.warned_of > 0)
+                .then(|| phrases.with("caveat.warned", &[("number", &count.warned_of.to_string())])),
+        );
         if remarks.is_empty() { phrases.text("fields.none").to_owned() } else { remarks.join(" · ") }
     }
 
@@ -359,11 +366,6 @@ impl Page<'_> {
             }
         }
     }
-}
-
-/// The name of a caveat in JSON.
-fn key(caveat: &Caveat) -> String {
-    serde_json::to_value(caveat).ok().and_then(|key| key.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 fn axis_label(share: f64, phrases: &Phrases) -> String {

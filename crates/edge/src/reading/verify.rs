@@ -10,9 +10,10 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Args;
+use image::imageops::thumbnail;
 use malaria_dataset::{Fingerprint, ListedImage, decode_photo};
 use malaria_edge::Model;
-use malaria_smear::{FieldReading, Judgement, Reading, ReviewedField, find_cells};
+use malaria_smear::{FieldReading, FoundObject, Judgement, Reading, ReviewedField, find_cells};
 use serde::Serialize;
 
 use crate::{
@@ -23,6 +24,8 @@ use crate::{
 
 /// Largest difference of a recomputed probability: processors round differently.
 const TOLERANCE: f64 = 1e-4;
+/// Largest difference of the colours, 0 to 255, of a picture and its photograph, both reduced.
+const MAX_DIFFERENCE: u8 = 24;
 
 #[derive(Args)]
 #[command(before_help = "\
@@ -31,7 +34,8 @@ Examples:
   malaria-edge verify --model my_model.onnx report.html photos
   malaria-edge verify report.html photos --cells corrected    the cells that a person judged, to train on
 
-Photographs are recognised by their contents, whatever their names are. The exit code is 0 only if nothing differs.", after_help = NOTICE)]
+Photographs are recognised by their contents, whatever their names are. The exit code is 0 only if nothing differs; calls whose probability
+is at the threshold are told, but are no difference: processors round differently.", after_help = NOTICE)]
 pub(crate) struct Verify {
     /// The model [default: the pretrained field-int8.onnx]
     #[arg(long, value_name = "MODEL.onnx")]
@@ -41,16 +45,24 @@ pub(crate) struct Verify {
     /// The photographs, or folders of them
     #[arg(required = true, value_name = "PHOTO")]
     photos: Vec<PathBuf>,
-    /// Write the cells that a person judged into this new folder: cut out, in a folder for each class, with patients.csv for --patients
+    /// Write the cells that a person judged into this new folder: cut out, in a folder for each class, with patients.csv for --patients.
+    /// Nothing is written if anything differs
     #[arg(long, value_name = "DIR")]
     cells: Option<PathBuf>,
 }
 
 /// A report taken apart.
-struct Report {
+struct ParsedReport {
     reading: Reading,
     /// The whole page with its pictures, if it is one.
     page: Option<(String, Vec<Option<Vec<u8>>>)>,
+}
+
+/// What was found to differ, and what is worth knowing without being a difference.
+#[derive(Default)]
+struct Findings {
+    differences: Vec<String>,
+    notes: Vec<String>,
 }
 
 pub(crate) fn verify(args: &Verify) -> Result<ExitCode> {
@@ -58,40 +70,55 @@ pub(crate) fn verify(args: &Verify) -> Result<ExitCode> {
         Some(path) => load(path)?,
         None => pretrained()?,
     };
-    let report = Report::read(&args.report)?;
+    let report = ParsedReport::read(&args.report)?;
     report.reading.check().with_context(|| args.report.display().to_string())?;
     let photos = photographs(&args.photos)?;
-    let mut differences = report.differences(&model)?;
-    for field in &report.reading.fields {
+    let mut findings = Findings { differences: report.differences(&model)?, notes: Vec::new() };
+    for (i, field) in report.reading.fields.iter().enumerate() {
         let name = &field.reading.count.image;
-        match photos.get(&field.sha256) {
-            None => differences.push(format!("{name}: the photograph is not among those given")),
-            Some(path) => {
-                let contents = contents(path)?;
-                let again = read(&model, name, &contents)?;
-                let threshold = model.description().patient_caller().ok().map(|(rule, _)| rule.threshold);
-                differences.extend(
-                    compare(&field.reading, &again.reading, threshold)
-                        .into_iter()
-                        .map(|words| format!("{name}: {words}")),
-                );
-            }
+        let Some(path) = photos.get(&field.sha256) else {
+            findings.differences.push(format!("{name}: the photograph is not among those given"));
+            continue;
+        };
+        let contents = contents(path)?;
+        let again = read(&model, name, &contents)?;
+        let mut found = compare(&field.reading, &again.reading, threshold(&model));
+        let picture = report.page.as_ref().and_then(|(_, pictures)| pictures[i].as_ref());
+        if picture.is_some_and(|picture| !shows(picture, &contents, path)) {
+            found.differences.push("the picture in the report is not that of the photograph".to_owned());
         }
+        let named = |words: String| format!("{name}: {words}");
+        findings.differences.extend(found.differences.into_iter().map(named));
+        findings.notes.extend(found.notes.into_iter().map(named));
     }
-    if let Some(folder) = &args.cells {
-        let written = write_cells(&model, &report.reading, &photos, folder)?;
-        note(format_args!("written: {written} cells in {}", folder.display()));
-    }
+    let Findings { differences, notes } = findings;
+    notes.iter().for_each(note);
     for words in &differences {
         print(words)?;
     }
-    let fields = report.reading.fields.len();
-    if differences.is_empty() {
-        print(format_args!("{}: nothing differs ({fields} photographs)", args.report.display()))?;
-        return Ok(ExitCode::SUCCESS);
+    if !differences.is_empty() {
+        ensure!(args.cells.is_none(), "--cells: nothing was written, because the report differs");
+        note(format_args!("{}: {} differences", args.report.display(), differences.len()));
+        return Ok(ExitCode::FAILURE);
     }
-    note(format_args!("{}: {} differences", args.report.display(), differences.len()));
-    Ok(ExitCode::FAILURE)
+    let fields = report.reading.fields.len();
+    print(format_args!("{}: nothing differs ({fields} photographs)", args.report.display()))?;
+    if let Some(folder) = &args.cells {
+        let written = write_cells(&model, &report.reading, &photos, folder)?;
+        note(format_args!("written: {written} cells in {}", folder.display()));
+        let added: usize = report.reading.fields.iter().map(|field| field.added.len()).sum();
+        if added > 0 {
+            note(format_args!("left out: {added} cells that a person added, which have no outline"));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The probability from which a cell in a photograph is called positive.
+fn threshold(model: &Model) -> Option<f64> {
+    let description = model.description();
+    let of_smears = description.patient_caller().ok().map(|(rule, _)| rule.threshold);
+    of_smears.or(description.threshold.as_ref().map(|threshold| threshold.point.threshold))
 }
 
 fn contents(path: &Path) -> Result<Vec<u8>> {
@@ -105,7 +132,7 @@ fn photographs(paths: &[PathBuf]) -> Result<HashMap<String, PathBuf>> {
     listed.into_iter().map(hash).collect()
 }
 
-impl Report {
+impl ParsedReport {
     fn read(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         Self::parse(&text).with_context(|| {
@@ -144,10 +171,16 @@ impl Report {
         let made_by = &self.reading.made_by;
         let weights = &model.origin().weights_sha256;
         if made_by.weights_sha256 != *weights {
-            differences.push(format!(
+            // The text depends on the model.
+            return Ok(vec![format!(
                 "the model: the report is from the weights {}, these are {weights}",
                 made_by.weights_sha256
-            ));
+            )]);
+        }
+        let counts = self.reading.fields.iter().map(|field| &field.reading);
+        for reading in counts.filter(|reading| reading.recounted(model.description()) != reading.count) {
+            differences
+                .push(format!("{}: the recorded counts are not those of its objects", reading.count.image));
         }
         if let Some((text, pictures)) = &self.page
             && render(model, &self.reading, pictures)? != *text
@@ -165,49 +198,63 @@ impl Report {
     }
 }
 
-/// What differs between the `recorded` reading of a photograph and what was computed `again`.
-fn compare(recorded: &FieldReading, again: &FieldReading, threshold: Option<f64>) -> Vec<String> {
-    let mut differences = Vec::new();
-    if recorded.refusal != again.refusal || recorded.count.caveats != again.count.caveats {
-        differences.push(format!(
-            "the quality: recorded {:?} {:?}, now {:?} {:?}",
-            recorded.refusal, recorded.count.caveats, again.refusal, again.count.caveats
-        ));
+/// What differs between the `recorded` reading of a photograph and what was computed `again`, apart from a person's judgements.
+fn compare(recorded: &FieldReading, again: &FieldReading, threshold: Option<f64>) -> Findings {
+    let mut findings = Findings::default();
+    let mut differ = |words: String| findings.differences.push(words);
+    let size = |reading: &FieldReading| (reading.width, reading.height, reading.count.pixels_sha256.clone());
+    if size(recorded) != size(again) {
+        differ("the size or pixels".to_owned());
     }
-    let places = |reading: &FieldReading| -> Vec<_> {
-        reading.objects.iter().map(|object| (object.kind, object.bounds)).collect()
-    };
-    if places(recorded) != places(again) {
-        differences.push(format!(
-            "the objects: recorded {}, now {}, or in other places",
-            recorded.objects.len(),
-            again.objects.len()
-        ));
-        return differences;
+    let quality = |reading: &FieldReading| (reading.refusal.clone(), reading.count.caveats.clone());
+    if quality(recorded) != quality(again) {
+        differ(format!("the quality: recorded {:?}, now {:?}", quality(recorded), quality(again)));
+    }
+    let diameter = |reading: &FieldReading| reading.count.cell_diameter.map(|diameter| diameter.round());
+    if diameter(recorded) != diameter(again) {
+        differ("the diameter of the cells".to_owned());
+    }
+    let shape =
+        |object: &FoundObject| (object.kind, object.bounds, object.touches_border, object.outline.clone());
+    let shapes = |reading: &FieldReading| reading.objects.iter().map(shape).collect::<Vec<_>>();
+    if shapes(recorded) != shapes(again) {
+        let [old, new] = [recorded, again].map(|reading| reading.objects.len());
+        differ(format!("the objects: recorded {old}, now {new}, or in other places"));
+        return findings;
     }
     for (number, (old, new)) in (1..).zip(recorded.objects.iter().zip(&again.objects)) {
         let at = format!("object {number} at {}, {}", old.bounds.x, old.bounds.y);
         match old.probability.zip(new.probability) {
             Some((old, new)) if (old - new).abs() > TOLERANCE => {
-                differences.push(format!("{at}: probability {old:.6} recorded, {new:.6} now"));
+                differ(format!("{at}: probability {old:.6} recorded, {new:.6} now"));
             }
             None if old.probability != new.probability => {
-                differences.push(format!("{at}: no probability recorded, or none now"));
+                differ(format!("{at}: no probability recorded, or none now"));
             }
             _ => {}
         }
+        if old.warned != new.warned {
+            differ(format!("{at}: the warning"));
+        }
         if old.infected != new.infected {
             let near = new.probability.zip(threshold);
-            let borderline = near.is_some_and(|(new, threshold)| (new - threshold).abs() <= TOLERANCE);
-            differences.push(match borderline {
-                true => {
-                    format!("{at}: the call differs, but the probability is at the threshold: borderline")
-                }
-                false => format!("{at}: the call differs"),
-            });
+            match near.is_some_and(|(new, threshold)| (new - threshold).abs() <= TOLERANCE) {
+                true => findings.notes.push(format!("{at}: borderline, the call may be either")),
+                false => differ(format!("{at}: the call")),
+            }
         }
     }
-    differences
+    findings
+}
+
+/// Whether a picture of the report shows the photograph, when both are reduced to an eighth of the picture, in which JPEG's errors vanish.
+fn shows(picture: &[u8], contents: &[u8], path: &Path) -> bool {
+    let decoded = |bytes: &[u8]| decode_photo(bytes, path).ok();
+    let (Some(picture), Some(photo)) = (decoded(picture), decoded(contents)) else { return false };
+    let [width, height] = [picture.width(), picture.height()].map(|side| (side / 8).max(1));
+    let [picture, photo] = [picture, photo].map(|picture| thumbnail(&picture, width, height));
+    let differences = picture.as_raw().iter().zip(photo.as_raw()).map(|(&a, &b)| a.abs_diff(b));
+    differences.max().is_some_and(|largest| largest <= MAX_DIFFERENCE)
 }
 
 /// Writes the judged red cells as a folder of labelled cells; returns how many.
@@ -237,17 +284,14 @@ fn write_cells(
         let mut rows = Vec::new();
         for ReviewedField { sha256, reading: field, .. } in &reading.fields {
             let judged = field.objects.iter().enumerate();
-            let judged: Vec<_> = judged
-                .filter_map(|(i, object)| Some((i, object.bounds, class(object.judgement?)?)))
-                .collect();
+            let judged: Vec<_> =
+                judged.filter_map(|(i, object)| Some((i, class(object.judgement?)?))).collect();
             let Some(path) = photos.get(sha256).filter(|_| !judged.is_empty()) else { continue };
             let photo = decode_photo(&contents(path)?, path)?;
             let smear = find_cells(&photo).with_context(|| path.display().to_string())?;
-            for (i, bounds, class) in judged {
-                // Of a photograph that is found otherwise now, only what is at the same place.
-                let Some(object) = smear.objects.get(i).filter(|object| object.bounds == bounds) else {
-                    continue;
-                };
+            for (i, class) in judged {
+                // Verified before.
+                let Some(object) = smear.objects.get(i) else { continue };
                 let file = format!("{class}/{:.12}-{}.png", sha256, i + 1);
                 fs::create_dir_all(folder.join(class))?;
                 object.crop(&photo).save(folder.join(&file))?;

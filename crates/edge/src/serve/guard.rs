@@ -11,7 +11,7 @@ use axum::{
 
 use super::Refusal;
 
-/// The page may only load its own two files, send requests to its own server, and show the user's pictures.
+/// A page may only load this server's files, send requests to its own server, and show the user's pictures.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src blob: data:; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

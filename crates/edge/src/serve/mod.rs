@@ -2,8 +2,8 @@
 //!
 //! | request | answer |
 //! | --- | --- |
-//! | `GET /`, `GET /cells` | the pages for smears and for single cells, which load only files of this server |
-//! | `GET /phrases/LANGUAGE` | the texts of the page in a language |
+//! | `GET /`, `GET /cells` | the pages for smears and for single cells, which load only [`files`] of this server |
+//! | `GET /phrases/LANGUAGE` | the texts of the page for smears in a language |
 //! | `GET /model` | the description of the model, as printed by `info` |
 //! | `POST /smear` | a photograph in `multipart/form-data` with a file name => what was found in it |
 //! | `POST /picture` | the same => a JPEG of it |
@@ -15,6 +15,7 @@
 //! Refused requests are answered with `{"error": "…"}`. Nothing is stored: pictures are in memory while their request is
 //! answered. Excess requests wait, and slow or oversized ones are refused, and memory stays bounded.
 
+pub(crate) mod files;
 mod guard;
 mod smear;
 
@@ -57,7 +58,6 @@ use tokio::{
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use self::smear::PHOTO_BYTES;
-use crate::reading::LANGUAGES;
 
 /// Maximum bytes of a request. The summary of 100,000 cells takes 12 MB.
 const REQUEST_BYTES: usize = 16 << 20;
@@ -81,7 +81,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 const BODY_TIME: Duration = Duration::from_secs(120);
 /// The same for a photograph: 10 MB take 400 s at 25 kB/s.
 const PHOTO_TIME: Duration = Duration::from_secs(600);
-/// Maximum number of photographs in memory; more wait. One of 60 megapixels takes some 200 MB while its turn lasts.
+/// Maximum number of photographs in memory; more wait. One of 100 megapixels, the largest that is read, takes 300 MB while its turn lasts.
 const PHOTOGRAPHS: usize = 4;
 /// Time for which a connection accepts requests, so that clients that read nothing do not hold it for ever.
 const CONNECTION_TIME: Duration = Duration::from_secs(300);
@@ -120,7 +120,6 @@ pub(crate) fn serve(
         let local = listener.local_addr()?;
         let mut info = crate::description(&model);
         info["made_by"] = serde_json::to_value(made_by)?;
-        info["smear_rule"] = model.description().patient_caller().ok().map(|(rule, _)| rule.threshold).into();
         let [requests, photographs, turn] =
             [REQUESTS, PHOTOGRAPHS, 1].map(|permits| Semaphore::new(permits).into());
         let server = Server { model, info, requests, photographs, turn };
@@ -136,21 +135,7 @@ pub(crate) fn serve(
 }
 
 fn router(server: Arc<Server>) -> Router {
-    let text = |kind: &'static str, text: &'static str| {
-        get(move || async move { ([(header::CONTENT_TYPE, kind)], text) })
-    };
-    let html = |page| text("text/html; charset=utf-8", page);
-    let script = |script| text("text/javascript; charset=utf-8", script);
-    let mut files = Router::new()
-        .route("/", html(include_str!("smear.html")))
-        .route("/smear.js", script(include_str!("smear.js")))
-        .route("/cells", html(include_str!("page.html")))
-        .route("/page.js", script(include_str!("page.js")))
-        .route("/page.css", text("text/css; charset=utf-8", include_str!("page.css")));
-    for (language, phrases) in LANGUAGES {
-        files = files.route(&format!("/phrases/{language}"), text("application/json", phrases));
-    }
-    files
+    files::routes()
         .route("/model", get(async |State(server): State<Arc<Server>>| Json(server.info.clone())))
         .merge(limited(
             Router::new()
@@ -265,11 +250,7 @@ async fn patients(
     request: Request,
 ) -> Result<Json<Vec<PatientPrediction>>, Refusal> {
     let permit = admitted(&server.requests).await?;
-    let body = timeout(BODY_TIME, Bytes::from_request(request, &())).await.map_err(|_| incomplete())?;
-    let body = body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => too_large(REQUEST_BYTES),
-        _ => incomplete(),
-    })?;
+    let body = whole_body(request).await?;
     in_turn(server, permit, move |server| {
         let Json(predictions) = Json::<Vec<Prediction>>::from_bytes(&body)
             .map_err(|rejection| Refusal(rejection.status(), rejection.body_text()))?;
@@ -341,6 +322,15 @@ fn incomplete() -> Refusal {
         SILENCE.as_secs()
     );
     Refusal(StatusCode::BAD_REQUEST, words)
+}
+
+/// The body of a request that is not a form.
+async fn whole_body(request: Request) -> Result<Bytes, Refusal> {
+    let body = timeout(BODY_TIME, Bytes::from_request(request, &())).await.map_err(|_| incomplete())?;
+    body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(REQUEST_BYTES),
+        _ => incomplete(),
+    })
 }
 
 /// The pictures of a form with their file names: one to `most` of them, in a request of at most so many `bytes`.

@@ -4,8 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use axum::{
     Json,
-    body::Bytes,
-    extract::{FromRequest, Multipart, Request, State, multipart::MultipartRejection},
+    extract::{Multipart, Request, State, multipart::MultipartRejection},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -14,9 +13,7 @@ use malaria_dataset::decode_photo;
 use malaria_smear::{Reading, ReviewedField, Summary};
 use tokio::time::timeout;
 
-use super::{
-    BODY_TIME, PHOTO_TIME, REQUEST_BYTES, Refusal, Server, admitted, in_turn, incomplete, received, too_large,
-};
+use super::{PHOTO_TIME, Refusal, Server, admitted, in_turn, incomplete, received, whole_body};
 use crate::reading::{jpeg, read, render};
 
 /// Maximum bytes of a photograph, and of a report's record and pictures.
@@ -61,11 +58,7 @@ pub(super) async fn summary(
     request: Request,
 ) -> Result<Json<Summary>, Refusal> {
     let permit = admitted(&server.requests).await?;
-    let body = timeout(BODY_TIME, Bytes::from_request(request, &())).await.map_err(|_| incomplete())?;
-    let body = body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => too_large(REQUEST_BYTES),
-        _ => incomplete(),
-    })?;
+    let body = whole_body(request).await?;
     let work = move |server: &Server| {
         let reading = parsed(&body)?;
         reading.summary(server.model.description()).map_err(|error| unprocessable(&error.to_string()))

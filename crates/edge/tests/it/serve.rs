@@ -29,7 +29,7 @@ fn the_server_gives_the_predictions_of_the_command() {
         assert!(head.contains(header), "{header}: {head}");
     }
     assert!(String::from_utf8(page).unwrap().contains("not a medical device"));
-    for file in ["/page.css", "/page.js", "/cells", "/smear.js", "/phrases/pt"] {
+    for file in ["/page.css", "/page.js", "/cells", "/smear/main.js", "/smear/viewer.js", "/phrases/pt"] {
         assert_eq!(server.get(file).0, 200, "{file}");
     }
     let about: Value = serde_json::from_slice(&server.get("/model").2).unwrap();

@@ -56,9 +56,30 @@ fn press(tab: &mut Tab, key: &str) {
     }
 }
 
-/// Waits until the corrections made so far are in the browser's store and in the results.
+/// Waits until the results are those of all corrections made so far.
 fn settle(tab: &mut Tab) {
-    tab.evaluate("new Promise((done) => setTimeout(done, 400))");
+    // A key's change begins in a task of its own.
+    tab.evaluate("new Promise((done) => setTimeout(done, 20))");
+    tab.wait_for("document.querySelector('#reading').ariaBusy === 'false'");
+}
+
+/// A click of the mouse, which moves a pixel between pressing and releasing, at a place of the window.
+fn click(tab: &mut Tab, [x, y]: [f64; 2]) {
+    let mut event =
+        json!({ "type": "mousePressed", "x": x, "y": y, "button": "left", "buttons": 1, "clickCount": 1 });
+    tab.call("Input.dispatchMouseEvent", event.clone());
+    event["x"] = (x + 1.0).into();
+    for kind in ["mouseMoved", "mouseReleased"] {
+        event["type"] = kind.into();
+        tab.call("Input.dispatchMouseEvent", event.clone());
+    }
+}
+
+/// The middle of the stage of the viewer, in the window.
+fn middle(tab: &mut Tab) -> [f64; 2] {
+    let script = "(({ left, top, width, height }) => [left + width / 2, top + height / 2])(document.querySelector('#stage').getBoundingClientRect())";
+    let found = tab.evaluate(script);
+    [0, 1].map(|i| found[i].as_f64().unwrap())
 }
 
 fn check_accessibility(tab: &mut Tab) {
@@ -99,15 +120,19 @@ fn fields_are_read_corrected_reported_and_verified() {
     let mut tab = Tab::open(&address, ready);
     tab.set_screen(1280, 900, "light");
     check_widths(&mut tab, "smear-empty");
-    tab.choose(&files);
-    tab.wait_for("document.querySelector('#status').textContent === 'Photographs read: 3'");
+    for file in &files {
+        tab.drop(file);
+    }
+    tab.wait_for("document.querySelectorAll('#fields li').length === 3");
+    tab.wait_for("document.querySelector('#status').textContent === 'Photographs read: 1'");
+    settle(&mut tab);
 
     // What the command counts, too.
     assert_eq!(text(&mut tab, "#red-cells"), expected["red_cells"].to_string());
     assert_eq!(text(&mut tab, "#infected"), suspects.to_string());
     assert_eq!(text(&mut tab, "#review-progress"), format!("0 of {suspects} suspects reviewed"));
     assert_eq!(tab.evaluate("document.querySelectorAll('#suspects .cell').length"), suspects);
-    assert_eq!(tab.evaluate("document.querySelectorAll('#fields img[src^=blob]').length"), 3);
+    assert_eq!(tab.evaluate("document.querySelectorAll('#fields canvas').length"), 3);
     // The same picture in another file does not count again.
     let copy = folder.path().join("copy.png");
     image::open(&files[0]).unwrap().save(&copy).unwrap();
@@ -133,14 +158,36 @@ fn fields_are_read_corrected_reported_and_verified() {
     }
     assert_eq!(text(&mut tab, "#review-progress"), format!("3 of {suspects} suspects reviewed"));
     assert_eq!(tab.evaluate("document.querySelector('#corrected').hidden"), true);
-    // In the viewer: a cell that was missed is added at the middle, judged not infected, and infected again.
+    // A tile leads to its cell, in the middle of the enlarged photograph; a click selects it.
+    tab.evaluate("document.querySelectorAll('#suspects .cell')[1].click()");
+    let cell = text(&mut tab, "#selected");
+    assert!(cell.contains("Not infected"), "{cell}");
+    let scale = "new DOMMatrix(document.querySelector('#sheet').style.transform).a";
+    assert!(tab.evaluate(scale).as_f64().unwrap() > 1.0);
+    press(&mut tab, "ArrowRight");
+    assert_ne!(text(&mut tab, "#selected"), cell);
+    tab.evaluate("document.querySelector('#viewer-close').click()");
+    tab.evaluate("document.querySelectorAll('#suspects .cell')[1].click()");
+    let place = middle(&mut tab);
+    click(&mut tab, [place[0] - 200.0, place[1]]);
+    assert_ne!(text(&mut tab, "#selected"), cell);
+    click(&mut tab, place);
+    assert_eq!(text(&mut tab, "#selected"), cell);
+    tab.evaluate("document.querySelector('#viewer-close').click()");
+    // A cell that was missed is added at the middle, judged not infected, and infected again. Another is taken back, and the key for
+    // "not a red cell" does not remove the first one then.
     tab.evaluate("document.querySelector('#fields .field').click()");
-    settle(&mut tab);
     for key in ["a", "Enter", "a", "n", "i"] {
         press(&mut tab, key);
         settle(&mut tab);
     }
-    assert!(text(&mut tab, "#selected").contains("Infected"), "{}", text(&mut tab, "#selected"));
+    let added = text(&mut tab, "#selected");
+    assert!(added.contains("Added by a person: Infected"), "{added}");
+    for key in ["a", "ArrowRight", "Enter", "a", "z", "x"] {
+        press(&mut tab, key);
+        settle(&mut tab);
+    }
+    assert_eq!(text(&mut tab, "#selected"), "No cell selected");
     check_widths(&mut tab, "smear-viewer");
     press(&mut tab, "Escape");
     let typed = "const patient = document.querySelector('[name=patient]'); patient.value = 'ann'; \
@@ -150,7 +197,6 @@ fn fields_are_read_corrected_reported_and_verified() {
 
     // A reload loses nothing.
     tab.call("Page.reload", json!({}));
-    settle(&mut tab);
     tab.wait_for(&format!("document.readyState === 'complete' && {ready}"));
     tab.wait_for("document.querySelectorAll('#suspects .cell').length > 0");
     settle(&mut tab);

@@ -33,9 +33,9 @@ const SERIES: [(&str, Stroke); 2] = [
 ];
 
 /// Epochs with their values, `None` where there is none.
-type Curve = Vec<(f64, Option<f64>)>;
+pub(super) type Curve = Vec<(f64, Option<f64>)>;
 
-fn curve(history: &[EpochPoint], value: fn(&EpochPoint) -> Option<f64>) -> Curve {
+pub(super) fn curve(history: &[EpochPoint], value: fn(&EpochPoint) -> Option<f64>) -> Curve {
     history.iter().map(|point| (f64::from(point.epoch), drawable(value(point)))).collect()
 }
 
@@ -56,7 +56,7 @@ pub fn history_plot(history: &[EpochPoint], title: &str) -> Result<Plot> {
     Ok(Plot(figure(history, title)))
 }
 
-fn check(history: &[EpochPoint]) -> Result<()> {
+pub(super) fn check(history: &[EpochPoint]) -> Result<()> {
     if history.is_empty() {
         return Err(Error::EmptyHistory);
     }

@@ -1,6 +1,7 @@
 //! Plots: results become a [`Figure`](figure::Figure) of shapes and labels, which `render` writes as PNG or SVG.
 
 mod axis;
+mod comparison;
 mod confusion;
 mod detection;
 mod figure;
@@ -11,6 +12,7 @@ mod patients;
 mod render;
 mod square;
 
+pub use comparison::comparison_plot;
 pub use confusion::confusion_plot;
 pub use detection::{DetectionCurve, detection_plot};
 pub use figure::Plot;

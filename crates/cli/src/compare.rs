@@ -1,0 +1,47 @@
+//! `malaria compare`: runs side by side.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Result;
+use malaria_resnet::compare;
+
+use crate::{
+    NOTICE,
+    json::Json,
+    terminal::{check_file, note},
+};
+
+/// Compare runs, finished or not: a table of their test metrics, and a picture of their curves.
+///
+/// Metrics of runs that were not tested on the same cells compare the cells too, which the table then says.
+#[derive(clap::Args)]
+#[command(before_help = "\
+Examples:
+  malaria compare runs/fast-patient-seed0 runs/tutorial-patient-seed0
+  malaria compare runs/* --plot curves.png
+
+A run is the folder that `malaria train` writes.", after_help = NOTICE)]
+pub(crate) struct Args {
+    /// Run directories; of a cross-validation its folds
+    #[arg(required = true, value_name = "RUN_DIR")]
+    runs: Vec<PathBuf>,
+    /// Draw validation loss and accuracy by epoch into this file
+    #[arg(long, value_name = "FILE.png|svg")]
+    plot: Option<PathBuf>,
+    #[command(flatten)]
+    json: Json,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    args.json.check()?;
+    if let Some(path) = &args.plot {
+        check_file(path, &["png", "svg"])?;
+    }
+    let comparison = compare(&args.runs)?;
+    args.json.result(comparison.table().trim_end(), &comparison)?;
+    if let Some(path) = &args.plot {
+        comparison.plot(path)?;
+        note(format_args!("written: {}", path.display()));
+    }
+    Ok(ExitCode::SUCCESS)
+}

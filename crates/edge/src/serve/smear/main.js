@@ -1,0 +1,290 @@
+// The page on which a person reads a smear: the program that serves it finds and calls cells, this page shows them and keeps the
+// person's corrections in the browser.
+
+import { at, element, reportingErrors, showStatus } from "./elements.js";
+import { listFields, updateField } from "./fields.js";
+import { galleryKey, showMore, updateGallery, updateTiles } from "./gallery.js";
+import { attach, detach } from "./pictures.js";
+import {
+  carryOver, changed, forgetChanges, onChange, photographs, removeFromReading, restoreOrder, saveField, setDetails, state, takeBack, today,
+} from "./reading.js";
+import { updateResults } from "./results.js";
+import { saveCsv, savePhotographs, saveRecordFile, saveReport } from "./saving.js";
+import { ask, form } from "./server.js";
+import { clearStored, openStore, removeStored, restored, savePhotograph, showStorageWarning } from "./store.js";
+import { LANGUAGES, filled, loadTexts, text } from "./texts.js";
+import { makeJudgeButtons, startViewer, updateViewer, view } from "./viewer.js";
+
+const LARGEST_PHOTO = 60 * 1024 * 1024;
+const PICTURE = /\.(png|jpe?g|jfif|jpe|bmp|tiff?|webp)$/i;
+// Hidden files, and the folder that macOS adds to a zip.
+const HIDDEN = /^(\.|__MACOSX$)/;
+// Milliseconds in which another tab with this page answers.
+const ANSWER = 300;
+
+// Records that another model has called: their photographs are read again.
+const earlier = new Map();
+let started = false;
+// Lists of files, one after the other.
+let queue = Promise.resolve();
+
+// Photographs.
+
+async function read(files, generation) {
+  const photos = files.filter((file) => (PICTURE.test(file.name) || file.type.startsWith("image/")) && !HIDDEN.test(file.name));
+  if (photos.length === 0) return showStatus(text("status.none"), true);
+  const notes = [];
+  const skipped = files.length - photos.length;
+  if (skipped > 0) notes.push(filled("status.skipped", { number: skipped }));
+  at("progress").hidden = false;
+  at("progress").max = photos.length;
+  let done = 0;
+  for (const [i, file] of photos.entries()) {
+    at("progress").value = i;
+    showStatus(filled("status.working", { done: i + 1, all: photos.length, name: file.name }));
+    try {
+      const note = await readOne(file, generation);
+      // Cleared meanwhile.
+      if (generation !== state.generation) break;
+      if (note) notes.push(note);
+      done += 1;
+    } catch (error) {
+      notes.push(filled("status.failed", { name: file.name, reason: error.message }));
+    }
+  }
+  at("progress").hidden = true;
+  if (generation === state.generation) showStatus([filled("status.done", { done }), ...notes].join(" · "), done < photos.length);
+}
+
+// Reads a photograph, and returns what there is to say of it.
+async function readOne(file, generation) {
+  if (file.size > LARGEST_PHOTO) throw new Error(filled("status.too-large", { limit: LARGEST_PHOTO / 1024 / 1024 }));
+  const found = await ask("/smear", form([file.name || "photograph", file]));
+  if (generation !== state.generation) return null;
+  const pixels = (field) => field.count.pixels_sha256 ?? field.sha256;
+  const known = state.fields.find((field) => pixels(field) === pixels(found));
+  if (known) {
+    if (photographs.has(known) || known.sha256 !== found.sha256) {
+      return filled("status.copy", { name: file.name, first: known.count.image });
+    }
+    await attach(known, file);
+    await savePhotograph(known.sha256, file);
+  } else {
+    if (earlier.has(found.sha256)) carryOver(earlier.get(found.sha256), found);
+    earlier.delete(found.sha256);
+    state.fields.push(found);
+    await setDetails({ looked_through: false });
+    await saveField(found);
+    await savePhotograph(found.sha256, file);
+    if (generation === state.generation) await attach(found, file);
+  }
+  if (generation === state.generation) changed();
+  return null;
+}
+
+// All files that were dropped or are in dropped folders, except in hidden folders.
+async function dropped(items) {
+  const entries = items.map((item) => item.webkitGetAsEntry()).filter((entry) => entry);
+  const files = [];
+  while (entries.length > 0) {
+    const entry = entries.shift();
+    if (entry.isFile) {
+      files.push(await new Promise((found, failed) => entry.file(found, failed)));
+    } else {
+      const reader = entry.createReader();
+      // A folder is read in portions until an empty one.
+      for (let portion = null; portion === null || portion.length > 0; ) {
+        portion = await new Promise((found, failed) => reader.readEntries(found, failed));
+        entries.push(...portion.filter((inner) => inner.isFile || !HIDDEN.test(inner.name)));
+      }
+    }
+  }
+  return files.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+function enqueue(list) {
+  const { generation } = state;
+  queue = queue.then(reportingErrors(async () => {
+    const files = await list;
+    if (started && generation === state.generation) await read(files, generation);
+  }));
+}
+
+const remove = reportingErrors(async (field) => {
+  if (!confirm(filled("fields.remove-question", { name: field.count.image }))) return;
+  await removeFromReading(field);
+  detach(field);
+  changed();
+  await removeStored(field.sha256).catch(() => Promise.reject(new Error(text("storage.not-removed"))));
+});
+
+async function clear() {
+  if (!confirm(text("save.clear-question"))) return;
+  state.generation += 1;
+  state.fields.forEach(detach);
+  state.fields = [];
+  earlier.clear();
+  forgetChanges();
+  await setDetails({ patient: "", slide: "", read_on: today(), red_cells_per_microlitre: null, looked_through: false });
+  fillDetails();
+  changed();
+  showStatus("");
+  await clearStored().catch(() => Promise.reject(new Error(text("storage.not-removed"))));
+}
+
+// Details.
+
+function fillDetails() {
+  for (const input of at("details").elements) input.value = state.details[input.name] ?? "";
+}
+
+async function readDetails() {
+  const value = (input) => {
+    if (input.type !== "number") return input.value;
+    return input.value !== "" && input.validity.valid ? input.valueAsNumber : null;
+  };
+  await setDetails(Object.fromEntries([...at("details").elements].map((input) => [input.name, value(input)])));
+  at("red-cells-note").hidden = at("details").checkValidity();
+  updateResults();
+}
+
+async function setLanguage(language) {
+  await loadTexts(language);
+  state.details.language = language;
+  at("language").value = language;
+  const { model: name, weights_sha256: digest } = state.model.made_by;
+  at("model").textContent = filled("app.model", { model: name, digest: digest.slice(0, 12) });
+  makeJudgeButtons();
+  showStorageWarning();
+  changed();
+}
+
+// Beginning.
+
+// Another tab with this page would overwrite what this one keeps.
+async function anotherTab() {
+  const channel = new BroadcastChannel("malaria-smear");
+  const answered = new Promise((answer) => {
+    channel.onmessage = ({ data }) => {
+      if (data === "here") answer(true);
+    };
+    setTimeout(answer, ANSWER, false);
+  });
+  channel.postMessage("anyone");
+  const another = await answered;
+  if (another) {
+    channel.close();
+  } else {
+    channel.onmessage = ({ data }) => data === "anyone" && channel.postMessage("here");
+  }
+  return another;
+}
+
+async function restore() {
+  await openStore();
+  const { records, details, photograph } = await restored();
+  state.details = { ...state.details, ...details };
+  const again = [];
+  const missing = [];
+  for (const { order, weights, field } of records.sort((a, b) => a.order - b.order)) {
+    const file = await photograph(field.sha256);
+    if (weights !== state.model.made_by.weights_sha256) {
+      earlier.set(field.sha256, field);
+      if (file) again.push(file);
+      else missing.push(filled("storage.other-model", { name: field.count.image }));
+      continue;
+    }
+    restoreOrder(field, order);
+    state.fields.push(field);
+    // Without its picture it counts all the same.
+    if (file) await attach(field, file).catch((error) => missing.push(filled("status.failed", { name: field.count.image, reason: error.message })));
+  }
+  if (missing.length > 0) showStatus(missing.join(" "), true);
+  return again;
+}
+
+async function start() {
+  const preferred = navigator.languages.map((language) => language.slice(0, 2)).find((language) => LANGUAGES.includes(language));
+  await loadTexts(preferred ?? "en");
+  if (await anotherTab()) {
+    at("drop").hidden = true;
+    throw new Error(text("status.other-tab"));
+  }
+  state.model = await ask("/model");
+  state.details = { ...state.details, language: preferred ?? "en", read_on: today() };
+  const names = LANGUAGES.map((language) => {
+    const option = element("option", new Intl.DisplayNames([language], { type: "language" }).of(language));
+    option.value = language;
+    return option;
+  });
+  at("language").append(...names);
+  const again = await restore();
+  fillDetails();
+  onChange((field) => {
+    updateResults();
+    updateViewer(field);
+    if (field) {
+      updateTiles(field);
+      updateField(field);
+    } else {
+      listFields(view, remove);
+      reportingErrors(updateGallery)(view);
+    }
+  });
+  startViewer();
+  await setLanguage(state.details.language);
+  started = true;
+  if (again.length > 0) enqueue(again);
+}
+
+function listen() {
+  const pressed = (id, action) => at(id).addEventListener("click", reportingErrors(action));
+  for (const id of ["files", "camera"]) {
+    at(id).addEventListener("change", (event) => {
+      enqueue([...event.target.files]);
+      event.target.value = "";
+    });
+  }
+  for (const name of ["dragenter", "dragover"]) {
+    document.addEventListener(name, (event) => {
+      event.preventDefault();
+      at("drop").classList.add("over");
+    });
+  }
+  document.addEventListener("dragleave", () => at("drop").classList.remove("over"));
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    at("drop").classList.remove("over");
+    enqueue(dropped([...event.dataTransfer.items].filter((item) => item.kind === "file")));
+  });
+  document.addEventListener("keydown", galleryKey);
+  document.addEventListener("keydown", reportingErrors(async (event) => {
+    const within = event.target.closest?.(".cell, #stage");
+    const control = event.ctrlKey || event.metaKey;
+    const typing = event.target.matches?.("input, select");
+    if (event.key.toLowerCase() !== "z" || event.altKey || event.shiftKey || typing || !(within || control)) return;
+    event.preventDefault();
+    await takeBack();
+  }));
+  at("details").addEventListener("input", reportingErrors(readDetails));
+  at("details").addEventListener("submit", (event) => event.preventDefault());
+  at("looked-through").addEventListener("change", reportingErrors(async (event) => {
+    await setDetails({ looked_through: event.target.checked });
+    updateResults();
+  }));
+  at("language").addEventListener("change", reportingErrors(async (event) => {
+    await setLanguage(event.target.value);
+    await setDetails({});
+  }));
+  pressed("undo", takeBack);
+  pressed("more", () => showMore(view));
+  pressed("save-report", saveReport);
+  pressed("save-json", saveRecordFile);
+  pressed("save-csv", saveCsv);
+  pressed("save-photographs", savePhotographs);
+  pressed("clear", clear);
+}
+
+// Files that are dropped early wait for the beginning.
+queue = reportingErrors(start)();
+listen();

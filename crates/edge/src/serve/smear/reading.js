@@ -1,0 +1,127 @@
+// The smear that is read: its fields as the program describes them, with the person's judgements, and changes that can be taken back.
+
+import { saveDetails, saveRecord } from "./store.js";
+
+export const JUDGEMENTS = { i: "infected", n: "uninfected", x: "no-red-cell" };
+
+export const state = {
+  model: null,
+  details: { language: "en", patient: "", slide: "", operator: "", read_on: "", red_cells_per_microlitre: null, looked_through: false },
+  fields: [],
+  // Raised when everything is cleared: what was begun before does not go on.
+  generation: 0,
+};
+
+// Of each field at hand: the photograph's `file`, a `picture` of it that browsers show, and that one's `url`.
+export const photographs = new WeakMap();
+
+let changes = [];
+let order = 0;
+let listeners = [];
+
+// Listeners get the changed field; none if fields were added or removed, or details changed.
+export function onChange(listener) {
+  listeners.push(listener);
+}
+
+export function changed(field = null) {
+  listeners.forEach((listener) => listener(field));
+}
+
+export function today() {
+  const now = new Date();
+  return new Date(now - now.getTimezoneOffset() * 60_000).toISOString().slice(0, 10);
+}
+
+export const record = () => ({ format_version: 1, ...state.details, made_by: state.model.made_by, fields: state.fields });
+
+// Without outlines, which are most of it.
+export function recordWithoutOutlines() {
+  const bare = ({ outline, ...object }) => object;
+  return { ...record(), fields: state.fields.map((field) => ({ ...field, objects: field.objects.map(bare) })) };
+}
+
+const orders = new WeakMap();
+
+export function saveField(field) {
+  if (!orders.has(field)) orders.set(field, (order += 1));
+  return saveRecord(field.sha256, { order: orders.get(field), weights: state.model.made_by.weights_sha256, field });
+}
+
+export function restoreOrder(field, number) {
+  orders.set(field, number);
+  order = Math.max(order, number);
+}
+
+export async function setDetails(details) {
+  Object.assign(state.details, details);
+  await saveDetails(state.details);
+}
+
+export async function removeFromReading(field) {
+  state.fields.splice(state.fields.indexOf(field), 1);
+  changes = changes.filter((change) => change.field !== field);
+  await setDetails({ looked_through: false });
+}
+
+export function forgetChanges() {
+  changes = [];
+}
+
+// Makes a change by a function that returns the one that takes it back.
+async function apply(field, change) {
+  changes.push({ field, back: change() });
+  changed(field);
+  await saveField(field);
+}
+
+export async function takeBack() {
+  const last = changes.pop();
+  if (last === undefined) return;
+  last.back();
+  changed(last.field);
+  await saveField(last.field);
+}
+
+export function judge(field, object, judgement) {
+  return apply(field, () => {
+    const before = object.judgement;
+    object.judgement = judgement;
+    return () => {
+      if (before === undefined) delete object.judgement;
+      else object.judgement = before;
+    };
+  });
+}
+
+export function addCell(field, cell) {
+  return apply(field, () => {
+    field.added.push(cell);
+    return () => field.added.splice(field.added.indexOf(cell), 1);
+  });
+}
+
+export async function judgeAdded(field, cell, judgement) {
+  const place = field.added.indexOf(cell);
+  if (place < 0) return;
+  await apply(field, () => {
+    if (judgement === "no-red-cell") {
+      field.added.splice(place, 1);
+      return () => field.added.splice(place, 0, cell);
+    }
+    const { infected } = cell;
+    cell.infected = judgement === "infected";
+    return () => (cell.infected = infected);
+  });
+}
+
+// A person's corrections of an earlier reading of the same photograph.
+export function carryOver(earlier, field) {
+  const place = ({ x, y, width, height }) => [x, y, width, height].join();
+  const judged = new Map(earlier.objects.filter(({ judgement }) => judgement !== undefined).map((object) => [place(object), object]));
+  for (const object of field.objects) {
+    const before = judged.get(place(object));
+    if (before !== undefined) object.judgement = before.judgement;
+  }
+  field.added = earlier.added;
+}

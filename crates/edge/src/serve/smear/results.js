@@ -1,0 +1,83 @@
+// The counts, as the program computes them from the record.
+
+import { at, showStatus } from "./elements.js";
+import { recordWithoutOutlines, state } from "./reading.js";
+import { ask } from "./server.js";
+import { filled, perMicrolitreWords, percent, shareWords, text, whole } from "./texts.js";
+
+// Milliseconds without another change after which the counts are asked for.
+const PAUSE = 150;
+
+let timer = null;
+let request = null;
+
+// Counts anew, soon. What is shown until then is marked as busy.
+export function updateResults() {
+  at("reading").hidden = state.fields.length === 0;
+  at("reading").setAttribute("aria-busy", "true");
+  clearTimeout(timer);
+  request?.abort();
+  timer = setTimeout(count, PAUSE);
+}
+
+async function count() {
+  const own = (request = new AbortController());
+  try {
+    if (state.fields.length > 0) {
+      show(
+        await ask("/summary", {
+          method: "POST",
+          headers: { "Content-Type": "application/json" },
+          body: JSON.stringify(recordWithoutOutlines()),
+          signal: own.signal,
+        }),
+      );
+    }
+  } catch (error) {
+    if (own.signal.aborted) return;
+    // No counts, rather than earlier ones.
+    show({ machine: null, suspects: 0, reviewed: 0, corrected: null });
+    showStatus(error.message, true);
+  }
+  at("reading").setAttribute("aria-busy", "false");
+}
+
+function show({ machine, suspects, reviewed, corrected }) {
+  const verdict = machine?.verdict ?? null;
+  fill("call", machine && machine.red_cells > 0 ? callWords(machine) : text("result.none"));
+  fill("red-cells", whole(machine?.red_cells ?? 0));
+  fill("infected", whole(machine?.infected ?? 0));
+  fill("share", verdict ? shareWords(verdict.infected_share, verdict.interval) : "–");
+  fillPerMicrolitre("per-microlitre", machine?.infected_per_microlitre);
+  const warnings = [verdict?.unfamiliar && text("call.unfamiliar"), verdict?.learned_from && text("call.learned-from")].filter(Boolean);
+  at("unfamiliar").hidden = warnings.length === 0;
+  fill("unfamiliar", warnings.join(" "));
+  fill("review-progress", suspects === 0 ? text("result.no-suspects") : filled("result.progress", { reviewed, suspects }));
+  at("looked-through").parentElement.hidden = suspects > 0;
+  at("looked-through").checked = state.details.looked_through;
+  at("reviewed").hidden = suspects === 0;
+  at("reviewed").max = Math.max(suspects, 1);
+  at("reviewed").value = reviewed;
+  at("corrected").hidden = corrected === null;
+  fill("review-note", text(corrected === null ? "result.pending" : "result.interval-note"));
+  if (corrected === null) return;
+  fill("corrected-red-cells", whole(corrected.red_cells));
+  fill("corrected-infected", whole(corrected.infected));
+  fill("corrected-share", shareWords(corrected.infected_share, corrected.interval));
+  fillPerMicrolitre("corrected-per-microlitre", corrected.infected_per_microlitre);
+}
+
+function fill(id, words) {
+  at(id).textContent = words;
+}
+
+function fillPerMicrolitre(id, found) {
+  at(id).parentElement.hidden = !found;
+  fill(id, found ? perMicrolitreWords(found) : "");
+}
+
+function callWords({ verdict, red_cells: cells }) {
+  if (verdict === null) return text("call.no-rule");
+  const limit = "detection_limit" in verdict ? percent(verdict.detection_limit) : "";
+  return filled(`call.${verdict.call}`, { limit, cells: whole(cells), more: whole(verdict.more_cells ?? 0) });
+}

@@ -1,0 +1,77 @@
+// Files for the person: the report, the record, the cells, the photographs.
+
+import { element } from "./elements.js";
+import { reportPicture } from "./pictures.js";
+import { photographs, record, state } from "./reading.js";
+import { ask, form } from "./server.js";
+
+// The columns of cells.csv, and the judgement.
+const COLUMNS = ["image", "number", "x", "y", "w", "h", "probability", "called", "patient", "touches_border", "warning", "excluded", "judgement"];
+
+function save(blob, name) {
+  const link = element("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+// The name of a file: with the slide or the patient, as far as names of files allow.
+function named(kind, ending) {
+  const { slide, patient } = state.details;
+  const of = (slide.trim() || patient.trim()).replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 60);
+  return ["smear", kind, of].filter(Boolean).join("-") + ending;
+}
+
+export async function saveReport() {
+  const parts = [["reading", new Blob([JSON.stringify(record())], { type: "application/json" })]];
+  for (const [i, field] of state.fields.entries()) {
+    if (photographs.get(field)?.url) parts.push([String(i), await reportPicture(field, state.fields.length)]);
+  }
+  save(await ask("/report", form(...parts), "text/html"), named("report", ".html"));
+}
+
+export function saveRecordFile() {
+  save(new Blob([JSON.stringify(record())], { type: "application/json" }), named("reading", ".json"));
+}
+
+export function saveCsv() {
+  save(new Blob([csv()], { type: "text/csv" }), named("cells", ".csv"));
+}
+
+function csv() {
+  const value = (found) => {
+    const words = String(found ?? "");
+    return /[",\r\n]/.test(words) ? `"${words.replaceAll('"', '""')}"` : words;
+  };
+  const { positive, classes } = state.model.description;
+  const negative = classes.find((name) => name !== positive);
+  const rows = state.fields.flatMap(({ count: { image }, objects, added }) => {
+    const common = { image, patient: state.details.patient };
+    let number = 0;
+    return [
+      ...objects.map(({ kind, x, y, width: w, height: h, probability, infected, warned, touches_border, judgement }) => {
+        const red = kind === "red-cell";
+        return {
+          ...common, x, y, w, h, probability, touches_border, judgement,
+          number: red ? (number += 1) : null,
+          called: red ? (infected ? positive : negative) : null,
+          warning: warned || null,
+          excluded: red ? null : kind,
+        };
+      }),
+      ...added.map(({ x, y, infected }) => ({ ...common, x, y, judgement: infected ? "infected" : "uninfected" })),
+    ];
+  });
+  return [COLUMNS, ...rows.map((row) => COLUMNS.map((column) => value(row[column])))].map((row) => `${row.join(",")}\n`).join("");
+}
+
+// One after the other, as browsers drop downloads that come at once.
+export async function savePhotographs() {
+  for (const field of state.fields) {
+    const file = photographs.get(field)?.file;
+    if (!file) continue;
+    save(file, field.count.image);
+    await new Promise((done) => setTimeout(done, 500));
+  }
+}
