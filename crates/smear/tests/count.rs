@@ -295,6 +295,7 @@ fn reading() -> Reading {
         operator: String::new(),
         read_on: String::new(),
         red_cells_per_microlitre: Some(5e6),
+        looked_through: false,
         made_by: malaria_classifier::Provenance::default(),
         fields: vec![ReviewedField::new(b"the file", field)],
     }
@@ -329,6 +330,12 @@ fn a_photograph_in_memory_is_read_as_in_a_file() {
 fn corrections_count_once_every_suspect_is_judged() {
     let mut reading = reading();
     let machine = reading.summary(&description()).unwrap();
+    // Without suspects somebody has to say that they looked.
+    let mut clean = reading.clone();
+    clean.fields[0].reading.objects.retain(|object| !object.infected);
+    assert_eq!(clean.summary(&description()).unwrap().corrected, None);
+    clean.looked_through = true;
+    assert_eq!(clean.summary(&description()).unwrap().corrected.unwrap().infected, 0);
     let field = &mut reading.fields[0];
     let suspects: Vec<usize> =
         (0..field.reading.objects.len()).filter(|&i| field.reading.objects[i].infected).collect();

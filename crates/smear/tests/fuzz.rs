@@ -72,6 +72,7 @@ fn readings() {
         operator: String::new(),
         read_on: String::new(),
         red_cells_per_microlitre: Some(5e6),
+        looked_through: false,
         made_by: Provenance::default(),
         fields: vec![field],
     };

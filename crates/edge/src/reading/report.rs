@@ -255,20 +255,29 @@ impl Page<'_> {
         }
     }
 
+    /// What explains the difference between the machine's counts and the corrected ones.
     fn corrections(&self) -> Markup {
         let objects = || self.reading.fields.iter().flat_map(|field| &field.reading.objects);
-        let judged = |suspect: bool, judgement: Judgement| {
-            objects()
-                .filter(|object| object.infected == suspect && object.judgement == Some(judgement))
-                .count()
+        let judged = |test: fn(&FoundObject) -> bool, judgement: Judgement| {
+            objects().filter(|object| test(object) && object.judgement == Some(judgement)).count()
         };
-        let added = self.reading.fields.iter().map(|field| field.added.len()).sum::<usize>();
+        let suspect: fn(&FoundObject) -> bool = |object| object.infected;
+        let other: fn(&FoundObject) -> bool = |object| !object.infected;
+        let red: fn(&FoundObject) -> bool = |object| object.kind == Kind::RedCell && !object.infected;
+        let no_red: fn(&FoundObject) -> bool = |object| object.kind != Kind::RedCell;
+        let added = |infected: bool| {
+            let cells = self.reading.fields.iter().flat_map(|field| &field.added);
+            cells.filter(|cell| cell.infected == infected).count()
+        };
         let rows = [
-            ("report.confirmed", judged(true, Judgement::Infected)),
-            ("report.rejected", judged(true, Judgement::Uninfected)),
-            ("report.no-red-cell", judged(true, Judgement::NoRedCell)),
-            ("report.promoted", judged(false, Judgement::Infected)),
-            ("report.added", added),
+            ("report.confirmed", judged(suspect, Judgement::Infected)),
+            ("report.rejected", judged(suspect, Judgement::Uninfected)),
+            ("report.no-red-cell", judged(suspect, Judgement::NoRedCell)),
+            ("report.promoted", judged(other, Judgement::Infected)),
+            ("report.removed", judged(red, Judgement::NoRedCell)),
+            ("report.recovered", judged(no_red, Judgement::Uninfected)),
+            ("report.added-infected", added(true)),
+            ("report.added-uninfected", added(false)),
         ];
         html! {
             section {
@@ -358,7 +367,7 @@ impl Page<'_> {
                             polygon class=(class(object)) points=(points(object)) {}
                         }
                         @for cell in added {
-                            circle.added cx=(cell.x) cy=(cell.y) r=(radius) {}
+                            circle class=(if cell.infected { "judged-infected" } else { "judged-other" }) cx=(cell.x) cy=(cell.y) r=(radius) {}
                         }
                     },
                     None => p.muted { (self.phrases.text("fields.no-picture")) },

@@ -17,7 +17,7 @@ use malaria_smear::{FieldReading, FoundObject, Judgement, Reading, ReviewedField
 use serde::Serialize;
 
 use crate::{
-    NOTICE, load, pretrained,
+    NOTICE, file_name, load, pretrained,
     reading::{read, render},
     terminal::{note, print},
 };
@@ -87,11 +87,17 @@ pub(crate) fn verify(args: &Verify) -> Result<ExitCode> {
         if picture.is_some_and(|picture| !shows(picture, &contents, path)) {
             found.differences.push("the picture in the report is not that of the photograph".to_owned());
         }
+        if file_name(path) != *name {
+            findings.notes.push(format!("{name}: the photograph is called {} here", file_name(path)));
+        }
         let named = |words: String| format!("{name}: {words}");
         findings.differences.extend(found.differences.into_iter().map(named));
         findings.notes.extend(found.notes.into_iter().map(named));
     }
-    let Findings { differences, notes } = findings;
+    let Findings { differences, mut notes } = findings;
+    let reported = |sha256: &String| report.reading.fields.iter().any(|field| field.sha256 == *sha256);
+    let others = photos.iter().filter(|(sha256, _)| !reported(sha256));
+    notes.extend(others.map(|(_, path)| format!("{}: not in the report", path.display())));
     notes.iter().for_each(note);
     for words in &differences {
         print(words)?;
@@ -128,8 +134,12 @@ fn contents(path: &Path) -> Result<Vec<u8>> {
 /// The photographs at `paths` by the SHA-256 of their files.
 fn photographs(paths: &[PathBuf]) -> Result<HashMap<String, PathBuf>> {
     let listed = malaria_dataset::list_images(paths, &malaria_dataset::PatientNames::default())?.images;
-    let hash = |ListedImage { path, .. }| Ok((Fingerprint::of(&contents(&path)?).hex(), path));
-    listed.into_iter().map(hash).collect()
+    let mut by_hash = HashMap::new();
+    for ListedImage { path, .. } in listed {
+        // Of copies the first one.
+        by_hash.entry(Fingerprint::of(&contents(&path)?).hex()).or_insert(path);
+    }
+    Ok(by_hash)
 }
 
 impl ParsedReport {

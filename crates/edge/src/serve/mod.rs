@@ -81,8 +81,9 @@ const SILENCE: Duration = Duration::from_secs(10);
 const BODY_TIME: Duration = Duration::from_secs(120);
 /// The same for a photograph: 10 MB take 400 s at 25 kB/s.
 const PHOTO_TIME: Duration = Duration::from_secs(600);
-/// Maximum number of photographs in memory; more wait. One of 100 megapixels, the largest that is read, takes 300 MB while its turn lasts.
-const PHOTOGRAPHS: usize = 4;
+/// Maximum number of photographs and reports in memory, as they arrive; more wait. Slow senders hold a permit, so there are some. One at a time
+/// is decoded, in 300 MB for the largest that is read, of 100 megapixels.
+const PHOTOGRAPHS: usize = 12;
 /// Time for which a connection accepts requests, so that clients that read nothing do not hold it for ever.
 const CONNECTION_TIME: Duration = Duration::from_secs(300);
 /// Time limit for the last request of a connection after that.

@@ -60,7 +60,7 @@ pub(super) async fn summary(
     let permit = admitted(&server.requests).await?;
     let body = whole_body(request).await?;
     let work = move |server: &Server| {
-        let reading = parsed(&body)?;
+        let reading = parsed(server, &body)?;
         reading.summary(server.model.description()).map_err(|error| unprocessable(&error.to_string()))
     };
     in_turn(server, permit, work).await.map(Json)
@@ -76,7 +76,7 @@ pub(super) async fn report(
     let mut parts =
         timeout(PHOTO_TIME, received(form, FIELDS + 1, PHOTO_BYTES)).await.map_err(|_| incomplete())??;
     let work = move |server: &Server| {
-        let reading = parsed(&parts.remove(0).bytes)?;
+        let reading = parsed(server, &parts.remove(0).bytes)?;
         let mut pictures = vec![None; reading.fields.len()];
         for EncodedImage { name, bytes } in parts {
             let place: Option<usize> = name.to_str().and_then(|name| name.parse().ok());
@@ -103,8 +103,16 @@ async fn one(form: Result<Multipart, MultipartRejection>) -> Result<EncodedImage
     photos.pop().ok_or_else(|| unprocessable("expected a photograph"))
 }
 
-fn parsed(body: &[u8]) -> Result<Reading, Refusal> {
-    serde_json::from_slice(body).map_err(|error| unprocessable(&format!("not a reading of a smear: {error}")))
+/// A reading by this server's model.
+fn parsed(server: &Server, body: &[u8]) -> Result<Reading, Refusal> {
+    let reading: Reading = serde_json::from_slice(body)
+        .map_err(|error| unprocessable(&format!("not a reading of a smear: {error}")))?;
+    if reading.made_by.weights_sha256 != server.model.origin().weights_sha256 {
+        let words =
+            "the page is from before the program was started with another model: reload it".to_owned();
+        return Err(Refusal(StatusCode::CONFLICT, words));
+    }
+    Ok(reading)
 }
 
 fn unprocessable(reason: &str) -> Refusal {

@@ -84,10 +84,11 @@ fn photographs_are_read_counted_and_reported() {
     assert_eq!((status, image::guess_format(&jpeg).unwrap()), (200, ImageFormat::Jpeg));
     assert_eq!(send("/picture", "words.tif", b"no picture".to_vec()).0, 422);
 
-    let reading = json!({
+    let about: Value = serde_json::from_slice(&server.get("/model").2).unwrap();
+    let mut reading = json!({
         "format_version": 1, "language": "fr", "patient": "ann", "slide": "", "operator": "", "read_on": "",
         "red_cells_per_microlitre": null, "fields": [field],
-        "made_by": { "program": "", "model": "", "weights_sha256": "" },
+        "made_by": about["made_by"],
     });
     let (status, summary) = server.post("/summary", "application/json", reading.to_string().as_bytes());
     assert_eq!((status, &summary["machine"]["red_cells"]), (200, &red_cells.into()), "{summary}");
@@ -110,6 +111,9 @@ fn photographs_are_read_counted_and_reported() {
         let (status, answer) = report(&parts);
         assert!(status == 422 && answer.contains(words), "{words}: {status} {answer}");
     }
+    reading["made_by"]["weights_sha256"] = "00".into();
+    let (status, answer) = server.post("/summary", "application/json", reading.to_string().as_bytes());
+    assert!(status == 409 && answer["error"].as_str().unwrap().contains("another model"), "{answer}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ fn edge(arguments: &[&str], paths: &[&Path]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_malaria-edge")).args(arguments).args(paths).output().unwrap()
 }
 
-/// A folder with two photographs of one patient, and the report of them.
+/// A folder with photographs of one patient, two of them without cells, and the report of them.
 fn reported(folder: &Path) -> (PathBuf, PathBuf) {
     let photos = folder.join("photos");
     fs::create_dir(&photos).unwrap();
@@ -23,6 +23,9 @@ fn reported(folder: &Path) -> (PathBuf, PathBuf) {
         synthetic_smear(&SmearConfig { seed, ..base }).unwrap().image.save(photos.join(name)).unwrap();
     }
     fs::copy(photos.join("a.png"), photos.join("copy of a.png")).unwrap();
+    for (name, shade) in [("blank.png", 230), ("dark.png", 0)] {
+        image::RgbImage::from_pixel(480, 360, image::Rgb([shade; 3])).save(photos.join(name)).unwrap();
+    }
     let report = folder.join("report.html");
     let written = edge(
         &[
@@ -36,7 +39,8 @@ fn reported(folder: &Path) -> (PathBuf, PathBuf) {
         ],
         &[&photos],
     );
-    assert!(written.status.success(), "{written:?}");
+    // One is refused.
+    assert!(!written.status.success() && report.is_file(), "{written:?}");
     (photos, report)
 }
 
@@ -54,8 +58,14 @@ fn a_report_is_verified_by_its_photographs() {
     assert!(page.contains("&lt;/script&gt;&lt;b&gt;ann") && !page.contains("<b>ann"));
     assert!(!page.contains("src=\"http") && page.contains("not a medical device"));
     let reading = record(&page);
-    assert_eq!(reading["fields"].as_array().unwrap().len(), 2, "copies count once");
-    assert_eq!(page.matches("data:image/jpeg;base64,").count(), 2);
+    assert_eq!(reading["fields"].as_array().unwrap().len(), 4, "copies count once");
+    assert_eq!(page.matches("data:image/jpeg;base64,").count(), 4);
+    assert!(
+        page.contains("No part of the picture is lit")
+            && page.contains("blank: nothing of the size of a cell")
+    );
+    // Nobody has looked at it.
+    assert!(page.contains("no corrected result before every suspect has been reviewed"));
 
     // Under other names.
     let moved = folder.path().join("moved");
@@ -63,7 +73,7 @@ fn a_report_is_verified_by_its_photographs() {
     fs::rename(moved.join("a.png"), moved.join("z.png")).unwrap();
     let verified = edge(&["verify"], &[&report, &moved]);
     assert!(verified.status.success(), "{verified:?}");
-    assert!(String::from_utf8_lossy(&verified.stdout).contains("nothing differs (2 photographs)"));
+    assert!(String::from_utf8_lossy(&verified.stdout).contains("nothing differs (4 photographs)"));
     // Its record alone, too.
     let bare = folder.path().join("reading.json");
     fs::write(&bare, reading.to_string()).unwrap();
@@ -102,10 +112,26 @@ fn whatever_differs_is_named() {
                 &of("infected"),
                 json!(!reading["fields"][0]["objects"][red]["infected"].as_bool().unwrap()),
             ),
-            "the call differs",
+            ": the call\n",
         ),
         (with(&of("kind"), json!("clump")), "in other places"),
+        (with(&of("outline"), json!([[0, 0], [1, 0], [1, 1]])), "in other places"),
+        (
+            with(&of("warned"), json!(!reading["fields"][0]["objects"][red]["warned"].as_bool().unwrap())),
+            "the warning",
+        ),
+        (with("/fields/0/width", json!(481)), "the size or pixels"),
+        (with("/fields/0/count/pixels_sha256", json!("00")), "the size or pixels"),
+        (with("/fields/0/count/infected", json!(999)), "the recorded counts"),
+        (
+            with(
+                "/fields/0/count/unfamiliar",
+                json!(!reading["fields"][0]["count"]["unfamiliar"].as_bool().unwrap()),
+            ),
+            "the recorded counts",
+        ),
         (with("/fields/0/count/caveats", json!(["grey"])), "the quality"),
+        (with(&of("probability"), Value::Null), "a probability that is none"),
         (with("/made_by/weights_sha256", json!("00")), "the report is from the weights 00"),
         (with("/fields/0/sha256", json!("00")), "a.png: the photograph is not among those given"),
         (with("/format_version", json!(2)), "expected format version 1, found 2"),
@@ -120,7 +146,15 @@ fn whatever_differs_is_named() {
         let answer = answer(&reading, &photos);
         assert!(answer.contains(words), "{words}: {answer}");
     }
+    // The pictures of two photographs, exchanged.
+    let picture = |i: usize| {
+        let encoded = page.split("data:image/jpeg;base64,").nth(i).unwrap();
+        encoded.split_once('"').unwrap().0.to_owned()
+    };
+    let [first, last] = [picture(1), picture(2)];
+    let exchanged = page.replace(&first, "FIRST").replace(&last, &first).replace("FIRST", &last);
     for (page, words) in [
+        (exchanged, "a.png: the picture in the report is not that of the photograph"),
         (page.replacen("<h1>", "<h1>Negative. ", 1), "not what its record says"),
         (page.replacen("malaria-edge 0", "malaria-edge 9", 1), "not what its record says"),
         ("<html>".to_owned(), "contains no record"),
@@ -168,9 +202,15 @@ fn a_report_is_of_one_patient_and_cells_are_of_judged_ones() {
     fs::rename(photos.join("b.png"), photos.join("ben/b.png")).unwrap();
     fs::create_dir(photos.join("ann")).unwrap();
     fs::rename(photos.join("a.png"), photos.join("ann/a.png")).unwrap();
-    let refused =
-        edge(&["smear", "--patient-pattern", "([^/]+)/", "--report", two.to_str().unwrap()], &[&photos]);
+    let by_folder = ["smear", "--patient-pattern", "([^/]+)/", "--report", two.to_str().unwrap()];
+    let refused = edge(&by_folder, &[&photos]);
     assert!(!refused.status.success() && format!("{refused:?}").contains("one patient"), "{refused:?}");
+    fs::remove_dir_all(photos.join("ben")).unwrap();
+    let refused = edge(&by_folder, &[&photos]);
+    assert!(format!("{refused:?}").contains("the patient of 3 photographs is unknown"), "{refused:?}");
+    assert!(!two.exists());
+    let refused = edge(&["smear", "--haematocrit", "0.04"], &[&photos]);
+    assert!(format!("{refused:?}").contains("from 0.045 to 0.9"), "{refused:?}");
     let refused = edge(&["smear", "--report", "report.pdf"], &[&photos]);
     assert!(format!("{refused:?}").contains("ends in .html"), "{refused:?}");
 }

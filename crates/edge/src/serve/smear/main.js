@@ -61,12 +61,13 @@ async function readOne(file, generation) {
   if (file.size > LARGEST_PHOTO) throw new Error(filled("status.too-large", { limit: LARGEST_PHOTO / 1024 / 1024 }));
   const found = await ask("/smear", form([file.name || "photograph", file]));
   if (generation !== state.generation) return null;
-  const pixels = (field) => field.count.pixels_sha256 ?? field.sha256;
-  const known = state.fields.find((field) => pixels(field) === pixels(found));
+  // What is no picture is no photograph of the smear.
+  if (found.refusal === "photo") throw new Error(text("refusal.photo"));
+  // A form escapes some characters of a name.
+  found.count.image = file.name || "photograph";
+  const known = state.fields.find((field) => field.count.pixels_sha256 === found.count.pixels_sha256);
   if (known) {
-    if (photographs.has(known) || known.sha256 !== found.sha256) {
-      return filled("status.copy", { name: file.name, first: known.count.image });
-    }
+    if (photographs.has(known)) return filled("status.copy", { name: file.name, first: known.count.image });
     await attach(known, file);
     await savePhotograph(known.sha256, file);
   } else {
@@ -114,6 +115,9 @@ const remove = reportingErrors(async (field) => {
   if (!confirm(filled("fields.remove-question", { name: field.count.image }))) return;
   await removeFromReading(field);
   detach(field);
+  // The next photographs may be another patient's.
+  if (state.fields.length === 0) await setDetails({ patient: "", slide: "" });
+  fillDetails();
   changed();
   await removeStored(field.sha256).catch(() => Promise.reject(new Error(text("storage.not-removed"))));
 });
@@ -278,7 +282,14 @@ function listen() {
   }));
   pressed("undo", takeBack);
   pressed("more", () => showMore(view));
-  pressed("save-report", saveReport);
+  pressed("save-report", async () => {
+    showStatus(text("status.report"));
+    await saveReport();
+    showStatus("");
+  });
+  window.addEventListener("beforeunload", (event) => {
+    if (!at("progress").hidden) event.preventDefault();
+  });
   pressed("save-json", saveRecordFile);
   pressed("save-csv", saveCsv);
   pressed("save-photographs", savePhotographs);

@@ -17,10 +17,10 @@ const thumbnails = new WeakMap();
 // Gives a field its photograph.
 export async function attach(field, file) {
   let picture = file;
-  let bitmap = await createImageBitmap(file).catch(() => null);
-  // Browsers show no TIFF, and turn some pictures that others do not.
+  // Browsers show no TIFF, and do not turn every other format as its EXIF says.
+  let bitmap = /\.(png|jpe?g)$/i.test(file.name) ? await createImageBitmap(file).catch(() => null) : null;
   const asRead = bitmap !== null && bitmap.width === field.width && bitmap.height === field.height;
-  if (!asRead && field.refusal !== "photo") {
+  if (!asRead) {
     bitmap?.close();
     picture = await ask("/picture", form([file.name || "photograph", file]), "image/jpeg");
     bitmap = await createImageBitmap(picture);

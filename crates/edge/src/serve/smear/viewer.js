@@ -61,6 +61,8 @@ function place(scale, x, y) {
   const within = (value, size, whole) => Math.min(Math.max(value, size / 2 - whole), size / 2);
   shown.x = within(x, width, shown.scale * field.width);
   shown.y = within(y, height, shown.scale * field.height);
+  // Outlines are as thick as on the screen, whatever the scale.
+  at("sheet").style.setProperty("--pixel", `${1 / shown.scale}px`);
   at("sheet").style.transform = `translate(${shown.x}px, ${shown.y}px) scale(${shown.scale})`;
 }
 
@@ -180,7 +182,8 @@ const keyPressed = reportingErrors(async (event) => {
   const direction = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
   const { width, height } = stage();
   const actions = {
-    enter: () => shown.adding && addAt([width / 2, height / 2]),
+    // On a button it presses that.
+    enter: event.target === at("stage") && shown.adding ? () => addAt([width / 2, height / 2]) : undefined,
     a: toggleAdding,
     "+": () => zoom(ZOOM),
     "=": () => zoom(ZOOM),
@@ -268,7 +271,7 @@ export function startViewer() {
   });
   const area = at("stage");
   new ResizeObserver(resized).observe(area);
-  area.addEventListener("keydown", keyPressed);
+  at("viewer").addEventListener("keydown", keyPressed);
   area.addEventListener("pointerdown", pointerDown);
   area.addEventListener("pointermove", pointerMoved);
   for (const name of ["pointerup", "pointercancel"]) area.addEventListener(name, pointerUp);
