@@ -22,10 +22,17 @@ mod terminal;
 mod train;
 mod words;
 
-use std::process::ExitCode;
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
+use anyhow::{Context, Result};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
 use malaria_resnet::libtorch::keep_freed_memory;
+
+use self::terminal::{note, print};
 
 /// The help of a subcommand: what it does, examples, then its flags.
 const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
@@ -65,6 +72,23 @@ enum Task {
     BuildDataset(build_dataset::Args),
     Download(download::Args),
     Doctor(doctor::Args),
+    /// Print completions for a shell
+    #[command(before_help = "\
+Examples:
+  malaria completions bash > ~/.local/share/bash-completion/completions/malaria", after_help = NOTICE)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write manual pages into a folder
+    #[command(before_help = "\
+Examples:
+  malaria man ~/.local/share/man/man1", after_help = NOTICE)]
+    Man {
+        /// The folder
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -82,7 +106,28 @@ fn main() -> ExitCode {
         Task::BuildDataset(args) => build_dataset::run(&args),
         Task::Download(args) => download::run(&args),
         Task::Doctor(args) => doctor::run(&args),
+        Task::Completions { shell } => completions(shell),
+        Task::Man { folder } => man(&folder),
     })
+}
+
+/// Prints the completions.
+fn completions(shell: Shell) -> Result<ExitCode> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "malaria", &mut script);
+    print(String::from_utf8_lossy(&script).trim_end())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the manual pages.
+fn man(folder: &Path) -> Result<ExitCode> {
+    let write = || {
+        std::fs::create_dir_all(folder)?;
+        clap_mangen::generate_to(Arguments::command(), folder)
+    };
+    write().with_context(|| format!("cannot write manual pages into {}", folder.display()))?;
+    note(format_args!("written: {}", folder.display()));
+    Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
 use indicatif::{ProgressBar, ProgressStyle};
 use malaria_classifier::{PredictionReport, Provenance};
 use malaria_dataset::Cells;
@@ -90,6 +91,23 @@ Pictures of single cells are classified on the page /cells.", after_help = NOTIC
     },
     /// Choose the thresholds of cells and smears anew from the predictions of a cross-validation, and write them into models
     Calibrate(Calibrate),
+    /// Print completions for a shell
+    #[command(before_help = "\
+Examples:
+  malaria-edge completions bash > ~/.local/share/bash-completion/completions/malaria-edge", after_help = NOTICE)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write manual pages into a folder
+    #[command(before_help = "\
+Examples:
+  malaria-edge man ~/.local/share/man/man1", after_help = NOTICE)]
+    Man {
+        /// The folder
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
     /// Measure how many cells per second this machine classifies
     #[command(before_help = "\
 Examples:
@@ -139,6 +157,8 @@ fn main() -> ExitCode {
         #[cfg(feature = "serve")]
         Task::Serve { model, host, port } => serve(model.as_deref(), (host, port).into()),
         Task::Calibrate(args) => calibrate(&args),
+        Task::Completions { shell } => completions(shell),
+        Task::Man { folder } => man(&folder),
         Task::Bench { model, seconds } => bench(&model, seconds),
     };
     result.unwrap_or_else(|error| {
@@ -289,6 +309,25 @@ fn serve(path: Option<&Path>, address: std::net::SocketAddr) -> Result<ExitCode>
         let pages: String = pages(local).iter().map(|page| format!("http://{page}/\n")).collect();
         let _ = print(format_args!("{pages}Press Ctrl-C to stop. Research software, not a medical device."));
     })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the completions.
+fn completions(shell: Shell) -> Result<ExitCode> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "malaria-edge", &mut script);
+    print(String::from_utf8_lossy(&script).trim_end())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the manual pages.
+fn man(folder: &Path) -> Result<ExitCode> {
+    let write = || {
+        fs::create_dir_all(folder)?;
+        clap_mangen::generate_to(Arguments::command(), folder)
+    };
+    write().with_context(|| format!("cannot write manual pages into {}", folder.display()))?;
+    note(format_args!("written: {}", folder.display()));
     Ok(ExitCode::SUCCESS)
 }
 

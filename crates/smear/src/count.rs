@@ -16,6 +16,7 @@ use crate::find::{Smear, find_cells};
 use crate::output::Output;
 use crate::photo::read_photo;
 use crate::reading::{Call, FieldReading};
+use crate::repeat::Places;
 use crate::report::{CellRow, FieldCount, PatientCount, PerMicrolitre, SmearReport};
 
 /// Most photographs in memory at once: one of 60 megapixels takes 180 MB, and its outlined copy as much.
@@ -119,9 +120,9 @@ pub fn parse_haematocrit(text: &str) -> Result<f64, String> {
 ///
 /// `description` is a model's, `positive` the index of its positive class, and `network` computes the probability of each class,
 /// `[N, classes]` row by row. Where no patient of any photograph is known, all are taken as one patient's. A photograph with the
-/// same pixels as an earlier one does not count. `progress` gets the number of photographs done and the number of all.
+/// same pixels as an earlier one, or the same cells at the same places, does not count. `progress` gets the number of photographs done and the number of all.
 ///
-/// A photograph that cannot be read, or that is refused, or that has the pixels of another patient's, gives a [`FieldCount`] with the reason;
+/// A photograph that cannot be read, or that is refused, or that shows the cells of another patient's, gives a [`FieldCount`] with the reason;
 /// the others are counted all the same. The counts depend neither on the number of threads nor on the order of `photos`.
 ///
 /// # Errors
@@ -142,18 +143,26 @@ where
     let mut count = |output: Option<&Output>| -> Result<SmearReport, E> {
         let names = unique_names(photos);
         let mut earlier = HashMap::new();
+        let mut places: Vec<(&ListedImage, Places)> = Vec::new();
         let (mut fields, mut cells, mut readings) = (Vec::new(), Vec::new(), Vec::new());
         // Those in memory at once.
         let held = rayon::current_num_threads().min(MAX_HELD);
         for (some, names) in photos.chunks(held).zip(names.chunks(held)) {
             let mut called = Vec::with_capacity(some.len());
-            for content in contents(some, names, &mut earlier, options)? {
+            for (content, listed) in contents(some, names, &mut earlier, options)?.into_iter().zip(some) {
                 called.push(match content {
                     Ok(Found { photo, mut reading, smear }) => {
                         // Each photograph's cells by themselves: in other batches a network may round otherwise.
                         let calls = Call::of_cells(description, positive, &photo, &smear, &mut network)?;
                         reading.fill(description, &smear, &calls);
-                        (reading, Some((photo, smear, calls)))
+                        let own = Places::of(&reading);
+                        match places.iter().find(|(_, earlier)| own.repeat(earlier)) {
+                            Some((first, _)) => (reading.repeats(listed, first), None),
+                            None => {
+                                places.push((listed, own));
+                                (reading, Some((photo, smear, calls)))
+                            }
+                        }
                     }
                     Err(reading) => (reading, None),
                 });
@@ -237,18 +246,10 @@ fn contents(
         match earlier.entry(pixels) {
             Entry::Vacant(place) => {
                 place.insert(listed.clone());
-                return Ok((photo, reading));
+                Ok((photo, reading))
             }
-            Entry::Occupied(first) if first.get().patient == listed.patient => {
-                reading.count.copy_of = Some(first.get().path.to_string_lossy().into_owned());
-            }
-            Entry::Occupied(first) => {
-                let path = first.get().path.display();
-                reading.count.error =
-                    Some(format!("it has the pixels of {path}, which is another patient's"));
-            }
+            Entry::Occupied(first) => Err(reading.repeats(listed, first.get())),
         }
-        Err(reading)
     });
     let new: Vec<_> = new.collect();
     let find = |(photo, name): (Result<(RgbImage, FieldReading), FieldReading>, &String)| {

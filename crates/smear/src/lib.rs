@@ -38,6 +38,7 @@ mod photo;
 mod plane;
 mod quality;
 mod reading;
+mod repeat;
 mod report;
 mod review;
 mod scale;

@@ -4,7 +4,7 @@ use image::RgbImage;
 use imageproc::geometry::approximate_polygon_dp;
 use imageproc::point::Point;
 use malaria_classifier::{Description, Prediction, classify_pictures};
-use malaria_dataset::{Cells, Fingerprint};
+use malaria_dataset::{Cells, Fingerprint, ListedImage};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -172,6 +172,19 @@ impl FieldReading {
     pub(crate) fn decoded(&mut self, photo: &RgbImage, pixels: &Fingerprint) {
         (self.width, self.height) = photo.dimensions();
         self.count.pixels_sha256 = Some(pixels.hex());
+    }
+
+    /// The photograph `listed`, which shows the same as the `first` one: it does not count.
+    pub(crate) fn repeats(self, listed: &ListedImage, first: &ListedImage) -> Self {
+        let mut count = FieldCount::named(&self.count.image, self.count.patient);
+        count.pixels_sha256 = self.count.pixels_sha256;
+        let path = first.path.to_string_lossy();
+        if listed.patient == first.patient {
+            count.copy_of = Some(path.into_owned());
+        } else {
+            count.error = Some(format!("it shows the cells of {path}, which is another patient's"));
+        }
+        Self { count, objects: Vec::new(), ..self }
     }
 
     /// Records why there are no cells. A blank photograph is not refused.

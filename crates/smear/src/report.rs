@@ -85,7 +85,7 @@ pub struct FieldCount {
     pub quality: Option<Quality>,
     /// What limits the trust in the counts.
     pub caveats: Vec<Caveat>,
-    /// The earlier photograph with the same pixels, because of which this one does not count.
+    /// The earlier photograph with the same pixels, or with the same cells at the same places, because of which this one does not count.
     pub copy_of: Option<String>,
     /// Why the photograph could not be read, or was refused.
     pub error: Option<String>,
@@ -212,7 +212,7 @@ impl FieldCount {
             return format!("error: {error}");
         }
         if let Some(first) = &self.copy_of {
-            return format!("the same picture as {first}: not counted");
+            return format!("it shows the same as {first}: not counted");
         }
         let warned_of = match self.warned_of {
             0 => None,

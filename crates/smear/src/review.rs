@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::count::{RED_CELLS_PER_MICROLITRE, count_patients};
 use crate::error::{Error, Result};
 use crate::reading::{FieldReading, FoundObject, Judgement};
+use crate::repeat::Places;
 use crate::report::{FieldCount, PatientCount, PerMicrolitre};
 
 /// Version of the format of a [`Reading`].
@@ -72,6 +73,9 @@ pub struct AddedCell {
 pub struct Summary {
     /// The model's counts and its call of the patient, without any correction; `None` without photographs.
     pub machine: Option<PatientCount>,
+    /// Pairs of photographs, by their places in the reading, of which the later one shows the same cells at the same places as the
+    /// earlier one, so that they count twice.
+    pub repeated: Vec<[usize; 2]>,
     /// Red cells called infected.
     pub suspects: u64,
     /// Those of them that a person has judged.
@@ -170,7 +174,13 @@ impl Reading {
             objects().filter(|object| object.infected && object.judgement.is_some()).count() as u64;
         let seen = suspects == reviewed && (suspects > 0 || self.looked_through);
         let corrected = if seen { self.corrected()? } else { None };
-        Ok(Summary { machine, suspects, reviewed, corrected })
+        Ok(Summary { machine, repeated: self.repeated(), suspects, reviewed, corrected })
+    }
+
+    fn repeated(&self) -> Vec<[usize; 2]> {
+        let places: Vec<Places> = self.fields.iter().map(|field| Places::of(&field.reading)).collect();
+        let first = |later: usize| (0..later).find(|&earlier| places[later].repeat(&places[earlier]));
+        (0..places.len()).filter_map(|later| Some([first(later)?, later])).collect()
     }
 
     fn corrected(&self) -> Result<Option<Corrected>> {

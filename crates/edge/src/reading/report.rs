@@ -177,6 +177,10 @@ impl Page<'_> {
             @if verdict.is_some_and(|verdict| verdict.learned_from) {
                 p.warning { (phrases.text("call.learned-from")) }
             }
+            @for [first, later] in &self.summary.repeated {
+                @let name = |place: usize| self.reading.fields[place].reading.count.image.as_str();
+                p.warning { (phrases.with("result.repeated", &[("name", name(*later)), ("first", name(*first))])) }
+            }
         }
     }
 
@@ -234,7 +238,7 @@ impl Page<'_> {
                 svg viewBox=(format!("0 0 {width} 104")) role="img" aria-label=(self.phrases.text("report.figure")) {
                     @for share in [1e-4, 1e-3, 1e-2, 1e-1, 1.0] {
                         line.grid x1=(place(share)) x2=(place(share)) y1="8" y2="78" {}
-                        text x=(place(share)) y="96" text-anchor="middle" { (axis_label(share, self.phrases)) }
+                        text x=(place(share)) y="96" text-anchor="middle" { (self.phrases.percent(share)) }
                     }
                     @if let Some(limit) = limit {
                         line.limit x1=(place(limit)) x2=(place(limit)) y1="8" y2="78" {}
@@ -375,10 +379,6 @@ impl Page<'_> {
             }
         }
     }
-}
-
-fn axis_label(share: f64, phrases: &Phrases) -> String {
-    format!("{} %", 100.0 * share).replace('.', phrases.text("decimal"))
 }
 
 /// How an object is drawn.

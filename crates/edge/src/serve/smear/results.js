@@ -36,13 +36,13 @@ async function count() {
   } catch (error) {
     if (own.signal.aborted) return;
     // No counts, rather than earlier ones.
-    show({ machine: null, suspects: 0, reviewed: 0, corrected: null });
+    show({ machine: null, repeated: [], suspects: 0, reviewed: 0, corrected: null });
     showStatus(error.message, true);
   }
   at("reading").setAttribute("aria-busy", "false");
 }
 
-function show({ machine, suspects, reviewed, corrected }) {
+function show({ machine, repeated, suspects, reviewed, corrected }) {
   const verdict = machine?.verdict ?? null;
   fill("call", machine && machine.red_cells > 0 ? callWords(machine) : text("result.none"));
   fill("red-cells", whole(machine?.red_cells ?? 0));
@@ -50,6 +50,8 @@ function show({ machine, suspects, reviewed, corrected }) {
   fill("share", verdict ? shareWords(verdict.infected_share, verdict.interval) : "–");
   fillPerMicrolitre("per-microlitre", machine?.infected_per_microlitre);
   const warnings = [verdict?.unfamiliar && text("call.unfamiliar"), verdict?.learned_from && text("call.learned-from")].filter(Boolean);
+  const name = (place) => state.fields[place].count.image;
+  warnings.push(...repeated.map(([first, later]) => filled("result.repeated", { name: name(later), first: name(first) })));
   at("unfamiliar").hidden = warnings.length === 0;
   fill("unfamiliar", warnings.join(" "));
   fill("review-progress", suspects === 0 ? text("result.no-suspects") : filled("result.progress", { reviewed, suspects }));
