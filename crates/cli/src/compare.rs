@@ -19,6 +19,7 @@ use crate::{
 Examples:
   malaria compare runs/fast-patient-seed0 runs/tutorial-patient-seed0
   malaria compare runs/* --plot curves.png
+  malaria compare runs/* --tensorboard events && tensorboard --logdir events
 
 A run is the folder that `malaria train` writes.", after_help = NOTICE)]
 pub(crate) struct Args {
@@ -28,6 +29,9 @@ pub(crate) struct Args {
     /// Draw validation loss and accuracy by epoch into this file
     #[arg(long, value_name = "FILE.png|svg")]
     plot: Option<PathBuf>,
+    /// Write the metrics by epoch into this folder as event files for TensorBoard
+    #[arg(long, value_name = "DIR")]
+    tensorboard: Option<PathBuf>,
     #[command(flatten)]
     json: Json,
 }
@@ -41,7 +45,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     args.json.result(comparison.table().trim_end(), &comparison)?;
     if let Some(path) = &args.plot {
         comparison.plot(path)?;
-        note(format_args!("written: {}", path.display()));
+    }
+    if let Some(folder) = &args.tensorboard {
+        comparison.write_events(folder)?;
+    }
+    for written in args.plot.iter().chain(&args.tensorboard) {
+        note(format_args!("written: {}", written.display()));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,10 +1,14 @@
 //! Runs side by side.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
 
 use malaria_dataset::{Fold, Protocol, Subset, read_manifest};
 use malaria_metrics::{Interval, decimal, percent};
 use malaria_report::{EpochPoint, comparison_plot};
+use malaria_train::EpochRecord;
 use serde::Serialize;
 
 use crate::{
@@ -12,6 +16,7 @@ use crate::{
     error::Result,
     history::epoch_point,
     run::{dir::RunDir, metrics::Metrics},
+    tensorboard,
 };
 
 /// Several runs side by side.
@@ -43,7 +48,7 @@ pub struct ComparedRun {
     /// Metrics of the test set; `None` for a run that is not finished, or tests on nothing.
     pub test: Option<Metrics>,
     #[serde(skip)]
-    history: Vec<EpochPoint>,
+    history: Vec<EpochRecord>,
     /// SHA-256 of its test cells, sorted.
     #[serde(skip)]
     test_cells: Vec<[u8; 32]>,
@@ -86,7 +91,7 @@ impl ComparedRun {
             epochs: [history.len() as u64, config.train.epochs],
             wall_seconds: history.iter().map(|epoch| epoch.seconds).sum(),
             test,
-            history: history.iter().map(epoch_point).collect(),
+            history,
             test_cells,
         })
     }
@@ -147,8 +152,25 @@ impl Comparison {
     /// # Errors
     /// [`Error::Report`](crate::Error::Report) if no run has an epoch yet, or the picture cannot be written.
     pub fn plot(&self, path: &Path) -> Result<()> {
-        let runs: Vec<(String, Vec<EpochPoint>)> =
-            self.runs.iter().map(|run| (run.name(), run.history.clone())).collect();
+        let points = |run: &ComparedRun| run.history.iter().map(epoch_point).collect::<Vec<EpochPoint>>();
+        let runs: Vec<_> = self.runs.iter().map(|run| (run.name(), points(run))).collect();
         Ok(comparison_plot(&runs, "Validation by epoch")?.save(path)?)
+    }
+
+    /// Writes the metrics by epoch as event files for TensorBoard, into a folder in `folder` for each run, called as the run's.
+    ///
+    /// # Errors
+    /// [`Error::File`](crate::Error::File) if a file cannot be written; [`Error::RunDir`](crate::Error::RunDir) if two runs have one name.
+    pub fn write_events(&self, folder: &Path) -> Result<()> {
+        let mut names = HashSet::new();
+        for run in &self.runs {
+            let name = run.path.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_owned()));
+            let name = name.unwrap_or_default();
+            if !names.insert(name.clone()) {
+                return Err(RunDir::open(&run.path)?.error("another run has the same name: write their events apart"));
+            }
+            tensorboard::write(&folder.join(name), &run.history)?;
+        }
+        Ok(())
     }
 }

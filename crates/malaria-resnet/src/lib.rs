@@ -39,6 +39,7 @@ mod pretrained;
 mod progress;
 mod run;
 mod summary;
+mod tensorboard;
 
 pub use classifier::{Classifier, default_run};
 pub use compare::{ComparedRun, Comparison, compare};

@@ -10,6 +10,7 @@ fn every_subcommand_shows_an_example_and_the_notice() {
     let expected = [
         "train",
         "cross-validate",
+        "compare",
         "evaluate",
         "predict",
         "smear",
@@ -17,12 +18,24 @@ fn every_subcommand_shows_an_example_and_the_notice() {
         "build-dataset",
         "download",
         "doctor",
+        "completions",
+        "man",
         "help",
     ];
     assert_eq!(tasks, expected);
-    for task in &tasks[..9] {
+    for task in &tasks[..tasks.len() - 1] {
         let said = succeed(malaria(task).arg("--help"));
         assert!(said.contains("\n  malaria"), "{task}: {said}");
         assert!(said.ends_with("Research software, not a medical device.\n"), "{task}: {said}");
     }
+}
+
+#[test]
+fn completions_and_manual_pages_name_every_subcommand() {
+    let script = succeed(malaria("completions").arg("bash"));
+    assert!(script.contains("cross-validate") && script.contains("--target-specificity"), "{script}");
+    let folder = tempfile::tempdir().unwrap();
+    succeed(malaria("man").arg(folder.path().join("man1")));
+    let page = std::fs::read_to_string(folder.path().join("man1/malaria-train.1")).unwrap();
+    assert!(page.contains("\\-\\-target\\-specificity"), "{page}");
 }

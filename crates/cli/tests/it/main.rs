@@ -2,6 +2,7 @@
 
 mod build_dataset;
 mod classes;
+mod compare;
 mod cross_validate;
 mod doctor;
 mod evaluate;
