@@ -6,7 +6,10 @@ use malaria_metrics::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{decision::DecisionRule, error::Result, roll_up::RollUp, scored::Scored, smear::SmearDecision};
+use crate::{
+    decision::DecisionRule, error::Result, patient_results::RollUp, patient_rule::SmearDecision,
+    scored::Scored,
+};
 
 /// Shares of infected cells for predictive values: data sets hold far more infected cells than smears do.
 const PREVALENCES: [f64; 3] = [0.001, 0.01, 0.05];
@@ -190,7 +193,7 @@ mod tests {
 
     use super::*;
     use crate::decision::{ChosenOn, Threshold};
-    use crate::smear::SmearRule;
+    use crate::patient_rule::SmearRule;
 
     fn classes() -> [String; 2] {
         ["Parasitized".to_owned(), "Uninfected".to_owned()]

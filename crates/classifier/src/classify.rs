@@ -18,7 +18,7 @@ use crate::{
     decision::call,
     description::Description,
     error::Result,
-    smear::{PatientVerdict, SmearCells},
+    patient_rule::{PatientVerdict, SmearCells},
 };
 
 /// Maximum number of pictures held in memory at once, and their maximum bytes at the model's input size.
@@ -311,7 +311,7 @@ mod tests {
     use malaria_metrics::{PatientCall, PatientRule, PositiveRate};
 
     use super::*;
-    use crate::{decision::ChosenOn, description::ImageConfig, smear::SmearRule};
+    use crate::{decision::ChosenOn, description::ImageConfig, patient_rule::SmearRule};
 
     #[test]
     fn patients_are_warned_of_where_their_result_says_little() {

@@ -11,7 +11,7 @@ use crate::{
     decision::Threshold,
     error::{Error, Result},
     network_config::ResNetConfig,
-    smear::{NoPatientRule, SmearRule},
+    patient_rule::{NoPatientRule, SmearRule},
 };
 
 /// The model's input size, and how pictures are resized to it.

@@ -7,7 +7,7 @@ use crate::error::Result;
 
 /// Numbers of cells for detection limits.
 const CELLS_COUNTED: [u64; 3] = [200, 1_000, 5_000];
-/// Resamples for the intervals of the limits: each takes some 30 ms, for the rates and six limits.
+/// Resamples for the intervals of the limits: each takes about 30 ms, for the rates and six limits.
 const RESAMPLES: usize = 400;
 
 /// The smallest share of infected cells at which 95 of 100 patients are called positive.

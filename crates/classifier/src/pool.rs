@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     decision::{ChosenOn, DecisionRule, Threshold},
     error::{Error, Result},
+    patient_rule::{SmearDecision, SmearRule},
     predictions_csv::OutOfFold,
     scored::Scored,
-    smear::{SmearDecision, SmearRule},
 };
 
 /// A finished fold.

@@ -15,7 +15,7 @@ use crate::{
     classify::{PatientPrediction, Prediction, owners, roll_up},
     description::Description,
     error::{Error, Result},
-    smear::{PatientVerdict, SmearCells},
+    patient_rule::{PatientVerdict, SmearCells},
 };
 
 /// Which model, of which program, a result is from.

@@ -11,7 +11,7 @@ use malaria_metrics::{
 use crate::{
     decision::{ChosenOn, DecisionRule, Threshold, call},
     error::Result,
-    smear::{SmearCells, SmearDecision, SmearRule},
+    patient_rule::{SmearCells, SmearDecision, SmearRule},
 };
 
 /// Minimum number of patients with infected and with uninfected cells to call new patients: error rates of patient calls were simulated

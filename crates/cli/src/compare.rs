@@ -13,7 +13,7 @@ use crate::{
 
 /// Compare runs, finished or not: a table of their test metrics, and a picture of their curves.
 ///
-/// Metrics of runs that were not tested on the same cells compare the cells too, which the table then says.
+/// If the runs were not tested on the same cells, the table says so: differences are then not due to the models alone.
 #[derive(clap::Args)]
 #[command(before_help = "\
 Examples:

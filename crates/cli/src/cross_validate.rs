@@ -18,7 +18,7 @@ use crate::{
     words,
 };
 
-/// Cross-validate: train K models, each tested on the K-th part of the cells, which it has not learned from.
+/// Cross-validate: train K models, each tested on the fold that it was not trained on.
 ///
 /// Each fold is a run directory in DIR. The same command again skips finished folds and resumes an interrupted one. --fold
 /// runs one fold by itself, for example on another machine: copy the folds into one DIR and give the command without --fold

@@ -51,7 +51,7 @@ pub(crate) struct Args {
     /// Device to compute on: auto, cpu, cuda or cuda:I
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
-    /// Average the probabilities over four mirror images of each cell: four times the work
+    /// Average the probabilities over four mirror images of each cell: takes four times as long
     #[arg(long)]
     flips: bool,
     /// Report predictive values at this share of infected cells (a fraction); may be repeated [default: 0.001, 0.01 and 0.05,

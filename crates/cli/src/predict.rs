@@ -44,7 +44,7 @@ pub(crate) struct Args {
     /// Print CSV instead of a table, one line per cell; only the table and the JSON have patients
     #[arg(long, conflicts_with = "json")]
     csv: bool,
-    /// Average the probabilities over four mirror images of each cell: four times the work
+    /// Average the probabilities over four mirror images of each cell: takes four times as long
     #[arg(long)]
     flips: bool,
     /// Device to compute on: auto, cpu, cuda or cuda:I

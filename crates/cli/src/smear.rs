@@ -48,10 +48,10 @@ pub(crate) struct Args {
     /// Write cells.csv, smear.json, the photographs with outlined cells and the cut-out cells into this new folder
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Red cells per microlitre of blood, for infected cells per microlitre
+    /// Red cells per microlitre of blood, to also count infected cells per microlitre
     #[arg(long, value_name = "N", value_parser = parse_red_cells, allow_negative_numbers = true, conflicts_with = "haematocrit")]
     red_cells: Option<f64>,
-    /// The same from the haematocrit, a fraction such as 0.42, at 90 fl a cell
+    /// The haematocrit instead, a fraction such as 0.42, at a mean cell volume of 90 fl
     #[arg(long, value_name = "SHARE", value_parser = parse_haematocrit, allow_negative_numbers = true)]
     haematocrit: Option<f64>,
     /// Write pictures of the steps by which cells are found into this folder
@@ -95,7 +95,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         steps: args.debug.clone(),
         red_cells_per_microlitre: args.red_cells.or(args.haematocrit.map(red_cells_of_haematocrit)),
         made_by: provenance(&run, PROGRAM)?,
-        readings: false,
+        field_results: false,
     };
     let report = count_smears(&classifier, &photos, &options, &|progress| console.show(progress))?;
     if args.csv {
@@ -110,7 +110,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let uncounted = report.patients.iter().filter(|count| count.infected_per_microlitre.is_none()).count();
     if options.red_cells_per_microlitre.is_some() && uncounted > 0 {
         note(format_args!(
-            "warning: no infected cells per microlitre of {uncounted} patients: that takes red cells, and a model that calls patients"
+            "warning: no count per microlitre for {uncounted} patients: it takes red cells, and a model that calls patients"
         ));
     }
     if report.failed() > 0 {

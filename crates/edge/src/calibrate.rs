@@ -19,7 +19,7 @@ use malaria_metrics::Target;
 use serde_json::json;
 
 use crate::{
-    NOTICE,
+    program::NOTICE,
     terminal::{note, print},
 };
 

@@ -1,8 +1,9 @@
-//! The program `malaria-edge`: classifies pictures with an exported model, without libtorch or Python.
+//! The command line of `malaria-edge`: counts and classifies red cells with an exported model, without libtorch or Python.
 
 mod calibrate;
 mod patients;
-mod reading;
+mod program;
+mod review;
 #[cfg(feature = "serve")]
 mod serve;
 mod smear;
@@ -15,34 +16,23 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
-use indicatif::{ProgressBar, ProgressStyle};
-use malaria_classifier::{PredictionReport, Provenance};
+use malaria_classifier::PredictionReport;
 use malaria_dataset::Cells;
-use malaria_edge::Model;
-use serde_json::{Value, json};
 
 use self::{
     calibrate::{Calibrate, calibrate},
     patients::Patients,
-    reading::{Verify, verify},
+    program::{NOTICE, PRETRAINED_NAME, bar, description, file_name, load, made_by, pretrained},
+    review::{Verify, verify},
     smear::{Smear, smear},
     terminal::{note, print},
 };
 
 /// The help of a subcommand: what it does, examples, then its flags.
 const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
-/// Name and version, as in results.
-const PROGRAM: &str = concat!("malaria-edge ", env!("CARGO_PKG_VERSION"));
-/// `field-int8.onnx` of `data/pretrained`.
-static PRETRAINED: &[u8] = include_bytes!("../../../data/pretrained/field-int8.onnx");
-/// What [`pretrained`] is called in results.
-const PRETRAINED_NAME: &str = "field-int8.onnx (built-in)";
-/// The end of every help.
-const NOTICE: &str = "Research software, not a medical device.";
-
 /// Count and classify red blood cells in photographs and pictures, with an exported model.
 #[derive(Parser)]
 #[command(version, after_help = NOTICE)]
@@ -207,46 +197,6 @@ fn pages(local: std::net::SocketAddr) -> Vec<std::net::SocketAddr> {
     own.into_iter().chain([loopback]).map(|address| SocketAddr::new(address, local.port())).collect()
 }
 
-/// A progress bar of so many `things`.
-fn bar(things: &str) -> Result<ProgressBar> {
-    let style =
-        ProgressStyle::with_template(&format!("{{bar:40}} {{pos}} of {{len}} {things}, {{eta}} left"))?;
-    Ok(ProgressBar::no_length().with_style(style))
-}
-
-fn load(path: &Path) -> Result<Model> {
-    ensure!(
-        !path.is_dir(),
-        "{}: expected a model, FILE.onnx, found a folder; `malaria export --run RUN_DIR --out FILE.onnx` makes one of a run",
-        path.display()
-    );
-    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let named = path.extension().is_some_and(|found| found.eq_ignore_ascii_case("onnx"));
-    Model::load(&bytes).with_context(|| match named {
-        true => path.display().to_string(),
-        false => format!("{}: expected a model, FILE.onnx, before the pictures", path.display()),
-    })
-}
-
-/// The model that the program contains.
-fn pretrained() -> Result<Model> {
-    Ok(Model::load(PRETRAINED)?)
-}
-
-/// The name of a file without its folder.
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
-}
-
-/// What results of `model`, which is called `name`, are from.
-fn made_by(model: &Model, name: String) -> Provenance {
-    Provenance {
-        program: PROGRAM.to_owned(),
-        model: name,
-        weights_sha256: model.origin().weights_sha256.clone(),
-    }
-}
-
 fn classify(args: &Classify) -> Result<ExitCode> {
     let model = load(&args.model)?;
     let images = args.patients.list(&args.paths)?;
@@ -284,12 +234,6 @@ fn info(path: &Path) -> Result<ExitCode> {
     print(serde_json::to_string_pretty(&about)?)?;
     note(NOTICE);
     Ok(ExitCode::SUCCESS)
-}
-
-/// The JSON document that describes a model.
-fn description(model: &Model) -> Value {
-    let description = model.description();
-    json!({ "description": description, "rule": description.calling_note(), "origin": model.origin() })
 }
 
 #[cfg(feature = "serve")]

@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, panic::resume_unwind, sync::Arc, thread};
 use image::RgbImage;
 use malaria_classifier::{Description, EncodedImage, Prediction, classify, classify_encoded};
 use malaria_dataset::{Cells, ListedImage};
-use malaria_smear::{CountOptions, FieldReading, SmearReport, count_smears, read_field};
+use malaria_smear::{CountOptions, FieldResult, SmearReport, analyse_field, count_smears};
 use prost::Message;
 use rten_tensor::{AsView, Layout, NdTensor};
 
@@ -114,13 +114,13 @@ impl Model {
         count_smears(self.description(), self.positive, photos, options, network, progress)
     }
 
-    /// Finds and calls the cells of one photograph, see [`malaria_smear::read_field`].
+    /// Finds and calls the cells of one photograph, see [`malaria_smear::analyse_field`].
     ///
     /// # Errors
     /// [`Error::Run`] when the runtime fails.
-    pub fn read_field(&self, name: &str, photo: &RgbImage) -> Result<FieldReading> {
+    pub fn analyse_field(&self, name: &str, photo: &RgbImage) -> Result<FieldResult> {
         let network = |cells: &Cells| self.all_probabilities(cells);
-        read_field(self.description(), self.positive, name, photo, network)
+        analyse_field(self.description(), self.positive, name, photo, network)
     }
 
     /// [`Model::probabilities`] of all `cells`.

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use malaria_edge::Model;
 use malaria_smear::{
-    CountOptions, READING_FORMAT, Reading, ReviewedField, SmearReport, check_outside, parse_haematocrit,
+    CountOptions, REVIEW_FORMAT, ReviewedField, ReviewedSmear, SmearReport, check_outside, parse_haematocrit,
     parse_red_cells, red_cells_of_haematocrit,
 };
 
@@ -17,7 +17,7 @@ use crate::{
     NOTICE, PRETRAINED_NAME, bar, load, made_by,
     patients::Patients,
     pretrained,
-    reading::{LANGUAGES, render, report_picture},
+    review::{LANGUAGES, render, report_picture},
     terminal::{note, print},
 };
 
@@ -48,10 +48,10 @@ pub(crate) struct Smear {
     /// The language of the report
     #[arg(long, value_name = "LANGUAGE", default_value = "en", requires = "report", value_parser = LANGUAGES.map(|(language, _)| language))]
     language: String,
-    /// Red cells per microlitre of blood, for infected cells per microlitre
+    /// Red cells per microlitre of blood, to also count infected cells per microlitre
     #[arg(long, value_name = "N", value_parser = parse_red_cells, allow_negative_numbers = true, conflicts_with = "haematocrit")]
     red_cells: Option<f64>,
-    /// The same from the haematocrit, a fraction such as 0.42, at 90 fl a cell
+    /// The haematocrit instead, a fraction such as 0.42, at a mean cell volume of 90 fl
     #[arg(long, value_name = "SHARE", value_parser = parse_haematocrit, allow_negative_numbers = true)]
     haematocrit: Option<f64>,
     /// Write pictures of the steps by which cells are found into this folder
@@ -83,7 +83,7 @@ fn write_report(
         bail!("--report: the patient of {} photographs is unknown; leave them out", counted.unknown_patients);
     }
     let (mut fields, mut pictures) = (Vec::<ReviewedField>::new(), Vec::new());
-    for reading in counted.readings.iter().filter(|reading| reading.count.copy_of.is_none()) {
+    for reading in counted.field_results.iter().filter(|reading| reading.count.copy_of.is_none()) {
         let file = &reading.count.image;
         let contents = std::fs::read(file).with_context(|| format!("cannot read {file}"))?;
         let mut field = ReviewedField::new(&contents, reading.clone());
@@ -96,8 +96,8 @@ fn write_report(
         fields.push(field);
         pictures.push(report_picture(file, &contents));
     }
-    let reading = Reading {
-        format_version: READING_FORMAT,
+    let reading = ReviewedSmear {
+        format_version: REVIEW_FORMAT,
         language: args.language.clone(),
         patient: patient.patient.clone().unwrap_or_default(),
         slide: String::new(),
@@ -141,7 +141,7 @@ pub(crate) fn smear(args: &Smear) -> Result<ExitCode> {
         steps: args.debug.clone(),
         red_cells_per_microlitre: args.red_cells.or(args.haematocrit.map(red_cells_of_haematocrit)),
         made_by: made_by(&model, name),
-        readings: args.report.is_some(),
+        field_results: args.report.is_some(),
     };
     let bar = bar("photographs")?;
     let report = model.count_smears(&photos, &options, &mut |done, total| {
@@ -167,7 +167,7 @@ pub(crate) fn smear(args: &Smear) -> Result<ExitCode> {
     let uncounted = report.patients.iter().filter(|count| count.infected_per_microlitre.is_none()).count();
     if options.red_cells_per_microlitre.is_some() && uncounted > 0 {
         note(format_args!(
-            "warning: no infected cells per microlitre of {uncounted} patients: that takes red cells, and a model that calls patients"
+            "warning: no count per microlitre for {uncounted} patients: it takes red cells, and a model that calls patients"
         ));
     }
     if report.failed() > 0 {

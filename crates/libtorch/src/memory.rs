@@ -4,7 +4,7 @@
 ///
 /// libtorch frees and allocates the same tens of megabytes in every layer of every step. By default glibc returns blocks
 /// of that size to the system at once, which then clears new pages for the next one. This made training the tutorial's
-/// network at 64 px in batches of 32 on two cores 1.26 to 1.33 times as fast (73 against 55 cells a second; page faults
+/// network at 64 px in batches of 32 on two cores 1.26 to 1.33 times as fast (73 against 55 cells per second; page faults
 /// had taken a fifth of the processor time), with the same results to the bit.
 ///
 /// To be called at the start of a program, whose memory then only grows until it ends. Has no effect except on Linux

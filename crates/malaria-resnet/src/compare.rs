@@ -45,7 +45,7 @@ pub struct ComparedRun {
     pub epochs: [u64; 2],
     /// Time for them, in seconds.
     pub wall_seconds: f64,
-    /// Metrics of the test set; `None` for a run that is not finished, or tests on nothing.
+    /// Metrics of the test set; `None` for a run that is not finished, or no test set.
     pub test: Option<Metrics>,
     #[serde(skip)]
     history: Vec<EpochRecord>,
@@ -138,11 +138,11 @@ impl Comparison {
                     format!("{n_test:>6}  {accuracy:<24}  {auc:<22}  {sensitivity:>11}  {specificity:>11}\n")
                 }
                 None if done < planned => format!("{:>6}  not finished\n", ""),
-                None => format!("{:>6}  tests on nothing\n", ""),
+                None => format!("{:>6}  no test set\n", ""),
             };
         }
         if !self.same_test_cells {
-            text += "The runs were not tested on the same cells, so that their metrics do not compare the models alone.\n";
+            text += "The runs were not tested on the same cells: differences between their metrics are not due to the models alone.\n";
         }
         text
     }
@@ -167,7 +167,9 @@ impl Comparison {
             let name = run.path.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_owned()));
             let name = name.unwrap_or_default();
             if !names.insert(name.clone()) {
-                return Err(RunDir::open(&run.path)?.error("another run has the same name: write their events apart"));
+                return Err(
+                    RunDir::open(&run.path)?.error("another run has the same name: write their events apart")
+                );
             }
             tensorboard::write(&folder.join(name), &run.history)?;
         }

@@ -43,7 +43,9 @@ struct Value {
 /// Writes the metrics of all epochs into one event file in `folder`, which may not exist yet. Time begins at 0.
 pub(crate) fn write(folder: &Path, history: &[EpochRecord]) -> Result<()> {
     let failed = malaria_files::Error::io("write", folder);
-    std::fs::create_dir_all(folder).and_then(|()| malaria_files::write(&folder.join(FILE), &encode(history))).map_err(failed)?;
+    std::fs::create_dir_all(folder)
+        .and_then(|()| malaria_files::write(&folder.join(FILE), &encode(history)))
+        .map_err(failed)?;
     Ok(())
 }
 

@@ -10,14 +10,16 @@ use malaria_dataset::{Cells, Fingerprint, ListedImage};
 use malaria_metrics::CellCounts;
 use rayon::prelude::*;
 
-use crate::draw::find_cells_and_write_steps;
+use crate::call::Call;
+use crate::counts::{FieldCount, PatientCount, PerMicrolitre};
+use crate::debug_steps::find_cells_and_write_steps;
+use crate::duplicates::Places;
 use crate::error::{Error, Result};
+use crate::field_result::FieldResult;
 use crate::find::{Smear, find_cells};
 use crate::output::Output;
 use crate::photo::read_photo;
-use crate::reading::{Call, FieldReading};
-use crate::repeat::Places;
-use crate::report::{CellRow, FieldCount, PatientCount, PerMicrolitre, SmearReport};
+use crate::report::{CellRow, SmearReport};
 
 /// Most photographs in memory at once: one of 60 megapixels takes 180 MB, and its outlined copy as much.
 const MAX_HELD: usize = 4;
@@ -39,10 +41,10 @@ pub struct CountOptions {
     pub steps: Option<PathBuf>,
     /// Red cells per microlitre of blood, for parasitaemias per microlitre.
     pub red_cells_per_microlitre: Option<f64>,
-    /// What the report says that it is from.
+    /// Program and model that the report names.
     pub made_by: Provenance,
-    /// Whether to return everything that was found in each photograph, some 1 kB for each cell.
-    pub readings: bool,
+    /// Whether to return everything that was found in each photograph, about 1 kB for each cell.
+    pub field_results: bool,
 }
 
 /// Refuses a folder for results inside one of the folders of photographs `given`: the next call would count its pictures too.
@@ -178,7 +180,7 @@ where
                     cells.extend(CellRow::of_objects(listed, &smear, &calls));
                 }
                 fields.push(reading.count.clone());
-                if options.readings {
+                if options.field_results {
                     readings.push(reading);
                 }
                 progress(fields.len(), photos.len());
@@ -186,7 +188,7 @@ where
         }
         let patients = count_patients(description, &fields, options.red_cells_per_microlitre)?;
         let mut report = SmearReport::new(description, fields, patients, cells, options.made_by.clone());
-        report.readings = readings;
+        report.field_results = readings;
         Ok(report)
     };
     match &options.out {
@@ -202,8 +204,8 @@ where
 /// A photograph in which cells were looked for.
 struct Found {
     photo: RgbImage,
-    /// Of which only the objects are missing.
-    reading: FieldReading,
+    /// Complete but for the objects.
+    reading: FieldResult,
     smear: Smear,
 }
 
@@ -231,10 +233,10 @@ fn contents(
     names: &[String],
     earlier: &mut HashMap<Fingerprint, ListedImage>,
     options: &CountOptions,
-) -> Result<Vec<Result<Found, FieldReading>>> {
+) -> Result<Vec<Result<Found, FieldResult>>> {
     let decoded: Vec<_> = photos.par_iter().map(|photo| read_photo(&photo.path)).collect();
     let new = decoded.into_iter().zip(photos).map(|(decoded, listed)| {
-        let mut reading = FieldReading::of(&listed.path.to_string_lossy(), listed.patient.clone());
+        let mut reading = FieldResult::of(&listed.path.to_string_lossy(), listed.patient.clone());
         let (photo, pixels) = match decoded {
             Ok(decoded) => decoded,
             Err(error) => {
@@ -252,7 +254,7 @@ fn contents(
         }
     });
     let new: Vec<_> = new.collect();
-    let find = |(photo, name): (Result<(RgbImage, FieldReading), FieldReading>, &String)| {
+    let find = |(photo, name): (Result<(RgbImage, FieldResult), FieldResult>, &String)| {
         let (photo, mut reading) = match photo {
             Ok(decoded) => decoded,
             Err(reading) => return Ok(Err(reading)),

@@ -1,12 +1,9 @@
-//! Pictures of what was found: outlines and numbers over the photograph, and each step of the way.
-
-use std::path::Path;
+//! Draws the outlines of what was found, and numbers, on a photograph.
 
 use image::{Rgb, RgbImage};
 use imageproc::drawing::draw_line_segment_mut;
 
-use crate::error::{Error, Result};
-use crate::find::{Smear, find_in_steps};
+use crate::find::Smear;
 use crate::object::{Kind, Object};
 
 /// Strokes of the digits 0 to 9 on a grid of 2 x 4, as in a seven-segment display: top, upper left, upper right, middle, lower left,
@@ -97,20 +94,4 @@ fn line(picture: &mut RgbImage, from: [f32; 2], to: [f32; 2], thickness: i32, co
         let moved = |[x, y]: [f32; 2]| (x + right as f32, y + down as f32);
         draw_line_segment_mut(picture, moved(from), moved(to), colour);
     }
-}
-
-/// [`find_cells`](crate::find_cells), which writes the picture of each step as a PNG into `folder`.
-///
-/// # Errors
-/// Those of [`find_cells`](crate::find_cells), after the pictures up to there; [`Error::Write`].
-pub fn find_cells_and_write_steps(photo: &RgbImage, folder: &Path) -> Result<Smear> {
-    std::fs::create_dir_all(folder)
-        .map_err(|error| Error::Write { path: folder.to_owned(), reason: error.to_string() })?;
-    find_in_steps(photo, &mut |name, picture| {
-        let path = folder.join(format!("{name}.png"));
-        let failed = |reason: String| Error::Write { path: path.clone(), reason };
-        let mut bytes = std::io::Cursor::new(Vec::new());
-        picture().write_to(&mut bytes, image::ImageFormat::Png).map_err(|error| failed(error.to_string()))?;
-        malaria_files::write(&path, bytes.get_ref()).map_err(|error| failed(error.to_string()))
-    })
 }

@@ -1,4 +1,4 @@
-//! Why a photograph gives no cells.
+//! The errors of this crate.
 
 use std::path::PathBuf;
 
@@ -23,16 +23,16 @@ pub enum Error {
         min: u32,
     },
     /// No part of the picture is lit.
-    #[error("no part of the picture is lit; expected a bright field of view")]
+    #[error("the picture is too dark: no part of it is lit; expected a bright field of view")]
     Dark,
     /// Nothing stands out from the background.
     #[error(
-        "the picture is blank: nothing of the size of a cell is darker than the background; expected stained cells"
+        "the picture is blank: no cell-sized object is darker than the background; expected stained cells"
     )]
     Blank,
     /// What stands out is not made of single cells of one size.
     #[error(
-        "this is no thin smear: {share:.0} % of what stands out has the shape of cells of one size; expected at least {min:.0} %"
+        "this does not look like a thin smear: {share:.0} % of what stands out has the shape of cells of one size; expected at least {min:.0} %"
     )]
     NotThinSmear {
         /// Percentage of the dark area that has the shape of cells.
@@ -62,14 +62,14 @@ pub enum Error {
         folder: PathBuf,
     },
     /// Pictures that are results.
-    #[error("`{}` holds the results of an earlier count, whose pictures must not be counted: give the photographs alone, or move it away", folder.display())]
+    #[error("`{}` contains the results of an earlier count: give the original photographs only, or move this folder away", folder.display())]
     Results {
         /// The folder of the results.
         folder: PathBuf,
     },
     /// A record of a smear that was read is not valid.
     #[error("not a valid reading of a smear: {reason}")]
-    Reading {
+    ReviewedSmear {
         /// What is wrong.
         reason: String,
     },

@@ -6,10 +6,10 @@ use imageproc::contours::{BorderType, find_contours};
 use crate::error::{Error, Result};
 use crate::kind::{Sorted, sort};
 use crate::object::{Bounds, Kind, Object};
-use crate::part::part;
 use crate::plane::{INSIDE, Labels, Plane, plane_of, sample};
 use crate::quality::{Caveat, Quality};
 use crate::scale::Working;
+use crate::separate::part;
 
 /// Diameters of red cells, in pixels of the photograph, at which cells were found and classified in tests.
 const DIAMETERS: std::ops::RangeInclusive<f32> = 25.0..=260.0;
@@ -74,9 +74,7 @@ pub(crate) fn find_in_steps(photo: &RgbImage, step: &mut Step<'_>) -> Result<Sme
     if !DIAMETERS.contains(&cell_diameter) {
         caveats.push(Caveat::Scale);
     }
-    let smear = Smear { cell_diameter, caveats, quality, objects };
-    step("5-objects", &|| crate::draw::annotated(photo, &smear))?;
-    Ok(smear)
+    Ok(Smear { cell_diameter, caveats, quality, objects })
 }
 
 fn grey(picture: &GrayImage) -> RgbImage {

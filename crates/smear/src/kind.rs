@@ -3,9 +3,9 @@
 //! All limits are relative to the picture's typical red cell: its area, its darkness and its colour.
 
 use crate::object::Kind;
-use crate::part::Candidate;
 use crate::plane::{INSIDE, Mask, mask_where, pieces, quantile};
 use crate::scale::Working;
+use crate::separate::Candidate;
 use crate::shape::Shape;
 
 /// Least area of a red cell.
@@ -28,7 +28,7 @@ const NUCLEUS_COLOUR: f32 = 0.985;
 /// Least area of a white cell's nucleus, and areas of the white cell. An infected red cell may be as dark, but is not as large.
 const NUCLEUS_AREA: f32 = 0.6;
 const WHITE_AREA: [f32; 2] = [1.7, 6.0];
-/// Darkness of a nucleus, and its share of what is dark around it, from which it is a white cell whose plasma is too pale to be seen.
+/// Darkness of a nucleus, and its share of what is dark around it, from which it is a white cell whose cytoplasm is too pale to be seen.
 const BARE_DARKNESS: f32 = 1.8;
 const BARE_SHARE: f32 = 0.75;
 /// Areas and least convexity of what no outline covers that count as a red cell with a weak edge, such as a pale infected one; what is

@@ -6,7 +6,7 @@
 //!
 //! The steps, a module each: the photograph is reduced to one size of cells (`scale`); the field of view (`field`) and the background's
 //! light (`illumination`) give the darkness of each pixel; what is dark enough is the foreground (`foreground`); outlines are fitted to
-//! it (`outline`), of which the set that explains it best is chosen (`part`) and sorted (`kind`); the result is judged (`quality`).
+//! it (`outline`), of which the set that explains it best is chosen (`separate`) and sorted (`kind`); the result is judged (`quality`).
 //!
 //! ```
 //! use malaria_dataset::{SmearConfig, synthetic_smear};
@@ -21,39 +21,46 @@
 //! # }
 //! ```
 
+mod call;
 mod count;
+mod counts;
+mod debug_steps;
 mod draw;
+mod duplicates;
 mod error;
 mod field;
+mod field_result;
 mod find;
 mod foreground;
+mod found_object;
 mod illumination;
 mod kind;
 mod object;
 mod outline;
 mod output;
-mod part;
 mod peaks;
 mod photo;
 mod plane;
 mod quality;
-mod reading;
-mod repeat;
 mod report;
-mod review;
+mod reviewed_smear;
 mod scale;
+mod separate;
 mod shape;
 
 pub use count::{
     CountOptions, check_outside, count_patients, count_smears, parse_haematocrit, parse_red_cells,
     red_cells_of_haematocrit,
 };
-pub use draw::{annotated, annotated_with, find_cells_and_write_steps};
+pub use counts::{FieldCount, PatientCount, PerMicrolitre};
+pub use debug_steps::find_cells_and_write_steps;
+pub use draw::{annotated, annotated_with};
 pub use error::{Error, Result};
+pub use field_result::{FieldResult, analyse_field};
 pub use find::{Smear, find_cells};
+pub use found_object::{FoundObject, Judgement};
 pub use object::{Bounds, Kind, Object};
 pub use photo::read_photo;
 pub use quality::{Caveat, Quality};
-pub use reading::{FieldReading, FoundObject, Judgement, read_field};
-pub use report::{CellRow, FieldCount, PatientCount, PerMicrolitre, SmearReport};
-pub use review::{AddedCell, Corrected, READING_FORMAT, Reading, ReviewedField, Summary};
+pub use report::{CellRow, SmearReport};
+pub use reviewed_smear::{AddedCell, Corrected, REVIEW_FORMAT, ReviewedField, ReviewedSmear, Summary};

@@ -20,7 +20,7 @@ pub enum Kind {
     Platelet,
     /// Other small pieces: precipitated stain, dirt, text.
     Debris,
-    /// Cells that cannot be parted, or something else that is not a single cell.
+    /// Cells that cannot be separated, or something else that is not a single cell.
     Clump,
 }
 

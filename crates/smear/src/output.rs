@@ -7,9 +7,9 @@ use image::codecs::jpeg::JpegEncoder;
 use image::{ImageFormat, Rgb, RgbImage};
 use malaria_files::{Error, Result};
 
+use crate::call::Call;
 use crate::draw::{annotated_with, colour_of_kind};
 use crate::find::Smear;
-use crate::reading::Call;
 
 /// Quality of annotated photographs, on the scale of the Independent JPEG Group. A PNG would be several times as large and slow.
 const JPEG_QUALITY: u8 = 90;

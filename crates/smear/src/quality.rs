@@ -14,7 +14,7 @@ const MIN_SHARPNESS: f32 = 11.0;
 const MIN_BRIGHTNESS: f32 = 90.0;
 /// Least difference of cells and background in optical density.
 const MIN_CONTRAST: f32 = 0.08;
-/// Largest share of the field that cells cover where most of them can still be parted.
+/// Largest share of the field that cells cover where most of them can still be separated.
 const MAX_COVER: f32 = 0.55;
 /// Largest share of the cells' area in clumps.
 const MAX_CLUMPED: f32 = 0.2;
@@ -56,7 +56,7 @@ pub struct Quality {
 #[serde(rename_all = "kebab-case")]
 pub enum Caveat {
     /// No cells.
-    #[strum(to_string = "blank: nothing of the size of a cell is darker than the background")]
+    #[strum(to_string = "blank: no cell-sized object is darker than the background")]
     Blank,
     /// Edges of cells are blurred.
     #[strum(to_string = "out of focus: parasites may be invisible")]
@@ -68,10 +68,10 @@ pub enum Caveat {
     #[strum(to_string = "faint: cells hardly differ from the background (overexposed, or weakly stained)")]
     Faint,
     /// Too many cells.
-    #[strum(to_string = "too dense: cells cover so much of the field that many cannot be parted")]
+    #[strum(to_string = "too dense: cells cover so much of the field that many cannot be separated")]
     TooDense,
     /// Many cells in clumps.
-    #[strum(to_string = "clumped: many cells cannot be parted and are not counted")]
+    #[strum(to_string = "clumped: many cells cannot be separated and are not counted")]
     Clumped,
     /// Hardly any cells.
     #[strum(to_string = "sparse: fewer than 10 red cells in the field")]
@@ -83,7 +83,7 @@ pub enum Caveat {
     #[strum(to_string = "cells are not 25 to 260 pixels across: the classifier was not made for them")]
     Scale,
     /// Objects of many sizes.
-    #[strum(to_string = "objects of many sizes: perhaps no thin smear")]
+    #[strum(to_string = "objects of many sizes: possibly not a thin smear")]
     ManySizes,
 }
 

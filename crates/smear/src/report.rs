@@ -1,17 +1,18 @@
-//! What was counted, as tables for people, CSV and JSON.
+//! Formats counts as tables for people, CSV and JSON.
 
 use std::path::Path;
 
-use malaria_classifier::{Description, PatientVerdict, Provenance, SmearCells};
+use malaria_classifier::{Description, PatientVerdict, Provenance};
 use malaria_dataset::ListedImage;
 use malaria_files::one_line;
-use malaria_metrics::{Interval, percent};
-use serde::{Deserialize, Serialize};
+use malaria_metrics::percent;
+use serde::Serialize;
 
+use crate::call::Call;
+use crate::counts::{FieldCount, PatientCount};
+use crate::field_result::FieldResult;
 use crate::find::Smear;
-use crate::object::Kind;
-use crate::quality::{Caveat, Quality};
-use crate::reading::{Call, FieldReading, FoundObject};
+use crate::object::{Kind, Object};
 
 /// The columns of `cells.csv`: the fields of [`CellRow`].
 const COLUMNS: [&str; 12] = [
@@ -45,89 +46,11 @@ pub struct SmearReport {
     /// Everything that was found, in the order of the photographs.
     #[serde(skip)]
     pub cells: Vec<CellRow>,
-    /// Everything that was found, a photograph each, where [`CountOptions::readings`](crate::CountOptions) asks for it.
+    /// Everything that was found, a photograph each, where [`CountOptions::field_results`](crate::CountOptions) asks for it.
     #[serde(skip)]
-    pub readings: Vec<FieldReading>,
+    pub field_results: Vec<FieldResult>,
     #[serde(skip)]
     positive: String,
-}
-
-/// What was counted in one photograph.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct FieldCount {
-    /// The photograph's path.
-    pub image: String,
-    /// SHA-256 of the size and pixels, equal for copies; `None` if they were not read.
-    pub pixels_sha256: Option<String>,
-    /// The patient; `None` if unknown.
-    pub patient: Option<String>,
-    /// Red cells found.
-    pub red_cells: u64,
-    /// Red cells called positive.
-    pub infected: u64,
-    /// Red cells with a [warning](CellRow::warning). They are counted.
-    pub warned_of: u64,
-    /// Red cells with a probability from 10 to 90 %.
-    pub uncertain: u64,
-    /// Whether either are so many that the photograph is unlike the training cells, see [`PatientVerdict::unfamiliar`].
-    pub unfamiliar: bool,
-    /// White cells found.
-    pub white_cells: u64,
-    /// Platelets found.
-    pub platelets: u64,
-    /// Other small pieces.
-    pub debris: u64,
-    /// Clumps of cells that could not be parted, which are not counted as red cells.
-    pub clumps: u64,
-    /// Typical diameter of a red cell in pixels.
-    pub cell_diameter: Option<f32>,
-    /// Measures of the photograph's quality.
-    pub quality: Option<Quality>,
-    /// What limits the trust in the counts.
-    pub caveats: Vec<Caveat>,
-    /// The earlier photograph with the same pixels, or with the same cells at the same places, because of which this one does not count.
-    pub copy_of: Option<String>,
-    /// Why the photograph could not be read, or was refused.
-    pub error: Option<String>,
-}
-
-/// What was counted in the photographs of one patient.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct PatientCount {
-    /// The patient; `None` for all photographs together.
-    pub patient: Option<String>,
-    /// Number of photographs without copies.
-    pub photographs: usize,
-    /// Those of them that could not be read, or were refused.
-    pub failed: usize,
-    /// Red cells found.
-    pub red_cells: u64,
-    /// Red cells called positive.
-    pub infected: u64,
-    /// Red cells with a [warning](CellRow::warning). They are counted.
-    pub warned_of: u64,
-    /// The parasitaemia and the call; `None` without red cells, and for a model that calls no patients.
-    pub verdict: Option<PatientVerdict>,
-    /// The parasitaemia per microlitre, where the number of red cells per microlitre was given.
-    pub infected_per_microlitre: Option<PerMicrolitre>,
-}
-
-/// Infected cells per microlitre of blood, with the ends of the 95 % interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct PerMicrolitre {
-    /// The estimate.
-    pub estimate: f64,
-    /// Low end of the interval.
-    pub low: f64,
-    /// High end of the interval.
-    pub high: f64,
-}
-
-impl PerMicrolitre {
-    /// Of a share of infected cells with its interval, and the number of red cells per microlitre.
-    pub(crate) fn of(share: f64, interval: Interval, red_cells: f64) -> Self {
-        Self { estimate: share * red_cells, low: interval.low * red_cells, high: interval.high * red_cells }
-    }
 }
 
 /// An object in a photograph: a line of `cells.csv`.
@@ -159,77 +82,11 @@ pub struct CellRow {
     pub excluded: Option<Kind>,
 }
 
-impl FieldCount {
-    /// Nothing counted yet.
-    pub(crate) fn named(image: &str, patient: Option<String>) -> Self {
-        Self {
-            image: image.to_owned(),
-            pixels_sha256: None,
-            patient,
-            red_cells: 0,
-            infected: 0,
-            warned_of: 0,
-            uncertain: 0,
-            unfamiliar: false,
-            white_cells: 0,
-            platelets: 0,
-            debris: 0,
-            clumps: 0,
-            cell_diameter: None,
-            quality: None,
-            caveats: Vec::new(),
-            copy_of: None,
-            error: None,
-        }
-    }
-
-    /// Counts the `objects` of a photograph whose caveats are known.
-    pub(crate) fn count(&mut self, description: &Description, objects: &[FoundObject]) {
-        let kind = |kind: Kind| objects.iter().filter(|object| object.kind == kind).count() as u64;
-        let mut cells = SmearCells::default();
-        let calls = objects.iter().filter_map(|object| Some((object.probability?, object.infected)));
-        calls.for_each(|(probability, infected)| cells.count(probability, infected));
-        self.warned_of = objects.iter().filter(|object| object.warned).count() as u64;
-        self.red_cells = cells.called.cells;
-        self.infected = cells.called.positive;
-        self.uncertain = cells.uncertain;
-        cells.unlike = self.unlike();
-        self.unfamiliar = description.smear.as_ref().is_some_and(|smear| smear.is_unfamiliar(&cells));
-        self.white_cells = kind(Kind::WhiteCell);
-        self.platelets = kind(Kind::Platelet);
-        self.debris = kind(Kind::Debris);
-        self.clumps = kind(Kind::Clump);
-    }
-
-    /// Red cells with a warning; all of them where the photograph's quality hides parasites.
-    pub(crate) fn unlike(&self) -> u64 {
-        if self.caveats.iter().any(Caveat::hides_parasites) { self.red_cells } else { self.warned_of }
-    }
-
-    /// What a reader of the table has to know of the photograph.
-    fn remarks(&self) -> String {
-        if let Some(error) = &self.error {
-            return format!("error: {error}");
-        }
-        if let Some(first) = &self.copy_of {
-            return format!("it shows the same as {first}: not counted");
-        }
-        let warned_of = match self.warned_of {
-            0 => None,
-            cells => Some(format!("{cells} cells with a warning")),
-        };
-        let unfamiliar = format!("unlike the training cells ({} of the cells are uncertain)", self.uncertain);
-        let caveats = self.caveats.iter().map(ToString::to_string);
-        let unfamiliar = self.unfamiliar.then_some(unfamiliar);
-        caveats.chain(unfamiliar).chain(warned_of).collect::<Vec<_>>().join("; ")
-    }
-}
-
 impl CellRow {
     /// The rows of all objects of a photograph; `calls` are those of its red cells.
     pub(crate) fn of_objects(photo: &ListedImage, smear: &Smear, calls: &[Call]) -> Vec<Self> {
         let mut calls = (1..).zip(calls);
-        let row = |object: &crate::object::Object| {
+        let row = |object: &Object| {
             let red = object.kind == Kind::RedCell;
             let call = if red { calls.next() } else { None };
             Self {
@@ -273,7 +130,7 @@ impl SmearReport {
             rule,
             made_by,
             cells,
-            readings: Vec::new(),
+            field_results: Vec::new(),
             positive,
         }
     }

@@ -11,8 +11,8 @@ use malaria_dataset::{
 };
 use malaria_metrics::{PatientCall, PatientRule, PositiveRate};
 use malaria_smear::{
-    AddedCell, Caveat, CountOptions, FieldCount, Judgement, READING_FORMAT, Reading, ReviewedField,
-    SmearReport, check_outside, count_smears, read_field, red_cells_of_haematocrit,
+    AddedCell, Caveat, CountOptions, FieldCount, Judgement, REVIEW_FORMAT, ReviewedField, ReviewedSmear,
+    SmearReport, analyse_field, check_outside, count_smears, red_cells_of_haematocrit,
 };
 
 /// An error such as programs have.
@@ -285,10 +285,10 @@ fn finding_nothing_in_poor_photographs_is_no_result() {
 }
 
 /// A reading of one drawn field.
-fn reading() -> Reading {
-    let field = read_field(&description(), 0, "1.png", &draw(1).image, network).unwrap();
-    Reading {
-        format_version: READING_FORMAT,
+fn reading() -> ReviewedSmear {
+    let field = analyse_field(&description(), 0, "1.png", &draw(1).image, network).unwrap();
+    ReviewedSmear {
+        format_version: REVIEW_FORMAT,
         language: "en".to_owned(),
         patient: " ann ".to_owned(),
         slide: String::new(),
@@ -305,11 +305,11 @@ fn reading() -> Reading {
 fn a_photograph_in_memory_is_read_as_in_a_file() {
     let folder = tempfile::tempdir().unwrap();
     draw(1).image.save(folder.path().join("1.png")).unwrap();
-    let options = CountOptions { readings: true, ..CountOptions::default() };
+    let options = CountOptions { field_results: true, ..CountOptions::default() };
     let report = count(folder.path(), &PatientNames::default(), &options).unwrap();
     let mut own = reading().fields.remove(0).reading;
-    own.count.image.clone_from(&report.readings[0].count.image);
-    assert_eq!(own, report.readings[0]);
+    own.count.image.clone_from(&report.field_results[0].count.image);
+    assert_eq!(own, report.field_results[0]);
     assert_eq!(own.count, report.photographs[0]);
     let cells = own.objects.iter().filter(|object| object.is_red_cell());
     assert_eq!(cells.count() as u64, own.count.red_cells);
@@ -323,7 +323,7 @@ fn a_photograph_in_memory_is_read_as_in_a_file() {
     }
     // As JSON it is the same.
     let json = serde_json::to_string(&reading()).unwrap();
-    assert_eq!(serde_json::from_str::<Reading>(&json).unwrap(), reading());
+    assert_eq!(serde_json::from_str::<ReviewedSmear>(&json).unwrap(), reading());
 }
 
 #[test]

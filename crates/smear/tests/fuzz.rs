@@ -8,7 +8,7 @@ use malaria_classifier::{ChosenOn, Description, ImageConfig, Provenance, SmearRu
 use malaria_dataset::{Cells, ResizePolicy, SmearConfig, decode_photo, synthetic_smear};
 use malaria_fuzz::alone;
 use malaria_metrics::{PatientRule, PositiveRate};
-use malaria_smear::{READING_FORMAT, Reading, ReviewedField, find_cells, read_field};
+use malaria_smear::{REVIEW_FORMAT, ReviewedField, ReviewedSmear, analyse_field, find_cells};
 
 fn photo() -> RgbImage {
     let config = SmearConfig {
@@ -62,10 +62,10 @@ fn readings() {
         temperature: None,
     };
     let network = |cells: &Cells| Ok::<_, malaria_dataset::Error>([0.6, 0.4].repeat(cells.len()));
-    let mut field = ReviewedField::new(b"", read_field(&description, 0, "a", &photo(), network).unwrap());
+    let mut field = ReviewedField::new(b"", analyse_field(&description, 0, "a", &photo(), network).unwrap());
     field.reading.objects.truncate(3);
-    let reading = Reading {
-        format_version: READING_FORMAT,
+    let reading = ReviewedSmear {
+        format_version: REVIEW_FORMAT,
         language: "en".to_owned(),
         patient: "ann".to_owned(),
         slide: String::new(),
@@ -78,7 +78,7 @@ fn readings() {
     };
     reading.summary(&description).unwrap();
     alone.fuzz("readings", &[serde_json::to_vec(&reading).unwrap()], 64 << 20, |bytes| {
-        if let Ok(reading) = serde_json::from_slice::<Reading>(bytes) {
+        if let Ok(reading) = serde_json::from_slice::<ReviewedSmear>(bytes) {
             drop(reading.summary(&description));
         }
     });

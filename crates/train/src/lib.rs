@@ -22,11 +22,11 @@ mod config;
 mod error;
 mod evaluate;
 mod events;
-mod learner;
+mod gradients;
 mod loss;
 mod network;
 mod optim;
-mod progress;
+mod run_state;
 mod schedule;
 mod trainer;
 

@@ -6,7 +6,7 @@ use axum::{
     routing::{MethodRouter, get},
 };
 
-use crate::reading::LANGUAGES;
+use crate::review::LANGUAGES;
 
 /// The page for smears.
 pub(crate) const SMEAR_PAGE: &str = include_str!("smear/page.html");

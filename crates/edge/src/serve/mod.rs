@@ -58,6 +58,7 @@ use tokio::{
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use self::smear::PHOTO_BYTES;
+use crate::program::description;
 
 /// Maximum bytes of a request. The summary of 100,000 cells takes 12 MB.
 const REQUEST_BYTES: usize = 16 << 20;
@@ -119,7 +120,7 @@ pub(crate) fn serve(
             format!("cannot listen on {address}: choose another --port (0 for any free one) or --host")
         })?;
         let local = listener.local_addr()?;
-        let mut info = crate::description(&model);
+        let mut info = description(&model);
         info["made_by"] = serde_json::to_value(made_by)?;
         let [requests, photographs, turn] =
             [REQUESTS, PHOTOGRAPHS, 1].map(|permits| Semaphore::new(permits).into());

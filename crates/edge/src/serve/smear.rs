@@ -10,11 +10,11 @@ use axum::{
 };
 use malaria_classifier::EncodedImage;
 use malaria_dataset::decode_photo;
-use malaria_smear::{Reading, ReviewedField, Summary};
+use malaria_smear::{ReviewedField, ReviewedSmear, Summary};
 use tokio::time::timeout;
 
 use super::{PHOTO_TIME, Refusal, Server, admitted, in_turn, incomplete, received, whole_body};
-use crate::reading::{jpeg, read, render};
+use crate::review::{jpeg, read, render};
 
 /// Maximum bytes of a photograph, and of a report's record and pictures.
 pub(super) const PHOTO_BYTES: usize = 64 << 20;
@@ -104,8 +104,8 @@ async fn one(form: Result<Multipart, MultipartRejection>) -> Result<EncodedImage
 }
 
 /// A reading by this server's model.
-fn parsed(server: &Server, body: &[u8]) -> Result<Reading, Refusal> {
-    let reading: Reading = serde_json::from_slice(body)
+fn parsed(server: &Server, body: &[u8]) -> Result<ReviewedSmear, Refusal> {
+    let reading: ReviewedSmear = serde_json::from_slice(body)
         .map_err(|error| unprocessable(&format!("not a reading of a smear: {error}")))?;
     if reading.made_by.weights_sha256 != server.model.origin().weights_sha256 {
         let words =

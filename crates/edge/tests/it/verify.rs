@@ -60,12 +60,9 @@ fn a_report_is_verified_by_its_photographs() {
     let reading = record(&page);
     assert_eq!(reading["fields"].as_array().unwrap().len(), 4, "copies count once");
     assert_eq!(page.matches("data:image/jpeg;base64,").count(), 4);
-    assert!(
-        page.contains("No part of the picture is lit")
-            && page.contains("blank: nothing of the size of a cell")
-    );
+    assert!(page.contains("The picture is too dark") && page.contains("blank: no cell-sized object"));
     // Nobody has looked at it.
-    assert!(page.contains("no corrected result before every suspect has been reviewed"));
+    assert!(page.contains("corrected result appears once every suspect has been reviewed"));
 
     // Under other names.
     let moved = folder.path().join("moved");
@@ -112,16 +109,16 @@ fn whatever_differs_is_named() {
                 &of("infected"),
                 json!(!reading["fields"][0]["objects"][red]["infected"].as_bool().unwrap()),
             ),
-            ": the call\n",
+            "the call differs",
         ),
         (with(&of("kind"), json!("clump")), "in other places"),
         (with(&of("outline"), json!([[0, 0], [1, 0], [1, 1]])), "in other places"),
         (
             with(&of("warned"), json!(!reading["fields"][0]["objects"][red]["warned"].as_bool().unwrap())),
-            "the warning",
+            "the warning differs",
         ),
-        (with("/fields/0/width", json!(481)), "the size or pixels"),
-        (with("/fields/0/count/pixels_sha256", json!("00")), "the size or pixels"),
+        (with("/fields/0/width", json!(481)), "size or pixels differ"),
+        (with("/fields/0/count/pixels_sha256", json!("00")), "size or pixels differ"),
         (with("/fields/0/count/infected", json!(999)), "the recorded counts"),
         (
             with(
@@ -130,7 +127,7 @@ fn whatever_differs_is_named() {
             ),
             "the recorded counts",
         ),
-        (with("/fields/0/count/caveats", json!(["grey"])), "the quality"),
+        (with("/fields/0/count/caveats", json!(["grey"])), "the quality differs"),
         (with(&of("probability"), Value::Null), "a probability that is none"),
         (with("/made_by/weights_sha256", json!("00")), "the report is from the weights 00"),
         (with("/fields/0/sha256", json!("00")), "a.png: the photograph is not among those given"),

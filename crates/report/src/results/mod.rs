@@ -220,8 +220,8 @@ impl Report<'_> {
     fn mistakes(&self) -> Section {
         let total = self.metrics.confusion.total() - self.metrics.confusion.correct();
         let words = match self.mistakes.len() {
-            0 if total == 0 => "All cells were called right.".to_owned(),
-            0 => format!("Cells called wrong: {total}. Their pictures are not available."),
+            0 if total == 0 => "All cells were classified correctly.".to_owned(),
+            0 => format!("Misclassified cells: {total}. Their pictures are not available."),
             shown => {
                 let which = if shown as u64 == total {
                     "They are".to_owned()
@@ -229,7 +229,7 @@ impl Report<'_> {
                     format!("The {shown} most confident mistakes are")
                 };
                 format!(
-                    "Cells called wrong: {total}. {which} shown here, the most confident ones first. Vermilion marks the evidence for \
+                    "Misclassified cells: {total}. {which} shown here, the most confident ones first. Vermilion marks the evidence for \
                      the predicted class (class activation map, as Grad-CAM). A label may also be wrong."
                 )
             }

@@ -14,7 +14,7 @@ use crate::{
     error::Error,
     evaluate::read_sums,
     events::Event,
-    learner::{Batch, Learned},
+    gradients::{Batch, Learned},
     network::Network,
 };
 

@@ -11,10 +11,10 @@ use crate::{
     error::Error,
     evaluate::{EvalOptions, Sums, evaluate},
     events::{EpochRecord, Event},
-    learner::Learner,
+    gradients::Learner,
     network::{Network, State, copies, handles, swap, write},
     optim::Sgd,
-    progress::{BestEpoch, Clock, Progress, Spent},
+    run_state::{BestEpoch, Clock, Progress, Spent},
 };
 
 /// How a call of [`Trainer::run`] ended.

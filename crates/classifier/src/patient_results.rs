@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     detection_limit::DetectionLimit,
     error::Result,
+    patient_rule::{SmearDecision, SmearRule},
     scored::Scored,
-    smear::{SmearDecision, SmearRule},
 };
 
 /// Shares of infected cells at which patients are to be found.
@@ -202,7 +202,7 @@ pub fn write_patients(
 /// A table of results in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
-    /// What it is of, in one or two sentences.
+    /// Its caption, one or two sentences.
     pub title: String,
     /// Headings, one per column.
     pub head: Vec<&'static str>,
@@ -263,16 +263,16 @@ impl RollUp {
             },
             Table {
                 title: format!(
-                    "Patients called positive by smears of {} cells, averaged over the test patients' own rates. What exceeds the row of \
-                     0 % is found, the rest are false alarms.",
+                    "Patients called positive by smears of {} cells, averaged over the test patients' own rates. The excess \
+                     over the row of 0 % is detection, the rest are false alarms.",
                     self.found.cells
                 ),
                 head: vec!["Infected cells", "Patients called positive", "Above 0 %"],
                 rows: healthy_found.into_iter().chain(self.found.infected.iter().map(found)).collect(),
             },
             Table {
-                title: "Limits for new patients: at most 5 of 100 without parasites have more positive cells than the limit of blank; 95 of \
-                        100 at the detection limit have."
+                title: "Limits for new patients: at most 5 of 100 without parasites exceed the limit of blank; 95 of 100 at the detection \
+                        limit exceed it."
                     .to_owned(),
                 head: vec!["Cells counted", "Limit of blank (cells)", "Detection limit (infected cells)"],
                 rows: self.detection_limits.iter().map(limit).collect(),
@@ -291,7 +291,7 @@ impl RollUp {
             });
             tables.push(Table {
                 title: "Infected against healthy patients by their share of positive cells, of pictures of single cells. The cut of each \
-                        fold is that below which 95 % of the healthy patients of the other folds lie."
+                        fold is the 95th percentile of the healthy patients of the other folds."
                     .to_owned(),
                 head: vec!["Area under the ROC curve", "Infected above the cut", "Healthy below the cut"],
                 rows: vec![row],

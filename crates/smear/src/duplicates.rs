@@ -1,8 +1,8 @@
 //! Photographs of the same place: one that was saved again in another size or format, or taken twice, has its cells where the first one has
 //! them, though no pixel is the same.
 
+use crate::field_result::FieldResult;
 use crate::object::Kind;
-use crate::reading::FieldReading;
 
 /// Fewer cells may lie at the same places by chance.
 const MIN_CELLS: usize = 10;
@@ -26,7 +26,7 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    pub(crate) fn of(reading: &FieldReading) -> Self {
+    pub(crate) fn of(reading: &FieldResult) -> Self {
         let width = reading.width.max(1) as f32;
         let red = reading.objects.iter().filter(|object| object.kind == Kind::RedCell);
         let centre = |at: u32, length: u32| (at as f32 + length as f32 / 2.0) / width;

@@ -42,8 +42,8 @@ pub struct SmearRule {
 pub enum NoPatientRule {
     /// There is no [`SmearRule`].
     #[error(
-        "the rates of false alarms and of found parasites in new patients are unknown; estimating them takes cells of either kind of at \
-         least eight patients from whom the model has not learned"
+        "the rates of false alarms and of detected parasites in new patients are unknown; estimating them takes infected cells of at least eight \
+         patients, and uninfected cells of at least eight, on whom the model was not trained"
     )]
     UnknownRates,
 
@@ -102,9 +102,9 @@ impl SmearRule {
         format!(
             "For patients, cells are called {positive_class} at a probability of {} or more: {} of the infected cells and {} of the \
              uninfected ones {}, in {} and {} patients. A patient is positive with more such cells than 95 of 100 patients without \
-             parasites have; otherwise none are detected, down to the stated share of infected cells (95 % of patients with that share are \
-             positive), or the cells are too few. These rates are of pictures of single cells like those that the model was tested on: they \
-             hold for no other laboratory or cell finder until measured there.{few}",
+             parasites have. Otherwise the result is \"not detected\", with the detection limit (the share of infected cells at which 95 % of \
+             patients are positive), or \"too few cells\". These rates were measured on pictures of single cells; they do not apply to \
+             another laboratory or cell finder until measured there.{few}",
             percent(Some(self.threshold)),
             percent(Some(infected.mean)),
             percent(Some(uninfected.mean)),
@@ -245,7 +245,7 @@ impl PatientVerdict {
             words += ": all pictures have a warning";
         } else if unfamiliar {
             words += &format!(
-                ": the pictures are unlike the training cells ({} of the cells are uncertain, {} of the pictures have a warning or lie in poor photographs)",
+                ": the pictures are unlike the training cells ({} of the cells are uncertain, {} of the pictures have a warning or come from poor photographs)",
                 percent(uncertain_share),
                 percent(unlike_share)
             );

@@ -5,7 +5,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use malaria_edge::Model;
 use malaria_metrics::{Interval, PatientCall};
 use malaria_smear::{
-    Corrected, FoundObject, Judgement, Kind, PatientCount, PerMicrolitre, Reading, ReviewedField, Summary,
+    Corrected, FoundObject, Judgement, Kind, PatientCount, PerMicrolitre, ReviewedField, ReviewedSmear,
+    Summary,
 };
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -21,8 +22,8 @@ const FIGURE: [f64; 2] = [640.0, 170.0];
 /// is in the element with the id `reading`, as JSON.
 ///
 /// # Errors
-/// Those of [`Reading::summary`], and an unknown language.
-pub(crate) fn render(model: &Model, reading: &Reading, pictures: &[Option<Vec<u8>>]) -> Result<String> {
+/// Those of [`ReviewedSmear::summary`], and an unknown language.
+pub(crate) fn render(model: &Model, reading: &ReviewedSmear, pictures: &[Option<Vec<u8>>]) -> Result<String> {
     let summary = reading.summary(model.description())?;
     let phrases = Phrases::of(&reading.language)?;
     let page = Page { phrases: &phrases, model, reading, summary: &summary };
@@ -67,7 +68,7 @@ pub(crate) fn render(model: &Model, reading: &Reading, pictures: &[Option<Vec<u8
 struct Page<'a> {
     phrases: &'a Phrases,
     model: &'a Model,
-    reading: &'a Reading,
+    reading: &'a ReviewedSmear,
     summary: &'a Summary,
 }
 
@@ -91,7 +92,7 @@ impl Page<'_> {
     }
 
     fn details(&self) -> Markup {
-        let Reading { patient, slide, operator, read_on, red_cells_per_microlitre, .. } = self.reading;
+        let ReviewedSmear { patient, slide, operator, read_on, red_cells_per_microlitre, .. } = self.reading;
         let red_cells = red_cells_per_microlitre.map_or_else(String::new, |number| format!("{number:.0}"));
         let rows = [
             ("details.patient", patient),
@@ -323,7 +324,7 @@ impl Page<'_> {
         }
     }
 
-    fn remarks(&self, reading: &malaria_smear::FieldReading) -> String {
+    fn remarks(&self, reading: &malaria_smear::FieldResult) -> String {
         let phrases = self.phrases;
         let count = reading.recounted(self.model.description());
         match (&reading.refusal, count.error) {

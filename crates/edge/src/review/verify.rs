@@ -13,12 +13,12 @@ use clap::Args;
 use image::imageops::thumbnail;
 use malaria_dataset::{Fingerprint, ListedImage, decode_photo};
 use malaria_edge::Model;
-use malaria_smear::{FieldReading, FoundObject, Judgement, Reading, ReviewedField, find_cells};
+use malaria_smear::{FieldResult, FoundObject, Judgement, ReviewedField, ReviewedSmear, find_cells};
 use serde::Serialize;
 
 use crate::{
-    NOTICE, file_name, load, pretrained,
-    reading::{read, render},
+    program::{NOTICE, PROGRAM, file_name, load, pretrained},
+    review::{read, render},
     terminal::{note, print},
 };
 
@@ -53,7 +53,7 @@ pub(crate) struct Verify {
 
 /// A report taken apart.
 struct ParsedReport {
-    reading: Reading,
+    reading: ReviewedSmear,
     /// The whole page with its pictures, if it is one.
     page: Option<(String, Vec<Option<Vec<u8>>>)>,
 }
@@ -157,7 +157,7 @@ impl ParsedReport {
         let record = text.split_once("<script id=\"reading\" type=\"application/json\">");
         let record = record.and_then(|(_, rest)| rest.split_once("</script>"));
         let Some((record, _)) = record else { bail!("it contains no record of a reading") };
-        let reading: Reading = serde_json::from_str(record)?;
+        let reading: ReviewedSmear = serde_json::from_str(record)?;
         // Each photograph's figure has a picture, or says that there is none.
         let figures = text.split("<figure class=\"photograph\">").skip(1);
         let picture = |figure: &str| {
@@ -195,7 +195,7 @@ impl ParsedReport {
         if let Some((text, pictures)) = &self.page
             && render(model, &self.reading, pictures)? != *text
         {
-            let here = crate::PROGRAM;
+            let here = PROGRAM;
             differences.push(match made_by.program == here {
                 true => "the text of the report is not what its record says".to_owned(),
                 false => format!(
@@ -209,27 +209,27 @@ impl ParsedReport {
 }
 
 /// What differs between the `recorded` reading of a photograph and what was computed `again`, apart from a person's judgements.
-fn compare(recorded: &FieldReading, again: &FieldReading, threshold: Option<f64>) -> Findings {
+fn compare(recorded: &FieldResult, again: &FieldResult, threshold: Option<f64>) -> Findings {
     let mut findings = Findings::default();
     let mut differ = |words: String| findings.differences.push(words);
-    let size = |reading: &FieldReading| (reading.width, reading.height, reading.count.pixels_sha256.clone());
+    let size = |reading: &FieldResult| (reading.width, reading.height, reading.count.pixels_sha256.clone());
     if size(recorded) != size(again) {
-        differ("the size or pixels".to_owned());
+        differ("size or pixels differ".to_owned());
     }
-    let quality = |reading: &FieldReading| (reading.refusal.clone(), reading.count.caveats.clone());
+    let quality = |reading: &FieldResult| (reading.refusal.clone(), reading.count.caveats.clone());
     if quality(recorded) != quality(again) {
-        differ(format!("the quality: recorded {:?}, now {:?}", quality(recorded), quality(again)));
+        differ(format!("the quality differs: recorded {:?}, now {:?}", quality(recorded), quality(again)));
     }
-    let diameter = |reading: &FieldReading| reading.count.cell_diameter.map(|diameter| diameter.round());
+    let diameter = |reading: &FieldResult| reading.count.cell_diameter.map(|diameter| diameter.round());
     if diameter(recorded) != diameter(again) {
-        differ("the diameter of the cells".to_owned());
+        differ("the diameter of the cells differs".to_owned());
     }
     let shape =
         |object: &FoundObject| (object.kind, object.bounds, object.touches_border, object.outline.clone());
-    let shapes = |reading: &FieldReading| reading.objects.iter().map(shape).collect::<Vec<_>>();
+    let shapes = |reading: &FieldResult| reading.objects.iter().map(shape).collect::<Vec<_>>();
     if shapes(recorded) != shapes(again) {
         let [old, new] = [recorded, again].map(|reading| reading.objects.len());
-        differ(format!("the objects: recorded {old}, now {new}, or in other places"));
+        differ(format!("the objects differ: recorded {old}, now {new}, or in other places"));
         return findings;
     }
     for (number, (old, new)) in (1..).zip(recorded.objects.iter().zip(&again.objects)) {
@@ -244,13 +244,13 @@ fn compare(recorded: &FieldReading, again: &FieldReading, threshold: Option<f64>
             _ => {}
         }
         if old.warned != new.warned {
-            differ(format!("{at}: the warning"));
+            differ(format!("{at}: the warning differs"));
         }
         if old.infected != new.infected {
             let near = new.probability.zip(threshold);
             match near.is_some_and(|(new, threshold)| (new - threshold).abs() <= TOLERANCE) {
                 true => findings.notes.push(format!("{at}: borderline, the call may be either")),
-                false => differ(format!("{at}: the call")),
+                false => differ(format!("{at}: the call differs")),
             }
         }
     }
@@ -270,7 +270,7 @@ fn shows(picture: &[u8], contents: &[u8], path: &Path) -> bool {
 /// Writes the judged red cells as a folder of labelled cells; returns how many.
 fn write_cells(
     model: &Model,
-    reading: &Reading,
+    reading: &ReviewedSmear,
     photos: &HashMap<String, PathBuf>,
     folder: &Path,
 ) -> Result<usize> {

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use image::{DynamicImage, RgbImage, codecs::jpeg::JpegEncoder};
 use malaria_dataset::decode_photo;
 use malaria_edge::Model;
-use malaria_smear::{Error, FieldReading, ReviewedField};
+use malaria_smear::{Error, FieldResult, ReviewedField};
 
 pub(crate) use self::{
     phrases::LANGUAGES,
@@ -26,8 +26,8 @@ const JPEG_QUALITY: u8 = 85;
 /// Reads the encoded photograph `contents`, which is called `name`. One that cannot be decoded has the reason in its counts.
 pub(crate) fn read(model: &Model, name: &str, contents: &[u8]) -> Result<ReviewedField> {
     let reading = match decode_photo(contents, Path::new(name)) {
-        Ok(photo) => model.read_field(name, &photo)?,
-        Err(error) => FieldReading::unreadable(name, &Error::from(error)),
+        Ok(photo) => model.analyse_field(name, &photo)?,
+        Err(error) => FieldResult::unreadable(name, &Error::from(error)),
     };
     Ok(ReviewedField::new(contents, reading))
 }

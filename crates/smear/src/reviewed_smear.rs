@@ -8,20 +8,21 @@ use malaria_metrics::{Interval, exact_interval};
 use serde::{Deserialize, Serialize};
 
 use crate::count::{RED_CELLS_PER_MICROLITRE, count_patients};
+use crate::counts::{FieldCount, PatientCount, PerMicrolitre};
+use crate::duplicates::Places;
 use crate::error::{Error, Result};
-use crate::reading::{FieldReading, FoundObject, Judgement};
-use crate::repeat::Places;
-use crate::report::{FieldCount, PatientCount, PerMicrolitre};
+use crate::field_result::FieldResult;
+use crate::found_object::{FoundObject, Judgement};
 
-/// Version of the format of a [`Reading`].
-pub const READING_FORMAT: u32 = 1;
+/// Version of the format of a [`ReviewedSmear`].
+pub const REVIEW_FORMAT: u32 = 1;
 /// Level of the intervals.
 const CONFIDENCE: f64 = 0.95;
 
 /// A smear as a person has read it: the record of a report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Reading {
-    /// [`READING_FORMAT`].
+pub struct ReviewedSmear {
+    /// [`REVIEW_FORMAT`].
     pub format_version: u32,
     /// Language of the report, two letters of ISO 639-1.
     pub language: String,
@@ -44,14 +45,14 @@ pub struct Reading {
     pub fields: Vec<ReviewedField>,
 }
 
-/// A photograph of a [`Reading`].
+/// A photograph of a [`ReviewedSmear`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReviewedField {
     /// SHA-256 of the file, in hexadecimal digits.
     pub sha256: String,
     /// What was found, with a person's judgements.
     #[serde(flatten)]
-    pub reading: FieldReading,
+    pub reading: FieldResult,
     /// Red cells that a person has seen where nothing was found.
     #[serde(default)]
     pub added: Vec<AddedCell>,
@@ -68,7 +69,7 @@ pub struct AddedCell {
     pub infected: bool,
 }
 
-/// The counts of a [`Reading`].
+/// The counts of a [`ReviewedSmear`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
     /// The model's counts and its call of the patient, without any correction; `None` without photographs.
@@ -81,7 +82,7 @@ pub struct Summary {
     /// Those of them that a person has judged.
     pub reviewed: u64,
     /// The corrected counts; `None` while suspects are left to be judged, without suspects until the person has [looked
-    /// through](Reading::looked_through) the photographs, and without red cells.
+    /// through](ReviewedSmear::looked_through) the photographs, and without red cells.
     pub corrected: Option<Corrected>,
 }
 
@@ -103,24 +104,21 @@ pub struct Corrected {
 impl ReviewedField {
     /// The reading of the encoded photograph `contents`, which nobody has corrected.
     #[must_use]
-    pub fn new(contents: &[u8], reading: FieldReading) -> Self {
+    pub fn new(contents: &[u8], reading: FieldResult) -> Self {
         Self { sha256: Fingerprint::of(contents).hex(), reading, added: Vec::new() }
     }
 }
 
-impl Reading {
+impl ReviewedSmear {
     /// Refuses records whose counts would be wrong.
     ///
     /// # Errors
-    /// [`Error::Reading`] for another format, red cells per microlitre out of range, the same picture twice, cells outside of it,
+    /// [`Error::ReviewedSmear`] for another format, red cells per microlitre out of range, the same picture twice, cells outside of it,
     /// probabilities outside `[0, 1]`, and calls without one.
     pub fn check(&self) -> Result<()> {
-        let refuse = |reason: String| Err(Error::Reading { reason });
-        if self.format_version != READING_FORMAT {
-            return refuse(format!(
-                "expected format version {READING_FORMAT}, found {}",
-                self.format_version
-            ));
+        let refuse = |reason: String| Err(Error::ReviewedSmear { reason });
+        if self.format_version != REVIEW_FORMAT {
+            return refuse(format!("expected format version {REVIEW_FORMAT}, found {}", self.format_version));
         }
         if let Some(number) =
             self.red_cells_per_microlitre.filter(|number| !RED_CELLS_PER_MICROLITRE.contains(number))
@@ -129,7 +127,7 @@ impl Reading {
         }
         let mut seen = HashSet::new();
         for field in &self.fields {
-            let FieldReading { width, height, count, objects, .. } = &field.reading;
+            let FieldResult { width, height, count, objects, .. } = &field.reading;
             let pixels = count.pixels_sha256.as_ref().unwrap_or(&field.sha256);
             if !seen.insert(pixels) {
                 return refuse(format!("the picture of `{}` is there twice", count.image));

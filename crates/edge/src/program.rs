@@ -1,0 +1,64 @@
+//! What the subcommands share: the program's name, its models, and progress bars.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result, ensure};
+use indicatif::{ProgressBar, ProgressStyle};
+use malaria_classifier::Provenance;
+use malaria_edge::Model;
+use serde_json::{Value, json};
+
+/// Name and version, as in results.
+pub(crate) const PROGRAM: &str = concat!("malaria-edge ", env!("CARGO_PKG_VERSION"));
+/// `field-int8.onnx` of `data/pretrained`.
+pub(crate) static PRETRAINED: &[u8] = include_bytes!("../../../data/pretrained/field-int8.onnx");
+/// What [`pretrained`] is called in results.
+pub(crate) const PRETRAINED_NAME: &str = "field-int8.onnx (built-in)";
+/// The end of every help.
+pub(crate) const NOTICE: &str = "Research software, not a medical device.";
+
+/// A progress bar of so many `things`.
+pub(crate) fn bar(things: &str) -> Result<ProgressBar> {
+    let style =
+        ProgressStyle::with_template(&format!("{{bar:40}} {{pos}} of {{len}} {things}, {{eta}} left"))?;
+    Ok(ProgressBar::no_length().with_style(style))
+}
+
+pub(crate) fn load(path: &Path) -> Result<Model> {
+    ensure!(
+        !path.is_dir(),
+        "{}: expected a model, FILE.onnx, found a folder; `malaria export --run RUN_DIR --out FILE.onnx` makes one of a run",
+        path.display()
+    );
+    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let named = path.extension().is_some_and(|found| found.eq_ignore_ascii_case("onnx"));
+    Model::load(&bytes).with_context(|| match named {
+        true => path.display().to_string(),
+        false => format!("{}: expected a model, FILE.onnx, before the pictures", path.display()),
+    })
+}
+
+/// The model that the program contains.
+pub(crate) fn pretrained() -> Result<Model> {
+    Ok(Model::load(PRETRAINED)?)
+}
+
+/// The name of a file without its folder.
+pub(crate) fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+/// What results of `model`, which is called `name`, are from.
+pub(crate) fn made_by(model: &Model, name: String) -> Provenance {
+    Provenance {
+        program: PROGRAM.to_owned(),
+        model: name,
+        weights_sha256: model.origin().weights_sha256.clone(),
+    }
+}
+
+/// The JSON document that describes a model.
+pub(crate) fn description(model: &Model) -> Value {
+    let description = model.description();
+    json!({ "description": description, "rule": description.calling_note(), "origin": model.origin() })
+}
