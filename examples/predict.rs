@@ -3,7 +3,7 @@
 #![allow(clippy::print_stdout, reason = "a program")]
 
 use malaria_resnet::{
-    Classifier, dataset::PatientNames, default_run, libtorch::DeviceChoice, predict, roll_up,
+    Classifier, call_patients, dataset::PatientNames, default_run, libtorch::DeviceChoice, predict,
 };
 
 fn main() -> anyhow::Result<()> {
@@ -25,7 +25,7 @@ fn main() -> anyhow::Result<()> {
             }
         }
     }
-    for patient in roll_up(&classifier.description, &cells)? {
+    for patient in call_patients(&classifier.description, &cells)? {
         println!("patient {}: {}", patient.patient, patient.verdict.words);
     }
     Ok(())

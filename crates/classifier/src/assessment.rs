@@ -7,7 +7,7 @@ use malaria_metrics::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    decision::DecisionRule, error::Result, patient_results::RollUp, patient_rule::SmearDecision,
+    decision::DecisionRule, error::Result, patient_results::PatientAssessment, patient_rule::SmearDecision,
     scored::Scored,
 };
 
@@ -34,13 +34,13 @@ pub struct Assessment {
     /// Expected calibration error of the positive class's probability over ten bins, a fraction.
     pub calibration_error: f64,
     /// Predictive values at low prevalence.
-    pub at_prevalence: Vec<AtPrevalence>,
+    pub at_prevalence: Vec<PredictiveValues>,
     /// Sensitivity as the mean over patients, which those of many cells do not dominate; `None` without known infected patients.
     pub sensitivity_by_patient: PatientMean,
     /// Specificity as the mean over patients.
     pub specificity_by_patient: PatientMean,
     /// Calls of patients; `None` where no patient is known or there is no [`SmearDecision`] that detects an infection.
-    pub roll_up: Option<RollUp>,
+    pub roll_up: Option<PatientAssessment>,
 }
 
 /// 95 % intervals over cells.
@@ -58,7 +58,7 @@ pub struct CellIntervals {
 
 /// Predictive values at one prevalence.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AtPrevalence {
+pub struct PredictiveValues {
     /// Share of cells that are infected.
     pub prevalence: f64,
     /// Share of positive calls that are right; `None` without a false alarm, where the rate of false alarms is unknown.
@@ -119,14 +119,14 @@ impl Assessment {
                 auc: delong_interval(&is_positive, &scores, CONFIDENCE)?,
             },
             calibration_error: expected_calibration_error(&is_positive, &scores, CALIBRATION_BINS)?,
-            at_prevalence: AtPrevalence::of(&scored.counts_by_patient(rule), &PREVALENCES)?,
+            at_prevalence: PredictiveValues::of(&scored.counts_by_patient(rule), &PREVALENCES)?,
             sensitivity_by_patient: PatientMean::of(by_patient.iter().map(|patient| patient.infected))?,
             specificity_by_patient: PatientMean::of(by_patient.iter().map(|patient| CellCounts {
                 positive: patient.uninfected.cells - patient.uninfected.positive,
                 ..patient.uninfected
             }))?,
             roll_up: match smears {
-                Some(smears) => RollUp::of(scored, smears)?,
+                Some(smears) => PatientAssessment::of(scored, smears)?,
                 None => None,
             },
         })
@@ -141,7 +141,7 @@ impl Assessment {
     }
 }
 
-impl AtPrevalence {
+impl PredictiveValues {
     /// Predictive values of calls with these counts of each patient (or cell of an unknown one), at each of `prevalences`.
     ///
     /// # Errors
@@ -276,7 +276,7 @@ mod tests {
         };
         let stored = scored.smear_rule(ChosenOn::Validation).unwrap().unwrap();
         let smears = SmearDecision { stored, of_folds: None };
-        let roll_up = RollUp::of(&scored, &smears).unwrap().unwrap();
+        let roll_up = PatientAssessment::of(&scored, &smears).unwrap().unwrap();
         let found = &roll_up.found;
         let [none, .., most] = found.infected.as_slice() else { panic!("{found:?}") };
         assert_eq!((none.infected_share, none.excess, most.infected_share), (0.0, 0.0, 0.1));
@@ -295,7 +295,10 @@ mod tests {
             )),
             ..smears
         };
-        assert_eq!(RollUp::of(&scored, &apart).unwrap().unwrap().roc.unwrap().by_cut, Some([20, 20]));
+        assert_eq!(
+            PatientAssessment::of(&scored, &apart).unwrap().unwrap().roc.unwrap().by_cut,
+            Some([20, 20])
+        );
     }
 
     #[test]
@@ -307,7 +310,7 @@ mod tests {
             false_positives: alarms,
         };
         let patients: Vec<BinaryCounts> = (0..60).map(|i| counts(i % 3, i % 2)).collect();
-        let [at] = AtPrevalence::of(&patients, &[0.01]).unwrap().try_into().unwrap();
+        let [at] = PredictiveValues::of(&patients, &[0.01]).unwrap().try_into().unwrap();
         // 95 % and 2.5 %: 0.01 * 0.95 / (0.01 * 0.95 + 0.99 * 0.025)
         assert!((at.ppv.unwrap() - 0.27737226277372).abs() < 1e-12, "{at:?}");
         let interval = at.ppv_interval.unwrap();
@@ -316,7 +319,7 @@ mod tests {
             interval.low > 0.2 && interval.low < 0.26 && interval.high > 0.3 && interval.high < 0.36,
             "{at:?}"
         );
-        assert_eq!(AtPrevalence::of(&[counts(0, 0); 3], &[0.01]).unwrap()[0].ppv, None);
-        assert!(AtPrevalence::of(&patients, &[1.5]).is_err());
+        assert_eq!(PredictiveValues::of(&[counts(0, 0); 3], &[0.01]).unwrap()[0].ppv, None);
+        assert!(PredictiveValues::of(&patients, &[1.5]).is_err());
     }
 }

@@ -255,7 +255,10 @@ fn predictions_of<E: From<malaria_dataset::Error>>(
 ///
 /// # Errors
 /// [`Error::Metrics`](crate::Error::Metrics) when a patient's rates cannot be computed.
-pub fn roll_up(description: &Description, predictions: &[Prediction]) -> Result<Vec<PatientPrediction>> {
+pub fn call_patients(
+    description: &Description,
+    predictions: &[Prediction],
+) -> Result<Vec<PatientPrediction>> {
     let Ok((smear, caller)) = description.patient_caller() else { return Ok(Vec::new()) };
     let mut patients: BTreeMap<&str, SmearCells> = BTreeMap::new();
     let mut counted = HashSet::new();
@@ -345,7 +348,7 @@ mod tests {
         let cells = [[("C1", 0.99), ("C12", 0.1), ("C13", 0.9)], [("C1", 0.01), ("C12", 0.05), ("C13", 0.5)]];
         let cells = cells.into_iter().flatten().map(cell).collect::<Vec<_>>();
         let cells = [0, 3, 3, 3, 3].map(|from| cells[from..from + 3].to_vec()).concat();
-        let patients = roll_up(&description, &vec![cells.clone(); 100].concat()).unwrap();
+        let patients = call_patients(&description, &vec![cells.clone(); 100].concat()).unwrap();
         let said = patients.iter().map(|patient| (patient.verdict.unfamiliar, patient.verdict.learned_from));
         assert!(said.eq([(false, true), (false, false), (true, false)]), "{patients:?}");
         let words = |i: usize| patients[i].verdict.words.as_str();
@@ -357,15 +360,15 @@ mod tests {
         );
         assert_eq!(
             words(2),
-            "not called: the pictures are unlike the training cells (100.00 % of the cells are uncertain, 0.00 % of the pictures have a warning or lie in poor photographs)"
+            "not called: the pictures are unlike the training cells (100.00 % of the cells are uncertain, 0.00 % of the pictures have a warning or come from poor photographs)"
         );
         // Patients do not vanish because each of their pictures is set aside.
         let warned = Prediction { warning: Some("blurred".to_owned()), ..cells[0].clone() };
-        let result = roll_up(&description, &[warned]).unwrap()[0].verdict.clone();
+        let result = call_patients(&description, &[warned]).unwrap()[0].verdict.clone();
         assert_eq!((result.result.called.cells, result.result.call), (0, PatientCall::NotCalled));
         assert!(result.words.starts_with("not called: all pictures have a warning"), "{}", result.words);
         // A handful of cells has no share.
-        assert_eq!(roll_up(&description, &cells).unwrap()[2].verdict.uncertain_share, None);
+        assert_eq!(call_patients(&description, &cells).unwrap()[2].verdict.uncertain_share, None);
     }
 
     #[test]

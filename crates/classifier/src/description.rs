@@ -11,7 +11,7 @@ use crate::{
     decision::Threshold,
     error::{Error, Result},
     network_config::ResNetConfig,
-    patient_rule::{NoPatientRule, SmearRule},
+    patient_rule::{PatientCallError, SmearRule},
 };
 
 /// The model's input size, and how pictures are resized to it.
@@ -54,11 +54,11 @@ impl Description {
     /// Calls patients.
     ///
     /// # Errors
-    /// [`NoPatientRule`] without a [`SmearRule`], with more classes than two, or as [`SmearRule::caller`].
-    pub fn patient_caller(&self) -> Result<(&SmearRule, PatientCaller), NoPatientRule> {
-        let smear = self.smear.as_ref().ok_or(NoPatientRule::UnknownRates)?;
+    /// [`PatientCallError`] without a [`SmearRule`], with more classes than two, or as [`SmearRule::caller`].
+    pub fn patient_caller(&self) -> Result<(&SmearRule, PatientCaller), PatientCallError> {
+        let smear = self.smear.as_ref().ok_or(PatientCallError::UnknownRates)?;
         if self.classes.len() > 2 {
-            return Err(NoPatientRule::MoreClasses);
+            return Err(PatientCallError::MoreClasses);
         }
         Ok((smear, smear.caller()?))
     }
@@ -177,7 +177,7 @@ mod tests {
              validation set. On those cells, it has a sensitivity of 95.00 % and a specificity of 98.00 %.",
             "For patients, cells are called Parasitized at a probability of 90.00 % or more: 80.00 % of the infected cells and 1.00 % of the \
              uninfected ones in cross-validation, in 39 and 50 patients.",
-            "no other laboratory",
+            "do not apply to another laboratory",
             "fewer than 40 patients (here 39)",
         ] {
             assert!(note.contains(part), "{part}: {note}");

@@ -3,7 +3,7 @@
 //! Builds on `malaria-dataset` and `malaria-metrics`. The network, its training, the export and the reports build on it and share:
 //!
 //! - [`Description`] (classes, [`ImageConfig`], [`Threshold`], [`SmearRule`]) and the [weights file](Weights) that contains it,
-//! - [`Prediction`] and [`PatientPrediction`], which [`classify`] and [`roll_up`] compute with any network, and their
+//! - [`Prediction`] and [`PatientPrediction`], which [`classify`] and [`call_patients`] compute with any network, and their
 //!   [`PredictionReport`],
 //! - [`Scored`] cells under a [`DecisionRule`], their [`Assessment`], `predictions.csv` and the [pooling](Pooled) of folds,
 //! - the [`Caveat`]s to be shown beside the metrics.
@@ -39,18 +39,18 @@ mod predictions_csv;
 mod scored;
 mod weights;
 
-pub use assessment::{Assessment, AtPrevalence, CALIBRATION_BINS, CellIntervals, PatientMean};
+pub use assessment::{Assessment, CALIBRATION_BINS, CellIntervals, PatientMean, PredictiveValues};
 pub use caveat::{Caveat, protocol_note};
 pub use classify::{
-    EncodedImage, PatientPrediction, Prediction, classify, classify_encoded, classify_pictures, roll_up,
+    EncodedImage, PatientPrediction, Prediction, call_patients, classify, classify_encoded, classify_pictures,
 };
 pub use decision::{ChosenOn, DecisionRule, RuleKind, Threshold, call};
 pub use description::{Description, ImageConfig};
 pub use detection_limit::DetectionLimit;
 pub use error::{Error, Result, format_advice};
 pub use network_config::ResNetConfig;
-pub use patient_results::{Found, FoundAt, PatientRoc, RollUp, Table, write_patients};
-pub use patient_rule::{NoPatientRule, PatientVerdict, SmearCells, SmearDecision, SmearRule};
+pub use patient_results::{Found, FoundAt, PatientAssessment, PatientRoc, Table, write_patients};
+pub use patient_rule::{PatientCallError, PatientVerdict, SmearCells, SmearDecision, SmearRule};
 pub use pool::{FoldResult, Pooled, PooledDecision, Spread};
 pub use prediction_report::{PredictionReport, Provenance};
 pub use predictions_csv::{OutOfFold, read_out_of_fold, read_predictions, write_predictions};

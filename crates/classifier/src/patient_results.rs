@@ -1,4 +1,4 @@
-//! Results of the patients of a test set.
+//! Patient-level results on a test set.
 
 use std::path::PathBuf;
 
@@ -27,7 +27,7 @@ const CONFIDENCE: f64 = 0.95;
 
 /// Calls of patients from the calls of their cells.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RollUp {
+pub struct PatientAssessment {
     /// How new patients are called. In a cross-validation the patients below are called by the rules chosen on the other folds.
     pub rule: SmearRule,
     /// Number of cells from which on a patient can be called "not detected".
@@ -110,7 +110,7 @@ fn callers(decision: &SmearDecision) -> Option<Vec<PatientCaller>> {
     decision.rules().par_iter().map(|rule| rule.caller().ok()).collect()
 }
 
-impl RollUp {
+impl PatientAssessment {
     /// Calls the known patients; `None` where none is known, or a rule detects nothing.
     pub(crate) fn of(scored: &Scored<'_>, decision: &SmearDecision) -> Result<Option<Self>> {
         let (Some(callers), Ok(stored)) = (callers(decision), decision.stored.caller()) else {
@@ -210,7 +210,7 @@ pub struct Table {
     pub rows: Vec<Vec<String>>,
 }
 
-impl RollUp {
+impl PatientAssessment {
     /// The results as tables, for terminal, page and card alike.
     pub fn tables(&self) -> Vec<Table> {
         let with = |share: Option<f64>, interval: Option<Interval>| match interval {

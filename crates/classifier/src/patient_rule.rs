@@ -1,4 +1,4 @@
-//! How patients are called from cells of a smear: the threshold of their cells, and the rates at it.
+//! The rule that calls patients: a threshold of their cells, the rates at it, and the verdict that follows.
 
 use std::ops::RangeInclusive;
 
@@ -39,7 +39,7 @@ pub struct SmearRule {
 /// Why patients cannot be called.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
-pub enum NoPatientRule {
+pub enum PatientCallError {
     /// There is no [`SmearRule`].
     #[error(
         "the rates of false alarms and of detected parasites in new patients are unknown; estimating them takes infected cells of at least eight \

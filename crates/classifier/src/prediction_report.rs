@@ -12,7 +12,7 @@ use malaria_metrics::{CellCounts, percent};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    classify::{PatientPrediction, Prediction, owners, roll_up},
+    classify::{PatientPrediction, Prediction, call_patients, owners},
     description::Description,
     error::{Error, Result},
     patient_rule::{PatientVerdict, SmearCells},
@@ -53,7 +53,7 @@ pub struct PredictionReport {
     pub unlike_share: Option<f64>,
     /// Whether one of these shares is too large, see [`SmearRule::is_unfamiliar`](crate::SmearRule::is_unfamiliar).
     pub unfamiliar: bool,
-    /// The pictures of unknown patients, which count for no patient; `None` where there are none, and without `call_patients`.
+    /// The pictures of unknown patients, which count for no patient; `None` where there are none, and without patients.
     pub unknown_patients: Option<UnknownPatients>,
     /// One prediction per patient; empty where patients are not called.
     pub patients: Vec<PatientPrediction>,
@@ -66,14 +66,14 @@ pub struct PredictionReport {
 }
 
 impl PredictionReport {
-    /// A report of `cells` and, with `call_patients`, of their patients.
+    /// A report of `cells` and, `with_patients`, of their patients.
     ///
     /// # Errors
-    /// As [`roll_up`].
+    /// As [`call_patients`].
     pub fn new(
         description: &Description,
         cells: Vec<Prediction>,
-        call_patients: bool,
+        with_patients: bool,
         made_by: Provenance,
     ) -> Result<Self> {
         let warned = |cell: &&Prediction| cell.class.is_some() && cell.warning.is_some();
@@ -99,9 +99,9 @@ impl PredictionReport {
             uncertain_share: all.uncertain_share(),
             unlike_share: all.unlike_share(),
             unfamiliar: description.smear.as_ref().is_some_and(|smear| smear.is_unfamiliar(&all)),
-            unknown_patients: if call_patients { UnknownPatients::among(patients()) } else { None },
-            not_counted: if call_patients { cells.iter().filter(warned).count() } else { 0 },
-            patients: if call_patients { roll_up(description, &cells)? } else { Vec::new() },
+            unknown_patients: if with_patients { UnknownPatients::among(patients()) } else { None },
+            not_counted: if with_patients { cells.iter().filter(warned).count() } else { 0 },
+            patients: if with_patients { call_patients(description, &cells)? } else { Vec::new() },
             rule: description.calling_note(),
             made_by,
             positive: description.positive.clone(),

@@ -1,7 +1,7 @@
 //! Results as text: metrics, intervals and caveats.
 
 use malaria_resnet::{
-    AtPrevalence, Caveat, CrossValidationMetrics, Metrics, Spread, Threshold,
+    Caveat, CrossValidationMetrics, Metrics, PredictiveValues, Spread, Threshold,
     metrics::{Interval, Summary, classification_report, decimal, percent},
     protocol_note,
 };
@@ -43,8 +43,8 @@ pub(crate) fn summary(
 }
 
 /// Predictive values by prevalence.
-pub(crate) fn at_prevalence(rows: &[AtPrevalence]) -> String {
-    let row = |AtPrevalence { prevalence, ppv, npv, .. }: &AtPrevalence| {
+pub(crate) fn at_prevalence(rows: &[PredictiveValues]) -> String {
+    let row = |PredictiveValues { prevalence, ppv, npv, .. }: &PredictiveValues| {
         format!(
             "where {} of all cells are infected, a positive call is right in {}, a negative one in {}\n",
             percent(Some(*prevalence)),

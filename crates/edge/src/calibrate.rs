@@ -14,7 +14,7 @@ use flate2::read::MultiGzDecoder;
 use malaria_classifier::{
     Assessment, Description, Pooled, PooledDecision, Table, WeightsFile, read_out_of_fold,
 };
-use malaria_edge::{Model, redescribe};
+use malaria_edge::{Model, replace_description};
 use malaria_metrics::Target;
 use serde_json::json;
 
@@ -146,7 +146,7 @@ pub(crate) fn calibrate(args: &Calibrate) -> Result<ExitCode> {
     for (path, model) in args.models.iter().zip(&models) {
         if let Loaded::Onnx(bytes, model) = model {
             let hash = hashes.get(&model.origin().weights_sha256).cloned();
-            let bytes = redescribe(bytes, described(model.description()), hash)?;
+            let bytes = replace_description(bytes, described(model.description()), hash)?;
             malaria_files::write(path, &bytes).map_err(malaria_files::Error::io("write", path))?;
         }
     }

@@ -1,4 +1,4 @@
-//! Expands float16 and int8 weights to float32 when a file is loaded.
+//! Converts float16 and int8 weights to float32 when a file is loaded.
 
 use half::f16;
 

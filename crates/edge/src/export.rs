@@ -127,7 +127,11 @@ pub fn export(
 ///
 /// # Errors
 /// [`Error::Model`] for bytes that [`export`] has not written.
-pub fn redescribe(onnx: &[u8], description: Description, weights_sha256: Option<String>) -> Result<Vec<u8>> {
+pub fn replace_description(
+    onnx: &[u8],
+    description: Description,
+    weights_sha256: Option<String>,
+) -> Result<Vec<u8>> {
     let model = |reason: String| Error::Model { reason };
     let mut file = Model::decode(onnx).map_err(|error| model(error.to_string()))?;
     check_digest(&file, onnx).map_err(model)?;

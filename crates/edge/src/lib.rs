@@ -30,7 +30,7 @@ mod tensor;
 mod weight_format;
 
 pub use error::{Error, Result};
-pub use export::{Origin, export, redescribe};
+pub use export::{Origin, export, replace_description};
 pub use model::Model;
 pub use quantization_loss::{CellCalls, LossEstimate, QuantizationLoss, quantization_loss};
 pub use weight_format::WeightFormat;

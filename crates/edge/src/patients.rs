@@ -1,4 +1,4 @@
-//! The pictures given to the program, and the flags that name their patients.
+//! The flags that select pictures and name their patients.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Tensors in float64, and their int8 quantisation.
+//! Tensors in float64, and their symmetric int8 quantisation.
 
 /// A tensor in float64, row by row.
 pub(crate) struct Values {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use malaria_classifier::{
-    Assessment, AtPrevalence, Caveat, DecisionRule, GroundTruth, ImageConfig, RuleKind, Scored,
+    Assessment, Caveat, DecisionRule, GroundTruth, ImageConfig, PredictiveValues, RuleKind, Scored,
     SmearDecision, Threshold, protocol_note, write_predictions,
 };
 use malaria_dataset::{
@@ -193,7 +193,8 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
     let mut assessment = Assessment::of(&scored, &rule, smears.as_ref())?;
     let metrics = scored.summary(&rule)?;
     if !options.prevalences.is_empty() {
-        assessment.at_prevalence = AtPrevalence::of(&scored.counts_by_patient(&rule), options.prevalences)?;
+        assessment.at_prevalence =
+            PredictiveValues::of(&scored.counts_by_patient(&rule), options.prevalences)?;
     }
     let config = run.config()?;
     let copies = duplicates(

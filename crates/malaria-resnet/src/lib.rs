@@ -55,9 +55,9 @@ pub use evaluate::{EvaluateOptions, EvaluatedOn, EvaluationReport, evaluate};
 #[cfg(feature = "export")]
 pub use export::{ExportOptions, Exported, export};
 pub use malaria_classifier::{
-    Assessment, AtPrevalence, Caveat, CellIntervals, ChosenOn, Description, DetectionLimit, ImageConfig,
-    NoPatientRule, PatientMean, PatientPrediction, PatientVerdict, Prediction, PredictionReport, RollUp,
-    RuleKind, SmearRule, Spread, Threshold, WeightsFile, protocol_note, roll_up,
+    Assessment, Caveat, CellIntervals, ChosenOn, Description, DetectionLimit, ImageConfig, PatientAssessment,
+    PatientCallError, PatientMean, PatientPrediction, PatientVerdict, Prediction, PredictionReport,
+    PredictiveValues, RuleKind, SmearRule, Spread, Threshold, WeightsFile, call_patients, protocol_note,
 };
 pub use predict::{mark_learned_from, predict, provenance};
 #[cfg(feature = "pretrained")]

@@ -20,14 +20,14 @@ use crate::{
 /// An unreadable image gives a [`Prediction`] with the reason.
 ///
 /// ```no_run
-/// use malaria_resnet::{Classifier, dataset::PatientNames, default_run, libtorch::DeviceChoice, predict, roll_up};
+/// use malaria_resnet::{Classifier, dataset::PatientNames, default_run, libtorch::DeviceChoice, predict, call_patients};
 ///
 /// let classifier = Classifier::load(&default_run()?, DeviceChoice::Auto.resolve()?)?;
 /// let cells = predict(&classifier, &["a_folder_of_cells".into()], &PatientNames::Nlm, &|_| {})?;
 /// for cell in &cells {
 ///     println!("{}: {:?}, {:?}", cell.path.display(), cell.class, cell.probability);
 /// }
-/// for patient in roll_up(&classifier.description, &cells)? {
+/// for patient in call_patients(&classifier.description, &cells)? {
 ///     println!("{}: {}", patient.patient, patient.verdict.words);
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())

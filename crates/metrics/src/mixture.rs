@@ -1,4 +1,4 @@
-//! Counts of positive cells of a patient, by quadrature over the rates at which cells are called positive.
+//! The predictive distribution of the number of positive cells of a patient, by quadrature over the rates.
 
 use crate::binomial::TailTable;
 use crate::interval::root;

@@ -166,7 +166,7 @@ where
                             }
                         }
                     }
-                    Err(reading) => (reading, None),
+                    Err(reading) => (*reading, None),
                 });
             }
             if let Some(output) = output {
@@ -233,7 +233,7 @@ fn contents(
     names: &[String],
     earlier: &mut HashMap<Fingerprint, ListedImage>,
     options: &CountOptions,
-) -> Result<Vec<Result<Found, FieldResult>>> {
+) -> Result<Vec<Result<Found, Box<FieldResult>>>> {
     let decoded: Vec<_> = photos.par_iter().map(|photo| read_photo(&photo.path)).collect();
     let new = decoded.into_iter().zip(photos).map(|(decoded, listed)| {
         let mut reading = FieldResult::of(&listed.path.to_string_lossy(), listed.patient.clone());
@@ -241,7 +241,7 @@ fn contents(
             Ok(decoded) => decoded,
             Err(error) => {
                 reading.refuse(&error);
-                return Err(reading);
+                return Err(Box::new(reading));
             }
         };
         reading.decoded(&photo, &pixels);
@@ -250,11 +250,11 @@ fn contents(
                 place.insert(listed.clone());
                 Ok((photo, reading))
             }
-            Entry::Occupied(first) => Err(reading.repeats(listed, first.get())),
+            Entry::Occupied(first) => Err(Box::new(reading.repeats(listed, first.get()))),
         }
     });
     let new: Vec<_> = new.collect();
-    let find = |(photo, name): (Result<(RgbImage, FieldResult), FieldResult>, &String)| {
+    let find = |(photo, name): (Result<(RgbImage, FieldResult), Box<FieldResult>>, &String)| {
         let (photo, mut reading) = match photo {
             Ok(decoded) => decoded,
             Err(reading) => return Ok(Err(reading)),
@@ -272,7 +272,7 @@ fn contents(
         if let Some(error) = reading.count.error.as_mut().filter(|_| width.max(height) <= LARGEST_CELL) {
             *error += "; pictures of single cells are read by `malaria predict` and `malaria-edge classify`";
         }
-        Ok(Err(reading))
+        Ok(Err(Box::new(reading)))
     };
     new.into_par_iter().zip(names).map(find).collect()
 }

@@ -1,5 +1,6 @@
-//! Photographs of the same place: one that was saved again in another size or format, or taken twice, has its cells where the first one has
-//! them, though no pixel is the same.
+//! Detects photographs of the same field by the positions of their cells.
+//!
+//! A photograph that was saved again in another size or format, or taken twice, has no pixel in common with the first one.
 
 use crate::field_result::FieldResult;
 use crate::object::Kind;

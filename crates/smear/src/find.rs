@@ -1,4 +1,4 @@
-//! From a photograph to its cells, step by step.
+//! The finder: a photograph becomes objects and measures of its quality.
 
 use image::{GrayImage, RgbImage};
 use imageproc::contours::{BorderType, find_contours};

@@ -1,4 +1,4 @@
-//! What lies before the background: the level between both, and the pale centres of cells.
+//! Segments the foreground: everything darker than a level, with the pale centres of cells filled.
 
 use crate::illumination::{darker, otsu};
 use crate::peaks::peaks;

@@ -1,4 +1,4 @@
-//! The brightness of the empty background at each place, and the darkness of what lies before it.
+//! Fits the illumination of the background, and computes the optical density of each pixel.
 
 use image::RgbImage;
 use nalgebra::{Matrix6, Vector6};

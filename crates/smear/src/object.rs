@@ -1,4 +1,4 @@
-//! What is found in a photograph.
+//! An object found in a photograph: its kind, outline, box and mask.
 
 use image::{GrayImage, Rgb, RgbImage};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! Parts touching and overlapping cells: of many outlines the set that explains the foreground best.
+//! Separates touching and overlapping cells: of many outlines it chooses the set that explains the foreground best.
 
 use crate::outline::{Edges, Outline};
 use crate::peaks::{peaks, watershed};

@@ -1,4 +1,4 @@
-//! The progress of a run, its best epoch, and the time spent.
+//! The state of a run without its tensors: the position, the history, the best epoch and the time spent.
 
 use std::time::Instant;
 

@@ -45,7 +45,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use malaria_classifier::{EncodedImage, PatientPrediction, Prediction, Provenance, roll_up};
+use malaria_classifier::{EncodedImage, PatientPrediction, Prediction, Provenance, call_patients};
 use malaria_dataset::MAX_CELL_SIDE;
 use malaria_edge::Model;
 use serde_json::{Value, json};
@@ -263,7 +263,7 @@ async fn patients(
             );
             return Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, words));
         }
-        let patients = roll_up(server.model.description(), &predictions);
+        let patients = call_patients(server.model.description(), &predictions);
         patients.map_err(|error| Refusal(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
     })
     .await

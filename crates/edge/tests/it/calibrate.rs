@@ -65,7 +65,7 @@ fn weights_and_models_get_the_thresholds_of_the_predictions() {
         "Too few cells",
         "Detection limit",
         "20 of 20",
-        "no other laboratory",
+        "another laboratory",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }

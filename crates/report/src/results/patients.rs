@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use malaria_classifier::{DecisionRule, RollUp, Scored, Table};
+use malaria_classifier::{DecisionRule, PatientAssessment, Scored, Table};
 
 use malaria_metrics::percent;
 
@@ -37,7 +37,7 @@ pub(super) const NOT_CALLED: &str = "Patients are not called here. That takes tw
 const CELLS: [u64; 3] = [100, 1_000, 5_000];
 
 /// What smears detect by the rule for new patients, from 0.1 to 50 % infected cells.
-pub(super) fn detection_curves(roll_up: &RollUp) -> Result<Vec<DetectionCurve>> {
+pub(super) fn detection_curves(roll_up: &PatientAssessment) -> Result<Vec<DetectionCurve>> {
     let caller = roll_up.rule.caller()?;
     let shares: Vec<f64> = (0..=80).map(|i| 0.001 * 500_f64.powf(f64::from(i) / 80.0)).collect();
     let curve = |cells| {
@@ -54,7 +54,11 @@ pub(super) fn limits(curves: &[DetectionCurve]) -> String {
 }
 
 /// The calls of patients, and what can be detected.
-pub(super) fn roll_up(roll_up: &RollUp, positive_class: &str, cross_validated: bool) -> Vec<Block> {
+pub(super) fn roll_up(
+    roll_up: &PatientAssessment,
+    positive_class: &str,
+    cross_validated: bool,
+) -> Vec<Block> {
     let mut blocks = vec![Block::Text(roll_up.rule.note(positive_class))];
     if cross_validated {
         blocks.push(Block::Text(
