@@ -38,6 +38,6 @@ pub use evaluate::{EvalOptions, Evaluation, evaluate};
 pub use events::{EpochRecord, Event};
 pub use network::{DecayGroup, Inference, Network, State, Trainable};
 pub use optim::{L2, Sgd, SgdConfig};
-pub use progress::BestEpoch;
+pub use run_state::BestEpoch;
 pub use schedule::{Decay, Interval, Schedule};
 pub use trainer::{Outcome, RunOptions, Subsets, Trainer};

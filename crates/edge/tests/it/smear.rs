@@ -89,7 +89,7 @@ fn what_cannot_be_counted_is_said_and_the_exit_code_says_so_too() {
     let tiny = tiny();
     let cases: [(&[&str], &[&Path], &str); 5] = [
         (&[], &[&tiny], "expected photographs"),
-        (&["--haematocrit", "45"], &[folder.path()], "fraction between 0 and 1"),
+        (&["--haematocrit", "45"], &[folder.path()], "a fraction from 0.045 to 0.9"),
         (&["--red-cells", "0"], &[folder.path()], "from 500000 to 10000000"),
         (&["--patient", "a", "--patient-pattern", "(a)"], &[folder.path()], "cannot be used with"),
         (&["--out", folder.path().to_str().unwrap()], &[&tiny, folder.path()], "whose pictures are counted"),
