@@ -5,7 +5,7 @@
     python tools/check_tensorboard.py FOLDER RUN…
 
 The exit code is 1 if a value differs. `--record` prints the first record as TensorBoard's writer makes it, in hexadecimal digits, for the
-test of crates/malaria-resnet/src/tensorboard.rs.
+test of crates/cli/src/tensorboard.rs.
 """
 
 import csv

@@ -8,6 +8,7 @@ use malaria_resnet::compare;
 use crate::{
     NOTICE,
     json::Json,
+    tensorboard::write_events,
     terminal::{check_file, note},
 };
 
@@ -47,7 +48,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         comparison.plot(path)?;
     }
     if let Some(folder) = &args.tensorboard {
-        comparison.write_events(folder)?;
+        write_events(&comparison, folder)?;
     }
     for written in args.plot.iter().chain(&args.tensorboard) {
         note(format_args!("written: {}", written.display()));

@@ -18,6 +18,7 @@ mod json;
 mod predict;
 mod settings;
 mod smear;
+mod tensorboard;
 mod terminal;
 mod train;
 mod words;

@@ -1,9 +1,6 @@
 //! Runs side by side.
 
-use std::{
-    collections::HashSet,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use malaria_dataset::{Fold, Protocol, Subset, read_manifest};
 use malaria_metrics::{Interval, decimal, percent};
@@ -16,7 +13,6 @@ use crate::{
     error::Result,
     history::epoch_point,
     run::{dir::RunDir, metrics::Metrics},
-    tensorboard,
 };
 
 /// Several runs side by side.
@@ -47,8 +43,9 @@ pub struct ComparedRun {
     pub wall_seconds: f64,
     /// Metrics of the test set; `None` for a run that is not finished, or no test set.
     pub test: Option<Metrics>,
+    /// Its metrics by epoch.
     #[serde(skip)]
-    history: Vec<EpochRecord>,
+    pub history: Vec<EpochRecord>,
     /// SHA-256 of its test cells, sorted.
     #[serde(skip)]
     test_cells: Vec<[u8; 32]>,
@@ -155,24 +152,5 @@ impl Comparison {
         let points = |run: &ComparedRun| run.history.iter().map(epoch_point).collect::<Vec<EpochPoint>>();
         let runs: Vec<_> = self.runs.iter().map(|run| (run.name(), points(run))).collect();
         Ok(comparison_plot(&runs, "Validation by epoch")?.save(path)?)
-    }
-
-    /// Writes the metrics by epoch as event files for TensorBoard, into a folder in `folder` for each run, called as the run's.
-    ///
-    /// # Errors
-    /// [`Error::File`](crate::Error::File) if a file cannot be written; [`Error::RunDir`](crate::Error::RunDir) if two runs have one name.
-    pub fn write_events(&self, folder: &Path) -> Result<()> {
-        let mut names = HashSet::new();
-        for run in &self.runs {
-            let name = run.path.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_owned()));
-            let name = name.unwrap_or_default();
-            if !names.insert(name.clone()) {
-                return Err(
-                    RunDir::open(&run.path)?.error("another run has the same name: write their events apart")
-                );
-            }
-            tensorboard::write(&folder.join(name), &run.history)?;
-        }
-        Ok(())
     }
 }

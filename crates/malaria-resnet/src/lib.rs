@@ -39,7 +39,6 @@ mod pretrained;
 mod progress;
 mod run;
 mod summary;
-mod tensorboard;
 
 pub use classifier::{Classifier, default_run};
 pub use compare::{ComparedRun, Comparison, compare};

@@ -55,7 +55,7 @@ fn without_rates_of_new_patients_no_patient_is_called() {
     let said = succeed(bench.malaria("predict").args(["--run", "run", "cells", "--json"]));
     let said: Value = serde_json::from_str(&said).unwrap();
     let rule = said["rule"].as_str().unwrap();
-    assert!(rule.contains("Patients are not called") && rule.contains("has not learned"), "{rule}");
+    assert!(rule.contains("Patients are not called") && rule.contains("was not trained"), "{rule}");
     assert_eq!(said["patients"], Value::Array(Vec::new()));
 }
 

@@ -31,21 +31,21 @@ fn predict_and_evaluate_use_it_by_default() {
 }
 
 #[test]
-fn its_metrics_are_cross_validated_by_patient() {
+fn its_thresholds_were_chosen_out_of_fold() {
     let run = run();
-    let metrics: Value = serde_json::from_str(&fs::read_to_string(run.metrics_path()).unwrap()).unwrap();
-    assert_eq!(metrics["metrics_of"], "cross-validation");
-    assert_eq!(metrics["protocol"], "patient");
-    assert_eq!((&metrics["n_test"], &metrics["n_patients"]), (&20_200.into(), &150.into()));
-    assert_eq!(metrics["synthetic_cells"], false);
+    let rule = fs::read_to_string(run.path().join("../../results/rule-fast.json")).unwrap();
+    let rule: Value = serde_json::from_str(&rule).unwrap();
+    assert_eq!((&rule["n"], &rule["assessment"]["n_patients"]), (&8_094.into(), &60.into()));
     let classifier = Classifier::load(run.path(), Device::Cpu).unwrap();
-    let threshold = classifier.description.threshold.expect("a threshold");
+    let description = &classifier.description;
+    let threshold = description.threshold.as_ref().expect("a threshold");
     assert_eq!(threshold.chosen_on, ChosenOn::OutOfFold);
-    assert_eq!(metrics["threshold"], serde_json::to_value(threshold).unwrap());
+    assert_eq!(rule["threshold"], serde_json::to_value(threshold).unwrap());
+    assert_eq!(rule["smear"], serde_json::to_value(&description.smear).unwrap());
     let learned_from = read_manifest(&run.split_path()).unwrap().entries;
-    assert_eq!(learned_from.len(), 20_200);
+    assert_eq!((learned_from.len(), description.learned_from.len()), (20_200, 150));
     assert!(learned_from.iter().all(|cell| cell.subset == Some(Subset::Train)));
-    assert!(classifier.description.input.is_some());
+    assert!(description.input.is_some());
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn it_holds_no_pictures_and_no_absolute_paths() {
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
-    let expected = ["config.json", "history.csv", "metrics.json", "model_card.md", "plot.png", "split.csv"];
+    let expected = ["config.json", "history.csv", "model_card.md", "plot.png", "split.csv"];
     for name in expected.into_iter().chain(["weights.safetensors"]) {
         assert!(files.contains(name), "{name} is missing of {files:?}");
     }
@@ -63,6 +63,6 @@ fn it_holds_no_pictures_and_no_absolute_paths() {
         assert!(!files.contains(name), "{name}");
     }
     assert!(run.config().unwrap().data.unwrap().is_relative());
-    let metrics = fs::read_to_string(run.metrics_path()).unwrap();
-    assert!(!metrics.contains("\"/"), "an absolute path in metrics.json");
+    let config = fs::read_to_string(run.config_path()).unwrap();
+    assert!(!config.contains("\"/"), "an absolute path in config.json");
 }

@@ -3,12 +3,11 @@
 //! A file is a sequence of records: the length, its checksum, an `Event`, its checksum. Source of both formats: TensorFlow's
 //! `tensorflow/core/lib/io/record_writer.h` and `tensorflow/core/util/event.proto`, of which only the fields used here are written out.
 
-use std::path::Path;
+use std::{collections::HashSet, path::Path};
 
-use malaria_train::EpochRecord;
+use anyhow::{Result, ensure};
+use malaria_resnet::{Comparison, train::EpochRecord};
 use prost::Message;
-
-use crate::error::Result;
 
 /// The first part of the name of a file that TensorBoard reads.
 const FILE: &str = "events.out.tfevents.malaria";
@@ -40,15 +39,26 @@ struct Value {
     simple_value: Option<f32>,
 }
 
-/// Writes the metrics of all epochs into one event file in `folder`, which may not exist yet. Time begins at 0.
-pub(crate) fn write(folder: &Path, history: &[EpochRecord]) -> Result<()> {
-    let failed = malaria_files::Error::io("write", folder);
-    std::fs::create_dir_all(folder)
-        .and_then(|()| malaria_files::write(&folder.join(FILE), &encode(history)))
-        .map_err(failed)?;
+/// Writes the metrics by epoch of the compared runs into a folder in `folder` for each, called as the run's.
+pub(crate) fn write_events(comparison: &Comparison, folder: &Path) -> Result<()> {
+    let mut names = HashSet::new();
+    for run in &comparison.runs {
+        let name = run.path.canonicalize()?.file_name().map(ToOwned::to_owned).unwrap_or_default();
+        ensure!(
+            names.insert(name.clone()),
+            "{}: another run has the same name: write their events apart",
+            run.path.display()
+        );
+        let place = folder.join(name);
+        let failed = malaria_files::Error::io("write", &place);
+        std::fs::create_dir_all(&place)
+            .and_then(|()| malaria_files::write(&place.join(FILE), &encode(&run.history)))
+            .map_err(failed)?;
+    }
     Ok(())
 }
 
+/// The records of all epochs. Time begins at 0.
 fn encode(history: &[EpochRecord]) -> Vec<u8> {
     let version = Event { file_version: Some("brain.Event:2".to_owned()), ..Event::default() };
     let mut bytes = record(&version);
