@@ -21,7 +21,7 @@ pub struct FieldCount {
     pub red_cells: u64,
     /// Red cells called positive.
     pub infected: u64,
-    /// Red cells with a [warning](CellRow::warning). They are counted.
+    /// Red cells with a [warning](crate::CellRow::warning). They are counted.
     pub warned_of: u64,
     /// Red cells with a probability from 10 to 90 %.
     pub uncertain: u64,
@@ -60,7 +60,7 @@ pub struct PatientCount {
     pub red_cells: u64,
     /// Red cells called positive.
     pub infected: u64,
-    /// Red cells with a [warning](CellRow::warning). They are counted.
+    /// Red cells with a [warning](crate::CellRow::warning). They are counted.
     pub warned_of: u64,
     /// The parasitaemia and the call; `None` without red cells, and for a model that calls no patients.
     pub verdict: Option<PatientVerdict>,
