@@ -288,7 +288,8 @@ impl Page<'_> {
             section {
                 h2 { (self.phrases.text("report.corrections")) }
                 table {
-                    @for (key, number) in rows {
+                    // Those of suspects, and others where there are any.
+                    @for (_, (key, number)) in rows.into_iter().enumerate().filter(|(i, (_, number))| *i < 3 || *number > 0) {
                         tr { th scope="row" { (self.phrases.text(key)) } td { (number) } }
                     }
                 }
