@@ -12,7 +12,7 @@ const MIN_SHARE: f32 = 0.8;
 /// Largest distance of two cells at the same place, in diameters. By chance, a cell of a field that cells cover to a third has another within
 /// it in one of ten cases.
 const MAX_DISTANCE: f32 = 0.25;
-/// Cells by which most other photographs are told apart.
+/// Number of cells compared first, which rules most other photographs out.
 const SAMPLE: usize = 16;
 
 /// Where the red cells of a photograph lie.

@@ -1,19 +1,21 @@
 //! Counting on drawn smears, with a network that calls cells by a blue spot.
 
+mod support;
+
 use std::fs;
 use std::path::Path;
 
 use image::{Rgb, RgbImage};
-use malaria_classifier::{ChosenOn, Description, ImageConfig, SmearRule};
 use malaria_dataset::{
-    Cells, ListedImage, PatientNames, ResizePolicy, SmearConfig, SmearKind, SyntheticSmear, list_images,
-    synthetic_smear,
+    Cells, ListedImage, PatientNames, SmearConfig, SmearKind, SyntheticSmear, list_images, synthetic_smear,
 };
-use malaria_metrics::{PatientCall, PatientRule, PositiveRate};
+use malaria_metrics::PatientCall;
 use malaria_smear::{
     AddedCell, Caveat, CountOptions, FieldCount, Judgement, REVIEW_FORMAT, ReviewedField, ReviewedSmear,
     SmearReport, analyse_field, check_outside, count_smears, red_cells_of_haematocrit,
 };
+
+use support::description;
 
 /// An error such as programs have.
 #[derive(Debug, thiserror::Error)]
@@ -26,27 +28,6 @@ enum Error {
     Dataset(#[from] malaria_dataset::Error),
     #[error("the network failed")]
     Network,
-}
-
-fn description() -> Description {
-    Description {
-        classes: ["Parasitized", "Uninfected"].map(str::to_owned).to_vec(),
-        positive: "Parasitized".to_owned(),
-        image: ImageConfig { pixels: 40, resize: ResizePolicy::Stretch },
-        input: None,
-        threshold: None,
-        smear: Some(SmearRule {
-            threshold: 0.5,
-            chosen_on: ChosenOn::OutOfFold,
-            max_uncertain: Some(0.1),
-            rates: PatientRule {
-                uninfected: PositiveRate::known(0.001, 0.001),
-                infected: PositiveRate::known(0.95, 0.01),
-            },
-        }),
-        learned_from: Vec::new(),
-        temperature: None,
-    }
 }
 
 /// Infected where a cell has the blue spot of [`draw`].

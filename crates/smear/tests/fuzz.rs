@@ -1,14 +1,17 @@
 //! Damaged photographs and records: an error or a result, never a panic, and bounded memory.
 
+mod support;
+
 use std::io::Cursor;
 use std::path::Path;
 
 use image::{ImageFormat, RgbImage};
-use malaria_classifier::{ChosenOn, Description, ImageConfig, Provenance, SmearRule};
-use malaria_dataset::{Cells, ResizePolicy, SmearConfig, decode_photo, synthetic_smear};
+use malaria_classifier::Provenance;
+use malaria_dataset::{Cells, SmearConfig, decode_photo, synthetic_smear};
 use malaria_fuzz::alone;
-use malaria_metrics::{PatientRule, PositiveRate};
 use malaria_smear::{REVIEW_FORMAT, ReviewedField, ReviewedSmear, analyse_field, find_cells};
+
+use support::description;
 
 fn photo() -> RgbImage {
     let config = SmearConfig {
@@ -43,24 +46,7 @@ fn photographs() {
 #[test]
 fn readings() {
     let alone = alone();
-    let description = Description {
-        classes: ["Parasitized", "Uninfected"].map(str::to_owned).to_vec(),
-        positive: "Parasitized".to_owned(),
-        image: ImageConfig { pixels: 40, resize: ResizePolicy::Stretch },
-        input: None,
-        threshold: None,
-        smear: Some(SmearRule {
-            threshold: 0.5,
-            chosen_on: ChosenOn::OutOfFold,
-            max_uncertain: Some(0.1),
-            rates: PatientRule {
-                uninfected: PositiveRate::known(0.001, 0.001),
-                infected: PositiveRate::known(0.95, 0.01),
-            },
-        }),
-        learned_from: Vec::new(),
-        temperature: None,
-    };
+    let description = description();
     let network = |cells: &Cells| Ok::<_, malaria_dataset::Error>([0.6, 0.4].repeat(cells.len()));
     let mut field = ReviewedField::new(b"", analyse_field(&description, 0, "a", &photo(), network).unwrap());
     field.reading.objects.truncate(3);

@@ -34,8 +34,8 @@ Examples:
   malaria-edge verify --model my_model.onnx report.html photos
   malaria-edge verify report.html photos --cells corrected    the cells that a person judged, to train on
 
-Photographs are recognised by their contents, whatever their names are. The exit code is 0 only if nothing differs; calls whose probability
-is at the threshold are told, but are no difference: processors round differently.", after_help = NOTICE)]
+Photographs are recognised by their contents, whatever their names are. The exit code is 0 only if nothing differs; calls that
+differ only because the probability is at the threshold are reported but do not count: processors round differently.", after_help = NOTICE)]
 pub(crate) struct Verify {
     /// The model [default: the pretrained field-int8.onnx]
     #[arg(long, value_name = "MODEL.onnx")]

@@ -12,8 +12,9 @@ use crate::review::LANGUAGES;
 pub(crate) const SMEAR_PAGE: &str = include_str!("smear/page.html");
 
 /// Its scripts, the first of which loads the others.
-pub(crate) const SMEAR_SCRIPTS: [(&str, &str); 12] = [
+pub(crate) const SMEAR_SCRIPTS: [(&str, &str); 13] = [
     ("main", include_str!("smear/main.js")),
+    ("dropped", include_str!("smear/dropped.js")),
     ("elements", include_str!("smear/elements.js")),
     ("fields", include_str!("smear/fields.js")),
     ("gallery", include_str!("smear/gallery.js")),

@@ -1,13 +1,10 @@
-"use strict";
+import { dropped, isPicture } from "/smear/dropped.js";
 
 // Limits of a request, well below those of the server.
 const PICTURES_AT_ONCE = 32;
 const BYTES_AT_ONCE = 2 * 1024 * 1024;
 // Larger pictures are not sent, as the server would refuse them.
 const LARGEST_PICTURE = 15 * 1024 * 1024;
-const PICTURE = /\.(png|jpe?g|jfif|jpe|bmp|tiff?|webp)$/i;
-// Hidden files, and the folder that macOS adds to a zip.
-const HIDDEN = /^(\.|__MACOSX$)/;
 
 const at = (id) => document.getElementById(id);
 // Values below 1 are not rounded to 100 %, values above 0 not to 0 %. The space is non-breaking.
@@ -200,7 +197,7 @@ async function showPatients() {
 }
 
 // The columns of `malaria-edge classify --csv`.
-function csv() {
+export function csv() {
   const field = (value) => {
     const text = String(value ?? "");
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
@@ -231,34 +228,12 @@ function clear() {
   say("");
 }
 
-// All files that were dropped or are in dropped folders, except in hidden folders.
-async function dropped(items) {
-  const entries = items.map((item) => item.webkitGetAsEntry()).filter((entry) => entry);
-  const files = [];
-  while (entries.length > 0) {
-    const entry = entries.shift();
-    if (entry.isFile) {
-      const file = await new Promise((found, failed) => entry.file(found, failed));
-      paths.set(file, entry.fullPath.slice(1));
-      files.push(file);
-    } else {
-      const reader = entry.createReader();
-      // A folder is read in portions until an empty one.
-      for (let portion = null; portion === null || portion.length > 0; ) {
-        portion = await new Promise((found, failed) => reader.readEntries(found, failed));
-        entries.push(...portion.filter((inner) => inner.isFile || !HIDDEN.test(inner.name)));
-      }
-    }
-  }
-  return files;
-}
-
 // Handles one list of files after the other.
 function enqueue(list) {
   work = work
     .then(async () => {
       const files = await list;
-      const images = files.filter((file) => PICTURE.test(file.name) && !HIDDEN.test(file.name));
+      const images = files.filter((file) => isPicture(file));
       const fresh = new Map(images.map((file) => [key(file), file]));
       known.forEach((shown) => fresh.delete(shown));
       const chosen = [...fresh.values()].sort((a, b) => (pathOf(a) < pathOf(b) ? -1 : 1));
@@ -288,7 +263,14 @@ document.addEventListener("dragleave", () => drop.classList.remove("over"));
 document.addEventListener("drop", (event) => {
   event.preventDefault();
   drop.classList.remove("over");
-  enqueue(dropped([...event.dataTransfer.items].filter((item) => item.kind === "file")));
+  enqueue(
+    dropped(event.dataTransfer).then((found) =>
+      found.map(({ file, path }) => {
+        paths.set(file, path);
+        return file;
+      }),
+    ),
+  );
 });
 at("save").addEventListener("click", save);
 at("clear").addEventListener("click", clear);

@@ -70,6 +70,13 @@ impl Tab {
     }
 
     pub(crate) fn call(&mut self, method: &str, parameters: Value) -> Value {
+        let answer = self.ask(method, parameters);
+        assert!(answer["error"].is_null(), "{method}: {answer}");
+        answer["result"].clone()
+    }
+
+    /// The answer to a command, which may be an error.
+    fn ask(&mut self, method: &str, parameters: Value) -> Value {
         self.last += 1;
         let mut request = json!({ "id": self.last, "method": method, "params": parameters });
         if let Some(session) = &self.session {
@@ -80,8 +87,7 @@ impl Tab {
             let Message::Text(text) = self.socket.read().unwrap() else { continue };
             let answer: Value = serde_json::from_str(&text).unwrap();
             if answer["id"] == self.last {
-                assert!(answer["error"].is_null(), "{method}: {answer}");
-                return answer["result"].clone();
+                return answer;
             }
             let event = answer["method"].as_str().unwrap_or_default();
             if ["Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"].contains(&event) {
@@ -97,6 +103,23 @@ impl Tab {
         );
         assert!(answer["exceptionDetails"].is_null(), "{script}: {answer}");
         answer["result"]["value"].clone()
+    }
+
+    /// Loads the page again, and waits until the expression `ready` is true.
+    pub(crate) fn reload(&mut self, ready: &str) {
+        self.evaluate("window.isOld = true");
+        self.call("Page.reload", json!({}));
+        let condition = format!("!window.isOld && document.readyState === 'complete' && {ready}");
+        for _ in 0..300 {
+            // While a page is left, scripts end with an error.
+            let answer =
+                self.ask("Runtime.evaluate", json!({ "expression": condition, "returnByValue": true }));
+            if answer["result"]["result"]["value"] == true {
+                return;
+            }
+            sleep(Duration::from_millis(100));
+        }
+        panic!("never came true: {condition}");
     }
 
     pub(crate) fn wait_for(&mut self, condition: &str) {

@@ -83,7 +83,7 @@ fn the_page_shows_the_predictions_of_the_program() {
     assert_eq!(tab.evaluate("document.querySelector('#unreadable').textContent"), "1");
     // HTML in a file name is shown as text.
     assert_eq!(tab.evaluate("document.querySelectorAll('#cell-rows b').length"), 0);
-    let csv = tab.evaluate("csv()");
+    let csv = tab.evaluate("import('/page.js').then(({ csv }) => csv())");
     assert_eq!(csv.as_str().unwrap().lines().count(), 98);
     assert!(csv.as_str().unwrap().contains("\"<b>bold, \"\"quoted\"\".png\""), "{csv}");
     assert_eq!(

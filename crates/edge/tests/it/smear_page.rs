@@ -195,8 +195,7 @@ fn fields_are_read_corrected_reported_and_verified() {
     settle(&mut tab);
 
     // A reload loses nothing.
-    tab.call("Page.reload", json!({}));
-    tab.wait_for(&format!("document.readyState === 'complete' && {ready}"));
+    tab.reload(ready);
     tab.wait_for("document.querySelectorAll('#suspects .cell').length > 0");
     settle(&mut tab);
     assert_eq!(text(&mut tab, "#review-progress"), format!("3 of {suspects} suspects reviewed"));

@@ -1,6 +1,7 @@
 // The page on which a person reads a smear: the program that serves it finds and calls cells, this page shows them and keeps the
 // person's corrections in the browser.
 
+import { dropped, isPicture } from "./dropped.js";
 import { at, element, reportingErrors, showStatus } from "./elements.js";
 import { listFields, updateField } from "./fields.js";
 import { galleryKey, showMore, updateGallery, updateTiles } from "./gallery.js";
@@ -16,9 +17,6 @@ import { LANGUAGES, filled, loadTexts, text } from "./texts.js";
 import { makeJudgeButtons, startViewer, updateViewer, view } from "./viewer.js";
 
 const LARGEST_PHOTO = 60 * 1024 * 1024;
-const PICTURE = /\.(png|jpe?g|jfif|jpe|bmp|tiff?|webp)$/i;
-// Hidden files, and the folder that macOS adds to a zip.
-const HIDDEN = /^(\.|__MACOSX$)/;
 // Milliseconds in which another tab with this page answers.
 const ANSWER = 300;
 
@@ -31,7 +29,7 @@ let queue = Promise.resolve();
 // Photographs.
 
 async function read(files, generation) {
-  const photos = files.filter((file) => (PICTURE.test(file.name) || file.type.startsWith("image/")) && !HIDDEN.test(file.name));
+  const photos = files.filter((file) => isPicture(file) || (file.type.startsWith("image/") && !file.name.startsWith(".")));
   if (photos.length === 0) return showStatus(text("status.none"), true);
   const notes = [];
   const skipped = files.length - photos.length;
@@ -75,32 +73,15 @@ async function readOne(file, generation) {
     earlier.delete(found.sha256);
     state.fields.push(found);
     await setDetails({ looked_through: false });
+    // What is cleared meanwhile must not be saved again.
+    if (generation !== state.generation) return null;
     await saveField(found);
+    if (generation !== state.generation) return null;
     await savePhotograph(found.sha256, file);
-    if (generation === state.generation) await attach(found, file);
+    await attach(found, file);
   }
   if (generation === state.generation) changed();
   return null;
-}
-
-// All files that were dropped or are in dropped folders, except in hidden folders.
-async function dropped(items) {
-  const entries = items.map((item) => item.webkitGetAsEntry()).filter((entry) => entry);
-  const files = [];
-  while (entries.length > 0) {
-    const entry = entries.shift();
-    if (entry.isFile) {
-      files.push(await new Promise((found, failed) => entry.file(found, failed)));
-    } else {
-      const reader = entry.createReader();
-      // A folder is read in portions until an empty one.
-      for (let portion = null; portion === null || portion.length > 0; ) {
-        portion = await new Promise((found, failed) => reader.readEntries(found, failed));
-        entries.push(...portion.filter((inner) => inner.isFile || !HIDDEN.test(inner.name)));
-      }
-    }
-  }
-  return files.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 function enqueue(list) {
@@ -259,7 +240,7 @@ function listen() {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     at("drop").classList.remove("over");
-    enqueue(dropped([...event.dataTransfer.items].filter((item) => item.kind === "file")));
+    enqueue(dropped(event.dataTransfer).then((found) => found.map(({ file }) => file)));
   });
   document.addEventListener("keydown", galleryKey);
   document.addEventListener("keydown", reportingErrors(async (event) => {
