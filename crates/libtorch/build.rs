@@ -41,7 +41,7 @@ fn search_at_run_time(lib: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
 
 /// Compiles the functions of libtorch that tch lacks, with the headers and the ABI that torch-sys uses.
 fn compile_shim(lib: &Path) {
-    for file in ["caught.h", "shim.cpp", "graph.cpp", "norm_relu.cpp", "waiting.cpp"] {
+    for file in ["caught.h", "shim.cpp", "graph.cpp", "norm_relu.cpp", "packed_conv.cpp", "waiting.cpp"] {
         println!("cargo::rerun-if-changed=src/{file}");
     }
     for variable in ["LIBTORCH_INCLUDE", "LIBTORCH_CXX11_ABI", "CUDA_HOME"] {
@@ -66,6 +66,7 @@ fn compile_shim(lib: &Path) {
         "src/shim.cpp",
         "src/graph.cpp",
         "src/norm_relu.cpp",
+        "src/packed_conv.cpp",
         "src/waiting.cpp",
     ]);
     let has_cuda = lib.join("libtorch_cuda.so").exists();

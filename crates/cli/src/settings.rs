@@ -39,7 +39,7 @@ pub(crate) struct Settings {
     /// Device to compute on: auto, cpu, cuda or cuda:I; cuda without a GPU is an error [default: auto]
     #[arg(long, value_name = "DEVICE")]
     pub(crate) device: Option<DeviceChoice>,
-    /// Precision of the training steps: float32, bfloat16, or auto for bfloat16 on GPUs and on processors with instructions for it
+    /// Precision of the training steps: float32, bfloat16, or auto for bfloat16 on GPUs and on processors that are faster in it
     /// [default: auto; recipe tutorial: float32]
     #[arg(long, value_name = "PRECISION")]
     pub(crate) precision: Option<Precision>,

@@ -86,13 +86,15 @@ pub(crate) fn is_set_aside(name: &str) -> bool {
 /// The patient in a file name of the NIH's set: the leading `C<number>`. Case and leading zeros do not matter: `c047` is C47.
 ///
 /// `C33P1thinF_IMG_…`, `C6NThinF_…` and `C1_thinF_…` belong to C33, C6 and C1. The rest of the name (the slide `P<number>`, or
-/// the stain) is ignored: healthy patients have no `P`, and a patient may have several.
+/// the stain) is ignored: healthy patients have no `P`, and a patient may have several. A name of nothing else (`C0001.png`)
+/// tells no patient: numbered pictures would otherwise count as a patient each.
 pub fn patient_of(file_name: &str) -> Option<String> {
     let rest = file_name.strip_prefix(['C', 'c'])?;
-    let digits = &rest[..rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len())];
+    let (digits, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
     // Patient 0 keeps a zero.
     let number = digits.trim_start_matches('0');
-    (!digits.is_empty()).then(|| format!("C{}", if number.is_empty() { "0" } else { number }))
+    (!digits.is_empty() && !after.starts_with('.'))
+        .then(|| format!("C{}", if number.is_empty() { "0" } else { number }))
 }
 
 /// The file name without its extension, if it has the form of the NIH's set: patient, slide, time and number of the
@@ -117,10 +119,11 @@ mod tests {
             ("C68P29N_ThinF_IMG_20150819_134112_cell_159.png", Some("C68")),
             ("C37BP2_thinF_IMG_20150620_133111a_cell_87.png", Some("C37")),
             ("C51AP12thinF_IMG_20150724_153723_cell_42.png", Some("C51")),
-            ("C7", Some("C7")),
+            ("C7", None),
             ("C047P8thinF_IMG_1_cell_1.png", Some("C47")),
             ("c47_1.png", Some("C47")),
-            ("c0047.png", Some("C47")),
+            ("c0047.png", None),
+            ("C0001.v2.png", None),
             ("C470_1.png", Some("C470")),
             ("C000_1.png", Some("C0")),
             ("P12thinF_C33_cell_1.png", None),

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 /// Name and version, as in results.
 pub(crate) const PROGRAM: &str = concat!("malaria-edge ", env!("CARGO_PKG_VERSION"));
-/// `field-int8.onnx` of `data/pretrained`.
-pub(crate) static PRETRAINED: &[u8] = include_bytes!("../../../data/pretrained/field-int8.onnx");
+/// A copy of `data/pretrained/field-int8.onnx`, since a package contains only files below its own folder.
+pub(crate) static PRETRAINED: &[u8] = include_bytes!("../field-int8.onnx");
 /// What [`pretrained`] is called in results.
 pub(crate) const PRETRAINED_NAME: &str = "field-int8.onnx (built-in)";
 /// The end of every help.
@@ -61,4 +61,18 @@ pub(crate) fn made_by(model: &Model, name: String) -> Provenance {
 pub(crate) fn description(model: &Model) -> Value {
     let description = model.description();
     json!({ "description": description, "rule": description.calling_note(), "origin": model.origin() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PRETRAINED;
+
+    #[test]
+    fn the_model_in_the_program_is_that_of_data_pretrained() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/pretrained/field-int8.onnx");
+        assert!(
+            std::fs::read(path).unwrap() == PRETRAINED,
+            "copy data/pretrained/field-int8.onnx to crates/edge"
+        );
+    }
 }

@@ -20,6 +20,7 @@ mod error;
 mod graph;
 mod memory;
 mod norm_relu;
+mod packed_conv;
 mod shim;
 mod waiting;
 
@@ -29,5 +30,6 @@ pub use graph::Graph;
 pub use malaria_libtorch_locate::LIBTORCH_VERSION;
 pub use memory::keep_freed_memory;
 pub use norm_relu::BatchNorm;
+pub use packed_conv::PackedConv;
 pub use shim::{allow_tf32, compute_alone, foreach, upload};
 pub use waiting::AdaptiveWaits;

@@ -1,7 +1,8 @@
 //! The network for inference: batch normalisations folded into convolutions, one part of a batch per CPU thread.
 
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
+use malaria_libtorch::PackedConv;
 use rayon::{ThreadPool, ThreadPoolBuilder, prelude::*};
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -12,12 +13,6 @@ use crate::resnet::{FORWARD, ResNet};
 /// Maximum number of images that a CPU thread computes at once: more overflow the cache between layers, fewer load the
 /// weights more often.
 const AT_ONCE: i64 = 8;
-
-/// Whether this libtorch was built with oneDNN. There is no function that reports it, so a convolution is tried.
-static HAS_ONE_DNN: LazyLock<bool> = LazyLock::new(|| {
-    let one = Tensor::ones([1, 1, 1, 1], (Kind::Float, Device::Cpu));
-    one.f_mkldnn_convolution(&one, None::<&Tensor>, [0, 0], [1, 1], [1, 1], 1).is_ok()
-});
 
 /// A [`ResNet`] for inference alone, made by [`ResNet::fused`].
 ///
@@ -57,6 +52,8 @@ struct FoldedConv {
     kernel: Tensor,
     bias: Option<Tensor>,
     stride: i64,
+    /// On the CPU, where oneDNN computes in this kind.
+    packed: Option<PackedConv>,
 }
 
 /// A pre-activation bottleneck.
@@ -152,11 +149,19 @@ fn part_size(count: i64, threads: usize) -> i64 {
 impl Network {
     fn of(model: &ResNet, kind: Kind) -> TchResult<Self> {
         let dense = &model.head_dense;
-        let modules = model.modules.iter().map(|module| Module::of(module, kind));
+        // Of the images that the network is made for; others are computed, too.
+        let mut side = model.config().input_size;
+        let stem = FoldedConv::of(&model.stem_conv, Some(&model.stem_norm), kind, side)?;
+        side = halved(side);
+        let mut modules = Vec::new();
+        for module in &model.modules {
+            modules.push(Module::of(module, kind, side)?);
+            side = if module.conv2.stride == 2 { halved(side) } else { side };
+        }
         Ok(Self {
             input: Affine::of(&model.input_norm, kind)?,
-            stem: FoldedConv::of(&model.stem_conv, Some(&model.stem_norm), kind)?,
-            modules: modules.collect::<TchResult<_>>()?,
+            stem,
+            modules,
             head: Affine::of(&model.head_norm, kind)?,
             dense: (row_major_copy(&dense.kernel.f_tr()?)?, row_major_copy(&dense.bias)?),
         })
@@ -203,7 +208,8 @@ impl Affine {
 }
 
 impl FoldedConv {
-    fn of(conv: &Conv, norm: Option<&Norm>, kind: Kind) -> TchResult<Self> {
+    /// `side` is that of the feature maps.
+    fn of(conv: &Conv, norm: Option<&Norm>, kind: Kind, side: i64) -> TchResult<Self> {
         let kernel = conv.kernel.f_to_kind(Kind::Double)?;
         let (kernel, bias) = match norm.map(Norm::affine).transpose()? {
             Some((scale, shift)) => {
@@ -211,43 +217,81 @@ impl FoldedConv {
             }
             None => (kernel, None),
         };
-        Ok(Self { kernel: channels_last(&kernel.f_to_kind(kind)?)?, bias, stride: conv.stride })
+        let kernel = channels_last(&kernel.f_to_kind(kind)?)?;
+        let stride = conv.stride;
+        let input = [AT_ONCE, kernel.size4()?.1, side, side];
+        let packed = match kernel.device() {
+            Device::Cpu => PackedConv::new(&kernel, bias.as_ref(), stride, input).ok(),
+            _ => None,
+        };
+        Ok(Self { kernel, bias, stride, packed })
     }
 
     fn handle(&self) -> Self {
-        let bias = self.bias.as_ref().map(Tensor::shallow_clone);
-        Self { kernel: self.kernel.shallow_clone(), bias, stride: self.stride }
+        Self {
+            kernel: self.kernel.shallow_clone(),
+            bias: self.bias.as_ref().map(Tensor::shallow_clone),
+            stride: self.stride,
+            packed: self.packed.as_ref().map(PackedConv::shallow_clone),
+        }
     }
 
     fn forward(&self, x: &Tensor) -> TchResult {
+        self.convolved(x, false)
+    }
+
+    /// The convolution, and ReLU.
+    fn relu(&self, x: &Tensor) -> TchResult {
+        self.convolved(x, true)
+    }
+
+    fn convolved(&self, x: &Tensor, relu: bool) -> TchResult {
+        let (x, padding) = self.padded(x)?;
+        let Some(packed) = &self.packed else {
+            let mut y = nhwc(&self.unpacked(&x, padding)?)?;
+            return if relu { y.f_relu_() } else { Ok(y) };
+        };
+        nhwc(&packed.forward(&x, padding, relu)?)
+    }
+
+    /// The sum of `residual` and the convolution of `x`, in the memory of `residual`.
+    fn added_to(&self, residual: Tensor, x: &Tensor) -> TchResult {
+        let (x, padding) = self.padded(x)?;
+        let mut sum = nchw(&residual)?;
+        match &self.packed {
+            Some(packed) => packed.add_to(&mut sum, &x, padding)?,
+            None => drop(sum.f_add_(&self.unpacked(&x, padding)?)?),
+        }
+        Ok(residual)
+    }
+
+    fn unpacked(&self, x: &Tensor, padding: [i64; 2]) -> TchResult {
+        x.f_conv2d(&self.kernel, self.bias.as_ref(), [self.stride; 2], padding, [1, 1], 1)
+    }
+
+    /// `x` as NCHW, and the padding above and below, left and right. Where these differ, the zeros are already around it.
+    fn padded(&self, x: &Tensor) -> TchResult<(Tensor, [i64; 2])> {
         let (_, height, width, _) = x.size4()?;
         let (_, _, side, _) = self.kernel.size4()?;
         let (top, bottom) = same_padding(height, side, self.stride);
         let (left, right) = same_padding(width, side, self.stride);
-        let (x, padding) = if top == bottom && left == right {
-            (x.shallow_clone(), [top, left])
+        if top == bottom && left == right {
+            Ok((nchw(x)?, [top, left]))
         } else {
-            (x.f_constant_pad_nd([0, 0, left, right, top, bottom])?, [0, 0])
-        };
-        let (x, stride) = (nchw(&x)?, [self.stride; 2]);
-        // By default libtorch computes 1x1 convolutions as MKL matrix products if one thread computes fewer than 16 images, and
-        // MKL does not use AVX-512 on processors other than Intel's.
-        nhwc(&if x.device() == Device::Cpu && x.f_kind()? == Kind::Float && *HAS_ONE_DNN {
-            x.f_mkldnn_convolution(&self.kernel, self.bias.as_ref(), padding, stride, [1, 1], 1)?
-        } else {
-            x.f_conv2d(&self.kernel, self.bias.as_ref(), stride, padding, [1, 1], 1)?
-        })
+            Ok((nchw(&x.f_constant_pad_nd([0, 0, left, right, top, bottom])?)?, [0, 0]))
+        }
     }
 }
 
 impl Module {
-    fn of(module: &Residual, kind: Kind) -> TchResult<Self> {
-        let shortcut = module.shortcut.as_ref().map(|conv| FoldedConv::of(conv, None, kind));
+    fn of(module: &Residual, kind: Kind, side: i64) -> TchResult<Self> {
+        let shortcut = module.shortcut.as_ref().map(|conv| FoldedConv::of(conv, None, kind, side));
+        let within = if module.conv2.stride == 2 { halved(side) } else { side };
         Ok(Self {
             norm: Affine::of(&module.norm1, kind)?,
-            reduce: FoldedConv::of(&module.conv1, Some(&module.norm2), kind)?,
-            conv: FoldedConv::of(&module.conv2, Some(&module.norm3), kind)?,
-            expand: FoldedConv::of(&module.conv3, None, kind)?,
+            reduce: FoldedConv::of(&module.conv1, Some(&module.norm2), kind, side)?,
+            conv: FoldedConv::of(&module.conv2, Some(&module.norm3), kind, side)?,
+            expand: FoldedConv::of(&module.conv3, None, kind, within)?,
             shortcut: shortcut.transpose()?,
         })
     }
@@ -265,13 +309,18 @@ impl Module {
     /// Consumes `x`: without a projection its memory becomes the result.
     fn forward(&self, x: Tensor) -> TchResult {
         let active = self.norm.forward(&x)?.f_relu_()?;
-        let inner = self.conv.forward(&self.reduce.forward(&active)?.f_relu_()?)?.f_relu_()?;
-        let mut residual = match &self.shortcut {
+        let inner = self.conv.relu(&self.reduce.relu(&active)?)?;
+        let residual = match &self.shortcut {
             Some(projection) => projection.forward(&active)?,
             None => x,
         };
-        residual.f_add_(&self.expand.forward(&inner)?)
+        self.expand.added_to(residual, &inner)
     }
+}
+
+/// The side of feature maps after a stride of 2.
+fn halved(side: i64) -> i64 {
+    (side + 1) / 2
 }
 
 fn nchw(x: &Tensor) -> TchResult {

@@ -31,7 +31,7 @@ pub enum SelectBy {
 #[derive(strum::Display, strum::EnumString, strum::VariantNames)]
 #[strum(serialize_all = "kebab-case", parse_err_ty = Error, parse_err_fn = unknown_precision)]
 pub enum Precision {
-    /// Bfloat16 where the device has instructions for it, float32 elsewhere.
+    /// Bfloat16 where the device computes faster in it, float32 elsewhere.
     Auto,
     /// 24 significant bits.
     Float32,
@@ -42,11 +42,11 @@ pub enum Precision {
 impl Precision {
     /// Replaces `Auto` by the precision for `device`; the other two are returned unchanged.
     ///
-    /// `Auto` is bfloat16 on CUDA (GPUs older than NVIDIA's Ampere have no instructions for it: choose float32 there) and on
-    /// x86-64 processors with AVX512-BF16, such as AMD's since Zen 4.
+    /// `Auto` is bfloat16 on CUDA (GPUs older than NVIDIA's Ampere have no instructions for it: choose float32 there), on Intel's
+    /// processors with AMX, and on others with AVX512-BF16, such as AMD's since Zen 4.
     pub fn resolve(self, device: Device) -> Self {
         match self {
-            Self::Auto if device.is_cuda() || cpu_has_bfloat16() => Self::Bfloat16,
+            Self::Auto if device.is_cuda() || is_faster_in_bfloat16() => Self::Bfloat16,
             Self::Auto => Self::Float32,
             explicit => explicit,
         }
@@ -58,13 +58,18 @@ impl Precision {
     }
 }
 
+/// Intel's processors with AVX512-BF16 alone (also where a virtual machine hides AMX) are slower in bfloat16: see
+/// docs/performance.md.
 #[cfg(target_arch = "x86_64")]
-fn cpu_has_bfloat16() -> bool {
-    std::arch::is_x86_feature_detected!("avx512bf16")
+fn is_faster_in_bfloat16() -> bool {
+    let cpu = raw_cpuid::CpuId::new();
+    let is_intel = cpu.get_vendor_info().is_some_and(|vendor| vendor.as_str() == "GenuineIntel");
+    let has_amx = cpu.get_extended_feature_info().is_some_and(|features| features.has_amx_bf16());
+    std::arch::is_x86_feature_detected!("avx512bf16") && (has_amx || !is_intel)
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn cpu_has_bfloat16() -> bool {
+fn is_faster_in_bfloat16() -> bool {
     false
 }
 

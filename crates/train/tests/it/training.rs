@@ -326,13 +326,15 @@ fn settings_out_of_range_are_refused_by_name() {
 }
 
 #[test]
-fn auto_precision_is_bfloat16_where_the_device_supports_it() {
+fn auto_precision_is_bfloat16_where_the_device_is_faster_in_it() {
     let auto = Precision::Auto;
     assert_eq!(auto.resolve(Device::Cuda(0)), Precision::Bfloat16);
     let cpu = auto.resolve(Device::Cpu);
     assert_ne!(cpu, auto);
     if let Ok(processor) = fs::read_to_string("/proc/cpuinfo") {
-        assert_eq!(cpu == Precision::Bfloat16, processor.contains("avx512_bf16"), "{cpu}");
+        let has = |flag| processor.contains(flag);
+        let faster = has("avx512_bf16") && (has("amx_bf16") || !has("GenuineIntel"));
+        assert_eq!(cpu == Precision::Bfloat16, faster, "{cpu}");
     }
     for explicit in [Precision::Float32, Precision::Bfloat16] {
         assert_eq!([Device::Cpu, Device::Cuda(0)].map(|device| explicit.resolve(device)), [explicit; 2]);
