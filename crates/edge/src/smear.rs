@@ -28,18 +28,18 @@ Examples:
   malaria-edge smear photos --patient-pattern '([^/]+)/'  each folder in photos is a patient
   malaria-edge smear my_model.onnx field.jpg --json
 
-Photographs show thin smears, stained with Giemsa or similar, with red cells 25 to 260 pixels across. The program counts infected cells, not
-parasites, and identifies neither species nor stages.", after_help = NOTICE)]
+Photographs must show thin smears, stained with Giemsa or similar, with red cells 25 to 260 pixels across.
+The program counts infected cells, not parasites, and identifies neither species nor stages.", after_help = NOTICE)]
 pub(crate) struct Smear {
     /// Photographs, or folders of them. A first one that ends in .onnx is the model [default: the pretrained field-int8.onnx]
     #[arg(required = true, value_name = "PHOTO")]
     paths: Vec<PathBuf>,
-    /// The patient of all photographs [default: they are of one patient without a name, unless one of the next two flags is given]
+    /// The patient of all photographs [default: one unnamed patient, unless one of the next two flags is given]
     #[arg(long, value_name = "NAME", conflicts_with_all = ["patient_pattern", "patients"])]
     patient: Option<String>,
     #[command(flatten)]
     patients: Patients,
-    /// Write cells.csv, smear.json, the photographs with outlined cells and the cut-out cells into this new folder
+    /// Write cells.csv, smear.json, the photographs with outlined cells and the cut-out cells to this new folder
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Write a report of one patient, with the photographs and what was found in them, into this file: one page of HTML to print
@@ -54,7 +54,7 @@ pub(crate) struct Smear {
     /// The haematocrit instead, a fraction such as 0.42, at a mean cell volume of 90 fl
     #[arg(long, value_name = "SHARE", value_parser = parse_haematocrit, allow_negative_numbers = true)]
     haematocrit: Option<f64>,
-    /// Write pictures of the steps by which cells are found into this folder
+    /// Write a picture of each step of the cell finder to this folder
     #[arg(long, value_name = "DIR")]
     debug: Option<PathBuf>,
     /// Print JSON instead of tables: `photographs`, `patients`, `unknown_patients` (photographs that count for no patient) and `rule`
@@ -120,7 +120,7 @@ pub(crate) fn smear(args: &Smear) -> Result<ExitCode> {
     };
     ensure!(
         args.out.is_none() || args.out != args.debug,
-        "--out and --debug are the same folder: give each its own"
+        "--out and --debug name the same folder: give two different ones"
     );
     ensure!(!paths.is_empty(), "expected photographs, or folders of them, after the model");
     for folder in args.out.iter().chain(&args.debug) {
@@ -167,7 +167,8 @@ pub(crate) fn smear(args: &Smear) -> Result<ExitCode> {
     let uncounted = report.patients.iter().filter(|count| count.infected_per_microlitre.is_none()).count();
     if options.red_cells_per_microlitre.is_some() && uncounted > 0 {
         note(format_args!(
-            "warning: no count per microlitre for {uncounted} patients: it takes red cells, and a model that calls patients"
+            "warning: no count per microlitre for {uncounted} patients: it needs red cells and a model \
+             that calls patients"
         ));
     }
     if report.failed() > 0 {

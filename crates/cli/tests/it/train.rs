@@ -72,7 +72,7 @@ fn the_config_of_a_run_reproduces_its_weights() {
 fn the_threshold_is_chosen_on_validation_cells_and_used_by_every_command() {
     let bench = Workbench::new();
     bench.mislabel();
-    // To reach the cells that are labelled infected and do not look it, the threshold has to be low.
+    // To call the cells that are labelled infected but do not look infected, the threshold must be low.
     let said = succeed(bench.train("run").args(["--epochs", "2", "--target-sensitivity", "1"]));
     assert!(said.contains("chosen for a sensitivity of 100.00 % on the validation set"), "{said}");
     let metrics: Metrics = serde_json::from_value(json(&bench.path("run/metrics.json"))).unwrap();
@@ -90,7 +90,7 @@ fn the_threshold_is_chosen_on_validation_cells_and_used_by_every_command() {
     let cells = said["cells"].as_array().unwrap();
     let scores = Vec::from_iter(cells.iter().map(|cell| cell["probability"].as_f64().unwrap()));
     let again = choose_threshold(&truth, &scores, threshold.target).unwrap();
-    // A batch of another size may add in another order.
+    // A batch of another size may sum in another order.
     assert!((threshold.point.threshold - again.threshold).abs() < 1e-5, "{threshold:?}, {again:?}");
     assert_eq!((threshold.point.sensitivity, again.sensitivity), (1.0, 1.0));
 
@@ -117,7 +117,7 @@ fn the_threshold_is_chosen_on_validation_cells_and_used_by_every_command() {
 #[test]
 fn calibration_divides_the_logits_by_one_temperature() {
     let bench = Workbench::new();
-    // Short, as no temperature is best for cells that are all called right.
+    // Short, since no temperature is best if all cells are called correctly.
     succeed(bench.train("plain").args(["--epochs", "2"]));
     succeed(bench.train("calibrated").args(["--epochs", "2", "--calibrate"]));
     let metrics: Metrics = serde_json::from_value(json(&bench.path("calibrated/metrics.json"))).unwrap();
@@ -160,7 +160,7 @@ fn excluded_cells_leave_the_training_set_only() {
 #[test]
 fn an_interrupted_run_resumes_to_the_same_weights() {
     let bench = Workbench::new();
-    // Ctrl-C, and the signal of a system that shuts down or of a batch queue.
+    // Ctrl-C, and the signal that a shutdown or a batch queue sends.
     for signal in ["INT", "TERM"] {
         let run = format!("cut-by-{signal}");
         let training = Training::in_second_epoch(&mut bench.train(&run));
@@ -217,7 +217,7 @@ fn cells_known_to_the_initial_weights_count_as_known() {
     let evaluated = json(&bench.path("evaluated.json"));
     assert!(evaluated["roll_up"].is_null() && evaluated["seen_in_training"] == learned, "{evaluated}");
 
-    // The patients, too: those of both runs are named.
+    // The patients of both runs are named, too.
     let weights = WeightsFile::read(&bench.path("tuned/weights.safetensors")).unwrap();
     let names = weights.weights.description.learned_from;
     for (cells, run) in [("run", "C"), ("tuned", "C9")] {
@@ -228,7 +228,7 @@ fn cells_known_to_the_initial_weights_count_as_known() {
         }
     }
 
-    // If the first run is gone, what it knew is unknown, and the second resumes all the same.
+    // If the first run is missing, its training cells are unknown, but the second run still resumes.
     fs::remove_file(bench.path("tuned/metrics.json")).unwrap();
     fs::rename(bench.path("run"), bench.path("elsewhere")).unwrap();
     succeed(&mut bench.resume("tuned"));
