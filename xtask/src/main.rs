@@ -72,7 +72,7 @@ enum Task {
 
 fn main() -> ExitCode {
     run(Arguments::parse().task).unwrap_or_else(|error| {
-        // One message, whatever RUST_BACKTRACE says.
+        // One message, regardless of RUST_BACKTRACE.
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
     })

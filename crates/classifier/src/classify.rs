@@ -83,9 +83,9 @@ pub struct EncodedImage {
 /// Classifies `files`, such as those of [`list_images`](malaria_dataset::list_images), in their order.
 ///
 /// `network` computes the probability of each class, `[N, classes]` row by row. `positive` is the index of the positive class.
-/// `progress` gets the number of pictures done and the number of all.
+/// `progress` gets the number of pictures done and the total.
 ///
-/// A picture that cannot be read gives a [`Prediction`] with an error; the others are classified all the same.
+/// A picture that cannot be read gives a [`Prediction`] with an error; the others are still classified.
 ///
 /// # Errors
 /// Those of `network`; an input size that cells cannot have.

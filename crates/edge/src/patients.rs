@@ -26,7 +26,7 @@ impl Patients {
         self.patient_pattern.is_some() || self.patients.is_some()
     }
 
-    /// The pictures at `paths` with their patients; says how many other files were skipped.
+    /// The pictures at `paths` with their patients; prints how many other files were skipped.
     pub(crate) fn list(&self, paths: &[PathBuf]) -> Result<Vec<ListedImage>> {
         let pattern = self.patient_pattern.clone().map(PatientNames::Pattern);
         let patients = pattern.or(self.patients.clone().map(PatientNames::Table)).unwrap_or_default();

@@ -120,12 +120,14 @@ pub fn parse_haematocrit(text: &str) -> Result<f64, String> {
 
 /// Counts the cells in `photos`, such as those of [`list_images`](malaria_dataset::list_images), by photograph and by patient.
 ///
-/// `description` is a model's, `positive` the index of its positive class, and `network` computes the probability of each class,
-/// `[N, classes]` row by row. Where no patient of any photograph is known, all are taken as one patient's. A photograph with the
-/// same pixels as an earlier one, or the same cells at the same places, does not count. `progress` gets the number of photographs done and the number of all.
+/// `description` is a model's, `positive` the index of its positive class, and `network` computes the probability of each
+/// class, `[N, classes]` row by row. Where no patient of any photograph is known, all are taken as one patient's. A
+/// photograph with the same pixels as an earlier one, or the same cells at the same places, does not count. `progress` gets
+/// the number of photographs done and the total.
 ///
-/// A photograph that cannot be read, or that is refused, or that shows the cells of another patient's, gives a [`FieldCount`] with the reason;
-/// the others are counted all the same. The counts depend neither on the number of threads nor on the order of `photos`.
+/// A photograph that cannot be read, or that is refused, or that shows the cells of another patient's, gives a
+/// [`FieldCount`] with the reason; the others are still counted. The counts depend neither on the number of threads nor on
+/// the order of `photos`.
 ///
 /// # Errors
 /// Those of `network`; [`Error::Results`] for pictures that an earlier count has written; [`malaria_files::Error`] and [`Error::Write`] where a result cannot be written, or `out` is there and not an empty

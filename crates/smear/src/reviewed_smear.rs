@@ -130,7 +130,7 @@ impl ReviewedSmear {
             let FieldResult { width, height, count, objects, .. } = &field.reading;
             let pixels = count.pixels_sha256.as_ref().unwrap_or(&field.sha256);
             if !seen.insert(pixels) {
-                return refuse(format!("the picture of `{}` is there twice", count.image));
+                return refuse(format!("the picture `{}` occurs twice", count.image));
             }
             let ends =
                 |at: u32, length: u32, side: u32| at.checked_add(length).is_some_and(|end| end <= side);
@@ -143,7 +143,7 @@ impl ReviewedSmear {
                 None => !object.infected && !object.warned,
             };
             if !objects.iter().all(called) {
-                return refuse(format!("a probability that is none, of a cell in `{}`", count.image));
+                return refuse(format!("an invalid probability of a cell in `{}`", count.image));
             }
             if !inside || !field.added.iter().all(|cell| cell.x < *width && cell.y < *height) {
                 return refuse(format!("a cell outside of the picture `{}`", count.image));

@@ -62,7 +62,7 @@ fn the_page_shows_the_predictions_of_the_program() {
     let rows = rows.as_array().unwrap();
     assert_eq!(rows.len(), cells.len());
     for (row, cell) in rows.iter().zip(cells) {
-        // As printed by the program, but with non-breaking spaces.
+        // As the program prints it, with non-breaking spaces.
         let probability = percent(cell["probability"].as_f64()).replace(' ', "\u{a0}");
         assert_eq!(row[1], cell["class"].as_str().unwrap_or("unreadable"), "{row}, {cell}");
         assert_eq!(row[2].as_str().unwrap().trim(), probability, "{row}, {cell}");
@@ -117,7 +117,7 @@ fn the_page_shows_the_predictions_of_the_program() {
     assert_eq!(tab.evaluate("document.querySelectorAll('#cell-rows tr').length"), 97);
     tab.evaluate("document.querySelector('#clear').click()");
     assert_eq!(tab.evaluate("document.querySelectorAll('#cell-rows tr').length"), 0);
-    // A folder in a folder, with a picture that is too large to be sent.
+    // A nested folder with a picture that is too large to be sent.
     fs::create_dir_all(folder.path().join("more/__MACOSX")).unwrap();
     fs::write(folder.path().join("more/A large.png"), vec![0; 20 << 20]).unwrap();
     for hidden in ["more/.hidden.png", "more/__MACOSX/A large.png"] {
