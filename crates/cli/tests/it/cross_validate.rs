@@ -166,7 +166,7 @@ fn the_final_model_is_trained_on_every_cell_and_has_the_metrics_of_the_folds() {
     for words in [
         "cross-validated: 96 cells of 16 patients",
         "not a medical device",
-        "It has learned from 96 cells of 16 patients. split.csv",
+        "It was trained on 96 cells of 16 patients. split.csv",
     ] {
         assert!(card.contains(words), "{words}: {card}");
     }
@@ -311,7 +311,7 @@ fn folds_of_other_cells_are_refused() {
     let said = fail(&mut fold("out", &[]));
     assert!(said.contains("cell_9.png") && !bench.path("out/fold-2").exists(), "{said}");
     let said = fail(&mut fold("elsewhere", &["--init", "out/fold-1"]));
-    assert!(said.contains("setting `init`") && said.contains("learned from"), "{said}");
+    assert!(said.contains("setting `init`") && said.contains("trained on"), "{said}");
     // Folds that were trained elsewhere are refused when they are pooled.
     for number in ["2", "3"] {
         succeed(&mut fold("elsewhere", &["--fold", number]));

@@ -202,7 +202,7 @@ fn fine_tuning_starts_from_the_given_weights() {
     // At a rate of nearly 0 only the running statistics change.
     assert!((after - before).abs() < 0.2 * before + 0.05, "{before} before, {after} after");
     let card = fs::read_to_string(bench.path("second/model_card.md")).unwrap();
-    let origin = "started from the weights of the run `run`, which had learned from 0 of";
+    let origin = "started from the weights of the run `run`, which were trained on 0 of";
     assert!(card.contains(origin), "{card}");
 }
 
