@@ -58,7 +58,7 @@ pub struct CellCalls<'a> {
     pub full: bool,
     /// Whether it is called positive with the smaller weights.
     pub reduced: bool,
-    /// Its patient; a cell of an unknown patient counts as a patient of its own.
+    /// Its patient; a cell of an unknown patient counts as a separate patient.
     pub patient: Option<&'a str>,
 }
 

@@ -39,7 +39,7 @@ fn a_warning_counts_the_training_cells() {
     let bench = finished();
     let metrics: Metrics = serde_json::from_value(json(&bench.path("run/metrics.json"))).unwrap();
     let said = succeed(bench.evaluate("run").args(["--subset", "all"]));
-    let warning = format!("has learned from {} of these cells", CELLS - metrics.n_test);
+    let warning = format!("was trained or selected on {} of these cells", CELLS - metrics.n_test);
     assert!(said.contains(&warning), "{said}");
 }
 

@@ -79,8 +79,8 @@ fn copies_count_once_and_training_cells_are_marked() {
     let table = succeed(bench.malaria("predict").args(["--run", "run", "few"]));
     for words in [
         "[copy of few/b.png]",
-        "copies of other pictures, by their pixels: 1",
-        "has learned from, so that their calls are too good: 1",
+        "copies of other pictures (same pixels): 1",
+        "was trained on, so their calls are optimistic: 1",
     ] {
         assert!(table.contains(words), "{words}: {table}");
     }

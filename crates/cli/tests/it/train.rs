@@ -213,7 +213,7 @@ fn cells_known_to_the_initial_weights_count_as_known() {
     succeed(bench.train_on("others", "tuned").args(["--init", "run", "--epochs", "1"]));
     let learned = rows(&bench.path("run/split.csv")).iter().filter(|row| row["subset"] != "test").count();
     let said = succeed(bench.evaluate("tuned").args(["--json", "evaluated.json"]));
-    assert!(said.contains(&format!("has learned from {learned} of these cells")), "{said}");
+    assert!(said.contains(&format!("was trained or selected on {learned} of these cells")), "{said}");
     let evaluated = json(&bench.path("evaluated.json"));
     assert!(evaluated["roll_up"].is_null() && evaluated["seen_in_training"] == learned, "{evaluated}");
 
@@ -234,7 +234,7 @@ fn cells_known_to_the_initial_weights_count_as_known() {
     succeed(&mut bench.resume("tuned"));
     assert!(json(&bench.path("tuned/metrics.json"))["test_cells_seen_by_init"].is_null());
     let card = fs::read_to_string(bench.path("tuned/model_card.md")).unwrap();
-    assert!(card.contains("can no longer be read: they may have learned from the test cells"), "{card}");
+    assert!(card.contains("can no longer be read: they may have been trained on the test cells"), "{card}");
     let said = succeed(&mut bench.evaluate("tuned"));
     assert!(said.contains("run, which can no longer be read"), "{said}");
 }

@@ -82,7 +82,7 @@ pub struct Metrics {
     pub temperature: Option<f64>,
     /// Decision threshold; `None` where none reached the target.
     pub threshold: Option<Threshold>,
-    /// How patients are called; `None` where it is unknown how often cells of new patients are called positive.
+    /// How patients are called; `None` if it is unknown how often cells of new patients are called positive.
     pub smear: Option<SmearRule>,
     /// How cells were called.
     pub decision_rule: RuleKind,
