@@ -90,7 +90,7 @@ fn antialiased(resizer: &mut Resizer, picture: &RgbImage, width: u32, height: u3
     let sides = "a picture's buffer fits its sides";
     let from = TypedImageRef::<U8x3>::from_buffer(picture.width(), picture.height(), picture).expect(sides);
     let mut to = TypedImage::<U8x3>::from_buffer(width, height, &mut resized).expect(sides);
-    // The untyped form would compile every pixel type of the library into this crate.
+    // The untyped function would compile the library's code for every pixel type into this crate.
     resizer.resize_typed(&from, &mut to, &options).expect("the whole picture is resized");
     resized
 }
