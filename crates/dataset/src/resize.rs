@@ -95,10 +95,10 @@ fn antialiased(resizer: &mut Resizer, picture: &RgbImage, width: u32, height: u3
     resized
 }
 
-/// For each of `new` pixels in a row, the one of `old` pixels that lies under its centre.
+/// For each of `new` pixels in a row, the index of the one of `old` pixels under its centre.
 fn nearest(old: u32, new: u32) -> Vec<u32> {
     let step = f64::from(old) / f64::from(new);
-    // Added up, not multiplied, as Pillow does: rounding differs where a centre meets an edge.
+    // Added up, not multiplied, as in Pillow: rounding differs where a centre lies on an edge.
     let mut centre = step * 0.5;
     (0..new)
         .map(|_| {

@@ -34,7 +34,7 @@ fn unreadable_files_among_the_cells_are_named() {
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     fs::create_dir(folder.join("C3P2ThinF_IMG_20150101_cell_8.png")).unwrap();
     let said = progress(bench.train("run").args(["--epochs", "1"]));
-    assert!(said.contains("or no plain files: 1 (`Uninfected/C3P2"), "{said}");
+    assert!(said.contains("or not regular files: 1 (`Uninfected/C3P2"), "{said}");
     assert_eq!(fs::read_to_string(bench.path("run/split.csv")).unwrap().lines().count(), CELLS + 1);
 
     let lost = folder.join("C3P2ThinF_IMG_20150101_cell_9.png");

@@ -33,7 +33,7 @@ fn a_folder_is_classified_except_for_files_that_are_not_images() {
     fs::write(bench.path("cells/Uninfected/notes.txt"), "").unwrap();
     let output = bench.malaria("predict").args(["--run", "run", "cells/Uninfected"]).output().unwrap();
     assert!(output.status.success(), "{output:?}");
-    assert!(errors(&output).contains("skipped, as they are not images: 1"));
+    assert!(errors(&output).contains("skipped because they are not images: 1"));
     let table = String::from_utf8(output.stdout).unwrap();
     assert_eq!(table.lines().filter(|line| line.contains("Uninfected/C")).count(), CELLS / 2, "{table}");
 }

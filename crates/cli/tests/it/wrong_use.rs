@@ -136,7 +136,7 @@ fn a_corrupt_image_stops_a_run_unless_skip_corrupt_is_given() {
 
     let said = progress(bench.train("run").args(["--skip-corrupt", "--epochs", "1"]));
     assert!(said.contains("unreadable images skipped: 1") && said.contains("cell_9.png"), "{said}");
-    assert!(said.contains("skipped, as they are not images: 1"), "{said}");
+    assert!(said.contains("skipped because they are not images: 1"), "{said}");
     assert_eq!(rows(&bench.path("run/split.csv")).len(), CELLS);
 
     // `predict` classifies the other pictures, shows the reason, and fails.

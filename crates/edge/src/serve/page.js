@@ -241,7 +241,7 @@ function enqueue(list) {
       if (images.length === 0) {
         say("No pictures found: expected PNG, JPEG, BMP, TIFF or WebP.", true);
       } else {
-        const notes = note("skipped, as they are not images", files.length - images.length);
+        const notes = note("skipped because they are not images", files.length - images.length);
         await classify(chosen, notes + note("already shown", images.length - chosen.length));
       }
     })

@@ -142,7 +142,7 @@ fn unreadable_pictures_are_reported_and_the_others_classified() {
     fs::write(folder.path().join("notes.txt"), b"no picture either").unwrap();
     let output = edge(&["classify", "--json"], &[&model("int8"), folder.path()]);
     assert!(!output.status.success());
-    assert!(String::from_utf8_lossy(&output.stderr).contains("skipped, as they are not images: 1 (`"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("skipped because they are not images: 1 (`"));
     assert!(String::from_utf8_lossy(&output.stderr).contains("1 of 49 pictures have no class"));
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
     let cells = answer["cells"].as_array().unwrap();

@@ -56,7 +56,10 @@ fn the_page_shows_the_predictions_of_the_program() {
     tab.set_screen(1280, 900, "light");
     tab.screenshot("empty.png");
     tab.choose(&files);
-    tab.wait_for("document.querySelector('#status').textContent === '97 of 97 pictures: done; skipped, as they are not images: 1'");
+    tab.wait_for(
+        "document.querySelector('#status').textContent === '97 of 97 pictures: done; skipped \
+        because they are not images: 1'",
+    );
 
     let rows = tab.evaluate("[...document.querySelectorAll('#cell-rows tr')].map((row) => [...row.cells].map((cell) => cell.innerText))");
     let rows = rows.as_array().unwrap();
@@ -113,7 +116,10 @@ fn the_page_shows_the_predictions_of_the_program() {
     assert!(fetched.as_array().unwrap().iter().all(own), "{fetched}");
     // The same files add no cells.
     tab.choose(&files);
-    tab.wait_for("document.querySelector('#status').textContent.includes('done; skipped, as they are not images: 1; already shown: 97')");
+    tab.wait_for(
+        "document.querySelector('#status').textContent.includes('done; skipped because they are \
+        not images: 1; already shown: 97')",
+    );
     assert_eq!(tab.evaluate("document.querySelectorAll('#cell-rows tr').length"), 97);
     tab.evaluate("document.querySelector('#clear').click()");
     assert_eq!(tab.evaluate("document.querySelectorAll('#cell-rows tr').length"), 0);
@@ -125,7 +131,10 @@ fn the_page_shows_the_predictions_of_the_program() {
     }
     tab.drop(folder.path());
     // words.txt and .hidden.png.
-    tab.wait_for("document.querySelector('#status').textContent === '98 of 98 pictures: done; skipped, as they are not images: 2'");
+    tab.wait_for(
+        "document.querySelector('#status').textContent === '98 of 98 pictures: done; skipped \
+        because they are not images: 2'",
+    );
     assert_eq!(tab.evaluate("document.querySelector('#unreadable').textContent"), "2");
     assert_eq!(
         tab.evaluate("document.querySelectorAll('#patient-rows tr').length"),
