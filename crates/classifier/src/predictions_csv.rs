@@ -108,8 +108,8 @@ pub fn read_predictions(path: &Path, classes: &[String], fold: usize) -> Result<
 }
 
 /// Reads out-of-fold predictions of two classes from a CSV called `path`: a cross-validation's `predictions.csv`, or any
-/// file with the columns `path` (or `file`, `file_name`, `name`), `class` (or `label`), `patient`, `fold` (numbers from 0 or
-/// 1) and `probability_<positive>` (or `probability`, of the class `positive`).
+/// file with the columns `path` (or `file`, `file_name`, `name`), `class` (or `label`), `patient`, `fold` (numbers from
+/// 0 or 1) and `probability_<positive>` (or `probability`, of the class `positive`).
 ///
 /// # Errors
 /// [`Error::File`](crate::Error::File) for a file without such a column, with another class, an invalid number, without rows, or with a

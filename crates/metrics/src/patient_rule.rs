@@ -25,8 +25,8 @@ const MAX_LIMIT_RATIO: f64 = 2.0;
 
 /// The rates at which a model calls cells of patients positive, from which patients are called.
 ///
-/// The model for a patient with a share s of infected cells: each cell is called positive with probability `(1 - s) f + s
-/// q`, where f and q are the patient's own rates of false alarms and of detected parasites, which follow the beta
+/// The model for a patient with a share s of infected cells: each cell is called positive with probability
+/// `(1 - s) f + s q`, where f and q are the patient's own rates of false alarms and of detected parasites, which follow the beta
 /// distributions of [`uninfected`](Self::uninfected) and [`infected`](Self::infected). The count of positive cells is thus
 /// binomial given s, f and q. The uncertain parameters of the beta distributions are integrated out, as are f and q.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -45,8 +45,8 @@ impl PositiveRate {
     /// Estimates the rate from cells of several patients; `None` if there is no [`intra_patient_correlation`].
     ///
     /// Prior: the mean has Jeffreys' distribution for a proportion, beta(1/2, 1/2). For beta(a, b), `1 / sqrt(a + b)` is
-    /// uniform up to 1; this is nearly the standard deviation between patients at a given mean; the correlation `1 / (a + b
-    /// + 1)` lies between 0.0001 and 0.5. The posterior is computed on a grid over the log-odds of mean and correlation.
+    /// uniform up to 1; this is nearly the standard deviation between patients at a given mean; the correlation
+    /// `1 / (a + b + 1)` lies between 0.0001 and 0.5. The posterior is computed on a grid over the log-odds of mean and correlation.
     ///
     /// Source: A. Gelman et al., "Bayesian Data Analysis" (3rd ed., 2013), section 5.3, whose prior is uniform in the mean too.
     ///
