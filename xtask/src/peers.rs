@@ -1,4 +1,4 @@
-//! `cargo xtask bench --peers`: the speed of this library and of others, measured in turns on this machine.
+//! `cargo xtask bench --peers`: the speed of this library and of others, measured in alternation on this machine.
 
 use std::{
     fs,
