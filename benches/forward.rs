@@ -18,7 +18,7 @@ use malaria_resnet::{
 };
 use tch::{Device, Kind, Tensor};
 
-/// Number of single cells for the percentiles of latency.
+/// Number of single cells for the percentiles of the latency.
 const SINGLE_CELLS: usize = 300;
 
 fn forward(criterion: &mut Criterion) {

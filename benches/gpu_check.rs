@@ -41,12 +41,12 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<ExitCode> {
-    // Before the checks, which take minutes.
+    // Checked before the checks, which take minutes.
     if let Some(path) = &args.json {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         ensure!(
             folder.is_dir() && !path.is_dir(),
-            "--json: expected a file in a folder that exists, found {}",
+            "--json: expected a file in an existing folder, found {}",
             path.display()
         );
     }

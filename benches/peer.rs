@@ -1,6 +1,6 @@
 //! This library's side of `cargo xtask bench --peers`, which speaks the protocol of `tools/peers/worker.py`.
 //!
-//! Run alone it measures nothing; see `cargo bench --bench forward` and the other benches.
+//! On its own it measures nothing; see `cargo bench --bench forward` and the other benches.
 
 #![allow(missing_docs, reason = "a program")]
 #![allow(clippy::print_stdout, reason = "answers on standard output")]
@@ -28,7 +28,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 const SIDE: i64 = 64;
 
-/// Measures an order and returns the answer.
+/// Does a measurement on request and returns the answer.
 type Peer = Box<dyn FnMut(&Order) -> Result<Value>>;
 
 #[derive(Deserialize)]
@@ -121,7 +121,7 @@ fn images(batch: usize) -> Tensor {
     Tensor::rand([batch as i64, SIDE, SIDE, 3], (Kind::Float, Device::Cpu)).permute([0, 3, 1, 2])
 }
 
-/// Repeats `step` for the time of the order, after two that are not counted.
+/// Repeats `step` for the requested time, after two repetitions that are not counted.
 fn repeat(order: &Order, mut step: impl FnMut()) -> Value {
     step();
     step();

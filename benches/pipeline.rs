@@ -57,7 +57,7 @@ fn pipeline(criterion: &mut Criterion) {
             });
             let loaded = loaded(&index);
             let cells = tensors(&loaded);
-            for (name, strength) in [("augment", 0.0), ("augment, as other laboratories", 1.0)] {
+            for (name, strength) in [("augment", 0.0), ("augment, with other laboratories", 1.0)] {
                 group.bench_function(name, |bencher| bencher.iter(|| augment_all(&cells, strength)));
             }
         }
@@ -94,7 +94,7 @@ fn augment_all(cells: &CellTensors<'_>, strength: f64) {
     for indices in order.chunks(BATCH) {
         let (images, _) = cells.batch(indices).expect("indices in range");
         let augmented = augment::batch(&images, &config, 0, 0, indices);
-        let _ = black_box(augmented.expect("one index an image"));
+        let _ = black_box(augmented.expect("one index per image"));
     }
 }
 

@@ -63,7 +63,7 @@ fn batch(cells: &CellTensors<'_>, recipe: &TrainConfig, step: usize, size: i64) 
     let indices: Vec<usize> = (0..BATCH).map(|place| (step * BATCH + place * 7) % STORED).collect();
     let (images, labels) = cells.batch(&indices).expect("indices in range");
     let images = augment::batch(&images, &recipe.augment, 0, step as u64, &indices);
-    let images = images.expect("one index an image");
+    let images = images.expect("one index per image");
     (resize(images, size).expect("a valid size"), labels)
 }
 

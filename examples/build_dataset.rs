@@ -18,7 +18,7 @@ fn main() -> anyhow::Result<()> {
         println!("{:>10}: {} images", subset.folder(), split.subset(subset).len());
     }
     // Patients shared between subsets inflate the metrics.
-    println!("patients in more than one of them: {}", split.leakage(&index).shared_patients.len());
+    println!("patients in more than one subset: {}", split.leakage(&index).shared_patients.len());
     println!("{} images written, {} there already, in {}", report.written, report.kept, out.display());
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Damaged run directories: refused or read, without a panic and in bounded memory.
+//! Damaged run directories are refused or read without a panic and in bounded memory.
 
 use std::{collections::HashMap, fs, path::Path, sync::atomic::AtomicBool};
 
@@ -94,7 +94,7 @@ fn classifier() {
         let bytes = safetensors::serialize(tensors.tensors(), Some(metadata)).unwrap();
         fs::write(run.weights_path(), bytes).unwrap();
     };
-    // A picture size that the network does not take.
+    // An input size that the network does not accept.
     describe(description.replace("\"pixels\":16", "\"pixels\":4294967295"));
     let said = Classifier::load(run.path(), Device::Cpu).err().unwrap().to_string();
     assert!(said.contains("weights.safetensors") && said.contains("4294967295 px"), "{said}");
@@ -141,7 +141,7 @@ mod slow {
         for name in ["predictions.csv", "metrics.json"] {
             let path = fold_dir(&out, 2).join(name);
             let sample = fs::read(&path).unwrap();
-            // Undamaged files also yield a page and its plots, hence more memory.
+            // Undamaged files also yield a page and its plots, which take more memory.
             alone.fuzz(name, std::slice::from_ref(&sample), 8 * MEMORY, |bytes| {
                 fs::write(&path, bytes).unwrap();
                 match pool() {

@@ -1,5 +1,5 @@
-"""Checks the READMEs and the chapters of docs: files and anchors that links name, lengths of lines, that the book has every chapter,
-and that the examples in the crates' READMEs are taken from the documentation of the crates, whose examples are tested.
+"""Checks the READMEs and the chapters of docs: targets of links, lengths of lines, whether the book lists every chapter, and whether the
+examples in the crates' READMEs come from the documentation of the crates, whose examples are tested.
 
     python3 tools/check_docs.py
 
@@ -27,7 +27,7 @@ def anchors(path: Path) -> set[str]:
 
 
 def untested(readme: Path) -> list[str]:
-    """The lines of examples in a crate's README that are not in the documentation of its lib.rs, in this order."""
+    """The example lines of a crate's README that are not in the documentation of its lib.rs in the same order."""
     library = readme.with_name("src") / "lib.rs"
     text = library.read_text() if library.exists() else ""
     documented = iter([re.sub(r"^//! ?(# )?", "", line).strip() for line in text.splitlines() if line.startswith("//!")])
@@ -53,7 +53,7 @@ def faults() -> list[str]:
                 found.append(f"{name}: {link}: no such file")
             elif anchor and anchor not in anchors(target):
                 found.append(f"{name}: {link}: no such heading")
-        # A tag, for mdBook; addresses in angle brackets are links.
+        # mdBook would read it as a tag; addresses in angle brackets are links.
         found += [f"{name}: {tag}: put it into backticks" for tag in re.findall(r"</?[a-zA-Z][^>:]*>", text)]
 
     lines = (ROOT / "README.md").read_text().splitlines()
@@ -70,7 +70,7 @@ def faults() -> list[str]:
         name, lines = path.relative_to(ROOT), len(path.read_text().splitlines())
         if lines not in CRATE_README_LINES:
             found.append(f"{name} has {lines} lines, not {CRATE_README_LINES.start} to {CRATE_README_LINES.stop - 1}")
-        # crates.io shows it without the files beside it.
+        # crates.io shows the README without the files beside it.
         relative = [link for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text()) if not link.startswith("https://")]
         found += [f"{name}: {link}: give the whole address" for link in relative]
         found += [f"{name}: `{line}` is not in the documentation of src/lib.rs" for line in untested(path)]

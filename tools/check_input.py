@@ -1,12 +1,12 @@
-"""Measures how often the input check of trained models warns of cells and of other pictures.
+"""Measures how often the input check of trained models warns about cells and about other pictures.
 
     pip install numpy==2.4.6 pillow==13.0.0 scikit-learn==1.9.1
     python tools/check_input.py cell_images RUN_DIR... [--json FILE] [--predict "COMMAND"]
 
 Each RUN_DIR is a run with test cells, such as a fold of a cross-validation. The test cells are checked unchanged, and 400 of them
 blurred and on a bright ground. The other pictures are random noise and pieces of the two photographs of scikit-learn. COMMAND
-classifies pictures; the default is `cargo run --release --bin malaria -- predict`. The exit code is 1 if it warns of more than 1 %
-of the cells, or of less than 95 % of any other kind.
+classifies pictures; the default is `cargo run --release --bin malaria -- predict`. The exit code is 1 if it warns about more than
+1 % of the cells, or about less than 95 % of any other kind.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from sklearn.datasets import load_sample_images
 CELLS = "cells of the test set"
 SHOWN = 400
 MOST_CELLS_WARNED, LEAST_OTHERS_WARNED = 0.01, 0.95
-# Pixels darker than this in all channels are the black ground around a cell.
+# Pixels darker than this in all channels are the black background around a cell.
 BLACK = 32
 
 
@@ -36,12 +36,12 @@ def test_cells(run, data):
 
 
 def blurred(radius):
-    """Blurs the whole picture, ground included, by a Gaussian of `radius` pixels, as if out of focus."""
+    """Blurs the whole picture with its background by a Gaussian of `radius` pixels, as if out of focus."""
     return lambda cell, _: cell.filter(ImageFilter.GaussianBlur(radius))
 
 
 def on_bright_ground(cell, random):
-    """Replaces the black ground by a bright one, as around a cell in a smear."""
+    """Replaces the black background by a bright one, as around a cell in a smear."""
     pixels = np.asarray(cell).copy()
     ground = (pixels < BLACK).all(axis=2)
     pixels[ground] = np.clip(random.normal([228, 220, 225], 4, (ground.sum(), 3)), 0, 255)
@@ -60,7 +60,7 @@ def photograph(photographs, cell, random):
 
 
 def warned(command, run, paths):
-    """Number of pictures that the program warns of."""
+    """Number of pictures that the program warns about."""
     output = subprocess.run([*command, "--run", run, *paths, "--json"], capture_output=True, check=True)
     return sum(prediction["warning"] is not None for prediction in json.loads(output.stdout)["cells"])
 

@@ -20,7 +20,7 @@ from sklearn.calibration import calibration_curve
 
 TOLERANCE = 1e-12
 BINS = 10
-# A share of nothing is undefined; the default of scikit-learn is a number.
+# A share with a denominator of 0 is undefined; scikit-learn's default is a number.
 UNDEFINED = {"zero_division": np.nan}
 CONFIDENCE = 0.95
 
@@ -146,10 +146,10 @@ def delong(is_positive, scores):
 
 
 def patients(said, rows, is_positive, scores):
-    """Pairs of rates of the rule for patients to compare, and whether its limits hold in simulated patients."""
+    """Pairs of rates of the patient rule to compare, and whether its limits hold in simulated patients."""
     names, rule = np.array([row["patient"] for row in rows]), said["roll_up"]["rule"]
     known, called, pairs = names != "", scores >= rule["threshold"], []
-    # The rates of a run are of its validation set, those of a cross-validation of these cells.
+    # The rates of a run are those of its validation set, the rates of a cross-validation those of these cells.
     for kind, cells in [("infected", is_positive & known), ("uninfected", ~is_positive & known)] if "folds" in said else []:
         of_whom = np.unique(names[cells], return_inverse=True)[1]
         sizes, found = np.bincount(of_whom), np.bincount(of_whom, weights=called[cells])

@@ -29,7 +29,7 @@ def by_onnxruntime(path, images):
 
 
 def by_openvino(path, images):
-    # By default it computes in bfloat16 on processors that can.
+    # By default it computes in bfloat16 on processors that support it.
     return openvino.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"})(images)[0]
 
 

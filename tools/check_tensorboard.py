@@ -4,7 +4,7 @@
     malaria compare RUN… --tensorboard FOLDER
     python tools/check_tensorboard.py FOLDER RUN…
 
-The exit code is 1 if a value differs. `--record` prints the first record as TensorBoard's writer makes it, in hexadecimal digits, for the
+The exit code is 1 if a value differs. `--record` prints the first record as written by TensorBoard, in hexadecimal digits, for the
 test of crates/cli/src/tensorboard.rs.
 """
 

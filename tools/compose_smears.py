@@ -1,11 +1,11 @@
-"""Composes photographs of thin smears from single cells, with perfect truth, to measure how cells are found and counted.
+"""Composes photographs of thin smears with exact ground truth from single cells, to measure how cells are found and counted.
 
     pip install numpy==2.4.6 pillow==13.0.0
     python tools/compose_smears.py cell_images OUT [--fields N] [--cells N] [--parasitaemia SHARE] [--seed N] [--patients C33...]
 
-Each field has the cells of one patient, on a background as bright as their plasma is pale, with a vignette, blur and noise; a third of the cells
-touch or overlap another. Writes OUT/images/*.jpg and OUT/boxes.csv (image,x,y,w,h,class: `infected` or `red blood cell`). The cells are NLM's:
-nothing of it belongs into this repository.
+Each field has the cells of one patient on a background of matching brightness, with a vignette, blur and noise; a third of the cells
+touch or overlap another. Writes OUT/images/*.jpg and OUT/boxes.csv (image,x,y,w,h,class: `infected` or `red blood cell`).
+The cells are NLM's, so the results must not be added to this repository.
 """
 
 import argparse
@@ -19,9 +19,9 @@ from PIL import Image, ImageFilter
 
 WIDTH, HEIGHT = 1600, 1200
 CLASSES = {"Parasitized": "infected", "Uninfected": "red blood cell"}
-# Pixels darker than this in all channels are the black around a cell.
+# Pixels darker than this in all channels are the black background around a cell.
 BLACK = 32
-# Share of cells that touch another, and how far they reach over it at most, of a diameter.
+# Share of cells that touch another one, and their maximum overlap as a share of a diameter.
 CROWDED, OVERLAP = 1 / 3, 0.2
 
 
@@ -35,7 +35,7 @@ def cells_by_patient(data):
 
 
 def cut_out(file, diameter, random):
-    """A turned cell: RGB and its mask, without the dark rim that resizing leaves."""
+    """A rotated cell, RGB, and its mask, without the dark rim that resizing leaves."""
     cell = Image.open(file).convert("RGB")
     mask = Image.fromarray((np.asarray(cell).max(axis=2) >= BLACK).astype(np.uint8) * 255).filter(ImageFilter.MinFilter(5))
     scale = diameter / np.sqrt(4 / np.pi * (np.asarray(mask) > 127).sum())
@@ -49,7 +49,7 @@ def cut_out(file, diameter, random):
 
 
 def place(taken, diameter, crowded, random):
-    """The centre of a cell: apart from all others, or beside one of them."""
+    """The centre of a cell, separate from all others or beside one of them."""
     margin = 1.5 * diameter
     for _ in range(500):
         if crowded and taken:
@@ -69,7 +69,7 @@ def field(patient, count, parasitaemia, random):
     diameter = random.uniform(50, 110)
     sample = [np.asarray(Image.open(file).convert("RGB")) for file in patient["red blood cell"][:10]]
     pale = np.mean([np.quantile(cell[cell.max(axis=2) >= BLACK], 0.9, axis=0) for cell in sample], axis=0)
-    # Glass lets pass more light than plasma does.
+    # Glass transmits more light than plasma.
     light = np.clip(pale * random.uniform(1.1, 1.3), 0, 250)
     picture = np.broadcast_to(light, (HEIGHT, WIDTH, 3)).copy()
     taken, boxes = [], []
@@ -84,7 +84,7 @@ def field(patient, count, parasitaemia, random):
         top, left = (np.round(centre[::-1]) - np.array(mask.shape) / 2).astype(int)
         rows, columns = np.nonzero(mask > 0.5)
         below = picture[top : top + mask.shape[0], left : left + mask.shape[1]]
-        # Light passes through both of two cells that overlap.
+        # Light passes through both of two overlapping cells.
         passing = np.minimum(cell / light, 1)
         below *= 1 - mask[..., None] * (1 - passing)
         boxes.append((left + columns.min(), top + rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1, name))

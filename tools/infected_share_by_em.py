@@ -1,12 +1,12 @@
-"""Compares two ways of telling that a smear holds infected cells, on out-of-fold scores: counting cells above a threshold, and estimating the
+"""Compares two methods of detecting infected cells in a smear, on out-of-fold scores: counting cells above a threshold, and estimating the
 infected share from all scores by expectation maximisation (Saerens et al., Neural Computation 14 (2002)).
 
     pip install numpy==2.4.6
     python tools/infected_share_by_em.py results/oof-field.csv.gz --json results/em-field.json
 
 For each fold, the densities of the scores, the threshold and the limits of blank (which 95 % of smears without infected cells do not exceed) come
-from the other folds. Smears of 5,000 cells are drawn from each patient's own cells, so patients with few cells repeat: the two ways compare, the
-shares themselves are too good.
+from the other folds. Smears of 5,000 cells are sampled from each patient's own cells, so cells of patients with few cells repeat: the
+comparison of the two methods is valid, but the shares themselves are optimistic.
 """
 
 import argparse
@@ -18,10 +18,10 @@ from collections import defaultdict
 import numpy as np
 
 CELLS, DRAWS, SHARES = 5_000, 8, (0, 0.005, 0.01, 0.02, 0.05)
-# Log-odds, and the thresholds to choose from.
+# Bins of log-odds, and the candidate thresholds.
 EDGES = np.linspace(-8, 8, 41)
 BINS, THRESHOLDS = len(EDGES) + 1, range(20, len(EDGES) + 1)
-# Patients with fewer cells of a kind are left out.
+# Patients with fewer cells of a kind are excluded.
 FEWEST = {False: 30, True: 10}
 
 

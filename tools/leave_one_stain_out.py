@@ -1,14 +1,14 @@
-"""Measures training settings on stains that training has not seen, from cells of one clinic.
+"""Measures training settings on stains that are not in the training set, with cells of one clinic.
 
     pip install numpy==2.4.6 pillow==13.0.0 scikit-image==0.26.0 scikit-learn==1.9.1
     python tools/leave_one_stain_out.py cell_images CONFIG.json... --json FILE [--out DIR] [--malaria COMMAND]
         [--external DIR]
 
 Patients are clustered by the mean colour of their uninfected cells in CIELAB (k-means, four clusters; the two smaller ones count as one).
-For each cluster and each CONFIG.json, `malaria train` learns from some 5,000 cells of the patients outside of the cluster, as many of each
-patient, and `malaria evaluate` measures the AUC on up to 25 cells a class of each patient inside. Settings are compared by these AUCs.
-With --external, the AUC on that folder is reported too; no setting may be chosen by it. Runs and cells lie in DIR; runs that are there are not
-repeated.
+For each cluster and each CONFIG.json, `malaria train` trains on about 5,000 cells of the patients outside the cluster, with equal numbers
+per patient, and `malaria evaluate` measures the AUC on up to 25 cells per class of each patient inside. Settings are compared by these
+AUCs. With --external, the AUC on that folder is also reported; settings must not be chosen by it. Runs and cells are stored in DIR;
+existing runs are not repeated.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from sklearn.cluster import KMeans
 
 CLASSES = "Parasitized", "Uninfected"
 CLUSTERS, TRAIN_CELLS, TEST_CELLS, COLOUR_CELLS = 4, 5000, 25, 25
-# Pixels darker than this in all channels are the black around a cell.
+# Pixels darker than this in all channels are the black background around a cell.
 BLACK = 32
 
 
@@ -48,7 +48,7 @@ def colour(file):
 
 
 def clusters(cells, random):
-    """The cluster of each patient: 0 and 1 the larger ones, 2 the others."""
+    """The cluster of each patient: 0 and 1 for the larger clusters, 2 for the others."""
     patients = sorted({patient for patient, _ in cells})
     colours = []
     for patient in patients:
@@ -70,7 +70,7 @@ def link(files, folder):
 
 def write_cells(cells, cluster, held_out, folder, random):
     inside = {patient for patient, k in cluster.items() if k == held_out}
-    # The most cells a patient and class with which the others have no more than TRAIN_CELLS.
+    # The largest number of cells per patient and class with which the other patients have at most TRAIN_CELLS.
     sizes = [len(files) for (patient, _), files in cells.items() if patient not in inside]
     most = max(most for most in range(1, 1000) if sum(min(size, most) for size in sizes) <= TRAIN_CELLS)
     for part, limit in (("train", most), ("test", TEST_CELLS)):

@@ -5,7 +5,7 @@
 
 PICTURES is a folder of pictures of cells or, with --smears, of photographs. Of 100 requests, 90 have one to eight cells or one photograph,
 4 have a truncated picture (of a cell, beside a valid one), 2 are larger than the server accepts, 2 are not a form, and 2 send their body
-a byte a second for 20 s and then nothing. The expected answers are 200, 200, 413, 400, and 400 or a closed connection. The exit code is
+at a byte per second for 20 s and then nothing. The expected answers are 200, 200, 413, 400, and 400 or a closed connection. The exit code is
 1 after any other answer. Needs only Python.
 """
 

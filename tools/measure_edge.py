@@ -1,12 +1,12 @@
-"""Measures the accuracy and speed of exported models in malaria-edge, and their speed in ONNX Runtime in turns with it.
+"""Measures the accuracy and speed of exported models in malaria-edge and, in alternation, their speed in ONNX Runtime.
 
     pip install numpy==2.4.6 onnxruntime==1.32.0
     cargo build --release -p malaria-edge
     python tools/measure_edge.py cell_images RUN_DIR REFERENCE.onnx MODEL.onnx... [--json FILE]
     python tools/measure_edge.py --speeds-only REFERENCE.onnx MODEL.onnx... [--json FILE]
 
-Accuracy, sensitivity and specificity are on the test cells of RUN_DIR, whose patients no model may have been trained on. Cells called
-differently are counted against REFERENCE. Speeds are medians of rounds in which the models take turns, with two threads and batches
+Accuracy, sensitivity and specificity are on the test cells of RUN_DIR; no model may have been trained on their patients. Cells called
+differently are counted against REFERENCE. Speeds are medians over rounds in which the models take turns, with two threads and batches
 of 32; quote them as ratios. Processor time and memory are those of the whole program.
 """
 
@@ -80,7 +80,7 @@ def main():
     parser = argparse.ArgumentParser()
     help = "the cells, the run, and the models, of which the first is the reference"
     parser.add_argument("paths", nargs="+", metavar="PATH", help=help)
-    parser.add_argument("--speeds-only", action="store_true", help="PATHs are models only; no cell is called")
+    parser.add_argument("--speeds-only", action="store_true", help="all PATHs are models; no cells are classified")
     parser.add_argument("--binary", default="target/release/malaria-edge")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)

@@ -1,4 +1,4 @@
-"""Compares the calls of a cross-validation's models with reduced weights and with float32, on the test cells of each fold.
+"""Compares the calls of a cross-validation's models with reduced weights with those of float32, on the test cells of each fold.
 
     pip install numpy==2.4.6
     cargo build --release -p malaria-cli -p malaria-edge

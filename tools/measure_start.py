@@ -60,7 +60,7 @@ def started(folder, batch_size, precision):
                 if steps == STEPS:
                     break
             if steps < STEPS:
-                raise SystemExit(f"{steps} steps in place of {STEPS}: take more cells, {' '.join(map(str, command))}")
+                raise SystemExit(f"{steps} steps instead of {STEPS}: use more cells, {' '.join(map(str, command))}")
             status = Path(f"/proc/{process.pid}/status").read_text()
             process.kill()
     return first, 1024 * int(status.split("VmHWM:")[1].split()[0])

@@ -4,7 +4,7 @@
     malaria evaluate --data other_cells --patient-pattern '(field_[0-9]+)_' --predictions predictions.csv --json evaluation.json
     python tools/other_laboratory.py predictions.csv evaluation.json --json FILE [--stage REGEX]
 
-Cells of one photograph (the column `patient`) resemble each other, so photographs are resampled, 2,000 times, and intervals contain the
+Cells of one photograph (the column `patient`) resemble each other, so photographs are resampled 2,000 times; intervals contain the
 middle 95 %. REGEX, with one group, finds the stage of a parasitized cell in its file name.
 """
 

@@ -28,7 +28,7 @@ def main(source, target):
         accuracy = 100 * model["accuracy"]
         for axis, x in [(speed, model["edge_cells_per_second"] / base), (size, model["bytes"] / 1e6)]:
             axis.plot(x, accuracy, "o", color="#1f5fa8")
-            # The float32 and int8 points of a network are close together: the better one is labelled above.
+            # The float32 and int8 points of a network are close together, so the better one is labelled above.
             others = [100 * m["accuracy"] for m in models if m is not model and same_network(m, model)]
             above = all(accuracy > other or accuracy == other and name.endswith("int8") for other in others)
             place = dict(xytext=(0, 7), va="bottom") if above else dict(xytext=(0, -7), va="top")

@@ -1,9 +1,9 @@
-"""Measures what poor photographs do to counting: infected cells called, and what the program says, for photographs that are blurred, grey, faint…
+"""Measures the effect of poor photographs on counting: cells called infected, and the program's caveats.
 
     pip install pillow==13.0.0
     python tools/poor_photographs.py PHOTOGRAPHS malaria-edge --json results/poor-photographs.json
 
-PHOTOGRAPHS are such as `tools/compose_smears.py` makes; the results in the repository are of
+PHOTOGRAPHS is a folder such as `tools/compose_smears.py` makes; the results in the repository are those of
 `compose_smears.py cell_images OUT --fields 8 --cells 110 --parasitaemia 0.1 --seed 3`.
 """
 

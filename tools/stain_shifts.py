@@ -1,12 +1,12 @@
-"""Measures whether a classifier says when colours are too far from those it has learned from.
+"""Measures whether a classifier warns when colours are too far from those it was trained on.
 
     pip install numpy==2.4.6 pillow==13.0.0 scikit-learn==1.9.1 onnxruntime==1.32.0
     python tools/stain_shifts.py cell_images CV --json FILE [--folds I...] [--cells N] [--malaria COMMAND]
 
 CV is the folder of a cross-validation by patient. The cells of each fold's test patients (N of each class and patient) are changed by a grid of
-shifts of exposure, white balance, dyes, gamma and hue, and by random combinations of them, in optical density. For each fold and shift, the AUC of
-the fold's model is computed, and whether the share of uncertain cells (probability from 10 to 90 %) exceeds that of 99 of 100 patients of the
-other folds: then the programs warn of the cells. Unchanged, each patient is judged alone.
+shifts of exposure, white balance, dyes, gamma and hue, and by random combinations of them, in optical density. For each fold and
+shift, the script computes the AUC of the fold's model and whether the share of uncertain cells (probability from 10 to 90 %) exceeds that
+of 99 of 100 patients of the other folds, in which case the programs warn about the cells. Without a shift, each patient is evaluated separately.
 """
 
 import argparse
@@ -26,11 +26,11 @@ from sklearn.metrics import roc_auc_score
 POSITIVE = "Parasitized"
 # As in malaria-classifier.
 UNCERTAIN, MIN_CELLS, USUAL = (0.1, 0.9), 30, 0.99
-# Pixels darker than this in all channels are the black around a cell.
+# Pixels darker than this in all channels are the black background around a cell.
 BLACK = 31.5 / 255
-# Optical density that gamma leaves as it is.
+# Optical density that gamma does not change.
 PIVOT = 0.45
-# Methylene blue and eosin (Ruifrok and Johnston 2001), and the direction across.
+# Methylene blue and eosin (Ruifrok and Johnston 2001), and the perpendicular direction.
 DYES = np.array([[0.834750233, 0.513556283, 0.196330403], [0.092789, 0.954111, 0.283111]])
 DYES = np.vstack([DYES, np.cross(*DYES)])
 
@@ -73,7 +73,7 @@ def shifted(images, gamma=0.0, dyes=(0, 0, 0), hue=0.0, exposure=0.0, cast=(0, 0
     density = grey + np.cos(angle) * (density - grey) + np.sin(angle) * (before - after) / np.sqrt(3)
     changed = np.clip(np.exp(-(density - exposure - np.array(cast))), 0, 1)
     inside = images.max(axis=-1, keepdims=True) >= BLACK
-    # Pictures have bytes.
+    # Pictures are stored as bytes.
     return np.round(np.where(inside, changed, images) * 255).astype(np.float32) / 255
 
 
@@ -115,7 +115,7 @@ def main():
     parser.add_argument("data", type=Path)
     parser.add_argument("cv", type=Path)
     parser.add_argument("--json", type=Path, required=True)
-    parser.add_argument("--folds", type=int, nargs="+", help="folds whose models see the shifts [default: all]")
+    parser.add_argument("--folds", type=int, nargs="+", help="folds whose models are tested with the shifts [default: all]")
     parser.add_argument("--cells", type=int, default=10)
     parser.add_argument("--malaria", default="cargo run --release --quiet --bin malaria --")
     options = parser.parse_args()

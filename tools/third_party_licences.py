@@ -1,8 +1,8 @@
-"""Writes the licences of the crates that are linked into `malaria-edge` for a target, which its binaries have to contain.
+"""Writes the licences of the crates that are linked into `malaria-edge` for a target, which its binaries must contain.
 
     python3 tools/third_party_licences.py x86_64-unknown-linux-musl > THIRD-PARTY-LICENCES.txt
 
-Copies the licence files of each crate, each text once; where a crate has none, its licence by name, with its repository. The licences
+Copies the licence files of each crate, each text once; for a crate without one, the licence's name and the repository. The licences
 of Rust's standard library come last, if the toolchain has them. `CARGO_NET_OFFLINE=true` keeps cargo from fetching anything.
 """
 
@@ -24,7 +24,7 @@ def main(target: str) -> None:
                   "--prefix", "none", "-f", "{p}")
     linked = {tuple(line.replace(" v", " ").split(" ")[:2]) for line in tree.splitlines()}
     packages = json.loads(output("cargo", "metadata", "--locked", "--format-version", "1", "--filter-platform", target))["packages"]
-    # Those of the workspace have no source.
+    # Crates of the workspace have no source.
     crates = [one for one in packages if one["source"] and (one["name"], one["version"]) in linked]
     print(f"malaria-edge for {target} contains these {len(crates)} crates, under the licences below, and Rust's standard library.")
     first: dict[str, str] = {}

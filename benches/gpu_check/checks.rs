@@ -27,7 +27,7 @@ pub(crate) struct Report {
     speed: Vec<speed::Speed>,
     epochs: Vec<speed::Epoch>,
     pytorch: peer::Outcome,
-    /// Before and after. libtorch keeps freed memory, so the second value is the maximum.
+    /// Memory before and after. libtorch keeps freed memory, so the second value is the maximum.
     memory_used_mib: Option<[u64; 2]>,
     /// One sentence per failed check.
     pub(crate) failures: Vec<String>,
@@ -45,7 +45,7 @@ struct Scale {
     batches: &'static [usize],
     /// Minimum duration of each measurement.
     seconds: f64,
-    /// Cells of a measured epoch; on a GPU, the number in the tutorial's training set.
+    /// Cells of a measured epoch; on a GPU, those of the tutorial's training set.
     epoch_cells: usize,
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn run(choice: DeviceChoice, log: &mut dyn FnMut(&str)) -> Result<Rep
         if let Err(missing) = DeviceChoice::Cuda(0).resolve() {
             log(&format!("no GPU: {missing}"));
         }
-        log("small check of the CPU instead: it says nothing of a GPU");
+        log("small check of the CPU instead: it says nothing about a GPU");
     }
     let scale = if device.is_cuda() { ON_GPU } else { ON_CPU };
     let mut failures = Vec::new();
@@ -124,7 +124,7 @@ struct Mode {
     name: &'static str,
     precision: Precision,
     kind: Kind,
-    /// Only on a GPU.
+    /// Used only on a GPU.
     tf32: bool,
 }
 

@@ -22,7 +22,7 @@ use super::{Mode, Scale, Synthetic, modes, settings};
 /// Minimum accuracy on the synthetic test cells.
 const MIN_ACCURACY: f64 = 0.85;
 
-/// Maximum relative difference of the last losses of trainings that differ only by rounding.
+/// Maximum relative difference between the last losses of trainings that differ only in rounding.
 const MAX_LOSS_DIFFERENCE: f64 = 0.1;
 
 #[derive(Serialize)]
@@ -32,7 +32,7 @@ pub(super) struct Learned {
     cells: usize,
     first_loss: f64,
     last_loss: f64,
-    /// Accuracy on as many other synthetic cells.
+    /// Accuracy on the same number of other synthetic cells.
     test_accuracy: f64,
     seconds: f64,
 }
@@ -139,8 +139,8 @@ fn resume(
             resumed.last_loss,
             uninterrupted.last_loss
         ));
-        // Rounding grows from step to step: on another device, or with kernels that sum in a varying order, the weights differ, but the
-        // loss must be similar.
+        // Rounding differences grow from step to step: on another device, or with kernels that sum in a varying order, the
+        // weights differ, but the loss must be similar.
         let alike = (resumed.last_loss / uninterrupted.last_loss - 1.0).abs() <= MAX_LOSS_DIFFERENCE;
         if !alike || device == Device::Cpu && difference != 0.0 {
             failures.push(format!(

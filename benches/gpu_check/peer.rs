@@ -11,7 +11,7 @@ use super::{
     speed::{Epoch, Speed},
 };
 
-/// The measuring program, and the network that it shares with `cargo xtask bench --peers`.
+/// The measuring program, and the network shared with `cargo xtask bench --peers`.
 const FILES: [(&str, &str); 2] = [
     ("gpu.py", include_str!("../../tools/peers/gpu.py")),
     ("network.py", include_str!("../../tools/peers/network.py")),
@@ -24,7 +24,7 @@ pub(super) enum Outcome {
         version: String,
         tasks: Vec<Compared>,
     },
-    /// Why PyTorch could not be measured.
+    /// The reason why PyTorch could not be measured.
     Missing(String),
 }
 
@@ -58,7 +58,7 @@ struct Ours {
     times_as_fast: f64,
 }
 
-/// Compares every task. A failure of PyTorch is no error, only a missing comparison.
+/// Compares every task. If PyTorch fails, the comparison is missing, which is not an error.
 pub(super) fn compare(
     device: Device,
     scale: Scale,

@@ -30,7 +30,7 @@ pub(super) struct Epoch {
     pub(super) precision: &'static str,
     pub(super) batch: usize,
     cells: usize,
-    /// The fastest epoch without the first, which warms up.
+    /// The fastest epoch except the first, which warms up.
     seconds: f64,
     pub(super) cells_per_second: f64,
     /// Whether steps were replayed from a recording.
@@ -100,7 +100,7 @@ fn rate(
     }
     synchronise(device);
     let (start, mut done) = (Instant::now(), 3);
-    // Synchronised only now and then, so that a GPU always has queued work.
+    // Synchronised only occasionally, so that a GPU always has queued work.
     while done == 3 || start.elapsed().as_secs_f64() < seconds {
         for _ in 0..10 {
             let _ = black_box(work(done)?);

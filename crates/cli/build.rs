@@ -4,7 +4,7 @@ use std::env;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    // Not set on systems other than Linux and macOS.
+    // Only set on Linux and macOS.
     if let Ok(lib) = env::var("DEP_MALARIA_RESNET_LIBTORCH_LIB") {
         println!("cargo::rustc-link-arg=-Wl,-rpath,{lib}");
         println!("cargo::rustc-env=BUILT_WITH_LIBTORCH={lib}");

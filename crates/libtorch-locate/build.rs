@@ -1,7 +1,7 @@
 //! Stops the build with one message if libtorch is missing, incomplete or of another version.
 //!
-//! Only with the feature `check`, which `malaria-libtorch` turns on. `xtask`, which fetches libtorch, is built without it. Not
-//! where the variable `DOCS_RS` is set: docs.rs has no libtorch, and documentation needs none.
+//! Only with the feature `check`, which `malaria-libtorch` turns on; `xtask`, which fetches libtorch, is built without it.
+//! Not if the variable `DOCS_RS` is set, since docs.rs has no libtorch and documentation needs none.
 
 #![allow(dead_code, unreachable_pub, reason = "the library's modules, compiled into its build script")]
 

@@ -1,4 +1,4 @@
-//! Compiles the C++ shim, lets programs find libtorch when they run, and keeps libtorch_cuda when they are linked.
+//! Compiles the C++ shim, lets programs find libtorch at run time, and keeps libtorch_cuda when they are linked.
 
 use std::env;
 use std::error::Error;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rustc-check-cfg=cfg(libtorch_cuda)");
-    // torch-sys passes it on from Linux and macOS only.
+    // torch-sys passes it on only on Linux and macOS.
     let Some(lib) = env::var_os("DEP_TCH_LIBTORCH_LIB").map(PathBuf::from) else { return Ok(()) };
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
     println!("cargo::metadata=lib={}", lib.display());
@@ -57,7 +57,7 @@ fn compile_shim(lib: &Path) {
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str());
-    // Most warnings would come from the headers of libtorch.
+    // Most warnings would come from libtorch's headers.
     // torch-sys links the library of OpenMP on Linux only.
     if env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {
         build.flag("-fopenmp");
@@ -100,8 +100,8 @@ fn cuda_headers(lib: &Path, include: PathBuf) -> Option<PathBuf> {
 
 /// Links an object that refers to libtorch_cuda into every program.
 ///
-/// Nothing else refers to it, so linkers leave it out (`--as-needed`), and libtorch then reports, without an error, that
-/// there is no GPU.
+/// Nothing else refers to it, so linkers omit it (`--as-needed`), and libtorch then reports without an error that there is
+/// no GPU.
 fn keep_cuda(lib: &Path) {
     println!("cargo::rustc-cfg=libtorch_cuda");
     println!("cargo::rerun-if-changed=src/keep_cuda.cpp");

@@ -5,7 +5,7 @@ use std::env;
 
 fn main() {
     println!("cargo::rerun-if-changed=crates/malaria-resnet/build.rs");
-    // Not set on systems other than Linux and macOS.
+    // Only set on Linux and macOS.
     let Ok(lib) = env::var("DEP_MALARIA_LIBTORCH_LIB") else { return };
     println!("cargo::rustc-link-arg=-Wl,-rpath,{lib}");
     println!("cargo::metadata=libtorch_lib={lib}");

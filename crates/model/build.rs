@@ -2,7 +2,7 @@
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    // Unset on systems other than Linux and macOS.
+    // Only set on Linux and macOS.
     if let Ok(lib) = std::env::var("DEP_MALARIA_LIBTORCH_LIB") {
         println!("cargo::rustc-link-arg=-Wl,-rpath,{lib}");
     }

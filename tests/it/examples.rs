@@ -8,7 +8,7 @@ use std::{
 
 use malaria_resnet::dataset::{SyntheticConfig, write_synthetic};
 
-/// Runs an example in `folder`, which has to succeed, and returns its standard output.
+/// Runs an example in `folder`, which must succeed, and returns its standard output.
 pub(crate) fn example(name: &str, folder: &Path, arguments: &[&str]) -> String {
     let test = std::env::current_exe().unwrap();
     let path = test.parent().unwrap().with_file_name("examples").join(name);
@@ -18,7 +18,7 @@ pub(crate) fn example(name: &str, folder: &Path, arguments: &[&str]) -> String {
         path.display()
     );
     let mut command = Command::new(path);
-    // Threads of several tests that wait for each other on the same cores take ten times as long.
+    // Several tests with more threads than cores take ten times as long.
     command.env("OMP_NUM_THREADS", "1");
     command.env_remove("MALARIA_DATA").env_remove("MALARIA_RUN").current_dir(folder).args(arguments);
     let Output { status, stdout, stderr } = command.output().unwrap();

@@ -1,6 +1,5 @@
-//! The optimizer on the network, against Keras and PyTorch carrying the same weights: two steps on one batch, the
-//! second at another learning rate. The references and their keys are described in
-//! `crates/model/tests/fixtures/reference.py`.
+//! The optimizer on the network, against Keras and PyTorch with the same weights: two steps on one batch, the second at
+//! another learning rate. The references and their keys are described in `crates/model/tests/fixtures/reference.py`.
 
 use malaria_resnet::train::{L2, Sgd, SgdConfig};
 use tch::Tensor;
@@ -10,8 +9,8 @@ mod reference;
 
 use reference::Reference;
 
-/// Measured: weights of order 1 differ by at most 3e-6 after two steps at 0.1 and 0.025, all in float32. PyTorch's rule for momentum
-/// misses Keras's second step by more than a hundred times that.
+/// Measured: weights of order 1 differ by at most 3e-6 after two steps at 0.1 and 0.025, all in float32. With PyTorch's
+/// momentum rule, the second step would differ from Keras's by more than a hundred times that.
 const TOLERANCE: f64 = 3e-5;
 
 /// The largest difference of any parameter from the reference, after each of the two steps.
@@ -45,12 +44,12 @@ fn two_steps_follow_keras() {
 
 #[test]
 fn the_first_step_follows_pytorch() {
-    // The rules differ only at a changed learning rate, as in the second step.
+    // The rules differ only when the learning rate changes, as in the second step.
     let [first, second] = errors(&Reference::pytorch(), |_, rate| rate, 1.0);
     assert!(first < TOLERANCE, "{first}");
     assert!(
         second > 100.0 * TOLERANCE,
-        "Keras's velocity carries the old rate, PyTorch's does not: {second}"
+        "Keras's velocity contains the old rate, PyTorch's does not: {second}"
     );
 }
 

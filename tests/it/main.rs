@@ -1,4 +1,4 @@
-//! The library and its examples. Programs are tested beside themselves, in `crates/cli/tests` and `crates/edge/tests`.
+//! Tests of the library and its examples. The programs are tested in `crates/cli/tests` and `crates/edge/tests`.
 
 mod examples;
 mod features;

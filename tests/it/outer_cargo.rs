@@ -1,4 +1,4 @@
-//! The cargo that started a test: its target folder, its profile, and the variables that it has set.
+//! The cargo that started a test: its target folder, its profile, and the variables that it sets.
 
 use std::{
     env,
@@ -29,7 +29,7 @@ pub(crate) fn forget(command: &mut Command, root: &Path) {
         }
     }
     command.env_remove("LD_LIBRARY_PATH").env_remove("DYLD_FALLBACK_LIBRARY_PATH");
-    // A libtorch of the user's own stays, as it would outside.
+    // The user's own libtorch stays, as it would outside of cargo.
     if env::var_os("LIBTORCH").is_some_and(|libtorch| Path::new(&libtorch) == root.join(".libtorch")) {
         command.env_remove("LIBTORCH");
     }

@@ -1,4 +1,4 @@
-//! Overfitting: the tutorial's network learns a handful of cells by heart.
+//! Overfitting: the tutorial's network memorises a handful of cells.
 
 use malaria_resnet::{
     augment::AugmentConfig,
@@ -8,9 +8,9 @@ use malaria_resnet::{
 };
 use tch::Device;
 
-/// Pixels a side.
+/// Pixels per side.
 const SIDE: usize = 64;
-/// Cells of either class.
+/// Cells of each class.
 const CELLS: usize = 8;
 
 /// Pixels of discs, the first half of them with a dark spot.

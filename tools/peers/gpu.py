@@ -71,7 +71,7 @@ def step(device, batch, precision):
 
 
 def rate(device, batch, seconds, work):
-    """Cells a second, after three warm-up repetitions; waits for a GPU after every ten repetitions."""
+    """Cells per second, after three warm-up repetitions; waits for a GPU after every ten repetitions."""
     for _ in range(3):
         work()
     finish(device)

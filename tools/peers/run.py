@@ -1,6 +1,6 @@
-"""Measures this library and others in turns on one machine, for `cargo xtask bench --peers`.
+"""Measures this library and others in alternation on one machine, for `cargo xtask bench --peers`.
 
-Each peer is a process that waits while another one works. In a round every peer does every task once. Results are medians over
+Each peer is a process that waits while another one works. In each round, every peer does every task once. Results are medians over
 rounds, and ratios are to malaria-resnet.
 """
 
@@ -49,11 +49,11 @@ def commit():
 
 def machine():
     core = pathlib.Path("/proc/cpuinfo").read_text().split("\n\n")[0]
-    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in core.splitlines())}
-    processor = told.get("model name", "unknown processor")
-    # A virtual machine may only report the name.
-    if "cpu family" in told:
-        processor += f" (family {told['cpu family']}, model {told['model']})"
+    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in core.splitlines())}
+    processor = fields.get("model name", "unknown processor")
+    # A virtual machine may report only the name.
+    if "cpu family" in fields:
+        processor += f" (family {fields['cpu family']}, model {fields['model']})"
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {"processor": processor, "cores": os.cpu_count(), "memory_gib": round(memory / 2**30)}
 
@@ -62,12 +62,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", required=True)
     parser.add_argument("--onnx", required=True)
-    parser.add_argument("--data", required=True, help="folder of class folders of cells")
+    parser.add_argument("--data", required=True, help="folder with one folder of cells per class")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--json", required=True)
     args = parser.parse_args()
-    # malaria-edge uses every core that it may run on and has no setting for threads. Child processes inherit this limit.
+    # malaria-edge uses every core that it may run on, and has no setting for threads. Child processes inherit this limit.
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.threads])
     common = [str(args.threads), args.weights, args.onnx]
     worker = [sys.executable, str(pathlib.Path(__file__).with_name("worker.py"))]
@@ -94,7 +94,7 @@ def write_pngs(data, folder):
 
 @contextlib.contextmanager
 def busy_processes(count):
-    """Processes that use a core each, if they get one."""
+    """Processes that use one core each, if available."""
     processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
     try:
         yield
@@ -138,7 +138,7 @@ def measure(args, worker, common):
     for task, by_peer in rates.items():
         medians = {name: statistics.median(rounds) for name, rounds in by_peer.items()}
         first = medians[OURS[0]]
-        print(f"\n{task}: cells a second, median of {args.rounds} rounds (lowest to highest), and ours to theirs")
+        print(f"\n{task}: cells per second, median of {args.rounds} rounds (lowest to highest), and ours to theirs")
         report["tasks"][task] = {}
         for name, median in sorted(medians.items(), key=lambda pair: -pair[1]):
             low, high = min(by_peer[name]), max(by_peer[name])

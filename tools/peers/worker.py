@@ -1,4 +1,4 @@
-"""One peer of the benchmark: reads tasks from standard input, a JSON object a line, and prints how long each took.
+"""One peer of the benchmark: reads tasks from standard input, one JSON object per line, and prints the time that each took.
 
     {"task": "forward", "batch": 32, "seconds": 1.0}   forward passes on random images for at least this long
     {"task": "train", "batch": 32, "seconds": 1.0}     training steps in float32
@@ -232,7 +232,7 @@ def repeat(step, batch, seconds):
 
 def main():
     tasks, steps = PEERS[name](), {}
-    # The output of libraries must not mix with the answers.
+    # The output of libraries must not be mixed with the answers.
     answers, sys.stdout = sys.stdout, sys.stderr
     for line in sys.stdin:
         order = json.loads(line)
@@ -246,7 +246,7 @@ def main():
             answer = {"cells": cells, "seconds": seconds}
         else:
             batch = order["batch"]
-            # Built once, since this may compile it.
+            # Built only once, since this may compile it.
             step = steps.setdefault((task, batch), None) or tasks[task](batch)
             steps[(task, batch)] = step
             answer = repeat(step, batch, order["seconds"])

@@ -6,13 +6,13 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, ensure};
 
-/// A call of cargo in the workspace at `root`; `own_libtorch` says that the user has set `LIBTORCH`.
+/// A call of cargo in the workspace at `root`; `own_libtorch` means that the user has set `LIBTORCH`.
 pub(crate) fn cargo(root: &Path, own_libtorch: bool) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(program);
     command.current_dir(root);
-    // Cargo set these variables when it started this program. If they were passed on, build scripts would see another
-    // environment than under plain cargo, and would run again at every change between the two.
+    // Cargo set these variables when it started this program. If they were passed on, the environment of build scripts would
+    // differ from that under plain cargo, and they would run again at every change between the two.
     for (name, _) in std::env::vars_os() {
         let is_set_by_cargo =
             |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
@@ -21,13 +21,13 @@ pub(crate) fn cargo(root: &Path, own_libtorch: bool) -> Command {
         }
     }
     if !own_libtorch {
-        // From .cargo/config.toml, which cargo reads again.
+        // Set by .cargo/config.toml, which cargo reads again.
         command.env_remove("LIBTORCH");
     }
     command
 }
 
-/// Removes what was built with the old libtorch: the path is the same, so cargo does not notice the change.
+/// Removes everything built with the old libtorch: the path is the same, so cargo does not notice the change.
 ///
 /// # Errors
 /// If cargo fails.
@@ -49,7 +49,7 @@ pub fn forget_builds(root: &Path) -> Result<()> {
 
 /// Replaces this process by cargo with these arguments; on Windows, runs cargo and returns its exit code.
 ///
-/// Being the same process, cargo receives the terminal's signals, so that Ctrl-C ends a training in an orderly way.
+/// Since cargo is then the same process, it receives the terminal's signals, so that Ctrl-C ends a training cleanly.
 ///
 /// # Errors
 /// If cargo cannot be started.
@@ -70,7 +70,7 @@ pub fn become_cargo(root: &Path, own_libtorch: bool, arguments: Vec<OsString>) -
     #[cfg(not(unix))]
     {
         let status = command.status().context("cannot start cargo")?;
-        // A code that does not fit into a byte must not become 0.
+        // A code that does not fit in a byte must not become 0.
         Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
     }
 }

@@ -14,11 +14,11 @@ const CRATES: [&str; 6] =
     ["malaria-dataset", "malaria-smear", "malaria-edge", "malaria-model", "malaria-train", "malaria-resnet"];
 /// Tests in these programs that are not fuzz targets.
 const PLAIN_TESTS: [&str; 1] = ["a_small_file_that_claims_to_be_large_takes_no_memory"];
-/// Variables that `malaria_fuzz` reads: the time for a target, and the file for its number of inputs. If the names differed from those
-/// in that crate, every target would fail here, for lack of inputs or time.
+/// Variables that `malaria_fuzz` reads: the time for a target, and the file for its number of inputs. If the names differed
+/// from those in that crate, every target would fail here for lack of inputs or time.
 const SECONDS: &str = "MALARIA_FUZZ_SECONDS";
 const TALLY: &str = "MALARIA_FUZZ_TALLY";
-/// Lines shown of a failure, whose end says what went wrong and where the input is stored.
+/// Number of lines shown of a failure, whose end contains the reason and the path of the input.
 const SHOWN: usize = 12;
 
 /// Runs every target for its share of `seconds` and prints a line for each. The exit code is a failure if any target fails.

@@ -1,7 +1,7 @@
 //! The parts of `cargo xtask`: set-up of libtorch, calls of cargo, fuzzing, and measurements of other libraries.
 //!
-//! Nothing depends on this crate, and it does not need libtorch. Set-up (`setup`) takes the pinned libtorch out of
-//! PyTorch's wheels: `plan` says which ones, `pip` fetches them.
+//! Nothing depends on this crate, and it does not need libtorch. Set-up (`setup`) takes the pinned libtorch from PyTorch's
+//! wheels: `plan` selects them, `pip` fetches them.
 //!
 //! ```
 //! use xtask::{Plan, Variant};

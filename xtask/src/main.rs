@@ -26,7 +26,7 @@ enum Task {
         /// Fetch libtorch with CUDA, for NVIDIA GPUs: 2.5 GB to fetch, 3.9 GB on disk. Works without a GPU too
         #[arg(long)]
         cuda: bool,
-        /// Fetch libtorch for the CPU (default), and replace one with CUDA
+        /// Fetch libtorch for the CPU (default), replacing one with CUDA
         #[arg(long, conflicts_with = "cuda")]
         cpu: bool,
     },
@@ -38,14 +38,14 @@ enum Task {
     },
     /// Run every test: `cargo test --workspace -- ARGS`, after set-up
     Test {
-        /// Leave out the slow tests, those in modules named `slow`
+        /// Skip the slow tests, which are in modules named `slow`
         #[arg(long)]
         quick: bool,
         /// Arguments of the test programs, after `--`, such as part of a test's name
         #[arg(last = true)]
         args: Vec<OsString>,
     },
-    /// Feed damaged files to every reader, which must refuse them without a panic and in bounded memory
+    /// Feed damaged files to every reader, which must handle them without a panic and in bounded memory
     Fuzz {
         /// Time for all targets together
         #[arg(long, value_name = "N", default_value_t = 60)]
@@ -72,7 +72,7 @@ enum Task {
 
 fn main() -> ExitCode {
     run(Arguments::parse().task).unwrap_or_else(|error| {
-        // One message, whatever RUST_BACKTRACE says.
+        // One message, regardless of RUST_BACKTRACE.
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
     })
@@ -114,7 +114,7 @@ fn run(task: Task) -> Result<ExitCode> {
     }
 }
 
-/// Arguments of cargo for the tests. The slow ones are recognised by their paths, as libtest cannot filter by anything else.
+/// Arguments of cargo for the tests. The slow ones are recognised by their paths, since libtest cannot filter by anything else.
 fn test_command(quick: bool, args: Vec<OsString>) -> Vec<OsString> {
     let skip: &[&str] = if quick { &["--skip", "slow::"] } else { &[] };
     words(&[&["test", "--workspace", "--"], skip].concat(), args)
@@ -124,7 +124,7 @@ fn words(command: &[&str], args: Vec<OsString>) -> Vec<OsString> {
     command.iter().map(OsString::from).chain(args).collect()
 }
 
-/// The workspace that this program was built in, which may have moved since: cargo names its present folder.
+/// The workspace that this program was built in. It may have moved since; cargo gives its current folder.
 fn workspace() -> PathBuf {
     let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
     Path::new(&package).parent().map_or_else(PathBuf::new, Path::to_path_buf)
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quick_leaves_out_the_modules_named_slow() {
+    fn quick_skips_the_modules_named_slow() {
         let command = |words: &[&str]| match Arguments::try_parse_from(words).unwrap().task {
             Task::Test { quick, args } => test_command(quick, args),
             task => panic!("{task:?}"),
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_that_are_passed_on_may_be_any_path() {
+    fn forwarded_arguments_may_be_any_path() {
         let path = OsStr::from_bytes(b"cells-\xff");
         for task in ["train", "test", "bench", "gpu-check"] {
             let words = ["cargo xtask", task, "--", "--data"].map(OsStr::new);

@@ -1,4 +1,4 @@
-//! `cargo xtask bench --peers`: the speed of this library and of others, measured in turns on this machine.
+//! `cargo xtask bench --peers`: the speed of this library and of others, measured in alternation on this machine.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use crate::cargo::cargo;
 /// Settings of the comparison with other libraries: flags beside `--peers`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Peers {
-    /// For --peers: folder with a folder of cells for each class
+    /// For --peers: folder with one folder of cells per class
     #[arg(long, value_name = "DIR", requires = "peers")]
     data: Option<PathBuf>,
     /// For --peers: run directory of the model

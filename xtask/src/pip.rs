@@ -30,20 +30,20 @@ pub(crate) fn find() -> Result<&'static str> {
 /// its errors itself.
 pub(crate) fn download(python: &str, wheel: &Wheel, folder: &Path) -> Result<PathBuf> {
     let (project, version) = (wheel.project(), wheel.version());
-    // Hashes can be given in a file only.
+    // Hashes can only be given in a file.
     let requirements = folder.join("requirements.txt");
     fs::write(&requirements, format!("{project}=={version} --hash=sha256:{}\n", wheel.sha256))?;
     let status = Command::new(python)
         .args(
             "-m pip download --disable-pip-version-check --no-input --no-deps --only-binary=:all:".split(' '),
         )
-        // Every tag is stated, so that any Python will do. One platform, since pip before 21 takes only one.
+        // All tags are given, so that any Python works. Only one platform, since pip before 21 accepts only one.
         .args("--python-version 311 --implementation cp --abi cp311".split(' '))
         .args(["--platform", wheel.platform(), "--require-hashes", "--requirement"])
         .args([requirements.as_path(), Path::new("--dest"), folder])
-        // pip keeps half a wheel here, and /tmp may be too small for it.
+        // pip stores partial wheels here, and /tmp may be too small for them.
         .env("TMPDIR", folder)
-        // This guards against installing outside a virtual environment; nothing is installed.
+        // This setting forbids installing outside a virtual environment; nothing is installed here.
         .env("PIP_REQUIRE_VIRTUALENV", "0")
         .stdin(Stdio::null())
         .status()

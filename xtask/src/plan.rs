@@ -1,4 +1,4 @@
-//! What set-up fetches for a platform, and what it takes out of each wheel. The pins themselves are in `wheels.txt`.
+//! The wheels that set-up fetches for a platform, and the files that it takes from each. The pins are in `wheels.txt`.
 
 use anyhow::{Context, Result, bail};
 use malaria_libtorch_locate::LIBTORCH_VERSION;
@@ -8,7 +8,7 @@ const PINS: &str = include_str!("wheels.txt");
 /// The projects whose headers `malaria-libtorch` needs to record steps on a GPU.
 const CUDA_HEADERS: [&str; 2] = ["nvidia-cuda-runtime", "nvidia-cuda-crt"];
 
-/// Libraries of the torch wheel that only Python loads.
+/// Libraries of the torch wheel that only Python needs.
 const PYTHON_ONLY: [&str; 3] = ["libtorch_python.so", "libshm.so", "libtorch_global_deps.so"];
 
 /// Whether libtorch can use NVIDIA GPUs.
@@ -39,7 +39,7 @@ pub struct Wheel {
     pub bytes: u64,
     /// File name, which states the project, its version, and the tags that pip selects by.
     pub file: String,
-    /// Libraries that a libtorch for the CPU needs out of it.
+    /// Libraries in it that a libtorch for the CPU needs.
     pub cpu_libraries: Vec<String>,
 }
 
@@ -74,7 +74,7 @@ impl Wheel {
     }
 }
 
-/// The wheels of one libtorch, and what is made of them.
+/// The wheels of one libtorch, and the result of unpacking them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// CPU or CUDA.
@@ -83,7 +83,7 @@ pub struct Plan {
     pub wheels: Vec<Wheel>,
     /// Approximate size of the unpacked libtorch.
     pub unpacked_bytes: u64,
-    /// Text of `lib/libtorch.so` where the wheel's own file cannot be used.
+    /// Text of `lib/libtorch.so` if the wheel's own file cannot be used.
     pub linker_script: Option<&'static str>,
 }
 
@@ -91,7 +91,7 @@ impl Plan {
     /// The plan for an operating system and an architecture, named as in [`std::env::consts`].
     ///
     /// # Errors
-    /// Where PyTorch has no wheel that tch can be linked with.
+    /// If PyTorch has no wheel that tch can be linked with.
     pub fn new(os: &str, arch: &str, variant: Variant) -> Result<Self> {
         let platform = format!("{os} {arch} ");
         let Some(block) = PINS.split("\nplatform ").find_map(|block| block.strip_prefix(&platform)) else {
@@ -109,7 +109,7 @@ impl Plan {
         let wheels: Option<Vec<Wheel>> = lines.map(Wheel::parse).collect();
         let mut wheels = wheels.context("wheels.txt has a line that is not a wheel")?;
         wheels.retain(|wheel| cuda || !wheel.cpu_libraries.is_empty());
-        // The wheel's own refers to libtorch_cuda, which a libtorch for the CPU leaves out.
+        // The wheel's own file refers to libtorch_cuda, which a libtorch for the CPU omits.
         let linker_script = (os == "linux" && !cuda).then_some("INPUT(libtorch_cpu.so libc10.so)\n");
         Ok(Self { variant, wheels, unpacked_bytes, linker_script })
     }
@@ -132,9 +132,9 @@ impl Plan {
         self.wheels.iter().map(|wheel| (wheel.sha256.clone(), wheel.file.clone())).collect()
     }
 
-    /// Where a file of a wheel goes, relative to the folder of libtorch; `None` for a file that is left out.
+    /// The path of a file of a wheel relative to the folder of libtorch; `None` for a file that is omitted.
     ///
-    /// The libraries lie side by side, since each names its own folder among those to search for the others.
+    /// The libraries are in the same folder, since each one searches its own folder for the others.
     pub(crate) fn destination(&self, wheel: &Wheel, name: &str) -> Option<String> {
         let cuda = self.variant == Variant::Cuda;
         let has_headers = cuda && CUDA_HEADERS.contains(&wheel.project().as_str());
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cpu_gets_headers_and_named_libraries_and_cuda_gets_all() {
+    fn the_cpu_variant_gets_headers_and_named_libraries_and_cuda_gets_all() {
         let cpu = Plan::new("linux", "x86_64", Variant::Cpu).unwrap();
         let cuda = Plan::new("linux", "x86_64", Variant::Cuda).unwrap();
         let torch = &cpu.wheels[0];
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn unsupported_platforms_are_refused_with_a_way_out() {
+    fn unsupported_platforms_are_refused_with_advice() {
         for (os, arch) in [("macos", "x86_64"), ("windows", "x86_64"), ("linux", "riscv64")] {
             let message = Plan::new(os, arch, Variant::Cpu).unwrap_err().to_string();
             assert!(message.contains("set LIBTORCH"), "{message}");

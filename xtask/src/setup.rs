@@ -1,7 +1,7 @@
-//! `cargo xtask setup`: provides a libtorch of the right version, whole, or fails with one message.
+//! `cargo xtask setup`: provides a complete libtorch of the right version or fails with one message.
 //!
-//! libtorch is taken out of PyTorch's wheel, since the archive that is published for C++ is larger and cannot be had
-//! from every network. A libtorch of the user's own is checked and left alone.
+//! libtorch is taken from PyTorch's wheel, since the archive that is published for C++ is larger and not reachable from
+//! every network. The user's own libtorch is checked but not changed.
 
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
@@ -15,12 +15,12 @@ use zip::ZipArchive;
 use crate::pip;
 use crate::plan::{Plan, Variant, Wheel};
 
-/// What set-up found or did.
+/// The outcome of set-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The environment names a libtorch other than the workspace's, and it can be used.
+    /// The environment names a usable libtorch other than the workspace's.
     Own,
-    /// libtorch was there already.
+    /// libtorch was already installed.
     AlreadyThere,
     /// libtorch has been fetched and unpacked.
     Installed,
@@ -29,7 +29,7 @@ pub enum Outcome {
 /// Provides the workspace at `root` with a libtorch, under the environment that `variable` reads. `plans` are the pins, as
 /// [`Plan::for_this_machine`] reads them.
 ///
-/// Without a `variant` any libtorch that is there will do; where there is none, the one for the CPU is fetched.
+/// Without a `variant`, an existing libtorch of either variant is used; if there is none, the one for the CPU is fetched.
 ///
 /// # Errors
 /// The message says what is wrong and what to do.
@@ -41,12 +41,12 @@ pub fn setup(
 ) -> Result<Outcome> {
     let folder = root.join(".libtorch");
     let settings = Settings::from_variables(variable);
-    // Cargo passes on the `LIBTORCH` of the workspace's own `.cargo/config.toml` like one that the user has set.
+    // Cargo passes on the `LIBTORCH` of the workspace's `.cargo/config.toml` like one that the user has set.
     let elsewhere = settings.libtorch.as_deref().is_some_and(|libtorch| libtorch != folder);
     if elsewhere || settings.use_pytorch || settings.lib.is_some() || settings.include.is_some() {
         return check_own(&settings, variant);
     }
-    // Whatever else is there is replaced, and so is what was made of other wheels than those pinned today.
+    // Anything else is replaced, including a libtorch that was made from other wheels than those pinned now.
     let is_there = || {
         let Ok(Some(marker)) = Marker::read(&folder) else { return false };
         let is_current = |found: Variant| {
@@ -56,7 +56,7 @@ pub fn setup(
             [Variant::Cpu, Variant::Cuda].into_iter().filter(|found| variant.is_none_or(|v| v == *found));
         marker.verify(&folder).is_ok() && wanted.any(is_current)
     };
-    // The first look needs no lock, so that a folder that cannot be written to will do.
+    // The first check needs no lock, so that it also works in a read-only folder.
     if is_there() {
         return Ok(Outcome::AlreadyThere);
     }
@@ -69,7 +69,7 @@ pub fn setup(
     ensure_space(root, &plan)?;
     let python = pip::find()?;
     announce(&plan, &folder);
-    // Left there by a killed set-up, it is removed by the next one.
+    // If it is left by a killed set-up, the next set-up removes it.
     let temporary = root.join(".libtorch.tmp");
     remove(&temporary)?;
     let installed = install(&plan, python, &temporary, &folder);
@@ -121,7 +121,7 @@ fn lock(root: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// Refuses to begin if the disk would be full before the end: pip holds the wheel that it fetches twice for a moment.
+/// Refuses to start if the disk would fill up: pip briefly stores the fetched wheel twice.
 #[cfg(unix)]
 fn ensure_space(root: &Path, plan: &Plan) -> Result<()> {
     let disk = rustix::fs::statvfs(root)?;
@@ -137,8 +137,8 @@ fn ensure_space(root: &Path, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// Fills a folder in `temporary`, taking one wheel after the other so that the disk never holds more than one of them, and puts it in
-/// the place of `folder`.
+/// Fills a folder in `temporary`, one wheel after the other, so that the disk never contains more than one of them, and
+/// replaces `folder` by it.
 fn install(plan: &Plan, python: &str, temporary: &Path, folder: &Path) -> Result<()> {
     let (wheels, new) = (temporary.join("wheels"), temporary.join("new"));
     fs::create_dir_all(&wheels)?;
@@ -167,7 +167,7 @@ fn install(plan: &Plan, python: &str, temporary: &Path, folder: &Path) -> Result
     Ok(fs::rename(new, folder)?)
 }
 
-/// Unpacks the files that `plan` takes out of the wheel at `path` into `folder`; returns size and relative path of each library.
+/// Unpacks the files that `plan` takes from the wheel at `path` into `folder`; returns size and relative path of each library.
 fn unpack(path: &Path, wheel: &Wheel, plan: &Plan, folder: &Path) -> Result<Vec<(u64, String)>> {
     let mut archive = ZipArchive::new(BufReader::new(File::open(path)?))?;
     let mut libraries = Vec::new();
@@ -185,7 +185,7 @@ fn unpack(path: &Path, wheel: &Wheel, plan: &Plan, folder: &Path) -> Result<Vec<
     Ok(libraries)
 }
 
-/// Size for people, `527 MB`.
+/// Size as text, such as `527 MB`.
 fn megabytes(bytes: u64) -> String {
     format!("{} MB", bytes.div_ceil(1_000_000))
 }

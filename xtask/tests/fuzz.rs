@@ -49,7 +49,7 @@ fn every_target_is_run_and_its_inputs_are_counted() {
 }
 
 #[test]
-fn a_target_without_inputs_or_that_ends_too_soon_fails() {
+fn a_target_without_inputs_or_one_that_ends_too_early_fails() {
     for (mode, seconds, says) in [
         ("failing", "0", "malaria-edge reader: FAILED\nreader: took too much"),
         ("no-tally", "0", "malaria-edge reader: FAILED: 0 inputs"),

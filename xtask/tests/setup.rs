@@ -79,7 +79,7 @@ fn cuda_and_cpu_replace_each_other_only_on_request() {
 }
 
 #[test]
-fn a_setup_that_fails_says_why_and_leaves_nothing() {
+fn a_failed_setup_reports_the_reason_and_leaves_nothing() {
     for (variable, value, words, downloads) in [
         ("FAKE_MODE", "altered", &["DO NOT MATCH THE HASHES", "pip could not fetch torch 2.13.0"][..], 1),
         ("FAKE_MODE", "no-pip", &["No module named pip", "ensurepip"], 0),
@@ -97,7 +97,7 @@ fn a_setup_that_fails_says_why_and_leaves_nothing() {
 }
 
 #[test]
-fn when_pip_fails_the_old_libtorch_stays() {
+fn the_old_libtorch_stays_if_pip_fails() {
     let world = World::installed();
     world.setup(&[("VARIANT", "cuda"), ("FAKE_MODE", "fail")]).assert_failed(&[
         "ERROR: No matching distribution",
@@ -137,7 +137,7 @@ fn two_setups_at_once_fetch_once() {
 }
 
 #[test]
-fn the_users_own_libtorch_is_checked_and_left_alone() {
+fn the_users_own_libtorch_is_checked_and_not_changed() {
     let theirs = World::installed();
     let folder = theirs.libtorch();
     let own = [("LIBTORCH", folder.to_str().unwrap())];
@@ -186,5 +186,5 @@ fn child() {
     }
 }
 
-/// How long to wait for a child to get somewhere, on a busy machine.
+/// Time limit for a child to make progress on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -49,7 +49,7 @@ pub fn apply(images: &Tensor, params: &[AugmentParams]) -> Result<Tensor, Error>
         let maps: Vec<_> = params.iter().map(|one| affine(one, height, width)).collect();
         warp(images, &maps, Outside::NearestPixel)
     })?;
-    // Before the colours, which may lift the black that tells a cell from its surroundings.
+    // Before the colours, which may brighten the black by which a cell is separated from its surroundings.
     let elsewhere = on_chosen(
         &moved,
         params,
@@ -63,8 +63,8 @@ pub fn apply(images: &Tensor, params: &[AugmentParams]) -> Result<Tensor, Error>
         mix(images, &params.iter().map(colour).collect::<Vec<_>>())
     })?;
 
-    // grid_sampler always returns plain NCHW memory; empty_like restores the layout of the input. Colour maps leave [0, 1], and
-    // rounding lets interpolated values leave it too.
+    // grid_sampler always returns plain NCHW memory; empty_like restores the layout of the input. Colour maps leave [0, 1],
+    // and rounding can also move interpolated values out of it.
     let mut result = images.f_empty_like()?;
     result.f_copy_(&coloured)?;
     Ok(result.f_clamp_(0.0, 1.0)?)

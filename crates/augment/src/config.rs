@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{error::Error, laboratory::LaboratoryConfig};
 
-/// Ranges of the random changes made to each training image.
+/// Ranges of the random changes to each training image.
 ///
 /// The default of every field changes nothing, and [`Default`] is [`AugmentConfig::none`]: a file that names only
 /// some fields uses only those. [`sample()`](crate::sample()) samples values uniformly and independently.
@@ -41,8 +41,8 @@ pub struct AugmentConfig {
     /// direction (positive: red to yellow to green) are those of torchvision's `ColorJitter`, whose rotation in
     /// HSV is not linear. 0 to 0.5, default 0.
     pub hue: f64,
-    /// Changes that make cells look as if another laboratory had stained, photographed and cut them out. Default none, and
-    /// then not written to files.
+    /// Changes that make cells look as if another laboratory had stained, photographed and cut them out. Default none, which
+    /// is not written to files.
     #[serde(skip_serializing_if = "LaboratoryConfig::is_none")]
     pub laboratory: LaboratoryConfig,
 }
@@ -67,7 +67,7 @@ impl AugmentConfig {
     }
 
     /// The ranges of the tutorial: rotation by 20 degrees, shifts of 5 %, zoom of 5 %, the horizontal flip, and a
-    /// shear of 0.05, which Keras takes as degrees, so that it hardly matters.
+    /// shear of 0.05, which Keras takes as degrees, so that its effect is negligible.
     pub fn tutorial() -> Self {
         Self {
             rotation_degrees: 20.0,
@@ -83,7 +83,7 @@ impl AugmentConfig {
     /// Checks that every field is within its documented range.
     ///
     /// # Errors
-    /// [`Error::Config`] names the first field that is not; NaN is outside every range.
+    /// [`Error::Config`] with the first field out of range; NaN is outside every range.
     pub fn check(&self) -> Result<(), Error> {
         const BELOW_ONE: RangeInclusive<f64> = 0.0..=1.0_f64.next_down();
         const BELOW_90: RangeInclusive<f64> = 0.0..=90.0_f64.next_down();

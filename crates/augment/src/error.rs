@@ -7,7 +7,7 @@ use tch::{Kind, TchError};
 #[non_exhaustive]
 pub enum Error {
     /// A setting lies outside its range.
-    #[error("augmentation setting `{field}`: expected {expected}, found {found}; change it, or leave it out")]
+    #[error("augmentation setting `{field}`: expected {expected}, found {found}; change it or omit it")]
     Config {
         /// The field of [`AugmentConfig`](crate::AugmentConfig).
         field: &'static str,
@@ -33,7 +33,7 @@ pub enum Error {
         found: Kind,
     },
 
-    /// The number of parameters is not the number of images.
+    /// The number of parameters differs from the number of images.
     #[error("augmentation takes one set of parameters per image, found {params} for {images} images")]
     ParamsCount {
         /// Images in the batch.

@@ -11,14 +11,14 @@ const BILINEAR: i64 = 0;
 /// A matrix and an offset that turn the colour of a pixel into its new one.
 pub(crate) type ColourMap = ([[f64; 3]; 3], [f64; 3]);
 
-/// What lies outside an image: libtorch's codes for `padding_mode`.
+/// Values outside an image: libtorch's codes for `padding_mode`.
 #[derive(Clone, Copy)]
 pub(crate) enum Outside {
     Black = 0,
     NearestPixel = 1,
 }
 
-/// Applies `change` only to the images whose parameters are `chosen`: even a resampling that moves nothing would round.
+/// Applies `change` only to the images whose parameters are `chosen`, since even a resampling that moves nothing would round.
 pub(crate) fn on_chosen<P: Copy>(
     images: &Tensor,
     params: &[P],
@@ -42,8 +42,8 @@ pub(crate) fn on_chosen<P: Copy>(
 
 /// Resamples each image through its map (see [`affine`](crate::affine())); the result is contiguous.
 pub(crate) fn warp(images: &Tensor, maps: &[[[f64; 3]; 2]], outside: Outside) -> Result<Tensor, Error> {
-    // An affine map is a sum of a term for the column and a term for the row. Adding the two, computed in f64 for
-    // H + W positions, is four times as fast as affine_grid's matrix product over H * W positions and rounds less.
+    // An affine map is a sum of a term for the column and a term for the row. Adding the two, computed in f64 for H + W
+    // positions, is four times as fast as affine_grid's matrix product over H * W positions and has smaller rounding errors.
     // x and y are stored as separate planes, so that libtorch adds whole rows at once.
     let (height, width) = (images.size()[2], images.size()[3]);
     let mut by_column = Vec::with_capacity(maps.len() * 2 * width as usize);
@@ -63,7 +63,7 @@ pub(crate) fn warp(images: &Tensor, maps: &[[[f64; 3]; 2]], outside: Outside) ->
     Ok(images.f_grid_sampler(&grid, BILINEAR, outside as i64, true)?)
 }
 
-/// Applies each image's colour matrix and offset, or the only one to all images; the result is contiguous.
+/// Applies each image's colour matrix and offset, or a single one to all images; the result is contiguous.
 pub(crate) fn mix(images: &Tensor, maps: &[ColourMap]) -> Result<Tensor, Error> {
     let mut coefficients = Vec::with_capacity(maps.len() * 12);
     for (matrix, offset) in maps {

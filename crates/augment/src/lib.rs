@@ -1,9 +1,9 @@
 //! Seeded, batched image augmentation after Keras's `ImageDataGenerator`.
 //!
-//! Of the other crates of this project it needs only `malaria-libtorch`. The training loop calls it between loading a
+//! It depends on no crate of this project except `malaria-libtorch`. The training loop calls it between loading a
 //! batch and the forward pass:
 //!
-//! 1. [`AugmentConfig`] states the ranges; [`AugmentConfig::tutorial`] is the recipe of the PyImageSearch tutorial.
+//! 1. [`AugmentConfig`] contains the ranges; [`AugmentConfig::tutorial`] is the recipe of the PyImageSearch tutorial.
 //! 2. [`sample()`] samples the [`AugmentParams`] of one image from these ranges: a pure function of the seed, the epoch
 //!    and the image's index, independent of batch size, thread count and call order.
 //! 3. [`apply`] applies the parameters of a batch on the batch's device: one bilinear resampling for all geometry, one
@@ -11,11 +11,11 @@
 //!
 //! [`batch`] does 2 and 3 in one call.
 //!
-//! A classifier trained on the cells of one laboratory may fail on another's. [`LaboratoryConfig`] has the ranges of what differs:
-//! the stain and the cells' thickness, the microscope's focus, the camera's exposure, gamma, pixels, noise and JPEG, and how
-//! cells are cut out. Stains are changed in optical density, where a dye's amount is a factor, and not in CIELAB: in both, cells
-//! of one laboratory can be brought as near to another's, but powers, which CIELAB needs, are slow, and libtorch's depend
-//! on an image's place in the batch.
+//! A classifier trained on the cells of one laboratory may fail on another's. [`LaboratoryConfig`] has the ranges of these
+//! differences: the stain and the cells' thickness, the microscope's focus, the camera's exposure, gamma, pixels, noise and
+//! JPEG, and how cells are cut out. Stains are changed in optical density, where a dye's amount is a factor, and not in
+//! CIELAB: both bring the cells of one laboratory equally close to those of another, but the powers that CIELAB needs are
+//! slow, and libtorch's results for them depend on an image's position in the batch.
 //!
 //! Resampling agrees with Keras 3's `apply_transform` (`fill_mode="nearest"`, `interpolation_order=1`) on square
 //! images and with `scipy.ndimage.affine_transform` on all. On non-square images Keras rotates about a point that is not
@@ -34,7 +34,7 @@
 //! assert_eq!(augmented.size(), [2, 3, 16, 24]);
 //! assert_ne!(augmented, images);
 //!
-//! // The second image gives the same result in a batch of its own.
+//! // The second image gives the same result in a separate batch.
 //! assert_eq!(batch(&images.narrow(0, 1, 1), &config, seed, epoch, &[8])?, augmented.narrow(0, 1, 1));
 //! # Ok::<(), malaria_augment::Error>(())
 //! ```

@@ -40,7 +40,7 @@ pub struct AugmentParams {
     pub saturation: f64,
     /// Rotation of the hue in turns; positive goes from red to yellow to green.
     pub hue: f64,
-    /// What another laboratory changes, after the geometry and before the colours above.
+    /// The changes by another laboratory, after the geometry and before the colours above.
     pub laboratory: LaboratoryParams,
 }
 
@@ -145,7 +145,7 @@ pub fn sample(config: &AugmentConfig, seed: u64, epoch: u64, index: u64) -> Augm
 }
 
 /// The generator of one image in one epoch: seed, epoch and index fill separate bytes of ChaCha's 32-byte key, so no two
-/// triples share a stream, and the tag separates it from other uses of the same numbers.
+/// triples share a stream; the tag separates it from other uses of the same numbers.
 fn rng(seed: u64, epoch: u64, index: u64) -> ChaCha8Rng {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());

@@ -50,7 +50,7 @@ fn identity_returns_the_same_images() {
         let same = apply(&images, &params).unwrap();
         assert_eq!(same, images);
         assert_eq!(same.stride(), images.stride());
-        assert_eq!(same.data_ptr(), images.data_ptr(), "copied for nothing");
+        assert_eq!(same.data_ptr(), images.data_ptr(), "the images were copied");
     }
 }
 
@@ -157,7 +157,7 @@ fn results_stay_between_zero_and_one() {
     let changed = apply(&images, &params).unwrap();
     assert_eq!((changed.min().double_value(&[]), changed.max().double_value(&[])), (0.0, 1.0));
 
-    // Without the clamp, interpolation puts some of these pixels a rounding error above 1.
+    // Without the clamp, some of these pixels would exceed 1 by a rounding error after interpolation.
     let params: Vec<_> = (0..16).map(|index| sample(&AugmentConfig::tutorial(), 9, 0, index)).collect();
     let white = apply(&images.ones_like(), &params).unwrap();
     assert!(white.max().double_value(&[]) <= 1.0);

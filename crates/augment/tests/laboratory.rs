@@ -8,7 +8,7 @@ use tch::{Device, Kind, Tensor};
 /// Largest error allowed, as a fraction of full scale: the expected values are rounded to half of it.
 const TOLERANCE: f64 = 1e-4;
 
-/// A line of laboratory.json.
+/// An entry of laboratory.json.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Line {
@@ -70,7 +70,7 @@ fn every_change_matches_its_reference() {
         assert_eq!(kinds.iter().filter(|found| **found == kind).count(), 2, "{kind}");
     }
     for Case { kind, params, image, expected } in cases.iter().filter(|case| case.kind != "jpeg") {
-        assert!(largest(&(image - expected)) > 0.02, "{kind}: nothing to see");
+        assert!(largest(&(image - expected)) > 0.02, "{kind}: no visible change");
         for precision in [Kind::Float, Kind::Double] {
             let found = changed(&image.to_kind(precision), *params);
             assert_eq!(found.kind(), precision);
@@ -80,8 +80,8 @@ fn every_change_matches_its_reference() {
     }
 }
 
-/// libjpeg computes in integers: a frequency near the middle between two steps may be rounded the other way, which changes a block
-/// by up to half a step. So only means are compared.
+/// libjpeg computes in integers: a frequency near the middle between two steps may be rounded in the other direction, which
+/// changes a block by up to half a step. Therefore only means are compared.
 #[test]
 fn jpeg_matches_pillow() {
     let cases = cases();
@@ -128,7 +128,7 @@ fn noise_is_gaussian_and_differs_between_pixels_channels_and_seeds() {
 
 #[test]
 fn black_stays_black_and_cells_change() {
-    // What moves a rim on purpose, or resizes it.
+    // Changes that move or resize a rim on purpose.
     let config =
         LaboratoryConfig { rim: 0.0, neighbour: 0.0, resolution: 0.0, ..LaboratoryConfig::of_strength(1.0) };
     let config = AugmentConfig { laboratory: config, ..AugmentConfig::none() };

@@ -135,7 +135,7 @@ fn sampling_does_not_depend_on_call_order_or_thread() {
     assert_eq!(elsewhere, forward[17]);
 }
 
-/// Earlier runs can be reproduced only as long as these values stay the same.
+/// Earlier runs can be reproduced only if these values do not change.
 #[test]
 fn the_random_stream_is_frozen() {
     let params = sample(&everything(), 42, 3, 1234);
@@ -190,7 +190,7 @@ fn the_random_stream_is_frozen() {
         },
     };
     assert_eq!(params, expected);
-    // The same values without another laboratory.
+    // The values are the same without another laboratory.
     let alone = sample(&AugmentConfig { laboratory: LaboratoryConfig::none(), ..everything() }, 42, 3, 1234);
     assert_eq!(alone, AugmentParams { laboratory: LaboratoryParams::identity(), ..expected });
 }

@@ -56,7 +56,7 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// The mirrors are the Klein four-group: each undoes itself, and two of them, in either order, are the third.
+    /// The mirrors are the Klein four-group: each one is its own inverse, and the product of two, in either order, is the third.
     #[test]
     fn mirrors_form_a_group(images in images(), one in any::<[bool; 2]>(), other in any::<[bool; 2]>()) {
         let mirrored = |images: &Tensor, [horizontal_flip, vertical_flip]: [bool; 2]| {
@@ -68,7 +68,7 @@ proptest! {
         prop_assert!(close(&mirrored(&mirrored(&images, one), one), &images));
         prop_assert!(close(&both, &mirrored(&mirrored(&images, other), one)));
         prop_assert!(close(&both, &mirrored(&images, [one[0] ^ other[0], one[1] ^ other[1]])));
-        // It is the mirror image that libtorch's flip gives.
+        // It equals the mirror image that libtorch's flip gives.
         let dimensions: Vec<i64> = [(one[1], 2), (one[0], 3)].into_iter().filter(|(on, _)| *on).map(|(_, d)| d).collect();
         prop_assert!(close(&mirrored(&images, one), &images.flip(&dimensions)));
     }

@@ -11,7 +11,7 @@ use crate::{
     scored::Scored,
 };
 
-/// Shares of infected cells for predictive values: data sets hold far more infected cells than smears do.
+/// Shares of infected cells for predictive values: data sets contain far more infected cells than smears do.
 const PREVALENCES: [f64; 3] = [0.001, 0.01, 0.05];
 /// Bins of the calibration curve and of [`Assessment::calibration_error`].
 pub const CALIBRATION_BINS: usize = 10;
@@ -24,9 +24,9 @@ const CONFIDENCE: f64 = 0.95;
 pub struct Assessment {
     /// Patients evaluated.
     pub n_patients: usize,
-    /// Cells of unknown patients. Each counts as a patient of its own, which makes the intervals too narrow.
+    /// Cells of unknown patients. Each counts as a separate patient, which makes the intervals too narrow.
     pub cells_without_patient: usize,
-    /// Intervals by a bootstrap over patients (over cells, where no patients are known).
+    /// Intervals from a bootstrap over patients (over cells if no patients are known).
     pub intervals: Intervals,
     /// Intervals that assume independent cells, for comparison with publications. Cells of one patient are not independent:
     /// these intervals are too narrow.
@@ -35,11 +35,11 @@ pub struct Assessment {
     pub calibration_error: f64,
     /// Predictive values at low prevalence.
     pub at_prevalence: Vec<PredictiveValues>,
-    /// Sensitivity as the mean over patients, which those of many cells do not dominate; `None` without known infected patients.
+    /// Mean sensitivity over patients, in which patients with many cells do not dominate; `None` without known infected patients.
     pub sensitivity_by_patient: PatientMean,
-    /// Specificity as the mean over patients.
+    /// Mean specificity over patients.
     pub specificity_by_patient: PatientMean,
-    /// Calls of patients; `None` where no patient is known or there is no [`SmearDecision`] that detects an infection.
+    /// Calls of patients; `None` if no patient is known or no [`SmearDecision`] detects an infection.
     pub roll_up: Option<PatientAssessment>,
 }
 
@@ -61,7 +61,7 @@ pub struct CellIntervals {
 pub struct PredictiveValues {
     /// Share of cells that are infected.
     pub prevalence: f64,
-    /// Share of positive calls that are right; `None` without a false alarm, where the rate of false alarms is unknown.
+    /// Share of positive calls that are right; `None` without a false alarm, since the rate of false alarms is then unknown.
     pub ppv: Option<f64>,
     /// Share of negative calls that are right; `None` where no infected cell was missed.
     pub npv: Option<f64>,
@@ -88,10 +88,11 @@ enum Cluster<'a> {
 }
 
 impl Assessment {
-    /// Assesses the `scored` cells by `rule`, and the patients by `smears`: only where the model has not learned from any of them.
+    /// Assesses the `scored` cells by `rule`, and the patients by `smears`, which must be `None` if the model was trained on
+    /// any of them.
     ///
     /// # Errors
-    /// [`Error::Metrics`](crate::Error::Metrics) for no cells, or numbers that do not fit each other.
+    /// [`Error::Metrics`](crate::Error::Metrics) for no cells, or numbers that do not match.
     pub fn of(scored: &Scored<'_>, rule: &DecisionRule, smears: Option<&SmearDecision>) -> Result<Self> {
         let Scored { truth, positive, patients, .. } = *scored;
         let (is_positive, scores) = scored.one_vs_rest()?;
@@ -132,7 +133,7 @@ impl Assessment {
         })
     }
 
-    /// The number of patients, in words that follow "cells of".
+    /// The number of patients as text that follows "cells of".
     pub fn patients(&self) -> String {
         match self.n_patients {
             0 => "unknown patients".to_owned(),
@@ -173,7 +174,7 @@ impl PredictiveValues {
 }
 
 impl PatientMean {
-    /// The mean share of positive cells of the patients who have cells.
+    /// The mean share of positive cells over the patients who have cells.
     fn of(patients: impl Iterator<Item = CellCounts>) -> Result<Self> {
         let shares = patients.filter(|counts| counts.cells > 0);
         let shares: Vec<f64> = shares.map(|counts| counts.positive as f64 / counts.cells as f64).collect();
@@ -246,7 +247,7 @@ mod tests {
         assert_eq!(infected(&one).positive, 2);
         let strict = infected(&apart(smear(0.7, 0.02)));
         assert_eq!((strict.positive, strict.not_detected), (1, 1));
-        // The cells are called alike, but false alarms at the rate of one fold explain half of the cells.
+        // The calls of the cells are the same, but false alarms at the rate of one fold explain half of them.
         assert_eq!(infected(&apart(smear(0.5, 0.45))).positive, 1);
 
         let Assessment { sensitivity_by_patient, specificity_by_patient, .. } = assess(&one);

@@ -1,4 +1,4 @@
-//! Caveats: the limits of the metrics, to be shown beside them.
+//! Caveats: limits of the metrics, shown beside them.
 
 use malaria_dataset::Protocol;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use crate::{assessment::Assessment, decision::DecisionRule, scored::Scored};
 /// Bootstrap intervals over fewer patients are too narrow.
 const FEW_PATIENTS: usize = 30;
 
-/// Metrics of a class of fewer cells say little.
+/// Metrics of a class with fewer cells say little.
 const FEW_CELLS: usize = 10;
 
 /// A reason to read metrics with care. Its JSON has a stable key under `caveat`; its `Display` is the wording in the terminal, on
@@ -20,9 +20,9 @@ pub enum Caveat {
     /// The tested cells are synthetic.
     #[strum(to_string = "These cells are synthetic: the metrics say nothing about malaria.")]
     SyntheticCells,
-    /// The model has learned from synthetic cells.
+    /// The model was trained on synthetic cells.
     #[strum(
-        to_string = "The model has learned from synthetic cells: its predictions for real cells mean nothing."
+        to_string = "The model was trained on synthetic cells: its predictions for real cells mean nothing."
     )]
     ModelOfSyntheticCells,
     /// Cells were excluded from the training set on request.
@@ -39,30 +39,30 @@ pub enum Caveat {
         /// Number of cells.
         cells: usize,
     },
-    /// The initial weights had learned from some of the test cells.
+    /// The initial weights were trained on some of the test cells.
     #[strum(
-        to_string = "The initial weights had learned from {cells} of the test cells: the metrics are too good."
+        to_string = "The initial weights were trained on {cells} of the test cells: the metrics are optimistic."
     )]
     SeenByInit {
         /// Number of cells.
         cells: usize,
     },
-    /// The initial weights had learned from some of the validation cells.
+    /// The initial weights were trained on some of the validation cells.
     #[strum(
-        to_string = "The initial weights had learned from {cells} of the validation cells: the threshold chosen on them may not reach its target on new cells."
+        to_string = "The initial weights were trained on {cells} of the validation cells: the threshold chosen on them may not reach its target on new cells."
     )]
     ValidationSeenByInit {
         /// Number of cells.
         cells: usize,
     },
-    /// It is unknown whether the initial weights had learned from test cells.
+    /// It is unknown whether the initial weights were trained on test cells.
     #[strum(
-        to_string = "A run that the initial weights come from can no longer be read: they may have learned from the test cells, and the metrics may be too good."
+        to_string = "A parent run of the initial weights can no longer be read: they may have been trained on the test cells, and the metrics may be optimistic."
     )]
     InitUnknown,
-    /// The model, or a parent of it, has learned from some of the tested cells.
+    /// The model or a parent of it was trained or selected on some of the tested cells.
     #[strum(
-        to_string = "The model or one of its parents has learned from {cells} of these cells, or was selected by them: the metrics are too good."
+        to_string = "The model or one of its parents was trained or selected on {cells} of these cells: the metrics are optimistic."
     )]
     SeenInTraining {
         /// Number of cells.
@@ -70,7 +70,7 @@ pub enum Caveat {
     },
     /// A parent run of the model can no longer be read.
     #[strum(
-        to_string = "The model also comes from {run}, which can no longer be read: it may have learned from these cells."
+        to_string = "The model also descends from {run}, which can no longer be read: it may have been trained on these cells."
     )]
     ParentMissing {
         /// Its directory.
@@ -78,16 +78,14 @@ pub enum Caveat {
     },
     /// Some of the evaluated pictures have the same pixels.
     #[strum(
-        to_string = "Copies of other pictures among these cells, by their pixels: {cells}. Every copy is counted."
+        to_string = "Copies of other pictures (same pixels) among these cells: {cells}. Every copy is counted."
     )]
     Copies {
         /// Number of copies.
         cells: usize,
     },
-    /// Some pictures lie in the folders of several classes.
-    #[strum(
-        to_string = "Pictures in the folders of more than one class, so that a label is wrong: {pictures}."
-    )]
+    /// Some pictures are in the folders of several classes.
+    #[strum(to_string = "Pictures in folders of more than one class, so a label is wrong: {pictures}.")]
     DoublyLabelled {
         /// Number of pictures.
         pictures: usize,
@@ -99,17 +97,17 @@ pub enum Caveat {
     UnlikeTraining {
         /// Number of pictures.
         cells: usize,
-        /// Number of all.
+        /// Number of all pictures.
         of: usize,
     },
-    /// The scores rank most cells the wrong way round.
+    /// The scores rank most cells in the wrong order.
     #[strum(
-        to_string = "Most cells are ranked the wrong way round (area under the ROC curve far below 0.5): are the class folders exchanged?"
+        to_string = "Most cells are ranked in the wrong order (area under the ROC curve far below 0.5): are the class folders exchanged?"
     )]
     ClassesExchanged,
     /// A class has few cells or none.
     #[strum(
-        to_string = "Cells of the class {class}: only {cells}. The accuracy says little, and the metrics of this class nothing."
+        to_string = "Cells of the class {class}: only {cells}. The accuracy says little; the metrics of this class say nothing."
     )]
     FewCells {
         /// The class.
@@ -134,10 +132,10 @@ pub enum Caveat {
     NoFoldThresholds,
     /// There is no threshold.
     #[strum(
-        to_string = "Cells are called by their most probable class: no threshold reached the target on the cells to choose it on, or one class had no cells."
+        to_string = "Cells are called by their most probable class: no threshold reached the target on the cells for choosing it, or one class had no cells."
     )]
     NoThreshold,
-    /// The patients are so few that intervals are too narrow.
+    /// There are so few patients that the intervals are too narrow.
     #[strum(to_string = "With so few patients ({patients}) the intervals are too narrow.")]
     FewPatients {
         /// Number of patients.
@@ -145,7 +143,7 @@ pub enum Caveat {
     },
     /// Cells whose patient is unknown.
     #[strum(
-        to_string = "Cells of unknown patients: {cells}. Each counts as a patient of its own, which makes the intervals too narrow."
+        to_string = "Cells of unknown patients: {cells}. Each counts as a separate patient, which makes the intervals too narrow."
     )]
     UnknownPatients {
         /// Number of cells.
@@ -173,8 +171,8 @@ impl Caveat {
         caveats
     }
 
-    /// The caveats of evaluated pictures: of `copies`, of pictures in folders of more than one class, and of those `unlike` the training cells
-    /// among `of`.
+    /// The caveats of evaluated pictures: `copies`, pictures in folders of more than one class, and those `unlike` the
+    /// training cells among `of`.
     pub fn of_pictures(
         copies: usize,
         doubly_labelled: usize,
@@ -199,7 +197,8 @@ impl Caveat {
         scored.classes.iter().enumerate().filter_map(few).collect()
     }
 
-    /// The caveats of initial weights that had learned from so many `test` and `validation` cells, `None` if that is unknown.
+    /// The caveats of initial weights that were trained on these numbers of `test` and `validation` cells, `None` if they
+    /// are unknown.
     pub fn of_init(test: Option<usize>, validation: Option<usize>) -> Vec<Self> {
         let (Some(test), Some(validation)) = (test, validation) else { return vec![Self::InitUnknown] };
         let caveats = [
@@ -210,7 +209,7 @@ impl Caveat {
     }
 }
 
-/// The protocol in words, and what it means for the metrics.
+/// The protocol as text, with its effect on the metrics.
 pub fn protocol_note(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Random => {
@@ -218,7 +217,7 @@ pub fn protocol_note(protocol: Protocol) -> &'static str {
         }
         Protocol::Patient => "patient split: no patient is in two sets",
         Protocol::Given => "split given by the folder's training, validation and testing trees",
-        Protocol::All => "trained on every cell: none is left to evaluate the model on",
+        Protocol::All => "trained on every cell: none is left for evaluating the model",
     }
 }
 
@@ -237,7 +236,7 @@ mod tests {
             (
                 Caveat::ModelOfSyntheticCells,
                 r#"{"caveat":"model-of-synthetic-cells"}"#,
-                "learned from synthetic cells",
+                "trained on synthetic cells",
             ),
             (Caveat::Excluded { cells: 3 }, r#"{"caveat":"excluded","cells":3}"#, "on request: 3."),
             (
@@ -248,21 +247,21 @@ mod tests {
             (
                 Caveat::SeenByInit { cells: 4 },
                 r#"{"caveat":"seen-by-init","cells":4}"#,
-                "from 4 of the test cells",
+                "on 4 of the test cells",
             ),
             (
                 Caveat::ValidationSeenByInit { cells: 4 },
                 r#"{"caveat":"validation-seen-by-init","cells":4}"#,
-                "from 4 of the validation cells",
+                "on 4 of the validation cells",
             ),
             (Caveat::InitUnknown, r#"{"caveat":"init-unknown"}"#, "can no longer be read"),
             (
                 Caveat::SeenInTraining { cells: 5 },
                 r#"{"caveat":"seen-in-training","cells":5}"#,
-                "from 5 of these",
+                "on 5 of these",
             ),
             (Caveat::ParentMissing { run }, r#"{"caveat":"parent-missing","run":"runs/gone"}"#, "runs/gone"),
-            (Caveat::Copies { cells: 6 }, r#"{"caveat":"copies","cells":6}"#, "by their pixels: 6."),
+            (Caveat::Copies { cells: 6 }, r#"{"caveat":"copies","cells":6}"#, "among these cells: 6."),
             (
                 Caveat::DoublyLabelled { pictures: 7 },
                 r#"{"caveat":"doubly-labelled","pictures":7}"#,
@@ -305,7 +304,7 @@ mod tests {
         let classes = ["Parasitized", "Uninfected"].map(str::to_owned);
         let names: Vec<String> = (0..40).map(|patient| format!("C{patient}")).collect();
         let of = |patients: usize, unknown: bool, rule: &DecisionRule, stored: bool| {
-            // Two cells a patient, one of either class.
+            // Two cells per patient, one of each class.
             let mut owners: Vec<Option<&str>> =
                 (0..2 * patients).map(|cell| Some(names[cell / 2].as_str())).collect();
             if unknown {
@@ -339,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn initial_weights_have_a_caveat_unless_they_had_seen_no_test_cell() {
+    fn initial_weights_have_a_caveat_unless_they_were_trained_on_no_test_cell() {
         assert_eq!(Caveat::of_init(Some(0), Some(0)), []);
         let both = [Caveat::SeenByInit { cells: 3 }, Caveat::ValidationSeenByInit { cells: 2 }];
         assert_eq!(Caveat::of_init(Some(3), Some(2)), both);

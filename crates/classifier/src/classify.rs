@@ -25,7 +25,7 @@ use crate::{
 const CHUNK: usize = 1024;
 const CHUNK_BYTES: usize = 32 << 20;
 
-/// Smallest difference of the darkest and the brightest value of a channel, of 255, in a picture that shows something.
+/// Smallest difference between the brightest and the darkest value of a channel, of 255, in a picture that shows something.
 const MIN_RANGE: u8 = 24;
 
 /// The prediction for one picture.
@@ -40,15 +40,15 @@ pub struct Prediction {
     pub class: Option<String>,
     /// Probability of the positive class, in [0, 1]; `None` when the picture could not be read.
     pub probability: Option<f64>,
-    /// How the picture differs from the training cells, which makes the probability unreliable; `None` where it does not.
+    /// How the picture differs from the training cells, which makes the probability unreliable; `None` if it does not.
     pub warning: Option<String>,
     /// Why the picture could not be read.
     pub error: Option<String>,
-    /// SHA-256 of the picture's size and pixels, in hexadecimal digits: pictures with the same one are copies. `None` when the picture
-    /// could not be read.
+    /// SHA-256 of the picture's size and pixels, in hexadecimal digits: pictures with the same hash are copies. `None` when
+    /// the picture could not be read.
     #[serde(default)]
     pub pixels_sha256: Option<String>,
-    /// Whether the model has learned from this picture, by the contents of its file; `None` where that is not known.
+    /// Whether the model was trained on this picture, by the contents of its file; `None` if that is not known.
     #[serde(default)]
     pub learned_from: Option<bool>,
     /// Fingerprint of the file; `None` when there is none, or it could not be read.
@@ -56,7 +56,7 @@ pub struct Prediction {
     pub file: Option<Fingerprint>,
 }
 
-/// Serializes any path: one name that is not UTF-8 must not make the whole list fail.
+/// Serializes any path, so that one name that is not UTF-8 does not make the whole list fail.
 fn lossily<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&path.to_string_lossy())
 }
@@ -74,7 +74,7 @@ pub struct PatientPrediction {
 /// An encoded picture in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncodedImage {
-    /// Its file name, which tells the patient if it has NLM's form, see [`patient_of`]. No file is read.
+    /// Its file name, which contains the patient if it has NLM's form, see [`patient_of`]. No file is read.
     pub name: PathBuf,
     /// Bytes of a PNG, JPEG, BMP, TIFF or WebP.
     pub bytes: Vec<u8>,
@@ -83,9 +83,9 @@ pub struct EncodedImage {
 /// Classifies `files`, such as those of [`list_images`](malaria_dataset::list_images), in their order.
 ///
 /// `network` computes the probability of each class, `[N, classes]` row by row. `positive` is the index of the positive class.
-/// `progress` gets the number of pictures done and the number of all.
+/// `progress` gets the number of pictures done and the total.
 ///
-/// A picture that cannot be read gives a [`Prediction`] with an error; the others are classified all the same.
+/// A picture that cannot be read gives a [`Prediction`] with an error; the others are still classified.
 ///
 /// # Errors
 /// Those of `network`; an input size that cells cannot have.
@@ -134,8 +134,8 @@ pub fn classify_pictures<E: From<malaria_dataset::Error>>(
     Ok(predictions)
 }
 
-/// [`classify`] for encoded pictures in memory, such as uploaded ones. A side of more than `longest_side` pixels is an error of
-/// that picture's [`Prediction`].
+/// [`classify`] for encoded pictures in memory, such as uploaded ones. A picture with a side of more than `longest_side`
+/// pixels gives a [`Prediction`] with an error.
 ///
 /// # Errors
 /// As [`classify`].
@@ -182,8 +182,8 @@ impl ModelInput {
         Self { cell, warning, pixels: Fingerprint::of_pixels(picture), file: None }
     }
 
-    /// The same of a picture that people give: refuses one that shows nothing, and a photograph of many cells. No class of theirs means
-    /// anything.
+    /// [`new`](Self::new) for a picture given by a user. Refuses a picture that shows nothing and a photograph of many
+    /// cells, whose class would be meaningless.
     fn of_file(description: &Description, picture: &RgbImage, path: &Path) -> malaria_dataset::Result<Self> {
         let refuse = |reason: String| {
             Err(malaria_dataset::Error::BadImage(BadImage { path: path.to_owned(), reason }))
@@ -196,7 +196,7 @@ impl ModelInput {
         });
         if ranges.iter().all(|range| *range < MIN_RANGE) {
             return refuse(
-                "shows nothing: it is nearly the same everywhere (values of 12 bits in 16 have to be scaled)"
+                "shows nothing: it is nearly uniform (12-bit values stored in 16 bits must be scaled)"
                     .to_owned(),
             );
         }
@@ -204,7 +204,7 @@ impl ModelInput {
         let (width, height) = picture.dimensions();
         if width.max(height) > MAX_CELL_SIDE || shows_many_cells(&input.cell) {
             return refuse(format!(
-                "is no picture of a single cell ({width} x {height} px): count the cells of photographs with `malaria smear` or \
+                "is not a picture of a single cell ({width} x {height} px): count the cells of photographs with `malaria smear` or \
                  `malaria-edge smear`"
             ));
         }
@@ -250,8 +250,9 @@ fn predictions_of<E: From<malaria_dataset::Error>>(
 
 /// Calls patients from the predictions for their cells, in the order of their names.
 ///
-/// Pictures without a class, those with a warning and those of unknown patients do not count; copies, by their pixels, count once, and those
-/// that several patients share for none of them. No patient is called where [`Description::patient_caller`] gives a reason against it.
+/// Pictures without a class, with a warning or of unknown patients do not count; copies (same pixels) count once, and those
+/// that several patients share count for none of them. No patient is called if [`Description::patient_caller`] gives a
+/// reason against it.
 ///
 /// # Errors
 /// [`Error::Metrics`](crate::Error::Metrics) when a patient's rates cannot be computed.
@@ -279,7 +280,7 @@ pub fn call_patients(
             None => cells.count(probability, probability >= smear.threshold),
         }
     }
-    // Equal counts have equal results, and one of them takes milliseconds.
+    // Computed once for equal counts, since each result takes milliseconds.
     let distinct: BTreeSet<(u64, u64)> = patients
         .values()
         .map(|cells| (cells.called.cells, cells.called.positive))
@@ -296,7 +297,7 @@ pub fn call_patients(
     Ok(called.collect())
 }
 
-/// The patient of each picture, by its pixels; `None` where several patients have it.
+/// The patient of each picture, by its pixels; `None` if several patients have the same picture.
 pub(crate) fn owners(predictions: &[Prediction]) -> HashMap<&str, Option<&str>> {
     let mut owners: HashMap<&str, Option<&str>> = HashMap::new();
     for prediction in predictions {
@@ -317,7 +318,7 @@ mod tests {
     use crate::{decision::ChosenOn, description::ImageConfig, patient_rule::SmearRule};
 
     #[test]
-    fn patients_are_warned_of_where_their_result_says_little() {
+    fn unreliable_results_of_patients_have_a_remark() {
         let rates = PatientRule {
             uninfected: PositiveRate::known(0.01, 0.01),
             infected: PositiveRate::known(0.9, 0.05),
@@ -352,7 +353,7 @@ mod tests {
         let said = patients.iter().map(|patient| (patient.verdict.unfamiliar, patient.verdict.learned_from));
         assert!(said.eq([(false, true), (false, false), (true, false)]), "{patients:?}");
         let words = |i: usize| patients[i].verdict.words.as_str();
-        assert_eq!(words(0), "positive; not valid: the model has learned from a patient of this name");
+        assert_eq!(words(0), "positive; not valid: the model was trained on a patient of this name");
         assert!(
             words(1).starts_with("not detected (limit ") && words(1).ends_with(" at 500 cells)"),
             "{}",
@@ -362,12 +363,12 @@ mod tests {
             words(2),
             "not called: the pictures are unlike the training cells (100.00 % of the cells are uncertain, 0.00 % of the pictures have a warning or come from poor photographs)"
         );
-        // Patients do not vanish because each of their pictures is set aside.
+        // Patients are listed even if all of their pictures are set aside.
         let warned = Prediction { warning: Some("blurred".to_owned()), ..cells[0].clone() };
         let result = call_patients(&description, &[warned]).unwrap()[0].verdict.clone();
         assert_eq!((result.result.called.cells, result.result.call), (0, PatientCall::NotCalled));
         assert!(result.words.starts_with("not called: all pictures have a warning"), "{}", result.words);
-        // A handful of cells has no share.
+        // A handful of cells gives no share.
         assert_eq!(call_patients(&description, &cells).unwrap()[2].verdict.uncertain_share, None);
     }
 

@@ -1,4 +1,4 @@
-//! Decision thresholds and rules: from probabilities to the classes of cells.
+//! Decision thresholds and rules, which turn probabilities into classes of cells.
 
 use malaria_metrics::{OperatingPoint, Target, argmax, percent, predict_at};
 use serde::{Deserialize, Serialize};
@@ -44,18 +44,18 @@ pub fn call(probabilities: &[f64], positive: usize, threshold: Option<&Threshold
     }
 }
 
-/// The cells that a threshold was chosen on. No model has learned from the cells it scored.
+/// The cells that a threshold was chosen on. They were scored by models that were not trained on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChosenOn {
     /// The run's validation set.
     Validation,
-    /// Every cell of a cross-validation, scored by the model that has not learned from it.
+    /// Every cell of a cross-validation, scored by the model that was not trained on it.
     OutOfFold,
 }
 
 impl ChosenOn {
-    /// The cells in words.
+    /// The cells as text.
     pub(crate) fn note(self) -> &'static str {
         match self {
             Self::Validation => "on the validation set",
@@ -64,7 +64,7 @@ impl ChosenOn {
     }
 }
 
-/// How cells are called: by the most probable class, a decision threshold, or one threshold per fold.
+/// How cells are called: by their most probable class, a decision threshold, or one threshold per fold.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DecisionRule {
     /// Each cell gets its most probable class.
@@ -73,7 +73,7 @@ pub enum DecisionRule {
     Threshold(Threshold),
     /// In a cross-validation, the threshold of each cell was chosen on the other folds' cells.
     FoldThresholds {
-        /// Chosen on the cells of all folds, and stored with the model that learns from every cell.
+        /// Chosen on the cells of all folds, and stored with the model that is trained on every cell.
         stored: Threshold,
         /// The threshold of each cell's fold, `[N]`.
         of_cells: Vec<Threshold>,

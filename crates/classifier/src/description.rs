@@ -29,7 +29,7 @@ pub struct ImageConfig {
 pub struct Description {
     /// Class names, in the order of the network's outputs.
     pub classes: Vec<String>,
-    /// The positive class, which sensitivity and single probabilities refer to.
+    /// The positive class, to which sensitivity and single probabilities refer.
     pub positive: String,
     /// How a picture becomes the network's input.
     pub image: ImageConfig,
@@ -39,10 +39,10 @@ pub struct Description {
     /// The decision threshold; `None` where cells are called by their most probable class.
     #[serde(default)]
     pub threshold: Option<Threshold>,
-    /// How patients are called; `None` where it is unknown how often cells of new patients are called positive.
+    /// How patients are called; `None` if it is unknown how often cells of new patients are called positive.
     #[serde(default)]
     pub smear: Option<SmearRule>,
-    /// The patients whose cells the model has learned from, where they have names of NLM's form (`C33`).
+    /// The patients on whose cells the model was trained, if they have names of NLM's form (`C33`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub learned_from: Vec<String>,
     /// The temperature that divides the logits before the softmax; `None` means 1.
@@ -54,7 +54,7 @@ impl Description {
     /// Calls patients.
     ///
     /// # Errors
-    /// [`PatientCallError`] without a [`SmearRule`], with more classes than two, or as [`SmearRule::caller`].
+    /// [`PatientCallError`] without a [`SmearRule`], with more than two classes, or as [`SmearRule::caller`].
     pub fn patient_caller(&self) -> Result<(&SmearRule, PatientCaller), PatientCallError> {
         let smear = self.smear.as_ref().ok_or(PatientCallError::UnknownRates)?;
         if self.classes.len() > 2 {
@@ -63,7 +63,7 @@ impl Description {
         Ok((smear, smear.caller()?))
     }
 
-    /// How cells and patients are called, or why patients are not, in words.
+    /// How cells and patients are called, or why patients are not, as text.
     pub fn calling_note(&self) -> String {
         let cells = match &self.threshold {
             Some(threshold) => format!(
@@ -83,8 +83,8 @@ impl Description {
     /// Checks the description and returns the index of the positive class.
     ///
     /// # Errors
-    /// [`Error::Description`] when there are fewer than two classes, the positive one is not among them, cells cannot have the input
-    /// size, the temperature is not a positive number, or the smear rule is none.
+    /// [`Error::Description`] when there are fewer than two classes, the positive one is not among them, cells cannot have
+    /// the input size, the temperature is not a positive number, or the smear rule is invalid.
     pub fn check(&self) -> Result<usize> {
         let Self { classes, positive, image, temperature, .. } = self;
         let wrong = |field, expected: &str, found: String| {
@@ -93,7 +93,7 @@ impl Description {
         if classes.len() < 2 {
             return wrong("classes", "two or more", format!("{classes:?}"));
         }
-        // Folders of cells have these names.
+        // Folders of cells are named after the classes.
         let one_part = |class: &&String| matches!(Path::new(class).components().collect::<Vec<_>>()[..], [Component::Normal(name)] if name == class.as_str());
         if let Some(class) = classes.iter().find(|class| !one_part(class)) {
             return wrong("classes", "names that folders can have", format!("`{class}`"));
@@ -132,7 +132,7 @@ impl Description {
         if i64::from(image.pixels) != network.input_size {
             return Err(Error::Description {
                 field: "image.pixels",
-                expected: format!("{}, the size that the network takes", network.input_size),
+                expected: format!("{}, the input size of the network", network.input_size),
                 found: image.pixels.to_string(),
             });
         }

@@ -17,13 +17,13 @@ pub struct DetectionLimit {
     pub cells: u64,
     /// Patients with more positive cells are called positive.
     pub limit_of_blank: u64,
-    /// The share; `None` where even patients whose cells are all infected are called positive less often.
+    /// The share; `None` if even patients whose cells are all infected are called positive less often.
     pub infected_share: Option<f64>,
-    /// Bootstrap interval of [`limit_of_blank`](Self::limit_of_blank) over the patients of a cross-validation, from whom the rates are
-    /// estimated.
+    /// Bootstrap interval of [`limit_of_blank`](Self::limit_of_blank) over the patients of a cross-validation, on whom the
+    /// rates are estimated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit_of_blank_interval: Option<Interval>,
-    /// The same of [`infected_share`](Self::infected_share).
+    /// Bootstrap interval of [`infected_share`](Self::infected_share).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub infected_share_interval: Option<Interval>,
 }
@@ -39,7 +39,7 @@ impl DetectionLimit {
         })
     }
 
-    /// The limits of `caller`, whose rates are estimated from `patients`, with their intervals at the same threshold.
+    /// The limits of `caller`, whose rates are estimated on `patients`, with their intervals at the same threshold.
     pub(crate) fn with_intervals(caller: &PatientCaller, patients: &[PatientCells]) -> Result<Vec<Self>> {
         let each: Vec<usize> = (0..patients.len()).collect();
         let caller_of = |drawn: &[usize]| {
@@ -47,7 +47,7 @@ impl DetectionLimit {
             PatientCaller::new(&PatientRule::estimate(&drawn).ok()??).ok()
         };
         let resampled = |drawn: &[usize]| {
-            // Rates that detect nothing have a limit above 100 %: left out, they would make the interval too narrow.
+            // Rates that detect nothing have a limit above 100 %. Omitting them would make the interval too narrow.
             let mut ends = [None, Some(1.0)].repeat(CELLS_COUNTED.len());
             for (pair, limit) in ends.chunks_exact_mut(2).zip(caller_of(drawn).iter().flat_map(Self::of)) {
                 pair.copy_from_slice(&[

@@ -29,7 +29,7 @@ pub enum Error {
     },
 
     /// The bytes are not a whole safetensors file.
-    #[error("not a whole safetensors file ({reason}); it is truncated or of another kind")]
+    #[error("not a whole safetensors file ({reason}); it is truncated or has another format")]
     NotSafetensors {
         /// The message of the safetensors reader.
         reason: String,
@@ -78,7 +78,7 @@ pub enum Error {
         found: String,
     },
 
-    /// A weights file or a table of predictions that cannot be encoded.
+    /// Weights or predictions that cannot be encoded.
     #[error("cannot be encoded: {0}")]
     Encode(String),
 
@@ -118,7 +118,7 @@ impl Error {
     }
 }
 
-/// Advice on a file of format version `found` where this code reads `expected`.
+/// Advice on a file of format version `found` if this code reads `expected`.
 pub fn format_advice(expected: u32, found: u64) -> &'static str {
     if found > u64::from(expected) {
         "a later version of this program wrote it; update this program"

@@ -1,6 +1,7 @@
 //! A trained cell classifier: its description, weights file and predictions, and its results on a test set. Without libtorch.
 //!
-//! Builds on `malaria-dataset` and `malaria-metrics`. The network, its training, the export and the reports build on it and share:
+//! Builds on `malaria-dataset` and `malaria-metrics`. The crates for the network, its training, the export and the reports
+//! build on it and share:
 //!
 //! - [`Description`] (classes, [`ImageConfig`], [`Threshold`], [`SmearRule`]) and the [weights file](Weights) that contains it,
 //! - [`Prediction`] and [`PatientPrediction`], which [`classify`] and [`call_patients`] compute with any network, and their

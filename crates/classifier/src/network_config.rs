@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 pub struct ResNetConfig {
     /// Number of classes, 2 to 10,000. Default 2.
     pub classes: i64,
-    /// Residual modules in each stage: 1 to 11 stages of 1 to 1,000 modules. The first stage keeps the
-    /// resolution, each later one halves it. Default 3, 4, 6.
+    /// Residual modules in each stage: 1 to 11 stages of 1 to 1,000 modules. The first stage keeps the resolution, and each
+    /// later one halves it. Default 3, 4, 6.
     pub stages: Vec<i64>,
     /// Channels of the stem, then of each stage's output: one entry more than `stages`, each at most
     /// 16,384, those of stages multiples of 4 (a bottleneck has a quarter of them). Default 64, 128, 256, 512.
@@ -58,7 +58,7 @@ impl ResNetConfig {
         }
         let entries = self.stages.len() as i64 + 1;
         in_range(
-            "filters (their number: stem, then one a stage)",
+            "filters (their number: stem, then one per stage)",
             self.filters.len() as i64,
             entries,
             entries,
@@ -69,8 +69,8 @@ impl ResNetConfig {
         if let Some(filters) = self.filters[1..].iter().find(|&&filters| filters % 4 != 0) {
             return Err(config_error("filters", "multiples of 4 after the stem's", filters));
         }
-        // With two pixels per side at the end, a batch normalisation has four values of a single image: the
-        // unbiased running variance of one value would be 0/0.
+        // With two pixels per side at the end, a batch normalisation has four values of a single image; the unbiased running
+        // variance of a single value would be 0/0.
         in_range("input_size", self.input_size, 2 * self.total_stride(), 4_096)?;
         share("bn_eps", self.bn_eps)?;
         share("bn_momentum", self.bn_momentum)
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tutorial_is_the_default_and_survives_json() {
+    fn the_tutorial_is_the_default_and_round_trips_through_json() {
         let config = ResNetConfig::default();
         config.check().unwrap();
         assert_eq!(config, ResNetConfig::tutorial());

@@ -16,11 +16,11 @@ use crate::{
     scored::Scored,
 };
 
-/// Shares of infected cells at which patients are to be found.
+/// Shares of infected cells for which detection is reported.
 const PARASITAEMIAS: [f64; 6] = [0.001, 0.005, 0.01, 0.02, 0.05, 0.1];
 /// Cells of a smear that is counted in full.
 const CELLS_OF_A_SMEAR: u64 = 5_000;
-/// Share of the healthy patients below the cut of [`PatientRoc`].
+/// Share of the healthy patients below the cutoff of [`PatientRoc`].
 const ROC_SPECIFICITY: f64 = 0.95;
 /// Level of the intervals.
 const CONFIDENCE: f64 = 0.95;
@@ -28,22 +28,22 @@ const CONFIDENCE: f64 = 0.95;
 /// Calls of patients from the calls of their cells.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PatientAssessment {
-    /// How new patients are called. In a cross-validation the patients below are called by the rules chosen on the other folds.
+    /// How new patients are called. In a cross-validation, the patients below are called by the rules chosen on the other folds.
     pub rule: SmearRule,
-    /// Number of cells from which on a patient can be called "not detected".
+    /// Minimum number of cells for calling a patient "not detected".
     pub cells_needed: u64,
     /// Patients called by all their cells, of which far more are infected than in a smear.
     pub as_they_are: PatientMetrics,
-    /// Patients found by smears of 5,000 cells: averages over patients of the probability that they are called positive, given their own
-    /// cells and the rule.
+    /// Patients called positive by smears of 5,000 cells: the probability of a positive call, given the patient's own cells
+    /// and the rule, averaged over patients.
     pub found: Found,
     /// The smallest shares of infected cells that are detected.
     pub detection_limits: Vec<DetectionLimit>,
-    /// How well the share of positive cells tells infected from healthy patients; `None` where one kind is missing.
+    /// How well the share of positive cells separates infected from healthy patients; `None` if one kind is missing.
     pub roc: Option<PatientRoc>,
 }
 
-/// Shares of patients called positive by smears of so many cells.
+/// Shares of patients called positive by smears with this number of cells.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Found {
     /// Cells per smear.
@@ -52,7 +52,7 @@ pub struct Found {
     pub healthy: Option<f64>,
     /// Interval of [`healthy`](Self::healthy).
     pub healthy_interval: Option<Interval>,
-    /// The infected patients by the share of their cells that is infected, beginning with none; empty without infected patients.
+    /// The infected patients by their share of infected cells, beginning with 0; empty without infected patients.
     pub infected: Vec<FoundAt>,
 }
 
@@ -65,7 +65,7 @@ pub struct FoundAt {
     pub found: f64,
     /// Its bootstrap interval over patients.
     pub interval: Option<Interval>,
-    /// By how much it exceeds the share that false alarms alone give.
+    /// The excess over the share that false alarms alone give.
     pub excess: f64,
 }
 
@@ -76,14 +76,14 @@ pub struct PatientRoc {
     pub auc: f64,
     /// DeLong's interval over patients.
     pub auc_interval: Option<Interval>,
-    /// Infected patients at or above, and healthy ones below, the cut that 95 % of the healthy patients of the other folds lie below;
-    /// `None` without folds.
+    /// Infected patients at or above, and healthy patients below, the cutoff under which 95 % of the healthy patients of the
+    /// other folds lie; `None` without folds.
     pub by_cut: Option<[u64; 2]>,
     /// Infected and healthy patients.
     pub patients: [u64; 2],
 }
 
-/// A patient with the index of their rule and the result by it.
+/// A patient with the index of their rule and its result.
 struct Called {
     cells: PatientCells,
     rule: usize,
@@ -111,7 +111,7 @@ fn callers(decision: &SmearDecision) -> Option<Vec<PatientCaller>> {
 }
 
 impl PatientAssessment {
-    /// Calls the known patients; `None` where none is known, or a rule detects nothing.
+    /// Calls the known patients; `None` if none is known or a rule detects nothing.
     pub(crate) fn of(scored: &Scored<'_>, decision: &SmearDecision) -> Result<Option<Self>> {
         let (Some(callers), Ok(stored)) = (callers(decision), decision.stored.caller()) else {
             return Ok(None);
@@ -199,7 +199,7 @@ pub fn write_patients(
     Ok(Some(path))
 }
 
-/// A table of results in words.
+/// A table of results as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
     /// Its caption, one or two sentences.
@@ -211,7 +211,7 @@ pub struct Table {
 }
 
 impl PatientAssessment {
-    /// The results as tables, for terminal, page and card alike.
+    /// The results as tables for the terminal, the page and the card.
     pub fn tables(&self) -> Vec<Table> {
         let with = |share: Option<f64>, interval: Option<Interval>| match interval {
             Some(Interval { low, high }) => {
@@ -304,7 +304,8 @@ impl PatientAssessment {
 impl Found {
     fn of(patients: &[Called], callers: &[PatientCaller]) -> Result<Self> {
         let (cells, shares) = (CELLS_OF_A_SMEAR, [&[0.0], PARASITAEMIAS.as_slice()].concat());
-        // Rates of a patient without uninfected cells are those of others, and say nothing of this one's false alarms.
+        // The rates of a patient without uninfected cells are those of other patients and say nothing about this patient's
+        // false alarms.
         let with_cells: Vec<&Called> =
             patients.iter().filter(|patient| patient.cells.uninfected.cells > 0).collect();
         let found = |infected: bool| -> Result<Vec<Vec<f64>>> {

@@ -1,4 +1,4 @@
-//! The rule that calls patients: a threshold of their cells, the rates at it, and the verdict that follows.
+//! The rule that calls patients: a threshold for their cells, the rates at this threshold, and the resulting verdict.
 
 use std::ops::RangeInclusive;
 
@@ -9,26 +9,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::{decision::ChosenOn, description::Description};
 
-/// Rates from fewer patients are uncertain.
+/// With fewer patients, rates are uncertain.
 const FEW_PATIENTS: usize = 40;
 
-/// Probabilities of the positive class with which a cell is uncertain.
+/// Probabilities of the positive class at which a cell is uncertain.
 const UNCERTAIN: RangeInclusive<f64> = 0.1..=0.9;
-/// Fewer cells have no share of uncertain ones that says anything.
+/// With fewer cells, the share of uncertain cells says nothing.
 const MIN_CELLS: u64 = 30;
-/// Where more of the pictures have a warning, they are unlike the training cells as a whole. Of the cells of new patients it is 0.4 %.
+/// If a larger share of the pictures has a warning, the pictures as a whole are unlike the training cells. For new patients
+/// the share is 0.4 %.
 const MAX_UNLIKE: f64 = 0.1;
 
-/// How patients are called: their cells at a threshold of their own, then the patient by the number of positive ones.
+/// How patients are called: their cells at a separate threshold, then the patient by the number of positive cells.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SmearRule {
     /// Cells of at least this probability of the positive class are called positive, in `[0, 1]`. It is far above the
     /// [threshold](crate::Threshold) of single cells: nearly all cells of a smear are uninfected.
     pub threshold: f64,
-    /// The cells that it was chosen on, see [`choose_smear_threshold`](malaria_metrics::choose_smear_threshold).
+    /// The cells on which it was chosen, see [`choose_smear_threshold`](malaria_metrics::choose_smear_threshold).
     pub chosen_on: ChosenOn,
-    /// The largest [share of uncertain cells](SmearCells::uncertain_share) that 99 of 100 of those patients have; `None` where no patient has
-    /// enough cells.
+    /// The largest [share of uncertain cells](SmearCells::uncertain_share) in 99 of 100 of those patients; `None` if no
+    /// patient has enough cells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_uncertain: Option<f64>,
     /// The rates at which those cells are called positive.
@@ -42,8 +43,9 @@ pub struct SmearRule {
 pub enum PatientCallError {
     /// There is no [`SmearRule`].
     #[error(
-        "the rates of false alarms and of detected parasites in new patients are unknown; estimating them takes infected cells of at least eight \
-         patients, and uninfected cells of at least eight, on whom the model was not trained"
+        "the rates of false alarms and of detected parasites in new patients are unknown; estimating them \
+         takes infected cells of at least eight patients and uninfected cells of at least eight patients \
+         on whom the model was not trained"
     )]
     UnknownRates,
 
@@ -51,7 +53,7 @@ pub enum PatientCallError {
     #[error("there are more than two classes")]
     MoreClasses,
 
-    /// The rates make no rule.
+    /// The rates do not give a rule.
     #[error(transparent)]
     Rates(#[from] malaria_metrics::Error),
 }
@@ -60,7 +62,7 @@ impl SmearRule {
     /// Checks the rule.
     ///
     /// # Errors
-    /// A threshold outside `[0, 1]`, or rates that are no distribution.
+    /// A threshold outside `[0, 1]`, or rates that are not a distribution.
     pub fn check(&self) -> malaria_metrics::Result<()> {
         if !(0.0..=1.0).contains(&self.threshold) {
             let (what, value) = ("threshold for smears".to_owned(), self.threshold);
@@ -90,7 +92,7 @@ impl SmearRule {
         uncertain || cells.unlike_share().is_some_and(|share| share > MAX_UNLIKE)
     }
 
-    /// The rule in words.
+    /// The rule as text.
     pub fn note(&self, positive_class: &str) -> String {
         let PatientRule { uninfected, infected } = &self.rates;
         let patients = uninfected.patients.min(infected.patients);
@@ -115,12 +117,13 @@ impl SmearRule {
     }
 }
 
-/// How the patients of a test set are called: by one rule, or in a cross-validation by one for each fold, chosen on the other folds.
+/// How the patients of a test set are called: by one rule or, in a cross-validation, by one rule per fold, chosen on the
+/// other folds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SmearDecision {
     /// The rule stored with the model.
     pub stored: SmearRule,
-    /// The rules of the folds and the index of each cell's, `[N]`; `None` where all patients are called by the stored one.
+    /// The rules of the folds and the index of each cell's, `[N]`; `None` if all patients are called by the stored rule.
     pub of_folds: Option<(Vec<SmearRule>, Vec<usize>)>,
 }
 
@@ -133,7 +136,7 @@ impl SmearDecision {
         }
     }
 
-    /// The index in [`rules`](Self::rules) of that of cell `i`.
+    /// The index of the rule of cell `i` in [`rules`](Self::rules).
     ///
     /// # Panics
     /// If `i` is out of range of the cells of the folds.
@@ -142,18 +145,18 @@ impl SmearDecision {
     }
 }
 
-/// The cells of a patient, or of a photograph, called at the threshold for smears.
+/// Counts of the cells of a patient or photograph, called at the threshold for smears.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SmearCells {
-    /// All cells, and those called positive.
+    /// All cells and those called positive.
     pub called: CellCounts,
     /// Cells with a probability of the positive class from 10 to 90 %.
     pub uncertain: u64,
-    /// Cells that the model is known to have learned from.
+    /// Cells that the model is known to have been trained on.
     pub learned_from: u64,
-    /// Pictures with a warning, whether they are among the cells or not.
+    /// Pictures with a warning, including those that are set aside.
     pub unlike: u64,
-    /// All pictures: cells, and pictures set aside.
+    /// All pictures, including those that are set aside.
     pub pictures: u64,
 }
 
@@ -179,15 +182,15 @@ impl SmearCells {
 
     /// The share of uncertain cells; `None` for fewer than 30 cells.
     ///
-    /// It tells whether pictures are unlike the training cells, by their stain, focus or camera: a network that has seen many stains is
-    /// wrong where it is uncertain, not where colours are unusual (`docs/stain.md`).
+    /// It shows whether pictures are unlike the training cells in stain, focus or camera: a network trained on many stains
+    /// makes mistakes where it is uncertain, not where colours are unusual (`docs/stain.md`).
     pub fn uncertain_share(&self) -> Option<f64> {
         let cells = self.called.cells;
         (cells >= MIN_CELLS).then(|| self.uncertain as f64 / cells as f64)
     }
 }
 
-/// The result of a patient, and what limits the trust in it.
+/// The result of a patient, and its limits.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PatientVerdict {
     /// Estimated share of infected cells, and the call.
@@ -197,17 +200,19 @@ pub struct PatientVerdict {
     pub uncertain_share: Option<f64>,
     /// [Share of pictures with a warning](SmearCells::unlike_share).
     pub unlike_share: Option<f64>,
-    /// Whether one of these shares is too large, see [`SmearRule::is_unfamiliar`]: the rates do not hold for such pictures. The patient is
-    /// then positive or not called, and no share of infected cells is excluded.
+    /// Whether one of these shares is too large, see [`SmearRule::is_unfamiliar`]: the rates do not hold for such pictures.
+    /// The patient is then called positive or not called, and no share of infected cells is ruled out.
     pub unfamiliar: bool,
-    /// Whether the model has learned from cells of this patient, by the name or by the cells' contents: the result is too good.
+    /// Whether the model was trained on cells of this patient, by the name or by the contents of the cells: the result is
+    /// then optimistic.
     pub learned_from: bool,
-    /// The call in words.
+    /// The call as text.
     pub words: String,
 }
 
 impl PatientVerdict {
-    /// Completes the `result` for the `cells` of a patient, `None` if none of the pictures counts, called by the rule `smear` of a model with this `description`.
+    /// Completes the `result` for the `cells` of a patient, called by the rule `smear` of a model with this `description`.
+    /// `result` is `None` if none of the pictures counts.
     pub fn new(
         description: &Description,
         smear: &SmearRule,
@@ -252,8 +257,8 @@ impl PatientVerdict {
         }
         if learned_from {
             words += match cells.learned_from {
-                0 => "; not valid: the model has learned from a patient of this name",
-                _ => "; not valid: the model has learned from cells of this patient",
+                0 => "; not valid: the model was trained on a patient of this name",
+                _ => "; not valid: the model was trained on cells of this patient",
             };
         }
         Self { result, uncertain_share, unlike_share, unfamiliar, learned_from, words }

@@ -1,4 +1,4 @@
-//! Pools the test predictions of all folds and chooses the thresholds on them.
+//! Pools the test predictions of all folds and chooses thresholds on them.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -33,7 +33,7 @@ impl FoldResult {
     }
 }
 
-/// Every cell of a data set, with the prediction of the one model that has not learned from it.
+/// Every cell of a data set with the prediction of the one model that was not trained on it.
 #[derive(Clone, Debug)]
 pub struct Pooled {
     /// Class names.
@@ -53,15 +53,15 @@ pub struct Pooled {
 /// Thresholds and smear rules of a cross-validation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PooledDecision {
-    /// The threshold chosen on all cells, for the model that learns from every cell; `None` where none reaches the target.
+    /// The threshold chosen on all cells, for the model that is trained on every cell; `None` if no threshold reaches the target.
     pub stored: Option<Threshold>,
     /// For each fold, the threshold chosen on the other folds' cells.
     pub of_folds: Vec<Option<Threshold>>,
-    /// How the pooled cells are called: at `of_folds` where every fold has a threshold and `stored` exists, else by argmax.
+    /// How the pooled cells are called: at `of_folds` if every fold has a threshold and `stored` exists, else by argmax.
     pub rule: DecisionRule,
-    /// The smear rule chosen on all patients, for the model that learns from every cell; `None` where there is none.
+    /// The smear rule chosen on all patients, for the model that is trained on every cell; `None` if there is none.
     pub smear: Option<SmearRule>,
-    /// How the pooled patients are called, each by the rule chosen on the other folds; `None` where a fold or `smear` has none.
+    /// How the pooled patients are called, each by the rule chosen on the other folds; `None` if a fold or `smear` has no rule.
     pub patients: Option<SmearDecision>,
 }
 
@@ -80,10 +80,10 @@ impl Pooled {
         Ok(Self { folds: folds.len(), n_excluded, ..pooled })
     }
 
-    /// Pools predictions that belong together, with as many folds as their highest number.
+    /// Pools predictions of one cross-validation; their highest fold is the number of folds.
     ///
     /// # Errors
-    /// A class that is not one of `classes`, in words.
+    /// A class that is not one of `classes`, as text.
     pub fn of_rows(classes: &[String], positive: &str, rows: Vec<OutOfFold>) -> Result<Self, String> {
         let position = |name: &str| {
             let position = classes.iter().position(|class| class == name);
@@ -128,9 +128,9 @@ impl Pooled {
         }
     }
 
-    /// Chooses the thresholds for `target` and the smear rules: one on all cells, and for each fold one on the cells of the others, so that
-    /// nothing is called by what was chosen on it. `new_patients` says that no model has learned from the patients it is tested on; without,
-    /// there are no smear rules.
+    /// Chooses the thresholds for `target` and the smear rules: one on all cells and, for each fold, one on the cells of the
+    /// other folds, so that no cell is called by a threshold that was chosen on it. `new_patients` means that no model was
+    /// trained on the patients it is tested on; otherwise there are no smear rules.
     ///
     /// # Errors
     /// [`Error::Metrics`].
@@ -196,7 +196,9 @@ fn every_cell_once(folds: &[FoldResult]) -> Result<Vec<OutOfFold>> {
         }
         for row in &fold.predictions {
             if row_of.insert(&row.path, row).is_some() {
-                return Err(fold.error(format!("its test cell {} was also tested by another fold", row.path)));
+                return Err(
+                    fold.error(format!("its test cell {} is also a test cell of another fold", row.path))
+                );
             }
         }
     }
@@ -206,7 +208,7 @@ fn every_cell_once(folds: &[FoldResult]) -> Result<Vec<OutOfFold>> {
             (folds.iter().find(is(None)), folds.iter().find(is(Some(Subset::Train))))
         {
             return Err(with.error(format!(
-                "it has learned from {}, which was excluded from the training set of {}: all folds must exclude the same cells; remove \
+                "it was trained on {}, which was excluded from the training set of {}: all folds must exclude the same cells; remove \
                  the wrong one and run it again",
                 entry.path,
                 without.folder.display()

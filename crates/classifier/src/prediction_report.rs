@@ -1,4 +1,4 @@
-//! Predictions as a table, as CSV and as a JSON document, for the programs `malaria` and `malaria-edge` alike.
+//! Predictions as a table, as CSV and as a JSON document, for the programs `malaria` and `malaria-edge`.
 
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
@@ -18,7 +18,7 @@ use crate::{
     patient_rule::{PatientVerdict, SmearCells},
 };
 
-/// Which model, of which program, a result is from.
+/// The model and the program that produced a result.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provenance {
     /// Name and version of the program.
@@ -43,9 +43,9 @@ pub struct PredictionReport {
     pub cells: Vec<Prediction>,
     /// Cells with a warning, which do not count for patients.
     pub not_counted: usize,
-    /// Cells with the pixels of an earlier one. For patients they count once, or not at all if they are of several patients.
+    /// Cells with the pixels of an earlier one. For patients they count once, or not at all if they belong to several patients.
     pub n_copies: usize,
-    /// Those that several patients share.
+    /// Those of these cells that belong to several patients.
     pub n_shared: usize,
     /// The share of all cells with a probability from 10 to 90 %; `None` for fewer than 30 cells.
     pub uncertain_share: Option<f64>,
@@ -53,13 +53,13 @@ pub struct PredictionReport {
     pub unlike_share: Option<f64>,
     /// Whether one of these shares is too large, see [`SmearRule::is_unfamiliar`](crate::SmearRule::is_unfamiliar).
     pub unfamiliar: bool,
-    /// The pictures of unknown patients, which count for no patient; `None` where there are none, and without patients.
+    /// The pictures of unknown patients, which count for no patient; `None` if there are none, and without patients.
     pub unknown_patients: Option<UnknownPatients>,
-    /// One prediction per patient; empty where patients are not called.
+    /// One prediction per patient; empty if patients are not called.
     pub patients: Vec<PatientPrediction>,
-    /// How cells and patients are called, in words.
+    /// How cells and patients are called, as text.
     pub rule: String,
-    /// What the predictions are from.
+    /// The model and the program that made the predictions.
     pub made_by: Provenance,
     #[serde(skip)]
     positive: String,
@@ -109,12 +109,12 @@ impl PredictionReport {
         })
     }
 
-    /// Pictures without a class: those that could not be read, or show no single cell.
+    /// Pictures without a class: those that could not be read or do not show a single cell.
     pub fn unreadable(&self) -> usize {
         self.cells.iter().filter(|cell| cell.error.is_some()).count()
     }
 
-    /// Cells that the model has learned from.
+    /// Cells that the model was trained on.
     pub fn learned_from(&self) -> usize {
         self.cells.iter().filter(|cell| cell.learned_from == Some(true)).count()
     }
@@ -131,7 +131,7 @@ impl PredictionReport {
         String::from_utf8(bytes).map_err(|error| failed(&error))
     }
 
-    /// A table of cells, one of patients, then `notes` and the rule, each on a line of its own.
+    /// A table of cells, one of patients, then `notes` and the rule, each on a separate line.
     pub fn table(&self, notes: &[String]) -> String {
         let mut text = self.cell_table();
         if !self.patients.is_empty() {
@@ -141,21 +141,21 @@ impl PredictionReport {
             text += &format!("cells with a warning, which do not count for patients: {}\n", self.not_counted);
         }
         if self.n_copies > 0 {
-            text += &format!("copies of other pictures, by their pixels: {}\n", self.n_copies);
+            text += &format!("copies of other pictures (same pixels): {}\n", self.n_copies);
         }
         if self.n_shared > 0 {
-            text +=
-                &format!("pictures that are of several patients, and count for none: {}\n", self.n_shared);
+            text += &format!("pictures of several patients, which count for none: {}\n", self.n_shared);
         }
         if self.learned_from() > 0 {
             text += &format!(
-                "pictures that the model has learned from, so that their calls are too good: {}\n",
+                "pictures that the model was trained on, so their calls are optimistic: {}\n",
                 self.learned_from()
             );
         }
         if self.unfamiliar {
             text += &format!(
-                "the pictures are unlike the training cells, and the calls unreliable: {} of the cells are uncertain, {} have a warning\n",
+                "the pictures are unlike the training cells and the calls are unreliable: {} of the cells \
+                 are uncertain, {} have a warning\n",
                 percent(self.uncertain_share),
                 percent(self.unlike_share)
             );

@@ -4,12 +4,12 @@ use std::{collections::BTreeMap, path::Path};
 
 use crate::{decision::DecisionRule, error::Result, scored::Scored};
 
-/// Tolerance for the sum of probabilities that were computed in float32.
+/// Tolerance for the sum of probabilities computed in float32.
 const SUM_TOLERANCE: f64 = 1e-4;
-/// Far more folds than a cross-validation has.
+/// Maximum number of a fold, far above those of any cross-validation.
 const MAX_FOLDS: usize = 1_000;
 
-/// The prediction for a cell by the model of a cross-validation that has not learned from it.
+/// The prediction for a cell by the model of a cross-validation that was not trained on it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OutOfFold {
     /// Path of the cell below the data folder.
@@ -18,7 +18,7 @@ pub struct OutOfFold {
     pub class: String,
     /// Its patient; empty where it is unknown.
     pub patient: String,
-    /// The fold in whose test set it is, from 1.
+    /// The fold whose test set contains it, from 1.
     pub fold: usize,
     /// Probabilities, one per class.
     pub probabilities: Vec<f64>,
@@ -59,7 +59,7 @@ pub fn write_predictions<'a>(
     Ok(malaria_files::write_csv(path, std::iter::once(header).chain(rows))?)
 }
 
-/// Reads what [`write_predictions`] wrote for a run whose classes are `classes`, as the rows of `fold`.
+/// Reads a file of [`write_predictions`] for a run with these `classes`, as the rows of `fold`.
 ///
 /// # Errors
 /// [`Error::File`](crate::Error::File) for a file that cannot be read, lacks a column, names another class, or has invalid
@@ -107,9 +107,9 @@ pub fn read_predictions(path: &Path, classes: &[String], fold: usize) -> Result<
     rows.collect()
 }
 
-/// Reads out-of-fold predictions of two classes from a CSV of which `path` is the name: a cross-validation's `predictions.csv`, or any
-/// file with the columns `path` (or `file`, `file_name`, `name`), `class` (or `label`), `patient`, `fold` (numbers from 0 or 1) and
-/// `probability_<positive>` (or `probability`, of the class `positive`).
+/// Reads out-of-fold predictions of two classes from a CSV called `path`: a cross-validation's `predictions.csv`, or any
+/// file with the columns `path` (or `file`, `file_name`, `name`), `class` (or `label`), `patient`, `fold` (numbers from
+/// 0 or 1) and `probability_<positive>` (or `probability`, of the class `positive`).
 ///
 /// # Errors
 /// [`Error::File`](crate::Error::File) for a file without such a column, with another class, an invalid number, without rows, or with a
@@ -165,7 +165,8 @@ pub fn read_out_of_fold(
     for row in rows.iter().filter(|row| !row.patient.is_empty()) {
         if *folds.entry(&row.patient).or_insert(row.fold) != row.fold {
             let reason = format!(
-                "cells of patient {} are in several folds, whose models have learned from that patient: a cross-validation by patient is needed",
+                "cells of patient {} are in several folds, whose models were trained on that patient: a \
+                 cross-validation by patient is needed",
                 row.patient
             );
             return Err(bad(reason).into());

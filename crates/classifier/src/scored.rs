@@ -1,4 +1,4 @@
-//! Labelled cells with predicted probabilities: their metrics, and the threshold chosen on them.
+//! Labelled cells with predicted probabilities: their metrics, and thresholds chosen on them.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +14,10 @@ use crate::{
     patient_rule::{SmearCells, SmearDecision, SmearRule},
 };
 
-/// Minimum number of patients with infected and with uninfected cells to call new patients: error rates of patient calls were simulated
-/// down to nine.
+/// Minimum number of patients with infected cells, and with uninfected cells, for calling new patients: error rates of
+/// patient calls were simulated down to nine.
 const MIN_PATIENTS: usize = 8;
-/// Share of the patients whose share of uncertain cells is usual.
+/// Share of the patients whose share of uncertain cells counts as usual.
 const USUAL_PATIENTS: f64 = 0.99;
 
 /// True classes and patients of cells of a data folder.
@@ -75,13 +75,13 @@ impl Scored<'_> {
         self.rows().rows().map(argmax).collect()
     }
 
-    /// All metrics of the classes that `rule` gives.
+    /// All metrics of the classes predicted by `rule`.
     ///
     /// # Errors
-    /// [`Error::Metrics`](crate::Error::Metrics) for no cells, or numbers that do not fit each other.
+    /// [`Error::Metrics`](crate::Error::Metrics) for no cells, or numbers that do not match.
     pub fn summary(&self, rule: &DecisionRule) -> Result<Summary> {
         let Scored { truth, probabilities, classes, positive, .. } = *self;
-        // Checks the lengths before `predicted` cuts rows.
+        // Checks the lengths before `predicted` splits rows.
         self.one_vs_rest()?;
         Ok(evaluate_predicted(truth, probabilities, &self.predicted(rule), classes, positive)?)
     }
@@ -94,8 +94,8 @@ impl Scored<'_> {
         Ok(one_vs_rest(self.truth, self.rows(), self.positive)?)
     }
 
-    /// The point on the ROC curve that reaches `target` with the most of the other metric; `None` where all cells are of one class
-    /// or no threshold reaches the target.
+    /// The point on the ROC curve that reaches `target` with the best other metric; `None` if all cells are of one class or
+    /// no threshold reaches the target.
     ///
     /// # Errors
     /// As [`summary`](Self::summary).
@@ -118,8 +118,9 @@ impl Scored<'_> {
         Ok(self.operating_point(target)?.map(|point| Threshold { target, chosen_on, point }))
     }
 
-    /// The rule for calling new patients, chosen on these patients, from whom the model must not have learned. `None` with more than two
-    /// classes, fewer than eight patients with either kind of cells, or where no threshold detects an infection.
+    /// The rule for calling new patients, chosen on these patients, on whom the model must not have been trained. `None`
+    /// with more than two classes, with fewer than eight patients with either kind of cells, or if no threshold detects an
+    /// infection.
     ///
     /// # Errors
     /// As [`summary`](Self::summary).
@@ -174,7 +175,7 @@ impl Scored<'_> {
         self.count_by_patient(&self.one_vs_rest()?.0, |i| predicted[i] == self.positive)
     }
 
-    /// The calls of each patient's cells by `rule`; a cell of an unknown patient is a patient of its own.
+    /// The calls of each patient's cells by `rule`; a cell of an unknown patient counts as a separate patient.
     pub fn counts_by_patient(&self, rule: &DecisionRule) -> Vec<BinaryCounts> {
         let mut known: BTreeMap<&str, usize> = BTreeMap::new();
         let mut counts: Vec<BinaryCounts> = Vec::new();
@@ -215,7 +216,7 @@ mod tests {
 
     #[test]
     fn few_patients_give_no_smear_rule() {
-        // Twenty cells per patient, a tenth of the infected ones missed.
+        // Twenty cells per patient; a tenth of the infected cells is missed.
         let rule = |infected: usize, healthy: usize| {
             let names: Vec<String> = (0..infected + healthy).map(|patient| format!("C{patient}")).collect();
             let cells = || (0..20 * names.len()).map(|i| (i / 20, i % 20));

@@ -118,8 +118,8 @@ impl Weights {
     /// Writes the weights file `path`. It appears whole or not at all.
     ///
     /// # Errors
-    /// [`Error::WeightsFile`] with the path around an [`Error::File`] or an error of [`Weights::encode`]: weights that would not
-    /// load must not replace a file that does.
+    /// [`Error::WeightsFile`] with the path around an [`Error::File`] or an error of [`Weights::encode`]: weights that
+    /// cannot be loaded must not replace a file that can.
     pub fn write(&self, path: &Path) -> Result<()> {
         let written = self.encode().and_then(|bytes| {
             let io = malaria_files::Error::io("write", path);
@@ -173,10 +173,10 @@ fn read_header(json: Option<&String>) -> Result<Header> {
         json.ok_or_else(|| Error::Foreign { expected: expected(), found: "no such key".to_owned() })?;
     let foreign =
         |error: serde_json::Error| Error::Foreign { expected: expected(), found: error.to_string() };
-    // The version first: another format may have another header.
+    // The version first, since another format may have another header.
     #[derive(Deserialize)]
     struct Version {
-        // Its name before version 3.
+        // Its name before version 3 of the format.
         #[serde(alias = "format")]
         format_version: u64,
     }
@@ -187,8 +187,8 @@ fn read_header(json: Option<&String>) -> Result<Header> {
     serde_json::from_str(json).map_err(foreign)
 }
 
-/// SHA-256 of the name, a zero byte and the values of each tensor, in the order of names, in hexadecimal. It detects flipped bits,
-/// with which the file would still load and classify cells differently.
+/// SHA-256 of the name, a zero byte and the values of each tensor, in the order of names, in hexadecimal. It detects flipped
+/// bits, with which the file would still load but classify cells differently.
 fn digest(tensors: &BTreeMap<String, WeightTensor>) -> String {
     let mut hash = Sha256::new();
     for (name, tensor) in tensors {

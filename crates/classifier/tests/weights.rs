@@ -55,7 +55,7 @@ fn refusal(bytes: &[u8]) -> Error {
 }
 
 #[test]
-fn weights_survive_a_round_trip_byte_for_byte() {
+fn weights_round_trip_byte_for_byte() {
     let bytes = weights().encode().unwrap();
     let file = WeightsFile::decode(&bytes).unwrap();
     assert_eq!(file.weights, weights());

@@ -1,4 +1,4 @@
-//! The flag or command that helps against an error: the library's errors state facts and know no command line.
+//! Advice on errors: the flag or command that helps. The library's errors state facts only; they do not know the command line.
 
 use std::{path::Path, process::ExitCode};
 
@@ -6,24 +6,24 @@ use malaria_files::with_causes;
 use malaria_resnet::{Error, RunDir, dataset, train};
 
 use crate::{
-    flags::TELL_PATIENTS,
+    flags::PATIENT_ADVICE,
     terminal::{note, resume_command},
 };
 
 /// What to do about an error, if a flag or another command of this program helps.
 pub(crate) fn advice(error: &Error) -> Option<String> {
     Some(match error {
-        Error::NoModel { .. } => "name a run directory by --run, or by the variable MALARIA_RUN".to_owned(),
+        Error::NoModel { .. } => "name a run directory with --run or the variable MALARIA_RUN".to_owned(),
         Error::NoTestCell { .. } => "--subset all evaluates the model on all of them".to_owned(),
-        Error::Config { field: "positive", .. } => "name it by --positive".to_owned(),
-        Error::QuantizationLoss { .. } => "choose other --weights, or allow more by --max-loss".to_owned(),
+        Error::Config { field: "positive", .. } => "name it with --positive".to_owned(),
+        Error::QuantizationLoss { .. } => "choose other --weights, or raise --max-loss".to_owned(),
         Error::Dataset(dataset::Error::UnknownPatients(_)) => {
-            format!("{TELL_PATIENTS}; or --split random")
+            format!("{PATIENT_ADVICE}; or --split random")
         }
         Error::Dataset(dataset::Error::Config { field: "the patient pattern", .. }) => {
             "give another --patient-pattern, or --patients".to_owned()
         }
-        Error::Dataset(dataset::Error::BadImages { .. }) => "--skip-corrupt leaves them out".to_owned(),
+        Error::Dataset(dataset::Error::BadImages { .. }) => "--skip-corrupt skips them".to_owned(),
         Error::Train(train::Error::NoCheckpoint { folder, .. }) => {
             format!("to train from the start, remove the checkpoints in {}", folder.display())
         }
@@ -50,12 +50,12 @@ pub(crate) fn with_advice(error: &Error) -> String {
     }
 }
 
-/// The program's exit code; prints an error without any call stack, whatever RUST_BACKTRACE is. The library's errors name their
-/// causes themselves.
+/// The program's exit code. Prints an error without a call stack, regardless of RUST_BACKTRACE; the library's errors already
+/// name their causes.
 pub(crate) fn exit_code(result: anyhow::Result<ExitCode>) -> ExitCode {
     result.unwrap_or_else(|error| {
         let text = error.downcast_ref::<Error>().map_or_else(|| with_causes(error.as_ref()), with_advice);
-        // libtorch's messages hold its call stack, on separate lines.
+        // libtorch's messages contain its call stack on separate lines.
         let of_stack =
             |line: &&str| line.starts_with("frame #") || line.starts_with("Exception raised from ");
         let lines = Vec::from_iter(text.lines().filter(|line| !of_stack(line)));

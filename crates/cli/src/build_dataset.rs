@@ -16,7 +16,7 @@ use crate::{
 
 /// Divide a folder of cell images into training, validation and testing trees.
 ///
-/// The originals stay and nothing is ever deleted. The same command again adds the files that are missing.
+/// The originals are kept and nothing is deleted. Running the same command again adds missing files.
 #[derive(clap::Args)]
 #[command(before_help = "\
 Examples:
@@ -33,13 +33,13 @@ pub(crate) struct Args {
     /// Folder for the trees
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Copy the files, or link them
+    /// Copy or link the files
     #[arg(long, value_name = "copy|hard|symlink", default_value = "copy")]
     link: Link,
     /// Seed of the shuffle
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = flags::seed, allow_negative_numbers = true)]
     seed: u64,
-    /// Divide single cells at random, as in the tutorial, or whole patients, none of them in two trees
+    /// Assign single cells at random, as in the tutorial, or whole patients, each to one tree only
     #[arg(long, default_value = "random",
         value_parser = PossibleValuesParser::new(["random", "patient"]).try_map(|name| name.parse::<Protocol>()))]
     split: Protocol,
@@ -57,18 +57,18 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let shared = split.leakage(&index).shared_patients.len();
     if shared > 0 {
         print(format_args!(
-            "patients with cells in more than one tree: {shared}; metrics will be better than on new patients"
+            "patients with cells in more than one tree: {shared}; metrics will be better than for new patients"
         ))?;
     }
     if let Some(unknown) = index.unknown_patients() {
-        note(format_args!("warning: {unknown}; {}", flags::TELL_PATIENTS));
+        note(format_args!("warning: {unknown}; {}", flags::PATIENT_ADVICE));
     }
     for (what, groups) in [
         ("in more than one tree, byte for byte", report.duplicates_across),
-        ("in folders of more than one class, so that one label is wrong", report.doubly_labelled),
+        ("in folders of more than one class, so one label is wrong", report.doubly_labelled),
     ] {
         if groups > 0 {
-            note(format_args!("warning: pictures {what}: {groups}; malaria train names them"));
+            note(format_args!("warning: pictures {what}: {groups}; malaria train lists them"));
         }
     }
     if let Some(words) = ignored_words(&index.ignored) {

@@ -1,4 +1,4 @@
-//! `malaria compare`: runs side by side.
+//! `malaria compare`: compares runs.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -12,7 +12,7 @@ use crate::{
     terminal::{check_file, note},
 };
 
-/// Compare runs, finished or not: a table of their test metrics, and a picture of their curves.
+/// Compare runs, finished or not: a table of their test metrics and a plot of their curves.
 ///
 /// If the runs were not tested on the same cells, the table says so: differences are then not due to the models alone.
 #[derive(clap::Args)]
@@ -24,13 +24,13 @@ Examples:
 
 A run is the folder that `malaria train` writes.", after_help = NOTICE)]
 pub(crate) struct Args {
-    /// Run directories; of a cross-validation its folds
+    /// Run directories; for a cross-validation, those of its folds
     #[arg(required = true, value_name = "RUN_DIR")]
     runs: Vec<PathBuf>,
-    /// Draw validation loss and accuracy by epoch into this file
+    /// Plot validation loss and accuracy by epoch to this file
     #[arg(long, value_name = "FILE.png|svg")]
     plot: Option<PathBuf>,
-    /// Write the metrics by epoch into this folder as event files for TensorBoard
+    /// Write the metrics by epoch to this folder as event files for TensorBoard
     #[arg(long, value_name = "DIR")]
     tensorboard: Option<PathBuf>,
     #[command(flatten)]

@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
-    flags::TELL_PATIENTS,
+    flags::PATIENT_ADVICE,
     json::Json,
     terminal::{note, print},
 };
@@ -30,7 +30,7 @@ pub(crate) enum Style {
     Auto,
     /// Plain lines.
     Plain,
-    /// One JSON object a line on standard output: every event of the training, the start of each fold, the result.
+    /// One JSON object per line on standard output: every training event, the start of each fold, and the result.
     Json,
 }
 
@@ -50,9 +50,13 @@ impl Console {
     /// Shows one event; the library's listener.
     pub(crate) fn show(&self, progress: Progress<'_>) {
         match progress {
-            Progress::GeneratingCells { done, total } => self.count("drawing synthetic cells", done, total),
+            Progress::GeneratingCells { done, total } => {
+                self.count("generating synthetic cells", done, total)
+            }
             Progress::Decoding { done, total } => self.count("reading images", done, total),
-            Progress::Teaching { done, total } => self.count("asking the teacher", done, total),
+            Progress::Teaching { done, total } => {
+                self.count("classifying cells with the teacher", done, total)
+            }
             Progress::Testing { done, total } => self.count("testing", done, total),
             Progress::Classifying { done, total } => self.count("classifying", done, total),
             Progress::Counting { done, total } => self.count("counting cells", done, total),
@@ -76,7 +80,7 @@ impl Console {
         }
     }
 
-    /// One line that stays.
+    /// Prints a line above the progress bar.
     pub(crate) fn say(&self, line: &str) {
         match self.bar.lock() {
             Ok(bar) if self.style == Style::Auto && !bar.is_finished() => bar.suspend(|| note(line)),
@@ -84,17 +88,17 @@ impl Console {
         }
     }
 
-    /// Refuses events and a document on the same stream.
+    /// Refuses to write events and the JSON document to the same stream.
     pub(crate) fn check(&self, json: &Json) -> Result<()> {
         if self.style == Style::Json && json.takes_stdout() {
             bail!(
-                "--progress json and --json both write to standard output: name a file by --json FILE.json"
+                "--progress json and --json both write to standard output: name a file with --json FILE.json"
             );
         }
         json.check()
     }
 
-    /// Prints a result: the document if `json` wants it, the words, and with [`Style::Json`] the document as the last event.
+    /// Prints a result: the document if `json` requests it, the text, and, with [`Style::Json`], the document as the last event.
     pub(crate) fn result(&self, json: &Json, words: &str, document: &Value) -> Result<()> {
         if self.style != Style::Json {
             return json.result(words, document);
@@ -109,7 +113,7 @@ impl Console {
     /// Prints an event, with [`Style::Json`].
     pub(crate) fn event(&self, event: &impl Serialize) {
         if self.style == Style::Json {
-            // An output that cannot be written fails with the result.
+            // If standard output cannot be written, printing the result fails.
             let _ = print_json(event);
         }
     }
@@ -119,27 +123,29 @@ impl Console {
         match progress {
             DownloadProgress::Connecting { url, have: 0 } => self.say(&format!("fetching {url}")),
             DownloadProgress::Connecting { url, have } => {
-                self.say(&format!("fetching {url}, {} MB of it already here", have / 1_000_000));
+                self.say(&format!("fetching {url}, {} MB already received", have / 1_000_000));
             }
             DownloadProgress::Receiving { received, total } => self.receiving(received, total),
             DownloadProgress::Retrying { problem, wait } => {
                 self.say(&format!("{problem}; trying again in {} s", wait.as_secs()));
             }
-            DownloadProgress::GivingUp { url, problem } => self.say(&format!("giving up {url}: {problem}")),
+            DownloadProgress::GivingUp { url, problem } => {
+                self.say(&format!("giving up on {url}: {problem}"))
+            }
             DownloadProgress::Verifying => self.say("checking size and hash"),
             DownloadProgress::Unpacking { done, total } => self.count("unpacking", done, total),
             _ => {}
         }
     }
 
-    /// Shows a bar; in a log, a line for every tenth.
+    /// Shows a bar; in a log, prints a line for every tenth.
     fn receiving(&self, received: u64, total: u64) {
         if self.style == Style::Auto {
             return self.count("fetching (kB)", (received / 1000) as usize, (total / 1000) as usize);
         }
         let Ok(bar) = self.bar.lock() else { return };
         let step = (total / 10).max(1);
-        // The hidden bar only remembers the position of the last line.
+        // The hidden bar only stores the position of the last line.
         if received / step > bar.position() / step {
             note(format_args!("fetched {} of {} MB", received / 1_000_000, total / 1_000_000));
             bar.set_position(received);
@@ -183,18 +189,19 @@ impl Console {
         }
         if data.shared_patients > 0 {
             self.say(&format!(
-                "  {} patients have cells in more than one of these sets: metrics are better than on new patients",
+                "  {} patients have cells in more than one of these sets: metrics are better than for new \
+                 patients",
                 data.shared_patients
             ));
         }
         if let Some(unknown) = &data.unknown_patients {
-            self.say(&format!("  warning: {unknown}; {TELL_PATIENTS}"));
+            self.say(&format!("  warning: {unknown}; {PATIENT_ADVICE}"));
         }
         for caveat in Caveat::of_init(data.test_cells_seen_by_init, data.validation_cells_seen_by_init) {
             self.say(&format!("  warning: {caveat}"));
         }
         self.warn_of_copies(
-            "copies of pictures, by their pixels, in more than one set",
+            "copies of a picture (same pixels) in more than one set",
             &data.duplicates_across,
         );
         self.warn_of_copies(
@@ -205,12 +212,12 @@ impl Console {
             self.say(&format!("  warning: {words}"));
         }
         if !data.skipped.is_empty() {
-            self.say(&format!("  warning: left out as they cannot be read: {}", data.skipped.len()));
+            self.say(&format!("  warning: unreadable images skipped: {}", data.skipped.len()));
             data.skipped.iter().for_each(|image| self.say(&format!("    {image}")));
         }
     }
 
-    /// Warns of `things`, if there are any, and names the first few.
+    /// Prints a warning about `things`, if there are any, and names the first few.
     pub(crate) fn warn_of(&self, what: &str, things: &[String]) {
         const NAMED: usize = 10;
         if things.is_empty() {
@@ -223,7 +230,7 @@ impl Console {
         }
     }
 
-    /// The same of groups of pictures with the same pixels.
+    /// [`warn_of`](Self::warn_of) for groups of pictures with the same pixels.
     pub(crate) fn warn_of_copies(&self, what: &str, groups: &[Vec<String>]) {
         self.warn_of(what, &groups.iter().map(|group| group.join(" = ")).collect::<Vec<_>>());
     }
@@ -259,8 +266,8 @@ impl Console {
             }
             Event::RecordingDropped { epoch, batch, difference } => self.say(&format!(
                 "warning: in epoch {epoch}, batch {batch}, the gradients of a recorded GPU step differ by {:.1} % from the computed \
-                 ones; steps are no longer recorded, which is slower, and some since the middle of the last epoch may have been \
-                 wrong: please report it with the name of the GPU",
+                 ones; steps are no longer recorded, which is slower. Some steps since the middle of the \
+                 last epoch may have been wrong: please report this with the name of the GPU",
                 100.0 * difference
             )),
             Event::ValidationStarted { cells, .. } if self.style == Style::Auto => {
@@ -287,7 +294,7 @@ impl Console {
                 ));
             }
             Event::CheckpointPassedOver { reason } => {
-                self.say(&format!("warning: {reason}; using the one before it"))
+                self.say(&format!("warning: {reason}; using the previous checkpoint"))
             }
             _ => {}
         }

@@ -1,4 +1,4 @@
-//! `malaria cross-validate`: evaluates every cell by a model that has not learned from it.
+//! `malaria cross-validate`: tests every cell with a model that was not trained on it.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -14,20 +14,20 @@ use crate::{
     json::Json,
     settings::Settings,
     terminal::{STOP, command, stop_on_signal},
-    train::is_hopeless,
+    train::would_recur,
     words,
 };
 
-/// Cross-validate: train K models, each tested on the fold that it was not trained on.
+/// Cross-validate: train K models and test each on the fold that it was not trained on.
 ///
-/// Each fold is a run directory in DIR. The same command again skips finished folds and resumes an interrupted one. --fold
-/// runs one fold by itself, for example on another machine: copy the folds into one DIR and give the command without --fold
-/// to pool them. Without --data, the cells are those of MALARIA_DATA or ./cell_images, or else synthetic.
+/// Each fold is a run directory in DIR. Running the same command again skips finished folds and resumes an interrupted one.
+/// --fold runs a single fold, for example on another machine: copy the folds into one DIR and give the command without
+/// --fold to pool them. Without --data, the cells are those of MALARIA_DATA or ./cell_images, or else synthetic.
 #[derive(clap::Args)]
 #[command(before_help = "\
 Examples:
   malaria cross-validate --data cell_images --out runs/cv --final
-  malaria cross-validate --data cell_images --out runs/cv --fold 2      one fold by itself
+  malaria cross-validate --data cell_images --out runs/cv --fold 2      a single fold
   malaria cross-validate --data cell_images --out runs/cv --recipe best
 
 Next:
@@ -45,8 +45,8 @@ pub(crate) struct Args {
     /// Divide whole patients or single cells into folds
     #[arg(long, value_name = "patient|random", default_value = "patient")]
     split: Protocol,
-    /// After all folds, train a final model on every cell, in DIR/final: the one to use. Its metrics.json holds the metrics of
-    /// the folds, as no cell is left to evaluate it on
+    /// After all folds, train a final model on every cell, in DIR/final: the model to use. Its metrics.json contains the
+    /// metrics of the folds, since no cell is left to test it on
     #[arg(long = "final", conflicts_with = "fold")]
     final_model: bool,
     /// Folder for the folds and their pooled metrics
@@ -77,23 +77,20 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         out: &args.out,
     };
     let summary = cross_validate(&config, options, context).map_err(|error| {
-        match args.out.exists() && !is_hopeless(&error) {
+        match args.out.exists() && !would_recur(&error) {
             true => {
-                anyhow!(
-                    "{}\nonce that is fixed, give the same command again to continue",
-                    with_advice(&error)
-                )
+                anyhow!("{}\nonce this is fixed, run the same command again to continue", with_advice(&error))
             }
             false => error.into(),
         }
     })?;
     if summary.interrupted {
-        console.say("stopped and saved; give the same command again to resume");
+        console.say("stopped and saved; run the same command again to resume");
         return Ok(ExitCode::from(130));
     }
     let mut text = match &summary.metrics {
         Some(metrics) => format!("\n{}\n", words::cross_validation(metrics)?),
-        None => format!("\nfolds still to be run: {:?}\n", summary.missing),
+        None => format!("\nfolds still to run: {:?}\n", summary.missing),
     };
     text += "Research software, not a medical device.\n\nwritten:";
     summary.files.iter().for_each(|file| text += &format!("\n  {}", file.display()));

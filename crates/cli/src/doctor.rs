@@ -23,7 +23,7 @@ use crate::{NOTICE, advice::with_advice, json::Json};
 #[command(before_help = "\
 Examples:
   malaria doctor
-  malaria doctor --json                   for programs: `can_train`, and each check with its facts
+  malaria doctor --json                   for programs: `can_train`, and every check with its result
 
 Next:
   malaria train", after_help = NOTICE)]
@@ -42,20 +42,20 @@ const VARIABLES: [&str; 2] = ["MALARIA_DATA", "MALARIA_RUN"];
 struct Check {
     name: &'static str,
     state: State,
-    /// In words.
+    /// The result as text.
     found: String,
     /// Advice.
     help: Option<String>,
-    /// For programs.
+    /// The result for programs.
     facts: Value,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum State {
-    /// As it should be.
+    /// No problem.
     Ok,
-    /// Works, and could be better.
+    /// Works, but could be better.
     Advice,
     /// Absent or unusable.
     Missing,
@@ -109,9 +109,9 @@ fn libtorch() -> Check {
     Check::new("libtorch", State::Ok, format!("{LIBTORCH_VERSION}{place}"), facts)
 }
 
-/// The folder of the libtorch that this process runs with: a library path may override the one it was built with.
+/// The folder of the libtorch that this process has loaded: a library path may override the one it was built with.
 fn loaded_from() -> Option<PathBuf> {
-    // On Linux only.
+    // Linux only.
     let maps = fs::read_to_string("/proc/self/maps").ok()?;
     let library = maps.lines().find(|line| line.ends_with("/libtorch_cpu.so"))?;
     Some(PathBuf::from(&library[library.find('/')?..]).parent()?.to_owned())
@@ -200,7 +200,8 @@ fn memory() -> Check {
 fn data() -> Check {
     let Some(folder) = default_data() else {
         return Check::new("data", State::Advice, "no folder of cells", json!({ "folder": null })).help(
-            "`malaria train` uses synthetic cells then; `malaria download` fetches NLM's into ./cell_images; for your own \
+            "`malaria train` will use synthetic cells; `malaria download` fetches NLM's into \
+             ./cell_images; for your own \
              cells use --data DIR or MALARIA_DATA",
         );
     };
@@ -208,7 +209,7 @@ fn data() -> Check {
         Ok(index) => index,
         Err(error) => {
             return Check::new("data", State::Missing, error.to_string(), json!({ "folder": folder }))
-                .help("name a folder with one folder of pictures for each class by --data or MALARIA_DATA");
+                .help("name a folder with one folder of pictures per class with --data or MALARIA_DATA");
         }
     };
     let cells: BTreeMap<&String, usize> = index.classes.iter().zip(index.class_counts()).collect();
@@ -238,7 +239,7 @@ fn model() -> Check {
             Check::new("model", State::Ok, found, facts)
         }
         Err(error) => Check::new("model", State::Missing, with_advice(&error), json!({ "run": null }))
-            .help("`malaria predict`, `evaluate` and `export` need one: `malaria train` makes one"),
+            .help("`malaria predict`, `evaluate` and `export` need one: train it with `malaria train`"),
     }
 }
 
@@ -257,7 +258,7 @@ fn variables() -> Check {
         return Check::new("variables", State::Ok, found, facts);
     }
     Check::new("variables", State::Advice, found, facts).help(format!(
-        "nothing reads {}; the program reads {}",
+        "not used: {}; the program reads {}",
         unknown.join(", "),
         VARIABLES.join(" and ")
     ))

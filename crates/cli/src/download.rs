@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
 }
 
-/// Fetches the data set from one of `urls`, or from its known places, and returns its folder.
+/// Fetches the data set from one of `urls`, or from its default addresses, and returns its folder.
 pub(crate) fn fetch(urls: &[String], console: &Console) -> dataset::Result<PathBuf> {
     let mut config = DownloadConfig::default();
     if !urls.is_empty() {
@@ -48,7 +48,7 @@ pub(crate) fn fetch(urls: &[String], console: &Console) -> dataset::Result<PathB
     dataset::download(&config, ".".as_ref(), &STOP, &mut |progress| console.download(progress))
 }
 
-/// The exit code after a download that was stopped on request; any other error stays one.
+/// The exit code after a download that was stopped on request; other errors are returned.
 pub(crate) fn stopped(error: dataset::Error, console: &Console) -> Result<ExitCode> {
     match error {
         dataset::Error::DownloadStopped => {

@@ -36,29 +36,29 @@ pub(crate) struct Args {
     data: PathBuf,
     #[command(flatten)]
     patients: flags::Patients,
-    /// Evaluate on the run's own test cells, or on all [default: test if the folder is the run's own, else all]
+    /// Evaluate on the run's test cells, or on all cells [default: test if this is the run's data folder, else all]
     #[arg(long,
         value_parser = PossibleValuesParser::new(["test", "all"]).try_map(|name| name.parse::<EvaluatedOn>()))]
     subset: Option<EvaluatedOn>,
     #[command(flatten)]
     json: Json,
-    /// Write the probabilities and the called class of each cell to this file
+    /// Write the probabilities and the predicted class of each cell to this file
     #[arg(long, value_name = "FILE.csv")]
     predictions: Option<PathBuf>,
-    /// Write the metrics, with plots and pictures of the worst mistakes, to this page
+    /// Write a page with the metrics, plots and pictures of the worst mistakes to this file
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
     /// Device to compute on: auto, cpu, cuda or cuda:I
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
-    /// Average the probabilities over four mirror images of each cell: takes four times as long
+    /// Average the probabilities over four mirror images of each cell: four times as slow
     #[arg(long)]
     flips: bool,
     /// Report predictive values at this share of infected cells (a fraction); may be repeated [default: 0.001, 0.01 and 0.05,
     /// in the report and the JSON]
     #[arg(long, value_name = "SHARE", value_parser = flags::fraction, allow_negative_numbers = true)]
     prevalence: Vec<f64>,
-    /// Leave out images that cannot be read, and list them, instead of stopping
+    /// Skip images that cannot be read, and list them, instead of stopping
     #[arg(long)]
     skip_corrupt: bool,
 }
@@ -86,18 +86,18 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     };
     let report = evaluate(options, &|progress| console.show(progress))?;
     for image in &report.skipped {
-        console.say(&format!("warning: left out {image}"));
+        console.say(&format!("warning: skipped {image}"));
     }
     console.warn_of_copies(
         "pictures in folders of more than one class: one label is wrong",
         &report.doubly_labelled,
     );
-    console.warn_of_copies("copies of pictures, by their pixels", &report.copies);
+    console.warn_of_copies("copies of a picture (same pixels)", &report.copies);
     if report.caveats.iter().any(|caveat| matches!(caveat, Caveat::UnlikeTraining { .. })) {
         console.warn_of("pictures unlike the training cells", &report.warnings);
     }
     if let Some(unknown) = &report.unknown_patients {
-        console.say(&format!("warning: {unknown}; {}", flags::TELL_PATIENTS));
+        console.say(&format!("warning: {unknown}; {}", flags::PATIENT_ADVICE));
     }
     if let Some(words) = ignored_words(&report.ignored) {
         console.say(&format!("warning: {words}"));

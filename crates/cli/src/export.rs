@@ -24,7 +24,7 @@ use crate::{
 /// Write a trained model as ONNX, for ONNX Runtime, OpenVINO, rten, tract and other programs that read such files.
 ///
 /// Input `images`: float32 [N, 3, S, S], RGB divided by 255. Output `probabilities`: float32 [N, classes], softmax and
-/// temperature included. The file's metadata hold the classes, the threshold, the image settings and the origin of the
+/// temperature included. The file's metadata contains the classes, the threshold, the image settings and the origin of the
 /// weights.
 #[derive(clap::Args)]
 #[command(before_help = "\
@@ -44,19 +44,20 @@ pub(crate) struct Args {
     /// Storage of the weights: f32, f16 or int8; everything is computed in float32
     #[arg(long, value_name = "f32|f16|int8", default_value = "f32")]
     weights: WeightFormat,
-    /// Labelled cells to compare f16 and int8 with f32 on: the run's own test cells among them, or else all [default: the
-    /// folder that the run was trained on]
+    /// Labelled cells for comparing f16 and int8 with f32: the run's test cells among them, or all if there are none
+    /// [default: the folder that the run was trained on]
     #[arg(long, value_name = "DIR", conflicts_with = "unchecked")]
     data: Option<PathBuf>,
     #[command(flatten)]
     patients: flags::Patients,
-    /// Write nothing if f16 or int8 may lose more sensitivity or specificity than this, a fraction, by the end of the 95 % interval
+    /// Largest loss of sensitivity or specificity allowed for f16 and int8 (a fraction), at the upper end of the 95 %
+    /// interval; if it is exceeded, nothing is written
     #[arg(long, value_name = "SHARE", default_value_t = 0.005, value_parser = flags::fraction, allow_negative_numbers = true)]
     max_loss: f64,
     /// Write f16 or int8 without comparing
     #[arg(long)]
     unchecked: bool,
-    /// Leave out images that cannot be read, and list them, instead of stopping
+    /// Skip images that cannot be read, and list them, instead of stopping
     #[arg(long)]
     skip_corrupt: bool,
     #[command(flatten)]
@@ -72,7 +73,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let patients = args.patients.names();
     if !compared && (args.data.is_some() || patients.is_some()) {
         bail!(
-            "--data, --patient-pattern and --patients are for comparing f16 or int8 with f32, and nothing is compared here: leave them out"
+            "--data, --patient-pattern and --patients are for comparing f16 or int8 with f32, and nothing \
+             is compared here: omit them"
         );
     }
     let data = if compared { Some(cells_to_compare(args, &run)?) } else { None };
@@ -86,10 +88,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     };
     let exported = export(options, &|progress| console.show(progress))?;
     for image in &exported.skipped {
-        console.say(&format!("warning: left out {image}"));
+        console.say(&format!("warning: skipped {image}"));
     }
     if let Some(unknown) = &exported.unknown_patients {
-        console.say(&format!("warning: {unknown}; {}", flags::TELL_PATIENTS));
+        console.say(&format!("warning: {unknown}; {}", flags::PATIENT_ADVICE));
     }
     malaria_files::write(&args.out, &exported.onnx).map_err(malaria_files::Error::io("write", &args.out))?;
     let mut text = format!("model: {}\n", run.display());
@@ -113,14 +115,14 @@ fn cells_to_compare(args: &Args, run: &Path) -> Result<PathBuf> {
     };
     found.ok_or_else(|| {
         anyhow!(
-            "{} is compared with f32 on labelled cells, and the run's own are not here: name a folder of cells by --data, or \
-             skip the comparison by --unchecked",
+            "{} is compared with f32 on labelled cells, but the run's cells are not here: name a folder of \
+             cells with --data, or skip the comparison with --unchecked",
             args.weights
         )
     })
 }
 
-/// The quantization loss on the cells of `data`, in lines.
+/// The quantization loss on the cells of `data`, as lines of text.
 fn loss_words(loss: &QuantizationLoss, data: &Path) -> String {
     let mut text = format!(
         "compared with f32 on {} cells of {} patients in {}\n",
@@ -129,7 +131,7 @@ fn loss_words(loss: &QuantizationLoss, data: &Path) -> String {
         data.display()
     );
     if loss.seen_in_training > 0 {
-        text += &format!("  the model has learned from {} of them\n", loss.seen_in_training);
+        text += &format!("  the model was trained on {} of them\n", loss.seen_in_training);
     }
     text += &format!("  called differently: {}\n", loss.flipped);
     let points = |share: f64| format!("{:.2}", 100.0 * share);

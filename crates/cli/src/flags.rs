@@ -1,14 +1,15 @@
-//! Parsers of flags, whose errors name the expected value, and the flags that tell patients.
+//! Parsers of flags, whose errors name the expected value, and the flags that identify patients.
 
 use std::{num::NonZeroU64, path::PathBuf, str::FromStr};
 
 use malaria_resnet::dataset::{PatientNames, PatientPattern};
 
-/// What tells the patient of each picture.
+/// The source of each picture's patient.
 #[derive(clap::Args)]
 pub(crate) struct Patients {
-    /// Regular expression whose one group is the patient in a picture's path below the folder, with / between the parts:
-    /// '([^/_]+)_[^/]*$' is the file name up to its first _ [default: names that begin as NLM's do, with C33 for patient 33]
+    /// Regular expression with one group, which matches the patient in a picture's path below the folder (separator /):
+    /// '([^/_]+)_[^/]*$' matches the file name up to its first _ [default: names that begin like NLM's, such as C33 for
+    /// patient 33]
     #[arg(long, value_name = "REGEX", conflicts_with = "patients")]
     patient_pattern: Option<PatientPattern>,
     /// CSV with the columns file (such a path) and patient
@@ -17,7 +18,7 @@ pub(crate) struct Patients {
 }
 
 /// Advice on pictures of unknown patients.
-pub(crate) const TELL_PATIENTS: &str = "name the patients by --patient-pattern or --patients";
+pub(crate) const PATIENT_ADVICE: &str = "name the patients with --patient-pattern or --patients";
 
 impl Patients {
     /// `None` without a flag.
@@ -41,15 +42,15 @@ pub(crate) fn above_0(text: &str) -> Result<f64, String> {
     number(text, |value: &f64| *value > 0.0 && value.is_finite(), "a number above 0")
 }
 
-/// A whole number from 1 on.
+/// A whole number of at least 1.
 pub(crate) fn count<T: FromStr>(text: &str) -> Result<T, String> {
     let is_count = text.parse::<NonZeroU64>().is_ok();
-    number(text, |_| is_count, "a whole number from 1 on")
+    number(text, |_| is_count, "a whole number of at least 1")
 }
 
 /// A number of folds.
 pub(crate) fn folds(text: &str) -> Result<usize, String> {
-    number(text, |folds| *folds >= 2, "a whole number from 2 on")
+    number(text, |folds| *folds >= 2, "a whole number of at least 2")
 }
 
 /// A seed.

@@ -7,18 +7,19 @@ use serde::Serialize;
 
 use crate::terminal::{check_file, note, print};
 
-/// The place for the result as JSON.
+/// Where to write the result as JSON.
 #[derive(clap::Args)]
 pub(crate) struct Json {
-    /// Write the result as one JSON document to FILE.json, or without a name to standard output, with the words on standard error
+    /// Write the result as one JSON document to FILE.json or, without a name, to standard output; the text then goes to
+    /// standard error
     #[arg(long, value_name = "FILE.json", num_args = 0..=1, default_missing_value = STDOUT, value_parser = target)]
     json: Option<PathBuf>,
 }
 
-/// The name that stands for standard output.
+/// The name that means standard output.
 const STDOUT: &str = "-";
 
-/// Parses the file name; its ending keeps `--json a_cell.png` from overwriting a picture.
+/// Parses the file name; the required ending keeps `--json a_cell.png` from overwriting a picture.
 fn target(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     if text == STDOUT || path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) {
@@ -38,7 +39,7 @@ impl Json {
         self.json.is_some() && self.file().is_none()
     }
 
-    /// Refuses a file that could not be written, before any work.
+    /// Refuses a file that cannot be written, before any work.
     pub(crate) fn check(&self) -> Result<()> {
         self.file().map_or(Ok(()), |path| check_file(path, &["json"]))
     }
@@ -49,9 +50,9 @@ impl Json {
         Ok(malaria_files::write_json(path, document)?)
     }
 
-    /// Prints a result: the words, and the document to its place.
+    /// Prints the text of a result and writes the document.
     pub(crate) fn result(&self, words: &str, document: &impl Serialize) -> Result<()> {
-        // The words first: a result that cannot be written is not lost.
+        // The text first, so that the result is not lost if the document cannot be written.
         if self.takes_stdout() {
             note(words);
             print(serde_json::to_string_pretty(document)?)?;

@@ -37,7 +37,7 @@ use self::terminal::{note, print};
 
 /// The help of a subcommand: what it does, examples, then its flags.
 const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
-/// What results are signed with.
+/// The program's name and version, as recorded in results.
 const PROGRAM: &str = concat!("malaria ", env!("CARGO_PKG_VERSION"));
 /// The end of every help.
 const NOTICE: &str = "Research software, not a medical device.";
@@ -50,7 +50,7 @@ const NOTICE: &str = "Research software, not a medical device.";
     after_help = "\
 Start:
   malaria doctor                          what is installed and what is missing
-  malaria train                           the fast recipe, on synthetic cells if there are no others
+  malaria train                           the fast recipe, on synthetic cells if there is no data
   malaria predict some_cell.png           with the pretrained model
   malaria smear photos --out results      counts the infected cells in photographs of a smear
 
@@ -146,10 +146,10 @@ mod tests {
         for (flag, value, expected) in [
             ("--recipe", "slow", "fast, tutorial, best, field"),
             ("--precision", "bf16", "auto, float32, bfloat16"),
-            ("--epochs", "0", "whole number from 1 on"),
-            ("--epochs", "-3", "whole number from 1 on"),
-            ("--batch-size", "0", "whole number from 1 on"),
-            ("--threads", "two", "whole number from 1 on"),
+            ("--epochs", "0", "whole number of at least 1"),
+            ("--epochs", "-3", "whole number of at least 1"),
+            ("--batch-size", "0", "whole number of at least 1"),
+            ("--threads", "two", "whole number of at least 1"),
             ("--seed", "-1", "whole number from 0"),
             ("--lr", "0", "number above 0"),
             ("--lr", "inf", "number above 0"),
@@ -159,11 +159,11 @@ mod tests {
             refuse(&format!("malaria train {flag} {value}"), &[flag, value, expected]);
         }
         refuse("malaria train --teacher t --teacher-weight 70", &["--teacher-weight", "did you mean 0.7?"]);
-        refuse("malaria cross-validate --out x --folds 1", &["--folds", "from 2 on"]);
+        refuse("malaria cross-validate --out x --folds 1", &["--folds", "at least 2"]);
         let export = "malaria export --out model.onnx --max-loss";
         refuse(&format!("{export} 5"), &["--max-loss", "0.05"]);
         refuse(&format!("{export} nan"), &["--max-loss", "fraction from 0 to 1"]);
-        // A picture is no place for JSON.
+        // JSON must not overwrite a picture.
         refuse("malaria predict --json a_cell.png", &["--json", "a_cell.png", ".json"]);
     }
 

@@ -20,15 +20,17 @@ use crate::{
 
 /// Classify pictures of single cells: files, or folders with everything below them.
 ///
-/// The document of --json holds `cells`, `uncertain_share` (of cells with a probability from 10 to 90 %), `unlike_share` (of cells with a warning),
-/// `unfamiliar` (whether one of these is unusually large), `patients` (none with --flips), `not_counted` (cells with a warning, which do not count for
-/// patients), `n_copies` (cells with the pixels of an earlier one, which count once), `n_shared` (those of several patients, which count for none), `unknown_patients` (nor do these) and `rule` (how cells and patients are called).
+/// The document of --json contains `cells`, `uncertain_share` (of cells with a probability from 10 to 90 %), `unlike_share`
+/// (of cells with a warning), `unfamiliar` (whether one of these shares is unusually large), `patients` (none with --flips),
+/// `not_counted` (cells with a warning, which do not count for patients), `n_copies` (cells with the pixels of an earlier
+/// one, which count once), `n_shared` (copies with several patients, which count for none), `unknown_patients` (pictures
+/// that count for no patient) and `rule` (how cells and patients are called).
 #[derive(clap::Args)]
 #[command(before_help = "\
 Examples:
   malaria predict some_cell.png a_folder_of_cells              the pretrained model
   malaria predict --run runs/fast-patient-seed0 a_folder_of_cells --csv
-  malaria predict a_folder_of_cells --json calls.json          cells, and patients where names tell them
+  malaria predict a_folder_of_cells --json calls.json          cells, and patients if the names identify them
   malaria predict my_cells --patient-pattern '([^/_]+)_[^/]*$'  the patient is the file name up to its first _", after_help = NOTICE)]
 pub(crate) struct Args {
     /// Run directory of the model, the folder that `malaria train` wrote [default: MALARIA_RUN, or the pretrained model]
@@ -44,7 +46,7 @@ pub(crate) struct Args {
     /// Print CSV instead of a table, one line per cell; only the table and the JSON have patients
     #[arg(long, conflicts_with = "json")]
     csv: bool,
-    /// Average the probabilities over four mirror images of each cell: takes four times as long
+    /// Average the probabilities over four mirror images of each cell: four times as slow
     #[arg(long)]
     flips: bool,
     /// Device to compute on: auto, cpu, cuda or cuda:I
@@ -68,7 +70,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let patients = args.patients.names().unwrap_or_default();
     let mut predictions = predict(&classifier, &args.paths, &patients, &|progress| console.show(progress))?;
     mark_learned_from(&run, &mut predictions);
-    // Patients are called by error rates that were measured without mirror images.
+    // The error rates for calling patients were measured without mirror images.
     let report =
         PredictionReport::new(&classifier.description, predictions, !args.flips, provenance(&run, PROGRAM)?)?;
     let words = if args.csv {
@@ -77,7 +79,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         let device = describe(classifier.model().device());
         let mut notes = vec![format!("computed on the {device}")];
         if args.flips {
-            let note = "probabilities are means over four mirror images of each cell, by which patients are not called";
+            let note =
+                "probabilities are means over four mirror images of each cell; patients are not called";
             notes.push(note.to_owned());
         }
         report.table(&notes)

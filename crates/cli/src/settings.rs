@@ -13,7 +13,7 @@ use crate::flags;
 /// Default of `--teacher-weight`.
 const TEACHER_WEIGHT: f64 = 0.7;
 
-/// Flags laid over the settings of a recipe or a file.
+/// Flags that override the settings of a recipe or a file.
 #[derive(clap::Args)]
 pub(crate) struct Settings {
     /// Folder of cell images
@@ -27,10 +27,10 @@ pub(crate) struct Settings {
     /// Passes over the training set [default: the recipe's; fast on synthetic cells: 12]
     #[arg(long, value_name = "N", value_parser = flags::count::<u64>, allow_negative_numbers = true)]
     pub(crate) epochs: Option<u64>,
-    /// Cells a step [default: the recipe's]
+    /// Cells per step [default: the recipe's]
     #[arg(long, value_name = "N", value_parser = flags::count::<usize>, allow_negative_numbers = true)]
     pub(crate) batch_size: Option<usize>,
-    /// Learning rate: the first, or the peak of a one-cycle [default: the recipe's]
+    /// Learning rate: the initial one, or the peak of a one-cycle schedule [default: the recipe's]
     #[arg(long, value_name = "X", value_parser = flags::above_0, allow_negative_numbers = true)]
     pub(crate) lr: Option<f64>,
     /// Seed of the split, the initial weights, the order and the augmentation [default: 0]
@@ -43,16 +43,16 @@ pub(crate) struct Settings {
     /// [default: auto; recipe tutorial: float32]
     #[arg(long, value_name = "PRECISION")]
     pub(crate) precision: Option<Precision>,
-    /// CPU threads [default: one a core]
+    /// CPU threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = flags::count::<NonZeroUsize>, allow_negative_numbers = true)]
     pub(crate) threads: Option<NonZeroUsize>,
     /// Settings to start from: any run's config.json; the other flags override it
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Start from the weights of this run: fine-tuning on cells of your own
+    /// Start from the weights of this run, to fine-tune them on your cells
     #[arg(long, value_name = "RUN_DIR")]
     pub(crate) init: Option<PathBuf>,
-    /// Learn from this run's predictions on the training cells as well as from their labels; this helps small networks. For
+    /// Train on this run's predictions for the training cells as well as on their labels, which helps small networks. For
     /// cross-validate: the folder of another cross-validation with the same folds
     #[arg(long, value_name = "RUN_DIR")]
     pub(crate) teacher: Option<PathBuf>,
@@ -62,8 +62,8 @@ pub(crate) struct Settings {
     /// The positive class, whose recall is the sensitivity [default: Parasitized]
     #[arg(long, value_name = "NAME")]
     pub(crate) positive: Option<String>,
-    /// Change training cells as other laboratories' stains, cameras and cell finders would, from 0 (not at all) to 1 (as far as
-    /// laboratories differ) [default: the recipe's]
+    /// Simulate other laboratories' stains, cameras and cell finders in the training cells, from 0 (not at all) to 1 (as
+    /// much as laboratories differ) [default: the recipe's]
     #[arg(long, value_name = "STRENGTH", value_parser = flags::fraction, allow_negative_numbers = true)]
     pub(crate) laboratory: Option<f64>,
     /// Choose the threshold that gives this sensitivity (a fraction) on the validation set; for cross-validate, on the cells of the
@@ -71,7 +71,7 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "SHARE", conflicts_with = "target_specificity", value_parser = flags::fraction,
         allow_negative_numbers = true)]
     pub(crate) target_sensitivity: Option<f64>,
-    /// As --target-sensitivity, but for this specificity [default: 0.972]
+    /// Like --target-sensitivity, for this specificity [default: 0.972]
     #[arg(long, value_name = "SHARE", value_parser = flags::fraction, allow_negative_numbers = true)]
     pub(crate) target_specificity: Option<f64>,
     /// Exclude the cells in the column `path` of this CSV from the training set, such as label_audit.csv of a cross-validation
@@ -80,14 +80,14 @@ pub(crate) struct Settings {
     /// Calibrate probabilities on the validation set, by temperature scaling
     #[arg(long)]
     pub(crate) calibrate: bool,
-    /// Leave out images that cannot be read, and list them, instead of stopping
+    /// Skip images that cannot be read, and list them, instead of stopping
     #[arg(long)]
     pub(crate) skip_corrupt: bool,
 }
 
 impl Settings {
-    /// The settings of --config or of the recipe, overridden by the flags and by `protocol`. Without a `protocol`, the file's
-    /// holds or, without a file, the one that suits the folder.
+    /// The settings of --config or of the recipe, overridden by the flags and by `protocol`. Without a `protocol`, that of
+    /// the file applies or, without a file, the one that suits the folder.
     pub(crate) fn experiment(&self, protocol: Option<Protocol>) -> Result<ExperimentConfig> {
         let mut config = match &self.config {
             Some(file) => ExperimentConfig::read(file).map_err(|error| anyhow!("--config: {error}"))?,
@@ -105,7 +105,7 @@ impl Settings {
         match protocol {
             Some(protocol) => {
                 config.split.protocol = protocol;
-                // The file may be a fold's.
+                // The file may be the config of a fold.
                 config.split.fold = None;
             }
             None if self.config.is_none() => config.split.protocol = default_protocol(config.data.as_deref()),

@@ -22,8 +22,8 @@ use crate::{
 
 /// Count infected red cells in photographs of thin blood smears: files, or folders with everything below them.
 ///
-/// The document of --json holds `photographs`, `patients`, `unknown_patients` (photographs that count for no patient), `rule` (how cells
-/// and patients are called) and `made_by` (program, model and hash of its weights).
+/// The document of --json contains `photographs`, `patients`, `unknown_patients` (photographs that count for no patient),
+/// `rule` (how cells and patients are called) and `made_by` (program, model and hash of its weights).
 #[derive(clap::Args)]
 #[command(before_help = "\
 Examples:
@@ -31,8 +31,8 @@ Examples:
   malaria smear photos --patient-pattern '([^/]+)/'          each folder in photos is a patient
   malaria smear --run runs/fast-patient-seed0 field.jpg --csv
 
-Photographs show thin smears, stained with Giemsa or similar, with red cells 25 to 260 pixels across. The program counts infected cells, not
-parasites, and identifies neither species nor stages.", after_help = NOTICE)]
+Photographs must show thin smears, stained with Giemsa or similar, with red cells 25 to 260 pixels across.
+The program counts infected cells, not parasites, and identifies neither species nor stages.", after_help = NOTICE)]
 pub(crate) struct Args {
     /// Run directory of the model, the folder that `malaria train` wrote [default: MALARIA_RUN, or the pretrained model]
     #[arg(long, value_name = "RUN_DIR")]
@@ -40,12 +40,12 @@ pub(crate) struct Args {
     /// Photographs, or folders of them
     #[arg(required = true, value_name = "PHOTO")]
     photos: Vec<PathBuf>,
-    /// The patient of all photographs [default: they are of one patient without a name, unless one of the next two flags is given]
+    /// The patient of all photographs [default: one unnamed patient, unless one of the next two flags is given]
     #[arg(long, value_name = "NAME", conflicts_with_all = ["patient_pattern", "patients"])]
     patient: Option<String>,
     #[command(flatten)]
     patients: flags::Patients,
-    /// Write cells.csv, smear.json, the photographs with outlined cells and the cut-out cells into this new folder
+    /// Write cells.csv, smear.json, the photographs with outlined cells and the cut-out cells to this new folder
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Red cells per microlitre of blood, to also count infected cells per microlitre
@@ -54,7 +54,7 @@ pub(crate) struct Args {
     /// The haematocrit instead, a fraction such as 0.42, at a mean cell volume of 90 fl
     #[arg(long, value_name = "SHARE", value_parser = parse_haematocrit, allow_negative_numbers = true)]
     haematocrit: Option<f64>,
-    /// Write pictures of the steps by which cells are found into this folder
+    /// Write a picture of each step of the cell finder to this folder
     #[arg(long, value_name = "DIR")]
     debug: Option<PathBuf>,
     #[command(flatten)]
@@ -76,7 +76,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         console.say(&format!("warning: {}", Caveat::ModelOfSyntheticCells));
     }
     if args.out.is_some() && args.out == args.debug {
-        bail!("--out and --debug are the same folder: give each its own");
+        bail!("--out and --debug name the same folder: give two different ones");
     }
     for folder in args.out.iter().chain(&args.debug) {
         check_outside(folder, &args.photos)?;
@@ -110,7 +110,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let uncounted = report.patients.iter().filter(|count| count.infected_per_microlitre.is_none()).count();
     if options.red_cells_per_microlitre.is_some() && uncounted > 0 {
         note(format_args!(
-            "warning: no count per microlitre for {uncounted} patients: it takes red cells, and a model that calls patients"
+            "warning: no count per microlitre for {uncounted} patients: it needs red cells and a model \
+             that calls patients"
         ));
     }
     if report.failed() > 0 {

@@ -1,7 +1,8 @@
 //! Event files for TensorBoard.
 //!
 //! A file is a sequence of records: the length, its checksum, an `Event`, its checksum. Source of both formats: TensorFlow's
-//! `tensorflow/core/lib/io/record_writer.h` and `tensorflow/core/util/event.proto`, of which only the fields used here are written out.
+//! `tensorflow/core/lib/io/record_writer.h` and `tensorflow/core/util/event.proto`, of which only the fields used here are
+//! declared.
 
 use std::{collections::HashSet, path::Path};
 
@@ -9,7 +10,7 @@ use anyhow::{Result, ensure};
 use malaria_resnet::{Comparison, train::EpochRecord};
 use prost::Message;
 
-/// The first part of the name of a file that TensorBoard reads.
+/// Prefix of the names of files that TensorBoard reads.
 const FILE: &str = "events.out.tfevents.malaria";
 
 #[derive(Clone, PartialEq, Message)]
@@ -39,14 +40,14 @@ struct Value {
     simple_value: Option<f32>,
 }
 
-/// Writes the metrics by epoch of the compared runs into a folder in `folder` for each, called as the run's.
+/// Writes the metrics by epoch of each compared run to a folder in `folder` with the name of the run's folder.
 pub(crate) fn write_events(comparison: &Comparison, folder: &Path) -> Result<()> {
     let mut names = HashSet::new();
     for run in &comparison.runs {
         let name = run.path.canonicalize()?.file_name().map(ToOwned::to_owned).unwrap_or_default();
         ensure!(
             names.insert(name.clone()),
-            "{}: another run has the same name: write their events apart",
+            "{}: another run has the same name: write their events to different folders",
             run.path.display()
         );
         let place = folder.join(name);
@@ -58,7 +59,7 @@ pub(crate) fn write_events(comparison: &Comparison, folder: &Path) -> Result<()>
     Ok(())
 }
 
-/// The records of all epochs. Time begins at 0.
+/// The records of all epochs. Time starts at 0.
 fn encode(history: &[EpochRecord]) -> Vec<u8> {
     let version = Event { file_version: Some("brain.Event:2".to_owned()), ..Event::default() };
     let mut bytes = record(&version);

@@ -14,7 +14,7 @@ use malaria_files::printable;
 /// True after Ctrl-C or SIGTERM; a second one ends the program at once.
 pub(crate) static STOP: AtomicBool = AtomicBool::new(false);
 
-/// Prints a line on standard output. A closed pipe is no error; a full disk is.
+/// Prints a line on standard output. A closed pipe is not an error; a full disk is.
 pub(crate) fn print(line: impl Display) -> io::Result<()> {
     let mut line = line.to_string();
     if io::stdout().is_terminal() {
@@ -35,14 +35,14 @@ pub(crate) fn note(line: impl Display) {
 pub(crate) fn stop_on_signal() -> anyhow::Result<()> {
     ctrlc::set_handler(|| {
         if STOP.swap(true, Ordering::Relaxed) {
-            // SAFETY: it only ends the process. `exit` would first shut CUDA down under the batch that another thread computes, which
-            // ended in a C++ stack trace.
+            // SAFETY: it only ends the process. `exit` would first shut CUDA down while another thread computes a batch,
+            // which ended in a C++ stack trace.
             #[allow(unsafe_code, reason = "seen on a GPU; the standard library has no such call")]
             unsafe {
                 libc::_exit(130)
             }
         }
-        note("\nsaving, then stopping; once more to stop at once");
+        note("\nsaving, then stopping; repeat to stop at once");
     })?;
     Ok(())
 }
@@ -51,12 +51,12 @@ pub(crate) fn stop_on_signal() -> anyhow::Result<()> {
 pub(crate) fn check_file(path: &Path, endings: &[&str]) -> anyhow::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if !folder.is_dir() {
-        anyhow::bail!("{}: there is no folder {}: make it first", path.display(), folder.display());
+        anyhow::bail!("{}: there is no folder {}: create it first", path.display(), folder.display());
     }
     if path.is_dir() {
         anyhow::bail!("{}: this is a folder; expected the name of a file to write", path.display());
     }
-    // Devices and pipes have any name.
+    // Devices and pipes may have any name.
     let other = std::fs::metadata(path).is_ok_and(|found| !found.is_file());
     if !other {
         let has = |ending: &&str| path.extension().is_some_and(|found| found.eq_ignore_ascii_case(ending));

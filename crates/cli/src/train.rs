@@ -59,16 +59,16 @@ pub(crate) struct Args {
     /// Fetch it from this URL instead; several are tried in turn
     #[arg(long, value_name = "URL", requires = "download")]
     url: Vec<String>,
-    /// Run directory to make [default: runs/RECIPE-SPLIT-seedN, numbered if it exists]
+    /// Run directory to create [default: runs/RECIPE-SPLIT-seedN, numbered if it exists]
     #[arg(long, value_name = "RUN_DIR")]
     out: Option<PathBuf>,
-    /// Resume the run in this directory, with its own settings. Beside it, --data, --init and --teacher name the folders that were
-    /// moved since; cells and weights have to be the same
+    /// Resume the run in this directory with its own settings. If folders have moved, give their new paths with --data,
+    /// --init and --teacher; their cells and weights must be unchanged
     #[arg(long, value_name = "RUN_DIR", conflicts_with_all = ["patient_pattern", "patients", "download", "out", "recipe", "split",
         "epochs", "batch_size", "lr", "seed", "device", "precision", "threads", "config", "teacher_weight", "positive",
         "target_sensitivity", "target_specificity", "exclude", "calibrate", "skip_corrupt"])]
     resume: Option<PathBuf>,
-    /// Write the plot of loss and accuracy by epoch here too (.png or .svg)
+    /// Also write the plot of loss and accuracy by epoch to this file (.png or .svg)
     #[arg(long, value_name = "PATH")]
     plot: Option<PathBuf>,
     #[command(flatten)]
@@ -113,7 +113,7 @@ pub(crate) fn run(mut args: Args) -> Result<ExitCode> {
             let out = args.out.clone().map_or_else(|| create_run_dir(&config), Ok)?;
             train(&config, &out, context).map_err(|error| {
                 if args.out.is_none() {
-                    // Fails, as it should, where a run was started or others are.
+                    // Fails, as intended, if a run was started or if there are other runs.
                     let _ = fs::remove_dir(&out).and_then(|()| fs::remove_dir("runs"));
                 }
                 with_resume(error, &out)
@@ -135,13 +135,13 @@ pub(crate) fn run(mut args: Args) -> Result<ExitCode> {
     }
     let mut files = summary.files.clone();
     if summary.run.config()?.data.is_none() {
-        // A finished training is not lost by this.
-        match count_drawn_smear(&summary.run, &listener) {
+        // A failure here must not lose the finished training.
+        match count_synthetic_smear(&summary.run, &listener) {
             Ok((words, annotated)) => {
                 text += &words;
                 files.push(annotated);
             }
-            Err(error) => text += &format!("The drawn smear could not be counted: {error}\n"),
+            Err(error) => text += &format!("The synthetic smear could not be counted: {error}\n"),
         }
     }
     text += "Research software, not a medical device.\n\nwritten:";
@@ -151,13 +151,13 @@ pub(crate) fn run(mut args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Draws a smear and counts its cells with the model of `run`, which has learned from synthetic cells: the result in words, and the annotated
-/// picture.
-fn count_drawn_smear(run: &RunDir, listener: Listener<'_>) -> Result<(String, PathBuf)> {
+/// Generates a smear and counts its cells with the model of `run`, which was trained on synthetic cells. Returns the result
+/// as text and the annotated picture.
+fn count_synthetic_smear(run: &RunDir, listener: Listener<'_>) -> Result<(String, PathBuf)> {
     let photo = run.path().join("drawn-smear.png");
     let out = run.path().join("drawn-smear");
     if out.exists() {
-        // Of the same run, which was resumed after its end.
+        // Left by the same run before it was resumed.
         fs::remove_dir_all(&out)?;
     }
     let drawn = write_synthetic_smear(&photo, &SmearConfig { parasitaemia: 0.1, ..SmearConfig::default() })?;
@@ -176,7 +176,7 @@ fn count_drawn_smear(run: &RunDir, listener: Listener<'_>) -> Result<(String, Pa
     let drawn =
         |wanted: fn(SmearKind) -> bool| drawn.objects.iter().filter(|object| wanted(object.kind)).count();
     let words = format!(
-        "A drawn smear: {} red cells, of which {} are infected; counted {} and {}.\n",
+        "A synthetic smear: {} red cells, {} of them infected; counted {} and {}.\n",
         drawn(SmearKind::is_red_cell),
         drawn(|kind| kind == SmearKind::Infected),
         sum(|field| field.red_cells),
@@ -185,8 +185,8 @@ fn count_drawn_smear(run: &RunDir, listener: Listener<'_>) -> Result<(String, Pa
     Ok((words, out.join("annotated/drawn-smear.jpg")))
 }
 
-/// Whether an error would come again when the run is resumed.
-pub(crate) fn is_hopeless(error: &Error) -> bool {
+/// Whether the error would recur if the run were resumed.
+pub(crate) fn would_recur(error: &Error) -> bool {
     match error {
         Error::RunDir { .. } | Error::Taken { .. } => true,
         Error::Format { oldest, found, .. } => *found < u64::from(*oldest),
@@ -203,7 +203,7 @@ pub(crate) fn is_hopeless(error: &Error) -> bool {
 
 /// Adds the command that resumes the run to the error that ended it.
 fn with_resume(error: Error, run: &Path) -> anyhow::Error {
-    if is_hopeless(&error) || !run.join("config.json").is_file() {
+    if would_recur(&error) || !run.join("config.json").is_file() {
         return error.into();
     }
     let moved = match &error {
@@ -220,7 +220,7 @@ fn with_resume(error: Error, run: &Path) -> anyhow::Error {
 /// Creates `runs/RECIPE-SPLIT-seedN`, or the first of `-2`, `-3`, … that does not exist.
 fn create_run_dir(config: &ExperimentConfig) -> Result<PathBuf> {
     let name = format!("runs/{}-{}-seed{}", config.recipe, config.split.protocol, config.train.seed);
-    let failed = |error: io::Error| anyhow!("cannot make the run directory {name}: {error}");
+    let failed = |error: io::Error| anyhow!("cannot create the run directory {name}: {error}");
     fs::create_dir_all("runs").map_err(failed)?;
     let (mut path, mut number) = (PathBuf::from(&name), 1);
     loop {

@@ -18,7 +18,7 @@ pub(crate) fn summary(
 ) -> anyhow::Result<String> {
     let mut report = classification_report(&summary.confusion, &summary.classes, None)?;
     let table = summary.confusion.to_table(&summary.classes)?;
-    // Accuracy over hardly more than one class is no headline.
+    // Accuracy is no headline metric if nearly all cells are of one class.
     let few_cells = caveats.iter().any(|caveat| matches!(caveat, Caveat::FewCells { .. }));
     if few_cells {
         let lines = report.lines().filter(|line| !line.trim_start().starts_with("accuracy"));
@@ -46,7 +46,7 @@ pub(crate) fn summary(
 pub(crate) fn at_prevalence(rows: &[PredictiveValues]) -> String {
     let row = |PredictiveValues { prevalence, ppv, npv, .. }: &PredictiveValues| {
         format!(
-            "where {} of all cells are infected, a positive call is right in {}, a negative one in {}\n",
+            "if {} of all cells are infected, {} of positive calls and {} of negative calls are right\n",
             percent(Some(*prevalence)),
             percent(*ppv),
             percent(*npv)
@@ -73,7 +73,7 @@ pub(crate) fn cross_validation(metrics: &CrossValidationMetrics) -> anyhow::Resu
     let CrossValidationMetrics { pooled, assessment, folds, .. } = metrics;
     let intervals = &assessment.intervals;
     let mut text = format!(
-        "{} folds, {} recipe, {} cells, each evaluated by a model that has not learned from it\n{}\n\n{}\n",
+        "{} folds, {} recipe, {} cells, each tested with a model that was not trained on it\n{}\n\n{}\n",
         folds.len(),
         metrics.recipe,
         metrics.n_test,

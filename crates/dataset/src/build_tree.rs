@@ -16,7 +16,7 @@ use crate::split::Split;
 use crate::walk::files_below;
 use crate::wording::listing;
 
-/// How a file is put into the tree.
+/// How a file is added to the tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, strum::EnumString, strum::VariantNames)]
 #[strum(serialize_all = "lowercase", parse_err_ty = Error, parse_err_fn = unknown_link)]
 pub enum Link {
@@ -60,9 +60,9 @@ struct Placement {
 
 /// Copies or links a split to `out/training`, `out/validation` and `out/testing`, each with one folder per class.
 ///
-/// Files keep their paths below the class folder. An existing file with the same contents stays, so running an
-/// interrupted build again completes it. Nothing is deleted or overwritten, and nothing is written
-/// before everything has been checked. All images are read, even if they are only linked, to count duplicates.
+/// Files keep their paths below the class folder. An existing file with the same contents stays, so repeating an interrupted
+/// build completes it. Nothing is deleted or overwritten, and nothing is written before everything has been checked. All
+/// images are read, even if they are only linked, to count duplicates.
 ///
 /// # Errors
 /// Those of [`Split::check`]. [`Error::Path`] if `out` is the data folder, lies in it, or holds folders other than
@@ -96,7 +96,7 @@ pub fn build_tree(index: &Index, split: &Split, out: &Path, link: Link) -> Resul
 
 fn refuse_inside(root: &Path, out: &Path) -> Result<()> {
     let root = fs::canonicalize(root).map_err(Error::io("read", root))?;
-    // The nearest existing folder, since `out` may not exist yet.
+    // The nearest existing folder above, since `out` may not exist yet.
     let absolute = std::path::absolute(out).map_err(Error::io("read", out))?;
     let nearest = absolute.ancestors().find(|path| path.exists()).unwrap_or(&absolute);
     let nearest = fs::canonicalize(nearest).map_err(Error::io("read", out))?;
@@ -107,7 +107,7 @@ fn refuse_inside(root: &Path, out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a folder that could not be read as a tree afterwards, because it holds other folders.
+/// Refuses a folder that contains other folders, since it could not be read as a tree afterwards.
 fn refuse_other_folders(out: &Path) -> Result<()> {
     if !out.exists() {
         return Ok(());

@@ -99,12 +99,12 @@ impl Loaded {
         (0..self.cells.len()).into_par_iter().map(|i| Fingerprint::of(self.cells.cell(i))).collect()
     }
 
-    /// Moves cell `order[i]` to position `i`, for every `i`. Within the memory of the pixels, of which two copies may not fit.
+    /// Moves cell `order[i]` to position `i` for every `i`. In place, since two copies of the pixels may not fit in memory.
     pub(crate) fn reorder(&mut self, order: &[usize]) {
         let bytes = cell_bytes(self.cells.size);
         for i in 0..order.len() {
             let mut from = order[i];
-            // The cell that was before `i` has made room for another.
+            // The cell at a position below `i` was swapped to another position.
             while from < i {
                 from = order[from];
             }
@@ -126,7 +126,7 @@ pub struct LoadOptions<'a> {
     pub size: u32,
     /// How an image becomes a square. Default: stretched.
     pub resize: ResizePolicy,
-    /// Continue without images that cannot be read, and list them in [`Loaded::skipped`]. Default: refuse the folder.
+    /// Skip images that cannot be read and list them in [`Loaded::skipped`]. Default: refuse the folder.
     pub skip_corrupt: bool,
     /// Called after each file with the number of files done, from several threads and so not always in ascending
     /// order. Default: none.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::wording::listing;
 
-/// Differences between a data folder and a manifest; a file that was moved or renamed is none. Paths are relative to the data
+/// Differences between a data folder and a manifest; moved or renamed files do not count. Paths are relative to the data
 /// folder.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Changes {

@@ -1,4 +1,4 @@
-//! Reads the rows of a CSV file with their lines, which errors name.
+//! Reads the rows of a CSV file with their line numbers, for error messages.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
 
-/// The rows of the CSV file at `path`, each with its line, from 1. Its header has at least these `columns`, in any order.
+/// The rows of the CSV file at `path`, each with its line number, from 1. Its header has at least these `columns`, in any order.
 ///
 /// # Errors
 /// [`Error::File`] if it cannot be read; [`Error::Table`] if it lacks a column or has an invalid row.
@@ -17,7 +17,7 @@ pub(crate) fn read_rows<T: DeserializeOwned>(path: &Path, columns: &[&str]) -> R
     let mut csv = malaria_files::csv_reader(path, &contents, "a table")?;
     let bad = |line: u64, reason: String| Error::Table { path: path.to_path_buf(), line, reason };
     let header = csv.headers().map_err(|error| bad(1, error.to_string()))?.clone();
-    // In upper or lower case.
+    // Column names in upper or lower case.
     let header: StringRecord = header.iter().map(str::to_lowercase).collect();
     if columns.iter().any(|column| header.iter().filter(|found| found == column).count() != 1) {
         let found = header.iter().collect::<Vec<_>>().join(",");

@@ -81,7 +81,7 @@ pub fn decode_photo(contents: &[u8], path: &Path) -> Result<RgbImage> {
     Ok(photo.into_rgb8())
 }
 
-/// How a picture has to be turned to be upright, if it says so.
+/// The rotation that makes a picture upright, if its EXIF data gives one.
 fn orientation(contents: &[u8]) -> Option<Orientation> {
     let format = image::guess_format(contents).ok()?;
     if format == ImageFormat::Jpeg {
@@ -92,13 +92,13 @@ fn orientation(contents: &[u8]) -> Option<Orientation> {
     ImageReader::with_format(Cursor::new(contents), format).into_decoder().ok()?.orientation().ok()
 }
 
-/// [`read_image`] with the reason alone as error, for callers that collect many.
+/// [`read_image`] with only the reason as error, for callers that collect several.
 pub(crate) fn try_read(path: &Path) -> Result<(RgbImage, Fingerprint), String> {
     let contents = read_limited(path)?;
     Ok((try_decode(&contents, MAX_SIDE)?, Fingerprint::of(&contents)))
 }
 
-/// The contents of a file that is not too large.
+/// The contents of a file, unless it is too large.
 fn read_limited(path: &Path) -> Result<Vec<u8>, String> {
     let contents =
         read_up_to(path, MAX_FILE_BYTES + 1).map_err(|error| format!("cannot be read: {error}"))?;
@@ -149,7 +149,7 @@ fn other_format(contents: &[u8]) -> Option<&'static str> {
     let starts = |at: usize, bytes: &[u8]| contents.get(at..).is_some_and(|rest| rest.starts_with(bytes));
     let brand = |brands: &[&[u8]]| starts(4, b"ftyp") && brands.iter().any(|brand| starts(8, brand));
     if brand(&[b"heic", b"heix", b"hevc", b"mif1", b"msf1"]) {
-        return Some("is a HEIC photograph, as phones save them: save it as JPEG");
+        return Some("is a HEIC photograph, a format of phones: save it as JPEG");
     }
     let known: [(&[u8], &str); 8] = [
         (b"II+\0", "is a BigTIFF: save it as a plain TIFF or PNG"),
@@ -157,7 +157,7 @@ fn other_format(contents: &[u8]) -> Option<&'static str> {
         (b"\0\0\0\x0cjP  ", "is a JPEG 2000 picture: save it as PNG"),
         (b"PK\x03\x04", "is a zip archive, or a document that is one: unpack it"),
         (b"%PDF", "is a PDF: save its pictures as PNG"),
-        (b"version https://git-lfs", "is a pointer of Git LFS: fetch the picture by `git lfs pull`"),
+        (b"version https://git-lfs", "is a pointer of Git LFS: fetch the picture with `git lfs pull`"),
         (b"<!DOCTYPE", "is a web page, perhaps the error of a download: fetch it again"),
         (b"<html", "is a web page, perhaps the error of a download: fetch it again"),
     ];
@@ -179,16 +179,14 @@ fn decode_other(contents: &[u8], format: ImageFormat, longest_side: u32) -> Resu
     let mut limits = Limits::default();
     limits.max_image_width = Some(longest_side);
     limits.max_image_height = Some(longest_side);
-    // Pixels of four float32, and as much again for buffers of the decoder, such as the tiles of a TIFF.
+    // Pixels of four float32, and the same amount for buffers of the decoder, such as the tiles of a TIFF.
     let most = 32 * u64::from(longest_side).pow(2);
     limits.max_alloc = limits.max_alloc.map(|bytes| bytes.min(most));
     reader.limits(limits);
     let image = reader.decode().map_err(|error| match error {
         ImageError::Limits(_) => too_large(longest_side),
         ImageError::Unsupported(error) => {
-            format!(
-                "cannot be decoded as {format:?}: {error}; save it as an RGB picture of 8 bits, such as PNG"
-            )
+            format!("cannot be decoded as {format:?}: {error}; save it as an 8-bit RGB picture, such as PNG")
         }
         other => format!("cannot be decoded as {format:?}: {other}"),
     })?;
@@ -212,8 +210,8 @@ fn check_range(image: &DynamicImage) -> Result<(), String> {
     }
 }
 
-/// Decodes a JPEG by zune-jpeg directly in strict mode. The `image` crate switches that mode off and fills the missing
-/// part of a truncated or corrupt file with grey, without an error.
+/// Decodes a JPEG directly with zune-jpeg in strict mode. The `image` crate turns that mode off and fills the missing part
+/// of a truncated or corrupt file with grey without an error.
 fn decode_jpeg(contents: &[u8], longest_side: u32) -> Result<RgbImage, String> {
     let failed = |error: &dyn std::fmt::Display| format!("cannot be decoded as Jpeg: {error}");
     if !jpeg_ends(contents) {
@@ -235,7 +233,7 @@ fn decode_jpeg(contents: &[u8], longest_side: u32) -> Result<RgbImage, String> {
         return Err(format!("has {width} x {height} pixels; at most {MAX_PIXELS} are decoded"));
     }
     let pixels = decoder.decode().map_err(|error| {
-        // Frames of a video leave the usual tables out.
+        // Video frames omit the usual tables.
         let tables = if contents.windows(2).any(|bytes| bytes == [0xFF, 0xC4]) {
             ""
         } else {
@@ -248,7 +246,7 @@ fn decode_jpeg(contents: &[u8], longest_side: u32) -> Result<RgbImage, String> {
 }
 
 /// Whether a JPEG reaches its end-of-image marker. A file cut off in the last row of blocks passes even the strict
-/// decoder, and a search for the marker's bytes alone would stop at the end of an embedded thumbnail.
+/// decoder, and a plain search for the marker's bytes would stop at the end of an embedded thumbnail.
 fn jpeg_ends(contents: &[u8]) -> bool {
     let mut at = 2;
     loop {
@@ -272,12 +270,12 @@ fn check_webp(contents: &[u8], longest_side: u32) -> Result<(), String> {
     let number = |at, width| number(contents, at, width, true);
     // The decoder invents the missing part of a lossy picture without an error.
     if number(4, 4).is_none_or(|size| (contents.len() as u64) < size + 8) {
-        return Err("cannot be decoded as WebP: it is shorter than it says".to_owned());
+        return Err("cannot be decoded as WebP: it is shorter than its header says".to_owned());
     }
     if contents.get(12..16) != Some(b"VP8X") {
         return Ok(());
     }
-    // The decoder panics if a frame has another size than announced.
+    // The decoder panics if the size of a frame differs from the announced one.
     if contents.get(20).is_some_and(|flags| flags & 2 != 0) {
         return Err("is an animated WebP; expected a single picture".to_owned());
     }
@@ -295,11 +293,11 @@ fn check_webp(contents: &[u8], longest_side: u32) -> Result<(), String> {
     Ok(())
 }
 
-/// Refuses a TIFF with several pages, such as the channels of an ImageJ composite or an OME stack, of which the decoder
-/// would show the first. Smaller copies of the picture do not count as pages.
+/// Refuses a TIFF with several pages, such as the channels of an ImageJ composite or an OME stack, since the decoder would
+/// return the first page only. Smaller copies of the picture do not count as pages.
 ///
-/// Also refuses a directory with a value of more parts than the file has bytes. The decoder allocates all of them before it
-/// reads them and before a limit can be set: 256 MiB for a file of a hundred bytes.
+/// Also refuses a directory with a value that has more parts than the file has bytes. The decoder allocates all parts before
+/// reading them and before a limit can be set: 256 MiB for a file of a hundred bytes.
 fn check_tiff(contents: &[u8]) -> Result<(), String> {
     const SUBFILE_TYPE: u64 = 254;
     const SMALLER_COPY: u64 = 1;
@@ -307,7 +305,7 @@ fn check_tiff(contents: &[u8]) -> Result<(), String> {
     let truncated = || "cannot be decoded as Tiff: it is shorter than its directory says".to_owned();
     let mut directory = number(4, 4).ok_or_else(truncated)?;
     let mut pages = 0;
-    // Directories of a damaged file may form a circle.
+    // Directories of a damaged file may form a cycle.
     for _ in 0..MAX_TIFF_DIRECTORIES {
         let mut is_copy = false;
         let entries = number(directory, 2).ok_or_else(truncated)?;
@@ -328,7 +326,8 @@ fn check_tiff(contents: &[u8]) -> Result<(), String> {
     }
     if pages > 1 {
         return Err(format!(
-            "has {pages} pages or channels, like a stack or composite of ImageJ, or a slide of a scanner; expected one: save it as a single RGB image"
+            "has {pages} pages or channels, like an ImageJ stack or composite, or a scanned slide; \
+             expected one: save it as a single RGB image"
         ));
     }
     Ok(())
@@ -350,7 +349,7 @@ fn too_large(longest_side: u32) -> String {
     format!("is larger than {longest_side} px on a side, the largest size that is decoded{photographs}")
 }
 
-/// Refuses a picture of which nothing would be seen.
+/// Refuses a picture that is transparent everywhere.
 fn check_alpha(image: &DynamicImage) -> Result<(), String> {
     let transparent = image.color().has_alpha() && image.pixels().all(|(_, _, pixel)| pixel.0[3] == 0);
     match transparent {

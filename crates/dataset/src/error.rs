@@ -57,7 +57,7 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// A manifest or a table of patients that cannot be understood, or does not fit the folder.
+    /// A manifest or a table of patients that is invalid or does not match the folder.
     #[error("`{}`, line {line}: {reason}", path.display())]
     Table {
         /// The CSV file.
@@ -67,7 +67,7 @@ pub enum Error {
         /// What is wrong there.
         reason: String,
     },
-    /// A data folder with other cells than those a manifest was written for.
+    /// A data folder whose cells differ from those of the manifest.
     #[error("`{}` does not hold the cells of `{}`: {changes}; give a folder that does, or start a new run", root.display(), manifest.display())]
     DataChanged {
         /// The manifest.
@@ -100,7 +100,7 @@ pub enum Error {
     },
     /// A download that failed at every address.
     #[cfg(feature = "download")]
-    #[error("cannot download `{}`: {}; what was received is kept for the next try", path.display(), failures.iter().map(|(url, problem)| format!("{url}: {problem}")).collect::<Vec<_>>().join("; "))]
+    #[error("cannot download `{}`: {}; the received data is kept for the next try", path.display(), failures.iter().map(|(url, problem)| format!("{url}: {problem}")).collect::<Vec<_>>().join("; "))]
     Download {
         /// The folder that should have been created.
         path: PathBuf,
@@ -109,11 +109,11 @@ pub enum Error {
     },
     /// A download that was stopped on request.
     #[cfg(feature = "download")]
-    #[error("the download was stopped; what was received is kept, and the same command continues from there")]
+    #[error("the download was stopped; the received data is kept, and the same command continues from there")]
     DownloadStopped,
 }
 
-/// One line per image, without omissions: each of them needs attention.
+/// One line per image, without omissions, since each image needs attention.
 pub(crate) fn lines(bad: &[BadImage]) -> String {
     bad.iter().map(|bad| format!("\n  `{}` {}", bad.path.display(), bad.reason)).collect()
 }
@@ -133,7 +133,7 @@ impl Error {
         Self::Config { field, found: found.to_string(), expected: expected.into() }
     }
 
-    /// The error for a word that is none of the `known` names.
+    /// The error for a word that is not one of the `known` names.
     pub(crate) fn unknown_name(field: &'static str, found: &str, known: &[&str]) -> Self {
         Self::config(field, format_args!("`{found}`"), format!("one of {}", known.join(", ")))
     }

@@ -12,7 +12,7 @@ use crate::index::Index;
 use crate::names::Subset;
 use crate::split::Split;
 
-/// Size and SHA-256 of a file or of pixels: equal for copies under any name, different after any change.
+/// Size and SHA-256 of a file or of pixels: equal for copies under any name and different after any change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint {
     /// Size in bytes.
@@ -42,7 +42,7 @@ impl Fingerprint {
     }
 }
 
-/// The bytes of a hash written as 64 hexadecimal digits, else `None`.
+/// The bytes of a hash written as 64 hexadecimal digits; `None` for other text.
 pub(crate) fn sha256_from_hex(hex: &str) -> Option<[u8; 32]> {
     let mut sha256 = [0; 32];
     let decoded = base16ct::mixed::decode(hex, &mut sha256).ok()?.len();
@@ -63,7 +63,7 @@ pub(crate) fn fingerprints(index: &Index) -> Result<Vec<Fingerprint>> {
 pub struct Duplicate {
     /// Their positions in [`Index::samples`], ascending.
     pub samples: Vec<usize>,
-    /// Whether they are on different sides of the split, so that for example a training cell is also tested.
+    /// Whether they are on different sides of the split, so that for example a training cell is also a test cell.
     pub across_sides: bool,
     /// Whether they are in folders of different classes, so that one of the labels is wrong.
     pub across_classes: bool,
@@ -71,7 +71,7 @@ pub struct Duplicate {
 
 /// Groups of samples with the same fingerprint, ordered by their first sample.
 ///
-/// `fingerprints` belong to `index.samples`, in the same order. Samples on no side of the split count as one more side.
+/// `fingerprints` belong to `index.samples`, in the same order. Samples that are on no side of the split count as another side.
 #[must_use]
 pub fn duplicates(index: &Index, fingerprints: &[Fingerprint], split: &Split) -> Vec<Duplicate> {
     let sides: Vec<Option<Subset>> = split.sides(index.samples.len());

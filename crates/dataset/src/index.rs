@@ -20,7 +20,7 @@ pub struct Sample {
     pub patient: Option<String>,
     /// The tree it lies in, if the root is a `training/validation/testing` tree.
     pub subset: Option<Subset>,
-    /// The path of its file relative to [`Index::root`], where `path` is the one that a manifest knows it by
+    /// The path of its file relative to [`Index::root`], if `path` is its path in a manifest
     /// ([`Manifest::align`](crate::Manifest::align)).
     pub file: Option<String>,
 }
@@ -40,13 +40,14 @@ impl Sample {
 /// folders). Class folders may be nested; symbolic links are followed; hidden files and folders are ignored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Index {
-    /// The folder, as it was given to [`Index::open`].
+    /// The folder, as given to [`Index::open`].
     pub root: PathBuf,
     /// Names of the classes, sorted without regard to case: `Parasitized` before `Uninfected`.
     pub classes: Vec<String>,
     /// The images, sorted by the bytes of their paths.
     pub samples: Vec<Sample>,
-    /// The files that were ignored: not images by their extension, hidden, or in no class folder; below `root`, with `/` between the parts.
+    /// The ignored files: without an image's extension, hidden, or outside the class folders. Paths below `root`, with `/`
+    /// between the parts.
     pub ignored: Vec<String>,
 }
 
@@ -104,7 +105,7 @@ impl Index {
         };
         for (class, name) in classes.iter().enumerate() {
             let folder = root.join(name);
-            // Kaggle's copy of the data holds the whole set once more, inside itself.
+            // Kaggle's copy of the data contains a second copy of the set.
             let (inside, _) = folders_in(&folder)?;
             let is_inside = |class: &str| inside.iter().any(|found| same_class(found, class));
             if classes.iter().filter(|other| *other != name && is_inside(other)).count() >= 2 {
@@ -202,8 +203,8 @@ impl Index {
         self.classes.iter().position(|class| same_class(class, name))
     }
 
-    /// Spells the classes as the first of `names` does that differs only in case: those of a model, whose class `Parasitized` is that
-    /// of a folder `parasitized`.
+    /// Spells each class like the first of `names` that differs only in case. With the names of a model, its class
+    /// `Parasitized` matches a folder `parasitized`.
     pub fn spell_classes<'a>(&mut self, names: impl IntoIterator<Item = &'a str> + Clone) {
         for class in &mut self.classes {
             if let Some(name) = names.clone().into_iter().find(|name| same_class(name, class)) {
@@ -215,9 +216,10 @@ impl Index {
     /// Sets the patient of every sample by `names`.
     ///
     /// # Errors
-    /// [`Error::Config`] for a pattern that matches no sample, or takes a class folder for a part of the patient's name, so that a
-    /// patient with cells of two classes would be two. For a table, [`Error::File`] if it cannot be read, and [`Error::Table`] if it
-    /// lacks a column, has two patients for one sample, or a file that is none or several of the samples.
+    /// [`Error::Config`] for a pattern that matches no sample, or whose group contains a class folder, so that a patient
+    /// with cells of two classes would be split into two. For a table, [`Error::File`] if it cannot be read, and
+    /// [`Error::Table`] if it lacks a column, has two patients for one sample, or a file that matches no sample or several
+    /// samples.
     pub fn set_patients(&mut self, names: &PatientNames) -> Result<()> {
         let paths: Vec<&str> = self.samples.iter().map(Sample::below_side).collect();
         let patients = names.patients(&paths)?;
@@ -265,7 +267,7 @@ impl Index {
         self.by_patient().len()
     }
 
-    /// Keeps the samples for which `keep(position, sample)` is true, in their order. Classes stay as they are.
+    /// Keeps the samples for which `keep(position, sample)` is true, in the same order. Classes do not change.
     pub fn retain(&mut self, mut keep: impl FnMut(usize, &Sample) -> bool) {
         let mut position = 0;
         self.samples.retain(|sample| {
@@ -336,12 +338,13 @@ fn no_image(class_folder: &Path, hint: &str) -> Error {
     Error::path(class_folder, format!("is a class folder without any image ({extensions}){hint}"))
 }
 
-/// The sub-folders one of which was probably meant.
+/// The sub-folders that were probably meant.
 fn inner_data_sets(root: &Path, folders: &[String]) -> Vec<PathBuf> {
     folders.iter().map(|name| root.join(name)).filter(|folder| holds_classes(folder)).collect()
 }
 
-/// Whether `folder` looks like a data set: its folders, at least two, all hold images. One that cannot be listed does not.
+/// Whether `folder` looks like a data set: it has at least two folders, which all contain images. A folder that cannot be
+/// listed does not.
 fn holds_classes(folder: &Path) -> bool {
     folders_in(folder).is_ok_and(|(inside, _)| {
         inside.len() >= 2 && inside.iter().all(|name| holds_image(&folder.join(name)))

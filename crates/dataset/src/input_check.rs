@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Pixels with all channels below this count as black, the background of a cut-out cell.
 const BLACK: u8 = 32;
-/// Share of the training cells beyond each bound: with five bounds at most 0.5 % have a warning.
+/// Share of the training cells beyond each bound. With five bounds, at most 0.5 % have a warning.
 const OUTSIDE: f64 = 0.001;
 /// Minimum of the shorter side in pixels: smaller pictures show too little of a cell.
 const SHORTEST_SIDE: u32 = 24;
@@ -80,7 +80,7 @@ pub enum InputWarning {
     /// Too small, too large or too long for a single cell.
     #[strum(to_string = "not the size of a single cell")]
     Size,
-    /// Less or more black around the cell than around the training cells.
+    /// Less or more black around the cell than in the training cells.
     #[strum(to_string = "background unlike the training cells'")]
     Background,
     /// Fewer details than in the training cells: out of focus, or enlarged.
@@ -95,7 +95,7 @@ pub enum InputWarning {
 }
 
 impl InputCheck {
-    /// Ranges of `image_stats` without one in a thousand at either end; `None` for an empty slice.
+    /// Ranges of `image_stats`, excluding one in a thousand at either end; `None` for an empty slice.
     #[must_use]
     pub fn of(image_stats: &[ImageStats]) -> Option<Self> {
         let range = |value: fn(&ImageStats) -> f64| {
@@ -132,11 +132,11 @@ impl InputCheck {
     }
 }
 
-/// Share of a picture that a cell of a photograph with several covers, at least and at most.
+/// Minimum and maximum share of a picture that one cell covers in a photograph of many cells.
 const CELL_AREAS: std::ops::RangeInclusive<f64> = 0.005..=0.15;
-/// A photograph with so many cells is taken for one.
+/// Minimum number of cells in a photograph of many cells.
 const MANY_CELLS: usize = 5;
-/// Pictures with more black at the border are cut out.
+/// Pictures with more black at the border are cut-out cells.
 const CUT_OUT: f64 = 0.05;
 
 /// Whether `picture`, which should already have the model's input size, plainly shows many cells on a bright background rather than one:
@@ -150,7 +150,7 @@ pub fn shows_many_cells(picture: &RgbImage) -> bool {
     if ImageStats::of(picture).black_border > CUT_OUT {
         return false;
     }
-    // Cells are darkest in green, whatever the stain.
+    // Cells are darkest in green for every stain.
     let green: Vec<u8> = picture.pixels().map(|pixel| pixel.0[1]).collect();
     let threshold = otsu(&green);
     let mut dark: Vec<bool> = green.iter().map(|&value| value < threshold).collect();
@@ -185,7 +185,7 @@ pub fn shows_many_cells(picture: &RgbImage) -> bool {
     cells.len() >= MANY_CELLS && 2 * cells.iter().sum::<usize>() > all
 }
 
-/// The threshold that parts `values` with the largest variance between the parts.
+/// The threshold that divides `values` into two parts with the largest variance between them.
 fn otsu(values: &[u8]) -> u8 {
     let mut counts = [0.0_f64; 256];
     values.iter().for_each(|&value| counts[usize::from(value)] += 1.0);

@@ -1,4 +1,4 @@
-//! Lists the images given for prediction, with their patients.
+//! Lists images for prediction with their patients.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -23,12 +23,12 @@ pub struct ListedImage {
 pub struct Listed {
     /// The images, sorted. A file given several times, also through links, is listed once, under its first name.
     pub images: Vec<ListedImage>,
-    /// The files that were ignored in the folders: not images by their extension, or hidden. Hidden folders are not entered.
+    /// The files that were ignored in the folders: without an image's extension, or hidden. Hidden folders are not searched.
     pub ignored: Vec<String>,
 }
 
-/// Lists the images at `paths`: files themselves, and all images below folders. `patients` refers to the name of such a file, and to the
-/// path of an image below such a folder.
+/// Lists the images at `paths`: files themselves, and all images below folders. `patients` applies to the name of a given
+/// file and to the path of an image below a given folder.
 ///
 /// A file is accepted with any extension. In folders the rules of [`Index::open`](crate::Index::open) apply: known
 /// extensions, hidden files ignored, links followed. Names need not be UTF-8.
@@ -41,7 +41,7 @@ pub fn list_images(paths: &[PathBuf], patients: &PatientNames) -> Result<Listed>
     let (mut taken, mut ignored) = (HashSet::new(), BTreeMap::new());
     for path in paths {
         for (file, is_image) in files_of(path)? {
-            // The same for all names of one file. A broken link keeps its own path.
+            // The same path for all names of a file. A broken link keeps its own path.
             let real = std::fs::canonicalize(&file).unwrap_or_else(|_| file.clone());
             if !is_image {
                 ignored.insert(real, file.to_string_lossy().into_owned());
@@ -68,7 +68,7 @@ fn below(folder: &Path, file: &Path) -> String {
     parts.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
 }
 
-/// The files at `path`, sorted, each with whether it is an image. At least one is.
+/// The files at `path`, sorted, each with a flag for images. At least one is an image.
 fn files_of(path: &Path) -> Result<Vec<(PathBuf, bool)>> {
     let found = std::fs::metadata(path).map_err(|source| missing_or_unreadable(path, source))?;
     let is_model = |path: &Path| {
@@ -76,7 +76,8 @@ fn files_of(path: &Path) -> Result<Vec<(PathBuf, bool)>> {
         path.extension().is_some_and(|found| models.iter().any(|model| found.eq_ignore_ascii_case(model)))
     };
     if is_model(path) || path.join("weights.safetensors").is_file() {
-        let reason = "is a model, not a picture; `malaria` takes the run directory of a model by --run, `malaria-edge` an .onnx file before the pictures";
+        let reason = "is a model, not a picture; `malaria` takes the run directory of a model with --run, \
+            `malaria-edge` an .onnx file before the pictures";
         return Err(Error::path(path, reason));
     }
     if found.is_file() {

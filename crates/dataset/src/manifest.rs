@@ -105,9 +105,9 @@ pub fn read_manifest(path: &Path) -> Result<Manifest> {
 }
 
 impl Manifest {
-    /// The written split, for a folder with the same cells: the positions in `index` on each side.
+    /// The written split for a folder with the same cells: the positions in `index` on each side.
     ///
-    /// Cells are found by class and contents, wherever below the folder they are. The file does not contain the split's
+    /// Cells are found by class and contents anywhere below the folder. The file does not contain the split's
     /// settings: they become the defaults with [`Protocol::Given`], or with [`Protocol::All`] if every file is on the train side.
     /// `fingerprints` belong to `index.samples`, in the same order.
     ///
@@ -132,8 +132,8 @@ impl Manifest {
         Ok(split)
     }
 
-    /// Gives the cells of a folder the order, paths and patients that they have in this manifest, so that they can stand in for
-    /// those of the folder it was written for. [`Index::full_path`] still finds their files.
+    /// Gives the cells of a folder the order, paths and patients that they have in this manifest, so that they can replace
+    /// the cells of the folder it was written for. [`Index::full_path`] still finds their files.
     ///
     /// # Errors
     /// [`Error::DataChanged`] if the folder has other cells.
@@ -149,7 +149,7 @@ impl Manifest {
         Ok(())
     }
 
-    /// Whether a folder has the cells of this manifest and no others, wherever below the folder they are.
+    /// Whether a folder contains exactly the cells of this manifest, anywhere below it.
     pub fn describes(&self, index: &Index, fingerprints: &[Fingerprint]) -> bool {
         self.positions(index, fingerprints).is_ok()
     }
@@ -168,8 +168,8 @@ impl Manifest {
         }
     }
 
-    /// For each entry, the position of the sample with the same class and contents: that with the same path, if there is one, else
-    /// the first that is no other entry's.
+    /// For each entry, the position of the sample with the same class and contents: the one with the same path, if there is
+    /// one, else the first one that belongs to no other entry.
     fn find(&self, index: &Index, fingerprints: &[Fingerprint]) -> Result<Vec<Option<usize>>> {
         same_length(index, fingerprints)?;
         let cell = |i: usize| (index.classes[index.samples[i].class].as_str(), &fingerprints[i]);
@@ -191,7 +191,7 @@ impl Manifest {
         Ok(found)
     }
 
-    /// The entries that were not `found`, and the samples that are no entry's.
+    /// The entries that were not `found`, and the samples without an entry.
     fn differences(&self, index: &Index, found: &[Option<usize>]) -> Changes {
         let known: HashSet<usize> = found.iter().flatten().copied().collect();
         let mut added: BTreeSet<&str> = (index.samples.iter().enumerate())
@@ -204,19 +204,19 @@ impl Manifest {
         Changes { missing, added: added.into_iter().map(str::to_owned).collect(), changed }
     }
 
-    /// Spells the classes of `index` as the rows do.
+    /// Spells the classes of `index` like the rows.
     pub fn restore_classes(&self, index: &mut Index) {
         index.spell_classes(self.entries.iter().map(|entry| entry.class.as_str()));
     }
 
-    /// Refuses a folder in which a cell is known to be another patient's.
+    /// Refuses a folder in which a cell is known to belong to another patient.
     ///
     /// # Errors
     /// [`Error::InvalidSplit`] with the first such cell; [`Error::DataChanged`] if the folder has other cells.
     pub fn check_patients(&self, index: &Index, fingerprints: &[Fingerprint]) -> Result<()> {
         for (entry, i) in self.entries.iter().zip(self.positions(index, fingerprints)?) {
             let (now, before) = (&index.samples[i].patient, &entry.patient);
-            // The names of moved cells may tell nothing.
+            // The names of moved cells may not contain the patient.
             if let Some(now) = now.as_deref().filter(|_| now != before) {
                 let before = before.as_deref().unwrap_or("no known patient");
                 let path = self.path.display();
@@ -230,10 +230,10 @@ impl Manifest {
 
     /// For each sample of any folder, the side that the same cell has in this manifest; `None` if it is on no side.
     ///
-    /// Cells are matched by contents first, so a copy of a training cell is recognised in another folder and under
-    /// another name. Cells of the NIH's set are also matched by class and file name with any extension, as they
-    /// circulate in several formats and sizes. If the same contents are on several sides, the side of the same path
-    /// counts, if there is one, else the first of train, validation and test.
+    /// Cells are matched by contents first, so a copy of a training cell is recognised in another folder and under another
+    /// name. Cells of the NIH's set are also matched by class and file name with any extension, since they circulate in
+    /// several formats and sizes. If the same contents are on several sides, the side of the same path counts, if there is
+    /// one, else the first of train, validation and test.
     ///
     /// # Errors
     /// [`Error::Config`] if there is not one fingerprint per sample.
@@ -270,9 +270,9 @@ impl Manifest {
         self.entries.iter().cloned().map(|entry| Entry { subset: None, ..entry }).collect()
     }
 
-    /// Whether any of the samples of `index` at `indices` belongs to a patient with cells on the train or validation side: by
-    /// the names in this manifest, which are meaningful only within one collection, or by those of the samples that `sides`,
-    /// the result of [`match_index`](Self::match_index), finds there.
+    /// Whether any of the samples of `index` at `indices` belongs to a patient with cells on the train or validation side:
+    /// by the names in this manifest, which are meaningful only within one collection, or by the names of the samples that
+    /// `sides`, the result of [`match_index`](Self::match_index), finds there.
     pub fn shares_patients(&self, index: &Index, sides: &[Option<Subset>], indices: &[usize]) -> bool {
         let learned = |side: Option<Subset>| matches!(side, Some(Subset::Train | Subset::Validation));
         let written = self.entries.iter().filter(|entry| learned(entry.subset)).map(|entry| &entry.patient);

@@ -32,7 +32,7 @@ pub(crate) const IMAGE_EXTENSIONS: [&str; 9] =
 pub enum Subset {
     /// Cells that the weights are fitted to.
     Train,
-    /// Cells that choose the epoch and the threshold.
+    /// Cells on which the epoch and the threshold are chosen.
     Validation,
     /// Cells that are evaluated once, after the last decision.
     Test,
@@ -57,8 +57,8 @@ fn unknown_subset(found: &str) -> Error {
     Error::unknown_name("subset", found, Subset::VARIANTS)
 }
 
-/// Whether a folder has a common name of a side of a split: `train`, `val`, `Test`, `test_set`. Read as class folders,
-/// such folders would train a model to distinguish training cells from test cells.
+/// Whether a folder has a common name for a side of a split: `train`, `val`, `Test`, `test_set`. If such folders were read
+/// as classes, a model would be trained to distinguish training cells from test cells.
 pub(crate) fn names_a_side(folder: &str) -> bool {
     let names = ["train", "training", "val", "valid", "validation", "dev", "test", "testing"];
     let word = folder.to_lowercase().replace(['_', '-', ' '], "");
@@ -66,12 +66,12 @@ pub(crate) fn names_a_side(folder: &str) -> bool {
     names.contains(&word)
 }
 
-/// Whether two folders are of the same class: their names differ in case at most.
+/// Whether two folders belong to the same class: their names are equal except for case.
 pub(crate) fn same_class(a: &str, b: &str) -> bool {
     a.to_lowercase() == b.to_lowercase()
 }
 
-/// Whether the extension is one of an image.
+/// Whether the extension is that of an image.
 pub(crate) fn is_image(path: &Path) -> bool {
     path.extension()
         .and_then(|extension| extension.to_str())
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_patient_is_c_and_the_number_that_a_name_begins_with() {
+    fn the_patient_is_the_leading_c_and_number_of_a_name() {
         for (name, patient) in [
             ("C33P1thinF_IMG_20150619_114756a_cell_179.png", Some("C33")),
             ("C1_thinF_IMG_20150604_104722_cell_9.png", Some("C1")),

@@ -68,7 +68,7 @@ pub(crate) fn by_patient(index: &Index, config: &SplitConfig) -> Result<Sides> {
 
 pub(crate) fn patient_folds(index: &Index, config: &SplitConfig, folds: usize) -> Result<Vec<Sides>> {
     let groups = patients(index)?;
-    // Each fold tests one patient, and train and validation need one each.
+    // Each fold needs one test patient, and one patient each for train and validation.
     need_patients(&groups, folds.max(3))?;
     let fold_of = balance(&groups, &vec![1.0 / folds as f64; folds], &mut stream(config.seed, WHOLE));
     let mut splits = Vec::with_capacity(folds);
@@ -153,8 +153,8 @@ fn share_out(total: usize, sizes: &[usize]) -> Vec<usize> {
 #[derive(Clone)]
 struct Group {
     cells: Vec<usize>,
-    /// What every side should have its share of: the patient's cells of each class, and the patient among those who have cells of the same
-    /// classes. Without the latter, one fold in five could have most of the patients without parasites.
+    /// The counts that are balanced over the sides: the patient's cells of each class, and the patient in the group with
+    /// cells of the same classes. Without the latter, one of five folds could get most of the patients without parasites.
     counts: Vec<usize>,
 }
 
@@ -177,7 +177,7 @@ fn patients(index: &Index) -> Result<Vec<Group>> {
     Ok(groups)
 }
 
-/// Refuses cells of unknown patients, in a split by patient.
+/// Refuses cells of unknown patients in a split by patient.
 pub(crate) fn refuse_unknown(index: &Index) -> Result<()> {
     index.unknown_patients().map_or(Ok(()), |unknown| Err(Error::UnknownPatients(unknown)))
 }
@@ -204,11 +204,11 @@ fn cells_on(groups: &[Group], sides: &[usize], side: usize) -> Vec<usize> {
     cells
 }
 
-/// Number of assignments tried. On the NIH's 150 patients the most even of eight has each side of the default split
-/// within 0.8 points of its share of a class; a single one can be off by 1.5.
+/// Number of assignments tried. For the NIH's 150 patients, the most even of eight has each side of the default split within
+/// 0.8 points of its share of a class; a single assignment can be off by 1.5.
 const DEALS: usize = 8;
 
-/// Assigns whole groups to sides so that each side gets its share of everything counted; returns the side of each group.
+/// Assigns whole groups to sides so that each side gets its share of all counts; returns the side of each group.
 ///
 /// The greedy algorithm of scikit-learn's `StratifiedGroupKFold`: the largest groups go first, each to the side where
 /// it leaves the counts most evenly filled. Two things differ. Sides may have unequal `shares` (which sum to 1), so
@@ -257,7 +257,7 @@ fn deal(groups: &[Group], shares: &[f64], rng: &mut ChaCha8Rng) -> (Vec<usize>, 
     (side_of, unevenness)
 }
 
-/// Standard deviation over the sides of (assigned / due), averaged over what is counted.
+/// Standard deviation over the sides of (assigned / due), averaged over the counts.
 fn unevenness(filled: &[Vec<usize>], shares: &[f64], totals: &[usize]) -> f64 {
     let mut sum = 0.0;
     for (kind, &total) in totals.iter().enumerate() {

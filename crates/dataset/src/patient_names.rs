@@ -1,4 +1,4 @@
-//! Whose cell a picture shows: the patient, told by the picture's name or by a table.
+//! The patient of each picture, from the picture's name or from a table.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,11 +13,11 @@ use crate::csv_rows::read_rows;
 use crate::error::{Error, Result};
 use crate::names::patient_of;
 
-/// What tells the patient of a picture. In JSON `"nlm"`, `{"pattern": "…"}` or `{"table": "…"}`.
+/// The source of a picture's patient. In JSON `"nlm"`, `{"pattern": "…"}` or `{"table": "…"}`.
 ///
-/// A pattern and a table refer to the path of a picture below the given folder, with `/` between its parts on every
-/// system. In a `training/validation/testing` tree the path begins with the class folder, so that they hold for the folder that
-/// the tree was built from, too.
+/// A pattern and a table refer to the path of a picture below the given folder, with `/` between its parts on every system.
+/// In a `training/validation/testing` tree the path begins with the class folder, so that they also apply to the folder that
+/// the tree was built from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PatientNames {
@@ -35,7 +35,7 @@ pub enum PatientNames {
 #[serde(try_from = "String", into = "String")]
 pub struct PatientPattern(Regex);
 
-/// The pictures of unknown patients among some.
+/// The pictures of unknown patients in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UnknownPatients {
     /// Their number.
@@ -47,7 +47,7 @@ pub struct UnknownPatients {
 }
 
 impl UnknownPatients {
-    /// Those among pictures given by path and patient; `None` if every patient is known.
+    /// The unknown ones among pictures given by path and patient; `None` if every patient is known.
     pub fn among<'a>(
         pictures: impl ExactSizeIterator<Item = (Cow<'a, str>, &'a Option<String>)>,
     ) -> Option<Self> {
@@ -70,7 +70,8 @@ impl PatientNames {
     ///
     /// # Errors
     /// [`Error::Config`] for a pattern that matches no path. For a table, [`Error::File`] if it cannot be read, and
-    /// [`Error::Table`] if it has no such columns, two patients for one picture, or a file that is none or several of the pictures.
+    /// [`Error::Table`] if it has no such columns, two patients for one picture, or a file that matches no picture or
+    /// several pictures.
     pub(crate) fn patients(&self, paths: &[&str]) -> Result<Vec<Option<String>>> {
         match self {
             Self::Nlm => {
@@ -111,7 +112,7 @@ impl FromStr for PatientPattern {
     type Err = Error;
 
     /// # Errors
-    /// [`Error::Config`] if `text` is no regular expression, or one that has not exactly one group.
+    /// [`Error::Config`] if `text` is not a regular expression with exactly one group.
     fn from_str(text: &str) -> Result<Self> {
         let refuse = |found: String| {
             let expected =
@@ -122,7 +123,7 @@ impl FromStr for PatientPattern {
             // The whole match counts as a group, too.
             Ok(regex) if regex.captures_len() == 2 => Ok(Self(regex)),
             Ok(regex) => refuse(format!("with {} groups", regex.captures_len() - 1)),
-            // The last line of the message is the reason; those before show the place.
+            // The last line of the message is the reason; the preceding lines show the position.
             Err(error) => {
                 let error = error.to_string();
                 let reason = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
@@ -179,7 +180,7 @@ fn read_table(file: &Path, paths: &[&str]) -> Result<Vec<Option<String>>> {
             let found = if pictures.contains_key(file.as_str()) {
                 "which is the path of several"
             } else {
-                "which is none"
+                "which is not one"
             };
             let expected =
                 format!("the path of a picture below the folder, with `/` between its parts{first}");

@@ -90,15 +90,15 @@ fn antialiased(resizer: &mut Resizer, picture: &RgbImage, width: u32, height: u3
     let sides = "a picture's buffer fits its sides";
     let from = TypedImageRef::<U8x3>::from_buffer(picture.width(), picture.height(), picture).expect(sides);
     let mut to = TypedImage::<U8x3>::from_buffer(width, height, &mut resized).expect(sides);
-    // The untyped form would compile every pixel type of the library into this crate.
+    // The untyped function would compile the library's code for every pixel type into this crate.
     resizer.resize_typed(&from, &mut to, &options).expect("the whole picture is resized");
     resized
 }
 
-/// For each of `new` pixels in a row, the one of `old` pixels that lies under its centre.
+/// For each of `new` pixels in a row, the index of the one of `old` pixels under its centre.
 fn nearest(old: u32, new: u32) -> Vec<u32> {
     let step = f64::from(old) / f64::from(new);
-    // Added up, not multiplied, as Pillow does: rounding differs where a centre meets an edge.
+    // Added up, not multiplied, as in Pillow: rounding differs where a centre lies on an edge.
     let mut centre = step * 0.5;
     (0..new)
         .map(|_| {

@@ -44,12 +44,12 @@ pub struct Leakage {
 ///   first `validation_fraction` are for validation. 27,558 cells give 19,842, 2,204 and 5,512. If stratified, the
 ///   same sizes are distributed over the classes by largest remainder.
 /// * [`Protocol::Patient`]: whole patients, so that every side comes close to its share of every class.
-/// * [`Protocol::Given`]: as the folders are, see [`Split::given`].
+/// * [`Protocol::Given`]: as given by the folders, see [`Split::given`].
 /// * [`Protocol::All`]: every sample for training; the other two sides are empty.
 ///
 /// With a [`Fold`], the result is that fold of [`k_fold`].
 ///
-/// For a `training/validation/testing` folder, the first two assign the cells of all three trees anew.
+/// For a `training/validation/testing` folder, the first two reassign the cells of all three trees.
 ///
 /// The result depends only on the sorted paths and the settings: it is the same on every platform.
 ///
@@ -73,9 +73,9 @@ pub fn split(index: &Index, config: &SplitConfig) -> Result<Split> {
 
 /// `folds` splits in which every sample is in the test side exactly once.
 ///
-/// Of the samples outside the test side, [`SplitConfig::validation_fraction`] are for validation. `test_fraction` is not used;
-/// the results' settings hold `1 / folds` instead, and their [`Fold`]. Under [`Protocol::Patient`] whole patients are
-/// assigned to the folds.
+/// Of the samples outside the test side, [`SplitConfig::validation_fraction`] are for validation. `test_fraction` is not
+/// used; the settings of the results contain `1 / folds` instead, and their [`Fold`]. Under [`Protocol::Patient`] whole
+/// patients are assigned to the folds.
 ///
 /// # Errors
 /// As [`split`]; [`Error::Config`] if `folds` is below 2 or above the number of samples, or under [`Protocol::Given`] and

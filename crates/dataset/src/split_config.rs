@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 #[derive(strum::Display, strum::EnumString, strum::VariantNames)]
 #[strum(serialize_all = "lowercase", parse_err_ty = Error, parse_err_fn = unknown_protocol)]
 pub enum Protocol {
-    /// Each cell by itself, as in the tutorial. A patient's cells fall on several sides, so the metrics are optimistic.
+    /// Each cell separately, as in the tutorial. A patient's cells fall on several sides, so the metrics are optimistic.
     #[default]
     Random,
     /// Each patient as a whole: estimates the performance on new patients.
@@ -83,7 +83,7 @@ impl Default for SplitConfig {
 }
 
 impl SplitConfig {
-    /// Refuses settings that are invalid for any data.
+    /// Refuses settings that are invalid for all data.
     ///
     /// # Errors
     /// [`Error::Config`] if a fraction is not above 0 and below 1, if there are fewer than 2 folds or no fold of that number, or for

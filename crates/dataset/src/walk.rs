@@ -12,8 +12,8 @@ use crate::names::{is_image, is_set_aside};
 pub(crate) struct FoundFile {
     /// Its path from that folder, with `/` between the parts.
     pub(crate) below: String,
-    /// Whether it is an image: a visible regular file with an image's extension. A broken link with such a name counts too; it
-    /// fails when it is read.
+    /// Whether it is an image: a visible regular file with an image's extension. A broken link with such a name also counts;
+    /// reading it fails.
     pub(crate) is_image: bool,
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::names::{is_image, is_set_aside};
 
-/// Number of items that a message lists before it only counts.
+/// Maximum number of items that a message lists; further items are counted.
 const LISTED: usize = 10;
 
 /// A list for a message: the first few items in back quotes, then the number of the others.
@@ -25,15 +25,15 @@ pub fn ignored_words(ignored: &[String]) -> Option<String> {
         ignored.iter().partition(|file| is_image(Path::new(file)) && visible(file));
     let words = |reason: &str, files: &[&String]| {
         (!files.is_empty())
-            .then(|| format!("skipped, as they are {reason}: {} ({})", files.len(), listing(files)))
+            .then(|| format!("skipped because they are {reason}: {} ({})", files.len(), listing(files)))
     };
     let words =
-        [words("not images", &others), words("outside the class folders, or no plain files", &images)];
+        [words("not images", &others), words("outside the class folders or not regular files", &images)];
     let words: Vec<String> = words.into_iter().flatten().collect();
     (!words.is_empty()).then(|| words.join("; "))
 }
 
-/// The end of a message that names the folders one of which was probably meant, if any.
+/// The end of a message that names the folders that were probably meant, if any.
 pub(crate) fn meant(folders: &[PathBuf]) -> String {
     let names: Vec<String> = folders.iter().map(|path| format!("`{}`", path.display())).collect();
     if names.is_empty() { String::new() } else { format!("; did you mean {}?", names.join(" or ")) }

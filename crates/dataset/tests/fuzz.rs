@@ -136,7 +136,7 @@ fn a_small_file_that_claims_to_be_large_takes_no_memory() {
         file.resize(10_000.max(file.len()), 0);
         let mut said = String::new();
         let taken = alone.memory_of(|| said = decode(&file, Path::new(name)).unwrap_err().to_string());
-        // The BMP decoder has a limit of its own.
+        // The BMP decoder has its own limit.
         assert!(said.contains("larger than 8192 px on a side") || said.contains("too large"), "{said}");
         assert!(taken < 1 << 20, "{name}: {taken} bytes");
     }

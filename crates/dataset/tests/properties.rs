@@ -113,8 +113,8 @@ proptest! {
         let Ok(split) = split(&index, &config) else { return Ok(()) };
         let n = index.samples.len() as f64;
         let not_test = n * (1.0 - config.test_fraction);
-        // Numbers of cells are rounded down twice. Patients are indivisible, and each side has at least one, however small its
-        // share.
+        // Numbers of cells are rounded down twice. Patients are indivisible, and each side has at least one patient even
+        // with a small share.
         let largest = cells.iter().map(|counts| counts.iter().sum::<usize>()).max().unwrap() as f64;
         let slack = if config.protocol == Protocol::Random { 2.0 } else { 2.0 * largest };
         let asked = [
@@ -133,7 +133,7 @@ proptest! {
         config in config(),
         order in any::<u64>(),
     ) {
-        // Files are created in two orders; the index sorts whatever the system lists.
+        // Files are created in two orders; the index sorts the system's listing.
         let index = index(&cells[..cells.len().min(6)]);
         let open = |descending: bool| {
             let folder = tempfile::tempdir().unwrap();

@@ -142,7 +142,7 @@ fn an_occupied_path_is_refused_and_unchanged() {
     let file = folder.path().join("file");
     fs::write(&file, "mine").unwrap();
     for out in [&full, &file] {
-        let error = write_synthetic(out, &SMALL, &|_| panic!("drawn for nothing")).unwrap_err();
+        let error = write_synthetic(out, &SMALL, &|_| panic!("no cell should be drawn")).unwrap_err();
         assert!(
             matches!(&error, Error::File(malaria_files::Error::Occupied { path }) if path == out),
             "{error}"
@@ -268,7 +268,7 @@ fn trivial_models_stay_below_65_percent() {
     };
     let reached = accuracies(&cells);
     assert!(reached.iter().flatten().all(|reached| *reached <= 0.65), "{reached:?}");
-    // Control: with a trivial sign of the class in the cells, the same models learn it.
+    // Control: if the cells contain a trivial sign of the class, the same models learn it.
     for cell in cells.iter_mut().filter(|cell| cell.parasitized) {
         for pixel in cell.image.pixels_mut() {
             pixel[1] /= 4;

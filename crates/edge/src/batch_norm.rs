@@ -1,4 +1,4 @@
-//! Which batch normalisations can be folded into neighbouring convolutions, and with what scale and offset.
+//! Folds batch normalisations into neighbouring convolutions where possible.
 
 /// A batch normalisation with running statistics, as scale and shift per channel.
 pub(crate) struct Affine {
@@ -22,8 +22,8 @@ pub(crate) struct Preactivation {
     pub(crate) kept: Option<Affine>,
 }
 
-/// Batch normalisations with a larger offset, as from a scale near 0, are not folded, since adding it costs precision: at this
-/// offset float32 loses 1e-6 of a map with values near 1. Offsets reach 4 in trained networks.
+/// Batch normalisations with a larger offset, for example from a scale near 0, are not folded, since adding it loses
+/// precision: at this offset float32 loses 1e-6 of a map with values near 1. Offsets reach 4 in trained networks.
 pub(crate) const LARGEST_OFFSET: f64 = 16.0;
 
 impl Preactivation {

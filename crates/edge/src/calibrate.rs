@@ -1,4 +1,4 @@
-//! `malaria-edge calibrate`: chooses the thresholds of a model anew, from out-of-fold predictions.
+//! `malaria-edge calibrate`: chooses new thresholds for a model from out-of-fold predictions.
 
 use std::{
     collections::BTreeMap,
@@ -28,12 +28,12 @@ use crate::{
 Examples:
   malaria-edge calibrate runs/cv/predictions.csv model.onnx runs/cv/final/weights.safetensors", after_help = NOTICE)]
 pub(crate) struct Calibrate {
-    /// Predictions for cells by models that have not learned from their patients, a CSV with the columns path, class, patient, fold and
-    /// probability (of the positive class): a cross-validation's predictions.csv, also compressed (.gz)
+    /// Predictions for cells by models that were not trained on their patients, a CSV with the columns path, class, patient,
+    /// fold and probability (of the positive class): a cross-validation's predictions.csv, or a compressed one (.gz)
     #[arg(value_name = "PREDICTIONS.csv[.gz]")]
     predictions: PathBuf,
-    /// Models to write the thresholds into: weights.safetensors or exported .onnx, all of the same classes and target. Give the weights
-    /// with the models that were exported from them
+    /// Models to write the thresholds to: weights.safetensors or exported .onnx files with the same classes and target. Give
+    /// weights together with the models that were exported from them
     #[arg(required = true, value_name = "MODEL")]
     models: Vec<PathBuf>,
     /// Specificity (a fraction) that the threshold of single cells has to reach [default: the target of the model's threshold]
@@ -117,9 +117,9 @@ pub(crate) fn calibrate(args: &Calibrate) -> Result<ExitCode> {
     ))?;
     match &assessment.roll_up {
         Some(roll_up) => roll_up.tables().iter().try_for_each(|table| print(text(table)))?,
-        None => {
-            note("warning: patients cannot be called by these predictions, so the models will not call any")
-        }
+        None => note(
+            "warning: these predictions do not suffice to call patients, so the models will not call any",
+        ),
     }
     if let Some(path) = &args.json {
         let document = json!({
@@ -164,11 +164,11 @@ fn csv(path: &Path) -> Result<Vec<u8>> {
     if !bytes.starts_with(&[0x1f, 0x8b]) {
         return Ok(bytes);
     }
-    // The predictions for a million cells.
+    // Enough for the predictions of a million cells.
     const LIMIT: u64 = 256 << 20;
     let mut csv = Vec::new();
     let read = MultiGzDecoder::new(bytes.as_slice()).take(LIMIT).read_to_end(&mut csv);
-    read.with_context(|| format!("{}: it is no intact gzip file", path.display()))?;
+    read.with_context(|| format!("{}: it is not an intact gzip file", path.display()))?;
     if csv.len() as u64 == LIMIT {
         bail!("{}: it contains more than {} MiB", path.display(), LIMIT >> 20);
     }

@@ -4,8 +4,8 @@ use half::f16;
 
 use crate::onnx::{self, FLOAT, FLOAT16, INT8};
 
-/// Replaces the nodes that convert float16 and int8 weights by float32 weights. Each node must have a tensor of its own, as a shared
-/// one would be expanded for every node.
+/// Replaces the nodes that convert float16 and int8 weights by float32 weights. No two nodes may share a tensor, which would
+/// be expanded for each of them.
 pub(crate) fn expand(graph: &mut onnx::Graph) -> Result<(), String> {
     let mut expanded = Vec::new();
     for node in std::mem::take(&mut graph.node) {

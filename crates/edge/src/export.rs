@@ -19,8 +19,8 @@ const FORMAT_VERSION: u32 = 4;
 /// Key of the decision threshold, for readers of other projects.
 const THRESHOLD: &str = "threshold";
 
-/// Key of the file's last entry: the SHA-256 of all bytes before it, in hexadecimal. A file with flipped bits still loads, and would
-/// call cells differently.
+/// Key of the file's last entry: the SHA-256 of all bytes before it, in hexadecimal. Without it, a file with flipped bits
+/// would load and call cells differently.
 const DIGEST_KEY: &str = "malaria-resnet.sha256";
 
 /// The operator set version of ONNX, which ONNX Runtime, OpenVINO, rten and tract support.
@@ -75,13 +75,13 @@ impl ModelMetadata {
 /// Exports the network as an ONNX file: `images`, float32 `[N, 3, S, S]` in [0, 1], to `probabilities`, float32 `[N, classes]`, with
 /// any N. The same weights and format give the same bytes.
 ///
-/// Batch normalisations are folded into the convolutions around them, except for that of the image and those whose weights do not
-/// allow it; the temperature is folded into the dense layer. Softmax is part of the network. The metadata has the description of the
-/// classifier, the origin of the weights and their `quantization_loss`.
+/// Batch normalisations are folded into the convolutions around them, except for that of the image and those whose weights
+/// cannot be folded; the temperature is folded into the dense layer. Softmax is part of the network. The metadata has the
+/// description of the classifier, the origin of the weights and their `quantization_loss`.
 ///
 /// # Errors
-/// [`Error::Model`] for a tensor that is missing, unknown or of another shape than the network's settings give, or for a value that
-/// would become infinite in `weights` format.
+/// [`Error::Model`] for a tensor that is missing, unknown or of another shape than the network's settings require, or for a
+/// value that would become infinite in the `weights` format.
 pub fn export(
     file: &WeightsFile,
     weights: WeightFormat,
@@ -121,9 +121,9 @@ pub fn export(
     }))
 }
 
-/// The bytes of an exported file with another description, as after choosing thresholds anew. `weights_sha256` is the hash of the weights
-/// file that has the new description, where there is one. The network stays as it is: the classes, the input and the temperature have to be
-/// the same.
+/// The bytes of an exported file with another description, for example with new thresholds. `weights_sha256` is the hash of
+/// the weights file that has the new description, if there is one. The network does not change: the classes, the input and
+/// the temperature must be the same.
 ///
 /// # Errors
 /// [`Error::Model`] for bytes that [`export`] has not written.
@@ -171,7 +171,9 @@ pub(crate) fn check_digest(file: &Model, onnx: &[u8]) -> Result<(), String> {
     };
     match onnx.strip_suffix(&last_entry(digest.value.clone())[..]) {
         Some(written) if sha256(written) == digest.value => Ok(()),
-        _ => Err("its contents differ from the exported ones: it is damaged, copy it again, or another program has changed it".to_owned()),
+        _ => Err("its contents differ from the exported ones: it is damaged (copy it again), or another \
+            program has changed it"
+            .to_owned()),
     }
 }
 

@@ -15,14 +15,14 @@ use crate::{
 /// The network of `weights`, with kernels stored in `format`.
 ///
 /// # Errors
-/// A tensor that is missing, unknown or of another shape than the network's settings give, or a value that would become infinite in
-/// `format`, in words.
+/// A tensor that is missing, unknown or of another shape than the network's settings require, or a value that would become
+/// infinite in `format`, as text.
 pub(crate) fn graph(weights: &Weights, format: WeightFormat) -> Result<Graph, String> {
     let unread = weights.tensors.keys().map(String::as_str).collect();
     Builder { weights, unread, format, graph: Graph::default() }.network()
 }
 
-/// A graph in the making.
+/// A graph under construction.
 struct Builder<'a> {
     weights: &'a Weights,
     /// Names of tensors not read so far.
@@ -34,7 +34,7 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn network(mut self) -> Result<Graph, String> {
         let ResNetConfig { classes, stages, filters, input_size, .. } = &self.weights.network;
-        // All above 0: the network has been checked.
+        // All are above 0: the network has been checked.
         let (classes, input_size) = (*classes as usize, *input_size as usize);
         let [stages, filters] =
             [stages, filters].map(|all| all.iter().map(|&n| n as usize).collect::<Vec<_>>());
@@ -44,7 +44,7 @@ impl Builder<'_> {
             };
             stages.iter().zip(&filters[1..]).enumerate().flat_map(each)
         };
-        // The pre-activations of all modules and the head first, as the module before adds their offsets.
+        // The pre-activations of all modules and the head first, since the preceding module adds their offsets.
         let mut preactivations = Vec::new();
         let mut channels = filters[0];
         for (stage, module, output) in modules() {
@@ -63,7 +63,7 @@ impl Builder<'_> {
         let mut norm = self.affine("stem.norm", filters[0])?;
         norm.shift.iter_mut().zip(&preactivations[0].offset).for_each(|(shift, offset)| *shift += offset);
         x = self.conv(&x, "stem.conv", [filters[0], 3, 5], (size, 1), None, Some(norm))?;
-        // The ReLU comes after the maximum: the result is the same for a quarter of the values.
+        // The ReLU follows the max-pool: the result is the same, with a quarter of the values.
         x = self.node(
             "MaxPool",
             "stem.pool",
@@ -124,7 +124,7 @@ impl Builder<'_> {
         let seen =
             self.conv(&reduced, &part("conv2"), [inner, inner, 3], (size, stride), None, Some(norm))?;
         let seen = self.relu(&seen, &part("relu3"));
-        // A shortcut that is not projected contains the module's own offset.
+        // A shortcut without a projection contains the module's own offset.
         let mut offset = Affine { scale: vec![1.0; output], shift: next.offset.clone() };
         if !first {
             offset.shift.iter_mut().zip(&own.offset).for_each(|(next, own)| *next -= own);

@@ -47,7 +47,7 @@ enum Task {
     Classify(Classify),
     /// Count infected red cells in photographs of thin blood smears: files, or folders with everything below them
     Smear(Smear),
-    /// Recompute a report of a smear from its photographs, and say what differs
+    /// Recompute a report of a smear from its photographs and list the differences
     Verify(Verify),
     /// Describe a model: classes, threshold, input size, origin
     #[command(before_help = "\
@@ -58,11 +58,12 @@ Examples:
         #[arg(value_name = "MODEL.onnx")]
         model: PathBuf,
     },
-    /// Serve a page for the browser on which photographs of smears are counted, corrected and reported; the program stores nothing
+    /// Serve a browser page for counting photographs of smears, correcting the counts and writing reports; the program
+    /// stores nothing
     #[command(before_help = "\
 Examples:
   malaria-edge serve                                 http://127.0.0.1:8080/, for this machine only
-  malaria-edge serve --host 0.0.0.0                  for every machine of the network, such as a phone at the microscope
+  malaria-edge serve --host 0.0.0.0                  for every machine in the network, such as a phone at the microscope
   malaria-edge serve my_model.onnx
 
 Pictures of single cells are classified on the page /cells.", after_help = NOTICE)]
@@ -71,15 +72,15 @@ Pictures of single cells are classified on the page /cells.", after_help = NOTIC
         /// The model [default: the pretrained field-int8.onnx]
         #[arg(value_name = "MODEL.onnx")]
         model: Option<PathBuf>,
-        /// IP address to listen on, or localhost; all but 127.0.0.1 and ::1 can be reached from the network, and 0.0.0.0 is every address
-        /// of this machine
+        /// IP address to listen on, or localhost. Any address except 127.0.0.1 and ::1 can be reached from the network;
+        /// 0.0.0.0 means every address of this machine
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", value_parser = host)]
         host: std::net::IpAddr,
         /// Port to listen on; 0 takes any free port
         #[arg(long, value_name = "N", default_value_t = 8080)]
         port: u16,
     },
-    /// Choose the thresholds of cells and smears anew from the predictions of a cross-validation, and write them into models
+    /// Choose new thresholds for cells and smears from the predictions of a cross-validation and write them to models
     Calibrate(Calibrate),
     /// Print completions for a shell
     #[command(before_help = "\
@@ -126,9 +127,9 @@ struct Classify {
     paths: Vec<PathBuf>,
     #[command(flatten)]
     patients: Patients,
-    /// Print JSON instead of a table: `cells`, `uncertain_share` (of cells with a probability from 10 to 90 %), `unfamiliar` (whether it is
-    /// unusually large), `patients`, `not_counted` (cells with a warning, which do not count for patients),
-    /// `unknown_patients` (nor do these) and `rule` (how cells and patients are called)
+    /// Print JSON instead of a table: `cells`, `uncertain_share` (of cells with a probability from 10 to 90 %), `unfamiliar`
+    /// (whether it is unusually large), `patients`, `not_counted` (cells with a warning, which do not count for patients),
+    /// `unknown_patients` (pictures that count for no patient) and `rule` (how cells and patients are called)
     #[arg(long, conflicts_with = "csv")]
     json: bool,
     /// Print CSV instead of a table, one line per cell; only the table and the JSON have patients
@@ -152,7 +153,7 @@ fn main() -> ExitCode {
         Task::Bench { model, seconds } => bench(&model, seconds),
     };
     result.unwrap_or_else(|error| {
-        // One message, whatever RUST_BACKTRACE says.
+        // One message, regardless of RUST_BACKTRACE.
         note(format_args!("error: {}", malaria_files::with_causes(error.as_ref())));
         ExitCode::FAILURE
     })
@@ -175,7 +176,7 @@ fn host(text: &str) -> Result<std::net::IpAddr, String> {
     }
 }
 
-/// The addresses at which a page on `local` can be opened: an unspecified address, such as 0.0.0.0, cannot.
+/// The addresses at which the pages on `local` can be opened. An unspecified address, such as 0.0.0.0, cannot be opened itself.
 #[cfg(feature = "serve")]
 fn pages(local: std::net::SocketAddr) -> Vec<std::net::SocketAddr> {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -188,7 +189,7 @@ fn pages(local: std::net::SocketAddr) -> Vec<std::net::SocketAddr> {
             (Ipv6Addr::LOCALHOST.into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into())
         }
     };
-    // Connecting a UDP socket sends nothing, but chooses the address of this machine that others would see.
+    // Connecting a UDP socket sends nothing, but selects the address of this machine that others see.
     let own = UdpSocket::bind((local.ip(), 0)).and_then(|socket| {
         socket.connect((elsewhere, 9))?;
         socket.local_addr()
@@ -239,7 +240,7 @@ fn info(path: &Path) -> Result<ExitCode> {
 #[cfg(feature = "serve")]
 fn serve(path: Option<&Path>, address: std::net::SocketAddr) -> Result<ExitCode> {
     let (model, name) = match path {
-        // The name alone: the page shows it to others.
+        // Only the file name, since the page shows it to others.
         Some(path) => (load(path)?, file_name(path)),
         None => (pretrained()?, PRETRAINED_NAME.to_owned()),
     };
@@ -303,7 +304,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_can_be_opened() {
+    fn printed_addresses_can_be_opened() {
         assert_eq!(host("localhost"), host("127.0.0.1"));
         assert!(host("lab").unwrap_err().contains("localhost"));
         let pages = |address: &str| pages(address.parse().unwrap());

@@ -22,13 +22,13 @@ const CELLS: usize = 8;
 
 /// A loaded model.
 ///
-/// Cells are computed one by one, which is faster than batches on one thread (116 against 103 per second with the tutorial's network),
-/// and each core computes cells of its own, which is faster than sharing each cell (232 against 171).
+/// Cells are computed one by one, which on one thread is faster than in batches (116 against 103 per second with the
+/// tutorial's network). Each core computes different cells, which is faster than sharing every cell (232 against 171).
 pub struct Model {
     network: rten::Model,
     metadata: ModelMetadata,
     positive: usize,
-    /// One pool of one thread per core, since the runtime would use all cores for each cell.
+    /// One single-threaded pool per core, since the runtime would otherwise use all cores for each cell.
     cores: Vec<Arc<rten::ThreadPool>>,
 }
 
@@ -75,10 +75,10 @@ impl Model {
         self.positive
     }
 
-    /// Classifies `files`, such as those of [`list_images`](malaria_dataset::list_images), in their order. `progress` gets the number
-    /// of pictures done and the number of all.
+    /// Classifies `files`, such as those of [`list_images`](malaria_dataset::list_images), in their order. `progress` gets
+    /// the number of pictures done and the total.
     ///
-    /// A picture that cannot be read gives a [`Prediction`] with an error; the others are classified all the same.
+    /// A picture that cannot be read gives a [`Prediction`] with an error; the others are still classified.
     ///
     /// # Errors
     /// [`Error::Run`] when the runtime fails.
@@ -156,7 +156,7 @@ impl Model {
         Ok(probabilities)
     }
 
-    /// Divides `batch` among the cores; with fewer cells than cores, all cores share each cell.
+    /// Divides `batch` among the cores; if there are fewer cells than cores, all cores share each cell.
     fn on_all_cores(&self, cells: &Cells, batch: &[usize]) -> Result<Vec<f64>, String> {
         let in_turn = |part: &[usize], core: Option<&Arc<rten::ThreadPool>>| -> Result<Vec<f64>, String> {
             let mut probabilities = Vec::new();
@@ -172,7 +172,7 @@ impl Model {
         thread::scope(|scope| {
             let parts = batch.chunks(share).zip(&self.cores);
             let parts: Vec<_> =
-                // Within the core's pool, so that the runtime does not wake another thread for every cell.
+                // In the core's pool, so that the runtime does not wake another thread for every cell.
                 parts.map(|(part, core)| scope.spawn(move || core.run(|| in_turn(part, Some(core))))).collect();
             let mut probabilities = Vec::new();
             for part in parts {
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_that_no_export_writes_are_refused_before_they_reach_the_runtime() {
+    fn networks_unlike_exported_ones_are_refused_before_they_reach_the_runtime() {
         type Spoil = fn(&mut onnx::Graph);
         let cases: [(&str, Spoil); 8] = [
             // Allocates as many numbers as the file says.
@@ -286,7 +286,7 @@ mod tests {
                     i64::MAX;
             }),
             ("found type 8", |graph| graph.initializer[0].data_type = 8),
-            // Would be computed when the file is loaded.
+            // Would be computed while the file is loaded.
             ("found the tensor `stem.conv.weight`", |graph| {
                 graph.node[1].input.swap(0, 1);
             }),
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn small_weights_that_no_export_writes_are_refused() {
+    fn small_weights_unlike_exported_ones_are_refused() {
         type Spoil = fn(&mut onnx::Graph);
         let cases: [(&str, Spoil); 7] = [
             // Each reader would have a float32 copy.

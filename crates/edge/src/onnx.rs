@@ -1,4 +1,4 @@
-//! The part of the ONNX file format that exported networks need, and checks of loaded files.
+//! The part of the ONNX file format that exported networks use, and checks of loaded files.
 //!
 //! Field numbers and encodings (repeated numbers one by one, not packed) are those of `onnx.proto` in the ONNX repository,
 //! IR version 8.
@@ -164,8 +164,9 @@ impl ValueInfo {
     }
 }
 
-/// Refuses a graph with operators or settings that [`export`](crate::export) does not use, or with tensors whose size differs from
-/// their shape. Runtimes support many more operators, with which a damaged file could use any amount of memory.
+/// Refuses a graph with operators or settings that [`export`](crate::export) does not use, or with tensors whose size
+/// differs from their shape. Runtimes support many more operators, with which a damaged file could take any amount of
+/// memory.
 pub(crate) fn check(graph: &Graph) -> Result<(), String> {
     for Tensor { name, dims, data_type, raw_data } in &graph.initializer {
         let width = match *data_type {
@@ -191,8 +192,8 @@ pub(crate) fn check(graph: &Graph) -> Result<(), String> {
 }
 
 /// Refuses a node that reads a stored tensor where exported networks read data: as its first input, or as either input of an
-/// addition. Runtimes compute nodes of stored tensors alone when they load a file, and adding two small tensors along different
-/// dimensions could give a tensor of any size. Kernels must be float32 already.
+/// addition. Runtimes compute nodes that read only stored tensors when they load a file, and adding two small tensors along
+/// different dimensions could give a tensor of any size. Kernels must already be float32.
 pub(crate) fn check_data(graph: &Graph) -> Result<(), String> {
     let stored: HashSet<&String> = graph.initializer.iter().map(|tensor| &tensor.name).collect();
     for Node { name, op_type, input, .. } in &graph.node {

@@ -10,8 +10,9 @@ use crate::terminal::note;
 
 #[derive(Args)]
 pub(crate) struct Patients {
-    /// Regular expression whose one group is the patient in a picture's path below its folder, with / between the parts:
-    /// '([^/_]+)_[^/]*$' is the file name up to its first _ [default: names that begin as NLM's do, with C33 for patient 33]
+    /// Regular expression with one group, which matches the patient in a picture's path below its folder (separator /):
+    /// '([^/_]+)_[^/]*$' matches the file name up to its first _ [default: names that begin like NLM's, such as C33 for
+    /// patient 33]
     #[arg(long, value_name = "REGEX", conflicts_with = "patients")]
     patient_pattern: Option<PatientPattern>,
     /// CSV with the columns file (such a path) and patient
@@ -25,7 +26,7 @@ impl Patients {
         self.patient_pattern.is_some() || self.patients.is_some()
     }
 
-    /// The pictures at `paths` with their patients; says how many other files were skipped.
+    /// The pictures at `paths` with their patients; prints how many other files were skipped.
     pub(crate) fn list(&self, paths: &[PathBuf]) -> Result<Vec<ListedImage>> {
         let pattern = self.patient_pattern.clone().map(PatientNames::Pattern);
         let patients = pattern.or(self.patients.clone().map(PatientNames::Table)).unwrap_or_default();

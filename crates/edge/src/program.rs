@@ -1,4 +1,4 @@
-//! What the subcommands share: the program's name, its models, and progress bars.
+//! Shared by the subcommands: the program's name, its models, and progress bars.
 
 use std::{fs, path::Path};
 
@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 pub(crate) const PROGRAM: &str = concat!("malaria-edge ", env!("CARGO_PKG_VERSION"));
 /// A copy of `data/pretrained/field-int8.onnx`, since a package contains only files below its own folder.
 pub(crate) static PRETRAINED: &[u8] = include_bytes!("../field-int8.onnx");
-/// What [`pretrained`] is called in results.
+/// The name of [`pretrained`] in results.
 pub(crate) const PRETRAINED_NAME: &str = "field-int8.onnx (built-in)";
 /// The end of every help.
 pub(crate) const NOTICE: &str = "Research software, not a medical device.";
 
-/// A progress bar of so many `things`.
+/// A progress bar that counts `things`.
 pub(crate) fn bar(things: &str) -> Result<ProgressBar> {
     let style =
         ProgressStyle::with_template(&format!("{{bar:40}} {{pos}} of {{len}} {things}, {{eta}} left"))?;
@@ -27,7 +27,8 @@ pub(crate) fn bar(things: &str) -> Result<ProgressBar> {
 pub(crate) fn load(path: &Path) -> Result<Model> {
     ensure!(
         !path.is_dir(),
-        "{}: expected a model, FILE.onnx, found a folder; `malaria export --run RUN_DIR --out FILE.onnx` makes one of a run",
+        "{}: expected a model, FILE.onnx, found a folder; `malaria export --run RUN_DIR --out FILE.onnx` \
+         exports a run",
         path.display()
     );
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -48,7 +49,7 @@ pub(crate) fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// What results of `model`, which is called `name`, are from.
+/// The origin of results: this program and `model`, called `name`.
 pub(crate) fn made_by(model: &Model, name: String) -> Provenance {
     Provenance {
         program: PROGRAM.to_owned(),

@@ -14,7 +14,7 @@ pub struct QuantizationLoss {
     pub n: usize,
     /// Patients of these cells.
     pub n_patients: usize,
-    /// Cells that the model has learned from.
+    /// Cells that the model was trained on.
     pub seen_in_training: usize,
     /// Cells whose call differs from that with float32 weights.
     pub flipped: usize,
@@ -37,12 +37,12 @@ pub struct LossEstimate {
 }
 
 impl LossEstimate {
-    /// The largest loss that these cells do not rule out: the end of the interval, or 3 divided by the number of cells (the rule of three) where
-    /// that is more.
+    /// The largest loss that these cells do not rule out: the upper end of the interval, or 3 divided by the number of cells
+    /// (the rule of three) if that is larger.
     ///
-    /// Non-inferiority is shown by the end of the interval, not by the estimate. Sources: G. Piaggio et al., "Reporting of noninferiority and
-    /// equivalence randomized trials", JAMA 308 (2012); J. A. Hanley and A. Lippman-Hand, "If nothing goes wrong, is everything all right?",
-    /// JAMA 249 (1983).
+    /// The end of the interval shows non-inferiority, the estimate does not. Sources: G. Piaggio et al., "Reporting of
+    /// noninferiority and equivalence randomized trials", JAMA 308 (2012); J. A. Hanley and A. Lippman-Hand, "If nothing
+    /// goes wrong, is everything all right?", JAMA 249 (1983).
     pub fn upper(&self) -> f64 {
         let rule_of_three = (3.0 / self.cells.max(1) as f64).min(1.0);
         self.interval.map_or(self.estimate, |interval| interval.high).max(rule_of_three)
@@ -58,11 +58,11 @@ pub struct CellCalls<'a> {
     pub full: bool,
     /// Whether it is called positive with the smaller weights.
     pub reduced: bool,
-    /// Its patient; a cell of an unknown patient counts as a patient of its own.
+    /// Its patient; a cell of an unknown patient counts as a separate patient.
     pub patient: Option<&'a str>,
 }
 
-/// Compares the calls of `cells`, `seen_in_training` of which the model has learned from.
+/// Compares the calls of `cells`, `seen_in_training` of which the model was trained on.
 ///
 /// # Errors
 /// [`Error::Metrics`](crate::Error::Metrics) when there are no cells.
@@ -92,7 +92,7 @@ pub fn quantization_loss(cells: &[CellCalls<'_>], seen_in_training: usize) -> Re
     })
 }
 
-/// By how much the share of cells called right falls in one class.
+/// The decrease of the share of correct calls in one class.
 fn loss<'a>(cells: impl Iterator<Item = CellCalls<'a>>, positive: bool) -> Option<f64> {
     let (mut n, mut change) = (0_u64, 0_i64);
     for cell in cells.filter(|cell| cell.is_positive == positive) {
@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(loss.estimate, 0.05);
         assert!(interval.low <= 0.0 && interval.high > 0.1, "{interval:?}");
         assert_eq!(loss.upper(), interval.high);
-        // A few cells that are called better rule no loss out.
+        // A few cells with better calls do not rule out a loss.
         let better =
             LossEstimate { estimate: -0.1, interval: Some(Interval { low: -0.3, high: 0.0 }), cells: 10 };
         assert_eq!(better.upper(), 0.3);
@@ -150,7 +150,7 @@ mod tests {
             quantization_loss(&[cell(true, true, true, "C1"), cell(true, true, true, "C2")], 0).unwrap();
         let none = LossEstimate { estimate: 0.0, interval: None, cells: 2 };
         assert_eq!(found.sensitivity_loss, Some(none));
-        // Two unchanged cells rule nothing out, a thousand 0.3 %.
+        // Two unchanged cells do not rule out any loss; a thousand rule out 0.3 %.
         assert_eq!((none.upper(), LossEstimate { cells: 1_000, ..none }.upper()), (1.0, 0.003));
         assert_eq!(found.specificity_loss, None);
         assert!(quantization_loss(&[], 0).is_err());

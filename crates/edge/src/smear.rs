@@ -28,21 +28,22 @@ Examples:
   malaria-edge smear photos --patient-pattern '([^/]+)/'  each folder in photos is a patient
   malaria-edge smear my_model.onnx field.jpg --json
 
-Photographs show thin smears, stained with Giemsa or similar, with red cells 25 to 260 pixels across. The program counts infected cells, not
-parasites, and identifies neither species nor stages.", after_help = NOTICE)]
+Photographs must show thin smears, stained with Giemsa or similar, with red cells 25 to 260 pixels across.
+The program counts infected cells, not parasites, and identifies neither species nor stages.", after_help = NOTICE)]
 pub(crate) struct Smear {
-    /// Photographs, or folders of them. A first one that ends in .onnx is the model [default: the pretrained field-int8.onnx]
+    /// Photographs, or folders of them. If the first one ends in .onnx, it is the model [default: the pretrained field-int8.onnx]
     #[arg(required = true, value_name = "PHOTO")]
     paths: Vec<PathBuf>,
-    /// The patient of all photographs [default: they are of one patient without a name, unless one of the next two flags is given]
+    /// The patient of all photographs [default: one unnamed patient, unless one of the next two flags is given]
     #[arg(long, value_name = "NAME", conflicts_with_all = ["patient_pattern", "patients"])]
     patient: Option<String>,
     #[command(flatten)]
     patients: Patients,
-    /// Write cells.csv, smear.json, the photographs with outlined cells and the cut-out cells into this new folder
+    /// Write cells.csv, smear.json, the photographs with outlined cells and the cut-out cells to this new folder
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Write a report of one patient, with the photographs and what was found in them, into this file: one page of HTML to print
+    /// Write a report of one patient, with the photographs and the objects found in them, to this file: one HTML page for
+    /// printing
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
     /// The language of the report
@@ -54,7 +55,7 @@ pub(crate) struct Smear {
     /// The haematocrit instead, a fraction such as 0.42, at a mean cell volume of 90 fl
     #[arg(long, value_name = "SHARE", value_parser = parse_haematocrit, allow_negative_numbers = true)]
     haematocrit: Option<f64>,
-    /// Write pictures of the steps by which cells are found into this folder
+    /// Write a picture of each step of the cell finder to this folder
     #[arg(long, value_name = "DIR")]
     debug: Option<PathBuf>,
     /// Print JSON instead of tables: `photographs`, `patients`, `unknown_patients` (photographs that count for no patient) and `rule`
@@ -65,7 +66,7 @@ pub(crate) struct Smear {
     csv: bool,
 }
 
-/// Writes the report of the patient, nobody having corrected anything.
+/// Writes the report of the patient without corrections.
 fn write_report(
     model: &Model,
     args: &Smear,
@@ -75,12 +76,13 @@ fn write_report(
 ) -> Result<()> {
     let [patient] = counted.patients.as_slice() else {
         bail!(
-            "--report: expected the photographs of one patient, found those of {}; give each patient's by themselves",
+            "--report: expected the photographs of one patient, found those of {}; give each patient's \
+             photographs separately",
             counted.patients.len()
         );
     };
     if counted.unknown_patients > 0 {
-        bail!("--report: the patient of {} photographs is unknown; leave them out", counted.unknown_patients);
+        bail!("--report: the patient of {} photographs is unknown; omit them", counted.unknown_patients);
     }
     let (mut fields, mut pictures) = (Vec::<ReviewedField>::new(), Vec::new());
     for reading in counted.field_results.iter().filter(|reading| reading.count.copy_of.is_none()) {
@@ -89,7 +91,7 @@ fn write_report(
         let mut field = ReviewedField::new(&contents, reading.clone());
         field.reading.count.image =
             Path::new(file).file_name().map_or(file.clone(), |name| name.to_string_lossy().into_owned());
-        // Unreadable copies have no pixels to be recognised by.
+        // Unreadable files have no pixels by which copies could be recognised.
         if fields.iter().any(|earlier| earlier.sha256 == field.sha256) {
             continue;
         }
@@ -120,7 +122,7 @@ pub(crate) fn smear(args: &Smear) -> Result<ExitCode> {
     };
     ensure!(
         args.out.is_none() || args.out != args.debug,
-        "--out and --debug are the same folder: give each its own"
+        "--out and --debug name the same folder: give two different ones"
     );
     ensure!(!paths.is_empty(), "expected photographs, or folders of them, after the model");
     for folder in args.out.iter().chain(&args.debug) {
@@ -167,7 +169,8 @@ pub(crate) fn smear(args: &Smear) -> Result<ExitCode> {
     let uncounted = report.patients.iter().filter(|count| count.infected_per_microlitre.is_none()).count();
     if options.red_cells_per_microlitre.is_some() && uncounted > 0 {
         note(format_args!(
-            "warning: no count per microlitre for {uncounted} patients: it takes red cells, and a model that calls patients"
+            "warning: no count per microlitre for {uncounted} patients: it needs red cells and a model \
+             that calls patients"
         ));
     }
     if report.failed() > 0 {

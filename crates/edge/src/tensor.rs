@@ -26,7 +26,8 @@ pub(crate) fn check_finite(
     match values.iter().find(|&&value| !is_finite(value)) {
         None => Ok(()),
         Some(value) => Err(format!(
-            "tensor `{name}`: {value:e} is out of the range of {format}; use another weight format, or weights that have not diverged"
+            "tensor `{name}`: {value:e} is outside the range of {format}; use another weight format, or \
+             weights from a training that did not diverge"
         )),
     }
 }
@@ -39,7 +40,7 @@ pub(crate) fn quantise(values: &[f64], channels: usize) -> (Vec<f64>, Vec<u8>) {
     let mut bytes = Vec::with_capacity(values.len());
     for channel in values.chunks(values.len() / channels) {
         let largest = channel.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
-        // Rounded to the stored float32, so that values are divided by the same scale. A channel of zeros may have any scale.
+        // Rounded to float32 as stored, so that values are divided by the same scale. A channel of zeros may have any scale.
         let scale = if largest > 0.0 { f64::from((largest / 127.0) as f32) } else { 1.0 };
         scales.push(scale);
         let rounded = channel.iter().map(|value| (value / scale).round().clamp(-127.0, 127.0) as i8);

@@ -94,7 +94,7 @@ fn model(alone: &Alone, target: &str, samples: &[Vec<u8>], file: impl Fn(&[u8]) 
 fn unsealed(precision: &str) -> Vec<u8> {
     let mut onnx = bytes(&format!("tiny-{precision}.onnx"));
     let key = b"malaria-resnet.sha256";
-    // Before the key are a tag and a length of the entry, and of the key.
+    // The key follows the tag and length of the entry and those of the key itself.
     let entry = onnx.windows(key.len()).rposition(|found| found == key).unwrap() - 4;
     onnx.truncate(entry);
     onnx
@@ -106,7 +106,7 @@ fn model_file() {
     model(&alone(), "model file", &samples, <[u8]>::to_vec);
 }
 
-/// Valid files with invalid networks: every three bytes of an input change one thing.
+/// Valid files with invalid networks: every three bytes of an input change one property.
 #[test]
 fn model_network() {
     let alone = alone();
@@ -161,7 +161,7 @@ fn model_description() {
     let value = key + network[key..].iter().position(|&byte| byte == b'{').unwrap();
     let description = network[value..].to_vec();
     serde_json::from_slice::<serde_json::Value>(&description).unwrap();
-    // Under another key it is ignored, and another entry may follow.
+    // An entry under another key is ignored, and another entry may follow.
     network[key] = b'M';
     model(&alone, "model description", &[description], |input| {
         let description = String::from_utf8_lossy(input);

@@ -5,10 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Why a file or folder could not be read or written.
+/// An error of reading or writing a file or folder.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The operating system refused.
+    /// The operating system reported an error.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
         /// The action, as a verb: `read`, `write`.
@@ -25,10 +25,10 @@ pub enum Error {
         path: PathBuf,
         /// The expected contents.
         expected: &'static str,
-        /// Where and why it differs.
+        /// The place and kind of the difference.
         reason: String,
     },
-    /// A file, or a folder with contents, is in the place of a new folder.
+    /// A file or a folder with contents exists at the path of a new folder.
     #[error("`{}` already exists and is not an empty folder; it was not changed; remove it or give another name", path.display())]
     Occupied {
         /// The folder that should have been created.
@@ -47,7 +47,7 @@ impl Error {
     }
 }
 
-/// An error and its causes on one line, without those that the text before already contains.
+/// An error and its causes on one line, without causes that the preceding text already contains.
 pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -12,12 +12,12 @@ use crate::{
     hidden_prefix, sync_folder,
 };
 
-/// Threads that sync files: the system writes them in batches.
+/// Number of threads that sync files, which the system writes in batches.
 const THREADS: usize = 8;
 
 /// Lets `fill` write into a temporary folder beside `path`, syncs its files and renames it to `path`.
 ///
-/// There may be nothing at `path`, or an empty folder. If `fill` fails, the temporary folder is removed. Temporary folders of
+/// `path` must not exist or be an empty folder. If `fill` fails, the temporary folder is removed. Temporary folders of
 /// `path` left by killed processes are removed too; those of running processes are locked and stay.
 ///
 /// # Errors
@@ -37,12 +37,12 @@ pub fn create_folder<T, E: From<Error>>(
     let prefix = hidden_prefix(&absolute);
     remove_abandoned(parent, &prefix);
     let mut builder = tempfile::Builder::new();
-    // The umask applies, as to any new folder; tempfile's default excludes other users.
+    // The umask applies, as to every new folder; tempfile's default excludes other users.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
     let temporary =
         builder.prefix(&prefix).tempdir_in(parent).map_err(Error::io("write in the folder", parent))?;
-    // The lock, held to the end, tells other processes that this folder is in use.
+    // The lock is held to the end and shows other processes that this folder is in use.
     let handle = File::open(temporary.path());
     let _ = handle.as_ref().map(File::lock);
     let filled = fill(temporary.path())?;
@@ -70,7 +70,7 @@ fn is_occupied(path: &Path) -> Result<bool> {
     }
 }
 
-/// Removes the temporary folders that no process holds a lock on. Failures are ignored: such a folder only takes space.
+/// Removes the temporary folders that no process has locked. Failures are ignored, since such a folder only takes space.
 fn remove_abandoned(parent: &Path, prefix: &str) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.flatten() {

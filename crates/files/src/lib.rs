@@ -1,9 +1,9 @@
 //! Files and folders that are complete or do not exist: they are written under a temporary name beside the final one, synced,
 //! and renamed.
 //!
-//! The lowest crate of the workspace. [`write()`], [`beside`], [`put`] and [`sweep`] return the system's errors, since the caller
-//! knows what the file was for. [`create_folder`], [`read_json`], [`write_json`], [`read_csv`] and [`write_csv`] return an
-//! [`Error`] that names the path.
+//! The lowest crate of the workspace. [`write()`], [`beside`], [`put`] and [`sweep`] return the system's errors, since the
+//! caller knows the purpose of the file. [`create_folder`], [`read_json`], [`write_json`], [`read_csv`] and [`write_csv`]
+//! return an [`Error`] that names the path.
 //!
 //! ```
 //! # let folder = tempfile::tempdir()?;
@@ -37,19 +37,19 @@ const MARK: &str = ".writing-";
 /// a link: its target is replaced.
 ///
 /// # Errors
-/// The system's; an existing file then stays as it is.
+/// The system's; an existing file is then unchanged.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     if fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
         return fs::File::options().write(true).open(path)?.write_all(bytes);
     }
     let mut file = beside(path)?;
-    // On the file itself: tempfile's own errors name the temporary file, which means nothing to users.
+    // Written through the file itself, since tempfile's errors name the temporary file, which means nothing to users.
     file.as_file_mut().write_all(bytes)?;
     put(file, path)
 }
 
-/// Creates an empty, hidden temporary file in the folder of `path`, named after it. It is removed unless it is [`put`] somewhere.
+/// Creates an empty, hidden temporary file in the folder of `path`, named after it. It is removed unless it is [`put`] at a path.
 ///
 /// # Errors
 /// The system's, for example if there is no such folder.
@@ -92,14 +92,14 @@ pub fn sweep(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Start of the names of the temporary siblings of `path`. It holds only the first 50 characters of the name: a long one would
-/// leave no room for the mark.
+/// Start of the names of the temporary siblings of `path`. It contains only the first 50 characters of the name, since a
+/// long name would leave no room for the mark.
 fn hidden_prefix(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     format!(".{}{MARK}", name.chars().take(50).collect::<String>())
 }
 
-/// Makes the names in `folder` durable, where the system can open folders.
+/// Makes the names in `folder` durable if the system can open folders.
 fn sync_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { fs::File::open(folder)?.sync_all() } else { Ok(()) }
 }

@@ -53,8 +53,8 @@ pub fn read_csv<T: DeserializeOwned>(path: &Path, expected: &'static str) -> Res
     rows.map_err(|error| content(path, expected, error.to_string()))
 }
 
-/// A reader for the contents of a CSV file, also as spreadsheets write it: with a byte order mark, and separated by semicolons or tabs where
-/// the header has no comma.
+/// A reader for the contents of a CSV file, also as spreadsheets write it: with a byte order mark, and separated by
+/// semicolons or tabs if the header has no comma.
 ///
 /// # Errors
 /// [`Error::Content`] for UTF-16 and for a workbook, with what to do; `expected` names the contents, as in [`read_csv`].
@@ -70,7 +70,7 @@ pub fn csv_reader<'a>(path: &Path, bytes: &'a [u8], expected: &'static str) -> R
     Ok(csv::ReaderBuilder::new().trim(csv::Trim::Headers).delimiter(*separator).from_reader(bytes))
 }
 
-/// `text` without control characters other than line breaks and tabs: names of files may contain codes that a terminal obeys.
+/// `text` without control characters except line breaks and tabs: file names may contain codes that control a terminal.
 pub fn printable(text: &str) -> String {
     let shown = |c: char| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c };
     text.chars().map(shown).collect()

@@ -122,7 +122,7 @@ fn a_folder_appears_when_it_is_complete() {
     fs::create_dir(&empty).unwrap();
     create_folder(&empty, |folder| fs::write(folder.join("b"), "y").map_err(Error::io("write", folder)))
         .unwrap();
-    let occupied = create_folder(&empty, |_| -> Result<(), Error> { panic!("called for nothing") });
+    let occupied = create_folder(&empty, |_| -> Result<(), Error> { panic!("it must not be called") });
     assert!(matches!(occupied, Err(Error::Occupied { path }) if path == empty));
     assert_eq!(names(&empty), ["b"]);
 }
@@ -146,7 +146,7 @@ fn temporary_folders_of_killed_processes_are_removed() {
     for name in left {
         fs::create_dir_all(parent.path().join(name).join("a")).unwrap();
     }
-    // Of a running process.
+    // A temporary folder of a running process.
     let held = fs::File::open(parent.path().join(left[0])).unwrap();
     held.lock().unwrap();
     create_folder(&parent.path().join("cells"), |_| Ok::<_, Error>(())).unwrap();

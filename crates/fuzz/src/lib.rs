@@ -1,8 +1,8 @@
-//! Feeds damaged files to readers of files, in their tests: [`Alone::fuzz`] damages valid samples, adds random bytes, and fails if the
+//! Feeds damaged files to readers in their tests: [`Alone::fuzz`] damages valid samples, adds random bytes, and fails if the
 //! reader panics or takes more memory than allowed.
 //!
-//! A test tries a few hundred inputs, the same ones each time. Under `cargo xtask fuzz` it continues with new ones for
-//! [`SECONDS`].
+//! A test tries a few hundred inputs, which are the same every time. Under `cargo xtask fuzz` it continues with new inputs
+//! for [`SECONDS`].
 
 mod mutation;
 
@@ -26,8 +26,8 @@ pub const TALLY: &str = "MALARIA_FUZZ_TALLY";
 
 /// Inputs of a test, and of one round of a longer run.
 const CASES: u32 = 192;
-/// Limit of the process's address space in bytes, for memory that the allocator does not count. Without it, a reader could take the
-/// memory of all other processes.
+/// Limit of the process's address space in bytes, for memory that the allocator does not count. Without it, a reader could
+/// exhaust the machine's memory.
 const MOST_ADDRESSES: u64 = 16 << 30;
 
 /// Counts the memory that a test program takes from Rust's allocator.
@@ -42,10 +42,10 @@ pub struct Alone {
     _turn: MutexGuard<'static, ()>,
 }
 
-/// Waits until no other test is [`Alone`]. To be called before a test allocates memory.
+/// Waits until no other test is [`Alone`]. Call it before a test allocates memory.
 pub fn alone() -> Alone {
     limit_addresses();
-    // A failure of another test does not matter here.
+    // The failure of another test does not matter here.
     Alone { _turn: TURN.lock().unwrap_or_else(PoisonError::into_inner) }
 }
 
@@ -111,7 +111,7 @@ impl Alone {
     }
 }
 
-/// Panics for anything else than a number, so that a longer run is not mistaken for a short one.
+/// Panics for anything except a number, so that a longer run is not mistaken for a short one.
 fn duration(seconds: OsString) -> Duration {
     let number = seconds.to_str().and_then(|seconds| seconds.parse::<f64>().ok());
     let duration = number.and_then(|number| Duration::try_from_secs_f64(number).ok());
@@ -124,7 +124,7 @@ fn limit_addresses() {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
         let Rlimit { maximum, .. } = getrlimit(Resource::As);
         let most = maximum.map_or(MOST_ADDRESSES, |maximum| maximum.min(MOST_ADDRESSES));
-        // Without such a limit, the count alone has to do.
+        // Without such a limit, only the counted memory is checked.
         let _ = setrlimit(Resource::As, Rlimit { current: Some(most), maximum });
     }
 }

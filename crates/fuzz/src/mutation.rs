@@ -29,7 +29,7 @@ const WORDS: [&str; 16] = [
 const NUMBERS: [u64; 10] =
     [0, 1, 0x7F, 0xFF, 0xFFFF, 0x7FFF_FFFF, 0xFFFF_FFFF, 100_000, u64::MAX >> 1, u64::MAX];
 
-/// A position in a file. Half of them are in its head, where most of the sizes and types are.
+/// A position in a file. Half of the positions are in its head, which contains most of the sizes and types.
 #[derive(Clone, Debug)]
 enum Place {
     Head(usize),
@@ -53,11 +53,11 @@ enum Damage {
     Flip(Place, u8),
     /// A number of `1 << width` bytes is replaced.
     Number { at: Place, value: u64, width: u8, little_endian: bool },
-    /// The word, or number in digits, at or after the place is replaced.
+    /// The word or number in digits at or after the position is replaced.
     Word(Place, &'static str),
-    /// The end is lost.
+    /// The end is cut off.
     Truncate(Place),
-    /// A part is lost.
+    /// A part is removed.
     Remove(Place, usize),
     /// A part is copied to another place.
     Repeat { from: Place, to: Place, length: usize },

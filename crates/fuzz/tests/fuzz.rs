@@ -7,7 +7,7 @@ use malaria_fuzz::{SECONDS, alone};
 #[test]
 #[should_panic(expected = "trusting: index out of bounds")]
 fn a_reader_that_panics_is_found() {
-    // Trusts the first byte.
+    // Trusts the first byte of its input.
     alone().fuzz("trusting", &[vec![2, 1, 4, 1]], 1 << 20, |bytes| {
         if let [length, rest @ ..] = bytes {
             assert_ne!(rest[usize::from(*length)], 2);

@@ -1,13 +1,12 @@
-//! Reasons why a libtorch cannot be used.
+//! Errors of locating libtorch.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use crate::version::LIBTORCH_VERSION;
 
-/// Why there is no usable libtorch. The message names the folder, what was expected, what was found and what to do.
-//
-// Written by hand, as this crate has no dependencies.
+/// The reason why there is no usable libtorch. The message names the folder, what was expected, what was found and what to do.
+// Written by hand, since this crate has no dependencies.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -28,7 +27,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// A file has another size than set-up gave it.
+    /// A file does not have the size recorded by set-up.
     WrongSize {
         /// The file.
         path: PathBuf,
@@ -37,7 +36,7 @@ pub enum Error {
         /// Size in bytes now.
         found: u64,
     },
-    /// The version is not the one that tch needs.
+    /// The version is not the one required by tch.
     WrongVersion {
         /// The folder of libtorch.
         path: PathBuf,
@@ -80,7 +79,7 @@ impl fmt::Display for Error {
             Self::MissingFile { path } => write!(
                 f,
                 "libtorch is incomplete: {} is missing. Run `cargo xtask setup` in the malaria-resnet folder; a \
-                 LIBTORCH of your own has to name the folder that holds `lib` and `include` of libtorch \
+                 LIBTORCH of your own must name the folder that contains `lib` and `include` of libtorch \
                  {LIBTORCH_VERSION}",
                 path.display()
             ),

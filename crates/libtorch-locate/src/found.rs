@@ -19,14 +19,14 @@ pub const VARIABLES: [&str; 7] = [
     "VIRTUAL_ENV",
 ];
 
-/// The environment variables that decide which libtorch is used, with the meanings that torch-sys gives them.
+/// The environment variables that select libtorch, with the same meaning as in torch-sys.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// `LIBTORCH`: the folder that holds `lib` and `include`.
+    /// `LIBTORCH`: the folder that contains `lib` and `include`.
     pub libtorch: Option<PathBuf>,
-    /// `LIBTORCH_INCLUDE`: the folder that holds `include`, if not `LIBTORCH`.
+    /// `LIBTORCH_INCLUDE`: the folder that contains `include`, if not `LIBTORCH`.
     pub include: Option<PathBuf>,
-    /// `LIBTORCH_LIB`: the folder that holds `lib`, if not `LIBTORCH`.
+    /// `LIBTORCH_LIB`: the folder that contains `lib`, if not `LIBTORCH`.
     pub lib: Option<PathBuf>,
     /// `LIBTORCH_USE_PYTORCH`, with any value: use the PyTorch of Python. It overrides the three above.
     pub use_pytorch: bool,
@@ -60,7 +60,7 @@ impl Settings {
     }
 }
 
-/// A libtorch of the right version with nothing missing.
+/// A complete libtorch of the right version.
 #[derive(Clone, Debug)]
 pub struct Libtorch {
     /// The folder of libtorch.
@@ -81,7 +81,7 @@ pub struct Libtorch {
 /// An [`Error`] for the first problem found.
 pub fn locate(settings: &Settings) -> Result<Libtorch, Error> {
     let (root, version) = if settings.use_pytorch {
-        // As torch-sys chooses it.
+        // In the order of torch-sys.
         let interpreter = if settings.virtual_env { "python" } else { "python3" };
         let (version, root) = installed_torch(interpreter)?;
         (root, Some(version))
@@ -107,7 +107,7 @@ pub fn locate(settings: &Settings) -> Result<Libtorch, Error> {
     if let Some(path) = watched.iter().find(missing) {
         return Err(Error::MissingFile { path: path.clone() });
     }
-    // Checked before the libraries, which may have other names in another version.
+    // Checked before the libraries, whose names may differ in another version.
     let version = version.or_else(|| version_of(&root, &include)).unwrap_or_else(|| "unknown".to_owned());
     let version = version.split('+').next().unwrap_or_default().trim().to_owned();
     if version != LIBTORCH_VERSION && !settings.bypass_version_check {

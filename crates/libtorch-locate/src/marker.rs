@@ -8,7 +8,7 @@ use crate::error::Error;
 /// File name of the list.
 pub const MARKER_FILE: &str = "malaria-setup.txt";
 
-/// The contents of a folder that set-up has made. The list is written last, so that a folder with one was complete.
+/// The contents of a folder that set-up has made. The list is written last, so a folder with a list was complete.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Marker {
     /// `cpu` or `cuda`.

@@ -31,7 +31,7 @@ fn the_version_comes_from_build_version_or_else_from_the_headers() {
     let (folder, settings) = folder();
     assert!(matches!(locate(&settings), Err(Error::WrongVersion { found, .. }) if found == "unknown"));
 
-    // torch 2.8 had its macros here.
+    // In torch 2.8 the macros were in this header.
     let header = "#pragma once\n#define TORCH_VERSION_MAJOR 2\n#define TORCH_VERSION_MINOR 8\n\
                   #define TORCH_VERSION_PATCH 1\n";
     write(folder.path(), "include/torch/csrc/api/include/torch/version.h", header);

@@ -10,7 +10,7 @@ use tch::{Cuda, Device};
 use crate::error::Error;
 use crate::shim::allow_tf32;
 
-/// The device that a user asks for: `auto`, `cpu`, `cuda` or `cuda:1`. Its serde form is the same string.
+/// The device requested by a user: `auto`, `cpu`, `cuda` or `cuda:1`. Its serde form is the same string.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum DeviceChoice {
@@ -73,9 +73,9 @@ impl From<DeviceChoice> for String {
 enum CudaState {
     /// libtorch is for the CPU only.
     CpuOnlyLibtorch,
-    /// The linker left libtorch_cuda out.
+    /// The linker omitted libtorch_cuda.
     NotLinked,
-    /// libtorch_cuda is there, but no GPU.
+    /// libtorch_cuda is linked, but there is no GPU.
     NoGpu,
     /// The number of GPUs.
     Gpus(NonZero<usize>),
@@ -100,8 +100,8 @@ impl DeviceChoice {
     /// the CPU's to six digits. libtorch's default rounds the inputs of convolutions to 10 bits.
     ///
     /// # Errors
-    /// A GPU that cannot be used is an error and never replaced by the CPU: [`Error::CpuOnlyLibtorch`], [`Error::NoGpu`],
-    /// [`Error::NoSuchGpu`]. [`Error::CudaNotLinked`] is returned for `auto` too, as the machine may have a GPU.
+    /// A GPU that cannot be used is an error and is never replaced by the CPU: [`Error::CpuOnlyLibtorch`], [`Error::NoGpu`],
+    /// [`Error::NoSuchGpu`]. [`Error::CudaNotLinked`] is also returned for `auto`, since the machine may have a GPU.
     pub fn resolve(self) -> Result<Device, Error> {
         // Counting the GPUs starts their driver, which is not needed for the CPU.
         if self == Self::Cpu {
@@ -159,7 +159,7 @@ mod tests {
     const TWO_GPUS: CudaState = CudaState::Gpus(NonZero::new(2).unwrap());
 
     #[test]
-    fn choices_are_parsed_and_printed_alike() {
+    fn choices_are_printed_as_they_are_parsed() {
         for (text, choice) in
             [("auto", DeviceChoice::Auto), ("cpu", DeviceChoice::Cpu), ("cuda:0", DeviceChoice::Cuda(0))]
         {

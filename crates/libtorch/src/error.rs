@@ -1,6 +1,6 @@
-//! Reasons why a device cannot be used.
+//! Errors of choosing a device.
 
-/// Why a device cannot be used.
+/// The reason why a device cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -12,7 +12,7 @@ pub enum Error {
         /// The text.
         found: String,
     },
-    /// A GPU was requested, and libtorch is for the CPU only.
+    /// A GPU was requested, but libtorch is for the CPU only.
     #[error(
         "device `cuda:{index}` was requested, but this program is linked with a libtorch for the CPU only: run `cargo \
          xtask setup --cuda` and build again, or choose `cpu` or `auto`"
@@ -21,7 +21,7 @@ pub enum Error {
         /// Index of the GPU.
         index: usize,
     },
-    /// A GPU was requested, and libtorch finds none.
+    /// A GPU was requested, but libtorch finds none.
     #[error(
         "device `cuda:{index}` was requested, but libtorch finds no usable NVIDIA GPU on this machine: check that \
          `nvidia-smi` lists one and that its driver supports CUDA 13.0, or choose `cpu` or `auto`"
@@ -30,7 +30,7 @@ pub enum Error {
         /// Index of the GPU.
         index: usize,
     },
-    /// There are fewer GPUs than that.
+    /// There are fewer GPUs than requested.
     #[error("device `cuda:{index}` was requested, but the GPUs here are numbered 0 to {}", count.saturating_sub(1))]
     NoSuchGpu {
         /// Index of the GPU.

@@ -1,4 +1,4 @@
-// CUDA graphs. They need CUDA's headers, which not every libtorch comes with.
+// CUDA graphs. They need CUDA's headers, which do not come with every libtorch.
 #include "caught.h"
 
 #ifdef MALARIA_CUDA_GRAPHS
@@ -49,7 +49,7 @@ char* malaria_graph_begin(int gpu, Graph** graph) {
 }
 
 char* malaria_graph_end(Graph* graph) {
-  // The capture has to end on the stream that it began on.
+  // The capture must end on the stream on which it began.
   char* problem = caught([=] { graph->graph.capture_end(); });
   char* other = caught([=] { graph->restore(); });
   if (!problem) return other;

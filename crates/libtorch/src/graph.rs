@@ -1,4 +1,4 @@
-//! CUDA graphs: work of a GPU that is recorded once and replayed as a whole, through `graph.cpp`.
+//! CUDA graphs, through `graph.cpp`: GPU work that is recorded once and replayed as a whole.
 
 #![allow(
     unsafe_code,
@@ -38,8 +38,8 @@ impl Graph {
 
     /// Records the kernels that `work` launches on the GPU with index `gpu`, without running them.
     ///
-    /// The work must have been done a few times before, so that libtorch has allocated what it needs. It must not wait for the GPU,
-    /// for instance to read a value, and no other thread may use this GPU meanwhile.
+    /// The work must have been done a few times before, so that libtorch has allocated the memory for it. It must not wait
+    /// for the GPU, for instance to read a value, and no other thread may use this GPU in the meantime.
     ///
     /// # Errors
     /// Those of `work`, which fails if it waits for the GPU, and those of libtorch.
@@ -63,7 +63,7 @@ impl Graph {
         Ok((graph, done))
     }
 
-    /// Does the recorded work once more, after all work launched before.
+    /// Repeats the recorded work, after all work launched before.
     ///
     /// # Errors
     /// Those of libtorch.

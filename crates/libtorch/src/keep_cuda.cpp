@@ -1,4 +1,4 @@
-// A reference to libtorch_cuda that linkers keep, as they keep all constructors.
+// A reference to libtorch_cuda that linkers keep because it is in a constructor.
 namespace at::cuda {
 int warp_size();
 }

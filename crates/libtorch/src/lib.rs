@@ -1,7 +1,7 @@
 //! Links libtorch, chooses the device and the number of threads, and provides functions of libtorch that tch lacks.
 //!
-//! Every crate that computes with tensors depends on this one. Its build script lets them find libtorch when they are built
-//! and when they run.
+//! Every crate that computes with tensors depends on this one. Its build script lets them find libtorch at build time and at
+//! run time.
 //!
 //! ```
 //! use malaria_libtorch::{DeviceChoice, describe};

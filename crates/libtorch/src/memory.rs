@@ -7,8 +7,7 @@
 /// network at 64 px in batches of 32 on two cores 1.26 to 1.33 times as fast (73 against 55 cells per second; page faults
 /// had taken a fifth of the processor time), with the same results to the bit.
 ///
-/// To be called at the start of a program, whose memory then only grows until it ends. Has no effect except on Linux
-/// with glibc.
+/// Call it at the start of a program, whose memory then only grows until it ends. It has an effect only on Linux with glibc.
 pub fn keep_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: mallopt takes two integers, touches no memory of ours, and takes its own lock against other threads.
@@ -16,7 +15,7 @@ pub fn keep_freed_memory() {
     unsafe {
         // Blocks of every size come from the heap, not from a mapping that ends with the tensor.
         libc::mallopt(libc::M_MMAP_MAX, 0);
-        // The top of the heap is not returned either.
+        // Nor is the top of the heap returned.
         libc::mallopt(libc::M_TRIM_THRESHOLD, -1);
     }
 }

@@ -1,4 +1,4 @@
-// Addition, batch normalisation and ReLU in training, on the CPU, with as few passes over memory as they need.
+// Addition, batch normalisation and ReLU in training, on the CPU, with as few passes over memory as possible.
 //
 // Features are channels_last, so a pixel is a row of channels. They are read in blocks that stay in the cache for the two loops
 // of their mean and variance. Blocks are combined in order, so that sums do not depend on the number of threads.
@@ -114,7 +114,7 @@ INLINED void gradient_sums(const T* __restrict x, const T* __restrict gradient, 
   }
 }
 
-// The gradient by x: slope * g + constant + linear * (x - mean), plus `added`, if given.
+// The gradient with respect to x: slope * g + constant + linear * (x - mean), plus `added`, if given.
 template <typename T>
 INLINED void gradient_by_input(const T* __restrict x, const T* __restrict gradient, const T* __restrict added,
                                int64_t rows, int64_t channels, const float* __restrict slope,
@@ -184,7 +184,7 @@ void by_type(const at::Tensor& x, const Work& work) {
   }
 }
 
-// The values from `first`; null where there is no tensor.
+// The values from `first`; null if there is no tensor.
 template <typename T>
 T* values(const at::Tensor& x, int64_t first) {
   return x.defined() ? static_cast<T*>(x.data_ptr()) + first : nullptr;
@@ -217,7 +217,7 @@ struct NormRelu : torch::autograd::Function<NormRelu> {
     }
     TORCH_CHECK(blocks.rows > 1, "expected more than one value per channel in training, found ", x.sizes());
 
-    // Of each block: means, then squares.
+    // For each block: means, then squares.
     std::vector<float> partial(2 * channels * blocks.count);
     by_type(x, [&](auto* type) {
       using T = std::remove_pointer_t<decltype(type)>;
@@ -240,7 +240,7 @@ struct NormRelu : torch::autograd::Function<NormRelu> {
       before += rows;
     }
 
-    // Of each channel: slope, offset and mean in float32, as the loops use them, and 1 / standard deviation.
+    // For each channel: slope, offset and mean in float32, as used in the loops, and 1 / standard deviation.
     at::Tensor constants = at::empty({4, channels}, scale.options());
     float *slope = constants.data_ptr<float>(), *offset = slope + channels, *centre = offset + channels,
           *inverse = centre + channels;
@@ -270,7 +270,7 @@ struct NormRelu : torch::autograd::Function<NormRelu> {
     return {y, x};
   }
 
-  // `gradients`: by y, and by the sum, if there is one that is used elsewhere.
+  // `gradients`: with respect to y, and to the sum if that is used elsewhere.
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     auto saved = ctx->get_saved_variables();
     const at::Tensor &x = saved[0], &constants = saved[1];
@@ -283,7 +283,7 @@ struct NormRelu : torch::autograd::Function<NormRelu> {
     const float *slope = constants.const_data_ptr<float>(), *offset = slope + channels, *centre = offset + channels,
                 *inverse = centre + channels;
 
-    // Of each block: sums, then products.
+    // For each block: sums, then products.
     std::vector<float> partial(2 * channels * blocks.count);
     by_type(x, [&](auto* type) {
       using T = std::remove_pointer_t<decltype(type)>;

@@ -47,12 +47,13 @@ pub struct BatchNorm<'a> {
 }
 
 impl BatchNorm<'_> {
-    /// `relu(batch_norm(x + added))` by the statistics of the batch, on the CPU. `x` is overwritten by the sum if something is
-    /// added.
+    /// `relu(batch_norm(x + added))` by the statistics of the batch, on the CPU. `x` is overwritten by the sum if `added` is
+    /// given.
     ///
-    /// `x` and `added` are `[N, C, H, W]`, channels_last in memory, float32 or bfloat16; statistics and the gradients of scale and
-    /// shift are float32. The values are those of libtorch's separate functions, up to rounding, which read or write the features
-    /// 9 times forwards and 11 times backwards; this function does so 6 and 6 times.
+    /// `x` and `added` are `[N, C, H, W]`, channels_last in memory, float32 or bfloat16; statistics and the gradients of
+    /// scale and shift are float32. The values are those of libtorch's separate functions, up to rounding. Those read or
+    /// write the features 9 times in the forward pass and 11 times in the backward pass; this function does so 6 and 6
+    /// times.
     ///
     /// # Errors
     /// Other devices, layouts and types, shapes that do not fit, and fewer than two values per channel.

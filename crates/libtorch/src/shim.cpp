@@ -57,7 +57,8 @@ char* malaria_to_gpu(const at::Tensor* tensor, int gpu, at::Tensor** copy) {
   });
 }
 
-// The number of threads belongs to a thread, but libtorch's own function also sets the one that other threads begin with.
+// The number of threads is a property of each thread, but libtorch's function also sets the number with which other threads
+// start.
 void malaria_compute_alone() {
 #ifdef _OPENMP
   at::get_num_threads();  // On first use, a thread takes the number of the process.

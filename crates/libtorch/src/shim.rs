@@ -137,7 +137,8 @@ pub fn upload(tensor: Tensor, device: Device) -> Result<Tensor, TchError> {
 
 /// Makes libtorch use one CPU thread for operations that the calling thread starts.
 ///
-/// On Linux no other thread is affected. Elsewhere threads that have not used libtorch yet are, until the number is set anew.
+/// On Linux no other thread is affected. On other systems, threads that have not used libtorch yet are affected until the
+/// number is set again.
 pub fn compute_alone() {
     // SAFETY: it sets a number.
     unsafe { malaria_compute_alone() }
@@ -149,7 +150,7 @@ pub fn allow_tf32(allowed: bool) {
     unsafe { malaria_allow_tf32(allowed) }
 }
 
-/// `Ok` if `problem` is null, or else its text as an error. Frees it.
+/// `Ok` if `problem` is null, else its text as an error. Frees it.
 pub(crate) fn checked(problem: *mut c_char) -> Result<(), TchError> {
     if problem.is_null() {
         return Ok(());

@@ -1,8 +1,7 @@
 // Short waits of OpenMP's threads.
-//
-// A thread of libgomp that waits for another one spins for a time, in case it is soon over, and then sleeps. With the processor to itself
-// that is faster; beside other processes the spinning takes the time that the awaited thread needs. libgomp spins a thousandth as long
-// when it manages more threads than there are processors (GOMP_SPINCOUNT in its manual), hence the idle ones.
+// A waiting thread of libgomp first spins, in case the wait is short, and then sleeps. This is faster if the process has the
+// processors to itself; beside other processes, the spinning takes processor time that the awaited thread needs. libgomp spins a
+// thousandth as long when it manages more threads than there are processors (GOMP_SPINCOUNT in its manual), hence the idle threads.
 #ifdef _OPENMP
 #include <omp.h>
 #endif

@@ -19,18 +19,18 @@ unsafe extern "C" {
     fn malaria_short_waits_end(threads: *mut c_void);
 }
 
-/// Time between two looks at the threads.
+/// Interval between two checks of the threads.
 const INTERVAL: Duration = Duration::from_millis(250);
-/// Shares of the time, summed over threads, that they were ready but waited for a processor: waits become short above the first and long
-/// below the second. Alone it is below 0.01, beside one busy process above 0.3.
+/// Shares of the time, summed over threads, in which they were ready but waited for a processor. Waits become short above
+/// the first and long below the second. Without other processes the share is below 0.01, beside one busy process above 0.3.
 const CONTENDED: f64 = 0.15;
 const ALONE: f64 = 0.03;
 
-/// Adapts the waiting of libtorch's threads to what else the machine does, for the length of a training on the CPU.
+/// Adapts the waiting of libtorch's threads to the other load of the machine, for the duration of a training on the CPU.
 ///
-/// Threads that share an operation wait for the slowest. While the process has the machine to itself, they wait actively, which
-/// is faster; when it competes with others for processors, they soon sleep. Results do not depend on it. Elsewhere than on Linux
-/// it has no effect.
+/// Threads that share an operation wait for the slowest. While the process has the machine to itself, they wait actively,
+/// which is faster; when it competes with others for processors, they soon sleep. Results do not depend on it. It has an
+/// effect only on Linux.
 #[derive(Debug, Default)]
 pub struct AdaptiveWaits {
     last: Option<(Instant, Duration)>,
@@ -38,7 +38,7 @@ pub struct AdaptiveWaits {
 }
 
 impl AdaptiveWaits {
-    /// Looks at the threads, at most four times a second, and adapts. To be called after each step.
+    /// Checks the threads, at most four times per second, and adapts their waiting. Call it after each step.
     pub fn adapt(&mut self) {
         let now = Instant::now();
         if self.last.is_some_and(|(then, _)| now - then < INTERVAL) {
@@ -46,7 +46,7 @@ impl AdaptiveWaits {
         }
         let Some(delay) = run_delay() else { return };
         if let Some((then, before)) = self.last.replace((now, delay)) {
-            // Threads that have ended take their delay with them.
+            // The delay of threads that have ended is lost.
             let share = delay.saturating_sub(before).as_secs_f64() / (now - then).as_secs_f64();
             if share > CONTENDED && self.short.is_none() {
                 self.short = ShortWaits::begin();
@@ -62,7 +62,7 @@ impl AdaptiveWaits {
     }
 }
 
-/// Waits are short while this exists.
+/// Waits are short while this object exists.
 #[derive(Debug)]
 struct ShortWaits(*mut c_void);
 
@@ -83,12 +83,12 @@ impl Drop for ShortWaits {
     }
 }
 
-/// How long the threads of this process were ready to run and waited for a processor: the second number of `schedstat`. `None` where the
-/// system does not count it.
+/// Time for which the threads of this process were ready to run but waited for a processor: the second number of
+/// `schedstat`. `None` if the system does not count it.
 fn run_delay() -> Option<Duration> {
     let mut sum = 0;
     for thread in fs::read_dir("/proc/self/task").ok()?.flatten() {
-        // A thread may have ended since.
+        // A thread may have ended in the meantime.
         let Ok(counts) = fs::read_to_string(thread.path().join("schedstat")) else { continue };
         sum += counts.split_whitespace().nth(1)?.parse::<u64>().ok()?;
     }

@@ -25,7 +25,7 @@ fn faults_of_ten_tensors() -> u64 {
 #[test]
 fn tensors_reuse_freed_memory() {
     let pages = 40_000_000 / 4096;
-    // For the message only, since large pages make fewer faults.
+    // Only for the message, since large pages cause fewer faults.
     let by_default = faults_of_ten_tensors();
     keep_freed_memory();
     faults_of_ten_tensors();

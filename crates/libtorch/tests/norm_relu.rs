@@ -3,7 +3,7 @@
 use malaria_libtorch::BatchNorm;
 use tch::{Device, Kind, Tensor};
 
-/// As good as random values, uniform in [-1, 1].
+/// Pseudo-random values, uniform in [-1, 1].
 fn noise(count: i64, salt: f64) -> Tensor {
     let angles = Tensor::arange(count, (Kind::Double, Device::Cpu)) * 12.9898 + salt;
     (angles.sin() * 43758.5453).frac().to_kind(Kind::Float)
@@ -44,7 +44,7 @@ fn step(fused: bool, x: &Tensor, added: Option<&Tensor>, scale: &Tensor, shift: 
             sum.batch_norm(Some(scale), Some(shift), Some(&mean), Some(&var), true, 0.1, 2e-5, false).relu();
         (sum, y)
     };
-    // The sum is used elsewhere too, as in a shortcut; weights differ from place to place.
+    // The sum is also used elsewhere, as in a shortcut; weights differ between places.
     let weights = Tensor::arange(y.numel() as i64, (Kind::Float, Device::Cpu)).sin().view_as(&y);
     let mut loss = (&y * &weights).sum(Kind::Float);
     let mut inputs = vec![&input, scale, shift];
@@ -59,10 +59,10 @@ fn step(fused: bool, x: &Tensor, added: Option<&Tensor>, scale: &Tensor, shift: 
 
 #[test]
 fn values_and_gradients_are_those_of_separate_functions() {
-    // One value more than a block; channels that fill no vector; fewer pixels than a block; odd sides.
+    // One value more than a block; channels that do not fill a vector; fewer pixels than a block; odd sides.
     for shape in [[1, 64, 1, 257], [3, 5, 9, 7], [2, 128, 4, 4], [4, 512, 5, 3]] {
         for has_added in [false, true] {
-            // Sums of up to a thousand values in another order; results of 8 bits, rounded up to three times.
+            // Sums of up to a thousand values in another order; results with 8 bits, rounded up to three times.
             for (kind, tolerance) in [(Kind::Float, 2e-5), (Kind::BFloat16, 0.01)] {
                 let x = features(shape, kind, 1.0);
                 let added = has_added.then(|| features(shape, kind, 2.0));
@@ -101,7 +101,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
 }
 
 #[test]
-fn nan_is_passed_on() {
+fn nan_is_propagated() {
     for kind in [Kind::Float, Kind::BFloat16] {
         let x = features([2, 3, 4, 4], kind, 1.0);
         let _ = x.select(1, 1).fill_(f64::NAN);

@@ -1,4 +1,4 @@
-//! How long libtorch's threads wait actively. A test program of its own, since waits are those of the whole process.
+//! Duration of active waits of libtorch's threads. A separate test program, since waits affect the whole process.
 
 #![cfg(target_os = "linux")]
 
@@ -12,7 +12,7 @@ use std::{
 use malaria_libtorch::AdaptiveWaits;
 use tch::{Device, Kind, Tensor};
 
-/// Time of the processor that this process has used, in ticks of mostly 10 ms: the 14th and 15th number of `stat`.
+/// Processor time that this process has used, in ticks of usually 10 ms: the 14th and 15th number of `stat`.
 fn processor_time() -> u64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     // The first two are the number of the process and its name in parentheses.
@@ -20,7 +20,7 @@ fn processor_time() -> u64 {
     times.map(|ticks| ticks.parse::<u64>().unwrap()).sum()
 }
 
-/// Time of the processor for operations, each followed by a pause in which threads wait for the next one.
+/// Processor time for operations, each followed by a pause in which threads wait for the next one.
 fn operations() -> u64 {
     let x = Tensor::ones([1 << 18], (Kind::Float, Device::Cpu));
     let before = processor_time();
@@ -40,7 +40,7 @@ fn waits_become_short_beside_other_work() {
     let alone = operations();
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
-        // Threads of this process compete for its processors as other processes do.
+        // Threads of this process compete for its processors like other processes.
         for _ in 0..3 * thread::available_parallelism().unwrap().get() {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {

@@ -24,7 +24,7 @@ use crate::{
 pub struct Classifier {
     /// The network; it must not change, since [`fused`](Self::fused) is derived from it.
     model: ResNet,
-    /// Classes, input size, thresholds, and what the training cells look like: what the weights file stores besides the weights.
+    /// Classes, input size, thresholds and properties of the training cells, as stored in the weights file beside the weights.
     pub description: Description,
     /// Index of the positive class.
     pub positive: usize,
@@ -36,8 +36,8 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// A classifier of `classes`, of which `positive` is the index of the positive one, without thresholds, input check and
-    /// temperature.
+    /// A classifier of `classes` without thresholds, input check and temperature. `positive` is the index of the positive
+    /// class.
     ///
     /// # Errors
     /// [`Error::Config`] when the number of classes is not the number of the network's outputs, or `positive` is out of range.
@@ -69,7 +69,7 @@ impl Classifier {
     /// another format.
     pub fn load(run: &Path, device: Device) -> Result<Self> {
         let run = RunDir::open(run)?;
-        // Refuses other format versions, whose files may differ in meaning.
+        // Refuses other format versions, whose files may mean something else.
         run.config()?;
         let (model, description) = malaria_model::load_weights(&run.finished_weights()?, device)?;
         Self::with_description(model, description)
@@ -108,7 +108,7 @@ impl Classifier {
         let network = |cells: &Cells| self.classify(cells);
         let images = std::slice::from_ref(image);
         let mut predictions = classify_pictures(&self.description, self.positive, images, network)?;
-        // One picture, one prediction.
+        // One prediction, for one picture.
         Ok(predictions.swap_remove(0))
     }
 

@@ -1,4 +1,4 @@
-//! Runs side by side.
+//! Comparison of runs.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use crate::{
     run::{dir::RunDir, metrics::Metrics},
 };
 
-/// Several runs side by side.
+/// Several runs to compare.
 #[derive(Clone, Debug, Serialize)]
 pub struct Comparison {
     /// The runs in the given order.
@@ -46,7 +46,7 @@ pub struct ComparedRun {
     /// Its metrics by epoch.
     #[serde(skip)]
     pub history: Vec<EpochRecord>,
-    /// SHA-256 of its test cells, sorted.
+    /// SHA-256 of each of its test cells, sorted.
     #[serde(skip)]
     test_cells: Vec<[u8; 32]>,
 }
@@ -67,7 +67,7 @@ impl ComparedRun {
     fn read(path: &Path) -> Result<Self> {
         let run = RunDir::open(path)?;
         let config = run.config()?;
-        // A run that has just begun has no epoch yet.
+        // A run that has just started has no epoch yet.
         let history = if run.history_path().is_file() { run.history()? } else { Vec::new() };
         let test = match run.metrics_path().is_file() {
             true => Some(malaria_files::read_json(&run.metrics_path(), "metrics of a run")?),
@@ -99,7 +99,7 @@ impl ComparedRun {
 }
 
 impl Comparison {
-    /// A table with a line for each run, and what limits the comparison.
+    /// A table with a line for each run, and a remark if the metrics are not comparable.
     pub fn table(&self) -> String {
         let width = self.runs.iter().map(|run| run.name().chars().count()).max().unwrap_or(0).max(3);
         let mut text = format!(
@@ -144,10 +144,10 @@ impl Comparison {
         text
     }
 
-    /// Validation loss and accuracy of the runs by epoch, in one picture, as a `.png` or `.svg`.
+    /// Plots validation loss and accuracy of the runs by epoch to one `.png` or `.svg`.
     ///
     /// # Errors
-    /// [`Error::Report`](crate::Error::Report) if no run has an epoch yet, or the picture cannot be written.
+    /// [`Error::Report`](crate::Error::Report) if no run has an epoch yet, or the plot cannot be written.
     pub fn plot(&self, path: &Path) -> Result<()> {
         let points = |run: &ComparedRun| run.history.iter().map(epoch_point).collect::<Vec<EpochPoint>>();
         let runs: Vec<_> = self.runs.iter().map(|run| (run.name(), points(run))).collect();

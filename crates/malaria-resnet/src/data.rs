@@ -1,4 +1,4 @@
-//! The data folder of a run: its default, synthetic cells where there is none, and decoding.
+//! The data folder of a run: the default, synthetic cells if there is none, and decoding.
 
 use std::{
     env, fs,
@@ -38,7 +38,7 @@ pub(crate) fn synthetic_cells(beside: &Path, listener: Listener<'_>) -> Result<P
             listener(Progress::GeneratingCells { done, total: config.cells });
         });
         match made {
-            // By another process meanwhile; they are the same cells.
+            // Another process has generated them in the meantime; they are the same cells.
             Err(malaria_dataset::Error::File(malaria_files::Error::Occupied { .. })) if folder.is_dir() => {}
             made => made?,
         }

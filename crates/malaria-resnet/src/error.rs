@@ -64,7 +64,7 @@ pub enum Error {
     Memory {
         /// Number of cells.
         cells: usize,
-        /// Pixels a side.
+        /// Pixels per side.
         pixels: u32,
         /// Memory that the cells take, in 10^9 bytes.
         needed: f64,
@@ -82,7 +82,8 @@ pub enum Error {
     },
     /// A data folder with classes other than the model's.
     #[error(
-        "{}: the folder's classes are `{}`, the model's are `{}`: name its folders like the model's classes, and move others away",
+        "{}: the folder's classes are `{}`, the model's are `{}`: name its folders like the model's \
+         classes, and move other folders away",
         path.display(), found.join("`, `"), expected.join("`, `")
     )]
     Classes {
@@ -123,10 +124,10 @@ pub enum Error {
     /// From the metrics.
     #[error(transparent)]
     Metrics(#[from] malaria_metrics::Error),
-    /// Smaller weights may lose too much sensitivity or specificity.
+    /// Weights stored in fewer bits may lose too much sensitivity or specificity.
     #[error(
-        "storing the weights in fewer bits lowers the {metric} by {:.2} points on these cells, and by up to {:.2} at the end of the 95 % \
-         interval; at most {:.2} are allowed",
+        "storing the weights in fewer bits lowers the {metric} by {:.2} points on these cells, and by up \
+         to {:.2} at the upper end of the 95 % interval; at most {:.2} are allowed",
         100.0 * loss.estimate,
         100.0 * loss.upper(),
         100.0 * max

@@ -32,9 +32,9 @@ use crate::{
     summary::skipped_images,
 };
 
-/// Share of pictures with a warning up to which it goes without saying: of the training cells it is up to 0.5 %.
+/// Largest share of pictures with a warning that needs no caveat. Of the training cells, up to 0.5 % have a warning.
 const MAX_UNLIKE: f64 = 0.02;
-/// Areas under the ROC curve below this are hardly those of a bad model.
+/// An area under the ROC curve below this suggests exchanged class folders rather than a bad model.
 const EXCHANGED: f64 = 0.2;
 
 /// Which cells of a folder a model is evaluated on.
@@ -55,7 +55,7 @@ pub struct EvaluateOptions<'a> {
     pub run: &'a Path,
     /// The labelled folder.
     pub data: &'a Path,
-    /// What tells the patients of its cells; `None` for the patients in split.csv if the folder is the run's own, otherwise for
+    /// Source of the patients of its cells; `None` for split.csv if the folder is the run's own, otherwise for
     /// [`PatientNames::Nlm`].
     pub patients: Option<&'a PatientNames>,
     /// Which of its cells; `None` for the run's test set if the folder is the run's own, otherwise for all.
@@ -87,19 +87,19 @@ pub struct EvaluationReport {
     pub evaluated_on: EvaluatedOn,
     /// How the run's own cells were split.
     pub protocol: Protocol,
-    /// Whether the model was trained on synthetic cells, so that its predictions for real ones mean nothing.
+    /// Whether the model was trained on synthetic cells, so that its predictions for real cells mean nothing.
     pub synthetic_cells: bool,
     /// Evaluated cells in the training or validation set of the model, of its initial weights or of its teacher; they inflate
     /// the metrics.
     pub seen_in_training: usize,
-    /// Runs that the model's initial weights or its teacher come from and that can no longer be read: they may have learned
-    /// from the evaluated cells.
+    /// Parent runs of the model, through its initial weights or its teacher, that can no longer be read: they may have been
+    /// trained on the evaluated cells.
     pub missing_parents: Vec<PathBuf>,
-    /// Groups of pictures with the same pixels, one of which at least is evaluated: paths in the folder.
+    /// Groups of pictures with the same pixels, at least one of which is evaluated: paths in the folder.
     pub copies: Vec<Vec<String>>,
-    /// Those of them in folders of more than one class, so that a label is wrong.
+    /// Those of these groups in folders of more than one class, so that a label is wrong.
     pub doubly_labelled: Vec<Vec<String>>,
-    /// Evaluated pictures that are unlike the training cells, of which `predict` warns: path and warning.
+    /// Evaluated pictures that are unlike the training cells, about which `predict` warns: path and warning.
     pub warnings: Vec<String>,
     /// Unreadable images that were skipped: path and reason.
     pub skipped: Vec<String>,
@@ -187,7 +187,7 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
         let paths = chosen.iter().map(|&i| loaded.index.samples[i].path.as_str());
         write_predictions(path, &scored, &rule, paths, ("subset", std::iter::repeat(subset)))?;
     }
-    // The error rates that patients are called by hold only without mirror images.
+    // The error rates for calling patients hold only without mirror images.
     let stored = classifier.description.smear.clone().filter(|_| new_patients && !options.flips);
     let smears = stored.map(|stored| SmearDecision { stored, of_folds: None });
     let mut assessment = Assessment::of(&scored, &rule, smears.as_ref())?;
@@ -277,13 +277,13 @@ pub(crate) struct EvaluatedCells {
     pub(crate) seen_in_training: usize,
     /// Parent runs that can no longer be read.
     pub(crate) missing_parents: Vec<PathBuf>,
-    /// Whether the model is known not to have learned from any of the patients. Different patients of two clinics may share a
+    /// Whether the model is known not to have been trained on any of the patients. Different patients of two clinics may share a
     /// name; they count as one, which errs on the safe side.
     pub(crate) new_patients: bool,
 }
 
 impl EvaluatedCells {
-    /// Decodes `folder` for a model with these `classes` and input `image`.
+    /// Decodes `folder` for a model with these `classes` and this input `image`.
     pub(crate) fn load(
         run: &RunDir,
         classes: &[String],
@@ -349,7 +349,7 @@ impl EvaluationReport {
         }];
         let row = |name: &str, value: String| [name.to_owned(), value];
         let config = run.config()?;
-        // A model may be distributed without its history.
+        // A model may be distributed without its training history.
         let history = if run.history_path().is_file() {
             run.history()?.iter().map(epoch_point).collect()
         } else {

@@ -1,4 +1,4 @@
-//! Exports the model of a run to ONNX, and measures the accuracy lost by smaller weights.
+//! Exports the model of a run to ONNX, and measures the accuracy cost of smaller weights.
 
 use std::path::Path;
 
@@ -21,24 +21,24 @@ pub struct ExportOptions<'a> {
     pub run: &'a Path,
     /// Format of the stored weights.
     pub weights: WeightFormat,
-    /// Labelled cells to compare smaller weights with float32 on: the run's test cells in the folder, or all cells if it has
+    /// Labelled cells for comparing smaller weights with float32: the run's test cells in the folder, or all cells if it has
     /// none. `None` skips the comparison.
     pub data: Option<&'a Path>,
-    /// What tells the patients of its cells, as in [`EvaluateOptions`](crate::EvaluateOptions).
+    /// Source of the patients of its cells, as in [`EvaluateOptions`](crate::EvaluateOptions).
     pub patients: Option<&'a PatientNames>,
-    /// Largest loss of sensitivity and of specificity on them that is allowed, a fraction, see
+    /// Largest loss of sensitivity and of specificity allowed on these cells, a fraction, see
     /// [`LossEstimate::upper`](malaria_edge::LossEstimate::upper).
     pub max_loss: f64,
     /// Skip unreadable images.
     pub skip_corrupt: bool,
 }
 
-/// An ONNX file, and the accuracy lost by its weights.
+/// An ONNX file, and the accuracy cost of its weights.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exported {
     /// The file's bytes.
     pub onnx: Vec<u8>,
-    /// Accuracy lost against float32; `None` for float32 and where it was not measured.
+    /// Accuracy cost compared with float32; `None` for float32 and if it was not measured.
     pub quantization_loss: Option<QuantizationLoss>,
     /// The compared folder's cells of unknown patients, if there are any.
     pub unknown_patients: Option<UnknownPatients>,
@@ -68,9 +68,9 @@ pub struct Exported {
 /// ```
 ///
 /// # Errors
-/// [`Error::Config`] when the largest loss allowed is not finite, or there are no cells of one class to compare on;
-/// [`Error::QuantizationLoss`] when sensitivity or specificity may fall by more than is allowed; [`Error::Classes`] when the folder's classes are
-/// not the model's; the errors of other crates.
+/// [`Error::Config`] when the largest loss allowed is not finite, or there are no cells of one of the classes;
+/// [`Error::QuantizationLoss`] when sensitivity or specificity may fall by more than is allowed; [`Error::Classes`] when the
+/// folder's classes are not the model's; the errors of other crates.
 pub fn export(options: ExportOptions<'_>, listener: Listener<'_>) -> Result<Exported> {
     if !options.max_loss.is_finite() {
         let (field, expected) = ("max_loss", "a fraction, such as 0.005".to_owned());
@@ -116,8 +116,8 @@ pub fn export(options: ExportOptions<'_>, listener: Listener<'_>) -> Result<Expo
     let QuantizationLoss { sensitivity_loss, specificity_loss, .. } = quantization_loss;
     for (metric, loss) in [("sensitivity", sensitivity_loss), ("specificity", specificity_loss)] {
         let Some(loss) = loss else {
-            let expected = format!("cells of either class, to measure the {metric} on");
-            let found = format!("those of one in {}", data.display());
+            let expected = format!("cells of both classes, to measure the {metric}");
+            let found = format!("cells of one class in {}", data.display());
             return Err(Error::Config { field: "data", expected, found });
         };
         if loss.upper() > options.max_loss {

@@ -7,13 +7,13 @@ use malaria_train::EpochRecord;
 
 use crate::{config::ExperimentConfig, error::Result};
 
-/// Draws `history` to `path`, a `.png` or `.svg`.
+/// Plots `history` to `path`, a `.png` or `.svg`.
 pub(crate) fn plot(history: &[EpochRecord], config: &ExperimentConfig, path: &Path) -> Result<()> {
     let points: Vec<EpochPoint> = history.iter().map(epoch_point).collect();
     Ok(history_plot(&points, &title(config))?.save(path)?)
 }
 
-/// The title of a run's plots and page.
+/// The title of a run's plots and of its page.
 pub(crate) fn title(config: &ExperimentConfig) -> String {
     format!("{} recipe, {} split", config.recipe, config.split.protocol)
 }

@@ -1,11 +1,11 @@
 //! Train, evaluate and use a malaria cell classifier: the one crate to depend on.
 //!
 //! It re-exports the project's other crates as [`dataset`], [`augment`], [`model`], [`mod@train`], [`metrics`], [`report`],
-//! [`edge`], [`smear`] and [`libtorch`], and adds whole experiments: [`train()`] trains by an [`ExperimentConfig`] into a new run
-//! directory, [`resume`] continues an interrupted run, [`cross_validate`] trains and tests one run per fold, [`evaluate`]
-//! evaluates a run on a labelled folder, [`predict`] classifies images, [`count_smears()`] counts the cells in photographs, and [`export`] writes an ONNX file for programs without
-//! libtorch. The crate prints nothing; it reports [`Progress`] to a listener. The feature `pretrained` embeds the model of
-//! `data/pretrained`.
+//! [`edge`], [`smear`] and [`libtorch`], and adds whole experiments: [`train()`] trains according to an [`ExperimentConfig`]
+//! in a new run directory, [`resume`] continues an interrupted run, [`cross_validate`] trains and tests one run per fold,
+//! [`evaluate`] evaluates a run on a labelled folder, [`predict`] classifies images, [`count_smears()`] counts the cells in
+//! photographs, and [`export`] writes an ONNX file for programs without libtorch. The crate prints nothing; it reports
+//! [`Progress`] to a listener. The feature `pretrained` embeds the model of `data/pretrained`.
 //!
 //! The positive class is `Parasitized` unless the settings name another.
 //!

@@ -4,7 +4,8 @@ use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
 use crate::error::{Error, Result};
 
-/// Refuses `cells` of `pixels` a side that take more memory than is free: the system would kill the process without a message.
+/// Refuses `cells` of `pixels` per side that take more memory than is free, since the system would kill the process without
+/// a message.
 ///
 /// # Errors
 /// [`Error::Memory`] then.
@@ -13,7 +14,7 @@ pub(crate) fn check_memory(cells: usize, pixels: u32) -> Result<()> {
 }
 
 fn fits(cells: usize, pixels: u32, free: Option<u64>) -> Result<()> {
-    // [pixels, pixels, 3] bytes a cell.
+    // [pixels, pixels, 3] bytes per cell.
     let cell = u64::from(pixels).pow(2).saturating_mul(3);
     let needed = cell.saturating_mul(cells as u64);
     match free.filter(|&free| needed > free) {
@@ -26,7 +27,7 @@ fn gigabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e9
 }
 
-/// Free memory in bytes, by the machine and by the process's control group; `None` where both are unknown.
+/// Free memory in bytes, according to the machine and to the process's control group; `None` if both are unknown.
 fn free() -> Option<u64> {
     let kind = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
     let system = System::new_with_specifics(kind);

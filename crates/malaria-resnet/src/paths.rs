@@ -56,7 +56,7 @@ pub(crate) fn with_absolute_paths(config: &ExperimentConfig) -> ExperimentConfig
     config
 }
 
-/// The last component of `path`, to be shown.
+/// The last component of `path`, for display.
 pub(crate) fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }

@@ -52,7 +52,7 @@ pub(crate) fn mistakes(
     worst_mistakes(&scored, rule).into_iter().take(MISTAKES_SHOWN).map(show).collect()
 }
 
-/// A cell that was called wrong.
+/// A misclassified cell.
 pub(crate) struct Mistake<'a> {
     pub(crate) file: &'a str,
     pub(crate) class: usize,
@@ -79,7 +79,7 @@ impl Mistake<'_> {
     }
 }
 
-/// Number of training cells shown augmented, and augmented versions of each.
+/// Number of training cells shown with augmentation, and number of augmented versions of each.
 pub(crate) const AUGMENTED_CELLS: usize = 6;
 const AUGMENTED_EPOCHS: u64 = 5;
 

@@ -15,7 +15,7 @@ use crate::{
     run::{dir::RunDir, lineage::lineage},
 };
 
-/// Classifies image files, and all images below folders, in the order of their names. `patients` tells the patients.
+/// Classifies image files, and all images below folders, in the order of their names. `patients` is the source of the patients.
 ///
 /// An unreadable image gives a [`Prediction`] with the reason.
 ///
@@ -49,8 +49,8 @@ pub fn predict(
     })
 }
 
-/// Marks the predictions for pictures that the model of `run`, its initial weights or its teacher has learned from, by the contents of
-/// their files. Runs that can no longer be read mark none.
+/// Marks the predictions for pictures on which the model of `run`, its initial weights or its teacher was trained, by the
+/// contents of their files. Runs that can no longer be read are ignored.
 pub fn mark_learned_from(run: &Path, predictions: &mut [Prediction]) {
     let manifests = lineage(run).manifests;
     let entries = manifests.iter().flat_map(|Manifest { entries, .. }| entries);
@@ -61,7 +61,7 @@ pub fn mark_learned_from(run: &Path, predictions: &mut [Prediction]) {
     }
 }
 
-/// The model of `run` and the `program` behind predictions.
+/// The provenance of predictions of `program` with the model of `run`.
 ///
 /// # Errors
 /// As [`Classifier::load`].

@@ -33,7 +33,7 @@ pub enum Progress<'a> {
         device: &'a str,
         /// Trainable parameters of the network.
         parameters: i64,
-        /// Epochs trained before, where a run is resumed.
+        /// Epochs trained before, if a run is resumed.
         epochs_done: usize,
     },
     /// An event of the training loop.
@@ -83,7 +83,7 @@ pub enum Progress<'a> {
 /// Receives progress events; called from several threads while images are decoded.
 pub type Listener<'a> = &'a (dyn Fn(Progress<'_>) + Sync);
 
-/// What a run needs from its caller besides its settings.
+/// The context that a caller passes to a run besides its settings.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
     /// The command that started the run, which the run directory records.

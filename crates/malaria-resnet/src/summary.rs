@@ -34,16 +34,16 @@ pub struct DataSummary {
     pub shared_patients: usize,
     /// The cells of unknown patients, if there are any.
     pub unknown_patients: Option<UnknownPatients>,
-    /// Groups of pictures with the same pixels in more than one subset: their paths.
+    /// Groups of pictures with the same pixels in more than one subset, as paths.
     pub duplicates_across: Vec<Vec<String>>,
     /// Groups of pictures with the same pixels in folders of different classes, so that one of the labels is wrong.
     pub doubly_labelled: Vec<Vec<String>>,
     /// The fold of a cross-validation, if the run is one.
     pub fold: Option<Fold>,
-    /// Test cells that the weights of `--init` have learned from, which inflates the metrics. `None` where it is unknown, since
-    /// a run that those weights come from can no longer be read.
+    /// Test cells that the weights of `--init` were trained on, which inflates the metrics. `None` if this is unknown
+    /// because a parent run of those weights can no longer be read.
     pub test_cells_seen_by_init: Option<usize>,
-    /// The same of validation cells, on which the threshold is chosen.
+    /// Validation cells that the weights of `--init` were trained on; the threshold is chosen on these cells.
     pub validation_cells_seen_by_init: Option<usize>,
     /// Files that are not images.
     pub ignored: Vec<String>,
@@ -101,7 +101,7 @@ pub(crate) fn skipped_images(loaded: &Loaded) -> Vec<String> {
     loaded.skipped.iter().map(|bad| format!("{}: {}", bad.path.display(), bad.reason)).collect()
 }
 
-/// The page's section on the data and the split.
+/// The page's section about the data and the split.
 pub(crate) fn data_section(data: &DataSummary) -> Section {
     let mut head = vec!["Subset".to_owned()];
     head.extend(data.classes.iter().cloned());
@@ -114,8 +114,9 @@ pub(crate) fn data_section(data: &DataSummary) -> Section {
     });
     let mut blocks = vec![Block::Table { head, rows: rows.collect() }];
     blocks.push(Block::Text(format!(
-        "Patients with cells in more than one subset: {}. Cells of unknown patients: {}. Groups of files with the same bytes in \
-         more than one: {}; in folders of more than one class: {}. Files that are not images: {}. Unreadable images that were skipped: {}.",
+        "Patients with cells in more than one subset: {}. Cells of unknown patients: {}. Groups of \
+         pictures with the same pixels in more than one subset: {}; in folders of more than one class: {}. \
+         Files that are not images: {}. Unreadable images that were skipped: {}.",
         data.shared_patients,
         data.unknown_patients.as_ref().map_or(0, |unknown| unknown.cells),
         data.duplicates_across.len(),

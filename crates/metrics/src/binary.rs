@@ -133,7 +133,7 @@ impl BinaryCounts {
         }))
     }
 
-    /// Share of samples called right.
+    /// Share of correct calls.
     pub fn accuracy(&self) -> Option<f64> {
         self.matrix().accuracy()
     }
@@ -143,8 +143,8 @@ impl BinaryCounts {
         self.matrix().balanced_accuracy()
     }
 
-    /// Harmonic mean of [`ppv`](Self::ppv) and [`sensitivity`](Self::sensitivity); undefined only where no
-    /// sample is positive and none is called so.
+    /// Harmonic mean of [`ppv`](Self::ppv) and [`sensitivity`](Self::sensitivity); undefined only if no sample is positive
+    /// and none is called positive.
     pub fn f1(&self) -> Option<f64> {
         ratio(2 * self.true_positives, 2 * self.true_positives + self.false_positives + self.false_negatives)
     }
@@ -164,14 +164,14 @@ impl BinaryCounts {
         Some(self.sensitivity()? + self.specificity()? - 1.0)
     }
 
-    /// Positive likelihood ratio, sensitivity / (1 - specificity): by how much a positive call multiplies the
-    /// odds of being positive. `None` without a false positive, where it has no finite value.
+    /// Positive likelihood ratio, sensitivity / (1 - specificity): the factor by which a positive call multiplies the odds
+    /// of being positive. `None` without a false positive, where it has no finite value.
     pub fn positive_likelihood_ratio(&self) -> Option<f64> {
         ratio(self.true_positives * self.negatives(), self.false_positives * self.positives())
     }
 
-    /// Negative likelihood ratio, (1 - sensitivity) / specificity: by how much a negative call multiplies the
-    /// odds of being positive. `None` without a true negative, where it has no finite value.
+    /// Negative likelihood ratio, (1 - sensitivity) / specificity: the factor by which a negative call multiplies the odds
+    /// of being positive. `None` without a true negative, where it has no finite value.
     pub fn negative_likelihood_ratio(&self) -> Option<f64> {
         ratio(self.false_negatives * self.negatives(), self.true_negatives * self.positives())
     }
@@ -199,13 +199,13 @@ impl BinaryCounts {
 pub struct Discrimination {
     /// Youden's J, sensitivity + specificity - 1, from -1 to 1.
     pub youdens_j: Option<f64>,
-    /// By how much a positive call multiplies the odds of being positive.
+    /// Factor by which a positive call multiplies the odds of being positive.
     pub positive_likelihood_ratio: Option<f64>,
-    /// By how much a negative call multiplies the odds of being positive.
+    /// Factor by which a negative call multiplies the odds of being positive.
     pub negative_likelihood_ratio: Option<f64>,
 }
 
-/// The share of right calls, from the probabilities of right and wrong ones.
+/// The share of correct calls, from the probabilities of correct and wrong calls.
 fn bayes(right: f64, wrong: f64) -> Option<f64> {
     (right + wrong > 0.0).then(|| right / (right + wrong))
 }

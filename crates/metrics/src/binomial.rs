@@ -2,7 +2,7 @@
 
 /// Steps of a table.
 const STEPS: usize = 384;
-/// From [`LARGE`] expected successes on, counts this many standard deviations from the mean have a probability below 1e-8.
+/// With at least [`LARGE`] expected successes, counts this many standard deviations from the mean have a probability below 1e-8.
 const FAR: f64 = 6.5;
 const LARGE: u64 = 100;
 /// Gauss and Legendre's three points on `[0, 1]`, and their weights.
@@ -14,7 +14,7 @@ const GAUSS: [[f64; 2]; 3] =
 pub(crate) struct TailTable {
     /// The tail is 0 below this rate.
     pub(crate) low: f64,
-    /// The tail is 1 from this rate on.
+    /// The tail is 1 at and above this rate.
     pub(crate) high: f64,
     steps_per_rate: f64,
     /// Values at `STEPS + 1` rates, and slopes per step.

@@ -11,7 +11,7 @@ use crate::probabilities::Probabilities;
 use crate::rank::Ranked;
 use crate::{check, summary::one_vs_rest};
 
-/// The jackknife leaves out one cluster at a time, or one of at most so many groups of clusters.
+/// Maximum number of groups of clusters for the jackknife, which leaves out one group at a time.
 const MAX_GROUPS: usize = 500;
 
 /// Settings of a bootstrap.
@@ -40,13 +40,14 @@ impl Default for Bootstrap {
 /// metric is undefined or not finite does not count for that metric. An interval is `None` where its metric is undefined in
 /// more than half of the resamples, and for a single cluster.
 ///
-/// With fewer than about thirty clusters such intervals are too narrow. Where all resamples give the same value, as when all
-/// predictions are right, the interval is `None` too, as it would shrink to a point;
-/// [`wilson_interval`](crate::wilson_interval) over clusters says more.
+/// With fewer than about thirty clusters such intervals are too narrow. Where all resamples give the same value, for example
+/// when all predictions are right, the interval is also `None`, since it would shrink to a point;
+/// [`wilson_interval`](crate::wilson_interval) over clusters is more informative.
 ///
-/// The coverage of 95 % intervals was simulated (150 patients of ten cells, 90 % called right, an intra-patient correlation of
-/// 0.2): 93 to 97 % of 1,000 studies where the patients' shares follow a beta distribution, as `tests/patients.rs` asserts, and
-/// 92.7 % where one patient in five has cells that are all called alike.
+/// The coverage of 95 % intervals was simulated (150 patients of ten cells, 90 % called correctly, an intra-patient
+/// correlation of 0.2): 93 to 97 % of 1,000 studies where the patients' shares follow a beta distribution, as
+/// `tests/patients.rs` asserts, and
+/// 92.7 % where one patient in five has cells with identical calls.
 ///
 /// The resamples are a function of the seed and the order in which clusters first appear, not of the number of threads.
 ///
@@ -129,7 +130,7 @@ fn accelerated(values: &[f64], estimate: f64, without: &[f64], confidence: f64) 
         let shifted = bias + normal_quantile(share);
         let stretch = 1.0 - acceleration * shifted;
         let level = normal_share(bias + shifted / stretch);
-        // Outside the formula's domain.
+        // Outside the domain of the formula.
         if level.is_nan() || stretch <= 0.0 { share } else { level }
     };
     Interval { low: quantile(values, level(tail)), high: quantile(values, level(1.0 - tail)) }

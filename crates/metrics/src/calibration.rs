@@ -61,7 +61,7 @@ pub fn calibration_curve(truth: &[bool], probabilities: &[f64], bins: usize) -> 
 }
 
 /// Expected calibration error: the distance between mean probability and positive share in each of `bins` equal bins,
-/// averaged over the samples; from 0 (perfect) to 1.
+/// averaged over the samples, from 0 (perfect) to 1.
 ///
 /// It uses the probability of the positive class, not that of the predicted class as in some definitions.
 ///

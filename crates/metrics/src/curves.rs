@@ -83,7 +83,7 @@ pub struct PrCurve {
 }
 
 /// The precision-recall curve of `scores` `[N]` in `[0, 1]` against `truth` `[N]`, `true` for positive. `None`
-/// without a positive sample, where scikit-learn calls the average precision 0.
+/// without a positive sample, where scikit-learn gives an average precision of 0.
 ///
 /// The points are those of scikit-learn's `precision_recall_curve`.
 ///

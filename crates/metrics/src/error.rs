@@ -10,7 +10,7 @@ pub enum Error {
     #[error("no samples: at least one is needed")]
     Empty,
 
-    /// Two inputs that go together differ in length.
+    /// Two inputs that must have the same length do not.
     #[error("{what}: expected {expected} values, found {found}")]
     LengthMismatch {
         /// The input whose length is wrong.
@@ -96,8 +96,9 @@ pub enum Error {
 
     /// Infected cells are called positive too rarely, or uninfected ones too often, to detect an infection.
     #[error(
-        "cells called positive at rates of {sensitivity:.4} (infected) and {false_positive_rate:.4} (uninfected), as far as these \
-         are known, do not detect an infection in 95 of 100 patients even if all their cells are infected"
+        "given their uncertainty, the rates of positive calls of {sensitivity:.4} (infected cells) and \
+         {false_positive_rate:.4} (uninfected cells) do not detect an infection in 95 of 100 patients even \
+         if all their cells are infected"
     )]
     UninformativeRates {
         /// Share of uninfected cells called positive.

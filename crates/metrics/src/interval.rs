@@ -8,7 +8,7 @@ use crate::binomial::TailTable;
 use crate::check;
 use crate::error::{Error, Result};
 
-/// Distance of [`root`] from the zero, or of its value from 0.
+/// Tolerance of [`root`] for its argument and for the value there.
 const ROOT_TOLERANCE: f64 = 1e-10;
 
 /// A confidence interval of a proportion, both ends fractions.
@@ -94,7 +94,7 @@ pub fn exact_interval(successes: u64, trials: u64, confidence: f64) -> Result<Op
     }))
 }
 
-/// The zero of a function that rises over `[0, 1]`, an end where it has none; by the secant method in a bracket (Illinois).
+/// The zero of a function that rises over `[0, 1]`, or an end if it has none, by the bracketed secant method (Illinois).
 pub(crate) fn root(rising: impl Fn(f64) -> f64) -> f64 {
     let [(mut low, mut below), (mut high, mut above)] = [0.0, 1.0].map(|end| (end, rising(end)));
     if below >= 0.0 || above <= 0.0 {
@@ -105,7 +105,7 @@ pub(crate) fn root(rising: impl Fn(f64) -> f64) -> f64 {
         let middle = low + (high - low) * below / (below - above);
         let value = rising(middle);
         let is_below = value < 0.0;
-        // An end that stays twice counts half, so that the bracket closes from both sides.
+        // An end that stays in place twice counts half, so that the bracket closes from both sides.
         let stays = last_below == Some(is_below);
         if is_below {
             (low, below) = (middle, value);
@@ -134,7 +134,7 @@ pub(crate) fn normal_share(z: f64) -> f64 {
     libm::erfc(-z * FRAC_1_SQRT_2) / 2.0
 }
 
-/// The z for which a standard normal variable lies within -z and z with probability `confidence`, in `[0, 1)`.
+/// The z for which a standard normal variable lies between -z and z with probability `confidence`, in `[0, 1)`.
 pub(crate) fn normal_deviate(confidence: f64) -> f64 {
     let outside = 1.0 - confidence;
     let mut z = 0.0;

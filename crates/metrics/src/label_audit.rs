@@ -24,13 +24,13 @@ pub struct Contradiction {
 
 /// Samples whose labels are probably wrong by confident learning, the most suspect first.
 ///
-/// `probabilities` `[N, C]`, row by row, must come from models that have not learned from the sample (out of fold), or they
-/// repeat its label in `truth` `[N]`. A sample counts as a class if the probability of that class is at least its mean among
-/// the samples with that label; of several such classes the most probable one counts. A sample is listed if it counts as
-/// another class than its label, unless its label is the most probable class. Samples are sorted by the probability of their
-/// label (cleanlab's self-confidence).
+/// `probabilities` `[N, C]`, row by row, must come from models that were not trained on the sample (out of fold); otherwise
+/// they repeat its label in `truth` `[N]`. A sample counts as a class if the probability of that class is at least its mean
+/// among the samples with that label; of several such classes the most probable one counts. A sample is listed if it counts
+/// as another class than its label, unless its label is the most probable class. Samples are sorted by the probability of
+/// their label (cleanlab's self-confidence).
 ///
-/// A listed sample may be labelled correctly and just be hard: a person should review the list before samples are excluded.
+/// A listed sample may just be hard and labelled correctly, so a person should review the list before samples are excluded.
 ///
 /// Source: C. Northcutt et al., "Confident learning: estimating uncertainty in dataset labels", Journal of Artificial
 /// Intelligence Research 70 (2021); as cleanlab's `find_label_issues(filter_by="confident_learning")`.
@@ -52,7 +52,7 @@ pub fn label_audit(truth: &[usize], probabilities: Probabilities<'_>) -> Result<
     check::probabilities(truth, probabilities)?;
     let classes = probabilities.classes;
     let rows: Vec<&[f64]> = probabilities.rows().collect();
-    // No sample counts as a class without labelled samples.
+    // Without labelled samples of a class, no sample counts as this class.
     let thresholds: Vec<f64> = (0..classes)
         .map(|class| {
             let own = rows.iter().zip(truth).filter(|(_, label)| **label == class);

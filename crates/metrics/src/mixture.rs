@@ -5,10 +5,10 @@ use crate::interval::root;
 use crate::patients::CellCounts;
 use crate::positive_rate::{PositiveRate, ln_beta, logistic, shapes};
 
-/// Log-odds of the rates at which integrals over them are computed; rates beyond are put together at their mean.
+/// Log-odds of the rates that serve as nodes of integrals; rates beyond them are combined at their mean.
 const LOG_ODDS: [f64; 2] = [-12.0, 12.0];
 const STEP: f64 = 0.05;
-/// Rates of less weight are left out.
+/// Rates with less weight are omitted.
 const NEGLIGIBLE: f64 = 1e-10;
 
 /// A distribution of rates as weighted nodes, by rising rates, weights adding up to 1.
@@ -100,7 +100,7 @@ impl Mixture {
         Self { uninfected, from, infected }
     }
 
-    /// The rates of a patient of whom these cells were called.
+    /// The rates of a patient, given the calls of these cells.
     pub(crate) fn given(&self, uninfected: CellCounts, infected: CellCounts) -> Self {
         Self::new(self.uninfected.given(uninfected), self.infected.given(infected))
     }
@@ -116,7 +116,7 @@ impl Mixture {
             .sum()
     }
 
-    /// The same over the rates of uninfected cells alone, where a share of positive cells is `offset + scale * rate`.
+    /// The same over the rates of uninfected cells only, for a share of positive cells of `offset + scale * rate`.
     fn reaches_at(&self, tail: &TailTable, offset: f64, scale: f64) -> f64 {
         let Rates { rates, weights } = &self.uninfected;
         let below = |end: f64| rates.partition_point(|rate| offset + scale * rate < end);
@@ -149,8 +149,8 @@ mod tests {
         Mixture::new(of(0.027350922972842362), of(0.9582868161981123))
     }
 
-    /// Values of an audit by simulation, to their digits. A rule with one correlation for the mixed rate would need 104 cells, and have
-    /// detection limits of 22.8, 18.8 and 18.3 %.
+    /// Expected values from a simulation, to the given digits. A rule with a single correlation for the mixed rate would
+    /// need 104 cells and have detection limits of 22.8, 18.8 and 18.3 %.
     #[test]
     fn the_spread_of_a_mixture_is_that_of_its_parts() {
         let mixture = mixture();

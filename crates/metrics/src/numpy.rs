@@ -1,4 +1,4 @@
-//! Means that round exactly as NumPy's, for reports that equal scikit-learn's to the character.
+//! Means that round exactly like NumPy's, for reports that equal scikit-learn's character for character.
 
 /// Mean of the defined values, as `numpy.nanmean`.
 pub(crate) fn mean(values: &[Option<f64>]) -> Option<f64> {
@@ -7,7 +7,7 @@ pub(crate) fn mean(values: &[Option<f64>]) -> Option<f64> {
     (defined > 0).then(|| sum(&filled) / defined as f64)
 }
 
-/// Weighted mean of the defined values, or their plain mean where the weights are all 0.
+/// Weighted mean of the defined values, or their plain mean if all weights are 0.
 pub(crate) fn weighted_mean(values: &[Option<f64>], weights: &[u64]) -> Option<f64> {
     let defined =
         Vec::from_iter(values.iter().zip(weights).filter_map(|(value, &weight)| Some(((*value)?, weight))));

@@ -18,10 +18,10 @@ pub struct CallCounts {
     pub not_detected: u64,
     /// Patients with too few cells.
     pub too_few_cells: u64,
-    /// 95 % interval of the share called positive, [`exact_interval`] over patients. Of infected patients it is the sensitivity in the
-    /// worst case, where all of too few cells would be missed.
+    /// 95 % interval of the share called positive, [`exact_interval`] over patients. For infected patients it is the
+    /// sensitivity in the worst case, in which all patients with too few cells would be missed.
     pub positive_interval: Option<Interval>,
-    /// 95 % interval of the share without detected parasites. Of healthy patients it is the specificity in the worst case.
+    /// 95 % interval of the share without detected parasites. For healthy patients it is the specificity in the worst case.
     pub not_detected_interval: Option<Interval>,
 }
 
@@ -49,9 +49,9 @@ impl CallCounts {
     }
 }
 
-/// Calls of infected and healthy patients: three by two counts.
+/// Calls of infected and healthy patients, a table of three by two counts.
 ///
-/// Too few cells are a result of their own and not an error: B. Shinkins et al., "Diagnostic accuracy studies: how to report and analyse
+/// Too few cells are a separate result, not an error: B. Shinkins et al., "Diagnostic accuracy studies: how to report and analyse
 /// inconclusive test results", BMJ 346 (2013), f2778.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct PatientMetrics {

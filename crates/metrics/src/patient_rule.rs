@@ -18,29 +18,29 @@ const POWER: f64 = 0.95;
 const PATIENTS_BETWEEN: [f64; 2] = [0.1, 0.9];
 /// Level of the interval of the infected share.
 const CONFIDENCE: f64 = 0.95;
-/// Cells of a smear that is counted in full: more hardly lower the detection limit, which patients' differences bound.
+/// Cells of a fully counted smear: more cells hardly lower the detection limit, which the differences between patients bound.
 const FULL_COUNT: u64 = 5_000;
-/// Cells are too few as long as the detection limit is more than so many times that of the full count.
+/// There are too few cells while the detection limit exceeds this multiple of that of the full count.
 const MAX_LIMIT_RATIO: f64 = 2.0;
 
-/// How often a model calls cells of a patient positive, from which patients are called.
+/// The rates at which a model calls cells of patients positive, from which patients are called.
 ///
-/// The model of a patient of whom the share s of the cells is infected: each cell is called positive with the probability
-/// `(1 - s) f + s q`, where f and q are the patient's own rates of false alarms and of found parasites, drawn from the beta distributions of
-/// [`uninfected`](Self::uninfected) and [`infected`](Self::infected). So the count of positive cells is binomial given s, f and q.
-/// What is not known of the beta distributions is integrated over, as are f and q.
+/// The model for a patient with a share s of infected cells: each cell is called positive with probability
+/// `(1 - s) f + s q`, where f and q are the patient's own rates of false alarms and of detected parasites, which follow the beta
+/// distributions of [`uninfected`](Self::uninfected) and [`infected`](Self::infected). The count of positive cells is thus
+/// binomial given s, f and q. The uncertain parameters of the beta distributions are integrated out, as are f and q.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PatientRule {
-    /// The rate of uninfected cells, of false alarms.
+    /// The rate for uninfected cells: false alarms.
     pub uninfected: PositiveRate,
-    /// The rate of infected cells.
+    /// The rate for infected cells: detected parasites.
     pub infected: PositiveRate,
 }
 
 impl PatientRule {
-    /// Estimates both rates from labelled cells of patients; `None` where one kind of cells is missing, or there are fewer than two
-    /// patients with such cells.
+    /// Estimates both rates from labelled cells of patients; `None` if one kind of cells is missing or there are fewer than
+    /// two patients with such cells.
     ///
     /// # Errors
     /// [`Error::TooManySuccesses`] for more positive cells than cells.
@@ -57,8 +57,8 @@ impl PatientRule {
     /// Checks the rates.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] for points that are no distribution: means within 1e-6 of 0 or 1, correlations outside `[1e-4, 0.5]`,
-    /// weights that are negative or do not add up to 1, no points or more than 1,000.
+    /// [`Error::OutOfRange`] for points that are not a distribution: means within 1e-6 of 0 or 1, correlations outside
+    /// `[1e-4, 0.5]`, weights that are negative or do not add up to 1, no points or more than 1,000.
     pub fn check(&self) -> Result<()> {
         self.uninfected.check("uninfected cells")?;
         self.infected.check("infected cells")
@@ -73,15 +73,16 @@ pub enum PatientCall {
     Positive,
     /// No more positive cells than false alarms explain.
     NotDetected {
-        /// The smallest share of infected cells that so many cells detect in 95 of 100 patients.
+        /// The smallest share of infected cells that this number of cells detects in 95 of 100 patients.
         detection_limit: f64,
     },
-    /// No more positive cells than false alarms explain, and too few cells to detect what more cells would.
+    /// No more positive cells than false alarms explain, and too few cells for the detection limit of a full count.
     TooFewCells {
         /// Number of further cells needed.
         more_cells: u64,
     },
-    /// No call: the rates do not hold for these pictures. [`PatientCaller::evaluate`] does not know of pictures and never returns it.
+    /// No call, since the rates do not hold for these pictures. [`PatientCaller::evaluate`] does not see the pictures and
+    /// never returns it.
     NotCalled,
 }
 
@@ -97,7 +98,7 @@ pub struct PatientResult {
     /// Estimated share of infected cells (the parasitaemia): the positive share corrected for the mean rates of false alarms and missed
     /// cells, within the interval.
     ///
-    /// `None` where the patient is not called.
+    /// `None` if the patient is not called.
     pub infected_share: Option<f64>,
     /// 95 % interval of the infected share.
     pub interval: Interval,
@@ -107,7 +108,7 @@ pub struct PatientResult {
 }
 
 impl PatientResult {
-    /// The result for a patient of whom nothing can be said: no share of infected cells is excluded.
+    /// The result for a patient about whom nothing is known: no share of infected cells is ruled out.
     pub fn not_called(called: CellCounts) -> Self {
         Self {
             called,
@@ -119,16 +120,16 @@ impl PatientResult {
     }
 }
 
-/// How likely a patient with a share of infected cells is called positive.
+/// The probability that a patient with a given share of infected cells is called positive.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Detection {
     /// The share of infected cells.
     pub infected_share: f64,
     /// The mean probability over patients.
     pub found: f64,
-    /// The probability that one patient in ten is below.
+    /// The 10th percentile of the probability over patients.
     pub low: f64,
-    /// The probability that one patient in ten is above.
+    /// The 90th percentile of the probability over patients.
     pub high: f64,
 }
 
@@ -159,7 +160,7 @@ impl PatientCaller {
             caller.detection_limit(FULL_COUNT).filter(|_| means[0] < means[1]).ok_or(uninformative)?;
         let share = (MAX_LIMIT_RATIO * limit).min(1.0);
         let enough = |cells: u64| caller.mixture.reaches(&caller.above_blank(cells), share) >= POWER;
-        // Bisection: the limit falls with the number of cells, but for steps of the limit of blank.
+        // Bisection: the limit falls with the number of cells, except at steps of the limit of blank.
         let (mut too_few, mut needed) = (0, FULL_COUNT);
         while needed - too_few > 1 {
             let middle = needed.midpoint(too_few);
@@ -169,7 +170,7 @@ impl PatientCaller {
         Ok(caller)
     }
 
-    /// Number of cells from which on a patient can be called "not detected": with them, the detection limit is at most twice that of
+    /// Minimum number of cells for calling a patient "not detected": with it, the detection limit is at most twice that of
     /// 5,000 cells.
     pub fn cells_needed(&self) -> u64 {
         self.cells_needed
@@ -183,14 +184,14 @@ impl PatientCaller {
         self.uninfected.limit(cells, FALSE_ALARMS)
     }
 
-    /// The detection limit: the smallest share of infected cells at which 95 of 100 patients are called positive by `cells` cells;
-    /// `None` where even patients whose cells are all infected are called positive less often. Source: as for
+    /// The detection limit: the smallest share of infected cells at which 95 of 100 patients are called positive with
+    /// `cells` cells; `None` if even patients whose cells are all infected are called positive less often. Source: as for
     /// [`limit_of_blank`](Self::limit_of_blank).
     pub fn detection_limit(&self, cells: u64) -> Option<f64> {
         self.detected(&self.above_blank(cells))
     }
 
-    /// Calls a patient by some of their cells, and estimates the share that is infected.
+    /// Calls a patient from the calls of some of their cells, and estimates the share of infected cells.
     ///
     /// The interval contains the shares at which a count as high, and one as low, has a probability of more than 2.5 %. The estimate is
     /// W. J. Rogan and B. Gladen's ("Estimating prevalence from the results of a screening test", American Journal of Epidemiology 107,
@@ -199,7 +200,7 @@ impl PatientCaller {
     /// ```
     /// use malaria_metrics::{CellCounts, PatientCall, PatientCaller, PatientRule, PositiveRate};
     ///
-    /// // 1 % false alarms, 90 % of the infected cells found, both differing between patients.
+    /// // 1 % false alarms, 90 % of the infected cells detected; both rates differ between patients.
     /// let rule =
     ///     PatientRule { uninfected: PositiveRate::known(0.01, 0.01), infected: PositiveRate::known(0.9, 0.05) };
     /// let caller = PatientCaller::new(&rule)?;
@@ -231,8 +232,8 @@ impl PatientCaller {
         })
     }
 
-    /// The probabilities that a patient is called positive by a smear of `cells` cells, at each of the `infected_shares`. The patient's own
-    /// rates are those of the rule, given the patient's labelled cells.
+    /// The probability that a patient is called positive by a smear of `cells` cells, for each of the `infected_shares`. The
+    /// patient's own rates follow the rule, given the patient's labelled cells.
     ///
     /// # Errors
     /// No cells, shares outside `[0, 1]`, more positive cells than cells.
@@ -253,7 +254,8 @@ impl PatientCaller {
             .collect()
     }
 
-    /// How likely patients are called positive by a smear of `cells` cells, at each of the `infected_shares`, each below 1.
+    /// The probability that patients are called positive by a smear of `cells` cells, for each of the `infected_shares`, all
+    /// below 1.
     ///
     /// # Errors
     /// No cells, or shares outside `[0, 1)`.

@@ -1,4 +1,4 @@
-//! Cells counted by patient, and how much patients differ.
+//! Counts of cells by patient, and the differences between patients.
 
 use std::collections::BTreeMap;
 
@@ -77,8 +77,8 @@ pub fn by_patient<S: AsRef<str>>(
     Ok(cells.collect())
 }
 
-/// The correlation of the calls of any two cells of a patient, in `[0, 1]`; 0 where patients differ by no more than chance,
-/// or all cells are called alike. `None` with fewer than two patients, or without two cells of one patient.
+/// The correlation of the calls of any two cells of a patient, in `[0, 1]`; 0 if patients differ by no more than chance or
+/// all calls are the same. `None` with fewer than two patients, or without two cells of one patient.
 ///
 /// Source: the analysis-of-variance estimator, as in M. S. Ridout et al., "Estimating intraclass correlation for binary
 /// data", Biometrics 55 (1999).
@@ -99,6 +99,6 @@ pub fn intra_patient_correlation(patients: &[CellCounts]) -> Option<f64> {
     let within = (positive - squares) / (total - count);
     let size = (total - patients.iter().map(|(cells, _)| cells * cells).sum::<f64>() / total) / (count - 1.0);
     let correlation = (between - within) / (between + (size - 1.0) * within);
-    // 0 / 0 where every cell is called alike.
+    // 0 / 0 if all calls are the same.
     Some(if correlation.is_nan() { 0.0 } else { correlation.clamp(0.0, 1.0) })
 }

@@ -5,27 +5,27 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::patients::{CellCounts, intra_patient_correlation};
 
-/// Lowest and highest correlation within patients: the cells of a data set cannot tell a lower one from 0, and a higher one means
-/// patients whose cells are nearly all called alike.
+/// Lowest and highest correlation within patients: a data set cannot distinguish a lower one from 0, and with a higher one
+/// nearly all calls of a patient's cells are the same.
 const CORRELATIONS: [f64; 2] = [1e-4, 0.5];
 /// Log-odds of the lowest and highest mean rate.
 const MEANS: [f64; 2] = [-14.0, 14.0];
-/// Points of the grid in either direction. The last grid has a spacing of about a standard deviation, at which sums over a smooth
-/// distribution are exact to many digits.
+/// Points of the grid in each direction. The last grid has a spacing of about a standard deviation, at which sums over a
+/// smooth distribution are exact to many digits.
 const GRID: usize = 17;
-/// Rounds in which the grid closes in on the posterior.
+/// Number of rounds in which the grid is narrowed to the posterior.
 const MAX_ROUNDS: usize = 40;
-/// Points of a log-density this far below the highest lie outside the grid.
+/// Points whose log-density is this far below the highest are outside the grid.
 const DEPTH: f64 = 10.0;
-/// Points of less weight are left out.
+/// Points with less weight are omitted.
 const MIN_WEIGHT: f64 = 1e-5;
-/// Maximum number of points that are read from a file.
+/// Maximum number of points read from a file.
 const MAX_POINTS: usize = 1_000;
 
 /// The rate at which a patient's cells of one kind (infected or uninfected) are called positive.
 ///
-/// Over patients it has a beta distribution, whose mean and correlation (of the calls of any two cells of a patient) are known from
-/// the cells of some patients only. [`points`](Self::points) are their posterior distribution.
+/// Over patients it has a beta distribution, whose mean and correlation (of the calls of any two cells of a patient) are
+/// estimated from the cells of some patients. [`points`](Self::points) are their posterior distribution.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PositiveRate {
@@ -42,11 +42,11 @@ pub struct PositiveRate {
 }
 
 impl PositiveRate {
-    /// Estimates the rate from cells of several patients; `None` where there is no [`intra_patient_correlation`].
+    /// Estimates the rate from cells of several patients; `None` if there is no [`intra_patient_correlation`].
     ///
-    /// Prior: the mean has Jeffreys' distribution for a proportion, beta(1/2, 1/2). For beta(a, b), `1 / sqrt(a + b)` is uniform up to 1,
-    /// that is the standard deviation between patients at a given mean, nearly; the correlation `1 / (a + b + 1)` lies between 0.0001
-    /// and 0.5. The posterior is computed on a grid over the log-odds of mean and correlation.
+    /// Prior: the mean has Jeffreys' distribution for a proportion, beta(1/2, 1/2). For beta(a, b), `1 / sqrt(a + b)` is
+    /// uniform up to 1; this is nearly the standard deviation between patients at a given mean; the correlation
+    /// `1 / (a + b + 1)` lies between 0.0001 and 0.5. The posterior is computed on a grid over the log-odds of mean and correlation.
     ///
     /// Source: A. Gelman et al., "Bayesian Data Analysis" (3rd ed., 2013), section 5.3, whose prior is uniform in the mean too.
     ///
@@ -76,10 +76,11 @@ impl PositiveRate {
         self.points.iter().map(|[mean, _, weight]| mean * weight).sum()
     }
 
-    /// The smallest count that a new patient exceeds with at most the probability `chance`, of `cells` cells of this kind.
+    /// The smallest count of positive cells, among `cells` cells of this kind, that a new patient exceeds with a probability
+    /// of at most `chance`.
     pub(crate) fn limit(&self, cells: u64, chance: f64) -> u64 {
         let n = cells as f64;
-        // Beta-binomial probabilities of a count by their ratio to those of the last, in logarithms.
+        // Beta-binomial probabilities of each count from the ratio to those of the previous count, in logarithms.
         let mut terms: Vec<([f64; 2], f64)> = self
             .points
             .iter()
@@ -148,7 +149,7 @@ fn posterior(patients: &[CellCounts]) -> Vec<[f64; 3]> {
     let limits = [MEANS, CORRELATIONS.map(logit)];
     let sum = |of: fn(&CellCounts) -> u64| patients.iter().map(of).sum::<u64>() as f64;
     let (cells, positive) = (sum(|patient| patient.cells), sum(|patient| patient.positive));
-    // Around the mean of all cells, as the correlation is determined at means near the best one only.
+    // Around the mean of all cells, since the correlation is determined only at means near the best one.
     let centre = logit((positive + 0.5) / (cells + 1.0));
     let mut bounds = [[centre - 2.5, centre + 2.5], limits[1]];
     let mut area = f64::INFINITY;
@@ -156,7 +157,8 @@ fn posterior(patients: &[CellCounts]) -> Vec<[f64; 3]> {
         let grid = Grid::new(patients, bounds);
         bounds = grid.support(limits);
         let closer: f64 = bounds.iter().map(|[low, high]| high - low).product();
-        // Neither much narrower nor wider: few cells leave much open, and the first grid may be too narrow.
+        // Stops when the area hardly shrinks and does not grow: few cells give a wide posterior, and the first grid may be
+        // too narrow.
         if closer > 0.9 * area && closer <= 1.001 * area {
             break;
         }
@@ -188,7 +190,7 @@ impl Grid {
         Self { axes, log_density, highest }
     }
 
-    /// The part of the grid that has a density, and one step around it, within `limits`.
+    /// The part of the grid with a density, plus one step on each side, within `limits`.
     fn support(&self, limits: [[f64; 2]; 2]) -> [[f64; 2]; 2] {
         let dense = |i: usize| self.log_density[i] > self.highest - DEPTH;
         [0, 1].map(|axis| {
@@ -215,8 +217,8 @@ impl Grid {
     }
 }
 
-/// The weight of a point of an axis in Gregory's rule of the third order: the trapezoidal rule corrected at its ends, where a limit may
-/// cut the density off.
+/// The weight of a point of an axis in Gregory's rule of the third order: the trapezoidal rule corrected at its ends, where
+/// a limit may truncate the density.
 fn end_weight(place: usize) -> f64 {
     [3.0 / 8.0, 7.0 / 6.0, 23.0 / 24.0].get(place.min(GRID - 1 - place)).copied().unwrap_or(1.0)
 }

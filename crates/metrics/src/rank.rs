@@ -11,7 +11,7 @@ pub(crate) struct Cut {
     pub(crate) false_positives: u64,
 }
 
-/// One cut per distinct score, from the highest down; the last one calls every sample positive.
+/// One cut per distinct score, from the highest; the last one calls every sample positive.
 pub(crate) struct Cuts {
     pub(crate) cuts: Vec<Cut>,
     pub(crate) positives: u64,
@@ -25,7 +25,7 @@ pub(crate) fn cuts(truth: &[bool], scores: &[f64]) -> Result<Cuts> {
 
     let (mut positives, mut negatives) = (0, 0);
     let mut cuts = Vec::new();
-    // Tied scores are one cut. 0.0 == -0.0 here, which the sort puts side by side.
+    // Tied scores form one cut. 0.0 == -0.0 here, and the sort puts them side by side.
     for tied in ranked.chunk_by(|a, b| a.0 == b.0) {
         let tied_positives = tied.iter().filter(|(_, positive)| *positive).count() as u64;
         positives += tied_positives;

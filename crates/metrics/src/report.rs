@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 const HEADERS: [&str; 4] = ["precision", "recall", "f1-score", "support"];
 const LONGEST_AVERAGE: &str = "weighted avg";
 
-/// Precision, recall and F1 by class as text, character for character as scikit-learn prints
+/// Precision, recall and F1 by class as text, identical to the output of scikit-learn's
 /// `classification_report(y_true, y_pred, labels=labels, target_names=names, digits=2, zero_division=nan)`.
 ///
 /// `names` has one name per class of `matrix`. `labels` are the classes to report on, in that order; `None` means
@@ -46,7 +46,7 @@ pub fn classification_report<S: AsRef<str>>(
         format!("{heading:>width$}  {precision:>9} {recall:>9} {f1:>9} {support:>9}\n")
     };
 
-    // scikit-learn counts in floats where no prediction is right, and prints "3.0".
+    // scikit-learn counts in floats if no prediction is right, and prints "3.0".
     let count = |count: u64| if matrix.correct() == 0 { format!("{count}.0") } else { count.to_string() };
 
     let mut report = row("", HEADERS.map(String::from)) + "\n";
@@ -90,8 +90,8 @@ fn fixed(value: Option<f64>) -> String {
     value.map_or_else(|| "nan".into(), |value| format!("{value:.2}"))
 }
 
-/// A fraction as a percentage with two decimals, `n/a` where undefined. Values below 1 are not rounded to 100 %, values above
-/// 0 not to 0 %.
+/// A fraction as a percentage with two decimals, `n/a` where undefined. Values below 1 are never rounded to 100 %, values
+/// above 0 never to 0 %.
 ///
 /// ```
 /// use malaria_metrics::percent;
@@ -103,8 +103,8 @@ pub fn percent(fraction: Option<f64>) -> String {
     rounded(fraction, |fraction| format!("{:.2} %", 100.0 * fraction))
 }
 
-/// A number with four decimals, such as an area under a curve, `n/a` where undefined. Values below 1 are not rounded to 1,
-/// values above 0 not to 0.
+/// A number with four decimals, such as an area under a curve, `n/a` where undefined. Values below 1 are never rounded to 1,
+/// values above 0 never to 0.
 ///
 /// ```
 /// use malaria_metrics::decimal;

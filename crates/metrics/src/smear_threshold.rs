@@ -1,4 +1,4 @@
-//! Choosing the threshold at which cells of smears are called.
+//! Choosing the threshold for the cells of smears.
 
 use rayon::prelude::*;
 
@@ -9,16 +9,16 @@ use crate::rank::{self, Cut, Cuts};
 
 /// Cells of a smear for which the detection limit is minimised.
 const CELLS: u64 = 5_000;
-/// From one candidate to the next, the number of false alarms grows by at least this factor.
+/// Minimum factor by which the number of false alarms grows from one candidate to the next.
 const GROWTH: f64 = 1.2;
-/// Highest share of false alarms of a candidate.
+/// Maximum share of false alarms of a candidate.
 const MAX_ALARMS: f64 = 0.2;
-/// Least number of false alarms of a candidate. With fewer, how they are spread over patients is known from the prior alone: one alarm in 10,347
-/// cells of 150 patients gave a limit of blank of 0 of 5,000 cells, though at that rate every third patient would have an alarm if patients did
-/// not differ.
+/// Minimum number of false alarms of a candidate. With fewer, their distribution over patients is determined by the prior
+/// only: one alarm in 10,347 cells of 150 patients gave a limit of blank of 0 of 5,000 cells, although at that rate every
+/// third patient would have an alarm if patients did not differ.
 const MIN_ALARMS: u64 = 10;
 
-/// A threshold for cells of smears, with the rates at which cells are called positive at it.
+/// A threshold for cells of smears, with the rates of positive calls at this threshold.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SmearPoint {
     /// Cells of at least this score are called positive.
@@ -29,12 +29,13 @@ pub struct SmearPoint {
     pub detection_limit: f64,
 }
 
-/// The threshold with the lowest [detection limit](PatientCaller::detection_limit) of 5,000 cells, on the `scores` `[N]` of cells of
-/// `patients` `[N]`; `infected` `[N]` are their labels. `None` where no threshold has such a limit, as with a single patient.
+/// The threshold with the lowest [detection limit](PatientCaller::detection_limit) of 5,000 cells, on the `scores` `[N]` of
+/// cells of `patients` `[N]`; `infected` `[N]` are their labels. `None` if no threshold has such a limit, for example with a
+/// single patient.
 ///
-/// It is far stricter than a threshold for single cells: nearly all cells of a smear are uninfected. Candidates are scores between which
-/// the number of false alarms grows by a fifth, from ten to one in a fifth of the uninfected cells; with fewer than ten only where no candidate
-/// has more.
+/// It is far stricter than a threshold for single cells, since nearly all cells of a smear are uninfected. Candidates are
+/// scores between which the number of false alarms grows by a fifth, from ten alarms to alarms in a fifth of the uninfected
+/// cells; candidates with fewer than ten are used only if there are no others.
 ///
 /// # Errors
 /// No samples, lengths that differ, or a score that is NaN or outside `[0, 1]`.
@@ -64,7 +65,7 @@ pub fn choose_smear_threshold<S: AsRef<str> + Sync>(
     Ok(points.into_iter().flatten().min_by(|a, b| a.detection_limit.total_cmp(&b.detection_limit)))
 }
 
-/// Thresholds by falling value: of those with the same number of false alarms the lowest, thinned.
+/// Thresholds by falling value: the lowest of those with the same number of false alarms, thinned.
 fn candidates(infected: &[bool], scores: &[f64]) -> Result<Vec<f64>> {
     let Cuts { cuts, negatives, .. } = rank::cuts(infected, scores)?;
     let mut chosen: Vec<Cut> = Vec::new();

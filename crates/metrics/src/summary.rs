@@ -28,7 +28,7 @@ pub struct Summary {
     pub positive_class: String,
     /// Share of samples whose predicted class is the true one.
     pub accuracy: f64,
-    /// Share of samples whose most probable class is the true one, whatever was predicted.
+    /// Share of samples whose most probable class is the true one, regardless of the predicted class.
     pub accuracy_argmax: f64,
     /// Share of the positive samples predicted positive.
     pub sensitivity: Option<f64>,
@@ -52,7 +52,7 @@ pub struct Summary {
     pub cohens_kappa: Option<f64>,
     /// Mean recall over all classes.
     pub balanced_accuracy: Option<f64>,
-    /// Average precision: the precision-recall curve as one number.
+    /// Average precision, a summary of the precision-recall curve.
     pub average_precision: Option<f64>,
     /// Cross-entropy over all classes, in nats.
     pub log_loss: f64,
@@ -63,7 +63,7 @@ pub struct Summary {
     /// Precision, recall and F1 of each class against all others, in the order of `classes`.
     #[serde(default)]
     pub by_class: Vec<ClassScores>,
-    /// The same averaged over the classes: `micro`, `macro` and `weighted`.
+    /// Precision, recall and F1 averaged over the classes: `micro`, `macro` and `weighted`.
     #[serde(default)]
     pub averages: BTreeMap<Average, AverageScores>,
 }

@@ -4,13 +4,13 @@ use crate::check;
 use crate::error::Result;
 use crate::probabilities::Probabilities;
 
-/// The range of temperatures: beyond it all probabilities are equal, or 0 and 1.
+/// The range of temperatures; beyond it, all probabilities are equal, or 0 and 1.
 const RANGE: [f64; 2] = [1e-3, 1e3];
 
 /// The temperature that minimizes the [`log_loss`](crate::log_loss) of `probabilities` `[N, C]`, row by row, against `truth`
 /// `[N]` after [`apply_temperature`]. It is above 1 for an overconfident model.
 ///
-/// `None` where the minimum is not between 0.001 and 1,000: where all samples are called right, or the probabilities are
+/// `None` if the minimum is not between 0.001 and 1,000: if all samples are called correctly or the probabilities are
 /// uninformative, a more extreme temperature always fits better. Fit it on validation data.
 ///
 /// Source: C. Guo et al., "On calibration of modern neural networks", ICML 2017. The loss is convex in the inverse
@@ -33,7 +33,7 @@ const RANGE: [f64; 2] = [1e-3, 1e3];
 /// As [`log_loss`](crate::log_loss).
 pub fn fit_temperature(truth: &[usize], probabilities: Probabilities<'_>) -> Result<Option<f64>> {
     check::probabilities(truth, probabilities)?;
-    // Where this is positive, the loss falls with the sharpness, 1 / temperature.
+    // If this is positive, the loss falls with the sharpness, 1 / temperature.
     let slope = |sharpness: f64| -> f64 {
         let rows = probabilities.rows().zip(truth);
         rows.map(|(row, &class)| {

@@ -30,8 +30,8 @@ pub struct OperatingPoint {
 /// The threshold that reaches `target` on `scores` `[N]` in `[0, 1]` with the best other metric.
 ///
 /// `truth` `[N]` is `true` for positive. The candidates are the scores; a sample of at least the threshold is called
-/// positive. Of thresholds equal in the other metric, the one best in the targeted metric is chosen, which is unique. Choose
-/// on validation data, never on the data that the metrics are then reported on.
+/// positive. Among thresholds with the same other metric, the one with the best targeted metric is chosen, which is unique.
+/// Choose it on validation data, never on the data for which metrics are then reported.
 ///
 /// ```
 /// use malaria_metrics::{Target, choose_threshold};

@@ -16,7 +16,7 @@ fn whole_clusters_are_resampled() {
         let count = |of: &str| drawn.iter().filter(|&&i| clusters[i] == of).count();
         let (a, b, c) = (count("a"), count("b"), count("c"));
         assert!(a % 3 == 0 && b % 2 == 0, "{drawn:?}");
-        // Three clusters are drawn of three, or one is left out for the jackknife.
+        // Three of three clusters are drawn, or one is left out for the jackknife.
         let left_out = match a / 3 + b / 2 + c {
             3 => 0,
             2 if a / 3 < 2 && b / 2 < 2 && c < 2 => 1,
@@ -32,7 +32,7 @@ fn whole_clusters_are_resampled() {
     drawn.retain(|draw| *draw != [0, 1, 2, 3, 4, 5]);
     drawn.sort();
     drawn.dedup();
-    assert_eq!(drawn.len(), 27, "all ways to draw three of three, besides the samples as they are");
+    assert_eq!(drawn.len(), 27, "all ways to draw three of three, except the original samples");
     left_out.sort();
     assert_eq!(left_out, [vec![0, 2, 5, 1, 4], vec![0, 2, 5, 3], vec![1, 4, 3]]);
 }
@@ -74,8 +74,8 @@ fn mostly_undefined_or_constant_metrics_have_no_interval() {
 
 #[test]
 fn intervals_belong_to_the_metrics_of_a_summary() {
-    // 60 patients with six cells that are all called alike: sensitivity 0.9, specificity 0.6, so that no metric equals
-    // another.
+    // 60 patients with six cells each and identical calls within a patient: sensitivity 0.9, specificity 0.6, so that no
+    // metric equals another.
     let classes = ["positive".to_owned(), "negative".to_owned()];
     let patients: Vec<usize> = (0..360).map(|cell| cell / 6).collect();
     let truth: Vec<usize> = patients.iter().map(|patient| patient % 2).collect();
@@ -120,7 +120,7 @@ fn intervals_belong_to_the_metrics_of_a_summary() {
     ] {
         let (clustered, single, value) = (clustered.unwrap(), single.unwrap(), value.unwrap());
         assert!(clustered.low < value && value < clustered.high, "{value} outside {clustered:?}");
-        // Six equal cells count as one: the interval is wider by the square root of six.
+        // Six identical cells count as one, so the interval is wider by the square root of six.
         let wider = (clustered.high - clustered.low) / (single.high - single.low);
         assert!((1.9..3.0).contains(&wider), "{wider} times as wide");
     }

@@ -1,4 +1,4 @@
-//! Metrics against their definitions, computed the slow way on random predictions.
+//! Metrics against their definitions, computed directly on random predictions.
 
 use malaria_metrics::{
     BinaryCounts, ConfusionMatrix, Error, OperatingPoint, Summary, Target, choose_threshold, evaluate,
@@ -23,7 +23,7 @@ fn scores_of(truth: &[bool], scores: &[f64], class: bool) -> Vec<f64> {
 }
 
 #[test]
-fn auc_is_the_share_of_pairs_in_order() {
+fn auc_is_the_share_of_correctly_ordered_pairs() {
     let mut compared = 0;
     for seed in 0..500 {
         let (truth, scores) = binary_problem(seed);
@@ -90,7 +90,7 @@ fn the_chosen_threshold_is_the_best_that_reaches_the_target() {
             specificity: negatives.iter().filter(|&&score| score < threshold).count() as f64
                 / negatives.len() as f64,
         }));
-        // Every other goal is one that a threshold reaches exactly.
+        // Every second goal is one that a threshold reaches exactly.
         let goal =
             if seed % 2 == 0 { points[0].sensitivity } else { ChaCha8Rng::seed_from_u64(seed).random() };
         for target in [Target::Sensitivity(goal), Target::Specificity(goal)] {
@@ -216,7 +216,7 @@ fn wilson_intervals_widen_with_confidence() {
 }
 
 #[test]
-fn summary_survives_json_and_names_its_fields() {
+fn summary_round_trips_through_json_with_its_field_names() {
     let classes = ["Parasitized".to_owned(), "Uninfected".to_owned()];
     let (truth, probabilities) = ([1, 1, 1], [0.1, 0.9, 0.3, 0.7, 0.8, 0.2]);
     let summary = evaluate(&truth, &probabilities, &classes, 0).unwrap();

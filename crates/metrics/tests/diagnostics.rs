@@ -72,7 +72,7 @@ fn delong_intervals_match_the_definition() {
 }
 
 #[test]
-fn areas_without_a_variance_have_no_delong_interval() {
+fn areas_with_zero_variance_have_no_delong_interval() {
     assert_eq!(delong_interval(&[true, false, false], &[0.9, 0.1, 0.2], 0.95).unwrap(), None);
     assert_eq!(delong_interval(&[true, true], &[0.9, 0.1], 0.95).unwrap(), None);
     // Perfectly separated classes.
@@ -85,7 +85,7 @@ fn temperatures_match_scipy() {
         let found = fit_temperature(&case.truth, Probabilities::new(&case.probabilities, case.classes))
             .unwrap()
             .unwrap();
-        // SciPy compares values, which locates a minimum only to the square root of their rounding error.
+        // SciPy compares values, which locates a minimum only to the square root of the rounding error.
         same("temperature", found, case.temperature, 1e-6 * case.temperature);
         let calibrated =
             apply_temperature(Probabilities::new(&case.probabilities, case.classes), found).unwrap();

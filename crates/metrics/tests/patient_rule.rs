@@ -35,8 +35,8 @@ struct Posterior {
     limit_of_blank: u64,
 }
 
-/// Of probabilities and shares: the quadrature over the rates of strict models and 50,000 cells is right to about 5e-6, far below what a
-/// call depends on.
+/// For probabilities and shares: the quadrature over the rates of strict models and 50,000 cells is accurate to about 5e-6,
+/// far below what affects a call.
 const TOLERANCE: f64 = 1e-5;
 
 fn reference() -> Reference {
@@ -59,7 +59,7 @@ fn limits_and_intervals_match_scipy() {
         let rule = PatientRule { uninfected: rate(&case.uninfected), infected: rate(&case.infected) };
         let caller = PatientCaller::new(&rule).unwrap();
         assert_eq!(caller.limit_of_blank(cells), case.limit_of_blank, "{name}");
-        // Roots of functions that are right to 1e-6 and have slopes of 10 and more.
+        // Roots of functions that are accurate to 1e-6 and have slopes of 10 and more.
         let limit = caller.detection_limit(cells);
         assert_eq!(limit.is_some(), case.detection_limit.is_some(), "{name}");
         same(name, limit.unwrap_or(0.0), case.detection_limit.unwrap_or(0.0), 1e-6);
@@ -97,8 +97,8 @@ fn posteriors_match_a_dense_grid() {
             |of: fn(&[f64; 3]) -> f64| rate.points.iter().map(|point| of(point) * point[2]).sum::<f64>();
         let [mean, mean_squared, correlation] =
             [expected(|point| point[0]), expected(|point| point[0] * point[0]), expected(|point| point[1])];
-        // The points are a standard deviation apart, and a share of 1e-5 of the posterior is left out at each. Without an alarm the
-        // mean has a long tail.
+        // The points are a standard deviation apart, and a share of 1e-5 of the posterior is omitted at each. Without an
+        // alarm, the mean has a long tail.
         same(&name, mean, case.mean, 0.01 * case.mean);
         same(&name, mean_squared, case.mean_squared, 0.02 * case.mean_squared);
         same(&name, correlation, case.correlation, 0.02 * case.correlation);

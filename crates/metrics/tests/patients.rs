@@ -127,7 +127,7 @@ fn few_patients_widen_the_rates() {
 }
 
 #[test]
-fn one_patient_in_ten_is_below_the_band_of_the_detection_curve_and_one_above() {
+fn the_band_of_the_detection_curve_contains_eight_of_ten_patients() {
     let (alarms, finds) = ([0.01, 0.01], [0.8, 0.1]);
     let rule = PatientRule {
         uninfected: PositiveRate::known(alarms[0], alarms[1]),
@@ -181,7 +181,7 @@ fn smears_are_called_at_the_threshold_with_the_lowest_detection_limit() {
         (limit, rule)
     };
     assert_eq!(limit_at(point.threshold), (point.detection_limit, point.rule.clone()));
-    // Higher ones have fewer than ten false alarms.
+    // Higher thresholds have fewer than ten false alarms.
     for other in [0.1, 0.2, 0.3] {
         assert!(limit_at(other).0 > 0.95 * point.detection_limit, "{other}");
     }
@@ -189,9 +189,9 @@ fn smears_are_called_at_the_threshold_with_the_lowest_detection_limit() {
         scores.iter().zip(&infected).filter(|&(score, infected)| !infected && *score >= point.threshold);
     assert!((10..20).contains(&alarms.count()), "{point:?}");
     assert!(limit_at(0.15).0 > 3.0 * point.detection_limit, "{point:?}");
-    // One patient says nothing about others.
+    // A single patient says nothing about others.
     assert_eq!(choose_smear_threshold(&vec!["C1"; 6_000], &infected, &scores).unwrap(), None);
-    // Without false alarms, their rate is as uncertain as the patients are few.
+    // Without false alarms, the uncertainty of their rate depends on the number of patients.
     let separated = Vec::from_iter(infected.iter().map(|&infected| if infected { 0.9 } else { 0.2 }));
     let point = choose_smear_threshold(&patients, &infected, &separated).unwrap().unwrap();
     assert_eq!((point.threshold, point.rule.uninfected.mean), (0.9, 0.0));
@@ -199,7 +199,7 @@ fn smears_are_called_at_the_threshold_with_the_lowest_detection_limit() {
 }
 
 #[test]
-fn rates_that_are_no_distribution_are_refused() {
+fn rates_that_are_not_a_distribution_are_refused() {
     let broken: [fn(&mut PositiveRate); 9] = [
         |rate| rate.points.clear(),
         |rate| rate.points[0][0] = 0.0,
@@ -233,8 +233,8 @@ fn rates_that_are_no_distribution_are_refused() {
     assert!(caller.found(&cells("C1", (2, 1), (0, 4)), 10, &[0.1]).is_err());
 }
 
-/// Studies of patients who differ in the probability that a cell is called right, so that two cells of one patient have a
-/// correlation of 0.2.
+/// Studies of patients who differ in the probability of a correct call, so that two cells of one patient have a correlation
+/// of 0.2.
 #[test]
 fn intervals_over_patients_have_the_stated_coverage_and_intervals_over_cells_do_not() {
     const STUDIES: u64 = 1_000;
@@ -242,7 +242,7 @@ fn intervals_over_patients_have_the_stated_coverage_and_intervals_over_cells_do_
     const CELLS: usize = 10;
     const CORRELATION: f64 = 0.2;
     const RIGHT: f64 = 0.9;
-    // The share of right calls of a patient has a beta distribution; calls of two cells have the correlation 1 / (a + b + 1).
+    // The share of correct calls of a patient has a beta distribution; calls of two cells have the correlation 1 / (a + b + 1).
     let size = (1.0 - CORRELATION) / CORRELATION;
     let law = Beta::new(RIGHT * size, (1.0 - RIGHT) * size).unwrap();
     let settings = Bootstrap { resamples: 1_000, ..Bootstrap::default() };
@@ -272,7 +272,7 @@ fn intervals_over_patients_have_the_stated_coverage_and_intervals_over_cells_do_
         covered.iter().filter(|study| covers(study)).count() as f64 / STUDIES as f64
     };
     let (clustered, wilson) = (share(|study| study.0), share(|study| study.1));
-    // The design effect is 1 + 9 * 0.2 = 2.8, so that Wilson's interval is too short by a factor of 1.7 and covers about 76 %.
+    // The design effect is 1 + 9 * 0.2 = 2.8, so Wilson's interval is too short by a factor of 1.7 and covers about 76 %.
     assert!((0.93..=0.97).contains(&clustered), "{clustered}");
     assert!(wilson < 0.85, "{wilson}");
 }
@@ -280,13 +280,13 @@ fn intervals_over_patients_have_the_stated_coverage_and_intervals_over_cells_do_
 mod slow {
     use super::*;
 
-    /// Patients whose cells a rule is estimated on, and patients that it calls, from the model that it claims.
+    /// Patients on whose cells a rule is estimated, and patients that it calls, simulated by the model of the rule.
     #[test]
     fn rules_of_few_patients_keep_their_error_rates() {
-        // Rates of false alarms and found parasites as measured at a loose and a strict threshold. With few patients the calls are
-        // cautious: the prior does not exclude that patients differ far more. With the means and correlations of the same patients taken
-        // as exact, 8 % and 16 % of patients without parasites are called positive of a nominal 2.5 %, and in one of twenty studies of the
-        // first kind more than 32 %.
+        // Rates of false alarms and detected parasites as measured at a loose and a strict threshold. With few patients the
+        // calls are cautious: the prior does not exclude that patients differ far more. With the means and correlations of
+        // the same patients taken as exact, 8 % and 16 % of patients without parasites are called positive of a nominal 2.5
+        // %, and in one of twenty studies of the first kind more than 32 %.
         for (studies, rates, patients, false_alarms) in [
             (1_000, [[0.0273, 0.0272], [0.958, 0.0272]], 12, 0.025..=0.05),
             (400, [[0.005, 0.02], [0.78, 0.095]], 40, 0.035..=0.06),

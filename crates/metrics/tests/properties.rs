@@ -104,7 +104,7 @@ proptest! {
     #[test]
     fn the_auc_depends_on_the_order_alone((truth, scores) in scored()) {
         let auc = |truth: &[bool], scores: &[f64]| roc_curve(truth, scores).unwrap().map(|roc| roc.auc);
-        // Skips scores whose ties change by rounding.
+        // Skips scores whose ties change through rounding.
         let squeezed: Vec<f64> = scores.iter().map(|score| 0.5 + score / 2.0).collect();
         let distinct = |scores: &[f64]| scores.iter().map(|score| score.to_bits()).collect::<std::collections::BTreeSet<_>>().len();
         prop_assume!(distinct(&squeezed) == distinct(&scores));

@@ -1,4 +1,4 @@
-//! Invalid input is an error that names the place.
+//! Invalid input gives an error that names the place.
 
 use malaria_metrics::{
     BinaryCounts, ConfusionMatrix, Error, Probabilities, Target, brier_score, calibration_curve,
@@ -10,7 +10,7 @@ fn names() -> [String; 2] {
     ["Parasitized".to_owned(), "Uninfected".to_owned()]
 }
 
-/// The errors of all functions of class probabilities for the same input.
+/// The errors of all functions that take class probabilities, for the same input.
 fn refusals(truth: &[usize], probabilities: &[f64]) -> [Error; 4] {
     [
         evaluate(truth, probabilities, &names(), 0).unwrap_err(),
@@ -20,7 +20,7 @@ fn refusals(truth: &[usize], probabilities: &[f64]) -> [Error; 4] {
     ]
 }
 
-/// The errors of all functions of scores for the same input.
+/// The errors of all functions that take scores, for the same input.
 fn score_refusals(truth: &[bool], scores: &[f64]) -> [Error; 6] {
     [
         roc_curve(truth, scores).unwrap_err(),

@@ -181,8 +181,8 @@ impl Norm {
     /// [`forward`](Self::forward) in training followed by `conv`, with a cheaper gradient: at the stem it saves 3 to 7 % of a
     /// training step in float32, 8 % in bfloat16.
     ///
-    /// Scale and shift are folded into the kernel, the shift as an additional input channel of ones, so that zero padding cuts
-    /// it off as it cuts off the shift. Their gradients come from the kernel's; the convolution's input needs none.
+    /// Scale and shift are folded into the kernel, the shift as an additional input channel of ones, so that zero padding
+    /// cuts it off like the shift. Their gradients follow from the kernel's; the convolution's input needs none.
     pub(crate) fn forward_through(&self, conv: &Conv, x: &Tensor) -> TchResult {
         let x = self.normalise(x, None, true)?;
         let ones = x.f_narrow(1, 0, 1)?.f_ones_like()?;
@@ -220,8 +220,8 @@ impl Conv {
     }
 }
 
-/// Keras's "same" padding of one side of `size` pixels, (before, after): just enough for `ceil(size / stride)` outputs,
-/// an odd pixel after. So a stride of 2 pads an even size only at the end, where libtorch's `padding=1` would shift the
+/// Keras's "same" padding of one side of `size` pixels, (before, after): just enough for `ceil(size / stride)` outputs, with
+/// an odd pixel after. A stride of 2 thus pads an even size only at the end, where libtorch's `padding=1` would shift the
 /// grid by one pixel.
 pub(crate) fn same_padding(size: i64, kernel: i64, stride: i64) -> (i64, i64) {
     let outputs = (size + stride - 1) / stride;
@@ -273,7 +273,7 @@ impl Residual {
     }
 }
 
-/// Feature maps `[N, C, H, W]` as a sum, which the next batch normalisation computes.
+/// Feature maps `[N, C, H, W]` as a sum that the next batch normalisation computes.
 pub(crate) struct Features {
     pub(crate) x: Tensor,
     pub(crate) added: Option<Tensor>,
@@ -293,7 +293,7 @@ pub(crate) fn row_major_copy(x: &Tensor) -> TchResult {
     Ok(copy)
 }
 
-/// `[N, C, H, W]` => `[N, C]`, in float32 whatever the precision of the features.
+/// `[N, C, H, W]` => `[N, C]`, in float32 for every precision of the features.
 pub(crate) fn global_average(x: &Tensor) -> TchResult {
     x.f_mean_dim([2, 3].as_slice(), false, Kind::Float)
 }

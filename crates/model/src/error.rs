@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// Why a network could not be built, computed, saved or loaded.
+/// An error of building, computing, saving or loading a network.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -16,7 +16,9 @@ pub enum Error {
     },
 
     /// A state holds a tensor that the model does not have.
-    #[error("tensor `{name}` does not belong to this model; check that its config is that of the training")]
+    #[error(
+        "tensor `{name}` does not belong to this model; check that its config is the one used in training"
+    )]
     UnexpectedTensor {
         /// The tensor's name.
         name: String,
@@ -58,14 +60,14 @@ pub enum Error {
     WeightsFile {
         /// The weights file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         problem: Box<Error>,
     },
 
     /// A libtorch operation failed: memory is short, images have a wrong shape, or the device is missing.
     #[error("libtorch could not {action}: {source}")]
     Torch {
-        /// What was attempted.
+        /// The attempted action.
         action: String,
         /// libtorch's error.
         source: tch::TchError,

@@ -10,19 +10,19 @@ use crate::block::{Conv, Norm, Residual, TchResult, channels_last, row_major_cop
 use crate::error::{Error, Result};
 use crate::resnet::{FORWARD, ResNet};
 
-/// Maximum number of images that a CPU thread computes at once: more overflow the cache between layers, fewer load the
-/// weights more often.
+/// Maximum number of images that a CPU thread computes at once: more images overflow the cache between layers, and with
+/// fewer the weights are loaded more often.
 const AT_ONCE: i64 = 8;
 
-/// A [`ResNet`] for inference alone, made by [`ResNet::fused`].
+/// A [`ResNet`] for inference only, made by [`ResNet::fused`].
 ///
 /// A batch normalisation after a convolution is folded into it. Those after an addition, and the one on the image (whose
 /// shift does not apply to the zeros of the padding), remain a scale and a shift.
 ///
-/// On the CPU a batch is split, and each thread computes the whole network for its part: threads that share every layer
-/// wait for each other some eighty times a batch.
+/// On the CPU a batch is split, and each thread computes the whole network for its part: threads that share every layer wait
+/// for each other about eighty times per batch.
 pub struct Fused {
-    /// Handles on the same weights, one per thread: tensors are `Send` but not `Sync`.
+    /// Handles to the same weights, one per thread: tensors are `Send` but not `Sync`.
     networks: Vec<Mutex<Network>>,
     /// One thread per network, each with single-threaded libtorch; `None` if there is only one.
     pool: Option<ThreadPool>,
@@ -84,13 +84,14 @@ impl ResNet {
     }
 }
 
-/// Threads in which libtorch is single-threaded; `None` if the system cannot start them, since inference also works, more
-/// slowly, without them.
+/// Threads in which libtorch is single-threaded; `None` if the system cannot start them: inference then works without them,
+/// more slowly.
 fn single_threaded_pool(threads: i32) -> Option<ThreadPool> {
     let builder =
         ThreadPoolBuilder::new().num_threads(threads as usize).thread_name(|i| format!("forward-{i}"));
     let pool = builder.start_handler(|_| malaria_libtorch::compute_alone()).build().ok();
-    // Elsewhere than on Linux, other threads would begin with one thread too: so the number is restored once all of these have started.
+    // On systems other than Linux, other threads would also begin with one thread, so the number is restored once all of
+    // these have started.
     if let Some(pool) = &pool {
         pool.broadcast(|_| ());
     }
@@ -127,7 +128,7 @@ impl Fused {
     }
 
     fn network(&self, handle: usize, images: &Tensor) -> TchResult {
-        // After a panic in another call the weights are still valid: nothing writes to them.
+        // The weights are still valid after a panic in another call, since nothing writes to them.
         self.networks[handle].lock().unwrap_or_else(PoisonError::into_inner).forward(images)
     }
 }

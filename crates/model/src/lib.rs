@@ -16,7 +16,7 @@
 //! # Ok::<(), malaria_model::Error>(())
 //! ```
 
-// Not called: it links libtorch with its CUDA half, and lets programs find it when they run.
+// Not called: it links libtorch with its CUDA part and lets programs find it at run time.
 use malaria_libtorch as _;
 
 mod block;

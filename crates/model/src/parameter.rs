@@ -24,7 +24,7 @@ pub enum Role {
 pub struct Parameter {
     /// Its name in weights files, such as `stages.0.1.conv2.weight`.
     pub name: String,
-    /// A handle on the model's own tensor: writing to it in place changes the model.
+    /// A handle to the model's own tensor: writing to it in place changes the model.
     pub tensor: Tensor,
     /// Its role.
     pub role: Role,

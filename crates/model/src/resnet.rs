@@ -314,7 +314,7 @@ mod tests {
         let model = model();
         let images = Tensor::rand([2, 3, 24, 36], (Kind::Float, Device::Cpu));
         model.forward(&images, true).unwrap().mean(Kind::Float).backward();
-        // The strides of a 1x1 kernel do not tell: both orders are the same memory.
+        // Skips 1x1 kernels, whose strides do not distinguish the orders: both are the same memory.
         let spatial = |x: &Tensor| x.dim() == 4 && x.size()[3] > 1;
         for Parameter { name, tensor, .. } in
             model.parameters.iter().filter(|parameter| spatial(&parameter.tensor))

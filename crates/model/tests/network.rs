@@ -82,7 +82,7 @@ fn initial_values_are_those_of_keras() {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "to show that nothing depends on libtorch's generator")]
+#[allow(clippy::disallowed_methods, reason = "shows that nothing depends on libtorch's generator")]
 #[test]
 fn initial_values_depend_only_on_the_seed() {
     tch::manual_seed(1);
@@ -93,7 +93,7 @@ fn initial_values_depend_only_on_the_seed() {
     let kernel = |model: &ResNet| values(&model.parameters()[2].tensor);
     assert_eq!(kernel(&one), kernel(&same));
     assert_ne!(kernel(&one), kernel(&other));
-    // Recorded values: if the generator's stream changed, no earlier seed could be reproduced.
+    // Recorded values: if the generator's stream changed, results of earlier seeds could not be reproduced.
     assert_eq!(kernel(&one)[..3], [-0.06185862, 0.18075873, -0.122209325]);
 }
 

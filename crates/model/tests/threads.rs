@@ -1,4 +1,4 @@
-//! Test of libtorch's number of threads, which is global to the process: hence a test program of its own.
+//! Test of libtorch's number of threads, which is global to the process and therefore needs a separate test program.
 
 use std::thread;
 
@@ -19,7 +19,7 @@ fn fused_network_does_not_change_the_number_of_threads() {
         }
         tch::get_num_threads()
     });
-    // A training that begins meanwhile must not compute, and so round, in another way.
+    // A training that starts in the meantime must not compute, and thus round, differently.
     while !fusing.is_finished() {
         assert_eq!(thread::spawn(tch::get_num_threads).join().unwrap(), 3);
     }

@@ -104,7 +104,7 @@ fn tensors_that_do_not_fit_are_named() {
     assert!(matches!(error, Error::UnexpectedTensor { ref name } if name == "momentum"), "{error}");
     let error = refusal(|weights| weights.tensors.get_mut(bias).unwrap().shape = vec![3, 1]);
     assert_eq!(error.to_string(), "tensor `head.dense.bias`: expected shape [3], found [3, 1]");
-    // A network that would take gigabytes is refused at the first shape that differs.
+    // A network that would take gigabytes is refused at the first different shape.
     let error = refusal(|weights| weights.network.filters = vec![16384, 16384, 16384]);
     assert!(matches!(error, Error::Shape { ref name, .. } if name == "stem.conv.weight"), "{error}");
 }

@@ -8,7 +8,7 @@ use crate::results::{headlines, positive_share, with};
 
 /// The contents of a model card.
 pub struct Card<'a> {
-    /// The training recipe, in words.
+    /// The training recipe as text.
     pub recipe: String,
     /// The split of the tested cells.
     pub protocol: Protocol,
@@ -24,9 +24,9 @@ pub struct Card<'a> {
     pub rule: &'a DecisionRule,
     /// Limits of the metrics.
     pub caveats: &'a [Caveat],
-    /// The tested cells, in words.
+    /// The tested cells as text.
     pub evaluated_on: String,
-    /// The training data, in words.
+    /// The training data as text.
     pub learned_from: String,
     /// Pictures that could not be read and were skipped.
     pub missing: usize,
@@ -39,7 +39,7 @@ pub struct Card<'a> {
 /// The card, with placeholders in braces.
 const TEMPLATE: &str = include_str!("model_card.md.in");
 
-/// The value of entries that no run can fill in.
+/// The value of entries that cannot be filled in from a run.
 const OPEN: &str = "*to be filled in by a person*";
 
 impl Card<'_> {
@@ -88,8 +88,8 @@ impl Card<'_> {
             })),
             "patients" => self.patients().unwrap_or_default(),
             "indeterminate" => match assessment.roll_up {
-                Some(_) => "a patient with too few cells is a result of its own".to_owned(),
-                None => "none: every cell is called, and patients are not".to_owned(),
+                Some(_) => "too few cells is a separate result for patients".to_owned(),
+                None => "none: every cell is called; patients are not called".to_owned(),
             },
             "infected_share" => percent(positive_share(metrics)),
             "even_odds" => match self.even_odds() {
@@ -116,7 +116,8 @@ impl Card<'_> {
         let roll_up = self.assessment.roll_up.as_ref()?;
         let mut text = format!("\n{}\n", roll_up.rule.note(&self.metrics.positive_class));
         if matches!(self.rule, DecisionRule::FoldThresholds { .. }) {
-            text += "\nEach fold's patients are called by the rates of the other folds; those above, and the limits, are of all folds.\n";
+            text += "\nEach fold's patients are called with the rates of the other folds; the rates above \
+                and the limits are those of all folds.\n";
         }
         for Table { title, head, rows: lines } in roll_up.tables() {
             let row = |cells: Vec<String>| {
@@ -138,8 +139,9 @@ impl Card<'_> {
     }
 }
 
-/// `template` with each placeholder replaced by its `value`; unknown ones stay. A placeholder alone on its line is replaced together
-/// with the line's end if the value is empty or ends its own lines. Bars are escaped in table rows.
+/// `template` with each placeholder replaced by its `value`; unknown placeholders stay. A placeholder alone on its line is
+/// replaced together with the line break if the value is empty or contains its own line breaks. Bars are escaped in table
+/// rows.
 fn filled(template: &str, value: impl Fn(&str) -> Option<String>) -> String {
     let mut text = String::new();
     for line in template.split_inclusive('\n') {
@@ -177,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn placeholders_are_replaced_by_values_blocks_and_nothing() {
+    fn placeholders_are_replaced_by_values_blocks_or_nothing() {
         let template = "# {name}\n\n{none}\n{block}\n{name}\n| {bar} | {unknown} |\n";
         let value = |name: &str| {
             let value = match name {

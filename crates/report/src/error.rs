@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// Why a plot or page was not written. An older file at the path stays as it was.
+/// A plot or page that was not written. An older file at the path is unchanged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

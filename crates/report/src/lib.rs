@@ -1,10 +1,10 @@
 //! Plots, the page of results and the model card of a run.
 //!
-//! It presents the results of [`malaria_metrics`] and [`malaria_classifier`] and computes none of its own: plots as PNG or SVG, a
-//! [`Report`] as one page of HTML, a [`Card`] as Markdown. It needs no system fonts or libraries: a subset of DejaVu Sans (Latin,
-//! Greek and Cyrillic) is built in. Files are written to a temporary sibling, synced and renamed.
+//! It presents the results of [`malaria_metrics`] and [`malaria_classifier`] without computing any: plots as PNG or SVG, a
+//! [`Report`] as one HTML page, a [`Card`] as Markdown. It needs no system fonts or libraries: a subset of DejaVu Sans
+//! (Latin, Greek and Cyrillic) is built in. Files are written to a temporary sibling, synced and renamed.
 //!
-//! The colours are Okabe and Ito's, which colour-blind people can distinguish; dashes distinguish curves without colour.
+//! The colours are Okabe and Ito's, which colour-blind people can distinguish. Dashes also distinguish the curves.
 //!
 //! ```
 //! use malaria_report::{EpochPoint, history_plot};

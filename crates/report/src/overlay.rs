@@ -1,4 +1,4 @@
-//! Class activation maps laid over pictures of cells.
+//! Class activation maps over pictures of cells.
 
 use image::imageops::{self, FilterType};
 use image::{ImageBuffer, Luma, Rgb, RgbImage};

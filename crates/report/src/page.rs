@@ -10,7 +10,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use crate::error::Result;
 use crate::plots::{Plot, encode_png};
 
-/// Table cells of at most so many bytes, such as a number with its unit, stay on one line.
+/// Table cells of at most this many bytes, such as a number with its unit, stay on one line.
 const SHORT: usize = 12;
 
 const STYLE: &str = include_str!("page.css");
@@ -22,7 +22,7 @@ pub struct Page {
     pub title: String,
     /// Lines below the title.
     pub summary: Vec<String>,
-    /// A warning in a frame of its own.
+    /// A warning in a separate frame.
     pub notice: String,
     /// The sections in order.
     pub sections: Vec<Section>,
@@ -77,7 +77,7 @@ pub struct Tile {
     pub value: String,
     /// The exact value; `None` where it is undefined.
     pub exact: Option<f64>,
-    /// Its interval, or another short remark.
+    /// Its interval or another short remark.
     pub note: String,
 }
 
@@ -94,7 +94,8 @@ impl Page {
     /// Writes the page to `path`.
     ///
     /// # Errors
-    /// [`Error::File`](crate::Error::File) when the file cannot be written, an old one then stays; those of [`html`](Self::html).
+    /// [`Error::File`](crate::Error::File) when the file cannot be written (an old file then stays); those of
+    /// [`html`](Self::html).
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let text = self.html()?;
@@ -137,7 +138,7 @@ impl Page {
 }
 
 impl Section {
-    /// Whether two such sections fit side by side on a wide screen: sections of one plot about as wide as high.
+    /// Whether two such sections fit side by side on a wide screen: those with a single plot about as wide as high.
     fn is_half(&self) -> bool {
         matches!(&self.blocks[..], [Block::Plot { plot, .. }] if plot.0.width <= plot.0.height * 4 / 3)
     }

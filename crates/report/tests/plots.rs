@@ -1,4 +1,4 @@
-//! Plots read back from their files: sizes, places of colours, texts.
+//! Plots read back from their files: sizes, positions of colours, texts.
 
 use std::path::{Path, PathBuf};
 
@@ -41,7 +41,7 @@ fn places(picture: &RgbImage, color: Rgb<u8>, left: u32, right: u32) -> Vec<(u32
     pixels.map(|(x, y, _)| (x, y)).collect()
 }
 
-/// As `places`, below the legend and the headings, which use the curves' colours too.
+/// Like `places`, below the legend and the headings, which also use the colours of the curves.
 fn curve_places(picture: &RgbImage, color: Rgb<u8>, left: u32, right: u32) -> Vec<(u32, u32)> {
     places(picture, color, left, right).into_iter().filter(|at| at.1 > 175).collect()
 }
@@ -91,7 +91,7 @@ fn one_epoch_is_a_dot_at_its_value() {
     let accuracy = curve_places(&picture, TRAIN, 1216, 1236);
     let middle = accuracy.iter().map(|at| f64::from(at.1)).sum::<f64>() / accuracy.len() as f64;
     assert!((middle - (686.0 - 506.0 * 2.0 / 12.0)).abs() < 1.5, "{middle}");
-    // The legend alone.
+    // Only the legend.
     assert!(places(&picture, VALIDATION, 0, 1600).iter().all(|at| at.1 < 80));
 }
 
@@ -192,7 +192,7 @@ fn roc_curve_lies_above_chance_and_names_its_positive_class() {
     }
 }
 
-/// Scores of three positive and three negative samples, one of each on the wrong side.
+/// Scores of three positive and three negative samples, one of each ranked wrongly.
 const TRUTH: [bool; 6] = [true, true, false, true, false, false];
 const SCORES: [f64; 6] = [0.9, 0.8, 0.7, 0.6, 0.4, 0.1];
 
@@ -200,13 +200,13 @@ const SCORES: [f64; 6] = [0.9, 0.8, 0.7, 0.6, 0.4, 0.1];
 fn the_threshold_is_a_dot_on_the_curve() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("curve.png");
-    // At 0.65 three samples are called positive, two of them rightly: sensitivity, precision and specificity are 2/3.
+    // At 0.65 three samples are called positive, two of them correctly: sensitivity, precision and specificity are 2/3.
     let roc = roc_curve(&TRUTH, &SCORES).unwrap().unwrap();
     roc_plot(&roc, "Parasitized", Some(0.65), "").save(&path).unwrap();
     assert_eq!(read(&path).get_pixel(392, 436), &VALIDATION);
     roc_plot(&roc, "Parasitized", None, "").save(&path).unwrap();
     assert_ne!(read(&path).get_pixel(388, 440), &VALIDATION);
-    // Above every score no sample is called positive, below every score all are.
+    // Above every score no sample is called positive; below every score all samples are.
     for (threshold, at) in [(0.95, (112, 996)), (0.05, (952, 156))] {
         roc_plot(&roc, "Parasitized", Some(threshold), "").save(&path).unwrap();
         assert_eq!(read(&path).get_pixel(at.0, at.1), &VALIDATION, "{threshold}");

@@ -1,4 +1,4 @@
-//! Finding the cells of drawn fields: 1600 x 1200 pixels with 100 cells, and 4000 x 3000 with 200.
+//! Finding the cells of synthetic fields: 1600 x 1200 pixels with 100 cells, and 4000 x 3000 with 200.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use malaria_dataset::{SmearConfig, synthetic_smear};

@@ -10,14 +10,14 @@ use crate::find::Smear;
 pub(crate) struct Call {
     pub(crate) probability: f64,
     pub(crate) infected: bool,
-    /// Its class by that call.
+    /// The class of the call.
     pub(crate) class: String,
     /// How it differs from the training cells.
     pub(crate) warning: Option<String>,
 }
 
 impl Call {
-    /// The calls of the red cells of a photograph: by the threshold for smears where there is one, else by that for single cells.
+    /// The calls of the red cells of a photograph, at the threshold for smears if there is one, else at that for single cells.
     pub(crate) fn of_cells<E: From<malaria_dataset::Error>>(
         description: &Description,
         positive: usize,
@@ -33,7 +33,7 @@ impl Call {
 
     fn of(description: &Description, threshold: Option<f64>, cell: Prediction) -> Self {
         let Description { classes, positive, .. } = description;
-        // Pictures in memory have both.
+        // Predictions for pictures in memory have both.
         let (class, probability) = (cell.class.unwrap_or_default(), cell.probability.unwrap_or_default());
         let infected = threshold.map_or(class == *positive, |threshold| probability >= threshold);
         let other = classes.iter().find(|class| *class != positive);

@@ -21,39 +21,40 @@ use crate::output::Output;
 use crate::photo::read_photo;
 use crate::report::{CellRow, SmearReport};
 
-/// Most photographs in memory at once: one of 60 megapixels takes 180 MB, and its outlined copy as much.
+/// Maximum number of photographs in memory: one of 60 megapixels takes 180 MB, and its outlined copy as much.
 const MAX_HELD: usize = 4;
 
-/// Red cells per microlitre of blood that people can have.
+/// Plausible numbers of red cells per microlitre of blood.
 pub(crate) const RED_CELLS_PER_MICROLITRE: RangeInclusive<f64> = 5e5..=1e7;
-/// Pictures up to this side may be of a single cell that was cut out.
+/// Pictures up to this side may show a single cell that was cut out.
 const LARGEST_CELL: u32 = 300;
-/// Most characters of a photograph's name in names of results, which get a number and an extension too: files have at most 255 bytes.
+/// Maximum number of characters of a photograph's name in the names of its results, to which a number and an extension are
+/// added: file names have at most 255 bytes.
 const MAX_NAME: usize = 50;
 
-/// What [`count_smears`] does besides counting.
+/// Options of [`count_smears`].
 #[derive(Debug, Clone, Default)]
 pub struct CountOptions {
-    /// A new folder for the results: `cells.csv`, `smear.json`, in `annotated` the photographs with the cells' outlines, and in `cells`
-    /// the cut-out cells by their call.
+    /// A new folder for the results: `cells.csv`, `smear.json`, the photographs with outlined cells in `annotated`, and the
+    /// cut-out cells by their call in `cells`.
     pub out: Option<PathBuf>,
-    /// A folder for pictures of the finder's steps, in a folder for each photograph.
+    /// A folder for pictures of the finder's steps, with a subfolder for each photograph.
     pub steps: Option<PathBuf>,
     /// Red cells per microlitre of blood, for parasitaemias per microlitre.
     pub red_cells_per_microlitre: Option<f64>,
-    /// Program and model that the report names.
+    /// Program and model named in the report.
     pub made_by: Provenance,
-    /// Whether to return everything that was found in each photograph, about 1 kB for each cell.
+    /// Whether to return all objects found in each photograph, about 1 kB per cell.
     pub field_results: bool,
 }
 
-/// Refuses a folder for results inside one of the folders of photographs `given`: the next call would count its pictures too.
+/// Refuses a folder for results inside one of the folders of photographs `given`: the next count would include its pictures.
 ///
 /// # Errors
 /// [`Error::Inside`].
 pub fn check_outside(out: &Path, given: &[PathBuf]) -> Result<()> {
     let real = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path));
-    // The folder of a new folder is there.
+    // The parent of a new folder exists.
     let place = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let (Ok(place), Some(name)) = (real(place), out.file_name()) else { return Ok(()) };
     let out_place = place.join(name);
@@ -67,7 +68,7 @@ pub fn check_outside(out: &Path, given: &[PathBuf]) -> Result<()> {
     }
 }
 
-/// Refuses pictures that are the results of an earlier count: outlines would be counted as infected cells.
+/// Refuses the results of an earlier count, in which outlines would be counted as infected cells.
 fn refuse_results(photos: &[ListedImage]) -> Result<()> {
     // `annotated/PHOTO.jpg` and `cells/CLASS/PHOTO-1.png` in a folder with both tables.
     let results = |photo: &ListedImage| {
@@ -88,7 +89,7 @@ fn refuse_results(photos: &[ListedImage]) -> Result<()> {
 /// Parses red cells per microlitre of blood. Laboratories also write them in millions.
 ///
 /// # Errors
-/// What is expected, for a number outside 500,000 to 10,000,000.
+/// The expected range, for a number outside 500,000 to 10,000,000.
 pub fn parse_red_cells(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(cells) if RED_CELLS_PER_MICROLITRE.contains(&cells) => Ok(cells),
@@ -111,7 +112,7 @@ pub fn red_cells_of_haematocrit(haematocrit: f64) -> f64 {
 /// Parses a haematocrit for [`red_cells_of_haematocrit`], a fraction.
 ///
 /// # Errors
-/// What is expected, for one that makes red cells per microlitre that people do not have.
+/// The expected range, for a haematocrit that implies an implausible number of red cells per microlitre.
 pub fn parse_haematocrit(text: &str) -> Result<f64, String> {
     let possible = |share: &f64| RED_CELLS_PER_MICROLITRE.contains(&red_cells_of_haematocrit(*share));
     let share = text.parse().ok().filter(possible);
@@ -120,16 +121,18 @@ pub fn parse_haematocrit(text: &str) -> Result<f64, String> {
 
 /// Counts the cells in `photos`, such as those of [`list_images`](malaria_dataset::list_images), by photograph and by patient.
 ///
-/// `description` is a model's, `positive` the index of its positive class, and `network` computes the probability of each class,
-/// `[N, classes]` row by row. Where no patient of any photograph is known, all are taken as one patient's. A photograph with the
-/// same pixels as an earlier one, or the same cells at the same places, does not count. `progress` gets the number of photographs done and the number of all.
+/// `description` is a model's, `positive` the index of its positive class, and `network` computes the probability of each
+/// class, `[N, classes]` row by row. If the patient of no photograph is known, all photographs count as those of one patient. A
+/// photograph with the same pixels as an earlier one, or the same cells at the same places, does not count. `progress` gets
+/// the number of photographs done and the total.
 ///
-/// A photograph that cannot be read, or that is refused, or that shows the cells of another patient's, gives a [`FieldCount`] with the reason;
-/// the others are counted all the same. The counts depend neither on the number of threads nor on the order of `photos`.
+/// A photograph that cannot be read, is refused, or shows the same cells as another patient's photograph gives a
+/// [`FieldCount`] with the reason; the others are still counted. The counts depend neither on the number of threads nor on
+/// the order of `photos`.
 ///
 /// # Errors
-/// Those of `network`; [`Error::Results`] for pictures that an earlier count has written; [`malaria_files::Error`] and [`Error::Write`] where a result cannot be written, or `out` is there and not an empty
-/// folder.
+/// Those of `network`; [`Error::Results`] for pictures that an earlier count has written; [`malaria_files::Error`] and
+/// [`Error::Write`] where a result cannot be written, or `out` exists and is not an empty folder.
 pub fn count_smears<E>(
     description: &Description,
     positive: usize,
@@ -147,14 +150,14 @@ where
         let mut earlier = HashMap::new();
         let mut places: Vec<(&ListedImage, Places)> = Vec::new();
         let (mut fields, mut cells, mut readings) = (Vec::new(), Vec::new(), Vec::new());
-        // Those in memory at once.
+        // The photographs held in memory.
         let held = rayon::current_num_threads().min(MAX_HELD);
         for (some, names) in photos.chunks(held).zip(names.chunks(held)) {
             let mut called = Vec::with_capacity(some.len());
             for (content, listed) in contents(some, names, &mut earlier, options)?.into_iter().zip(some) {
                 called.push(match content {
                     Ok(Found { photo, mut reading, smear }) => {
-                        // Each photograph's cells by themselves: in other batches a network may round otherwise.
+                        // The cells of each photograph separately, since a network may round differently in other batches.
                         let calls = Call::of_cells(description, positive, &photo, &smear, &mut network)?;
                         reading.fill(description, &smear, &calls);
                         let own = Places::of(&reading);
@@ -201,15 +204,15 @@ where
     }
 }
 
-/// A photograph in which cells were looked for.
+/// A photograph that was searched for cells.
 struct Found {
     photo: RgbImage,
-    /// Complete but for the objects.
+    /// Complete except for the objects.
     reading: FieldResult,
     smear: Smear,
 }
 
-/// The names of the photographs without folder and extension, numbered from the second on where several have one.
+/// The names of the photographs without folder and extension, numbered from the second on if several have the same name.
 fn unique_names(photos: &[ListedImage]) -> Vec<String> {
     let mut taken = HashSet::new();
     let unique = |photo: &ListedImage| {
@@ -226,8 +229,8 @@ fn unique_names(photos: &[ListedImage]) -> Vec<String> {
     photos.iter().map(unique).collect()
 }
 
-/// Reads the photographs and finds the cells of those whose pixels are not among the `earlier` ones'. A photograph without cells to be called has
-/// its whole reading.
+/// Reads the photographs and finds the cells of those whose pixels are not among the `earlier` ones. A photograph without
+/// cells to be called has a complete reading.
 fn contents(
     photos: &[ListedImage],
     names: &[String],
@@ -277,11 +280,11 @@ fn contents(
     new.into_par_iter().zip(names).map(find).collect()
 }
 
-/// The counts of each patient, in the order of their names; of all photographs together where no patient is known. `description` is that of
-/// the model that called the cells.
+/// The counts of each patient, in the order of their names, or of all photographs together if no patient is known.
+/// `description` is that of the model that called the cells.
 ///
 /// # Errors
-/// [`Error::Metrics`] if the model's rates cannot be computed with.
+/// [`Error::Metrics`] if the model's rates are invalid.
 pub fn count_patients(
     description: &Description,
     fields: &[FieldCount],

@@ -8,7 +8,7 @@ use crate::found_object::FoundObject;
 use crate::object::Kind;
 use crate::quality::{Caveat, Quality};
 
-/// What was counted in one photograph.
+/// The counts of one photograph.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FieldCount {
     /// The photograph's path.
@@ -25,7 +25,8 @@ pub struct FieldCount {
     pub warned_of: u64,
     /// Red cells with a probability from 10 to 90 %.
     pub uncertain: u64,
-    /// Whether either are so many that the photograph is unlike the training cells, see [`PatientVerdict::unfamiliar`].
+    /// Whether the number of either is so high that the photograph is unlike the training cells, see
+    /// [`PatientVerdict::unfamiliar`].
     pub unfamiliar: bool,
     /// White cells found.
     pub white_cells: u64,
@@ -39,22 +40,22 @@ pub struct FieldCount {
     pub cell_diameter: Option<f32>,
     /// Measures of the photograph's quality.
     pub quality: Option<Quality>,
-    /// What limits the trust in the counts.
+    /// Limits of the counts.
     pub caveats: Vec<Caveat>,
-    /// The earlier photograph with the same pixels, or with the same cells at the same places, because of which this one does not count.
+    /// The earlier photograph with the same pixels, or the same cells at the same places; this one then does not count.
     pub copy_of: Option<String>,
     /// Why the photograph could not be read, or was refused.
     pub error: Option<String>,
 }
 
-/// What was counted in the photographs of one patient.
+/// The counts of the photographs of one patient.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PatientCount {
     /// The patient; `None` for all photographs together.
     pub patient: Option<String>,
     /// Number of photographs without copies.
     pub photographs: usize,
-    /// Those of them that could not be read, or were refused.
+    /// Those of them that could not be read or were refused.
     pub failed: usize,
     /// Red cells found.
     pub red_cells: u64,
@@ -64,7 +65,7 @@ pub struct PatientCount {
     pub warned_of: u64,
     /// The parasitaemia and the call; `None` without red cells, and for a model that calls no patients.
     pub verdict: Option<PatientVerdict>,
-    /// The parasitaemia per microlitre, where the number of red cells per microlitre was given.
+    /// The parasitaemia per microlitre, if the number of red cells per microlitre was given.
     pub infected_per_microlitre: Option<PerMicrolitre>,
 }
 
@@ -80,14 +81,14 @@ pub struct PerMicrolitre {
 }
 
 impl PerMicrolitre {
-    /// Of a share of infected cells with its interval, and the number of red cells per microlitre.
+    /// From a share of infected cells with its interval, and the number of red cells per microlitre.
     pub(crate) fn of(share: f64, interval: Interval, red_cells: f64) -> Self {
         Self { estimate: share * red_cells, low: interval.low * red_cells, high: interval.high * red_cells }
     }
 }
 
 impl FieldCount {
-    /// Nothing counted yet.
+    /// Counts of zero.
     pub(crate) fn named(image: &str, patient: Option<String>) -> Self {
         Self {
             image: image.to_owned(),
@@ -128,24 +129,24 @@ impl FieldCount {
         self.clumps = kind(Kind::Clump);
     }
 
-    /// Red cells with a warning; all of them where the photograph's quality hides parasites.
+    /// Red cells with a warning; all red cells if the photograph's quality hides parasites.
     pub(crate) fn unlike(&self) -> u64 {
         if self.caveats.iter().any(Caveat::hides_parasites) { self.red_cells } else { self.warned_of }
     }
 
-    /// What a reader of the table has to know of the photograph.
+    /// Remarks on the photograph for readers of the table.
     pub(crate) fn remarks(&self) -> String {
         if let Some(error) = &self.error {
             return format!("error: {error}");
         }
         if let Some(first) = &self.copy_of {
-            return format!("it shows the same as {first}: not counted");
+            return format!("it shows the same cells as {first}: not counted");
         }
         let warned_of = match self.warned_of {
             0 => None,
             cells => Some(format!("{cells} cells with a warning")),
         };
-        let unfamiliar = format!("unlike the training cells ({} of the cells are uncertain)", self.uncertain);
+        let unfamiliar = format!("unlike the training cells ({} uncertain cells)", self.uncertain);
         let caveats = self.caveats.iter().map(ToString::to_string);
         let unfamiliar = self.unfamiliar.then_some(unfamiliar);
         caveats.chain(unfamiliar).chain(warned_of).collect::<Vec<_>>().join("; ")

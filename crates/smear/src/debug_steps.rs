@@ -8,10 +8,10 @@ use crate::draw::annotated;
 use crate::error::{Error, Result};
 use crate::find::{Smear, find_in_steps};
 
-/// [`find_cells`](crate::find_cells), which writes the picture of each step as a PNG into `folder`.
+/// [`find_cells`](crate::find_cells) that also writes the picture of each step as a PNG to `folder`.
 ///
 /// # Errors
-/// Those of [`find_cells`](crate::find_cells), after the pictures up to there; [`Error::Write`].
+/// Those of [`find_cells`](crate::find_cells), after the pictures of the preceding steps; [`Error::Write`].
 pub fn find_cells_and_write_steps(photo: &RgbImage, folder: &Path) -> Result<Smear> {
     std::fs::create_dir_all(folder)
         .map_err(|error| Error::Write { path: folder.to_owned(), reason: error.to_string() })?;

@@ -1,4 +1,4 @@
-//! Draws the outlines of what was found, and numbers, on a photograph.
+//! Draws the outlines of objects and their numbers on a photograph.
 
 use image::{Rgb, RgbImage};
 use imageproc::drawing::draw_line_segment_mut;
@@ -20,7 +20,7 @@ const SEGMENTS: [[bool; 7]; 10] = [
     [true; 7],
     [true, true, true, true, false, true, true],
 ];
-/// Ends of the segments.
+/// End points of the segments.
 const STROKES: [[f32; 4]; 7] = [
     [0.0, 0.0, 2.0, 0.0],
     [0.0, 0.0, 0.0, 2.0],
@@ -31,8 +31,8 @@ const STROKES: [[f32; 4]; 7] = [
     [0.0, 4.0, 2.0, 4.0],
 ];
 
-/// The photograph with the outline of each object in the colour of its kind, and on each red cell its number, from 1 in the order of
-/// [`Smear::red_cells`].
+/// The photograph with the outline of each object in the colour of its kind, and the number of each red cell, from 1 in the
+/// order of [`Smear::red_cells`].
 #[must_use]
 pub fn annotated(photo: &RgbImage, smear: &Smear) -> RgbImage {
     annotated_with(photo, smear, |object| colour_of_kind(object.kind))
@@ -75,7 +75,7 @@ pub(crate) fn colour_of_kind(kind: Kind) -> Rgb<u8> {
     })
 }
 
-/// Writes a number around a point, with digits two sizes wide.
+/// Writes a number centred on a point, with digits two sizes wide.
 fn write(picture: &mut RgbImage, number: u32, [x, y]: [f32; 2], size: f32, colour: Rgb<u8>) {
     let digits = number.to_string();
     let left = x - 1.5 * size * digits.len() as f32 + 0.5 * size;

@@ -1,21 +1,21 @@
 //! Detects photographs of the same field by the positions of their cells.
 //!
-//! A photograph that was saved again in another size or format, or taken twice, has no pixel in common with the first one.
+//! A photograph that was saved again in another size or format, or taken twice, shares no pixels with the first one.
 
 use crate::field_result::FieldResult;
 use crate::object::Kind;
 
-/// Fewer cells may lie at the same places by chance.
+/// Minimum number of cells: fewer may lie at the same places by chance.
 const MIN_CELLS: usize = 10;
-/// Least share of the cells of either photograph that lie at the same places.
+/// Minimum share of the cells of either photograph that lie at the same places.
 const MIN_SHARE: f32 = 0.8;
-/// Largest distance of two cells at the same place, in diameters. By chance, a cell of a field that cells cover to a third has another within
-/// it in one of ten cases.
+/// Maximum distance between two cells at the same place, in diameters. In a field that is covered by cells to a third, a
+/// cell has another one within this distance by chance in one of ten cases.
 const MAX_DISTANCE: f32 = 0.25;
-/// Number of cells compared first, which rules most other photographs out.
+/// Number of cells compared first, which rules out most other photographs.
 const SAMPLE: usize = 16;
 
-/// Where the red cells of a photograph lie.
+/// Positions of the red cells of a photograph.
 #[derive(Debug, Clone)]
 pub(crate) struct Places {
     /// Centres, relative to the photograph's width.
@@ -41,7 +41,7 @@ impl Places {
         }
     }
 
-    /// Whether the cells lie where the `other` photograph has them. A turned or shifted photograph is another one.
+    /// Whether the cells lie at the same places as in the `other` photograph. A rotated or shifted photograph does not match.
     pub(crate) fn repeat(&self, other: &Self) -> bool {
         let (fewest, most) =
             (self.centres.len().min(other.centres.len()), self.centres.len().max(other.centres.len()));
@@ -82,14 +82,14 @@ mod tests {
     fn the_same_cells_at_the_same_places_are_a_repetition() {
         let first = places(1, 0.0);
         assert!(first.repeat(&first) && places(1, 0.01).repeat(&first));
-        // Some were not found, or something else was.
+        // Some cells are missing or were added.
         let mut fewer = places(1, 0.005);
         fewer.centres.truncate(35);
         assert!(fewer.repeat(&first) && first.repeat(&fewer));
         fewer.centres.truncate(30);
         assert!(!fewer.repeat(&first) && !first.repeat(&fewer));
         assert!((2..50).all(|seed| !places(seed, 0.0).repeat(&first)));
-        // Shifted by half a diameter, and cut.
+        // Shifted by half a diameter, and cropped.
         let mut shifted = first.clone();
         shifted.centres.iter_mut().for_each(|[x, _]| *x += 0.03);
         assert!(!shifted.repeat(&first));

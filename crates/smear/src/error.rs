@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// A photograph that cannot be read, or in which there is nothing to find cells in.
+/// An error of reading a photograph, finding its cells or writing results.
 #[derive(Debug, Error, strum::IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
 #[non_exhaustive]
@@ -12,14 +12,14 @@ pub enum Error {
     /// The file is not a photograph that can be decoded.
     #[error(transparent)]
     Photo(#[from] malaria_dataset::Error),
-    /// The picture has no room for a cell.
+    /// The picture is too small for a cell.
     #[error("the picture is {width} x {height} px; expected at least {min} px on each side")]
     TooSmall {
         /// Width in pixels.
         width: u32,
         /// Height in pixels.
         height: u32,
-        /// Least width and height in pixels.
+        /// Minimum width and height in pixels.
         min: u32,
     },
     /// No part of the picture is lit.
@@ -30,30 +30,31 @@ pub enum Error {
         "the picture is blank: no cell-sized object is darker than the background; expected stained cells"
     )]
     Blank,
-    /// What stands out is not made of single cells of one size.
+    /// The dark area does not consist of single cells of one size.
     #[error(
-        "this does not look like a thin smear: {share:.0} % of what stands out has the shape of cells of one size; expected at least {min:.0} %"
+        "this does not look like a thin smear: {share:.0} % of the dark area has the shape of cells of one \
+         size; expected at least {min:.0} %"
     )]
     NotThinSmear {
         /// Percentage of the dark area that has the shape of cells.
         share: f32,
-        /// Least such percentage.
+        /// The minimum.
         min: f32,
     },
-    /// The cells are too small to be told apart.
+    /// The cells are too small to be separated.
     #[error(
         "cells are {diameter:.0} px across; expected at least {min:.0} px: photograph with more magnification"
     )]
     CellsTooSmall {
         /// Typical diameter in pixels.
         diameter: f32,
-        /// Least diameter in pixels.
+        /// Minimum diameter in pixels.
         min: f32,
     },
     /// The rates of a patient cannot be computed.
     #[error(transparent)]
     Metrics(#[from] malaria_metrics::Error),
-    /// A place for results among the photographs.
+    /// A folder for results among the photographs.
     #[error("`{}` is inside `{}`, whose pictures are counted: name a folder elsewhere", path.display(), folder.display())]
     Inside {
         /// The place.
@@ -61,13 +62,13 @@ pub enum Error {
         /// The folder of photographs.
         folder: PathBuf,
     },
-    /// Pictures that are results.
+    /// Pictures that are results of an earlier count.
     #[error("`{}` contains the results of an earlier count: give the original photographs only, or move this folder away", folder.display())]
     Results {
         /// The folder of the results.
         folder: PathBuf,
     },
-    /// A record of a smear that was read is not valid.
+    /// The record of a smear is not valid.
     #[error("not a valid reading of a smear: {reason}")]
     ReviewedSmear {
         /// What is wrong.
@@ -84,7 +85,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// A stable name of the kind of error, such as `not-thin-smear`, for programs with texts of their own.
+    /// A stable name for the kind of error, such as `not-thin-smear`, for programs with their own texts.
     #[must_use]
     pub fn key(&self) -> &'static str {
         self.into()

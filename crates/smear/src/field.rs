@@ -1,4 +1,4 @@
-//! The field of view: the part of a photograph that the microscope lights, as against a phone's black surround.
+//! The field of view: the part of a photograph that the microscope lights, without the black surround of a phone's photograph.
 
 use image::RgbImage;
 use imageproc::distance_transform::Norm;
@@ -9,16 +9,17 @@ use imageproc::point::Point;
 
 use crate::plane::{INSIDE, Mask, mask_where, on_edge, pieces, quantile};
 
-/// Brightness below which a surround lies, relative to the brightness of the background.
+/// Maximum brightness of a surround, relative to the background.
 const DARK: f32 = 0.25;
-/// Smallest surround, as a share of the picture.
+/// Minimum size of a surround, as a share of the picture.
 const SMALLEST_SURROUND: f32 = 0.01;
-/// Smallest share of the picture's outermost pixels that a surround takes.
+/// Minimum share of the picture's outermost pixels that a surround covers.
 const SURROUND_EDGE: f32 = 0.05;
 /// Margin at the rim of a round field, where the light falls off, relative to the field's width.
 const RIM: f32 = 0.012;
 
-/// Masks the field of view of `picture`: all of it without a dark surround; else the convex hull of the lit part, without its rim.
+/// Masks the field of view of `picture`: the whole picture if there is no dark surround, else the convex hull of the lit
+/// part without its rim.
 pub(crate) fn field_of_view(picture: &RgbImage) -> Mask {
     let (width, height) = picture.dimensions();
     let brightness = Vec::from_iter(picture.pixels().map(|pixel| {

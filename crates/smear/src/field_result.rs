@@ -19,7 +19,7 @@ pub struct FieldResult {
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
-    /// The counts, and what limits the trust in them.
+    /// The counts and their limits.
     pub count: FieldCount,
     /// The [key](Error::key) of the reason why the photograph was refused; `None` if it was not.
     pub refusal: Option<String>,
@@ -28,7 +28,7 @@ pub struct FieldResult {
 }
 
 impl FieldResult {
-    /// A photograph that was not read yet.
+    /// A photograph that has not been read yet.
     pub(crate) fn of(name: &str, patient: Option<String>) -> Self {
         let count = FieldCount::named(name, patient);
         Self { width: 0, height: 0, count, refusal: None, objects: Vec::new() }
@@ -42,7 +42,7 @@ impl FieldResult {
         reading
     }
 
-    /// The counts, computed anew from the objects, of the model with this `description`.
+    /// The counts for the model with this `description`, recomputed from the objects.
     #[must_use]
     pub fn recounted(&self, description: &Description) -> FieldCount {
         let mut count = self.count.clone();
@@ -55,7 +55,7 @@ impl FieldResult {
         self.count.pixels_sha256 = Some(pixels.hex());
     }
 
-    /// The photograph `listed`, which shows the same as the `first` one: it does not count.
+    /// The photograph `listed`, which shows the same cells as the `first` one and therefore does not count.
     pub(crate) fn repeats(self, listed: &ListedImage, first: &ListedImage) -> Self {
         let mut count = FieldCount::named(&self.count.image, self.count.patient);
         count.pixels_sha256 = self.count.pixels_sha256;
@@ -63,12 +63,12 @@ impl FieldResult {
         if listed.patient == first.patient {
             count.copy_of = Some(path.into_owned());
         } else {
-            count.error = Some(format!("it shows the cells of {path}, which is another patient's"));
+            count.error = Some(format!("it shows the same cells as {path} of another patient"));
         }
         Self { count, objects: Vec::new(), ..self }
     }
 
-    /// Records why there are no cells. A blank photograph is not refused.
+    /// Records the reason why there are no cells. A blank photograph is not refused.
     pub(crate) fn refuse(&mut self, error: &Error) {
         if matches!(error, Error::Blank) {
             self.count.caveats.push(Caveat::Blank);
@@ -87,7 +87,7 @@ impl FieldResult {
     }
 }
 
-/// Finds and calls the cells of one `photo`, u8 RGB, which is called `name`. A photograph that is refused has the reason in its counts.
+/// Finds and calls the cells of one `photo`, u8 RGB, called `name`. If the photograph is refused, its counts contain the reason.
 ///
 /// `description` is a model's, `positive` the index of its positive class, and `network` computes the probability of each class, `[N,
 /// classes]` row by row.

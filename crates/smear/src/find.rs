@@ -1,4 +1,4 @@
-//! The finder: a photograph becomes objects and measures of its quality.
+//! The cell finder: from a photograph to objects and measures of its quality.
 
 use image::{GrayImage, RgbImage};
 use imageproc::contours::{BorderType, find_contours};
@@ -11,12 +11,12 @@ use crate::quality::{Caveat, Quality};
 use crate::scale::Working;
 use crate::separate::part;
 
-/// Diameters of red cells, in pixels of the photograph, at which cells were found and classified in tests.
+/// Diameters of red cells, in pixels of the photograph, for which finding and classification were tested.
 const DIAMETERS: std::ops::RangeInclusive<f32> = 25.0..=260.0;
-/// Least share of the dark area that has the shape of cells of one size in a thin smear.
+/// Minimum share of the dark area that has the shape of cells of one size in a thin smear.
 const MIN_CELLULAR: f32 = 0.3;
 
-/// What was found in a photograph.
+/// The objects found in a photograph.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Smear {
     /// The objects, from the top left to the bottom right by their highest pixel.
@@ -25,7 +25,7 @@ pub struct Smear {
     pub cell_diameter: f32,
     /// Measures of the field's quality.
     pub quality: Quality,
-    /// What limits the trust in the counts.
+    /// Limits of the counts.
     pub caveats: Vec<Caveat>,
 }
 
@@ -46,16 +46,16 @@ impl Smear {
 /// function of the pixels alone.
 ///
 /// # Errors
-/// [`Error::TooSmall`], [`Error::Dark`], [`Error::Blank`], [`Error::CellsTooSmall`] or [`Error::NotThinSmear`] if there is nothing to find
-/// cells in.
+/// [`Error::TooSmall`], [`Error::Dark`], [`Error::Blank`], [`Error::CellsTooSmall`] or [`Error::NotThinSmear`] if there are
+/// no findable cells.
 pub fn find_cells(photo: &RgbImage) -> Result<Smear> {
     find_in_steps(photo, &mut |_, _| Ok(()))
 }
 
-/// Takes the name of a step and what draws its picture.
+/// Receives the name of a step and a function that draws its picture.
 pub(crate) type Step<'a> = dyn FnMut(&str, &dyn Fn() -> RgbImage) -> Result<()> + 'a;
 
-/// [`find_cells`], which offers the picture of each step to `step`, with its name.
+/// [`find_cells`] that passes the picture of each step, with its name, to `step`.
 pub(crate) fn find_in_steps(photo: &RgbImage, step: &mut Step<'_>) -> Result<Smear> {
     let working = Working::of(photo)?;
     step("1-reduced", &|| working.picture.clone())?;
@@ -87,7 +87,8 @@ fn objects(working: &Working, sorted: &[Sorted], photo: &RgbImage) -> Vec<Object
     (1..).zip(sorted).map(|(label, sorted)| object(working, sorted, label, &owners, photo)).collect()
 }
 
-/// For each pixel of the working copy the number of its object, from 1: of several, the one whose centre is nearest for its size.
+/// For each pixel of the working copy, the number of its object, from 1. If there are several, it belongs to the one whose
+/// centre is nearest relative to its size.
 fn owners(working: &Working, sorted: &[Sorted]) -> Labels {
     let (width, height) = working.picture.dimensions();
     let mut owners = Labels::new(width, height);
@@ -119,7 +120,7 @@ fn object(working: &Working, sorted: &Sorted, label: u32, owners: &Labels, photo
             (high(right, factor_across, photo.width()), high(bottom, factor_down, photo.height()));
         Bounds { x, y, width: (right - x).max(1), height: (bottom - y).max(1) }
     };
-    // A copy of the object's pixels with a margin of one, between which the edge is interpolated.
+    // A copy of the object's pixels with a margin of one pixel, for interpolating the edge.
     let (columns, rows) = (right - left + 3, bottom - top + 3);
     let own = |whole: bool| {
         let mut own = Plane::new(columns, rows);

@@ -5,30 +5,30 @@ use crate::peaks::peaks;
 use crate::plane::{INSIDE, Mask, Plane, blur, depth, holes, pieces, quantile, weighted_median};
 use crate::shape::Shape;
 
-/// Where the level lies between the typical darkness of the background (0) and of cells (1).
+/// Position of the level between the typical darkness of the background (0) and of cells (1).
 const LEVEL: f32 = 0.4;
-/// Lower levels, at which single pale cells are looked for among darker ones: their areas relative to the typical, and the share of them
-/// below which the usual level has missed them.
+/// Search at a lower level for single pale cells among darker ones: their areas relative to the typical area, and the share
+/// of such a cell below which the usual level has missed it.
 const PALE_LEVELS: [f32; 2] = [0.28, 0.2];
 const PALE_AREA: [f32; 2] = [0.45, 1.7];
 const PALE_KNOWN: f32 = 0.6;
 /// Blur before the threshold, relative to a cell's diameter.
 const SMOOTHING: f32 = 0.025;
-/// Largest hole that is a pale centre, relative to a cell's area.
+/// Maximum area of a hole that is a pale centre, relative to a cell's area.
 const MAX_HOLE: f32 = 0.4;
-/// Smallest piece that is kept, relative to a cell's area.
+/// Minimum area of a piece that is kept, relative to a cell's area.
 const SMALLEST_PIECE: f32 = 0.02;
 
-/// Least difference between dark and bright, as optical density, and in median deviations of the bright.
+/// Minimum difference between dark and bright, as optical density, and in median deviations of the bright part.
 const MIN_CONTRAST: f32 = 0.02;
 const MIN_SEPARATION: f32 = 6.0;
 /// Pixels of a class of pale cells, relative to that of darker ones.
 const PALE_CELLS: f32 = 2.0;
 
-/// The dark part of the field, and what it is measured by.
+/// The dark part of the field, with its measures.
 pub(crate) struct Foreground {
     pub(crate) mask: Mask,
-    /// Median darkness of what lies above and below the level.
+    /// Median darkness above and below the level.
     pub(crate) typical: f32,
     pub(crate) background: f32,
     /// Median deviation of the background's darkness from its median.
@@ -36,14 +36,14 @@ pub(crate) struct Foreground {
 }
 
 impl Foreground {
-    /// Whether dark and bright differ by more than the noise of the background, whose halves differ as well.
+    /// Whether dark and bright differ by more than noise: the two halves of a background without cells also differ.
     pub(crate) fn stands_out(&self) -> bool {
         let contrast = self.typical - self.background;
         contrast > MIN_CONTRAST && contrast > MIN_SEPARATION * self.noise
     }
 }
 
-/// Separates the dark part of the field, for cells of about `diameter` pixels where that is known already.
+/// Separates the dark part of the field, for cells of about `diameter` pixels if that is already known.
 pub(crate) fn foreground(darkness: &Plane, field: &Mask, diameter: Option<f32>) -> Foreground {
     let smooth = blur(darkness, diameter.map_or(0.8, |diameter| SMOOTHING * diameter));
     let inside = |keep: &dyn Fn(f32) -> bool| {
@@ -51,7 +51,7 @@ pub(crate) fn foreground(darkness: &Plane, field: &Mask, diameter: Option<f32>) 
         Vec::from_iter(values.map(|(value, _)| *value).filter(|value| keep(*value)))
     };
     let mut middle = otsu(&inside(&|_| true));
-    // Few very dark pieces, such as white cells, hide many pale cells.
+    // A few very dark pieces, such as white cells, hide many pale cells.
     let lower = otsu(&inside(&|value| value <= middle));
     let between = inside(&|value| value > lower && value <= middle).len();
     if between as f32 > PALE_CELLS * inside(&|value| value > middle).len() as f32 {
@@ -82,11 +82,11 @@ pub(crate) fn foreground(darkness: &Plane, field: &Mask, diameter: Option<f32>) 
     Foreground { mask, typical, background, noise }
 }
 
-/// Smallest area of a piece that tells the scale, in pixels.
+/// Minimum area of a piece used for the scale, in pixels.
 const SMALLEST_MEASURED: usize = 25;
 /// Convexity of a single cell.
 const CONVEX: f32 = 0.9;
-/// Convex pieces that make a reliable scale.
+/// Number of convex pieces that give a reliable scale.
 const ENOUGH: usize = 4;
 
 fn fill_holes(mask: &mut Mask, largest: f32) {
@@ -97,7 +97,7 @@ fn fill_holes(mask: &mut Mask, largest: f32) {
     }
 }
 
-/// Pixels of the single cells of `lower`, the foreground at a lower level, of which `mask` has too little.
+/// Pixels of single cells of `lower`, the foreground at a lower level, that `mask` contains only to a small part.
 fn pale_cells(mut lower: Mask, mask: &Mask, cell: f32) -> Vec<u32> {
     fill_holes(&mut lower, MAX_HOLE * cell);
     let mut pieces = pieces(&lower);
@@ -111,13 +111,13 @@ fn pale_cells(mut lower: Mask, mask: &Mask, cell: f32) -> Vec<u32> {
     pieces.concat()
 }
 
-/// The typical diameter of a cell in pixels, from the picture's convex pieces, each weighted by its area so that specks do not count;
-/// from the depth of its pieces where there are too few. `None` where there is nothing to measure.
+/// The typical diameter of a cell in pixels, from the picture's convex pieces, each weighted by its area so that specks do
+/// not count; from the depth of its pieces if there are too few. `None` if there is nothing to measure.
 pub(crate) fn typical_diameter(mask: &Mask) -> Option<f32> {
     let (width, height) = mask.dimensions();
     let mut filled = mask.clone();
     for hole in holes(mask) {
-        // Not what a ring of many cells encloses.
+        // Without the area that a ring of many cells encloses.
         if hole.len() * 50 < mask.as_raw().len() {
             hole.iter().for_each(|&i| filled.as_mut()[i as usize] = INSIDE);
         }

@@ -8,13 +8,13 @@ use crate::call::Call;
 use crate::find::Smear;
 use crate::object::{Bounds, Kind, Object};
 
-/// How far an outline may be off, in diameters of a cell.
+/// Maximum error of a simplified outline, in diameters of a cell.
 const OUTLINE_ERROR: f32 = 0.01;
 
 /// An object in a photograph, with its call if it is a red cell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FoundObject {
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
     /// The smallest rectangle around it, in pixels of the photograph turned upright.
     #[serde(flatten)]
@@ -22,7 +22,7 @@ pub struct FoundObject {
     /// Corners of its outline, in order; may be left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outline: Vec<[u32; 2]>,
-    /// Probability of the positive class, in `[0, 1]`; `None` for what is no red cell.
+    /// Probability of the positive class, in `[0, 1]`; `None` for objects other than red cells.
     pub probability: Option<f64>,
     /// Whether it is a red cell called positive.
     pub infected: bool,
@@ -30,12 +30,12 @@ pub struct FoundObject {
     pub warned: bool,
     /// Whether it reaches the edge of the picture, so that part of it may be missing.
     pub touches_border: bool,
-    /// What a person says that it is; `None` while nobody has said so.
+    /// A person's judgement; `None` without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judgement: Option<Judgement>,
 }
 
-/// What a person says that an object is.
+/// A person's judgement of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Judgement {
@@ -67,7 +67,7 @@ impl FoundObject {
         smear.objects.iter().map(found).collect()
     }
 
-    /// Whether it counts as a red cell: as the person says, else as the finder.
+    /// Whether it counts as a red cell, according to the person or, without a judgement, to the finder.
     #[must_use]
     pub fn is_red_cell(&self) -> bool {
         match self.judgement {

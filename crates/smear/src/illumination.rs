@@ -7,13 +7,13 @@ use crate::plane::{Mask, Plane, mask_where, plane_of, quantile};
 
 /// Tiles along the longer side for the first estimate.
 const TILES: u32 = 12;
-/// Pixels of which the final background is fitted, at most.
+/// Maximum number of pixels to which the final background is fitted.
 const MOST_SAMPLES: usize = 40_000;
-/// Rounds of fitting the background to what the last round took for background.
+/// Number of rounds. Each fits the background to the pixels that the previous round classified as background.
 const ROUNDS: usize = 3;
-/// Brightness, 0 to 255, that no channel of an unlit picture reaches.
+/// Brightness, 0 to 255, below which all channels of an unlit picture lie.
 const DARK: f32 = 16.0;
-/// Largest optical density, of black.
+/// Maximum optical density, that of black.
 const DENSEST: f32 = 2.5;
 
 /// The background as a quadratic surface for each channel (Leong et al. 2003, J Clin Pathol 56:619).
@@ -44,7 +44,7 @@ impl Background {
             let limit = otsu(&densities) * 0.5;
             let bright = samples.iter().zip(&densities).filter(|(_, density)| **density < limit);
             let bright = Vec::from_iter(bright.map(|(sample, _)| *sample));
-            // Where hardly anything is background, the brightest tiles tell more.
+            // If there is hardly any background, the brightest tiles are more informative.
             if bright.len() * 50 < samples.len() {
                 break;
             }
@@ -63,7 +63,7 @@ impl Background {
                 *sum += terms * f64::from(value);
             }
         }
-        // Keeps the surface flat where the samples do not tell its slope.
+        // Keeps the surface flat where the samples do not determine its slope.
         for i in 1..6 {
             products[(i, i)] += 0.01 * samples.len() as f64;
         }
@@ -79,7 +79,7 @@ impl Background {
         Vector6::new(1.0, x, y, x * x, x * y, y * y)
     }
 
-    /// Optical density of each channel, relative to the background: the logarithm of how much less light there is.
+    /// Optical density of each channel, relative to the background: the logarithm of the loss of light.
     pub(crate) fn density(&self, x: u32, y: u32, colour: [f32; 3]) -> [f32; 3] {
         let terms = self.terms(x, y);
         [0, 1, 2].map(|i| {
@@ -88,7 +88,7 @@ impl Background {
         })
     }
 
-    /// Whether there is no light that cells could stand out against.
+    /// Whether there is no light against which cells could be seen.
     pub(crate) fn is_dark(&self) -> bool {
         self.mean_colour().iter().all(|&channel| channel < DARK)
     }
@@ -100,7 +100,7 @@ impl Background {
     }
 
     /// The darkness of each pixel: the weighted mean of the channels' densities in which cells stand out most from the
-    /// background, as measured by the difference of their means over the sum of their variances. 0 outside of the field.
+    /// background, as measured by the difference of their means over the sum of their variances. 0 outside the field.
     pub(crate) fn darkness(&self, picture: &RgbImage, field: &Mask) -> Plane {
         let densities = Vec::from_iter(
             picture.enumerate_pixels().map(|(x, y, pixel)| self.density(x, y, pixel.0.map(f32::from))),

@@ -8,31 +8,33 @@ use crate::scale::Working;
 use crate::separate::Candidate;
 use crate::shape::Shape;
 
-/// Least area of a red cell.
+/// Minimum area of a red cell.
 const MIN_AREA: f32 = 0.3;
-/// Largest area of a red cell.
+/// Maximum area of a red cell.
 const MAX_AREA: f32 = 2.3;
-/// Least convexity of a red cell.
+/// Minimum convexity of a red cell.
 const MIN_SOLIDITY: f32 = 0.8;
-/// Least support of a red cell's outline, see [`Candidate::support`].
+/// Minimum support of a red cell's outline, see [`Candidate::support`].
 const MIN_SUPPORT: f32 = 0.2;
-/// Largest area of a platelet.
+/// Maximum area of a platelet.
 const PLATELET_AREA: f32 = 0.35;
-/// Least convexity of a platelet, and its longest shape.
+/// Minimum convexity and maximum elongation of a platelet.
 const PLATELET_SOLIDITY: f32 = 0.85;
 const PLATELET_LENGTH: f32 = 1.8;
 /// Darkness of a nucleus, relative to the median of the foreground.
 const NUCLEUS_DARKNESS: f32 = 1.35;
 /// Cosine of the angle between the colours (densities of the three channels) of nuclei and red cells.
 const NUCLEUS_COLOUR: f32 = 0.985;
-/// Least area of a white cell's nucleus, and areas of the white cell. An infected red cell may be as dark, but is not as large.
+/// Minimum area of a white cell's nucleus, and range of areas of the white cell. An infected red cell may be as dark, but is
+/// not as large.
 const NUCLEUS_AREA: f32 = 0.6;
 const WHITE_AREA: [f32; 2] = [1.7, 6.0];
-/// Darkness of a nucleus, and its share of what is dark around it, from which it is a white cell whose cytoplasm is too pale to be seen.
+/// Minimum darkness of a nucleus, and minimum share of it in the dark area around it, to count as a white cell whose
+/// cytoplasm is too pale to be seen.
 const BARE_DARKNESS: f32 = 1.8;
 const BARE_SHARE: f32 = 0.75;
-/// Areas and least convexity of what no outline covers that count as a red cell with a weak edge, such as a pale infected one; what is
-/// larger or less convex is a clump.
+/// Areas and minimum convexity of an uncovered piece that counts as a red cell with a weak edge, such as a pale infected
+/// one; larger or less convex pieces are clumps.
 const UNCOVERED_AREA: [f32; 2] = [0.5, 1.8];
 const UNCOVERED_SOLIDITY: f32 = 0.88;
 
@@ -44,7 +46,7 @@ pub(crate) struct Sorted {
     pub(crate) shape: Shape,
 }
 
-/// Sorts the chosen outlines, and what they leave of the foreground.
+/// Sorts the chosen outlines and the remaining foreground by kind.
 pub(crate) fn sort(working: &Working, chosen: Vec<Candidate>) -> Vec<Sorted> {
     let width = working.picture.width();
     let nuclei = nuclei(working);
@@ -115,7 +117,7 @@ fn uncovered(working: &Working, covered: &Mask) -> Mask {
     mask_where(covered.dimensions(), |i| foreground[i] > 0 && covered.as_raw()[i] == 0)
 }
 
-/// Pieces of the foreground that no outline covers. Slivers beside a cell are no objects.
+/// Pieces of the foreground that no outline covers. Slivers beside a cell are not objects.
 fn left_over(working: &Working, covered: &Mask) -> Vec<Sorted> {
     let (width, height) = covered.dimensions();
     let beside = |i: u32| {

@@ -1,12 +1,13 @@
 //! Finds and counts red blood cells in photographs of thin blood smears.
 //!
-//! A photograph, u8 RGB, becomes a [`Smear`]: red cells with outline, box, area and mask; white cells, platelets, debris and clumps apart,
-//! by kind; and what limits the trust in the counts. Everything is measured relative to the picture's own cells, so that camera,
-//! magnification and stain do not matter. Research software, not a medical device.
+//! A photograph, u8 RGB, becomes a [`Smear`]: red cells with outline, box, area and mask; white cells, platelets, debris and
+//! clumps, by kind; and the limits of the counts. Everything is measured relative to the picture's own cells, so that
+//! camera, magnification and stain do not matter. Research software, not a medical device.
 //!
-//! The steps, a module each: the photograph is reduced to one size of cells (`scale`); the field of view (`field`) and the background's
-//! light (`illumination`) give the darkness of each pixel; what is dark enough is the foreground (`foreground`); outlines are fitted to
-//! it (`outline`), of which the set that explains it best is chosen (`separate`) and sorted (`kind`); the result is judged (`quality`).
+//! The steps, one module each: the photograph is reduced to one size of cells (`scale`); the field of view (`field`) and the
+//! background's light (`illumination`) give the darkness of each pixel; the dark part is the foreground (`foreground`);
+//! outlines are fitted to it (`outline`); the set of outlines that explains it best is chosen (`separate`) and sorted by
+//! kind (`kind`); the quality of the result is measured (`quality`).
 //!
 //! ```
 //! use malaria_dataset::{SmearConfig, synthetic_smear};

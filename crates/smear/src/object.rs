@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::plane::INSIDE;
 
-/// What an object is.
+/// The kind of an object.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, strum::Display,
 )]
@@ -18,9 +18,9 @@ pub enum Kind {
     WhiteCell,
     /// A platelet: a small, compact, dark piece.
     Platelet,
-    /// Other small pieces: precipitated stain, dirt, text.
+    /// Other small objects: precipitated stain, dirt, text.
     Debris,
-    /// Cells that cannot be separated, or something else that is not a single cell.
+    /// Cells that cannot be separated, or another large object.
     Clump,
 }
 
@@ -40,9 +40,9 @@ pub struct Bounds {
 /// One object, in pixels of the photograph.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Object {
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
-    /// Corners of its outline, in order; also where another cell lies over it.
+    /// Corners of its outline, in order, including the part under another cell.
     pub outline: Vec<[u32; 2]>,
     /// The smallest rectangle around the outline.
     pub bounds: Bounds,
@@ -50,15 +50,15 @@ pub struct Object {
     pub area: f32,
     /// Diameter of the disc with this area, in pixels.
     pub diameter: f32,
-    /// Pixels of its own, 255 inside, with the size of `bounds`; what two cells cover belongs to the nearer.
+    /// Its pixels, 255 inside, with the size of `bounds`; a pixel that two cells cover belongs to the nearer one.
     pub mask: GrayImage,
     /// Whether it reaches the edge of the picture or of the field of view, so that part of it may be missing.
     pub touches_border: bool,
 }
 
 impl Object {
-    /// The object's own pixels, black around them, with the size of its bounds: the form of the cells that the classifier has
-    /// learned from. `photo` is the photograph that it was found in.
+    /// The object's pixels on black, with the size of its bounds: the form of the cells that the classifier was trained on.
+    /// `photo` is the photograph in which the object was found.
     ///
     /// # Panics
     /// If the bounds are not within `photo`.

@@ -1,9 +1,9 @@
 //! Outlines around a centre: the closed curve along which the darkness falls most, seen from the centre.
 //!
-//! The sign of the fall is what parts cells. Around a pale centre the darkness rises outwards, so its rim counts for nothing; where two
-//! cells overlap, the overlap is darker than either, so that seen from each cell the darkness falls at the cell's own edge and rises at
-//! the other's. The curve is the best path through a table of angles and radii (dynamic programming on a polar grid, as in
-//! Baggett et al. 2005, Cytometry A 67:137).
+//! The sign of the fall separates cells. Around a pale centre the darkness rises outwards, so its rim does not count; where
+//! two cells overlap, the overlap is darker than either, so that seen from each cell the darkness falls at the cell's own
+//! edge and rises at the other's. The curve is the best path through a table of angles and radii (dynamic programming on a
+//! polar grid, as in Baggett et al. 2005, Cytometry A 67:137).
 
 use std::f32::consts::TAU;
 
@@ -50,14 +50,14 @@ impl Edges {
         Self { right: relative(&right), down: relative(&down), diameter }
     }
 
-    /// How much the darkness falls at a point in a direction, -1 to 1 (a typical edge or more).
+    /// The fall of darkness at a point in a direction, -1 to 1 (a typical edge or more).
     pub(crate) fn fall(&self, point: [f32; 2], direction: [f32; 2]) -> f32 {
         let slope = sample(&self.right, point) * direction[0] + sample(&self.down, point) * direction[1];
         (-slope).clamp(-1.0, 1.0)
     }
 
-    /// How likely each pixel is the centre of a round cell: each edge votes for the points behind it at about a cell's radius (as the
-    /// fast radial symmetry of Loy and Zelinsky 2003, IEEE Trans PAMI 25:959).
+    /// The likelihood of each pixel as the centre of a round cell: each edge votes for the points behind it at about a
+    /// cell's radius (like the fast radial symmetry of Loy and Zelinsky 2003, IEEE Trans PAMI 25:959).
     pub(crate) fn votes(&self) -> Plane {
         let (width, height) = self.right.dimensions();
         let mut votes = Plane::new(width, height);
@@ -91,7 +91,7 @@ pub(crate) struct Outline {
 }
 
 impl Outline {
-    /// The best outline around `centre`, whose centre then moves to its middle.
+    /// The best outline around `centre`; the centre is then moved to the middle of the outline.
     pub(crate) fn fit(edges: &Edges, mut centre: [f32; 2]) -> Self {
         let mut outline = Self { centre, radii: best_radii(edges, centre) };
         for _ in 0..ROUNDS {
@@ -150,7 +150,7 @@ fn direction(ray: usize) -> [f32; 2] {
     [cos, sin]
 }
 
-/// For each ray the radius on the best closed path: of the paths twice around, the half in the middle.
+/// For each ray, the radius on the best closed path: the middle half of the best path that goes around twice.
 fn best_radii(edges: &Edges, centre: [f32; 2]) -> [f32; RAYS] {
     let step = (STEP * edges.diameter).max(0.5);
     let first = RADII[0] * edges.diameter;

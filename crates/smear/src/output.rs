@@ -1,4 +1,4 @@
-//! The pictures among the results: annotated photographs and cut-out cells.
+//! Pictures in the results: annotated photographs and cut-out cells.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,8 @@ use crate::call::Call;
 use crate::draw::{annotated_with, colour_of_kind};
 use crate::find::Smear;
 
-/// Quality of annotated photographs, on the scale of the Independent JPEG Group. A PNG would be several times as large and slow.
+/// Quality of annotated photographs, on the scale of the Independent JPEG Group. A PNG would be several times as large and
+/// as slow.
 const JPEG_QUALITY: u8 = 90;
 
 /// A folder for pictures.
@@ -62,7 +63,7 @@ fn unwritable(path: &Path) -> impl Fn(image::ImageError) -> Error + use<> {
     move |cause| error(std::io::Error::other(cause))
 }
 
-/// From green to yellow with the probability; red if called infected.
+/// From green to yellow by probability; red if called infected.
 fn colour(call: &Call) -> Rgb<u8> {
     let share = call.probability.clamp(0.0, 1.0);
     if call.infected {

@@ -1,4 +1,4 @@
-//! Local maxima of a plane, and the watershed that they flood.
+//! Local maxima of a plane, and the watershed from them.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -16,14 +16,13 @@ fn neighbours(i: u32, width: u32, height: u32) -> impl Iterator<Item = u32> {
     )
 }
 
-/// Maxima of a plane that rise above 0 and stand out by at least `prominence` times their height from every way to a higher
-/// one, with their positions and values.
+/// Maxima of a plane above 0 with a prominence of at least `prominence` times their height, with their positions and values.
 pub(crate) fn peaks(plane: &Plane, prominence: f32) -> Vec<(u32, f32)> {
     let (width, height) = plane.dimensions();
     let values = plane.as_raw();
     let mut order = Vec::from_iter((0..values.len() as u32).filter(|&i| values[i as usize] > 0.0));
     order.sort_unstable_by(|&a, &b| values[b as usize].total_cmp(&values[a as usize]).then(a.cmp(&b)));
-    // Falling water: regions grow from the top; where two meet, the lower peak is kept only if it stands out.
+    // Regions grow from the top; where two meet, the lower peak is kept only if it is prominent.
     const NONE: u32 = u32::MAX;
     let mut region = vec![NONE; values.len()];
     let mut parents: Vec<u32> = Vec::new();
@@ -46,7 +45,7 @@ pub(crate) fn peaks(plane: &Plane, prominence: f32) -> Vec<(u32, f32)> {
                 own = other;
             } else if own != other {
                 let of = |region: u32| values[tops[region as usize] as usize];
-                // On equal heights the earlier region is the higher.
+                // At equal heights, the earlier region counts as the higher one.
                 let own_first = of(own) > of(other) || (of(own) == of(other) && own < other);
                 let (high, low) = if own_first { (own, other) } else { (other, own) };
                 if of(low) - values[i as usize] >= prominence * of(low) {
@@ -72,7 +71,7 @@ pub(crate) fn peaks(plane: &Plane, prominence: f32) -> Vec<(u32, f32)> {
     kept.into_iter().map(|i| (i, values[i as usize])).collect()
 }
 
-/// A pixel that waits to be flooded: the highest first, on equal heights the one that has waited longest.
+/// A pixel waiting to be flooded: the highest first, at equal heights the one that has waited longest.
 #[derive(PartialEq)]
 struct Waiting {
     height: f32,

@@ -7,8 +7,8 @@ use malaria_dataset::Fingerprint;
 
 use crate::error::Result;
 
-/// Reads a PNG, JPEG, BMP, TIFF or WebP, turned upright as its EXIF orientation says, with the fingerprint of its pixels: the same
-/// photograph in another file has the same one.
+/// Reads a PNG, JPEG, BMP, TIFF or WebP, turned upright as its EXIF orientation says, with the fingerprint of its pixels,
+/// which is the same for the same photograph in another file.
 ///
 /// # Errors
 /// [`Error::Photo`](crate::Error::Photo) if the file cannot be read or decoded, see [`malaria_dataset::decode_photo`].

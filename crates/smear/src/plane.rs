@@ -1,29 +1,29 @@
-//! Pictures of one channel: brightness, darkness and masks, and what is computed of them.
+//! Pictures with one channel: brightness, darkness and masks, and operations on them.
 
 use image::{GrayImage, ImageBuffer, Luma};
 use imageproc::distance_transform::euclidean_squared_distance_transform;
 use imageproc::region_labelling::{Connectivity, connected_components};
 
-/// One value a pixel.
+/// One value per pixel.
 pub(crate) type Plane = ImageBuffer<Luma<f32>, Vec<f32>>;
 /// 255 inside, 0 outside.
 pub(crate) type Mask = GrayImage;
 /// The number of the region that a pixel belongs to, from 1; 0 for none.
 pub(crate) type Labels = ImageBuffer<Luma<u32>, Vec<u32>>;
 
-/// Inside of a [`Mask`].
+/// The value inside a [`Mask`].
 pub(crate) const INSIDE: u8 = 255;
 
 /// A mask of the pixels for which `inside` holds, given the position of each in the raw data.
 pub(crate) fn mask_where((width, height): (u32, u32), inside: impl Fn(usize) -> bool) -> Mask {
     let values = (0..width as usize * height as usize).map(|i| if inside(i) { INSIDE } else { 0 }).collect();
-    Mask::from_raw(width, height, values).expect("one value a pixel")
+    Mask::from_raw(width, height, values).expect("one value per pixel")
 }
 
 /// A plane of the values of `value`, given the position of each pixel in the raw data.
 pub(crate) fn plane_of((width, height): (u32, u32), value: impl Fn(usize) -> f32) -> Plane {
     let values = (0..width as usize * height as usize).map(value).collect();
-    Plane::from_raw(width, height, values).expect("one value a pixel")
+    Plane::from_raw(width, height, values).expect("one value per pixel")
 }
 
 /// Pieces of a mask, with their positions in the raw data in ascending order. Pixels that touch at a corner are connected.
@@ -58,8 +58,8 @@ pub(crate) fn regions(labels: &Labels) -> Vec<Vec<u32>> {
     regions
 }
 
-/// Distance of each pixel inside `mask` to the nearest outside, in pixels; 0 outside. What lies beyond the edge of the picture
-/// counts as inside.
+/// Distance of each pixel inside `mask` to the nearest outside, in pixels; 0 outside. The area beyond the edge of the
+/// picture counts as inside.
 pub(crate) fn depth(mask: &Mask) -> Plane {
     let outside = mask_where(mask.dimensions(), |i| mask.as_raw()[i] == 0);
     if outside.as_raw().iter().all(|&value| value == 0) {
@@ -104,10 +104,10 @@ pub(crate) fn blur(plane: &Plane, sigma: f32) -> Plane {
             }
         }
     }
-    Plane::from_raw(plane.width(), plane.height(), blurred).expect("one value a pixel")
+    Plane::from_raw(plane.width(), plane.height(), blurred).expect("one value per pixel")
 }
 
-/// Change of a plane by one pixel to the right and down, by central differences.
+/// Change of a plane per pixel to the right and down, by central differences.
 pub(crate) fn gradient(plane: &Plane) -> [Plane; 2] {
     let (width, height) = (plane.width() as usize, plane.height() as usize);
     let at = |x: usize, y: usize| plane.as_raw()[y * width + x];
@@ -123,7 +123,7 @@ pub(crate) fn gradient(plane: &Plane) -> [Plane; 2] {
     [right, down]
 }
 
-/// The value at a point between pixels, bilinear; 0 outside of the picture.
+/// The value at a point between pixels, bilinear; 0 outside the picture.
 pub(crate) fn sample(plane: &Plane, [x, y]: [f32; 2]) -> f32 {
     let (width, height) = (plane.width() as usize, plane.height() as usize);
     if !(x >= 0.0 && y >= 0.0 && x <= (width - 1) as f32 && y <= (height - 1) as f32) {

@@ -1,4 +1,4 @@
-//! What limits the trust in the counts of a field, measured relative to its cells.
+//! The quality of a field, measured relative to its cells, and the resulting limits of its counts.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,22 +7,22 @@ use crate::object::Kind;
 use crate::plane::{gradient, quantile};
 use crate::scale::Working;
 
-/// Least sharpness of a field in focus, see [`Quality::sharpness`]. Of the infected cells that `field-int8` finds in composed fields it finds 44 % in
-/// the same fields blurred to a median sharpness of 12, and 8 % at 10 (docs/smear.md).
+/// Minimum sharpness of a field in focus, see [`Quality::sharpness`]. Of the infected cells that `field-int8` finds in
+/// composed fields, it finds 44 % in the same fields blurred to a median sharpness of 12, and 8 % at 10 (docs/smear.md).
 const MIN_SHARPNESS: f32 = 11.0;
-/// Least brightness of the background, 0 to 255.
+/// Minimum brightness of the background, 0 to 255.
 const MIN_BRIGHTNESS: f32 = 90.0;
-/// Least difference of cells and background in optical density.
+/// Minimum difference between cells and background in optical density.
 const MIN_CONTRAST: f32 = 0.08;
-/// Largest share of the field that cells cover where most of them can still be separated.
+/// Maximum share of the field covered by cells at which most of them can still be separated.
 const MAX_COVER: f32 = 0.55;
-/// Largest share of the cells' area in clumps.
+/// Maximum share of the cells' area in clumps.
 const MAX_CLUMPED: f32 = 0.2;
-/// Least number of red cells in a field that is worth counting.
+/// Minimum number of red cells in a field that is worth counting.
 const MIN_CELLS: usize = 10;
-/// Least mean difference between the largest and the smallest channel of a cell's density, relative to the mean.
+/// Minimum mean difference between the largest and the smallest channel of a cell's density, relative to the mean.
 const MIN_COLOUR: f32 = 0.06;
-/// Largest spread (interquartile range over median) of the cells' areas in a thin smear.
+/// Maximum spread (interquartile range over median) of the cells' areas in a thin smear.
 const MAX_SPREAD: f32 = 0.8;
 
 /// Measures of a field.
@@ -33,13 +33,13 @@ pub struct Quality {
     pub sharpness: f32,
     /// Brightness of the background, 0 to 255.
     pub brightness: f32,
-    /// Difference of cells and background, as optical density (natural logarithm).
+    /// Difference between cells and background, as optical density (natural logarithm).
     pub contrast: f32,
     /// Share of the field that is not background, 0 to 1.
     pub cover: f32,
-    /// Share of that in clumps, 0 to 1.
+    /// Share of this area in clumps, 0 to 1.
     pub clumped: f32,
-    /// Share of that in objects with the shape of a cell, 0 to 1.
+    /// Share of this area in objects with the shape of a cell, 0 to 1.
     pub cellular: f32,
     /// Number of red cells.
     pub red_cells: usize,
@@ -77,10 +77,10 @@ pub enum Caveat {
     #[strum(to_string = "sparse: fewer than 10 red cells in the field")]
     Sparse,
     /// No colour.
-    #[strum(to_string = "grey: without colour, parasites are hard to tell from other marks")]
+    #[strum(to_string = "grey: without colour, parasites are hard to distinguish from other marks")]
     Grey,
-    /// Cells of a size that was not measured.
-    #[strum(to_string = "cells are not 25 to 260 pixels across: the classifier was not made for them")]
+    /// Cells of a size that was not tested.
+    #[strum(to_string = "cells are not 25 to 260 pixels across: the classifier was not tested on them")]
     Scale,
     /// Objects of many sizes.
     #[strum(to_string = "objects of many sizes: possibly not a thin smear")]
@@ -105,7 +105,7 @@ impl Caveat {
         }
     }
 
-    /// Whether parasites may be invisible, so that finding none says nothing.
+    /// Whether parasites may be invisible, so that finding none means nothing.
     #[must_use]
     pub fn hides_parasites(&self) -> bool {
         matches!(self, Self::OutOfFocus | Self::Underexposed | Self::Faint | Self::Grey | Self::Scale)
@@ -142,7 +142,7 @@ impl Quality {
         }
     }
 
-    /// What the measures give reason to say.
+    /// The caveats that follow from the measures.
     pub(crate) fn caveats(&self) -> Vec<Caveat> {
         [
             (Caveat::OutOfFocus, self.sharpness < MIN_SHARPNESS),
@@ -161,7 +161,7 @@ impl Quality {
 }
 
 impl Working {
-    /// The change of darkness by one pixel that a tenth of the pixels at the edge of the foreground exceed.
+    /// The change of darkness per pixel that a tenth of the pixels at the edge of the foreground exceed.
     fn steepest_edges(&self) -> f32 {
         let [right, down] = gradient(&self.darkness);
         let (width, height) = self.picture.dimensions();

@@ -37,16 +37,16 @@ pub struct SmearReport {
     pub photographs: Vec<FieldCount>,
     /// One for each patient; a single one without a name where no patient is known.
     pub patients: Vec<PatientCount>,
-    /// Photographs of unknown patients, while patients of others are known: they count for no patient.
+    /// Photographs of unknown patients if patients of others are known: they count for no patient.
     pub unknown_patients: usize,
-    /// How cells and patients are called, in words.
+    /// How cells and patients are called, as text.
     pub rule: String,
-    /// What the counts are from.
+    /// The program and the model that made the counts.
     pub made_by: Provenance,
-    /// Everything that was found, in the order of the photographs.
+    /// All objects, in the order of the photographs.
     #[serde(skip)]
     pub cells: Vec<CellRow>,
-    /// Everything that was found, a photograph each, where [`CountOptions::field_results`](crate::CountOptions) asks for it.
+    /// The objects by photograph, if [`CountOptions::field_results`](crate::CountOptions) is set.
     #[serde(skip)]
     pub field_results: Vec<FieldResult>,
     #[serde(skip)]
@@ -70,7 +70,7 @@ pub struct CellRow {
     pub h: u32,
     /// Probability of the positive class.
     pub probability: Option<f64>,
-    /// The class that the red cell is called.
+    /// The called class of the red cell.
     pub called: Option<String>,
     /// The patient.
     pub patient: Option<String>,
@@ -78,7 +78,7 @@ pub struct CellRow {
     pub touches_border: bool,
     /// How the red cell differs from the training cells, which makes its probability unreliable.
     pub warning: Option<String>,
-    /// Why it does not count as a red cell: its kind. Empty for red cells.
+    /// Its kind if it does not count as a red cell; empty for red cells.
     pub excluded: Option<Kind>,
 }
 
@@ -135,7 +135,7 @@ impl SmearReport {
         }
     }
 
-    /// Photographs that could not be read, or were refused.
+    /// Number of photographs that could not be read or were refused.
     #[must_use]
     pub fn failed(&self) -> usize {
         self.photographs.iter().filter(|field| field.error.is_some()).count()
@@ -144,7 +144,7 @@ impl SmearReport {
     /// One row per object: `image,number,x,y,w,h,probability,called,patient,touches_border,warning,excluded`.
     ///
     /// # Errors
-    /// None but those of memory, as the rows are plain values.
+    /// Only a lack of memory, since the rows are plain values.
     pub fn csv(&self) -> csv::Result<String> {
         let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
         writer.write_record(COLUMNS)?;

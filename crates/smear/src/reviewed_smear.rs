@@ -1,4 +1,4 @@
-//! The photographs of one patient with a person's corrections, and the counts of both.
+//! The photographs of one patient with a person's corrections, and the model's and corrected counts.
 
 use std::collections::HashSet;
 
@@ -19,7 +19,7 @@ pub const REVIEW_FORMAT: u32 = 1;
 /// Level of the intervals.
 const CONFIDENCE: f64 = 0.95;
 
-/// A smear as a person has read it: the record of a report.
+/// A smear read by a person: the record of a report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReviewedSmear {
     /// [`REVIEW_FORMAT`].
@@ -30,13 +30,13 @@ pub struct ReviewedSmear {
     pub patient: String,
     /// The slide, as typed; may be empty.
     pub slide: String,
-    /// Who has read it, as typed; may be empty.
+    /// The person who read it, as typed; may be empty.
     pub operator: String,
-    /// When, as typed or by the clock of the browser; may be empty.
+    /// The date of reading, as typed or by the clock of the browser; may be empty.
     pub read_on: String,
     /// Red cells per microlitre of blood.
     pub red_cells_per_microlitre: Option<f64>,
-    /// Whether the person has looked through the photographs where the model suspects no cell: there is nothing to judge then.
+    /// Whether the person has looked through the photographs if the model suspects no cell, since there is then nothing to judge.
     #[serde(default)]
     pub looked_through: bool,
     /// The model.
@@ -50,15 +50,15 @@ pub struct ReviewedSmear {
 pub struct ReviewedField {
     /// SHA-256 of the file, in hexadecimal digits.
     pub sha256: String,
-    /// What was found, with a person's judgements.
+    /// The objects found, with a person's judgements.
     #[serde(flatten)]
     pub reading: FieldResult,
-    /// Red cells that a person has seen where nothing was found.
+    /// Red cells that a person added where none was found.
     #[serde(default)]
     pub added: Vec<AddedCell>,
 }
 
-/// A red cell that was not found.
+/// A red cell that the finder missed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct AddedCell {
     /// Column of its centre, in pixels of the photograph turned upright.
@@ -72,16 +72,16 @@ pub struct AddedCell {
 /// The counts of a [`ReviewedSmear`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
-    /// The model's counts and its call of the patient, without any correction; `None` without photographs.
+    /// The model's counts and its call of the patient, without corrections; `None` without photographs.
     pub machine: Option<PatientCount>,
-    /// Pairs of photographs, by their places in the reading, of which the later one shows the same cells at the same places as the
-    /// earlier one, so that they count twice.
+    /// Pairs of photographs, by their positions in the reading, that show the same cells at the same places, so that these
+    /// cells count twice.
     pub repeated: Vec<[usize; 2]>,
     /// Red cells called infected.
     pub suspects: u64,
     /// Those of them that a person has judged.
     pub reviewed: u64,
-    /// The corrected counts; `None` while suspects are left to be judged, without suspects until the person has [looked
+    /// The corrected counts; `None` while suspects remain to be judged, without suspects until the person has [looked
     /// through](ReviewedSmear::looked_through) the photographs, and without red cells.
     pub corrected: Option<Corrected>,
 }
@@ -91,18 +91,19 @@ pub struct Summary {
 pub struct Corrected {
     /// Red cells: those found and not rejected, and those added.
     pub red_cells: u64,
-    /// Infected ones among them, all seen by the person.
+    /// Infected cells among them, all seen by the person.
     pub infected: u64,
     /// Their share.
     pub infected_share: f64,
-    /// Its exact 95 % interval (Clopper and Pearson 1934), for the number of cells counted. Infected cells that both missed are not in it.
+    /// Its exact 95 % interval (Clopper and Pearson 1934), for the number of cells counted. It does not cover infected cells
+    /// that both missed.
     pub interval: Interval,
-    /// The share per microlitre of blood, where the number of red cells per microlitre is known.
+    /// Infected cells per microlitre of blood, if the number of red cells per microlitre is known.
     pub infected_per_microlitre: Option<PerMicrolitre>,
 }
 
 impl ReviewedField {
-    /// The reading of the encoded photograph `contents`, which nobody has corrected.
+    /// The reading of the encoded photograph `contents`, without corrections.
     #[must_use]
     pub fn new(contents: &[u8], reading: FieldResult) -> Self {
         Self { sha256: Fingerprint::of(contents).hex(), reading, added: Vec::new() }
@@ -113,8 +114,8 @@ impl ReviewedSmear {
     /// Refuses records whose counts would be wrong.
     ///
     /// # Errors
-    /// [`Error::ReviewedSmear`] for another format, red cells per microlitre out of range, the same picture twice, cells outside of it,
-    /// probabilities outside `[0, 1]`, and calls without one.
+    /// [`Error::ReviewedSmear`] for another format, red cells per microlitre out of range, a repeated picture, cells outside
+    /// of it, probabilities outside `[0, 1]`, and calls without one.
     pub fn check(&self) -> Result<()> {
         let refuse = |reason: String| Err(Error::ReviewedSmear { reason });
         if self.format_version != REVIEW_FORMAT {
@@ -130,7 +131,7 @@ impl ReviewedSmear {
             let FieldResult { width, height, count, objects, .. } = &field.reading;
             let pixels = count.pixels_sha256.as_ref().unwrap_or(&field.sha256);
             if !seen.insert(pixels) {
-                return refuse(format!("the picture of `{}` is there twice", count.image));
+                return refuse(format!("the picture `{}` occurs twice", count.image));
             }
             let ends =
                 |at: u32, length: u32, side: u32| at.checked_add(length).is_some_and(|end| end <= side);
@@ -143,7 +144,7 @@ impl ReviewedSmear {
                 None => !object.infected && !object.warned,
             };
             if !objects.iter().all(called) {
-                return refuse(format!("a probability that is none, of a cell in `{}`", count.image));
+                return refuse(format!("an invalid probability of a cell in `{}`", count.image));
             }
             if !inside || !field.added.iter().all(|cell| cell.x < *width && cell.y < *height) {
                 return refuse(format!("a cell outside of the picture `{}`", count.image));
@@ -152,7 +153,7 @@ impl ReviewedSmear {
         Ok(())
     }
 
-    /// Counts the cells, as the model calls them and as the person does.
+    /// Counts the cells as called by the model and as judged by the person.
     ///
     /// # Errors
     /// Those of [`check`](Self::check).

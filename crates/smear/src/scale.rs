@@ -1,4 +1,4 @@
-//! The working copy: a photograph reduced until its cells have one size, whatever the camera.
+//! The working copy: a photograph reduced so that its cells have the same size for every camera.
 
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
@@ -13,20 +13,20 @@ use crate::plane::{Mask, Plane, on_edge};
 
 /// Diameter of cells on the working copy, in pixels. Smaller cells are not enlarged.
 const WORKING_DIAMETER: f32 = 40.0;
-/// Largest number of pixels of a copy, which bounds the memory.
+/// Maximum number of pixels of a copy, which limits the memory.
 const MOST_PIXELS: f32 = (2 << 20) as f32;
-/// Longer side of the copy that the scale is first measured on, in pixels.
+/// Longer side of the copy on which the scale is first measured, in pixels.
 const FIRST_SIDE: u32 = 1000;
 /// Diameter below which the scale is measured again on a larger copy, in pixels.
 const RELIABLE_DIAMETER: f32 = 16.0;
-/// Least side of a photograph, in pixels.
+/// Minimum side of a photograph, in pixels.
 const MIN_SIDE: u32 = 32;
-/// Least diameter of cells in a photograph, in pixels.
+/// Minimum diameter of cells in a photograph, in pixels.
 const MIN_DIAMETER: f32 = 12.0;
 
-/// A reduced photograph and what was measured on it.
+/// A reduced photograph and its measures.
 pub(crate) struct Working {
-    /// Pixels of the copy for each of the photograph, at most 1.
+    /// Pixels of the copy per pixel of the photograph, at most 1.
     pub(crate) factor: f32,
     pub(crate) picture: RgbImage,
     /// The field of view.
@@ -64,7 +64,7 @@ impl Working {
         Self::at(photo, (WORKING_DIAMETER / diameter).min(largest), Some(diameter))
     }
 
-    /// A copy of `factor`, for cells of about `diameter` pixels of the photograph where that is known.
+    /// A copy reduced by `factor`, for cells of about `diameter` pixels of the photograph if that is known.
     fn at(photo: &RgbImage, factor: f32, diameter: Option<f32>) -> Result<Self> {
         let picture = reduce(photo, factor);
         let field = field_of_view(&picture);
@@ -97,16 +97,16 @@ impl Working {
         pixels.iter().any(|&i| on_edge(i, width, height) || at_rim(i))
     }
 
-    /// The darkness as shades of grey, for a person to look at.
+    /// The darkness as shades of grey, for viewing.
     pub(crate) fn shades(&self) -> Mask {
         let white = 2.0 * self.foreground.typical.max(1e-6);
         let shade = |darkness: &f32| (darkness / white * 255.0).clamp(0.0, 255.0) as u8;
         let shades = self.darkness.as_raw().iter().map(shade).collect();
-        Mask::from_raw(self.darkness.width(), self.darkness.height(), shades).expect("one value a pixel")
+        Mask::from_raw(self.darkness.width(), self.darkness.height(), shades).expect("one value per pixel")
     }
 }
 
-/// `photo` with `factor` times as many pixels along each side, each the mean of those that it replaces.
+/// `photo` with `factor` times as many pixels along each side, each the mean of the pixels that it replaces.
 fn reduce(photo: &RgbImage, factor: f32) -> RgbImage {
     if factor >= 1.0 {
         return photo.clone();
@@ -118,7 +118,7 @@ fn reduce(photo: &RgbImage, factor: f32) -> RgbImage {
     let sides = "a picture's buffer fits its sides";
     let from = TypedImageRef::<U8x3>::from_buffer(photo.width(), photo.height(), photo).expect(sides);
     let mut to = TypedImage::<U8x3>::from_buffer(width, height, &mut picture).expect(sides);
-    // The untyped form would compile every pixel type of the library into this crate.
+    // The untyped function would compile the library's code for every pixel type into this crate.
     Resizer::new().resize_typed(&from, &mut to, &options).expect("the whole picture is resized");
     picture
 }

@@ -1,39 +1,39 @@
-//! Separates touching and overlapping cells: of many outlines it chooses the set that explains the foreground best.
+//! Separates touching and overlapping cells: from many outlines, the set that explains the foreground best is chosen.
 
 use crate::outline::{Edges, Outline};
 use crate::peaks::{peaks, watershed};
 use crate::plane::{Mask, Plane, depth, pieces, regions};
 use crate::shape::Shape;
 
-/// What a pixel that two cells cover costs, relative to what a covered pixel of the foreground is worth.
+/// Cost of a pixel that two cells cover, relative to the value of a covered pixel of the foreground.
 const OVERLAP_COST: f32 = 0.3;
-/// Share of the smaller of two cells that they may have in common.
+/// Maximum overlap of two cells, as a share of the smaller one.
 const MAX_OVERLAP: f32 = 0.75;
-/// What a covered pixel of the background costs.
+/// Cost of a covered pixel of the background.
 const BACKGROUND_COST: f32 = 1.0;
-/// What each pixel of a cell is worth, for each share of a typical edge that its outline has above [`MIN_EDGE`].
+/// Value of each pixel of a cell, per unit by which the mean edge of its outline (1 for a typical edge) exceeds [`MIN_EDGE`].
 const EDGE_WORTH: f32 = 1.2;
 const MIN_EDGE: f32 = 0.45;
-/// What an area costs, for each pixel of the cell, that is one standard deviation from the typical one; and that deviation, of the
-/// logarithm of the area.
+/// Cost per pixel of a cell whose area is one standard deviation from the typical one; and that deviation, of the logarithm
+/// of the area.
 const AREA_COST: f32 = 0.3;
 const AREA_SPREAD: f32 = 0.45;
-/// Convexity of a single cell, and what each pixel costs for each share below it.
+/// Convexity of a single cell, and cost per pixel for each unit below it.
 const CONVEX: f32 = 0.92;
 const DENT_COST: f32 = 2.0;
-/// Areas of candidates, relative to the typical.
+/// Areas of candidates, relative to the typical area.
 const AREAS: [f32; 2] = [0.2, 3.5];
-/// Prominence of the peaks of votes and of depth that outlines are fitted around, and of those of depth that are flooded.
+/// Prominence of the peaks of votes and of depth around which outlines are fitted, and of the peaks of depth that are flooded.
 const VOTE_PROMINENCE: f32 = 0.05;
 const DEPTH_PROMINENCE: f32 = 0.03;
 const FLOOD_PROMINENCES: [f32; 3] = [0.05, 0.15, 0.3];
 /// Distance of two centres that count as one, relative to the typical diameter.
 const SAME_CENTRE: f32 = 0.06;
-/// Share of the smaller of two candidates in common from which one is tried in place of the other.
+/// Minimum overlap of two candidates, as a share of the smaller one, at which one is tried in place of the other.
 const RIVAL: f32 = 0.4;
-/// Passes of improving the set, at most.
+/// Maximum number of passes that improve the set.
 const PASSES: usize = 6;
-/// Least improvement that counts, in pixels.
+/// Minimum improvement that counts, in pixels.
 const MIN_GAIN: f32 = 0.01;
 
 /// A region that may be a cell.
@@ -44,7 +44,7 @@ pub(crate) struct Candidate {
     pub(crate) shape: Shape,
     /// Mean fall of darkness along its outline, -1 to 1.
     pub(crate) support: f32,
-    /// What it is worth apart from the foreground that it covers, in pixels.
+    /// Its value apart from the foreground that it covers, in pixels.
     worth: f32,
 }
 
@@ -129,7 +129,7 @@ fn region_support(edges: &Edges, region: &[u32], width: u32, shape: &Shape) -> f
     sum / count.max(1.0)
 }
 
-/// How often each pixel is covered, and by which candidates.
+/// The number of times each pixel is covered, and the candidates that cover it.
 struct Cover<'a> {
     candidates: &'a [Candidate],
     foreground: &'a Mask,
@@ -139,7 +139,7 @@ struct Cover<'a> {
 }
 
 impl Cover<'_> {
-    /// What adding a candidate changes.
+    /// The gain from adding a candidate.
     fn gain(&self, i: usize) -> f32 {
         let candidate = &self.candidates[i];
         let (mut fresh, mut twice, mut background) = (0_u32, 0_u32, 0_u32);
@@ -171,7 +171,7 @@ impl Cover<'_> {
         self.near[i].iter().any(|&(other, overlap)| self.chosen[other] && overlap > MAX_OVERLAP)
     }
 
-    /// Adds the best of `among` as long as that gains anything; returns what it gained, and what was added.
+    /// Adds the best of `among` as long as there is a gain; returns the gain and the added candidates.
     fn fill(&mut self, among: impl Iterator<Item = usize>) -> (f32, Vec<usize>) {
         let (mut gained, mut added) = (0.0, Vec::new());
         let mut gains = Vec::from_iter(among.filter(|&i| !self.chosen[i]).map(|i| (self.gain(i), i)));
@@ -194,7 +194,8 @@ impl Cover<'_> {
         (gained, added)
     }
 
-    /// Takes a chosen candidate out, or puts another in place of those that it overlaps, and fills up; undoes that unless it gains.
+    /// Removes a chosen candidate, or replaces those that another one overlaps by it, and fills up; undoes this if there is
+    /// no gain.
     fn exchange(&mut self, i: usize) -> bool {
         let was_chosen = self.chosen[i];
         let rivals = if was_chosen {
@@ -234,7 +235,7 @@ fn meet(a: &Candidate, b: &Candidate) -> bool {
     a[0] <= b[2] && b[0] <= a[2] && a[1] <= b[3] && b[1] <= a[3]
 }
 
-/// Greedy choice, then exchanges: each candidate in place of those that it overlaps, where that explains more.
+/// Greedy choice, then exchanges: each candidate replaces those that it overlaps if that explains more.
 fn choose(candidates: Vec<Candidate>, foreground: &Mask) -> Vec<Candidate> {
     let all = 0..candidates.len();
     let near = Vec::from_iter(all.clone().map(|i| {

@@ -12,7 +12,7 @@ pub(crate) struct Shape {
     pub(crate) bounds: [u32; 4],
     /// Area over that of the convex hull, at most 1.
     pub(crate) solidity: f32,
-    /// Long and short axis of the ellipse with the same second moments.
+    /// Major and minor axis of the ellipse with the same second moments.
     pub(crate) axes: [f32; 2],
 }
 
@@ -41,13 +41,13 @@ impl Shape {
             row_before = Some(y);
         }
         let centre = sum.map(|sum| sum / area);
-        // A pixel is a square with moments of its own, 1/12.
+        // A pixel is a square with moments of 1/12.
         let xx = squares[0] / area - centre[0] * centre[0] + 1.0 / 12.0;
         let xy = squares[1] / area - centre[0] * centre[1];
         let yy = squares[2] / area - centre[1] * centre[1] + 1.0 / 12.0;
         let (half, root) = ((xx + yy) / 2.0, (((xx - yy) / 2.0).powi(2) + xy * xy).sqrt());
         let axes = [half + root, (half - root).max(0.0)].map(|moment| (4.0 * moment.sqrt()) as f32);
-        // The corners of the pixels, so that the hull contains them whole.
+        // The corners of the pixels, so that the hull contains the whole pixels.
         let corners = ends.iter().flat_map(|end| {
             [(0, 0), (1, 0), (0, 1), (1, 1)].map(|(right, down)| Point::new(end.x + right, end.y + down))
         });

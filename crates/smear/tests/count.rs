@@ -1,4 +1,4 @@
-//! Counting on drawn smears, with a network that calls cells by a blue spot.
+//! Counting on synthetic smears, with a network that calls cells by a blue spot.
 
 mod support;
 
@@ -17,7 +17,7 @@ use malaria_smear::{
 
 use support::description;
 
-/// An error such as programs have.
+/// An error type like that of a program.
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error(transparent)]
@@ -46,7 +46,8 @@ fn count(folder: &Path, names: &PatientNames, options: &CountOptions) -> Result<
     count_smears(&description(), 0, &photos, options, network, &mut |_, _| {})
 }
 
-/// A smear whose infected cells have a blue spot in their middle: drawn parasites differ from other marks only by shape, which takes a network.
+/// A smear whose infected cells have a blue spot in their middle: synthetic parasites differ from other marks only by their
+/// shape, which takes a trained network.
 fn draw(seed: u64) -> SyntheticSmear {
     let base = SmearConfig { width: 800, height: 600, cell_diameter: 50.0, seed, ..SmearConfig::default() };
     let mut smear = synthetic_smear(&SmearConfig { parasitaemia: 0.1, ..base }).unwrap();
@@ -67,7 +68,7 @@ fn by_name<'a>(report: &'a SmearReport, name: &str) -> &'a FieldCount {
 }
 
 #[test]
-fn drawn_infected_cells_are_counted_by_photograph_and_patient() {
+fn synthetic_infected_cells_are_counted_by_photograph_and_patient() {
     let folder = tempfile::tempdir().unwrap();
     let mut drawn = [0; 2];
     for (seed, patient) in [(1, "ann"), (2, "ann"), (3, "ben")] {
@@ -88,21 +89,21 @@ fn drawn_infected_cells_are_counted_by_photograph_and_patient() {
     assert!(red.abs_diff(drawn[0] as u64) <= 6, "{red} of {}", drawn[0]);
     assert!(infected.abs_diff(drawn[1] as u64) <= 3, "{infected} of {}", drawn[1]);
 
-    // The same picture as another patient's is nobody's.
+    // A picture that two patients share counts for neither.
     fs::create_dir(folder.path().join("carl")).unwrap();
     fs::copy(folder.path().join("ben/3.png"), folder.path().join("carl/3.png")).unwrap();
     let stolen = count(folder.path(), &pattern, &options).unwrap();
     let carl = stolen.patients.last().unwrap();
     assert_eq!((carl.red_cells, carl.failed, stolen.failed()), (0, 1, 1));
     let error = by_name(&stolen, "carl/3.png").error.as_ref().unwrap();
-    assert!(error.contains("ben") && error.contains("another patient's"), "{error}");
+    assert!(error.contains("ben") && error.contains("another patient"), "{error}");
 
     let [ann, ben] = report.patients.as_slice() else { panic!("{:?}", report.patients) };
     assert_eq!((ann.patient.as_deref(), ann.photographs, ben.photographs), (Some("ann"), 2, 1));
     assert_eq!(ann.red_cells + ben.red_cells, red);
     let result = ann.verdict.as_ref().unwrap().result;
     assert_eq!(result.call, PatientCall::Positive);
-    // 0.45 / 90 fl is five million red cells a microlitre.
+    // 0.45 / 90 fl is five million red cells per microlitre.
     let per_microlitre = ann.infected_per_microlitre.unwrap();
     assert!((per_microlitre.estimate / (5e6 * result.infected_share.unwrap()) - 1.0).abs() < 1e-9);
     assert!(per_microlitre.low < per_microlitre.estimate && per_microlitre.estimate < per_microlitre.high);
@@ -112,7 +113,7 @@ fn drawn_infected_cells_are_counted_by_photograph_and_patient() {
 }
 
 #[test]
-fn copies_count_once_and_no_photograph_ends_the_others() {
+fn copies_count_once_and_an_unreadable_photograph_does_not_stop_the_count() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     draw(1).image.save(path("a.png")).unwrap();
@@ -142,7 +143,7 @@ fn copies_count_once_and_no_photograph_ends_the_others() {
     let numbers = report.cells.iter().filter(|row| row.image.ends_with("e.png")).filter_map(|row| row.number);
     assert!(numbers.eq(1..=e.red_cells as usize));
 
-    // Neither the order nor the number of threads changes a count, not even of a network that depends on the batch.
+    // Neither the order nor the number of threads changes a count, even if the network depends on the batch.
     let by_batch = |cells: &Cells| {
         let shift = cells.len() as f64 / 1e6;
         Ok::<_, Error>(network(cells)?.into_iter().map(|probability| probability + shift).collect())
@@ -163,7 +164,7 @@ fn copies_count_once_and_no_photograph_ends_the_others() {
 }
 
 #[test]
-fn the_results_are_in_the_folder_or_there_is_none() {
+fn the_folder_of_results_is_complete_or_does_not_exist() {
     let folder = tempfile::tempdir().unwrap();
     let photos = folder.path().join("photos");
     for (seed, place) in [(1, "a/field.png"), (2, "b/field.png")] {
@@ -190,12 +191,12 @@ fn the_results_are_in_the_folder_or_there_is_none() {
     let files = |folder: &Path| fs::read_dir(folder).unwrap().count() as u64;
     let infected: u64 = report.photographs.iter().map(|field| field.infected).sum();
     assert_eq!(files(&out.join("cells/Parasitized")), infected);
-    // Photographs of one name in two folders.
+    // Photographs with the same name in two folders.
     for name in ["field.jpg", "field-2.jpg"] {
         assert_eq!(image::image_dimensions(out.join("annotated").join(name)).unwrap(), (800, 600));
     }
     assert_eq!(files(&folder.path().join("steps/field-2")), 5);
-    // Outlined cells are no cells of a photograph.
+    // Pictures with outlined cells are not photographs.
     for results in [&out, folder.path()] {
         let again = count(results, &PatientNames::Nlm, &CountOptions::default()).unwrap_err().to_string();
         assert!(
@@ -204,7 +205,7 @@ fn the_results_are_in_the_folder_or_there_is_none() {
         );
     }
 
-    // Without a cell there are still the columns.
+    // Without cells, the columns are still written.
     let blank = folder.path().join("blank.png");
     RgbImage::from_pixel(400, 300, Rgb([230; 3])).save(&blank).unwrap();
     let nothing = count(&blank, &PatientNames::Nlm, &CountOptions::default()).unwrap().csv().unwrap();
@@ -225,7 +226,7 @@ fn the_results_are_in_the_folder_or_there_is_none() {
 }
 
 #[test]
-fn finding_nothing_in_poor_photographs_is_no_result() {
+fn poor_photographs_without_infected_cells_are_not_negative() {
     let verdict = |pictures: &[RgbImage]| {
         let folder = tempfile::tempdir().unwrap();
         for (number, picture) in pictures.iter().enumerate() {
@@ -255,7 +256,7 @@ fn finding_nothing_in_poor_photographs_is_no_result() {
         (image::DynamicImage::ImageLuma8(grey).to_rgb8(), "grey"),
         (smear(&small), "25 to 260 pixels"),
     ] {
-        // Also among as many good ones.
+        // Also together with as many good ones.
         for pictures in [vec![poor.clone()], vec![poor, sharp.clone()]] {
             let (result, remarks) = verdict(&pictures);
             assert_eq!(result.result.call, PatientCall::NotCalled, "{result:?}");
@@ -265,7 +266,7 @@ fn finding_nothing_in_poor_photographs_is_no_result() {
     }
 }
 
-/// A reading of one drawn field.
+/// A reading of one synthetic field.
 fn reading() -> ReviewedSmear {
     let field = analyse_field(&description(), 0, "1.png", &draw(1).image, network).unwrap();
     ReviewedSmear {
@@ -283,7 +284,7 @@ fn reading() -> ReviewedSmear {
 }
 
 #[test]
-fn a_photograph_in_memory_is_read_as_in_a_file() {
+fn a_photograph_in_memory_is_read_like_a_file() {
     let folder = tempfile::tempdir().unwrap();
     draw(1).image.save(folder.path().join("1.png")).unwrap();
     let options = CountOptions { field_results: true, ..CountOptions::default() };
@@ -294,7 +295,7 @@ fn a_photograph_in_memory_is_read_as_in_a_file() {
     assert_eq!(own.count, report.photographs[0]);
     let cells = own.objects.iter().filter(|object| object.is_red_cell());
     assert_eq!(cells.count() as u64, own.count.red_cells);
-    // The outlines' corners are thinned, but lie in the boxes.
+    // The outlines have fewer corners, which lie in the boxes.
     for object in &own.objects {
         let [right, bottom] = [object.bounds.x + object.bounds.width, object.bounds.y + object.bounds.height];
         assert!((3..120).contains(&object.outline.len()), "{}", object.outline.len());
@@ -302,7 +303,7 @@ fn a_photograph_in_memory_is_read_as_in_a_file() {
             (object.bounds.x..=right).contains(&x) && (object.bounds.y..=bottom).contains(&y)
         }));
     }
-    // As JSON it is the same.
+    // It round-trips through JSON.
     let json = serde_json::to_string(&reading()).unwrap();
     assert_eq!(serde_json::from_str::<ReviewedSmear>(&json).unwrap(), reading());
 }
@@ -311,7 +312,7 @@ fn a_photograph_in_memory_is_read_as_in_a_file() {
 fn corrections_count_once_every_suspect_is_judged() {
     let mut reading = reading();
     let machine = reading.summary(&description()).unwrap();
-    // Without suspects somebody has to say that they looked.
+    // Without suspects, the person has to confirm that they looked through the photographs.
     let mut clean = reading.clone();
     clean.fields[0].reading.objects.retain(|object| !object.infected);
     assert_eq!(clean.summary(&description()).unwrap().corrected, None);
@@ -329,7 +330,8 @@ fn corrections_count_once_every_suspect_is_judged() {
         (Some("ann"), red_cells, infected)
     );
 
-    // One is not infected, one no red cell, the others are; one uninfected cell is infected, and two were missed.
+    // One suspect is not infected, one is not a red cell, the others are infected; one uninfected cell is judged infected,
+    // and two missed cells are added.
     for (&i, judgement) in suspects.iter().zip([Judgement::Uninfected, Judgement::NoRedCell]) {
         field.reading.objects[i].judgement = Some(judgement);
     }
@@ -342,7 +344,7 @@ fn corrections_count_once_every_suspect_is_judged() {
     field.added.extend([true, false].map(|infected| AddedCell { x: 9, y: 9, infected }));
     let pending = reading.summary(&description()).unwrap();
     assert_eq!((pending.reviewed, pending.corrected), (infected - 1, None));
-    // Nothing of the machine's result changes.
+    // The machine's result does not change.
     assert_eq!(pending.machine, machine.machine);
 
     reading.fields[0].reading.objects[*suspects.last().unwrap()].judgement = Some(Judgement::Infected);

@@ -1,4 +1,4 @@
-//! The finder on drawn smears, whose cells are known.
+//! The finder on synthetic smears, whose cells are known.
 
 use image::{DynamicImage, Rgb, RgbImage, imageops};
 use malaria_dataset::{SmearConfig, SmearKind, SyntheticSmear, synthetic_smear};
@@ -20,7 +20,8 @@ fn drawn(config: &SmearConfig) -> SyntheticSmear {
     synthetic_smear(config).unwrap()
 }
 
-/// Number of drawn red cells, of those found, and of red cells found where none is drawn. A drawn cell is also found as part of a clump.
+/// Number of red cells in the smear, of those found, and of red cells found where there is none. A cell also counts as found
+/// in a clump.
 fn counts(truth: &SyntheticSmear, smear: &Smear) -> [usize; 3] {
     let cells = Vec::from_iter(truth.objects.iter().filter(|object| object.kind.is_red_cell()));
     let found = Vec::from_iter(smear.red_cells().map(|cell| edges(cell.bounds)));
@@ -39,7 +40,7 @@ fn counts(truth: &SyntheticSmear, smear: &Smear) -> [usize; 3] {
 }
 
 #[test]
-fn every_drawn_cell_is_found_and_the_count_is_within_two_percent() {
+fn nearly_every_cell_is_found_and_the_count_is_within_two_percent() {
     let mut totals = [0; 3];
     for seed in 0..4 {
         let truth = drawn(&SmearConfig { seed, ..SmearConfig::default() });
@@ -70,7 +71,7 @@ fn crowded_overlapping_pale_and_crenated_cells_are_found() {
 }
 
 #[test]
-fn cells_of_25_to_260_pixels_are_found_alike() {
+fn cells_of_25_to_260_pixels_are_found() {
     for diameter in [25.0_f32, 50.0, 150.0, 260.0] {
         let side = |cells: f32| (cells * diameter) as u32;
         let config = SmearConfig {
@@ -93,7 +94,7 @@ fn cells_of_25_to_260_pixels_are_found_alike() {
 }
 
 #[test]
-fn white_cells_platelets_and_specks_are_no_red_cells() {
+fn white_cells_platelets_and_specks_are_not_counted_as_red_cells() {
     let config = SmearConfig {
         cells: 60,
         white_cells: 3,
@@ -107,7 +108,7 @@ fn white_cells_platelets_and_specks_are_no_red_cells() {
     assert_eq!(smear.count(Kind::WhiteCell), 3);
     for object in truth.objects.iter().filter(|object| !object.kind.is_red_cell()) {
         let red = smear.red_cells().any(|cell| overlap(edges(cell.bounds), object.bounds) > 0.3);
-        assert!(!red, "{:?} at {:?} is taken for a red cell", object.kind, object.bounds);
+        assert!(!red, "{:?} at {:?} is counted as a red cell", object.kind, object.bounds);
     }
     let platelets = truth.objects.iter().filter(|object| object.kind == SmearKind::Platelet);
     let found = platelets.filter(|platelet| {
@@ -118,7 +119,7 @@ fn white_cells_platelets_and_specks_are_no_red_cells() {
 }
 
 #[test]
-fn turning_the_picture_turns_the_cells() {
+fn a_rotated_picture_gives_rotated_cells() {
     let truth = drawn(&SmearConfig { cells: 60, ..SmearConfig::default() });
     let (width, height) = truth.image.dimensions();
     let upright = find_cells(&truth.image).unwrap();

@@ -1,4 +1,4 @@
-//! Damaged photographs and records: an error or a result, never a panic, and bounded memory.
+//! Damaged photographs and records give an error or a result, never a panic, in bounded memory.
 
 mod support;
 
@@ -35,7 +35,7 @@ fn photographs() {
         photo.write_to(&mut file, format).unwrap();
         file.into_inner()
     });
-    // Damaged sizes make larger pictures of the same bytes.
+    // With damaged sizes, the same bytes make larger pictures.
     alone.fuzz("photographs", &samples, 512 << 20, |bytes| {
         if let Ok(photo) = decode_photo(bytes, Path::new("photo")) {
             drop(find_cells(&photo));

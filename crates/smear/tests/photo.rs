@@ -7,7 +7,7 @@ use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder, Rgb, RgbImage};
 use malaria_smear::{Error, read_photo};
 
-/// EXIF data with an orientation alone: a TIFF header, and a directory of one entry.
+/// EXIF data with only an orientation: a TIFF header, and a directory with one entry.
 fn exif(orientation: u8) -> Vec<u8> {
     let entry = [0x12, 0x01, 3, 0, 1, 0, 0, 0, orientation, 0, 0, 0];
     [b"II*\0\x08\0\0\0".as_slice(), &[1, 0], &entry, &[0; 4]].concat()
@@ -22,7 +22,8 @@ fn picture() -> RgbImage {
 fn photographs_are_turned_upright() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("photo.jpg");
-    // As the camera was held: upright, upside down, to the right, to the left. Size, and the red corner: top left or bottom right.
+    // How the camera was held: upright, upside down, to the right, to the left. The size, and the red corner: top left or
+    // bottom right.
     for (orientation, size, red_first) in
         [(1, (64, 32), true), (3, (64, 32), false), (6, (32, 64), true), (8, (32, 64), false)]
     {
@@ -60,7 +61,7 @@ fn the_same_pixels_in_another_file_have_the_same_fingerprint() {
 }
 
 #[test]
-fn what_is_no_photograph_is_refused_by_name() {
+fn a_file_that_is_not_a_photograph_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notes.jpg");
     fs::write(&path, "no photograph").unwrap();

@@ -1,4 +1,4 @@
-//! Properties of what is found in any picture.
+//! Properties of the objects found in any picture.
 
 use image::RgbImage;
 use malaria_smear::find_cells;

@@ -13,7 +13,7 @@ use crate::error::Error;
 /// All cells of a data set and their classes on one device, as bytes: 27,558 cells of 64 px take 339 MB. On the CPU it borrows
 /// the memory of the [`Cells`]; on another device it holds a copy.
 pub struct CellTensors<'a> {
-    /// u8 `[N, S, S, 3]`. Nothing writes to it, and no handle on it leaves this struct.
+    /// u8 `[N, S, S, 3]`. Nothing writes to it, and no handle to it leaves this struct.
     pixels: Tensor,
     /// i64 `[N]`.
     labels: Tensor,
@@ -38,8 +38,8 @@ impl<'a> CellTensors<'a> {
         let shape = [cells.len() as i64, size, size, 3];
         let strides = [size * size * 3, size * 3, 3, 1];
         let bytes = cells.pixels().as_ptr();
-        // SAFETY: `Cells` holds as many contiguous bytes as `shape` says; they are borrowed, and so neither freed nor changed, for 'a,
-        // which this struct does not outlive; it only reads the tensor and gives out no handle on it.
+        // SAFETY: `Cells` holds as many contiguous bytes as `shape` says; they are borrowed for 'a, and thus neither freed
+        // nor changed; this struct does not outlive 'a, only reads the tensor and gives out no handle to it.
         #[allow(unsafe_code, reason = "a copy of all NLM cells would add 0.34 GB to the 2 GB of a training")]
         let pixels = unsafe { Tensor::f_from_blob(bytes, &shape, &strides, Kind::Uint8, Device::Cpu) }?
             .f_to_device(device)?;
@@ -77,7 +77,7 @@ impl<'a> CellTensors<'a> {
         self.pixels.size()[0] as usize
     }
 
-    /// Whether there are none.
+    /// Whether there are no cells.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -49,16 +49,16 @@ struct Version {
 
 /// The checkpoints of one run: the newest, and the one before it in case the newest is damaged.
 ///
-/// A checkpoint is a safetensors file. It holds the identity of its run, so that a checkpoint of other settings or data is
-/// refused, and a SHA-256 of its content, so that a damaged one is refused.
+/// A checkpoint is a safetensors file. It contains the identity of its run, so that a checkpoint of other settings or data
+/// is refused, and a SHA-256 of its content, so that a damaged one is refused.
 pub struct Checkpoints {
     folder: PathBuf,
     run: String,
 }
 
 impl Checkpoints {
-    /// The checkpoints in `folder` of the run identified by `run`: any text that differs between runs that must not resume
-    /// from each other's checkpoints, such as a hash of settings and data.
+    /// The checkpoints in `folder` of the run identified by `run`: a text, such as a hash of settings and data, that differs
+    /// between runs that must not resume from each other's checkpoints.
     pub fn new(folder: &Path, run: &str) -> Self {
         Self { folder: folder.to_owned(), run: run.to_owned() }
     }
@@ -87,9 +87,9 @@ impl Checkpoints {
         Ok(malaria_files::put(file, &newest).map_err(FileError::io("write", &newest))?)
     }
 
-    /// The newest valid checkpoint, its tensors on the CPU, and why a newer one was passed over, if one was.
+    /// The newest valid checkpoint, its tensors on the CPU, and the reason why a newer one was skipped, if one was.
     ///
-    /// A checkpoint that was passed over is renamed: the next save must not move it over the valid one.
+    /// A skipped checkpoint is renamed, so that the next save does not move it over the valid one.
     pub(crate) fn load(&self) -> Result<(Snapshot, Vec<String>), Error> {
         let mut reasons = Vec::new();
         for name in [NEWEST, PREVIOUS] {
@@ -97,7 +97,7 @@ impl Checkpoints {
             let read = match fs::read(&path) {
                 Ok(bytes) => decode(&bytes, &self.run).map_err(|reason| damaged(&path, reason)),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                // It may be valid: a file that cannot be read now is not renamed.
+                // A file that cannot be read now may be valid, so it is not renamed.
                 Err(error) => return Err(FileError::io("read", &path)(error).into()),
             };
             match read {
@@ -185,7 +185,7 @@ fn decode(bytes: &[u8], run: &str) -> Result<Snapshot, String> {
         entries.push((name, tensors.tensor(name).map_err(invalid)?));
     }
     let progress = serde_json::to_string(&header.progress).map_err(|error| error.to_string())?;
-    // In the order of `encode`: part by part, each in its own order.
+    // In the order of `encode`: part by part, each in its order.
     let mut parts = HashMap::from([("model", State::new()), ("velocity", State::new())]);
     let found = {
         let in_order = ["model", "velocity", "average", "best"]

@@ -24,14 +24,14 @@ pub enum SelectBy {
     Last,
 }
 
-/// Precision of convolutions and feature maps in training. Weights, their gradients, batch statistics and the dense layer are
-/// always float32, and so is everything in evaluation.
+/// Precision of convolutions and feature maps in training. Weights, their gradients, batch statistics and the dense layer
+/// are always float32, as is everything in evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[derive(strum::Display, strum::EnumString, strum::VariantNames)]
 #[strum(serialize_all = "kebab-case", parse_err_ty = Error, parse_err_fn = unknown_precision)]
 pub enum Precision {
-    /// Bfloat16 where the device computes faster in it, float32 elsewhere.
+    /// Bfloat16 if the device computes faster in it, else float32.
     Auto,
     /// 24 significant bits.
     Float32,
@@ -112,8 +112,8 @@ pub struct TrainConfig {
     /// for.
     pub image_sizes: Vec<ImageSize>,
     /// Decay of an exponential moving average of the weights, in (0, 1). If set, validation and the best weights use the
-    /// average. At step `t` (from 0) the decay is `min(decay, (1 + t) / (10 + t))`, so that the initial weights fade
-    /// quickly.
+    /// average. At step `t` (from 0) the decay is `min(decay, (1 + t) / (10 + t))`, so that the influence of the initial
+    /// weights fades quickly.
     pub average_decay: Option<f64>,
     /// The run ends after this many epochs at the last image size without a better validation metric; >= 1.
     pub early_stopping: Option<u64>,

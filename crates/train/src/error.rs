@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// Why a training run or an evaluation failed.
+/// An error of a training run or an evaluation.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -11,9 +11,9 @@ pub enum Error {
     Config {
         /// The field's name, as in `config.json`.
         field: &'static str,
-        /// What would be accepted.
+        /// The accepted values.
         expected: String,
-        /// What was given.
+        /// The value given.
         found: String,
     },
     /// A subset without cells.
@@ -21,15 +21,15 @@ pub enum Error {
     EmptySubset {
         /// `training` or `validation`.
         subset: &'static str,
-        /// What it is needed for.
+        /// The purpose for which it is needed.
         purpose: &'static str,
     },
-    /// Pixels, labels, targets or indices that do not fit each other.
+    /// Pixels, labels, targets or indices that do not match.
     #[error("cells: expected {expected}, found {found}")]
     Cells {
-        /// What would be accepted.
+        /// The accepted values.
         expected: String,
-        /// What was given.
+        /// The value given.
         found: String,
     },
     /// Weights, averaged weights or a velocity that do not fit the network.
@@ -37,9 +37,9 @@ pub enum Error {
     State {
         /// `weights`, `averaged weights`, `buffers` or `velocity`.
         what: &'static str,
-        /// What the network has.
+        /// The network's value.
         expected: String,
-        /// What was given.
+        /// The value given.
         found: String,
     },
     /// libtorch failed in a training step, usually because memory is short.
@@ -100,7 +100,7 @@ pub enum Error {
     Checkpoint {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
     /// No checkpoint in the folder could be used.

@@ -8,7 +8,7 @@ use crate::{
     error::Error,
 };
 
-/// Sums over cells, from which loss and accuracy are computed at the end, so that every cell has the same weight.
+/// Sums over cells. Loss and accuracy are computed from them at the end, so that every cell has the same weight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Sums {
@@ -147,7 +147,7 @@ fn log_probabilities(
     }
     let views =
         FLIPS.into_iter().map(|axes| predict(&images.f_flip(axes)?)).collect::<Result<Vec<_>, _>>()?;
-    // The logarithm of the mean of the probabilities; rounding must not lift it above 0.
+    // The logarithm of the mean of the probabilities; rounding must not raise it above 0.
     Ok(Tensor::f_stack(&views, 0)?
         .f_logsumexp([0], false)?
         .f_sub_scalar((FLIPS.len() as f64).ln())?

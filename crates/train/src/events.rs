@@ -65,8 +65,8 @@ pub enum Event {
         images_per_second: f64,
     },
     /// A recording of the steps ([`Network::is_recordable`](crate::Network::is_recordable)) gave gradients that differ from
-    /// computed ones. From now on steps are computed, which is slower; the recorded steps since the last check, up to one epoch
-    /// ago, may have been wrong.
+    /// the computed ones. All further steps are computed, which is slower; the recorded steps since the last check, up to
+    /// one epoch ago, may have been wrong.
     RecordingDropped {
         /// Counted from 1.
         epoch: u64,
@@ -97,7 +97,7 @@ pub enum Event {
     },
     /// The newest checkpoint could not be used; the one before it is used instead.
     CheckpointPassedOver {
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }

@@ -68,7 +68,8 @@ impl Learner {
     ) -> Result<Learned, Error> {
         let compute = |batch: &Batch| compute(network, optimizer, batch, smoothing);
         let Device::Cuda(gpu) = network.device() else { return compute(batch) };
-        // Not in float32: on an H100 two recorded trainings learned far less than computed ones, for an unknown reason.
+        // Not in float32: on an H100, two trainings with recorded steps learned far less than with computed ones, for an
+        // unknown reason.
         let in_bfloat16 = batch.images.f_kind()? == Kind::BFloat16;
         if self.dropped.is_some() || !in_bfloat16 || !network.is_recordable() || !Graph::is_supported() {
             return compute(batch);
@@ -79,7 +80,7 @@ impl Learner {
             return recorded.replay(batch);
         }
         if !self.recorded.as_ref().is_some_and(fits) {
-            // The last, smaller batch of an epoch is computed, and the recording for the others is kept.
+            // The last, smaller batch of an epoch is computed; the recording for the other batches is kept.
             let in_a_row = if self.last.0 == shape { self.last.1 } else { 0 };
             self.last = (shape, in_a_row + 1);
             if in_a_row < BEFORE_RECORDING {
@@ -103,7 +104,7 @@ impl Learner {
         self.recorded.is_some()
     }
 
-    /// The relative difference for which a recording was dropped, if one was; no further step is recorded then.
+    /// The relative difference for which a recording was dropped, if one was; no further step is then recorded.
     pub(crate) fn dropped(&self) -> Option<f64> {
         self.dropped
     }

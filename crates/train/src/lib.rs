@@ -1,7 +1,7 @@
 //! Training loop, learning-rate schedules, optimizer and checkpoints.
 //!
-//! It uses `malaria-dataset` (decoded cells), `malaria-augment` and `malaria-model`; the facade `malaria-resnet` drives it.
-//! A [`Trainer`] is made of a [`TrainConfig`] and a network: the ResNet of `malaria-model`, or any other [`Network`].
+//! It uses `malaria-dataset` (decoded cells), `malaria-augment` and `malaria-model`, and is used by the facade `malaria-resnet`.
+//! A [`Trainer`] consists of a [`TrainConfig`] and a network: the ResNet of `malaria-model`, or any other [`Network`].
 //! [`Trainer::run`] runs the training; with [`RunOptions`] it reports [`Event`]s to a listener and writes [`Checkpoints`],
 //! from which a training run resumes exactly: the order of cells and their augmentation are functions of (seed, epoch, cell)
 //! alone.

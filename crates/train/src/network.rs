@@ -27,7 +27,7 @@ pub enum DecayGroup {
 pub struct Trainable {
     /// Its name in checkpoints, unique in the network.
     pub name: String,
-    /// A handle on the network's own float32 tensor, which requires gradients: writing to it in place changes the network.
+    /// A handle to the network's own float32 tensor, which requires gradients: writing to it in place changes the network.
     pub tensor: Tensor,
     /// Its decay group.
     pub decay: DecayGroup,
@@ -35,7 +35,7 @@ pub struct Trainable {
 
 /// A network that [`Trainer`](crate::Trainer) and [`Sgd`](crate::Sgd) can train.
 ///
-/// Errors of tch convert with `?`; a network's own errors go into [`Error::Network`].
+/// Errors of tch are converted by `?`; a network's own errors belong in [`Error::Network`].
 ///
 /// ```
 /// use malaria_train::{DecayGroup, Error, Network, Sgd, SgdConfig, State, Trainable};
@@ -67,7 +67,7 @@ pub struct Trainable {
 /// # Ok::<(), Error>(())
 /// ```
 pub trait Network {
-    /// The device of its tensors, which images must be on.
+    /// The device of its tensors, where images must be.
     fn device(&self) -> Device;
 
     /// Logits `[N, classes]` of `images` `[N, 3, H, W]` in [0, 1], channels_last in memory.
@@ -179,7 +179,7 @@ pub(crate) fn copies(state: State) -> Result<State, Error> {
 /// Exchanges the values of two states of the same network.
 pub(crate) fn swap(ours: &mut [(String, Tensor)], theirs: &mut [(String, Tensor)]) -> Result<(), Error> {
     tch::no_grad(|| {
-        // All allocation comes first: a swap that fails halfway would leave a mixture.
+        // All memory is allocated first, since a swap that fails halfway would leave a mixture.
         let before = ours.iter().map(|(_, tensor)| copy(tensor)).collect::<Result<Vec<_>, _>>()?;
         for (((_, ours), (_, theirs)), before) in ours.iter_mut().zip(theirs).zip(before) {
             ours.f_copy_(theirs)?;

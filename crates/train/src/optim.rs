@@ -101,7 +101,7 @@ impl Sgd {
         Ok(sgd)
     }
 
-    /// One step against the gradient of the scalar `loss`, at `learning_rate`.
+    /// Makes one step against the gradient of the scalar `loss` at `learning_rate`.
     ///
     /// # Errors
     /// [`Error::Torch`] when libtorch cannot differentiate `loss`.
@@ -121,7 +121,7 @@ impl Sgd {
     pub(crate) fn apply(&mut self, gradients: &[Tensor], learning_rate: f64) -> Result<(), Error> {
         let SgdConfig { momentum, nesterov, .. } = self.config;
         tch::no_grad(|| {
-            // Not in place of the gradients: the values of an expanded gradient, such as a sum's, share memory.
+            // Not in place: the values of an expanded gradient, such as that of a sum, share memory.
             let steps = foreach::mul(&self.weights, &self.decays)?;
             foreach::add_(&steps, gradients)?;
             foreach::mul_(&steps, -learning_rate)?;

@@ -8,7 +8,7 @@ use crate::error::Error;
 
 /// The course of the learning rate after the warm-up.
 ///
-/// `t` is 0 at the first position after the warm-up and below 1 at all positions: 1 is the end of the last epoch.
+/// `t` is 0 at the first position after the warm-up and below 1 at all positions; 1 would be the end of the last epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Decay {

@@ -36,7 +36,7 @@ fn every_decay_matches_pytorch() {
             let stride = if interval == Interval::Step { 1 } else { fixture.steps_per_epoch };
             let step = position as u64 * stride;
             let found = schedule.rate_at(step, fixture.steps_per_epoch, fixture.epochs);
-            // PyTorch multiplies from step to step, we compute each rate directly: rounding differs in the last digits.
+            // PyTorch multiplies from step to step and this crate computes each rate directly, so the last digits differ.
             assert!((found - expected).abs() < 1e-12, "{name} at {position}: {found}, PyTorch {expected}");
             // By epoch, the last batch has the rate of the first.
             let last = schedule.rate_at(step + stride - 1, fixture.steps_per_epoch, fixture.epochs);

@@ -13,7 +13,7 @@ fn train_malaria_trains_on_synthetic_or_given_cells() {
         assert!(said.contains(words), "{words}: {said}");
     }
     assert!(folder.path().join("plot.svg").is_file());
-    // Given cells, by patient.
+    // With given cells, split by patient.
     let folder = with_cells();
     let with = ["--data", "cells", "--split", "patient", "--out", "run", "--seed", "7"];
     let said = example("train_malaria", folder.path(), &[&with[..], &small[..6]].concat());

@@ -1,5 +1,5 @@
-//! A crate outside the workspace that follows docs/library.md builds and runs, and so does its program from another folder with an empty
-//! environment. The model inside it is the one of `data/pretrained`.
+//! A crate outside the workspace that follows docs/library.md builds and runs. Its program also runs from another folder
+//! with an empty environment and contains the model of `data/pretrained`.
 
 use std::{
     fs,
@@ -39,7 +39,7 @@ fn a_crate_that_follows_the_documents_runs_anywhere() {
         fs::write(path, text.replace(PLACEHOLDER, root.to_str().unwrap())).unwrap();
     }
 
-    // Unlike in docs/library.md, to reuse what is built: the versions and profiles of this workspace.
+    // Unlike in docs/library.md, with the versions and profiles of this workspace, to reuse its build.
     fs::copy(root.join("Cargo.lock"), outside.path().join("Cargo.lock")).unwrap();
     let profiles = outside.path().join("profiles.toml");
     fs::write(&profiles, profiles_of(&fs::read_to_string(root.join("Cargo.toml")).unwrap())).unwrap();
@@ -63,7 +63,7 @@ fn a_crate_that_follows_the_documents_runs_anywhere() {
         let (printed, end) = line
             .and_then(|line| line.split_once(')'))
             .unwrap_or_else(|| panic!("{start} is not in {under_cargo}"));
-        // The last digits follow the number of threads, which here depends on the tests beside this one.
+        // The last digits depend on the number of threads, which here depends on the other running tests.
         assert_abs_diff_eq!(printed.parse::<f64>().unwrap(), probability.unwrap(), epsilon = 1e-6);
         assert_eq!(end, format!(", {warning:?}"));
     }

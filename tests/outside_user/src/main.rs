@@ -11,7 +11,7 @@ fn main() -> Result<(), malaria_resnet::Error> {
     println!("{} parameters on the {}", classifier.model().trainable_count(), describe(device));
     let pictures: Vec<PathBuf> = env::args_os().skip(1).map(PathBuf::from).collect();
     for cell in malaria_resnet::predict(&classifier, &pictures, &PatientNames::Nlm, &|_| {})? {
-        // No class for a picture that cannot be read: `cell.error` says why then.
+        // A picture that cannot be read has no class: `cell.error` then says why.
         println!("{}: {:?}, {:?}, {:?}", cell.path.display(), cell.class, cell.probability, cell.warning);
     }
     Ok(())

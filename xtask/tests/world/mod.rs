@@ -151,7 +151,7 @@ pub(crate) fn child() {
 fn plan(folder: &Path, variant: Variant) -> Plan {
     let real = Plan::new("linux", "x86_64", variant).unwrap();
     let wheel = |file: &str, libraries: &[&str]| {
-        // The hash of the original, whatever the fake pip does to its copy.
+        // The hash of the original, even if the fake pip alters its copy.
         let bytes = fs::read(folder.join(file)).unwrap();
         Wheel {
             file: file.to_owned(),

@@ -19,10 +19,10 @@ use crate::{
 
 /// Standard deviation of the blur that sharpening compares with, as a fraction of the width.
 const SHARPENING: f64 = 1.0 / 64.0;
-/// Standard deviations at which a Gaussian is cut off.
+/// Number of standard deviations at which a Gaussian is truncated.
 const CUT_OFF: f64 = 3.0;
 
-/// Blurs or sharpens each image. Beyond the border its outermost pixels are repeated.
+/// Blurs or sharpens each image. The outermost pixels are repeated beyond the border.
 pub(super) fn focus(images: &Tensor, params: &[LaboratoryParams]) -> Result<Tensor, Error> {
     let width = images.size()[3] as f64;
     let deviation = |one: &LaboratoryParams| width * if one.blur > 0.0 { one.blur } else { SHARPENING };
@@ -44,8 +44,8 @@ pub(super) fn focus(images: &Tensor, params: &[LaboratoryParams]) -> Result<Tens
     Ok(images.f_lerp_tensor(&blurred, &tensor(&shares, &[count, 1, 1, 1], images)?)?.f_clamp_(0.0, 1.0)?)
 }
 
-/// Sums of each image's pixels along its columns and along its rows with `weights`, `[taps, N, 1, 1, 1]`: an odd number of taps
-/// around each pixel. Beyond the border lies what `padding` is called by libtorch.
+/// Sums of each image's pixels along its columns and along its rows with `weights`, `[taps, N, 1, 1, 1]`: an odd number of
+/// taps around each pixel. `padding` is libtorch's name for the values beyond the border.
 pub(super) fn convolve(images: &Tensor, weights: &Tensor, padding: &str) -> Result<Tensor, Error> {
     let taps = weights.size()[0];
     let mut images = images.shallow_clone();
@@ -70,7 +70,7 @@ pub(super) fn photograph(
 ) -> Result<Tensor, Error> {
     let mut result = images.f_mul(shares)?;
     let size = [images.size()[2], images.size()[3]];
-    // Images with as many pixels at a time.
+    // Images with the same number of pixels together.
     let mut groups = BTreeMap::<[i64; 2], (Vec<i64>, Vec<LaboratoryParams>)>::new();
     for (place, one) in params.iter().enumerate().filter(|(_, one)| one.photographs()) {
         let group = groups.entry(size.map(|side| pixels(one, side))).or_default();
@@ -96,7 +96,7 @@ pub(super) fn photograph(
     Ok(result)
 }
 
-/// Pixels of a side of `side` pixels in the photograph: whole blocks of JPEG, unless it stays as it is.
+/// Side in the photograph of an image with a side of `side` pixels: whole JPEG blocks, unless the size does not change.
 fn pixels(params: &LaboratoryParams, side: i64) -> i64 {
     if params.resolution <= 0.0 {
         return side;

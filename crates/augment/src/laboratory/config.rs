@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 
-/// Pixels across a cell in the sharpest photographs; finer ones look the same at the sizes of training images.
+/// Pixels across a cell in the sharpest photographs; finer photographs look the same at the sizes of training images.
 pub(super) const MAX_RESOLUTION: f64 = 130.0;
 
 /// Ranges of the changes that make a cell look as if another laboratory had stained, photographed and cut it out.
@@ -14,9 +14,9 @@ pub(super) const MAX_RESOLUTION: f64 = 130.0;
 /// by another (Beer and Lambert). The dyes are methylene blue (azure) and eosin, the two of Giemsa's stain, and a third
 /// direction for the rest, with the vectors of Ruifrok and Johnston (2001) as scikit-image's `rgb_from_bex` gives them.
 ///
-/// Every field is 0 or more and changes nothing at 0, its default. [`sample()`](crate::sample()) samples values uniformly and
-/// independently. Colours change in all cells, from `gamma` to `thickness`; focus, camera and outline, from `blur` on, in one half of
-/// the cells, and where a field says "half of these", the others are left as they are.
+/// Every field is 0 or more and changes nothing at 0, its default. [`sample()`](crate::sample()) samples values uniformly
+/// and independently. Colours change in all cells, from `gamma` to `thickness`; focus, camera and outline, from `blur` on,
+/// in one half of the cells, and if a field says "half of these", the others are unchanged.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct LaboratoryConfig {
@@ -30,10 +30,10 @@ pub struct LaboratoryConfig {
     pub stain_hue: f64,
     /// Optical density taken from all channels, from `-e..e`; 0.32 is a stop for a camera with a gamma of 2.2. 0 to 1.
     pub exposure: f64,
-    /// Optical density taken from each channel by itself, from `-c..c`: white balance, the lamp's colour, coloured glass. 0 to
+    /// Optical density taken from each channel separately, from `-c..c`: white balance, the lamp's colour, coloured glass. 0 to
     /// 1.
     pub cast: f64,
-    /// A cell is paler in its middle and darker at its rim, or the other way round: its optical densities are multiplied by
+    /// A cell is paler in its middle and darker at its rim, or vice versa: its optical densities are multiplied by
     /// `e^-u` in the middle and by `e^u` half a width from there, `u` from `-p..p`. 0 to 2.
     pub pallor: f64,
     /// A cell is thicker in some places than in others, at random: its optical densities are multiplied by up to `e^u` and
@@ -51,9 +51,9 @@ pub struct LaboratoryConfig {
     /// 0 to 95.
     pub jpeg: f64,
     /// Lowest number of pixels across a cell in the photograph, which is sampled from there to 130. The cell is scaled down to
-    /// the nearest multiple of 8 pixels and up again, unless that is no fewer pixels than it has. 0 for off, or 8 to 130.
+    /// the nearest multiple of 8 pixels and up again, unless that would not reduce its number of pixels. 0 for off, or 8 to 130.
     pub resolution: f64,
-    /// Farthest that a ragged rim lies inside or outside the cell's own as a fraction of the width. 0 to 0.1.
+    /// Maximum distance of a ragged rim from the cell's own rim, inside or outside, as a fraction of the width. 0 to 0.1.
     pub rim: f64,
     /// Largest part of the width that is missing, cut off along a line; half of these. 0 to 0.5.
     pub cut: f64,
@@ -67,8 +67,8 @@ impl LaboratoryConfig {
         Self::default()
     }
 
-    /// Every range at once: 0 changes nothing, and 1 goes as far as stains and photographs differ between laboratories, short
-    /// of what hides a parasite. Between 0 and 1 ranges are in proportion.
+    /// All ranges together: 0 changes nothing, and 1 covers the differences of stains and photographs between laboratories,
+    /// short of hiding parasites. Between 0 and 1, ranges are proportional.
     pub fn of_strength(strength: f64) -> Self {
         Self {
             gamma: 0.5 * strength,

@@ -1,4 +1,4 @@
-//! What JPEG loses: frequencies of blocks of 8 x 8 pixels, rounded to multiples of a table's numbers.
+//! The losses of JPEG: frequencies of blocks of 8 x 8 pixels are rounded to multiples of a table's numbers.
 
 use std::f64::consts::PI;
 
@@ -13,7 +13,7 @@ use crate::{
 /// Side of a block in pixels.
 pub(super) const BLOCK: i64 = 8;
 
-/// The steps of brightness and of colour at quality 50, one row a vertical frequency: ITU-T T.81, tables K.1 and K.2.
+/// The steps of brightness and of colour at quality 50, one row per vertical frequency: ITU-T T.81, tables K.1 and K.2.
 const BRIGHTNESS: [u8; 64] = [
     16, 11, 10, 16, 24, 40, 51, 61, //
     12, 12, 14, 19, 26, 58, 60, 55, //
@@ -50,7 +50,7 @@ pub(super) fn jpeg(images: &Tensor, params: &[LaboratoryParams]) -> Result<Tenso
     };
     let [rows, columns] = [height, width].map(|side| (side + BLOCK - 1) / BLOCK);
     let padded = images.f_replication_pad2d([0, columns * BLOCK - width, 0, rows * BLOCK - height])?;
-    // Bytes and whole colours, as in a file: fine steps would otherwise be taken elsewhere.
+    // Whole bytes and colours, as in a file: otherwise fine steps would be rounded differently.
     let blocks = mix(&padded.f_mul_scalar(255.0)?.f_round_()?, &[TO_YCC])?
         .f_round_()?
         .f_view([count, 3, rows, BLOCK, columns, BLOCK])?
@@ -80,7 +80,7 @@ fn step(base: u8, loss: f64) -> f64 {
     ((f64::from(base) * percent + 50.0) / 100.0).floor().clamp(1.0, 255.0)
 }
 
-/// The orthonormal discrete cosine transform: one row a frequency, one column a pixel.
+/// The orthonormal discrete cosine transform: one row per frequency, one column per pixel.
 fn cosines(like: &Tensor) -> Result<Tensor, Error> {
     let values: Vec<f64> = (0..BLOCK)
         .flat_map(|frequency| {
@@ -93,8 +93,8 @@ fn cosines(like: &Tensor) -> Result<Tensor, Error> {
     tensor(&values, &[BLOCK, BLOCK], like)
 }
 
-/// The products of `matrix` with the first and with the second dimension of `blocks`, `[8, 8, …]`. Sums of eight terms in one
-/// order: a matrix product may round differently in batches of different sizes.
+/// The products of `matrix` with the first and with the second dimension of `blocks`, `[8, 8, …]`. The eight terms are
+/// summed in a fixed order, since a matrix product may round differently in batches of different sizes.
 fn along_both(blocks: &Tensor, matrix: &Tensor) -> Result<Tensor, Error> {
     let mut product = blocks.f_view([BLOCK, BLOCK, -1])?;
     for (axis, shape) in [(0, [BLOCK, 1, 1]), (1, [1, BLOCK, 1])] {

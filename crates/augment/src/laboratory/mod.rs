@@ -1,7 +1,7 @@
 //! Cells as another laboratory would have stained, photographed and cut them out.
 //!
-//! Each cell is put back on glass, with a neighbour's piece beside it: then it is stained, focused, photographed with fewer
-//! pixels, noise and JPEG, and cut out anew, with black around it.
+//! Each cell is put back on glass with a piece of a neighbour beside it, then stained, focused, photographed with fewer
+//! pixels, noise and JPEG, and cut out again on black.
 
 mod camera;
 mod config;

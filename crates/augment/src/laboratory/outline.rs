@@ -1,4 +1,4 @@
-//! Where a cell lies in its picture: its outline, a neighbour's piece beside it, and another way to cut it out.
+//! The outline of a cell in its picture, a piece of a neighbour beside it, and another way of cutting it out.
 
 use std::f64::consts::TAU;
 
@@ -18,20 +18,21 @@ use crate::{
 const BLACK: f64 = 31.5 / 255.0;
 /// Part of a cell that its neighbour overlaps.
 const OVERLAP: f64 = 0.1;
-/// Directions from the centre in which the place of the rim is computed.
+/// Number of directions from the centre in which the position of the rim is computed.
 const DIRECTIONS: usize = 256;
 
 /// The colours of cells without the black around them, `[N, 3, H, W]`, and the share of each pixel that is the cell's,
 /// `[N, 1, H, W]`.
 ///
-/// Of the outermost pixels of a cell, resizing has mixed some with black. They count as as bright as the brightest beside them.
+/// Resizing has mixed some of the outermost pixels of a cell with black. They get the brightness of the brightest pixel
+/// beside them.
 pub(super) fn lift(images: &Tensor) -> Result<(Tensor, Tensor), Error> {
     let brightness = images.f_amax([1], true)?;
     let is_cell = brightness.f_gt(BLACK)?;
     let is_rim = highest_near(&is_cell.f_logical_not()?.f_to_kind(images.kind())?)?.f_gt(0.5)?;
     let one = brightness.f_ones_like()?;
     let rim_shares = brightness.f_div(&highest_near(&brightness)?)?;
-    // Outside a cell no colour is wanted, and nothing to be divided by.
+    // Outside a cell there is no colour, and no share to divide by.
     let shares = rim_shares.f_where_self(&is_rim.f_logical_and(&is_cell)?, &one)?;
     Ok((images.f_div(&shares)?, shares.f_mul(&is_cell)?))
 }
@@ -48,14 +49,14 @@ fn highest_near(values: &Tensor) -> Result<Tensor, Error> {
     Ok(highest)
 }
 
-/// Shrinks and shifts each cell, and puts a turned copy of it into the room beside and under it.
+/// Shrinks and shifts each cell, and puts a rotated copy of it in the space beside and under it.
 pub(super) fn neighbours(images: &Tensor, params: &[LaboratoryParams]) -> Result<Tensor, Error> {
     let sides = [images.size()[3], images.size()[2]].map(|side| side as f64);
     // The map to the content of a cell with its centre at `centre`, from the picture's, and `scale` times its size.
     let map = |centre: [f64; 2], scale: f64, turns: f64| {
         let (sin, cos) = (turns * TAU).sin_cos();
         let rows = [[cos, -sin], [sin, cos]];
-        // In fractions of the sides: position / side - 1/2, less the centre, turned, enlarged, and back to pixels.
+        // In fractions of the sides: position / side - 1/2, minus the centre, rotated, enlarged, and back to pixels.
         [0, 1].map(|axis| {
             let by = [0, 1].map(|other| rows[axis][other] / scale * sides[axis] / sides[other]);
             let middle = [0, 1].map(|other| (sides[other] - 1.0) / 2.0 + sides[other] * centre[other]);
@@ -117,11 +118,11 @@ fn move_rim(cells: &Tensor, params: &[LaboratoryParams]) -> Result<Tensor, Error
     let thresholds = tensor(&thresholds, &[count, DIRECTIONS as i64], cells)?
         .f_index_select(1, &directions)?
         .f_view([count, 1, height, width])?;
-    // Pixels from here to the rim, and half of the pixel on it.
+    // Number of pixels from here to the rim, plus half of the pixel on the rim.
     Ok(mean.f_sub(&thresholds)?.f_mul_scalar_(side as f64)?.f_add_scalar_(0.5)?.f_clamp_(0.0, 1.0)?)
 }
 
-/// Removes what lies beyond a line.
+/// Removes the part beyond a line.
 fn cut(cells: &Tensor, params: &[LaboratoryParams]) -> Result<Tensor, Error> {
     let (height, width) = (cells.size()[2], cells.size()[3]);
     let places = |side: i64| (0..side).map(move |place| (place as f64 + 0.5) / side as f64 - 0.5);

@@ -4,18 +4,18 @@ use serde::{Deserialize, Serialize};
 
 use super::config::{LaboratoryConfig, MAX_RESOLUTION};
 
-/// Waves around a cell of which a ragged rim is the sum: one side, an oval, lobes and teeth.
+/// Numbers of waves around a cell that add up to a ragged rim: one side, an oval, lobes and teeth.
 pub(super) const RIM_WAVES: [f64; 5] = [1.0, 2.0, 5.0, 9.0, 16.0];
-/// Waves across the width and the height of a picture of which a cell's thickness is the sum.
+/// Numbers of waves across the width and the height of a picture that add up to a cell's thickness.
 pub(super) const THICKNESS_WAVES: [[f64; 2]; 6] =
     [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1.0, -1.0], [2.0, 1.0], [-1.0, 2.0]];
 
-/// Share of the cells whose focus, camera and outline change: they take two thirds of the time, and colours differ more between
-/// laboratories.
+/// Share of the cells whose focus, camera and outline change: these changes take two thirds of the time, and laboratories
+/// differ more in colours.
 const PHOTOGRAPHED: f64 = 0.5;
 
-/// What another laboratory changes of one cell; see [`LaboratoryConfig`]. [`LaboratoryParams::identity`] changes nothing, nor
-/// does a field that is left out of a file.
+/// Changes to one cell by another laboratory; see [`LaboratoryConfig`]. [`LaboratoryParams::identity`] changes nothing, and
+/// neither does a field that is missing in a file.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct LaboratoryParams {
@@ -43,11 +43,11 @@ pub struct LaboratoryParams {
     pub noise: f64,
     /// Seed of the noise's values.
     pub noise_seed: u64,
-    /// JPEG's quality is 100 less this; 0 leaves JPEG out.
+    /// JPEG's quality is 100 minus this; 0 turns JPEG off.
     pub jpeg: f64,
-    /// Pixels across the cell in the photograph; 0 for as many as the image has.
+    /// Pixels across the cell in the photograph; 0 for those of the image.
     pub resolution: f64,
-    /// Farthest that the rim moves as a fraction of the width: outwards if positive.
+    /// Maximum displacement of the rim as a fraction of the width; outwards if positive.
     pub rim: f64,
     /// Phases in turns of the rim's 1, 2, 5, 9 and 16 waves around the cell.
     pub rim_phases: [f64; 5],
@@ -133,8 +133,9 @@ impl LaboratoryParams {
     }
 }
 
-/// Samples the parameters of one cell. `uniform` samples from a range; it is called equally often whatever `config` says, so
-/// that no setting changes the values of the others. Values are sums and products, which every machine rounds alike.
+/// Samples the parameters of one cell. `uniform` samples from a range; the number of calls does not depend on `config`, so
+/// that no setting changes the values of the others. Values are sums and products, which every machine rounds in the same
+/// way.
 pub(crate) fn sample(
     config: &LaboratoryConfig,
     uniform: &mut impl FnMut(f64, f64) -> f64,
@@ -148,13 +149,13 @@ pub(crate) fn sample(
     let pallor = around(config.pallor);
     let thickness = around(config.thickness).abs();
     let focus = around(1.0);
-    // Half of the cells: negative values count as none.
+    // For half of the cells: negative values count as 0.
     let noise = around(config.noise).max(0.0);
     let jpeg = around(config.jpeg).max(0.0);
     let cut = around(config.cut).max(0.0);
     let neighbour = around(config.neighbour).max(0.0);
     let rim = around(config.rim);
-    // In turns; of no effect, and so 0, where the setting that it belongs to is off.
+    // In turns. Without effect, and therefore 0, if the corresponding setting is off.
     let mut turns = |setting: f64| uniform(0.0, if setting > 0.0 { 1.0 } else { 0.0 });
     let thickness_phases = [(); 6].map(|()| turns(config.thickness));
     let rim_phases = [(); 5].map(|()| turns(config.rim));

@@ -17,9 +17,9 @@ const EOSIN: [f64; 3] = [0.092789, 0.954111, 0.283111];
 const RED_CELL: f64 = 0.45;
 /// Optical density of glass without a cell, in each channel.
 const GLASS: f64 = 0.1;
-/// Lowest value whose logarithm is taken.
+/// Minimum value of which the logarithm is taken.
 const DARKEST: f64 = 1.0 / 255.0;
-/// Points across a picture at which its thickness is computed; between them it is interpolated.
+/// Number of points across a picture at which the thickness is computed; it is interpolated between them.
 const POINTS: usize = 8;
 
 /// Changes the optical densities of each image, `[N, 3, H, W]` in `[0, 1]`.

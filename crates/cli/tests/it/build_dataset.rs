@@ -1,4 +1,4 @@
-//! `malaria build-dataset`: trees that can be trained on, and folders that it leaves alone.
+//! `malaria build-dataset`: trees that can be trained on, and folders that it does not touch.
 
 use std::{fs, process::Command};
 
@@ -11,7 +11,7 @@ fn build(bench: &Workbench, out: &str, flags: &[&str]) -> Command {
 }
 
 #[test]
-fn trees_are_trained_on_and_evaluated_as_they_are() {
+fn trees_are_trained_on_and_evaluated_without_another_split() {
     let bench = Workbench::new();
     let said = succeed(&mut build(&bench, "trees", &["--seed", "3"]));
     // 96 cells: int(96 * 0.8) = 76 for training, of which int(76 * 0.1) = 7 for validation.

@@ -1,4 +1,4 @@
-//! Folders of more than two classes, or of other names, from training to calls.
+//! More than two classes, and classes with other names, from training to calls.
 
 use std::{collections::BTreeSet, fs};
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::support::{self, Workbench, fail, json, replace_in, rows, succeed};
 
-/// Draws cells of a third class: discs of another colour.
+/// Writes cells of a third class: discs of another colour.
 fn draw_artefacts(bench: &Workbench) {
     let folder = bench.path("cells/Artefact");
     fs::create_dir(&folder).unwrap();
@@ -25,7 +25,7 @@ fn draw_artefacts(bench: &Workbench) {
 }
 
 #[test]
-fn three_classes_are_learned_evaluated_and_predicted() {
+fn three_classes_are_trained_evaluated_and_predicted() {
     let bench = Workbench::new();
     draw_artefacts(&bench);
     succeed(bench.train("run").args(["--epochs", "12"]));
@@ -51,7 +51,7 @@ fn three_classes_are_cross_validated() {
     let mut cross_validate = bench.cross_validate_folds("2", "folds");
     cross_validate.args(["--epochs", "1"]);
     succeed(&mut cross_validate);
-    // The settings of finished folds are recognised, with their number of classes.
+    // The settings of finished folds, which contain the number of classes, are recognised.
     succeed(&mut cross_validate);
 }
 
@@ -70,7 +70,7 @@ fn initial_weights_and_resumed_runs_need_the_same_classes() {
 }
 
 #[test]
-fn classes_of_other_names_need_the_positive_one_named() {
+fn the_positive_class_must_be_named_if_classes_have_other_names() {
     let bench = Workbench::new();
     fs::rename(bench.path("cells/Parasitized"), bench.path("cells/sick")).unwrap();
     fs::rename(bench.path("cells/Uninfected"), bench.path("cells/healthy")).unwrap();
@@ -92,7 +92,7 @@ fn the_case_of_a_class_folder_does_not_matter() {
     fs::remove_file(bench.path("run/metrics.json")).unwrap();
     succeed(&mut bench.resume("run"));
 
-    // The same cells in folders of other names get the same calls.
+    // The same cells get the same calls if their folders have other names.
     let evaluate = || -> Value {
         serde_json::from_str(&succeed(bench.evaluate("run").args(["--json", "--subset", "all"]))).unwrap()
     };

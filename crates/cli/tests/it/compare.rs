@@ -5,7 +5,7 @@ use std::fs;
 use crate::support::{cross_validated, fail, json, malaria, succeed};
 
 #[test]
-fn runs_are_compared_and_told_whether_they_tested_the_same_cells() {
+fn the_comparison_says_whether_runs_were_tested_on_the_same_cells() {
     let bench = cross_validated().copy();
     let compare = |runs: &[&str], flags: &[&str]| {
         let mut command = malaria("compare");
@@ -27,7 +27,7 @@ fn runs_are_compared_and_told_whether_they_tested_the_same_cells() {
     assert!(drawn.contains("fold-1 (validation)") && drawn.contains("fold-2 (validation)"), "{drawn}");
     assert!(bench.path("events/fold-1/events.out.tfevents.malaria").is_file());
 
-    // The same cells, and a run that is not finished.
+    // The same cells, and an unfinished run.
     fs::remove_file(bench.path(second).join("metrics.json")).unwrap();
     let said = succeed(&mut compare(&[first, first, second], &[]));
     assert!(!said.contains("not tested on the same cells"), "{said}");

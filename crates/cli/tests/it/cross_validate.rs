@@ -1,4 +1,4 @@
-//! `malaria cross-validate`: pooled metrics, folds run apart, the final model, and folds that are refused.
+//! `malaria cross-validate`: pooled metrics, folds run separately, the final model, and folds that are refused.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +20,7 @@ fn pooled() -> (CrossValidationMetrics, Vec<Row>) {
     (serde_json::from_value(json(&folds.join("metrics.json"))).unwrap(), rows(&folds.join("predictions.csv")))
 }
 
-/// Whether each cell is infected, and its probability to be.
+/// Whether each cell is infected, and its probability of being infected.
 fn truth_and_scores<'a>(rows: impl IntoIterator<Item = &'a Row>) -> (Vec<bool>, Vec<f64>) {
     let score = |row: &Row| row["probability_Parasitized"].parse::<f64>().unwrap();
     rows.into_iter().map(|row| (row["class"] == "Parasitized", score(row))).unzip()
@@ -123,12 +123,12 @@ fn contradicted_labels_and_patients_are_listed() {
 }
 
 #[test]
-fn a_fold_run_apart_and_copied_gives_the_same_predictions() {
+fn a_fold_run_separately_and_copied_gives_the_same_predictions() {
     let together = cross_validated();
     let bench = together.copy();
     fs::rename(bench.path("folds"), bench.path("there")).unwrap();
     let said = succeed(bench.cross_validate("folds").args(["--fold", "2"]));
-    assert!(said.contains("folds still to be run: [1, 3]"), "{said}");
+    assert!(said.contains("folds still to run: [1, 3]"), "{said}");
     assert!(!bench.path("folds/metrics.json").exists());
     assert!(bench.weights("folds/fold-2") == together.weights("folds/fold-2"), "the weights differ");
     for fold in ["fold-1", "fold-3"] {
@@ -144,10 +144,10 @@ fn a_fold_run_apart_and_copied_gives_the_same_predictions() {
 }
 
 #[test]
-fn the_final_model_learns_from_every_cell_and_carries_the_metrics_of_the_folds() {
+fn the_final_model_is_trained_on_every_cell_and_has_the_metrics_of_the_folds() {
     let (metrics, _) = pooled();
     let bench = cross_validated().copy();
-    // The metrics of the folds are written first, even if the final model fails: here a file is in its place.
+    // The metrics of the folds are written first, even if the final model fails: here because a file has its name.
     fs::remove_file(bench.path("folds/metrics.json")).unwrap();
     fs::write(bench.path("folds/final"), "").unwrap();
     let mut with_final = bench.cross_validate("folds");
@@ -166,7 +166,7 @@ fn the_final_model_learns_from_every_cell_and_carries_the_metrics_of_the_folds()
     for words in [
         "cross-validated: 96 cells of 16 patients",
         "not a medical device",
-        "It has learned from 96 cells of 16 patients. split.csv",
+        "It was trained on 96 cells of 16 patients. split.csv",
     ] {
         assert!(card.contains(words), "{words}: {card}");
     }
@@ -181,11 +181,11 @@ fn the_final_model_learns_from_every_cell_and_carries_the_metrics_of_the_folds()
     let said = succeed(&mut bench.evaluate("folds/final"));
     assert!(said.starts_with("96 cells of cells (all cells)"), "{said}");
 
-    calls_patients_without_cells_that_it_warns_of(&bench);
+    calls_patients_without_cells_with_a_warning(&bench);
 }
 
-/// `predict` with the final model: patients in the table and in the JSON; no cell that a warning stands beside counts.
-fn calls_patients_without_cells_that_it_warns_of(bench: &Workbench) {
+/// `predict` with the final model: patients are in the table and in the JSON; cells with a warning do not count.
+fn calls_patients_without_cells_with_a_warning(bench: &Workbench) {
     // A picture without the black border of a cell.
     let mut white = image::RgbImage::from_pixel(24, 20, image::Rgb([255, 255, 255]));
     white.put_pixel(9, 9, image::Rgb([150; 3]));
@@ -256,7 +256,7 @@ fn excluded_cells_are_named_and_the_same_in_every_fold() {
 #[test]
 fn folds_of_other_settings_are_refused() {
     let bench = Workbench::new();
-    // `auto` may be another precision on another machine: such folds belong together.
+    // `auto` may be another precision on another machine: such folds can be pooled.
     bench.change_settings(r#""float32""#, r#""auto""#);
     let fold = |flags: &[&str]| {
         let mut command = bench.cross_validate("out");
@@ -283,7 +283,7 @@ fn folds_of_other_settings_are_refused() {
     let said = fail(&mut bench.cross_validate("out/fold-1"));
     assert!(said.contains("holds a finished run") && !bench.path("out/fold-1/fold-1").exists(), "{said}");
 
-    // The config of a fold names the precision that `auto` has chosen.
+    // The config of a fold contains the precision that `auto` has chosen.
     succeed(&mut fold(&["--fold", "2"]));
     let precision = |fold| {
         ExperimentConfig::read(&bench.path("out").join(fold).join("config.json")).unwrap().train.precision
@@ -307,12 +307,12 @@ fn folds_of_other_cells_are_refused() {
         cells.join("C1P0ThinF_IMG_20150101_cell_9.png"),
     )
     .unwrap();
-    // Before another fold is trained.
+    // Refused before another fold is trained.
     let said = fail(&mut fold("out", &[]));
     assert!(said.contains("cell_9.png") && !bench.path("out/fold-2").exists(), "{said}");
     let said = fail(&mut fold("elsewhere", &["--init", "out/fold-1"]));
-    assert!(said.contains("setting `init`") && said.contains("learned from"), "{said}");
-    // Folds that were trained elsewhere, when they are put together.
+    assert!(said.contains("setting `init`") && said.contains("trained on"), "{said}");
+    // Folds that were trained elsewhere are refused when they are pooled.
     for number in ["2", "3"] {
         succeed(&mut fold("elsewhere", &["--fold", number]));
         let name = format!("fold-{number}");
@@ -347,7 +347,7 @@ fn altered_predictions_are_refused() {
 #[test]
 fn an_interrupted_fold_resumes_to_the_same_weights() {
     let bench = Workbench::new();
-    // From weights of other cells of other patients, by a path that is relative.
+    // From weights trained on other cells of other patients, given by a relative path.
     bench.mirror_cells("others", |name| name.replacen('C', "C9", 1));
     succeed(bench.train_on("others", "started").args(["--epochs", "1"]));
     let fold_1 = |out: &str| {
@@ -356,7 +356,7 @@ fn an_interrupted_fold_resumes_to_the_same_weights() {
         command
     };
     succeed(&mut fold_1("whole"));
-    // Whether the first weights know the patients is unknown to a fold: patients are not called.
+    // A fold cannot know whether the initial weights were trained on its patients, so patients are not called.
     assert_eq!(json(&bench.path("whole/fold-1/metrics.json")).get("roll_up"), Some(&serde_json::Value::Null));
     let mut training = Training::start(&mut fold_1("cut"));
     assert_eq!(training.event("fold")["fold"], 1);

@@ -1,4 +1,4 @@
-//! `malaria evaluate`: the metrics of a run again, of other cells, and under mirror images.
+//! `malaria evaluate`: on the cells of the run, on other cells, and with mirror images.
 
 use std::fs;
 
@@ -35,11 +35,11 @@ fn the_test_subset_needs_test_cells_of_the_run() {
 }
 
 #[test]
-fn a_warning_counts_the_cells_that_were_learned_from() {
+fn a_warning_counts_the_training_cells() {
     let bench = finished();
     let metrics: Metrics = serde_json::from_value(json(&bench.path("run/metrics.json"))).unwrap();
     let said = succeed(bench.evaluate("run").args(["--subset", "all"]));
-    let warning = format!("has learned from {} of these cells", CELLS - metrics.n_test);
+    let warning = format!("was trained or selected on {} of these cells", CELLS - metrics.n_test);
     assert!(said.contains(&warning), "{said}");
 }
 
@@ -83,7 +83,7 @@ fn a_closed_output_does_not_stop_the_program() {
 }
 
 #[test]
-fn copies_wrong_labels_unlike_pictures_and_single_classes_are_told() {
+fn copies_wrong_labels_unusual_pictures_and_single_classes_are_reported() {
     let bench = finished().copy();
     let cells = rows(&bench.path("run/split.csv"));
     let learned = &cells.iter().find(|cell| cell["subset"] == "train").unwrap()["path"];

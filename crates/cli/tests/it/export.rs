@@ -13,7 +13,7 @@ use tch::Device;
 
 use crate::support::{Workbench, fail, finished, json, malaria, succeed};
 
-/// All cells of a workbench, as large as its models take them.
+/// All cells of a workbench, at the input size of its models.
 fn decoded(bench: &Workbench) -> Cells {
     let index = Index::open(&bench.path("cells")).unwrap();
     load(index, LoadOptions { size: 16, ..LoadOptions::default() }).unwrap().cells
@@ -51,7 +51,7 @@ fn an_exported_model_yields_the_probabilities_of_libtorch() {
     let classifier = Classifier::load(&bench.path("run"), Device::Cpu).unwrap();
     let cells = decoded(bench);
     let expected = by_libtorch(&classifier, &cells);
-    assert!(spread(&expected) > 0.3, "the cells are too much alike to test anything: {expected:?}");
+    assert!(spread(&expected) > 0.3, "the cells are too similar to test anything: {expected:?}");
     let metrics: Metrics = serde_json::from_value(json(&bench.path("run/metrics.json"))).unwrap();
     for format in WeightFormat::ALL {
         let file = out.path().join(format!("{format}.onnx"));
@@ -60,7 +60,7 @@ fn an_exported_model_yields_the_probabilities_of_libtorch() {
         // f16 and int8 are compared with f32 on the run's own test cells.
         let compared = format != WeightFormat::F32;
         if compared {
-            // So few cells rule nothing out.
+            // So few cells cannot rule out a loss.
             command.args(["--data", "cells", "--max-loss", "1"]);
         }
         let said = succeed(&mut command);
@@ -102,7 +102,7 @@ fn an_export_that_cannot_be_made_is_refused() {
     assert!(said.contains(&bench.folder.path().display().to_string()), "{said}");
     let said = fail(bench.malaria("export").args(["--run", "run", "--out", "nowhere/model.onnx"]));
     assert!(said.contains("nowhere"), "{said}");
-    // A limit that no model can keep: sensitivity has to rise.
+    // A limit that no model can meet: the sensitivity would have to rise.
     let strict = ExportOptions {
         run: &bench.path("run"),
         weights: WeightFormat::Int8,

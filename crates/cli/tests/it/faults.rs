@@ -15,7 +15,7 @@ fn some_cell(bench: &Workbench) -> PathBuf {
 }
 
 #[test]
-fn cells_that_vanish_during_a_run_are_not_missed() {
+fn a_run_does_not_need_the_files_of_its_cells_after_loading() {
     let bench = Workbench::new();
     let training = Training::in_second_epoch(&mut bench.train("run"));
     fs::rename(bench.path("cells"), bench.path("moved")).unwrap();
@@ -29,12 +29,12 @@ fn cells_that_vanish_during_a_run_are_not_missed() {
 fn unreadable_files_among_the_cells_are_named() {
     let bench = Workbench::new();
     let folder = bench.path("cells/Uninfected");
-    // Opening a pipe would block for ever.
+    // Opening a pipe would block forever.
     let pipe = folder.join("C3P2ThinF_IMG_20150101_cell_7.png");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     fs::create_dir(folder.join("C3P2ThinF_IMG_20150101_cell_8.png")).unwrap();
     let said = progress(bench.train("run").args(["--epochs", "1"]));
-    assert!(said.contains("or no plain files: 1 (`Uninfected/C3P2"), "{said}");
+    assert!(said.contains("or not regular files: 1 (`Uninfected/C3P2"), "{said}");
     assert_eq!(fs::read_to_string(bench.path("run/split.csv")).unwrap().lines().count(), CELLS + 1);
 
     let lost = folder.join("C3P2ThinF_IMG_20150101_cell_9.png");
@@ -70,7 +70,7 @@ fn a_diverging_run_ends_and_names_the_learning_rate() {
     assert!(!bench.path("run/weights.safetensors").exists());
 }
 
-/// A small file system in memory, in a folder of its own.
+/// A small file system in memory, mounted on a new folder.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
@@ -139,7 +139,7 @@ fn a_read_only_disk_is_refused_before_training() {
 }
 
 #[test]
-#[ignore = "gives its rights up, which takes root: cargo test -p malaria-cli --test it faults:: -- --ignored"]
+#[ignore = "gives up its privileges, which takes root: cargo test -p malaria-cli --test it faults:: -- --ignored"]
 fn missing_permissions_are_named_and_the_run_resumes() {
     let bench = Workbench::new();
     // Root may read and write everything, so another user owns the files and runs the program.

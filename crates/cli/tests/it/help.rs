@@ -1,4 +1,4 @@
-//! `--help`: examples, and the notice that this is no medical device.
+//! `--help`: examples, and the notice that this is not a medical device.
 
 use crate::support::{malaria, succeed};
 

@@ -9,7 +9,7 @@ use crate::support::{Workbench, errors, finished, json, succeed};
 #[test]
 fn the_document_goes_to_standard_output_or_to_a_file() {
     let bench = finished().copy();
-    // The subcommand, its flags, words that it prints, and a key of its document.
+    // The subcommand, its flags, words in its output, and a key of its document.
     let cases: [(&str, &[&str], &str, &str); 4] = [
         ("evaluate", &["--run", "run", "--data", "cells"], "support", "auc"),
         ("predict", &["--run", "run", "cells"], "Research software", "cells"),

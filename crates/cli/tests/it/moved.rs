@@ -1,4 +1,4 @@
-//! Runs that go on elsewhere: moved cells, run directories and teachers, and folds of several machines.
+//! Runs that continue elsewhere: moved cells, run directories and teachers, and folds of several machines.
 
 use std::{fs, process::Command, thread};
 
@@ -34,7 +34,7 @@ fn move_cells(bench: &Workbench, to: &str) {
 }
 
 #[test]
-fn a_moved_run_goes_on_with_moved_cells_to_the_same_weights() {
+fn a_moved_run_resumes_with_moved_cells_to_the_same_weights() {
     let bench = Workbench::new();
     interrupt(&mut bench.train("run"));
     fs::create_dir(bench.path("other")).unwrap();
@@ -50,7 +50,7 @@ fn a_moved_run_goes_on_with_moved_cells_to_the_same_weights() {
         command.args(["--data", "elsewhere"]);
         command
     };
-    // Cells that are gone or changed are counted, and the first is named as split.csv names it.
+    // Missing and changed cells are counted, and the first one is named as in split.csv.
     let cells = bench.path("elsewhere/Parasitized/deeper");
     let aside = bench.path("aside.png");
     fs::rename(cells.join("99.png"), &aside).unwrap();
@@ -70,12 +70,12 @@ fn a_moved_run_goes_on_with_moved_cells_to_the_same_weights() {
         ["weights.safetensors", "predictions.csv", "split.csv"]
             .map(|name| fs::read(bench.path(run).join(name)).unwrap())
     };
-    assert!(files(&bench, "other/place") == files(finished(), "run"), "it ended in another way");
+    assert!(files(&bench, "other/place") == files(finished(), "run"), "its files differ");
     let after = config(&bench, "other/place").data.unwrap();
     assert_eq!(after, fs::canonicalize(bench.path("elsewhere")).unwrap());
     let card = fs::read_to_string(bench.path("other/place/model_card.md")).unwrap();
     assert!(card.contains("in the folder `elsewhere`"), "{card}");
-    // The folder counts as the run's own: the test cells are evaluated, with their patients.
+    // The folder is recognised as the run's: the test cells are evaluated, with their patients.
     let mut evaluate = bench.malaria("evaluate");
     evaluate.args(["--run", "other/place", "--data", "elsewhere", "--json", "evaluated.json"]);
     let said = succeed(&mut evaluate);
@@ -112,7 +112,7 @@ fn a_moved_teacher_and_moved_initial_weights_are_known_by_their_weights() {
     fs::rename(bench.path("run"), bench.path("elsewhere")).unwrap();
     let said = fail(&mut bench.resume("cut"));
     assert!(said.contains("setting `teacher`") && said.contains("with --teacher FOLDER"), "{said}");
-    // Another model in the same place.
+    // Another model at the same path.
     fs::rename(bench.path("other"), bench.path("run")).unwrap();
     let said = fail(&mut bench.resume("cut"));
     assert!(
@@ -127,7 +127,7 @@ fn a_moved_teacher_and_moved_initial_weights_are_known_by_their_weights() {
     let elsewhere = fs::canonicalize(bench.path("elsewhere")).unwrap();
     let recorded = config(&bench, "cut");
     assert_eq!([recorded.init.unwrap(), recorded.teacher.unwrap().run], [elsewhere.clone(), elsewhere]);
-    // The cells that the weights now in the old place have learned from say nothing about `whole`.
+    // The weights that are now at the old path say nothing about the training cells of `whole`.
     let said = succeed(&mut bench.evaluate("whole"));
     assert!(said.contains("run, which can no longer be read"), "{said}");
 }
@@ -156,7 +156,7 @@ fn folds_of_several_machines_may_name_the_same_teacher_by_other_paths() {
     succeed(&mut merge(&["--teacher", "copied", "--exclude", "a.csv"]));
     assert!(bench.path("out/metrics.json").exists());
 
-    // Other contents in the same place.
+    // Other contents at the same path.
     list("b.csv", &cell.replace("cell_3", "cell_4"));
     let said = fail(&mut merge(&["--teacher", "copied", "--exclude", "b.csv"]));
     assert!(said.contains("`exclude` is"), "{said}");
@@ -167,7 +167,7 @@ fn folds_of_several_machines_may_name_the_same_teacher_by_other_paths() {
 }
 
 #[test]
-fn a_run_of_another_format_is_refused_and_said_to_resume_only_where_it_does() {
+fn a_run_of_another_format_is_refused_with_advice_that_fits() {
     let bench = Workbench::new();
     interrupt(&mut bench.train("run"));
     let path = bench.path("run/config.json");
@@ -193,11 +193,11 @@ fn a_run_of_another_format_is_refused_and_said_to_resume_only_where_it_does() {
         said.contains(&format!("found {}: a later version", newest + 1)) && said.contains(resume),
         "{said}"
     );
-    // The format before goes on.
+    // A run of the previous format resumes.
     set_format(3);
     succeed(&mut bench.resume("run"));
     assert!(bench.weights("run") == finished().weights("run"), "the weights differ");
-    // Without a checkpoint that can be used, there is a way out.
+    // Without a usable checkpoint, the error says what to do.
     fs::remove_file(bench.path("run/metrics.json")).unwrap();
     for name in ["checkpoint.safetensors", "checkpoint.previous.safetensors"] {
         fs::write(bench.path("run").join(name), "damaged").unwrap();
@@ -210,7 +210,7 @@ fn a_run_of_another_format_is_refused_and_said_to_resume_only_where_it_does() {
 }
 
 #[test]
-fn trainings_started_at_once_get_folders_of_their_own() {
+fn trainings_started_at_once_get_different_folders() {
     let bench = Workbench::new();
     let train = || {
         let mut command = bench.malaria("train");

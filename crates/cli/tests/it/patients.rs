@@ -1,4 +1,4 @@
-//! `--patient-pattern` and `--patients`: whose cell it is, from training to calls.
+//! `--patient-pattern` and `--patients`: the patients of cells, from training to calls.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +13,7 @@ use crate::support::{CELLS, PATIENTS, Workbench, errors, fail, json, rows, succe
 
 const PATTERN: [&str; 2] = ["--patient-pattern", "(case[0-9]+)-"];
 
-/// A workbench whose cells have other names than NLM's, such as `case7-2.png`, and the table `patients.csv` of them.
+/// A workbench whose cells do not have NLM's names but names such as `case7-2.png`, and `patients.csv` with their patients.
 fn clinic() -> Workbench {
     let bench = Workbench::new();
     let mut table = String::from("file,patient\n");
@@ -53,12 +53,12 @@ fn document(command: &mut Command) -> Value {
 }
 
 #[test]
-fn a_pattern_holds_from_training_to_calls() {
+fn a_pattern_applies_from_training_to_calls() {
     let bench = clinic();
     let said = fail(&mut bench.train("run"));
     for words in [
         "pictures of unknown patients: 96 of 96, first `Parasitized/case1-0.png`",
-        "help: name the patients by --patient-pattern or --patients",
+        "help: name the patients with --patient-pattern or --patients",
     ] {
         assert!(said.contains(words) && !said.contains("reading images"), "{said}");
     }
@@ -79,7 +79,7 @@ fn a_pattern_holds_from_training_to_calls() {
         document(export.args(["--run", "run", "--out", "a.onnx", "--weights", "int8", "--max-loss", "1"]));
     assert_eq!(exported["quantization_loss"]["n_patients"], metrics["n_patients"]);
 
-    // Those of other cells are told by a flag.
+    // For other cells a flag is needed.
     bench.mirror_cells("others", str::to_owned);
     let evaluate = |flags: &[&str]| {
         let mut evaluate = bench.malaria("evaluate");
@@ -100,7 +100,7 @@ fn a_pattern_holds_from_training_to_calls() {
 }
 
 #[test]
-fn a_table_holds_for_all_folds() {
+fn a_table_applies_to_all_folds() {
     let bench = clinic();
     let table = fs::read_to_string(bench.path("patients.csv")).unwrap();
     let fold = |flags: &[&str]| {
@@ -111,7 +111,7 @@ fn a_table_holds_for_all_folds() {
     succeed(&mut fold(&["--fold", "1", "--patients", "patients.csv"]));
     assert_apart(&bench.path("cv/fold-1/split.csv"));
 
-    // Neither other names nor another content of the table.
+    // Other patients in the table are refused.
     let said = fail(&mut fold(&["--fold", "1", PATTERN[0], PATTERN[1]]));
     assert!(said.contains("fold-1") && said.contains("`patients"), "{said}");
     fs::write(bench.path("patients.csv"), table.replace(",case9\n", ",case10\n")).unwrap();
@@ -138,7 +138,8 @@ fn cells_of_unknown_patients_are_counted() {
     let output = train.args(flags).output().unwrap();
     let said = errors(&output);
     assert!(output.status.success(), "{said}");
-    let warning = "warning: pictures of unknown patients: 48 of 96, first `Parasitized/case10-0.png`; name the patients by --patient-pattern";
+    let warning = "warning: pictures of unknown patients: 48 of 96, first `Parasitized/case10-0.png`; name \
+        the patients with --patient-pattern";
     assert!(said.contains(warning), "{said}");
     let metrics = json(&bench.path("run/metrics.json"));
     let unknown =
@@ -160,7 +161,7 @@ fn trees_keep_patients_in_one_set_by_the_same_flags() {
         build
     };
     for (flags, words) in [
-        (&[][..], "help: name the patients by --patient-pattern or --patients"),
+        (&[][..], "help: name the patients with --patient-pattern or --patients"),
         (&["--patient-pattern", "(P[0-9]+)"], "help: give another --patient-pattern"),
         (&["--patient-pattern", "(case[1-8])-"], "unknown patients: 48 of 96"),
     ] {

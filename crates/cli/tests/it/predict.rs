@@ -1,4 +1,4 @@
-//! `malaria predict`: calls of cells and of patients, and when no patient is called.
+//! `malaria predict`: calls of cells and of patients, and cases in which no patient is called.
 
 use std::fs;
 
@@ -17,7 +17,7 @@ fn a_picture_gets_the_probability_and_the_class_of_the_test_set() {
     let mut predict = malaria("predict");
     predict.env("MALARIA_RUN", bench.path("run")).arg(&picture).arg("--json");
     let said: Value = serde_json::from_str(&succeed(&mut predict)).unwrap();
-    // A batch of another size may add in another order.
+    // A batch of another size may sum in another order.
     assert!((said["cells"][0]["probability"].as_f64().unwrap() - probability).abs() < 1e-5);
     let threshold = metrics.threshold.unwrap().point.threshold;
     let called = if probability >= threshold { "Parasitized" } else { "Uninfected" };
@@ -28,12 +28,12 @@ fn a_picture_gets_the_probability_and_the_class_of_the_test_set() {
 }
 
 #[test]
-fn a_folder_is_classified_but_for_files_that_are_not_images() {
+fn a_folder_is_classified_except_for_files_that_are_not_images() {
     let bench = finished().copy();
     fs::write(bench.path("cells/Uninfected/notes.txt"), "").unwrap();
     let output = bench.malaria("predict").args(["--run", "run", "cells/Uninfected"]).output().unwrap();
     assert!(output.status.success(), "{output:?}");
-    assert!(errors(&output).contains("skipped, as they are not images: 1"));
+    assert!(errors(&output).contains("skipped because they are not images: 1"));
     let table = String::from_utf8(output.stdout).unwrap();
     assert_eq!(table.lines().filter(|line| line.contains("Uninfected/C")).count(), CELLS / 2, "{table}");
 }
@@ -49,7 +49,7 @@ fn without_a_threshold_no_patient_is_called() {
 #[test]
 fn without_rates_of_new_patients_no_patient_is_called() {
     let bench = Workbench::new();
-    // At this target there are enough false alarms to call patients by.
+    // At this target there are enough false alarms to estimate the rates for patients.
     let flags = ["--split", "random", "--target-specificity", "0.3", "--epochs", "1"];
     succeed(bench.train("run").args(flags));
     let said = succeed(bench.malaria("predict").args(["--run", "run", "cells", "--json"]));
@@ -60,7 +60,7 @@ fn without_rates_of_new_patients_no_patient_is_called() {
 }
 
 #[test]
-fn copies_count_once_and_cells_that_were_learned_from_are_marked() {
+fn copies_count_once_and_training_cells_are_marked() {
     let bench = finished().copy();
     let cells = rows(&bench.path("run/split.csv"));
     let of = |subset: &str| cells.iter().find(|cell| cell["subset"] == subset).unwrap()["path"].clone();
@@ -79,8 +79,8 @@ fn copies_count_once_and_cells_that_were_learned_from_are_marked() {
     let table = succeed(bench.malaria("predict").args(["--run", "run", "few"]));
     for words in [
         "[copy of few/b.png]",
-        "copies of other pictures, by their pixels: 1",
-        "has learned from, so that their calls are too good: 1",
+        "copies of other pictures (same pixels): 1",
+        "was trained on, so their calls are optimistic: 1",
     ] {
         assert!(table.contains(words), "{words}: {table}");
     }

@@ -1,5 +1,5 @@
 //! The reports of a run, an evaluation and a cross-validation in a real browser, on a phone and on a desk: every section shows
-//! something, nothing overflows, nothing is fetched, and the headline figures are the ones in `metrics.json`.
+//! something, nothing overflows, nothing is fetched, and the headline metrics equal those in `metrics.json`.
 //!
 //! Needs Chromium: `cargo test -p malaria-cli --test it report_page:: -- --ignored`.
 
@@ -104,9 +104,9 @@ const SECTIONS: &str =
 #[ignore = "needs Chromium"]
 fn the_reports_of_a_run_and_an_evaluation_are_whole_on_any_screen() {
     let bench = Workbench::new();
-    // Too short to learn everything, so there are mistakes to show.
+    // Too short to learn every cell, so there are mistakes to show.
     succeed(bench.train("run").args(["--epochs", "2", "--lr", "0.01"]));
-    // Augmentation alone has 36 pictures.
+    // The section on augmentation alone has 36 pictures.
     is_whole(&bench.path("run"), &format!("{SECTIONS} history augmentation"), 37);
 
     fs::create_dir(bench.path("evaluated")).unwrap();

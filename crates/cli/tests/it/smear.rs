@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::support::{errors, finished, succeed};
 
 #[test]
-fn both_programs_count_alike() {
+fn both_programs_give_the_same_counts() {
     let bench = finished();
     let folder = tempfile::tempdir().unwrap();
     let photo = folder.path().join("photos/field.png");

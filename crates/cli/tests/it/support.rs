@@ -1,4 +1,4 @@
-//! What the tests share: cells to learn from, a network that learns them in seconds, the program, and finished runs.
+//! Shared by the tests: cells, a network that learns them in seconds, the program, and finished runs.
 
 use std::{
     collections::BTreeMap,
@@ -22,11 +22,11 @@ use serde_json::Value;
 
 /// Patients, each with three cells of either class.
 pub(crate) const PATIENTS: usize = 16;
-/// Cells in all.
+/// Number of cells.
 pub(crate) const CELLS: usize = PATIENTS * 6;
 
-/// Draws `Parasitized` and `Uninfected` into `folder`: discs with and without a dark spot, named as NIH names its cells. The cells of
-/// `write_synthetic` would take minutes to learn.
+/// Writes `Parasitized` and `Uninfected` to `folder`: discs with and without a dark spot, named like the NIH's cells. The
+/// cells of `write_synthetic` would take minutes to learn.
 pub(crate) fn draw_cells(folder: &Path) {
     for class in ["Parasitized", "Uninfected"] {
         fs::create_dir_all(folder.join(class)).unwrap();
@@ -63,7 +63,7 @@ pub(crate) fn tiny_config(file: &Path) {
         input_size: 16,
         ..ResNetConfig::tutorial()
     };
-    // The recipe's rate is for many more steps.
+    // The recipe's rate is meant for many more steps.
     config.train.schedule.rate = 0.1;
     config.train.epochs = 6;
     config.train.batch_size = 8;
@@ -81,15 +81,15 @@ pub(crate) fn rows(path: &Path) -> Vec<BTreeMap<String, String>> {
     csv::Reader::from_path(path).unwrap().deserialize().collect::<Result<_, _>>().unwrap()
 }
 
-/// A subcommand of the program without the variables that name data or a model. On one thread by default: threads of
-/// several tests that wait for each other on the same cores take ten times as long.
+/// A subcommand of the program without the variables that name data or a model. On one thread by default: several tests with
+/// more threads than cores take ten times as long.
 pub(crate) fn malaria(task: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_malaria"));
     command.arg(task).env("OMP_NUM_THREADS", "1").env_remove("MALARIA_DATA").env_remove("MALARIA_RUN");
     command
 }
 
-/// Runs a program that has to succeed and returns its standard output.
+/// Runs a program that must succeed and returns its standard output.
 #[track_caller]
 pub(crate) fn succeed(command: &mut Command) -> String {
     let output = command.output().unwrap();
@@ -97,7 +97,7 @@ pub(crate) fn succeed(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Runs a program that has to succeed and returns its standard error.
+/// Runs a program that must succeed and returns its standard error.
 #[track_caller]
 pub(crate) fn progress(command: &mut Command) -> String {
     let output = command.output().unwrap();
@@ -106,7 +106,7 @@ pub(crate) fn progress(command: &mut Command) -> String {
     said
 }
 
-/// Runs a program that has to fail and returns its standard error.
+/// Runs a program that must fail and returns its standard error.
 #[track_caller]
 pub(crate) fn fail(command: &mut Command) -> String {
     let output = command.output().unwrap();
@@ -125,8 +125,8 @@ pub(crate) fn json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
-/// A workbench whose `run` was trained for six epochs with `--plot plot.svg`, its standard output in `train.txt`. For reading only;
-/// take a [`copy`](Workbench::copy) to change it.
+/// A workbench whose `run` was trained for six epochs with `--plot plot.svg`, its standard output in `train.txt`. Read-only:
+/// [`copy`](Workbench::copy) it before changing it.
 pub(crate) fn finished() -> &'static Workbench {
     static FINISHED: OnceLock<Workbench> = OnceLock::new();
     FINISHED.get_or_init(|| {
@@ -137,8 +137,8 @@ pub(crate) fn finished() -> &'static Workbench {
     })
 }
 
-/// A workbench of cells, few of them mislabelled, with a finished cross-validation in `folds`, its standard output in `folds.txt`. For
-/// reading only, as [`finished`].
+/// A workbench of cells, few of them mislabelled, with a finished cross-validation in `folds`, its standard output in
+/// `folds.txt`. Read-only, like [`finished`].
 pub(crate) fn cross_validated() -> &'static Workbench {
     static CROSS_VALIDATED: OnceLock<Workbench> = OnceLock::new();
     CROSS_VALIDATED.get_or_init(|| {
@@ -161,7 +161,8 @@ impl Workbench {
         Self::within(tempfile::tempdir().unwrap())
     }
 
-    /// A workbench below `target` that stays when the tests end, as statics are never dropped; those of an hour ago are removed.
+    /// A workbench below `target`. It stays when the tests end, since statics are never dropped; workbenches older than an
+    /// hour are removed.
     fn shared() -> Self {
         let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
         for left in fs::read_dir(place).unwrap().flatten() {
@@ -180,7 +181,7 @@ impl Workbench {
         Self { folder }
     }
 
-    /// The same folder again, in another place; its runs name the cells there.
+    /// A copy of the folder at another path; its runs refer to the cells of the copy.
     pub(crate) fn copy(&self) -> Self {
         let copy = Self { folder: tempfile::tempdir().unwrap() };
         copy_folder(self.folder.path(), copy.folder.path());
@@ -205,7 +206,7 @@ impl Workbench {
         command
     }
 
-    /// Replaces text in `tiny.json`, which has to be there.
+    /// Replaces text that must be in `tiny.json`.
     pub(crate) fn change_settings(&self, from: &str, to: &str) {
         replace_in(&self.path("tiny.json"), from, to);
     }
@@ -255,7 +256,8 @@ impl Workbench {
         fs::read(self.path(run).join("weights.safetensors")).unwrap()
     }
 
-    /// Swaps two pictures of every eighth patient, so that a third of their labels are wrong: a model of them makes mistakes.
+    /// Swaps two pictures of every eighth patient, so that a third of their labels are wrong and a model trained on them
+    /// makes mistakes.
     pub(crate) fn mislabel(&self) {
         for patient in (0..PATIENTS).step_by(8) {
             let cell = |class: &str, number: usize| {
@@ -283,7 +285,7 @@ impl Workbench {
     }
 }
 
-/// Replaces text in a file, which has to hold it.
+/// Replaces text that must be in the file.
 #[track_caller]
 pub(crate) fn replace_in(file: &Path, from: &str, to: &str) {
     let text = fs::read_to_string(file).unwrap();
@@ -303,11 +305,11 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// A training process whose events are read as they come.
+/// A training process whose events are read as they arrive.
 pub(crate) struct Training {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
-    /// What it writes to standard error: a file, so that it never waits for a reader.
+    /// Its standard error: a file, so that it never waits for a reader.
     errors: File,
     /// Checkpoints that it has reported as written.
     written: u64,
@@ -326,14 +328,14 @@ impl Training {
         Self { child, lines, errors, written: 0 }
     }
 
-    /// A training that has done a batch of its second epoch.
+    /// A training that has finished a batch of its second epoch.
     pub(crate) fn in_second_epoch(command: &mut Command) -> Self {
         let mut training = Self::start(command);
         while training.event("batch")["epoch"] != 2 {}
         training
     }
 
-    /// Reads on to the next event of this name.
+    /// Reads up to the next event with this name.
     pub(crate) fn event(&mut self, name: &str) -> Value {
         loop {
             let line =
@@ -353,9 +355,9 @@ impl Training {
         assert!(kill.unwrap().success());
     }
 
-    /// Waits for its end. Returns the exit status, `None` if a signal ended it, and its standard error.
+    /// Waits for it to end. Returns the exit status, `None` if a signal ended it, and its standard error.
     pub(crate) fn end(mut self) -> (Option<i32>, String) {
-        // A full pipe would keep it from writing.
+        // A full pipe would block it.
         self.lines.by_ref().for_each(drop);
         let code = self.child.wait().unwrap().code();
         let mut said = String::new();
@@ -369,8 +371,8 @@ impl Training {
     pub(crate) fn kill(mut self) -> (Vec<String>, u64) {
         self.child.kill().unwrap();
         let status = self.child.wait().unwrap();
-        assert_eq!(status.code(), None, "it had ended by itself");
-        // The last line may be cut short.
+        assert_eq!(status.code(), None, "it ended by itself");
+        // The last line may be truncated.
         let events =
             self.lines.map_while(Result::ok).filter_map(|line| serde_json::from_str::<Value>(&line).ok());
         let unread: Vec<String> =

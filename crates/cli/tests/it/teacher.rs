@@ -1,4 +1,4 @@
-//! Models that learn from a teacher: its weight, the cells that it must not know, and one teacher for each fold.
+//! Training with a teacher: its weight, the cells that it must not have been trained on, and one teacher for each fold.
 
 use std::{fs, process::Command};
 
@@ -11,14 +11,14 @@ fn taught(bench: &Workbench, run: &str, teacher: &str, flags: &[&str]) -> Comman
 }
 
 #[test]
-fn the_teachers_weight_decides_what_is_learned() {
+fn the_weight_of_the_teacher_decides_between_it_and_the_labels() {
     let bench = Workbench::new();
     let swap_labels = || {
         for (from, to) in [("Parasitized", "aside"), ("Uninfected", "Parasitized"), ("aside", "Uninfected")] {
             fs::rename(bench.path("cells").join(from), bench.path("cells").join(to)).unwrap();
         }
     };
-    // A teacher that has learned every label the wrong way round.
+    // A teacher that was trained with all labels exchanged.
     swap_labels();
     succeed(&mut bench.train("teacher"));
     swap_labels();
@@ -48,7 +48,7 @@ fn a_teacher_that_knows_test_cells_or_test_patients_is_refused() {
     bench.mirror_cells("more", |name| name.replace("cell_", "cell_9"));
     succeed(bench.train_on("more", "acquaintance").args(["--split", "all", "--epochs", "1"]));
     refused("acquaintance", &["--seed", "9"], &["other cells of some of them"]);
-    // Through the weights that the teacher started from.
+    // Known through the weights that the teacher started from.
     succeed(bench.train_on("more", "pupil").args(["--init", "run", "--epochs", "1", "--split", "random"]));
     refused("pupil", &["--split", "random"], &["of the test cells"]);
     fs::rename(bench.path("run"), bench.path("elsewhere")).unwrap();
@@ -65,15 +65,15 @@ fn each_fold_is_taught_by_the_model_of_the_same_fold() {
     };
     succeed(&mut folds("teachers", &[]));
     let teacher = ["--teacher", "teachers"];
-    // A teacher from another fold would have learned from the test cells, and be refused.
+    // A teacher from another fold would have been trained on the test cells, and be refused.
     succeed(&mut folds("taught", &teacher));
     for run in ["fold-1", "fold-2", "final"] {
         let config = fs::read_to_string(bench.path("taught").join(run).join("config.json")).unwrap();
         assert!(config.contains(&format!("teachers/{run}\"")), "{config}");
         let [taught, teacher] = ["taught", "teachers"].map(|out| bench.weights(&format!("{out}/{run}")));
-        assert!(taught != teacher, "{run} has learned nothing from its teacher");
+        assert!(taught != teacher, "{run} was not changed by its teacher");
     }
-    // The same command again finds everything done; another weight of the teacher is another setting.
+    // The same command finds everything finished; another weight of the teacher is another setting.
     succeed(&mut folds("taught", &teacher));
     let said = fail(&mut folds("taught", &[&teacher[..], &["--teacher-weight", "0.2"]].concat()));
     assert!(said.contains("teacher"), "{said}");

@@ -72,7 +72,7 @@ fn the_config_of_a_run_reproduces_its_weights() {
 fn the_threshold_is_chosen_on_validation_cells_and_used_by_every_command() {
     let bench = Workbench::new();
     bench.mislabel();
-    // To reach the cells that are labelled infected and do not look it, the threshold has to be low.
+    // To call the cells that are labelled infected but do not look infected, the threshold must be low.
     let said = succeed(bench.train("run").args(["--epochs", "2", "--target-sensitivity", "1"]));
     assert!(said.contains("chosen for a sensitivity of 100.00 % on the validation set"), "{said}");
     let metrics: Metrics = serde_json::from_value(json(&bench.path("run/metrics.json"))).unwrap();
@@ -90,7 +90,7 @@ fn the_threshold_is_chosen_on_validation_cells_and_used_by_every_command() {
     let cells = said["cells"].as_array().unwrap();
     let scores = Vec::from_iter(cells.iter().map(|cell| cell["probability"].as_f64().unwrap()));
     let again = choose_threshold(&truth, &scores, threshold.target).unwrap();
-    // A batch of another size may add in another order.
+    // A batch of another size may sum in another order.
     assert!((threshold.point.threshold - again.threshold).abs() < 1e-5, "{threshold:?}, {again:?}");
     assert_eq!((threshold.point.sensitivity, again.sensitivity), (1.0, 1.0));
 
@@ -117,7 +117,7 @@ fn the_threshold_is_chosen_on_validation_cells_and_used_by_every_command() {
 #[test]
 fn calibration_divides_the_logits_by_one_temperature() {
     let bench = Workbench::new();
-    // Short, as no temperature is best for cells that are all called right.
+    // Short, since no temperature is best if all cells are called correctly.
     succeed(bench.train("plain").args(["--epochs", "2"]));
     succeed(bench.train("calibrated").args(["--epochs", "2", "--calibrate"]));
     let metrics: Metrics = serde_json::from_value(json(&bench.path("calibrated/metrics.json"))).unwrap();
@@ -160,7 +160,7 @@ fn excluded_cells_leave_the_training_set_only() {
 #[test]
 fn an_interrupted_run_resumes_to_the_same_weights() {
     let bench = Workbench::new();
-    // Ctrl-C, and the signal of a system that shuts down or of a batch queue.
+    // Ctrl-C, and the signal that a shutdown or a batch queue sends.
     for signal in ["INT", "TERM"] {
         let run = format!("cut-by-{signal}");
         let training = Training::in_second_epoch(&mut bench.train(&run));
@@ -202,7 +202,7 @@ fn fine_tuning_starts_from_the_given_weights() {
     // At a rate of nearly 0 only the running statistics change.
     assert!((after - before).abs() < 0.2 * before + 0.05, "{before} before, {after} after");
     let card = fs::read_to_string(bench.path("second/model_card.md")).unwrap();
-    let origin = "started from the weights of the run `run`, which had learned from 0 of";
+    let origin = "started from the weights of the run `run`, which were trained on 0 of";
     assert!(card.contains(origin), "{card}");
 }
 
@@ -213,11 +213,11 @@ fn cells_known_to_the_initial_weights_count_as_known() {
     succeed(bench.train_on("others", "tuned").args(["--init", "run", "--epochs", "1"]));
     let learned = rows(&bench.path("run/split.csv")).iter().filter(|row| row["subset"] != "test").count();
     let said = succeed(bench.evaluate("tuned").args(["--json", "evaluated.json"]));
-    assert!(said.contains(&format!("has learned from {learned} of these cells")), "{said}");
+    assert!(said.contains(&format!("was trained or selected on {learned} of these cells")), "{said}");
     let evaluated = json(&bench.path("evaluated.json"));
     assert!(evaluated["roll_up"].is_null() && evaluated["seen_in_training"] == learned, "{evaluated}");
 
-    // The patients, too: those of both runs are named.
+    // The patients of both runs are named, too.
     let weights = WeightsFile::read(&bench.path("tuned/weights.safetensors")).unwrap();
     let names = weights.weights.description.learned_from;
     for (cells, run) in [("run", "C"), ("tuned", "C9")] {
@@ -228,13 +228,13 @@ fn cells_known_to_the_initial_weights_count_as_known() {
         }
     }
 
-    // If the first run is gone, what it knew is unknown, and the second resumes all the same.
+    // If the first run is missing, its training cells are unknown, but the second run still resumes.
     fs::remove_file(bench.path("tuned/metrics.json")).unwrap();
     fs::rename(bench.path("run"), bench.path("elsewhere")).unwrap();
     succeed(&mut bench.resume("tuned"));
     assert!(json(&bench.path("tuned/metrics.json"))["test_cells_seen_by_init"].is_null());
     let card = fs::read_to_string(bench.path("tuned/model_card.md")).unwrap();
-    assert!(card.contains("can no longer be read: they may have learned from the test cells"), "{card}");
+    assert!(card.contains("can no longer be read: they may have been trained on the test cells"), "{card}");
     let said = succeed(&mut bench.evaluate("tuned"));
     assert!(said.contains("run, which can no longer be read"), "{said}");
 }

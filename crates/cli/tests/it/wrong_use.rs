@@ -1,4 +1,5 @@
-//! Wrong settings, bad files and folders: refused before work begins, with the expected input, and without loss.
+//! Wrong settings, bad files and folders: refused before work begins, with a message that names the expected input, and
+//! without data loss.
 
 use std::{
     fs,
@@ -91,7 +92,7 @@ fn settings_are_refused_before_pictures_are_read() {
         refuse(bench.train("run").args(flags), words);
     }
     assert!(!bench.path("run").exists(), "a refused run left its directory");
-    // A file where a folder is to be made, and folders whose plots would be taken for cells.
+    // A file at the path of the folder, and folders whose plots would be read as cells.
     refuse(&mut bench.train("file"), &["file: it is not a folder"]);
     refuse(&mut bench.train("file/run"), &["file/run"]);
     assert_eq!(fs::read_to_string(bench.path("file")).unwrap(), "in the way");
@@ -113,7 +114,7 @@ fn outputs_that_cannot_be_written_are_refused_before_evaluation() {
     let bench = finished();
     let cases: [(&[&str], &str); 6] = [
         (&["--report", "cells"], "this is a folder"),
-        (&["--json", "nowhere/a.json"], "make it first"),
+        (&["--json", "nowhere/a.json"], "create it first"),
         (&["--json", "/proc/a.json"], "cannot write /proc/a.json: "),
         (&["--predictions", "a.xlsx"], "ends in .csv"),
         (&["--report", "a.pdf"], "ends in .html"),
@@ -134,11 +135,11 @@ fn a_corrupt_image_stops_a_run_unless_skip_corrupt_is_given() {
     assert!(said.contains("cell_9.png") && said.contains("help: --skip-corrupt"), "{said}");
 
     let said = progress(bench.train("run").args(["--skip-corrupt", "--epochs", "1"]));
-    assert!(said.contains("left out as they cannot be read: 1") && said.contains("cell_9.png"), "{said}");
-    assert!(said.contains("skipped, as they are not images: 1"), "{said}");
+    assert!(said.contains("unreadable images skipped: 1") && said.contains("cell_9.png"), "{said}");
+    assert!(said.contains("skipped because they are not images: 1"), "{said}");
     assert_eq!(rows(&bench.path("run/split.csv")).len(), CELLS);
 
-    // `predict` classifies the others, shows the reason, and fails.
+    // `predict` classifies the other pictures, shows the reason, and fails.
     let output = bench.malaria("predict").args(["--run", "run", "cells/Uninfected"]).output().unwrap();
     assert!(!output.status.success());
     let table = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -173,7 +174,7 @@ fn ctrl_c_stops_a_download_that_waits() {
     let folder = tempfile::tempdir().unwrap();
     for words in [&["download"][..], &["train", "--download"]] {
         let mut download = malaria(words[0]);
-        // Nothing listens on this port: the download would wait and try again for half a minute.
+        // Nothing listens on this port: the download would retry for half a minute.
         download.current_dir(folder.path()).args(&words[1..]).args(["--url", "http://127.0.0.1:9/cells.zip"]);
         let mut child = download.stderr(Stdio::piped()).spawn().unwrap();
         let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
@@ -197,7 +198,7 @@ fn copies_of_a_picture_in_several_sets_are_reported() {
     fs::copy(&cell, bench.path("cells/Uninfected/C1P0ThinF_IMG_20150101_cell_8.png")).unwrap();
     let said = progress(bench.train("run").args(["--epochs", "1"]));
     for words in [
-        "by their pixels, in more than one set: 1\n",
+        "(same pixels) in more than one set: 1\n",
         "one label is wrong: 1\n",
         "    Parasitized/C10P1ThinF_IMG_20150101_cell_8.png = ",
         " = Uninfected/C1P0ThinF_IMG_20150101_cell_8.png\n",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 
-/// Addresses, checksum and patience of a download.
+/// Addresses, checksum and time limits of a download.
 ///
 /// The default is the NIH's set of 27,558 cells. Neither NLM nor the paper publishes a hash of the archive; TensorFlow
 /// Datasets publishes its size and SHA-256 (`tensorflow_datasets/datasets/malaria/checksums.tsv`, previously

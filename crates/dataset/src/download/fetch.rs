@@ -1,4 +1,4 @@
-//! Fetches the archive, or the rest of it, by one HTTP request.
+//! Fetches the archive, or its missing part, with one HTTP request.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -16,7 +16,7 @@ const CHUNK: usize = 1 << 16;
 /// Time limit for connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The bytes of the archive received so far: a file that is locked against other processes.
+/// The bytes of the archive received so far, in a file that is locked against other processes.
 pub(super) struct Part {
     pub(super) path: PathBuf,
     pub(super) file: File,
@@ -71,7 +71,7 @@ pub(super) fn agent(config: &DownloadConfig, url: &str) -> ureq::Agent {
 }
 
 impl Download<'_> {
-    /// Requests the missing bytes and appends them to the part; replaces all of it if the server sends the whole archive.
+    /// Requests the missing bytes and appends them to the part; replaces the part if the server sends the whole archive.
     pub(super) fn fetch(&mut self, agent: &ureq::Agent, url: &str) -> Result<(), Failure> {
         let (total, have) = (self.config.expected_bytes, self.part.len);
         if have >= total {
@@ -94,7 +94,7 @@ impl Download<'_> {
                 self.part.clear()?;
                 ("the server sent another part of the archive than requested".to_owned(), true)
             }
-            // The page of a network that wants a login first. What was received is kept.
+            // The page of a network that requires a login. The received bytes are kept.
             200 if kind == Some("text/html") => {
                 ("the server sent a web page, not the archive".to_owned(), false)
             }
@@ -103,7 +103,7 @@ impl Download<'_> {
                 self.part.clear()?;
                 return self.receive(response.into_body().into_reader());
             }
-            // Overload and internal errors may pass; 408 and 429 ask for patience.
+            // Overload and internal errors may be temporary; 408 and 429 ask to try again later.
             status => {
                 let problem = format!("the server answered with status {status}");
                 (problem, matches!(status, 408 | 429 | 500..=599))
@@ -130,7 +130,7 @@ impl Download<'_> {
         Ok(())
     }
 
-    /// Compares the SHA-256 with the expected one, and discards all bytes if it is another.
+    /// Compares the SHA-256 with the expected one, and discards all bytes if they differ.
     pub(super) fn verify(&mut self) -> Result<(), Failure> {
         self.report(DownloadProgress::Verifying)?;
         let found = self.part.sha256().map_err(Error::io("read", &self.part.path))?;
@@ -139,7 +139,7 @@ impl Download<'_> {
             return Ok(());
         }
         let problem = format!("the archive has the SHA-256 {found}; expected {expected}");
-        // Bytes of several requests may not fit together: then one request for all of them may succeed.
+        // Bytes from several requests may be inconsistent; a single request for all bytes may then succeed.
         let retry = self.part.resumed;
         self.part.clear()?;
         Err(Failure::Remote { problem, retry })

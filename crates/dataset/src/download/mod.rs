@@ -72,7 +72,7 @@ pub enum DownloadProgress {
 
 /// Why an attempt failed.
 enum Failure {
-    /// For a local reason, such as a full disk or a stop: no other address would help.
+    /// For a local reason, such as a full disk or a stop, for which no other address would help.
     Local(Error),
     /// Because of the server or the archive. With `retry` the same address may succeed later.
     Remote { problem: String, retry: bool },
@@ -92,10 +92,11 @@ impl From<ureq::Error> for Failure {
 
 /// Downloads the cells to `out_dir/cell_images`, with one folder per class, and returns that path.
 ///
-/// If that folder exists and is complete, this returns at once, without using the network. An interrupted
-/// download continues where it stopped, if the server supports it. Failed transfers are retried, then the next address is tried.
-/// Proxies are taken from the environment (`HTTPS_PROXY`, `NO_PROXY` and so on), except for local addresses. `progress` is called
-/// with each event; once `stop` is true, the download ends with the next bytes, or at once if it is waiting for a retry.
+/// If that folder exists and is complete, this returns at once, without using the network. An interrupted download continues
+/// where it stopped if the server supports it. Failed transfers are retried; then the next address is tried. Proxies are
+/// taken from the environment (`HTTPS_PROXY`, `NO_PROXY` and so on), except for local addresses. `progress` is called with
+/// each event. Once `stop` is true, the download ends when the next bytes arrive, or immediately if it is waiting for a
+/// retry.
 ///
 /// # Errors
 /// Those of [`DownloadConfig::check`]; [`Error::Path`] if `cell_images` exists with another number of
@@ -154,7 +155,7 @@ impl Download<'_> {
         Err(Error::Download { path: target.to_path_buf(), failures })
     }
 
-    /// Tries one address until it succeeds, fails for good, or has failed too often without progress.
+    /// Tries one address until it succeeds, fails permanently, or has failed too often without progress.
     fn try_url(&mut self, url: &str) -> Result<(), Failure> {
         let agent = agent(self.config, url);
         let (mut retries, mut longest) = (0, self.part.len);
@@ -180,7 +181,7 @@ impl Download<'_> {
         }
     }
 
-    /// Unpacks the images; other files are ignored. The hash has vouched for the contents of the archive.
+    /// Unpacks the images and ignores other files. The contents of the archive are trusted because its hash was checked.
     fn unpack(&mut self, folder: &Path) -> Result<()> {
         let failed = Error::io("unpack", &self.part.path);
         let file = self.part.file.try_clone().map_err(&failed)?;

@@ -118,8 +118,8 @@ impl Cell {
         self.body.outline.reach(way)
     }
 
-    /// Colour of a pixel, 0 to 255, and the share of it that the cell covers, if it does. `spike` moves the edge outwards there, in
-    /// pixels.
+    /// Colour of a pixel, 0 to 255, and the share of it that the cell covers; `None` if the cell does not cover it. `spike`
+    /// moves the edge outwards there, in pixels.
     pub(super) fn at(&self, place: [i32; 2], spike: f32) -> Option<(Colour, f32)> {
         let Self { body, marks, ink } = self;
         let point = place.map(|at| at as f32);

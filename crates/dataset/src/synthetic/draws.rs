@@ -1,7 +1,7 @@
 //! Seeded random numbers and vectors, the same on every platform.
 //!
-//! Drawing uses only `+ - * /` and `sqrt`, which every platform rounds alike; sines, powers and the like differ
-//! between system libraries. Directions are therefore unit vectors, never angles.
+//! Drawing uses only `+ - * /` and `sqrt`, which every platform rounds in the same way; sines, powers and similar functions
+//! differ between system libraries. Directions are therefore unit vectors, never angles.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -12,14 +12,14 @@ pub(super) type Vector = [f32; 2];
 /// Number of values of a random fraction: as many as an f32 holds exactly.
 const STEPS: u32 = 1 << 24;
 
-/// Purpose of a random stream; each has its own numbers.
+/// Purpose of a random stream. Each purpose has its own numbers.
 #[derive(Clone, Copy)]
 pub(super) enum Stream {
     /// Properties that all cells of a patient share.
     Patient(usize),
     /// One cell.
     Cell(usize),
-    /// What a smear has besides its cells, and where each is.
+    /// The other objects of a smear, and the positions of all.
     Smear,
 }
 
@@ -95,7 +95,7 @@ pub(super) fn length([x, y]: Vector) -> f32 {
     (x * x + y * y).sqrt()
 }
 
-/// The direction of a point; the right for the origin.
+/// The direction of a point; to the right for the origin.
 pub(super) fn unit(point: Vector) -> Vector {
     let length = length(point);
     if length > 0.0 { [point[0] / length, point[1] / length] } else { [1.0, 0.0] }

@@ -79,7 +79,7 @@ fn ring(draws: &mut Draws, radius: f32, dots: usize) -> Shape {
     let dot = radius * draws.between(0.24, 0.36);
     let outline = Blob::draw(draws, radius - dot, 0.16, 0.08);
     let first = draws.direction();
-    // 60 to 120 degrees further on.
+    // 60 to 120 degrees further.
     let second = turn(first, unit([draws.between(-0.5, 0.5), 0.87]));
     let dots: Vec<Vector> =
         [first, second].into_iter().take(dots).map(|way| scaled(way, outline.reach(way))).collect();
@@ -177,7 +177,7 @@ fn streak(draws: &mut Draws, radius: f32) -> Shape {
 fn bow(draws: &mut Draws, radius: f32) -> Shape {
     let bend = radius * draws.between(0.9, 1.2);
     let thickness = radius * draws.between(0.38, 0.55);
-    // 37 to 60 degrees to each side.
+    // 37 to 60 degrees on each side.
     let half = unit([1.0, draws.between(0.75, 1.73)]);
     let middle = draws.direction();
     // Shifted so that the bow, not its circle, is centred.

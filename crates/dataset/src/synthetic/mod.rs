@@ -1,4 +1,4 @@
-//! A synthetic data set like the NIH's, for demos, tests and benches. It says nothing about malaria.
+//! A synthetic data set in the form of the NIH's, for demos, tests and benches. It says nothing about malaria.
 //!
 //! Colour and darkness carry almost no information about the class: stain and ink vary between patients, infected or not, and
 //! infected and healthy cells have the same mean number of marks, with the same distribution of place,
@@ -181,7 +181,7 @@ pub fn write_synthetic(
     })
 }
 
-/// Draws [`synthetic_smear`] into a PNG file, and returns what is in it.
+/// Writes [`synthetic_smear`] to a PNG file and returns its contents.
 ///
 /// # Errors
 /// Those of [`SmearConfig::check`]; [`Error::File`] if the file cannot be written.

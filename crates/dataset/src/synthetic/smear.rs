@@ -1,4 +1,4 @@
-//! A synthetic thin smear with exact truth: a field of the cells of [`super::cell`], with what else is in such photographs.
+//! A synthetic thin smear with exact ground truth: a field of the cells of [`super::cell`] and other objects of such photographs.
 
 use image::{Rgb, RgbImage};
 
@@ -33,11 +33,11 @@ pub struct SmearConfig {
     pub cells: usize,
     /// Share of red cells that touch or overlap another, 0 to 1. Default 0.3.
     pub crowded: f32,
-    /// How far such a cell reaches over the other at most, relative to the diameter, 0 to 0.6. Default 0.25.
+    /// Maximum overlap of such a cell with the other, relative to the diameter, 0 to 0.6. Default 0.25.
     pub overlap: f32,
     /// Share of red cells that are infected, 0 to 1. Default 0.05.
     pub parasitaemia: f32,
-    /// How much paler the centres of cells are, 0 to 1 (no stain left). Default 0.4.
+    /// Paleness of the centres of cells, 0 to 1 (no stain left). Default 0.4.
     pub pallor: f32,
     /// Share of red cells with a spiky outline, 0 to 1. Default 0.1.
     pub crenated: f32,
@@ -115,7 +115,7 @@ impl SmearConfig {
     }
 }
 
-/// What a drawn object is.
+/// The kind of an object in a synthetic smear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SmearKind {
     /// A red cell without parasites.
@@ -138,23 +138,23 @@ impl SmearKind {
     }
 }
 
-/// A drawn object.
+/// An object in a synthetic smear.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SmearObject {
-    /// What it is.
+    /// Its kind.
     pub kind: SmearKind,
     /// Corners of its outline, in pixels of the picture, x and y.
     pub outline: Vec<[f32; 2]>,
-    /// Left, top, right and bottom edge of the outline; outside of the picture where the object is cut off.
+    /// Left, top, right and bottom edge of the outline; outside the picture if the object is cut off.
     pub bounds: [f32; 4],
 }
 
-/// A drawn smear and what is in it.
+/// A synthetic smear and its objects.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SyntheticSmear {
     /// The picture, u8 RGB `[height, width, 3]`.
     pub image: RgbImage,
-    /// The objects, in the order in which they were drawn; all of them are within the picture.
+    /// The objects, in the order in which they were drawn. All of them are at least partly in the picture.
     pub objects: Vec<SmearObject>,
 }
 
@@ -196,14 +196,14 @@ pub fn synthetic_smear(config: &SmearConfig) -> Result<SyntheticSmear> {
     Ok(SyntheticSmear { image: canvas.develop(config, draws.bits()), objects })
 }
 
-/// Where objects are: centres and radii.
+/// Positions of the objects: centres and radii.
 struct Places<'a> {
     config: &'a SmearConfig,
     taken: Vec<(Vector, f32)>,
 }
 
 impl Places<'_> {
-    /// A place for an object of a radius, relative to the cells' diameter, that touches no other.
+    /// A place for an object of a given radius, relative to the cells' diameter, that touches no other.
     fn free(&mut self, draws: &mut Draws, radius: f32) -> Option<Vector> {
         let radius = radius * self.config.cell_diameter;
         let margin = 1.3 * radius;
@@ -259,8 +259,8 @@ impl Canvas {
         Self { width: config.width, height: config.height, light: vec![[1.0; 3]; pixels] }
     }
 
-    /// Lays an object of a `reach` over what is there; `paint` gives the light that passes at a point relative to the centre, and the share
-    /// of the pixel that it covers.
+    /// Adds an object that extends up to `reach`. `paint` returns the light that passes at a point relative to the centre,
+    /// and the share of the pixel that the object covers.
     fn lay(&mut self, centre: Vector, reach: f32, paint: impl Fn(Vector) -> Option<([f32; 3], f32)>) {
         let range = |at: f32, side: u32| {
             let low = (at - reach).floor().max(0.0) as u32;

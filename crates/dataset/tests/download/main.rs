@@ -18,7 +18,7 @@ use server::Answer::{self, CutAfter, Good, Other, StallAfter};
 use server::Server;
 
 /// A stop flag that stays false.
-static GO_ON: AtomicBool = AtomicBool::new(false);
+static NOT_STOPPED: AtomicBool = AtomicBool::new(false);
 
 const PART: &str = "cell_images.zip.part";
 
@@ -72,7 +72,7 @@ impl Out {
     }
 
     fn download(&self, config: &DownloadConfig) -> Result<PathBuf> {
-        download(config, self.path(), &GO_ON, &mut |_| {})
+        download(config, self.path(), &NOT_STOPPED, &mut |_| {})
     }
 
     fn names(&self) -> Vec<String> {
@@ -80,7 +80,7 @@ impl Out {
         names.map(|name| name.into_string().unwrap()).collect()
     }
 
-    /// The folder holds every image, and there is nothing else.
+    /// Asserts that the folder contains every image and nothing else.
     #[track_caller]
     fn assert_done(&self) {
         assert_eq!(self.names(), ["cell_images"]);
@@ -92,7 +92,7 @@ impl Out {
         }
     }
 
-    /// There is only the part, with the first `bytes` of the archive, or nothing.
+    /// Asserts that there is only the part with the first `bytes` of the archive, or nothing.
     #[track_caller]
     fn assert_part(&self, archive: &[u8], bytes: usize) {
         if bytes == 0 {
@@ -110,7 +110,7 @@ fn a_download_reports_progress_and_a_second_call_needs_no_network() {
     let config = config(&[&server], &archive);
     let out = Out::new();
     let mut events = Vec::new();
-    let path = download(&config, out.path(), &GO_ON, &mut |event| events.push(event)).unwrap();
+    let path = download(&config, out.path(), &NOT_STOPPED, &mut |event| events.push(event)).unwrap();
     assert_eq!(path, out.path().join("cell_images"));
     out.assert_done();
     let total = archive.len() as u64;
@@ -118,13 +118,13 @@ fn a_download_reports_progress_and_a_second_call_needs_no_network() {
     assert!(events.contains(&DownloadProgress::Receiving { received: total, total }));
     assert!(events.contains(&DownloadProgress::Verifying));
     assert_eq!(events.last(), Some(&DownloadProgress::Unpacking { done: 6, total: 6 }));
-    let again = download(&config, out.path(), &GO_ON, &mut |event| panic!("{event:?}"));
+    let again = download(&config, out.path(), &NOT_STOPPED, &mut |event| panic!("{event:?}"));
     assert_eq!(again.unwrap(), path);
     assert_eq!(server.starts(), [0]);
 }
 
 #[test]
-fn faults_that_pass_are_survived_and_what_was_received_is_used() {
+fn temporary_faults_are_survived_and_the_received_bytes_are_used() {
     let archive = archive();
     let mut old = archive.clone();
     old[500] ^= 1;
@@ -134,9 +134,9 @@ fn faults_that_pass_are_survived_and_what_was_received_is_used() {
         // More failures than retries, but each with progress.
         (vec![CutAfter(third)], vec![0, third, 2 * third, 3 * third]),
         (vec![StallAfter(1000), Good], vec![0, 1000]),
-        // The file changed between the requests.
+        // The file changes between the requests.
         (vec![Answer::Start(old, 1000), Good], vec![0, 1000, 0]),
-        // The server has no ranges, or sends another one than requested.
+        // The server does not support ranges, or sends another one than requested.
         (vec![CutAfter(1000), Answer::Whole], vec![0, 1000]),
         (vec![CutAfter(1000), Answer::WrongRange, Good], vec![0, 1000, 0]),
         (vec![Other(503, "busy"), Other(429, "slowly"), Good], vec![0, 0, 0]),
@@ -149,7 +149,7 @@ fn faults_that_pass_are_survived_and_what_was_received_is_used() {
 }
 
 #[test]
-fn faults_that_stay_are_named_and_the_received_bytes_are_kept() {
+fn permanent_faults_are_named_and_the_received_bytes_are_kept() {
     let archive = archive();
     let mut changed = archive.clone();
     changed[500] ^= 1;
@@ -178,7 +178,7 @@ fn faults_that_stay_are_named_and_the_received_bytes_are_kept() {
 }
 
 #[test]
-fn mirrors_are_tried_in_turn_and_continue_the_same_part_as_does_the_next_call() {
+fn mirrors_and_the_next_call_continue_the_same_part() {
     let archive = archive();
     let cut = Server::start(&archive, &[CutAfter(1000), Other(404, "gone")]);
     let gone = Server::start(&archive, &[Other(404, "gone")]);
@@ -230,7 +230,7 @@ fn a_second_download_to_the_same_folder_is_refused() {
     let config = config(&[&server], &archive);
     let out = Out::new();
     let mut second = None;
-    download(&config, out.path(), &GO_ON, &mut |event| {
+    download(&config, out.path(), &NOT_STOPPED, &mut |event| {
         if event == DownloadProgress::Verifying {
             second = Some(out.download(&config));
         }
@@ -286,7 +286,7 @@ fn a_stop_keeps_the_received_bytes_and_leaves_no_folder() {
 }
 
 #[test]
-fn addresses_that_are_none_are_refused() {
+fn invalid_addresses_are_refused() {
     let out = Out::new();
     for urls in [&[][..], &["ftp://example.org/a.zip"], &["https://example.org/a.zip", "/home/me/a.zip"]] {
         let urls = urls.iter().map(|&url| url.to_owned()).collect();

@@ -13,7 +13,7 @@ pub(crate) enum Answer {
     Good,
     /// As `Good`, but the connection ends after this number of bytes.
     CutAfter(usize),
-    /// As `Good`, but nothing more is sent after this number of bytes.
+    /// As `Good`, but nothing is sent after this number of bytes.
     StallAfter(usize),
     /// The whole file for any range.
     Whole,

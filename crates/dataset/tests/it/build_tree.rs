@@ -54,7 +54,7 @@ fn the_trees_contain_each_side_of_the_split() {
                 assert_eq!(found, fs::read(index.full_path(i)).unwrap(), "{link:?}");
             }
         }
-        // An index might refuse the tree, whose small validation side may lack a class.
+        // Files are listed directly, since an index could refuse a tree whose small validation side lacks a class.
         let files = walk(&tree);
         assert_eq!(files.len(), 20, "{link:?}: {files:?}");
         let link_type = fs::symlink_metadata(tree.join(&files[0])).unwrap().file_type();
@@ -89,7 +89,7 @@ fn a_written_tree_opens_as_the_same_split() {
     for subset in Subset::ALL {
         assert_eq!(contents(&tree, given.subset(subset)), contents(&index, split.subset(subset)));
     }
-    // A tree of the tree has the same paths.
+    // A tree built from the tree has the same paths.
     let again = Folder::new();
     build_tree(&tree, &given, again.path(), Link::Copy).unwrap();
     assert_eq!(again.open().samples, tree.samples);
@@ -135,9 +135,9 @@ fn existing_images_that_do_not_belong_to_the_split_are_refused_and_unchanged() {
     let index = data.open();
     let split = made(&index, 1);
     let below = format!("testing/{}", index.samples[split.test[0]].path);
-    out.write(&below, b"of another make");
+    out.write(&below, b"another image");
     out.write("training/b/stranger.png", b"");
-    out.write("training/b/notes.txt", b"of no matter");
+    out.write("training/b/notes.txt", b"not an image");
     let message = refusal(&index, &split, &out);
     let stranger = out.join("training/b/stranger.png");
     let conflicts = format!(
@@ -146,7 +146,7 @@ fn existing_images_that_do_not_belong_to_the_split_are_refused_and_unchanged() {
         stranger.display()
     );
     assert!(message.contains(&conflicts), "{message}");
-    assert_eq!(fs::read(out.join(&below)).unwrap(), b"of another make");
+    assert_eq!(fs::read(out.join(&below)).unwrap(), b"another image");
     fs::remove_file(out.join(&below)).unwrap();
     fs::remove_file(stranger).unwrap();
     build_tree(&index, &split, out.path(), Link::Copy).unwrap();
@@ -183,7 +183,7 @@ fn a_tree_in_or_around_the_data_folder_is_refused() {
 
 #[test]
 fn two_samples_with_the_same_target_are_refused() {
-    // If a tree is split again, files of the same name may fall on one side.
+    // If a tree is split again, files with the same name may fall on the same side.
     let folder = Folder::new();
     for (i, tree) in ["training", "validation", "testing"].into_iter().enumerate() {
         for class in ["a", "b"] {
@@ -201,7 +201,7 @@ fn two_samples_with_the_same_target_are_refused() {
 #[cfg(target_os = "linux")]
 #[test]
 fn names_that_differ_in_case_only_are_refused_before_anything_is_written() {
-    // Other file systems could hold only one of them.
+    // Other file systems can store only one of them.
     let (data, out) = (data(), Folder::new());
     data.write("a/C1.png", b"one");
     data.write("a/c1.png", b"another");
@@ -261,7 +261,7 @@ fn kinds_of_link_parse_from_their_names() {
 }
 
 #[test]
-fn a_tree_of_a_tree_spells_each_class_in_one_way() {
+fn a_tree_built_from_a_tree_has_one_spelling_for_each_class() {
     let data = Folder::with(&[
         "training/Parasitized/1.png",
         "training/Uninfected/1.png",

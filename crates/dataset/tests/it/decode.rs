@@ -27,7 +27,7 @@ fn cases() -> Vec<(PathBuf, Case)> {
     cases.into_iter().map(|case| (fixtures().join("images").join(&case.file), case)).collect()
 }
 
-/// The picture is refused for a reason that contains `words`.
+/// Asserts that the picture is refused for a reason that contains `words`.
 #[track_caller]
 fn assert_refused(contents: &[u8], words: &str) {
     match decode(contents, Path::new("some/cell.png")) {
@@ -53,7 +53,7 @@ fn every_format_decodes_to_the_pixels_of_pillow() {
 }
 
 #[test]
-fn sixteen_bits_a_channel_become_eight() {
+fn sixteen_bits_per_channel_become_eight() {
     let wide = ImageBuffer::from_fn(5, 3, |x, y| Rgb([x as u16 * 257 * 40, y as u16 * 257 * 90, 65_535]));
     let mut bytes = Cursor::new(Vec::new());
     DynamicImage::ImageRgb16(wide).write_to(&mut bytes, ImageFormat::Png).unwrap();
@@ -120,7 +120,7 @@ fn the_error_says_why_a_file_is_not_an_image() {
     for (contents, words) in [
         (
             &b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"[..],
-            "is a HEIC photograph, as phones save them: save it as JPEG",
+            "is a HEIC photograph, a format of phones: save it as JPEG",
         ),
         (b"II+\0\x08\0\0\0", "is a BigTIFF"),
         (b"MM\0+\0\x08\0\0", "is a BigTIFF"),
@@ -250,7 +250,7 @@ fn files_with_several_pictures_are_refused() {
     assert_refused(&refused("pages.tif"), "has 2 pages or channels");
     assert_refused(&refused("pages.tif"), "save it as a single RGB image");
 
-    // A second directory that calls itself a smaller copy is no second page.
+    // A second directory marked as a smaller copy is not a second page.
     let mut copy = tiled(16);
     let (start, length) = (8, 2 + 10 * 12 + 4);
     let second = copy[start..start + length].to_vec();
@@ -262,7 +262,7 @@ fn files_with_several_pictures_are_refused() {
     copy[entry..entry + 2].copy_from_slice(&254_u16.to_le_bytes());
     copy[entry + 8..entry + 12].copy_from_slice(&1_u32.to_le_bytes());
     assert_eq!(decode(&copy, Path::new("cell")).unwrap().dimensions(), (8, 8));
-    // Directories in a circle.
+    // Directories in a cycle.
     copy[start + length - 4..start + length].copy_from_slice(&8_u32.to_le_bytes());
     assert_refused(&copy, "pages");
 }

@@ -125,7 +125,7 @@ fn folders_named_like_sides_of_a_split_are_not_classes() {
     let message = folder.open_error();
     assert!(message.contains("`test`, `Train`") && message.contains("training, validation"), "{message}");
     assert!(message.ends_with(&meant(&folder, &["test", "Train"])), "{message}");
-    // Whatever lies beside them.
+    // Regardless of the folders beside them.
     folder.write("docs/x.png", b"");
     assert!(folder.open_error().ends_with(&meant(&folder, &["test", "Train"])), "{}", folder.open_error());
     for (files, names) in [
@@ -168,8 +168,8 @@ fn class_folders_that_differ_only_in_case_are_refused() {
 }
 
 #[test]
-fn case_makes_no_other_class() {
-    // By their bytes, the classes of the last tree would be sorted the other way round.
+fn classes_are_compared_without_case() {
+    // Sorted by bytes, the classes of the last tree would be in the opposite order.
     let folder = Folder::with(&[
         "training/Parasitized/x.png",
         "training/Uninfected/x.png",
@@ -216,10 +216,10 @@ fn the_error_names_a_data_set_one_folder_down() {
     let folder = Folder::with(&["cell_images/Parasitized/x.png", "cell_images/Uninfected/x.png"]);
     let meant = format!("did you mean `{}`?", folder.join("cell_images").display());
     folder.assert_refused(&meant);
-    // Beside other folders too.
+    // Also beside other folders.
     folder.write("documents/notes.txt", b"");
     folder.assert_refused(&meant);
-    // A single class folder with a nested folder is no data set.
+    // A single class folder with a nested folder is not a data set.
     let folder = Folder::with(&["only/a/x.png"]);
     assert!(!folder.open_error().contains("did you mean"), "{}", folder.open_error());
 }

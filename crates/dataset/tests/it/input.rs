@@ -39,8 +39,8 @@ fn image_stats_match_values_worked_by_hand() {
         RgbImage::from_fn(5, 4, |x, _| if x == 0 { Rgb([31, 0, 0]) } else { Rgb([240, 240, 240]) });
     let found = ImageStats::of(&picture);
     assert_eq!((found.black_border, found.sharpness, found.colour), (4.0 / 14.0, 0.0, 0.0));
-    // One of the four pixels that count (2..4 across, 1..3 down; not those beside the black column) is darker by 60 in
-    // one channel, 20 in brightness: 80 there, 20 at each of its two inner neighbours.
+    // One of the four pixels that count (2..4 across, 1..3 down; not those beside the black column) is darker by 60 in one
+    // channel, by 20 in brightness: 80 there, 20 at each of its two inner neighbours.
     picture.put_pixel(2, 1, Rgb([240, 180, 240]));
     let found = ImageStats::of(&picture);
     assert!((found.sharpness - (80.0 + 20.0 + 20.0) / 4.0).abs() < 1e-9, "{found:?}");
@@ -115,7 +115,7 @@ fn each_deviation_has_its_own_warning() {
 }
 
 #[test]
-fn photographs_of_many_cells_are_told_from_single_cells() {
+fn photographs_of_many_cells_are_distinguished_from_single_cells() {
     let many = |picture: &RgbImage| shows_many_cells(&resize(picture, SIDE, ResizePolicy::Stretch));
     for seed in 0..4 {
         let config = SmearConfig { seed, ..SmearConfig::default() };
@@ -125,7 +125,7 @@ fn photographs_of_many_cells_are_told_from_single_cells() {
     }
     let cells = drawn(0..200);
     assert!(!cells.iter().any(many));
-    // On a bright background too, with some noise.
+    // Also on a bright background with some noise.
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     for mut cell in cells {
         for pixel in cell.pixels_mut().filter(|pixel| pixel.0[0] < 110) {

@@ -12,7 +12,7 @@ fn folds_by_cell_have_their_shares_and_other_validation_cells() {
     for stratified in [false, true] {
         let folds = k_fold(&index, &SplitConfig { stratified, ..SplitConfig::default() }, 5).unwrap();
         for fold in &folds {
-            // A tenth of the 42 or 43 that are not tested.
+            // A tenth of the 42 or 43 cells outside the test set.
             assert_eq!(fold.validation.len(), 4);
             assert_eq!(fold.config.test_fraction, 0.2);
             let parasitized = fold.test.iter().filter(|&&i| index.samples[i].class == 0).count();
@@ -70,7 +70,7 @@ fn impossible_folds_are_refused() {
 }
 
 #[test]
-fn a_fold_that_cannot_be_is_refused() {
+fn an_invalid_fold_is_refused() {
     let given = SplitConfig { protocol: Protocol::Given, ..BY_PATIENT };
     for (config, number, of, name) in [
         (BY_PATIENT, 0, 5, "fold"),

@@ -165,7 +165,7 @@ fn moved_and_renamed_cells_take_their_places_in_the_manifest() {
     assert_ne!(here.fingerprints, there.fingerprints, "the same order: nothing is tested");
     let written = made(&there.index);
     let manifest = manifest(&there.index, &written);
-    // As they are, the positions are others and the cells on each side the same.
+    // Before the alignment, the positions differ but each side has the same cells.
     let contents = |loaded: &Loaded, cells: &[usize]| {
         let mut contents: Vec<_> = cells.iter().map(|&i| loaded.fingerprints[i]).collect();
         contents.sort_unstable();
@@ -176,7 +176,7 @@ fn moved_and_renamed_cells_take_their_places_in_the_manifest() {
         assert_eq!(contents(&here, resolved.subset(subset)), contents(&there, written.subset(subset)));
     }
 
-    // Twice: cells that are in their places stay there.
+    // Twice, since aligned cells must stay in place.
     for _ in 0..2 {
         manifest.align(&mut here).unwrap();
         assert!(here.cells == there.cells, "the pixels are in another order");
@@ -195,7 +195,7 @@ fn moved_and_renamed_cells_take_their_places_in_the_manifest() {
 }
 
 #[test]
-fn a_cell_of_another_class_or_one_copy_too_few_is_no_move() {
+fn a_cell_of_another_class_or_a_missing_copy_is_not_a_move() {
     let (data, elsewhere) = moved_cells();
     let manifest = manifest(&data.open(), &made(&data.open()));
     let cell = "Parasitized/C1P9thinF_IMG_1_cell_0.png";
@@ -207,7 +207,7 @@ fn a_cell_of_another_class_or_one_copy_too_few_is_no_move() {
         assert!(matches!(error, Error::DataChanged { .. }) && loaded == before, "{error}");
         assert!(words.iter().all(|word| error.to_string().contains(word)), "{error}");
     };
-    // Of two copies one is missing: the second of the manifest, as the first finds the other copy.
+    // One of two copies is missing. The second entry of the manifest is reported, since the first one finds the other copy.
     fs::remove_file(elsewhere.join("Uninfected/42.png")).unwrap();
     refused(&["1 missing", copy]);
     elsewhere.write("Uninfected/42.png", &fs::read(data.join(copy)).unwrap());
@@ -247,16 +247,16 @@ fn cells_of_the_nih_are_recognised_by_name_in_another_format() {
     const CELL: &str = "C33P1thinF_IMG_20150619_114756a_cell_179";
     let data = Folder::new();
     data.write(&format!("Parasitized/{CELL}.webp"), b"small");
-    data.write("Parasitized/C1.webp", b"named by its owner");
+    data.write("Parasitized/C1.webp", b"another name");
     data.write("Uninfected/C6NThinF_IMG_20150609_122108_cell_1.webp", b"tested");
     let manifest = manifest(&data.open(), &split_of(&[0, 1], &[], &[2]));
 
     // In the order of their paths.
     let original = Folder::new();
-    original.write("Parasitized/C1.png", b"another of that name");
-    original.write(&format!("Parasitized/nested/{CELL}.png"), b"as it was published");
-    original.write(&format!("Uninfected/{CELL}.png"), b"of the other class");
-    original.write("Uninfected/C6NThinF_IMG_20150609_122108_cell_1.PNG", b"as it was published, too");
+    original.write("Parasitized/C1.png", b"another cell with that name");
+    original.write(&format!("Parasitized/nested/{CELL}.png"), b"as published");
+    original.write(&format!("Uninfected/{CELL}.png"), b"a cell of the other class");
+    original.write("Uninfected/C6NThinF_IMG_20150609_122108_cell_1.PNG", b"also as published");
     assert_eq!(sides(&manifest, &original), [None, Some(Subset::Train), None, Some(Subset::Test)]);
 }
 

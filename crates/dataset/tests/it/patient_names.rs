@@ -1,4 +1,4 @@
-//! Whose cell it is: names like NLM's, patterns and tables.
+//! The patients of cells: NLM's names, patterns and tables.
 
 use std::fs;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ fn patients(index: &Index) -> Vec<Option<&str>> {
     index.samples.iter().map(|sample| sample.patient.as_deref()).collect()
 }
 
-/// A folder named by a clinic of its own: cells of P1, P2 and Müller, and one of nobody.
+/// A folder with names of another form: cells of P1, P2 and Müller, and one without a patient.
 fn clinic() -> Folder {
     Folder::with(&[
         "Parasitized/P1_1.png",
@@ -33,11 +33,11 @@ fn clinic() -> Folder {
 fn the_group_of_a_pattern_is_the_patient() {
     let cases: [(&str, [Option<&str>; 4]); 6] = [
         (r"([^/_]+)_[^/]*$", [Some("P1"), Some("P2"), Some("Müller"), None]),
-        // Letters are not only those of ASCII.
+        // Letters outside ASCII.
         (r"(\w+)_\d", [Some("P1"), Some("P2"), Some("Müller"), None]),
         // The path begins with the class folder, without the given one.
         (r"^Parasitized/(?:[A-Z])(\d)_", [Some("1"), Some("2"), None, None]),
-        // A group that is empty, or takes no part in the match, tells no patient.
+        // A group that is empty or does not take part in the match gives no patient.
         (r"/P?(\d*)", [Some("1"), Some("2"), None, None]),
         (r"/(P\d)?", [Some("P1"), Some("P2"), None, None]),
         (r"/(?<patient>P1)_|x", [Some("P1"), None, None, None]),
@@ -54,7 +54,7 @@ fn the_group_of_a_pattern_is_the_patient() {
 }
 
 #[test]
-fn patterns_that_tell_no_patients_are_refused() {
+fn patterns_that_find_no_patients_are_refused() {
     for (text, reason) in [
         ("P[0-9]+", "`P[0-9]+`, with 0 groups; expected a regular expression with one group"),
         ("(P)([0-9]+)", "with 2 groups; expected"),
@@ -72,7 +72,7 @@ fn patterns_that_tell_no_patients_are_refused() {
             "(Q[0-9]+)_",
             "`(Q[0-9]+)_`, which finds no patient in any of the 4 paths; expected one that matches the paths of pictures, such as `Parasitized/P1_1.png`",
         ),
-        // A patient with cells of two classes would be two.
+        // A patient with cells of two classes would be split into two.
         (
             "(.*)_",
             "finds the patient `Parasitized/P1`, with the class folder; expected a group that excludes it",
@@ -89,7 +89,7 @@ fn patterns_that_tell_no_patients_are_refused() {
 }
 
 #[test]
-fn a_table_tells_the_patients_by_path() {
+fn a_table_gives_the_patients_by_path() {
     let (folder, tables) = (clinic(), Folder::new());
     let table = PatientNames::Table(tables.join("patients.csv"));
     // In any order, with semicolons, other columns, a byte order mark, spaces, and the same row twice.
@@ -107,7 +107,7 @@ fn a_table_tells_the_patients_by_path() {
 }
 
 #[test]
-fn tables_that_do_not_fit_are_refused_with_the_line() {
+fn invalid_tables_are_refused_with_the_line() {
     let (folder, tables) = (clinic(), Folder::new());
     let path = tables.join("patients.csv");
     let mut index = folder.open();
@@ -119,7 +119,8 @@ fn tables_that_do_not_fit_are_refused_with_the_line() {
         (
             "file,patient\nUninfected/x.png,P1\nx.png,P1\n",
             3,
-            "expected the path of a picture below the folder, with `/` between its parts, such as `Parasitized/P1_1.png`; found `x.png`, which is none",
+            "expected the path of a picture below the folder, with `/` between its parts, such as \
+             `Parasitized/P1_1.png`; found `x.png`, which is not one",
         ),
         ("file,patient\nUninfected\\x.png,P1\n", 2, "found `Uninfected\\x.png`"),
         (
@@ -142,7 +143,7 @@ fn tables_that_do_not_fit_are_refused_with_the_line() {
 }
 
 #[test]
-fn patient_names_are_the_same_after_json() {
+fn patient_names_round_trip_through_json() {
     for (names, json) in [
         (PatientNames::Nlm, r#""nlm""#),
         (pattern(r"(\d+)_"), r#"{"pattern":"(\\d+)_"}"#),
@@ -155,7 +156,7 @@ fn patient_names_are_the_same_after_json() {
 }
 
 #[test]
-fn the_same_names_hold_for_a_folder_and_its_tree() {
+fn the_same_names_apply_to_a_folder_and_its_tree() {
     let (data, out) = (Folder::of_cells(6), Folder::new());
     let mut index = data.open();
     let config = SplitConfig { validation_fraction: 0.3, stratified: true, ..SplitConfig::default() };
@@ -196,7 +197,7 @@ fn images_to_classify_are_named_by_their_paths_below_the_folders() {
     };
     let found = listed(&given, &pattern("^(P[0-9])/")).unwrap();
     assert_eq!(found, expected([Some("P1"), Some("P2"), Some("P1"), None]));
-    // Of a file that is given itself, the name.
+    // For a given file, the name.
     assert_eq!(
         listed(&given[3..], &pattern("^(.*)$")).unwrap(),
         [("a.png".to_owned(), Some("a.png".to_owned()))]
@@ -226,7 +227,7 @@ fn a_manifest_keeps_the_patients_and_the_classes() {
     let manifest = malaria_dataset::read_manifest(&path).unwrap();
     assert_eq!(manifest.resolve(&index, &prints).unwrap().train, made.train);
 
-    // By other names the same cells are of other patients.
+    // With other names the same cells belong to other patients.
     let mut other = data.open();
     let message = manifest.resolve(&other, &prints).unwrap_err().to_string();
     assert!(
@@ -240,7 +241,7 @@ fn a_manifest_keeps_the_patients_and_the_classes() {
     manifest.align(&mut loaded).unwrap();
     assert_eq!(loaded.index, index);
 
-    // So the patients that a model has learned from are found by either of their names.
+    // So training patients are found by either of their names.
     let sides = manifest.match_index(&index, &prints).unwrap();
     let nobody = vec![None; index.samples.len()];
     let test = &made.test[..1];

@@ -20,7 +20,7 @@ fn the_whole_set_is_split_as_in_the_tutorial() {
     let split = split(&index, &SplitConfig::default()).unwrap();
     assert_eq!(sizes(&split), [19_842, 2_204, 5_512]);
     assert!(Subset::ALL.iter().all(|&subset| split.subset(subset).is_sorted()));
-    // Shuffled: neither of one class, nor exactly half and half.
+    // Shuffled: neither of a single class nor exactly half and half.
     let share = parasitized(&index, &split.test);
     assert!((2_600..2_900).contains(&share) && share != 2_756, "{share}");
 }
@@ -114,7 +114,7 @@ fn sides_by_patient_have_their_shares_of_cells_and_of_infected_cells() {
 fn three_patients_are_enough_and_two_are_not() {
     let index = made_up(&[(1, 5, 5), (2, 50, 50), (3, 5, 5)]);
     assert_eq!(sizes(&split(&index, &BY_PATIENT).unwrap()), [100, 10, 10]);
-    // A side that is due less than half a patient still gets one.
+    // A side with a share of less than half a patient still gets one.
     let index = made_up(&[(1, 5, 5), (2, 5, 5), (3, 5, 5), (4, 5, 5), (5, 5, 5)]);
     let little = SplitConfig { test_fraction: 0.02, validation_fraction: 0.02, ..BY_PATIENT };
     assert_eq!(sizes(&split(&index, &little).unwrap()), [30, 10, 10]);

@@ -118,7 +118,8 @@ pub(crate) fn made_up(cells: &[(u32, usize, usize)]) -> Index {
     Index { root: PathBuf::from("made-up"), classes, samples, ignored: Vec::new() }
 }
 
-/// Like the NIH's set: 120 infected patients with few or many parasitized and about 70 uninfected cells, and 30 healthy patients.
+/// An index like that of the NIH's set: 120 infected patients with few or many parasitized and about 70 uninfected cells,
+/// and 30 healthy patients.
 pub(crate) fn like_the_nih() -> Index {
     let infected = |patient: u32| {
         let parasitized = 1

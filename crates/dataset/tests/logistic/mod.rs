@@ -1,6 +1,6 @@
 //! Logistic regression by Newton's method, as a trivial baseline.
 
-/// Scales each column to mean 0 and deviation 1 on the train rows, and the test rows by the same factors.
+/// Scales each column to mean 0 and standard deviation 1 on the train rows, and the test rows with the same factors.
 pub(crate) fn standardise(train: &mut [Vec<f64>], test: &mut [Vec<f64>]) {
     let rows = train.len() as f64;
     for column in 0..train[0].len() {
@@ -32,7 +32,7 @@ pub(crate) fn fit(rows: &[Vec<f64>], labels: &[bool], l2: f64) -> Vec<f64> {
             for i in 0..size {
                 let value = at(row, i);
                 gradient[i] += error * value;
-                // The lower half suffices: the matrix is symmetric.
+                // The lower half suffices, since the matrix is symmetric.
                 for (j, cell) in hessian[i][..=i].iter_mut().enumerate() {
                     *cell += curvature * value * at(row, j);
                 }

@@ -1,4 +1,4 @@
-//! A smear as a person reads it: the record of its photographs, the report of it, and the check of such a report.
+//! Smears read by a person: the record of the photographs, the report, and its verification.
 
 mod phrases;
 mod report;
@@ -23,7 +23,7 @@ const REPORT_SIDE: u32 = 1_600;
 /// Quality of JPEGs, on the scale of the Independent JPEG Group.
 const JPEG_QUALITY: u8 = 85;
 
-/// Reads the encoded photograph `contents`, which is called `name`. One that cannot be decoded has the reason in its counts.
+/// Reads the encoded photograph `contents` called `name`. If it cannot be decoded, its counts contain the reason.
 pub(crate) fn read(model: &Model, name: &str, contents: &[u8]) -> Result<ReviewedField> {
     let reading = match decode_photo(contents, Path::new(name)) {
         Ok(photo) => model.analyse_field(name, &photo)?,

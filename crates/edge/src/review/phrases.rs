@@ -1,11 +1,11 @@
-//! The texts of page and report in several languages.
+//! The texts of the page and of the report in several languages.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use malaria_metrics::percent;
 
-/// The languages by their two letters, each with its texts: a JSON object.
+/// The languages by their two-letter codes, each with its texts as a JSON object.
 pub(crate) const LANGUAGES: [(&str, &str); 4] = [
     ("en", include_str!("phrases/en.json")),
     ("es", include_str!("phrases/es.json")),
@@ -83,7 +83,7 @@ mod tests {
         }
     }
 
-    /// The kinds of things, whose texts' keys are composed of a stem and the kind.
+    /// The keys that are composed of a stem and a kind.
     fn composed() -> Vec<String> {
         let kinds = ["red-cell", "white-cell", "platelet", "debris", "clump", "added"]
             .map(|kind| format!("kind.{kind}"));
@@ -99,19 +99,19 @@ mod tests {
 
     #[test]
     #[cfg(feature = "serve")]
-    fn every_text_is_used_and_every_used_one_is_there() {
+    fn every_text_is_used_and_every_used_text_exists() {
         use crate::serve::files::{SMEAR_PAGE, SMEAR_SCRIPTS};
         let mut sources = vec![include_str!("report.rs"), include_str!("phrases.rs"), SMEAR_PAGE];
         sources.extend(SMEAR_SCRIPTS.map(|(_, script)| script));
         let english = texts("en");
         let composed = composed();
         for key in &composed {
-            assert!(english.contains_key(key), "{key} is no key");
+            assert!(english.contains_key(key), "{key} is not a key");
         }
         for key in english.keys().filter(|key| !composed.contains(key)) {
             assert!(sources.iter().any(|source| source.contains(&format!("\"{key}\""))), "{key} is not used");
         }
-        // Whatever looks like a key.
+        // Everything that looks like a key.
         let stems: BTreeSet<&str> =
             english.keys().filter_map(|key| key.split_once('.')).map(|(stem, _)| stem).collect();
         let is_key = |text: &&str| {
@@ -125,7 +125,7 @@ mod tests {
                 })
         };
         for key in sources.iter().flat_map(|source| source.split('"')).filter(is_key) {
-            assert!(english.contains_key(key), "{key} is no key");
+            assert!(english.contains_key(key), "{key} is not a key");
         }
     }
 }

@@ -18,8 +18,8 @@ const AXIS: [f64; 2] = [1e-4, 1.0];
 /// Width of the figure, and of the margin on its left for the names of the rows.
 const FIGURE: [f64; 2] = [640.0, 170.0];
 
-/// The report of `reading`; `pictures` are JPEGs of its photographs in their order, `None` where one is not at hand. The record of the reading
-/// is in the element with the id `reading`, as JSON.
+/// The report of `reading`; `pictures` are JPEGs of its photographs in the same order, `None` for photographs that are not
+/// available. The element with the id `reading` contains the record of the reading as JSON.
 ///
 /// # Errors
 /// Those of [`ReviewedSmear::summary`], and an unknown language.
@@ -218,7 +218,7 @@ impl Page<'_> {
         let place = |share: f64| {
             let [low, high] = AXIS.map(f64::ln);
             let along = (share.clamp(AXIS[0], AXIS[1]).ln() - low) / (high - low);
-            // Logarithms differ between systems in their last digits, and reports are compared as text.
+            // Reports are compared as text, and logarithms differ between systems in their last digits.
             (10.0 * (left + (width - left - 20.0) * along)).round() / 10.0
         };
         let machine = self.summary.machine.as_ref();
@@ -226,7 +226,7 @@ impl Page<'_> {
         let of_machine = verdict.map(|verdict| (verdict.result.infected_share, verdict.result.interval));
         let of_person = self.summary.corrected.map(|found| (Some(found.infected_share), found.interval));
         let rows = [("result.machine", of_machine), ("result.person", of_person)];
-        // Known only for pictures like the training cells.
+        // Known only if the pictures resemble the training cells.
         let familiar = verdict.is_some_and(|verdict| !verdict.unfamiliar);
         let limit = self.model.description().patient_caller().ok().zip(machine).filter(|_| familiar);
         let limit = limit.and_then(|((_, caller), count)| caller.detection_limit(count.red_cells));
@@ -249,7 +249,7 @@ impl Page<'_> {
                         text x="0" y=(y + 4.0) { (self.phrases.text(key)) }
                         @if let Some((share, Interval { low, high })) = found {
                             line.interval x1=(place(low)) x2=(place(high)) y1=(y) y2=(y) {}
-                            // None has no place on the axis.
+                            // A share of 0 has no place on the logarithmic axis.
                             @if let Some(share) = share.filter(|share| *share >= AXIS[0]) {
                                 circle cx=(place(share)) cy=(y) r="5" {}
                             }
@@ -260,7 +260,7 @@ impl Page<'_> {
         }
     }
 
-    /// What explains the difference between the machine's counts and the corrected ones.
+    /// The corrections that explain the difference between the machine's counts and the corrected ones.
     fn corrections(&self) -> Markup {
         let objects = || self.reading.fields.iter().flat_map(|field| &field.reading.objects);
         let judged = |test: fn(&FoundObject) -> bool, judgement: Judgement| {
@@ -288,7 +288,7 @@ impl Page<'_> {
             section {
                 h2 { (self.phrases.text("report.corrections")) }
                 table {
-                    // Those of suspects, and others where there are any.
+                    // Those of suspects always, the others if there are any.
                     @for (_, (key, number)) in rows.into_iter().enumerate().filter(|(i, (_, number))| *i < 3 || *number > 0) {
                         tr { th scope="row" { (self.phrases.text(key)) } td { (number) } }
                     }

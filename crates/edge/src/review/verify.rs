@@ -22,9 +22,9 @@ use crate::{
     terminal::{note, print},
 };
 
-/// Largest difference of a recomputed probability: processors round differently.
+/// Largest difference allowed for a recomputed probability: processors round differently.
 const TOLERANCE: f64 = 1e-4;
-/// Largest difference of the colours, 0 to 255, of a picture and its photograph, both reduced.
+/// Largest difference allowed between the colours, 0 to 255, of a picture and its photograph, both reduced.
 const MAX_DIFFERENCE: u8 = 24;
 
 #[derive(Args)]
@@ -32,10 +32,11 @@ const MAX_DIFFERENCE: u8 = 24;
 Examples:
   malaria-edge verify report.html photos
   malaria-edge verify --model my_model.onnx report.html photos
-  malaria-edge verify report.html photos --cells corrected    the cells that a person judged, to train on
+  malaria-edge verify report.html photos --cells corrected    writes the cells that a person judged, for training
 
-Photographs are recognised by their contents, whatever their names are. The exit code is 0 only if nothing differs; calls that
-differ only because the probability is at the threshold are reported but do not count: processors round differently.", after_help = NOTICE)]
+Photographs are recognised by their contents, not by their names. The exit code is 0 only if nothing differs.
+Calls that differ only because the probability is at the threshold are reported but do not count: processors round
+differently.", after_help = NOTICE)]
 pub(crate) struct Verify {
     /// The model [default: the pretrained field-int8.onnx]
     #[arg(long, value_name = "MODEL.onnx")]
@@ -45,20 +46,20 @@ pub(crate) struct Verify {
     /// The photographs, or folders of them
     #[arg(required = true, value_name = "PHOTO")]
     photos: Vec<PathBuf>,
-    /// Write the cells that a person judged into this new folder: cut out, in a folder for each class, with patients.csv for --patients.
-    /// Nothing is written if anything differs
+    /// Write the cells that a person judged to this new folder, cut out, in one folder per class, with a patients.csv for
+    /// --patients. Nothing is written if anything differs
     #[arg(long, value_name = "DIR")]
     cells: Option<PathBuf>,
 }
 
-/// A report taken apart.
+/// A parsed report.
 struct ParsedReport {
     reading: ReviewedSmear,
     /// The whole page with its pictures, if it is one.
     page: Option<(String, Vec<Option<Vec<u8>>>)>,
 }
 
-/// What was found to differ, and what is worth knowing without being a difference.
+/// Differences, and remarks that are not differences.
 #[derive(Default)]
 struct Findings {
     differences: Vec<String>,
@@ -85,10 +86,10 @@ pub(crate) fn verify(args: &Verify) -> Result<ExitCode> {
         let mut found = compare(&field.reading, &again.reading, threshold(&model));
         let picture = report.page.as_ref().and_then(|(_, pictures)| pictures[i].as_ref());
         if picture.is_some_and(|picture| !shows(picture, &contents, path)) {
-            found.differences.push("the picture in the report is not that of the photograph".to_owned());
+            found.differences.push("the picture in the report does not show the photograph".to_owned());
         }
         if file_name(path) != *name {
-            findings.notes.push(format!("{name}: the photograph is called {} here", file_name(path)));
+            findings.notes.push(format!("{name}: the photograph's file is called {} here", file_name(path)));
         }
         let named = |words: String| format!("{name}: {words}");
         findings.differences.extend(found.differences.into_iter().map(named));
@@ -114,13 +115,13 @@ pub(crate) fn verify(args: &Verify) -> Result<ExitCode> {
         note(format_args!("written: {written} cells in {}", folder.display()));
         let added: usize = report.reading.fields.iter().map(|field| field.added.len()).sum();
         if added > 0 {
-            note(format_args!("left out: {added} cells that a person added, which have no outline"));
+            note(format_args!("not written: {added} cells that a person added, which have no outline"));
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The probability from which a cell in a photograph is called positive.
+/// The threshold for cells in photographs.
 fn threshold(model: &Model) -> Option<f64> {
     let description = model.description();
     let of_smears = description.patient_caller().ok().map(|(rule, _)| rule.threshold);
@@ -136,7 +137,7 @@ fn photographs(paths: &[PathBuf]) -> Result<HashMap<String, PathBuf>> {
     let listed = malaria_dataset::list_images(paths, &malaria_dataset::PatientNames::default())?.images;
     let mut by_hash = HashMap::new();
     for ListedImage { path, .. } in listed {
-        // Of copies the first one.
+        // The first one of several copies.
         by_hash.entry(Fingerprint::of(&contents(&path)?).hex()).or_insert(path);
     }
     Ok(by_hash)
@@ -158,7 +159,7 @@ impl ParsedReport {
         let record = record.and_then(|(_, rest)| rest.split_once("</script>"));
         let Some((record, _)) = record else { bail!("it contains no record of a reading") };
         let reading: ReviewedSmear = serde_json::from_str(record)?;
-        // Each photograph's figure has a picture, or says that there is none.
+        // The figure of each photograph has a picture or says that there is none.
         let figures = text.split("<figure class=\"photograph\">").skip(1);
         let picture = |figure: &str| {
             let encoded = figure.split_once("href=\"data:image/jpeg;base64,");
@@ -175,7 +176,7 @@ impl ParsedReport {
         Ok(Self { reading, page: Some((text.to_owned(), pictures)) })
     }
 
-    /// What differs without looking at the photographs.
+    /// Differences that can be found without the photographs.
     fn differences(&self, model: &Model) -> Result<Vec<String>> {
         let mut differences = Vec::new();
         let made_by = &self.reading.made_by;
@@ -190,14 +191,14 @@ impl ParsedReport {
         let counts = self.reading.fields.iter().map(|field| &field.reading);
         for reading in counts.filter(|reading| reading.recounted(model.description()) != reading.count) {
             differences
-                .push(format!("{}: the recorded counts are not those of its objects", reading.count.image));
+                .push(format!("{}: the recorded counts do not match its objects", reading.count.image));
         }
         if let Some((text, pictures)) = &self.page
             && render(model, &self.reading, pictures)? != *text
         {
             let here = PROGRAM;
             differences.push(match made_by.program == here {
-                true => "the text of the report is not what its record says".to_owned(),
+                true => "the text of the report does not match its record".to_owned(),
                 false => format!(
                     "the text of the report cannot be compared: it is from {}, this is {here}",
                     made_by.program
@@ -208,7 +209,7 @@ impl ParsedReport {
     }
 }
 
-/// What differs between the `recorded` reading of a photograph and what was computed `again`, apart from a person's judgements.
+/// Differences between the `recorded` reading of a photograph and the one computed `again`, apart from a person's judgements.
 fn compare(recorded: &FieldResult, again: &FieldResult, threshold: Option<f64>) -> Findings {
     let mut findings = Findings::default();
     let mut differ = |words: String| findings.differences.push(words);
@@ -257,7 +258,8 @@ fn compare(recorded: &FieldResult, again: &FieldResult, threshold: Option<f64>) 
     findings
 }
 
-/// Whether a picture of the report shows the photograph, when both are reduced to an eighth of the picture, in which JPEG's errors vanish.
+/// Whether a picture of the report shows the photograph: both are reduced to an eighth of the picture's size, at which
+/// JPEG's errors vanish.
 fn shows(picture: &[u8], contents: &[u8], path: &Path) -> bool {
     let decoded = |bytes: &[u8]| decode_photo(bytes, path).ok();
     let (Some(picture), Some(photo)) = (decoded(picture), decoded(contents)) else { return false };
@@ -300,7 +302,7 @@ fn write_cells(
             let photo = decode_photo(&contents(path)?, path)?;
             let smear = find_cells(&photo).with_context(|| path.display().to_string())?;
             for (i, class) in judged {
-                // Verified before.
+                // Verified above.
                 let Some(object) = smear.objects.get(i) else { continue };
                 let file = format!("{class}/{:.12}-{}.png", sha256, i + 1);
                 fs::create_dir_all(folder.join(class))?;
@@ -308,7 +310,10 @@ fn write_cells(
                 rows.push(Row { file, patient: reading.patient.trim() });
             }
         }
-        ensure!(!rows.is_empty(), "--cells: nobody has judged a cell of these photographs infected or not");
+        ensure!(
+            !rows.is_empty(),
+            "--cells: no cell in these photographs was judged infected or not infected"
+        );
         let written = rows.len();
         if !reading.patient.trim().is_empty() {
             malaria_files::write_csv(&folder.join("patients.csv"), rows)?;

@@ -11,7 +11,7 @@ use crate::review::LANGUAGES;
 /// The page for smears.
 pub(crate) const SMEAR_PAGE: &str = include_str!("smear/page.html");
 
-/// Its scripts, the first of which loads the others.
+/// Its scripts. The first one loads the others.
 pub(crate) const SMEAR_SCRIPTS: [(&str, &str); 13] = [
     ("main", include_str!("smear/main.js")),
     ("dropped", include_str!("smear/dropped.js")),

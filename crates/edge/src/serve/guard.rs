@@ -11,11 +11,11 @@ use axum::{
 
 use super::Refusal;
 
-/// A page may only load this server's files, send requests to its own server, and show the user's pictures.
+/// A page may only load files from this server, send requests to it, and show the user's pictures.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src blob: data:; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Passes requests of the server's own page and of programs other than browsers.
+/// Lets requests of the server's own page and of programs other than browsers pass.
 pub(super) async fn check(request: Request, next: Next) -> Response {
     let mut response = match refusal(request.method(), request.headers()) {
         Some(words) => Refusal(StatusCode::FORBIDDEN, words).into_response(),
@@ -42,13 +42,13 @@ fn refusal(method: &Method, headers: &HeaderMap) -> Option<String> {
             "expected an IP address or localhost as the host, found `{host}`: open the page by its IP address"
         ));
     }
-    // Another site may send forms here. Browsers then send its origin; other programs need not.
+    // Another site may send forms to this server. Browsers then send the origin; other programs need not.
     let origin = headers.get(header::ORIGIN).map(text).filter(|_| method == Method::POST)?;
     let own = origin.split_once("://").is_some_and(|(_, at)| at == host);
     (!own).then(|| format!("expected a request from this server's own page, found one from `{origin}`"))
 }
 
-/// Whether a host is localhost or an IP address, which no other site can point elsewhere.
+/// Whether a host is localhost or an IP address, whose name no other site can redirect.
 fn is_address(host: &str) -> bool {
     let Ok(authority) = host.parse::<Authority>() else { return false };
     let name = authority.host().trim_start_matches('[').trim_end_matches(']');
@@ -81,7 +81,7 @@ mod tests {
             assert!(!refused(Method::GET, host, None), "{host}");
             assert!(!refused(Method::POST, host, Some(&format!("http://{host}"))), "{host}");
         }
-        // Also with the same origin, as after DNS rebinding.
+        // Even with the same origin, as after DNS rebinding.
         for host in ["evil.example:8080", "127.0.0.1.evil.example", "localhost.evil.example:80", "lab:80", ""]
         {
             assert!(refused(Method::GET, host, None), "{host}");

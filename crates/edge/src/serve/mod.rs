@@ -5,15 +5,15 @@
 //! | `GET /`, `GET /cells` | the pages for smears and for single cells, which load only [`files`] of this server |
 //! | `GET /phrases/LANGUAGE` | the texts of the page for smears in a language |
 //! | `GET /model` | the description of the model, as printed by `info` |
-//! | `POST /smear` | a photograph in `multipart/form-data` with a file name => what was found in it |
+//! | `POST /smear` | a photograph in `multipart/form-data` with a file name => the objects found in it |
 //! | `POST /picture` | the same => a JPEG of it |
 //! | `POST /summary` | a reading of a smear => its counts |
 //! | `POST /report` | a reading and JPEGs of its photographs => the report |
 //! | `POST /classify` | pictures of single cells in `multipart/form-data` with file names => their predictions, as in `classify --json` |
 //! | `POST /patients` | such predictions => those for their patients |
 //!
-//! Refused requests are answered with `{"error": "…"}`. Nothing is stored: pictures are in memory while their request is
-//! answered. Excess requests wait, and slow or oversized ones are refused, and memory stays bounded.
+//! Refused requests are answered with `{"error": "…"}`. Nothing is stored: pictures stay in memory only while their request
+//! is answered. Excess requests wait, slow or oversized ones are refused, and memory is bounded.
 
 pub(crate) mod files;
 mod guard;
@@ -64,7 +64,8 @@ use crate::program::description;
 const REQUEST_BYTES: usize = 16 << 20;
 /// Maximum number of pictures in a request.
 const PICTURES: usize = 64;
-/// Maximum number of predictions in a request to call patients, which take some seconds if the patients have many different numbers of cells.
+/// Maximum number of predictions in a request to call patients. It takes some seconds if the patients have many different
+/// numbers of cells.
 const PREDICTIONS: usize = 50_000;
 /// Maximum side of a picture in pixels, twice that of a cell. Decoded it has 12 MiB.
 const LONGEST_SIDE: u32 = 2 * MAX_CELL_SIDE;
@@ -80,12 +81,13 @@ const HEAD_TIME: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(10);
 /// Time limit for the body of a request: the page's requests of 2 MiB take 84 s at 25 kB/s.
 const BODY_TIME: Duration = Duration::from_secs(120);
-/// The same for a photograph: 10 MB take 400 s at 25 kB/s.
+/// Time limit for the body of a photograph: 10 MB take 400 s at 25 kB/s.
 const PHOTO_TIME: Duration = Duration::from_secs(600);
-/// Maximum number of photographs and reports in memory, as they arrive; more wait. Slow senders hold a permit, so there are some. One at a time
-/// is decoded, in 300 MB for the largest that is read, of 100 megapixels.
+/// Maximum number of photographs and reports held in memory while they arrive; more wait. There are several permits because
+/// slow senders hold one for a long time. Only one photograph is decoded at a time, which takes 300 MB for the largest one
+/// accepted, of 100 megapixels.
 const PHOTOGRAPHS: usize = 12;
-/// Time for which a connection accepts requests, so that clients that read nothing do not hold it for ever.
+/// Time for which a connection accepts requests, so that clients that read nothing do not hold it forever.
 const CONNECTION_TIME: Duration = Duration::from_secs(300);
 /// Time limit for the last request of a connection after that.
 const REQUEST_TIME: Duration = Duration::from_secs(PHOTO_TIME.as_secs() + 60);
@@ -131,7 +133,7 @@ pub(crate) fn serve(
         accept(&listener, app, end).await;
         Ok(())
     });
-    // Dropping the runtime would wait for predictions that no client waits for any more.
+    // Dropping the runtime would wait for predictions that no client needs any more.
     runtime.shutdown_background();
     served
 }
@@ -165,7 +167,7 @@ fn router(server: Arc<Server>) -> Router {
         .with_state(server)
 }
 
-/// `routes` that accept requests of at most so many bytes.
+/// `routes` that accept requests of at most `bytes`.
 fn limited(routes: Router<Arc<Server>>, bytes: usize) -> Router<Arc<Server>> {
     routes
         .layer(DefaultBodyLimit::max(bytes))
@@ -198,7 +200,7 @@ async fn accept(listener: &TcpListener, app: Router, end: impl Future<Output = (
         let mut ended = ending.subscribe();
         tokio::spawn(async move {
             let mut connection = pin!(connection);
-            // Errors of a connection concern the client only.
+            // Errors of a connection concern only the client.
             tokio::select! {
                 _ = connection.as_mut() => {}
                 _ = timeout(CONNECTION_TIME, ended.changed()) => {
@@ -259,7 +261,7 @@ async fn patients(
         let found = predictions.len();
         if found > PREDICTIONS {
             let words = format!(
-                "expected at most {PREDICTIONS} cells to call patients by, found {found}: send fewer at once"
+                "expected at most {PREDICTIONS} cells for calling patients, found {found}: send fewer at once"
             );
             return Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, words));
         }
@@ -270,7 +272,7 @@ async fn patients(
     .map(Json)
 }
 
-/// Runs `work` when its turn has come, on a thread of its own, so that other requests are answered meanwhile.
+/// Runs `work` on a separate thread when its turn comes, so that other requests are answered in the meantime.
 async fn in_turn<T: Send + 'static>(
     server: Arc<Server>,
     permit: OwnedSemaphorePermit,
@@ -286,8 +288,8 @@ async fn in_turn<T: Send + 'static>(
     done.await.unwrap_or_else(failed)
 }
 
-/// Refuses a request whose length is too large, after reading and discarding its body: if the connection ended while the client still
-/// sends, the client would not get the answer.
+/// Refuses a request whose length is too large, after reading and discarding its body: if the connection were closed while
+/// the client is still sending, the client would not receive the answer.
 async fn refuse_large(bytes: usize, request: Request, next: Next) -> Response {
     let headers = request.headers();
     let length =
@@ -335,7 +337,7 @@ async fn whole_body(request: Request) -> Result<Bytes, Refusal> {
     })
 }
 
-/// The pictures of a form with their file names: one to `most` of them, in a request of at most so many `bytes`.
+/// The pictures of a form with their file names: one to `most` of them, in a request of at most `bytes`.
 async fn received(mut form: Multipart, most: usize, bytes: usize) -> Result<Vec<EncodedImage>, Refusal> {
     let broken = |error: MultipartError| match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => too_large(bytes),

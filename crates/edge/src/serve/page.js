@@ -3,7 +3,7 @@ import { dropped, isPicture } from "/smear/dropped.js";
 // Limits of a request, well below those of the server.
 const PICTURES_AT_ONCE = 32;
 const BYTES_AT_ONCE = 2 * 1024 * 1024;
-// Larger pictures are not sent, as the server would refuse them.
+// Larger pictures are not sent, since the server would refuse them.
 const LARGEST_PICTURE = 15 * 1024 * 1024;
 
 const at = (id) => document.getElementById(id);
@@ -38,7 +38,7 @@ async function ask(path, options) {
   }
   const type = response.headers.get("Content-Type") ?? "none";
   if (!type.startsWith("application/json")) {
-    throw new Error(`the answer is not this program's (status ${response.status}, type ${type}): something in between, such as a proxy, answered`);
+    throw new Error(`unexpected answer (status ${response.status}, type ${type}), perhaps from a proxy`);
   }
   const answer = await response.json();
   if (!response.ok) throw new Error(answer.error);
@@ -88,9 +88,9 @@ function* batches(files) {
   if (batch.length > 0) yield batch;
 }
 
-// The path below what was dropped or chosen: names alone may repeat in other folders.
+// The path below the dropped or chosen folder: file names may repeat in other folders.
 const pathOf = (file) => paths.get(file) ?? (file.webkitRelativePath || file.name);
-// Identifies files that are dropped twice.
+// Identifies a file, so that it is shown once if it is dropped twice.
 const key = (file) => JSON.stringify([pathOf(file), file.size, file.lastModified]);
 
 async function classify(files, notes) {
@@ -105,7 +105,7 @@ async function classify(files, notes) {
   try {
     for (const batch of batches(files)) {
       const found = await predict(batch);
-      // The file's own path: a form has its name only, and escapes some characters.
+      // The path of the file: a form contains only its name, with some characters escaped.
       found.forEach((prediction, i) => show({ ...prediction, path: pathOf(batch[i]) }, batch[i]));
       count();
       progress.value += batch.length;
@@ -114,7 +114,7 @@ async function classify(files, notes) {
   } catch (error) {
     failure = error;
   }
-  // The patients of the cells that were called, also after a failure.
+  // The patients of the cells called so far, even after a failure.
   await showPatients().catch((error) => (failure ??= error));
   progress.hidden = true;
   if (failure) {
@@ -228,7 +228,7 @@ function clear() {
   say("");
 }
 
-// Handles one list of files after the other.
+// Handles lists of files one after the other.
 function enqueue(list) {
   work = work
     .then(async () => {
@@ -241,7 +241,7 @@ function enqueue(list) {
       if (images.length === 0) {
         say("No pictures found: expected PNG, JPEG, BMP, TIFF or WebP.", true);
       } else {
-        const notes = note("skipped, as they are not images", files.length - images.length);
+        const notes = note("skipped because they are not images", files.length - images.length);
         await classify(chosen, notes + note("already shown", images.length - chosen.length));
       }
     })

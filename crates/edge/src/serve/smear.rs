@@ -21,7 +21,7 @@ pub(super) const PHOTO_BYTES: usize = 64 << 20;
 /// Most photographs in a report.
 const FIELDS: usize = 400;
 
-/// `POST /smear`: a photograph => what was found in it.
+/// `POST /smear`: a photograph => the objects found in it.
 pub(super) async fn photograph(
     State(server): State<Arc<Server>>,
     form: Result<Multipart, MultipartRejection>,
@@ -66,7 +66,7 @@ pub(super) async fn summary(
     in_turn(server, permit, work).await.map(Json)
 }
 
-/// `POST /report`: a form of the reading and, named by their places from 0, JPEGs of its photographs => the report.
+/// `POST /report`: a form with the reading and JPEGs of its photographs, named by their numbers from 0 => the report.
 pub(super) async fn report(
     State(server): State<Arc<Server>>,
     form: Result<Multipart, MultipartRejection>,
@@ -81,9 +81,9 @@ pub(super) async fn report(
         for EncodedImage { name, bytes } in parts {
             let place: Option<usize> = name.to_str().and_then(|name| name.parse().ok());
             let Some(picture) = place.and_then(|place| pictures.get_mut(place)) else {
-                return Err(unprocessable(&format!("no photograph has the place `{}`", name.display())));
+                return Err(unprocessable(&format!("there is no photograph `{}`", name.display())));
             };
-            // It is shown as it is, as a JPEG.
+            // It is embedded unchanged, as a JPEG.
             if image::guess_format(&bytes).ok() != Some(image::ImageFormat::Jpeg) {
                 return Err(unprocessable(&format!("picture {}: expected a JPEG", name.display())));
             }
@@ -99,17 +99,17 @@ async fn one(form: Result<Multipart, MultipartRejection>) -> Result<EncodedImage
     let form = form.map_err(|rejection| Refusal(rejection.status(), rejection.body_text()))?;
     let mut photos =
         timeout(PHOTO_TIME, received(form, 1, PHOTO_BYTES)).await.map_err(|_| incomplete())??;
-    // There is one, else it is refused.
+    // Exactly one, otherwise the request is refused.
     photos.pop().ok_or_else(|| unprocessable("expected a photograph"))
 }
 
-/// A reading by this server's model.
+/// A reading that was made with this server's model.
 fn parsed(server: &Server, body: &[u8]) -> Result<ReviewedSmear, Refusal> {
     let reading: ReviewedSmear = serde_json::from_slice(body)
         .map_err(|error| unprocessable(&format!("not a reading of a smear: {error}")))?;
     if reading.made_by.weights_sha256 != server.model.origin().weights_sha256 {
         let words =
-            "the page is from before the program was started with another model: reload it".to_owned();
+            "the page was loaded before the program was started with another model: reload it".to_owned();
         return Err(Refusal(StatusCode::CONFLICT, words));
     }
     Ok(reading)

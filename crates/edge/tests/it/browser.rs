@@ -111,7 +111,7 @@ impl Tab {
         self.call("Page.reload", json!({}));
         let condition = format!("!window.isOld && document.readyState === 'complete' && {ready}");
         for _ in 0..300 {
-            // While a page is left, scripts end with an error.
+            // Scripts fail while a page is being left.
             let answer =
                 self.ask("Runtime.evaluate", json!({ "expression": condition, "returnByValue": true }));
             if answer["result"]["result"]["value"] == true {

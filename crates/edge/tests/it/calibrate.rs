@@ -22,8 +22,8 @@ fn models(folder: &Path) -> Vec<PathBuf> {
     MODELS.iter().map(copy).collect()
 }
 
-/// Forty patients of forty cells, in half of them half of the cells infected; a tenth of the infected cells is missed, and sixteen patients have
-/// a false alarm.
+/// Forty patients with forty cells each. In half of the patients, half of the cells are infected; a tenth of the infected
+/// cells is missed, and sixteen patients have a false alarm.
 fn rows(header: &str) -> String {
     let mut rows = format!("{header}\n");
     for patient in 0..40 {
@@ -87,14 +87,14 @@ fn weights_and_models_get_the_thresholds_of_the_predictions() {
         assert_eq!(info["description"], serde_json::to_value(&after.weights.description).unwrap());
         assert_eq!(info["origin"]["weights_sha256"], after.sha256);
     }
-    // A second time changes nothing.
+    // Running it again changes nothing.
     let bytes = models.iter().map(|model| fs::read(model).unwrap()).collect::<Vec<_>>();
     assert!(calibrate(&[], &all).status.success());
     assert!(models.iter().zip(bytes).all(|(model, bytes)| fs::read(model).unwrap() == bytes));
 }
 
 #[test]
-fn predictions_that_do_not_fit_are_refused_and_models_stay() {
+fn unsuitable_predictions_are_refused_and_models_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let table = folder.path().join("oof.csv");
     let models = models(folder.path());
@@ -116,10 +116,10 @@ fn predictions_that_do_not_fit_are_refused_and_models_stay() {
             "{words}: {errors}"
         );
     }
-    // Broken gzip, and a file that is no model.
+    // A damaged gzip file, and a file that is not a model.
     fs::write(&table, [0x1f, 0x8b, 8, 0, 1]).unwrap();
     let output = calibrate(&[], &[vec![table.clone()], models.clone()].concat());
-    assert!(String::from_utf8_lossy(&output.stderr).contains("no intact gzip file"), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("not an intact gzip file"), "{output:?}");
     fs::write(&table, sound).unwrap();
     let output = calibrate(&[], &[vec![table.clone()], models.clone(), vec![table]].concat());
     assert!(!output.status.success(), "{output:?}");

@@ -43,7 +43,7 @@ fn cells_and_patients_are_classified() {
         let answer: Value = serde_json::from_str(&stdout(&output)).unwrap();
         let cells = answer["cells"].as_array().unwrap();
         assert_eq!(cells.len(), 48);
-        // Synthetic cells are easy: most are called right.
+        // Synthetic cells are easy: most are called correctly.
         let right = |cell: &&Value| cell["path"].as_str().unwrap().contains(cell["class"].as_str().unwrap());
         assert!(cells.iter().filter(right).count() > 36, "{answer}");
         let patients = answer["patients"].as_array().unwrap();
@@ -64,10 +64,10 @@ fn cells_and_patients_are_classified() {
 }
 
 #[test]
-fn patients_are_told_by_a_pattern_or_a_table() {
+fn patients_are_identified_by_a_pattern_or_a_table() {
     let folder = tempfile::tempdir().unwrap();
     write_cells(folder.path());
-    // The names of a clinic of its own, in which NLM's form finds other patients or none.
+    // Names of another form, in which NLM's rule finds wrong patients or none.
     let mut rows = String::from("file,patient\n");
     for class in ["Parasitized", "Uninfected"] {
         for (number, cell) in fs::read_dir(folder.path().join(class)).unwrap().enumerate() {
@@ -100,17 +100,18 @@ fn patients_are_told_by_a_pattern_or_a_table() {
     assert_eq!(names(&by_pattern), ["case-1", "case-2", "case-3", "case-4"]);
     let by_table = answer(&["--patients", table.to_str().unwrap()]);
     assert_eq!(names(&by_table), ["1", "2", "3", "4"].map(|number| format!("{number} of the table")));
-    for told in [&by_pattern, &by_table] {
-        let unknown = &told["unknown_patients"];
+    for output in [&by_pattern, &by_table] {
+        let unknown = &output["unknown_patients"];
         assert_eq!((unknown["cells"].as_u64(), unknown["of"].as_u64()), (Some(1), Some(49)), "{unknown}");
         assert!(unknown["first"].as_str().unwrap().ends_with("nobody.png"), "{unknown}");
-        for (cell, plain) in told["cells"].as_array().unwrap().iter().zip(plain["cells"].as_array().unwrap())
+        for (cell, plain) in
+            output["cells"].as_array().unwrap().iter().zip(plain["cells"].as_array().unwrap())
         {
             assert_eq!(cell["probability"], plain["probability"]);
             assert_eq!(cell["patient"].is_null(), cell["path"].as_str().unwrap().ends_with("nobody.png"));
         }
         let called = |answer: &Value, i: usize| answer["patients"][i]["called"].clone();
-        assert!((0..4).all(|i| called(told, i) == called(&by_table, i) && called(told, i)["cells"] != 0));
+        assert!((0..4).all(|i| called(output, i) == called(&by_table, i) && called(output, i)["cells"] != 0));
     }
     let text =
         stdout(&edge(&["classify", "--patient-pattern", "(case-[0-9])_"], &[&model("f32"), folder.path()]));
@@ -141,7 +142,7 @@ fn unreadable_pictures_are_reported_and_the_others_classified() {
     fs::write(folder.path().join("notes.txt"), b"no picture either").unwrap();
     let output = edge(&["classify", "--json"], &[&model("int8"), folder.path()]);
     assert!(!output.status.success());
-    assert!(String::from_utf8_lossy(&output.stderr).contains("skipped, as they are not images: 1 (`"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("skipped because they are not images: 1 (`"));
     assert!(String::from_utf8_lossy(&output.stderr).contains("1 of 49 pictures have no class"));
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
     let cells = answer["cells"].as_array().unwrap();
@@ -248,7 +249,7 @@ fn copies_count_once_and_photographs_get_no_class() {
         serde_json::from_slice(&output.stdout).unwrap()
     };
     let once = classify();
-    // The archive of the data set holds the set again, in a folder of its own.
+    // The archive of the data set contains a second copy of the set in a subfolder.
     for class in ["Parasitized", "Uninfected"] {
         let again = folder.path().join("cell_images").join(class);
         fs::create_dir_all(&again).unwrap();
@@ -264,7 +265,7 @@ fn copies_count_once_and_photographs_get_no_class() {
         (&twice["patients"], &twice["uncertain_share"])
     );
 
-    // A picture of two patients' is nobody's.
+    // A picture of two patients counts for neither.
     let cell = fs::read_dir(folder.path().join("Uninfected")).unwrap().next().unwrap().unwrap();
     fs::copy(cell.path(), folder.path().join("C99P1_cell_1.png")).unwrap();
     let shared = classify();
@@ -280,7 +281,7 @@ fn copies_count_once_and_photographs_get_no_class() {
 
     let smear = synthetic_smear(&SmearConfig::default()).unwrap().image;
     let photo = folder.path().join("photo.png");
-    // Whole, too large for a cell; and a part with many cells.
+    // The whole photograph, too large for a cell; and a part of it with many cells.
     for part in [smear.clone(), image::imageops::crop_imm(&smear, 100, 100, 640, 480).to_image()] {
         part.save(&photo).unwrap();
         let output = edge(&["classify", "--json"], &[&model("f32"), &photo]);
@@ -292,7 +293,7 @@ fn copies_count_once_and_photographs_get_no_class() {
 }
 
 #[test]
-fn models_and_pictures_exchanged_are_told() {
+fn exchanged_models_and_pictures_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     write_cells(folder.path());
     let cell = fs::read_dir(folder.path().join("Uninfected")).unwrap().next().unwrap().unwrap().path();
@@ -318,7 +319,7 @@ fn models_and_pictures_exchanged_are_told() {
 }
 
 #[test]
-fn red_cells_in_millions_are_not_taken_for_single_ones() {
+fn red_cells_in_millions_are_refused_with_a_suggestion() {
     let output = edge(&["smear", "--red-cells", "4.5"], &[Path::new("photo.png")]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("did you mean 4500000?"), "{output:?}");
 }

@@ -74,7 +74,7 @@ fn photographs_are_read_counted_and_reported() {
     assert_eq!((field["width"].as_u64(), &field["count"]["image"]), (Some(480), &"a.tif".into()));
     let red_cells = field["count"]["red_cells"].as_u64().unwrap();
     assert!((18..=22).contains(&red_cells), "{field}");
-    // What cannot be read has the reason; a picture of another kind is refused by its key.
+    // For an unreadable file, `/smear` returns a reason; `/picture` refuses it.
     let (status, words) = send("/smear", "words.png", b"no picture".to_vec());
     assert_eq!((status, &words["refusal"]), (200, &"photo".into()), "{words}");
     let (status, _, jpeg) = server.send(
@@ -104,7 +104,7 @@ fn photographs_are_read_counted_and_reported() {
         "{page}"
     );
     for (parts, words) in [
-        (vec![record.clone(), ("1".to_owned(), jpeg)], "no photograph has the place `1`"),
+        (vec![record.clone(), ("1".to_owned(), jpeg)], "there is no photograph `1`"),
         (vec![record, ("0".to_owned(), encoded(ImageFormat::Png))], "expected a JPEG"),
         (vec![("reading".to_owned(), b"{}".to_vec())], "not a reading of a smear"),
     ] {
@@ -155,7 +155,7 @@ fn invalid_requests_are_refused_with_a_reason() {
         assert!(status == expected && error.contains(words), "{status}: {error}");
     };
     refused(server.classify(&vec![picture.clone(); 65]), 413, "at most 64 pictures");
-    // Too large a body is read to its end: many clients do not read the answer once sending has failed.
+    // A body that is too large is read to its end: many clients do not read the answer if sending fails.
     let large = form(&[("large.png".to_owned(), vec![0; 40 << 20])]);
     let mut stream = TcpStream::connect(server.address).unwrap();
     let (host, length) = (server.address, large.len());
@@ -163,7 +163,7 @@ fn invalid_requests_are_refused_with_a_reason() {
         "POST /classify HTTP/1.1\r\nHost: {host}\r\nContent-Type: {FORM}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).unwrap();
-    stream.write_all(&large).expect("all of it is taken");
+    stream.write_all(&large).expect("the whole body is read");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("at most 16 MiB"), "{answer}");
@@ -209,7 +209,7 @@ fn many_requests_at_once_are_all_answered_in_bounded_memory() {
     let pictures = write_cells(folder.path(), 8);
     let server = Server::start();
     let (_, expected) = server.classify(&pictures);
-    // Clients that leave before the answer; their requests still count.
+    // Clients that disconnect before the answer; their requests still count.
     let many: Vec<_> = (0..64).map(|_| pictures[0].clone()).collect();
     let body = form(&many);
     let head = format!(
@@ -258,13 +258,13 @@ fn other_requests_are_answered_while_patients_are_called() {
         }
         answered
     });
-    // Without threads only those before the first evaluation would be answered.
+    // Without threads, only requests before the first evaluation would be answered.
     assert!(answered > 50, "{answered}");
 }
 
 #[test]
 #[cfg(target_os = "linux")]
-fn clients_that_leave_do_not_exceed_the_limit_of_requests() {
+fn clients_that_disconnect_do_not_exceed_the_limit_of_requests() {
     let folder = tempfile::tempdir().unwrap();
     let good = write_cells(folder.path(), 1);
     let server = Server::start();
@@ -273,7 +273,7 @@ fn clients_that_leave_do_not_exceed_the_limit_of_requests() {
         image::RgbImage::new(2048, 2048).write_to(&mut bytes, image::ImageFormat::Png).unwrap();
         bytes.into_inner()
     };
-    // Few bytes to send, much to decode.
+    // Few bytes to send, many pixels to decode.
     let body = form(&vec![("large.png".to_owned(), large); 64]);
     let host = server.address;
     let head = format!(
@@ -314,7 +314,7 @@ mod slow {
     use super::*;
 
     #[test]
-    fn slow_clients_are_cut_off_and_others_are_served() {
+    fn slow_clients_are_disconnected_and_others_are_served() {
         let folder = tempfile::tempdir().unwrap();
         let pictures = write_cells(folder.path(), 2);
         let server = Server::start();
@@ -340,7 +340,7 @@ mod slow {
             // Answered, and then silent.
             .chain(half(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"), 4))
             .collect();
-        // A slow link, on which a request takes longer than the longest silence.
+        // A slow link, on which a request takes longer than the longest silence allowed.
         let trickle = thread::spawn(move || {
             let mut stream = TcpStream::connect(host).unwrap();
             let head = "Content-Type: application/json\r\nContent-Length: 15\r\nConnection: close\r\n\r\n";

@@ -56,13 +56,16 @@ fn the_page_shows_the_predictions_of_the_program() {
     tab.set_screen(1280, 900, "light");
     tab.screenshot("empty.png");
     tab.choose(&files);
-    tab.wait_for("document.querySelector('#status').textContent === '97 of 97 pictures: done; skipped, as they are not images: 1'");
+    tab.wait_for(
+        "document.querySelector('#status').textContent === '97 of 97 pictures: done; skipped \
+        because they are not images: 1'",
+    );
 
     let rows = tab.evaluate("[...document.querySelectorAll('#cell-rows tr')].map((row) => [...row.cells].map((cell) => cell.innerText))");
     let rows = rows.as_array().unwrap();
     assert_eq!(rows.len(), cells.len());
     for (row, cell) in rows.iter().zip(cells) {
-        // As printed by the program, but with non-breaking spaces.
+        // As the program prints it, with non-breaking spaces.
         let probability = percent(cell["probability"].as_f64()).replace(' ', "\u{a0}");
         assert_eq!(row[1], cell["class"].as_str().unwrap_or("unreadable"), "{row}, {cell}");
         assert_eq!(row[2].as_str().unwrap().trim(), probability, "{row}, {cell}");
@@ -113,11 +116,14 @@ fn the_page_shows_the_predictions_of_the_program() {
     assert!(fetched.as_array().unwrap().iter().all(own), "{fetched}");
     // The same files add no cells.
     tab.choose(&files);
-    tab.wait_for("document.querySelector('#status').textContent.includes('done; skipped, as they are not images: 1; already shown: 97')");
+    tab.wait_for(
+        "document.querySelector('#status').textContent.includes('done; skipped because they are \
+        not images: 1; already shown: 97')",
+    );
     assert_eq!(tab.evaluate("document.querySelectorAll('#cell-rows tr').length"), 97);
     tab.evaluate("document.querySelector('#clear').click()");
     assert_eq!(tab.evaluate("document.querySelectorAll('#cell-rows tr').length"), 0);
-    // A folder in a folder, with a picture that is too large to be sent.
+    // A nested folder with a picture that is too large to be sent.
     fs::create_dir_all(folder.path().join("more/__MACOSX")).unwrap();
     fs::write(folder.path().join("more/A large.png"), vec![0; 20 << 20]).unwrap();
     for hidden in ["more/.hidden.png", "more/__MACOSX/A large.png"] {
@@ -125,7 +131,10 @@ fn the_page_shows_the_predictions_of_the_program() {
     }
     tab.drop(folder.path());
     // words.txt and .hidden.png.
-    tab.wait_for("document.querySelector('#status').textContent === '98 of 98 pictures: done; skipped, as they are not images: 2'");
+    tab.wait_for(
+        "document.querySelector('#status').textContent === '98 of 98 pictures: done; skipped \
+        because they are not images: 2'",
+    );
     assert_eq!(tab.evaluate("document.querySelector('#unreadable').textContent"), "2");
     assert_eq!(
         tab.evaluate("document.querySelectorAll('#patient-rows tr').length"),

@@ -64,7 +64,7 @@ fn photographs_are_counted_by_patient_with_a_given_and_with_the_pretrained_model
     assert_eq!(written, answer);
     assert!(out.join("annotated/a-2.jpg").is_file() && out.join("cells.csv").is_file());
 
-    // The pretrained model; all photographs are one patient's.
+    // With the pretrained model; all photographs are of one patient.
     let table = stdout(&smear(&["--patient", "carl"], &[&photos]));
     for part in ["photograph", "a.png", "carl ", "not of parasites", "not a medical device"] {
         assert!(table.contains(part), "{part}: {table}");
@@ -75,7 +75,7 @@ fn photographs_are_counted_by_patient_with_a_given_and_with_the_pretrained_model
 }
 
 #[test]
-fn what_cannot_be_counted_is_said_and_the_exit_code_says_so_too() {
+fn photographs_that_cannot_be_counted_are_reported_and_fail_the_program() {
     let folder = tempfile::tempdir().unwrap();
     write_photograph(&folder.path().join("good.png"), 1);
     fs::write(folder.path().join("bad.jpg"), "no picture").unwrap();

@@ -1,4 +1,5 @@
-//! The page for smears of `malaria-edge serve` in a real browser: three drawn fields are read, corrected, reported and verified.
+//! The page for smears of `malaria-edge serve` in a real browser: three synthetic fields are read, corrected, reported and
+//! verified.
 //!
 //! Needs Chromium: `cargo test -p malaria-edge --test it smear_page:: -- --ignored`. If the variable `AXE_CORE` names the file `axe.min.js`
 //! of the npm package axe-core, the page's accessibility is checked with it.
@@ -25,7 +26,7 @@ fn serve() -> (Running, String) {
     (server, line.trim().to_owned())
 }
 
-/// Three drawn fields, of which the last is a TIFF, which browsers do not show.
+/// Three synthetic fields. The last one is a TIFF, which browsers do not show.
 fn photographs(folder: &Path) -> Vec<PathBuf> {
     let write = |(seed, name): (u64, &str)| {
         let base =
@@ -58,12 +59,12 @@ fn press(tab: &mut Tab, key: &str) {
 
 /// Waits until the results are those of all corrections made so far.
 fn settle(tab: &mut Tab) {
-    // A key's change begins in a task of its own.
+    // A change by a key starts in another task.
     tab.evaluate("new Promise((done) => setTimeout(done, 20))");
     tab.wait_for("document.querySelector('#reading').ariaBusy === 'false'");
 }
 
-/// A click of the mouse, which moves a pixel between pressing and releasing, at a place of the window.
+/// A mouse click at a place of the window; the mouse moves by a pixel between pressing and releasing.
 fn click(tab: &mut Tab, [x, y]: [f64; 2]) {
     let mut event =
         json!({ "type": "mousePressed", "x": x, "y": y, "button": "left", "buttons": 1, "clickCount": 1 });
@@ -127,7 +128,7 @@ fn fields_are_read_corrected_reported_and_verified() {
     tab.wait_for("document.querySelector('#status').textContent === 'Photographs read: 1'");
     settle(&mut tab);
 
-    // What the command counts, too.
+    // The same count as that of the command.
     assert_eq!(text(&mut tab, "#red-cells"), expected["red_cells"].to_string());
     assert_eq!(text(&mut tab, "#infected"), suspects.to_string());
     assert_eq!(text(&mut tab, "#review-progress"), format!("0 of {suspects} suspects reviewed"));
@@ -149,7 +150,7 @@ fn fields_are_read_corrected_reported_and_verified() {
     assert_eq!(tab.evaluate("document.querySelectorAll('#fields li').length"), 3);
     settle(&mut tab);
 
-    // Corrected by keyboard: the first is infected, the second is none, the third is no red cell; one is taken back.
+    // Corrected by keyboard: the first is infected, the second is not, the third is not a red cell; one change is undone.
     tab.evaluate("document.querySelector('#suspects .cell').focus()");
     for key in ["i", "n", "x", "x", "z"] {
         press(&mut tab, key);
@@ -173,8 +174,8 @@ fn fields_are_read_corrected_reported_and_verified() {
     click(&mut tab, place);
     assert_eq!(text(&mut tab, "#selected"), cell);
     tab.evaluate("document.querySelector('#viewer-close').click()");
-    // A cell that was missed is added at the middle, judged not infected, and infected again. Another is taken back, and the key for
-    // "not a red cell" does not remove the first one then.
+    // A missed cell is added in the middle, judged not infected, and infected again. Another one is undone; the key for "not
+    // a red cell" then does not remove the first one.
     tab.evaluate("document.querySelector('#fields .field').click()");
     for key in ["a", "Enter", "a", "n", "i"] {
         press(&mut tab, key);
@@ -209,7 +210,7 @@ fn fields_are_read_corrected_reported_and_verified() {
         settle(&mut tab);
     }
     assert_eq!(text(&mut tab, "#review-progress"), format!("{suspects} of {suspects} suspects reviewed"));
-    // One suspect is not infected and one no red cell, and one cell was added.
+    // One suspect is not infected, one is not a red cell, and one cell was added.
     let red_cells = expected["red_cells"].as_u64().unwrap();
     assert_eq!(text(&mut tab, "#corrected-infected"), (suspects - 1).to_string());
     assert_eq!(text(&mut tab, "#corrected-red-cells"), red_cells.to_string());
@@ -227,7 +228,7 @@ fn fields_are_read_corrected_reported_and_verified() {
         check_widths(&mut tab, &format!("smear-{language}"));
     }
 
-    // The report says the same, prints on A4, and is verified.
+    // The report has the same counts, prints on A4, and is verified.
     tab.evaluate(
         "window.saved = []; const create = URL.createObjectURL; \
          URL.createObjectURL = (blob) => (window.last = blob, create(blob)); \
@@ -259,7 +260,7 @@ fn fields_are_read_corrected_reported_and_verified() {
     let refused = edge(&["verify"], &[&path, &photos]);
     let words = String::from_utf8_lossy(&refused.stdout).into_owned();
     assert!(!refused.status.success());
-    assert!(words.contains("not what its record says") && words.contains("c.tif"), "{words}");
+    assert!(words.contains("does not match its record") && words.contains("c.tif"), "{words}");
 
     let mut paper = Tab::open(&format!("file://{}", path.display()), "true");
     for (width, height) in [(1280, 900), (390, 844)] {

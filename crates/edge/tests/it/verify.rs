@@ -13,7 +13,7 @@ fn edge(arguments: &[&str], paths: &[&Path]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_malaria-edge")).args(arguments).args(paths).output().unwrap()
 }
 
-/// A folder with photographs of one patient, two of them without cells, and the report of them.
+/// A folder with photographs of one patient, two of them without cells, and their report.
 fn reported(folder: &Path) -> (PathBuf, PathBuf) {
     let photos = folder.join("photos");
     fs::create_dir(&photos).unwrap();
@@ -54,14 +54,14 @@ fn a_report_is_verified_by_its_photographs() {
     let folder = tempfile::tempdir().unwrap();
     let (photos, report) = reported(folder.path());
     let page = fs::read_to_string(&report).unwrap();
-    // What was typed is text, and nothing is fetched.
+    // Typed text is shown as text, and nothing is fetched.
     assert!(page.contains("&lt;/script&gt;&lt;b&gt;ann") && !page.contains("<b>ann"));
     assert!(!page.contains("src=\"http") && page.contains("not a medical device"));
     let reading = record(&page);
     assert_eq!(reading["fields"].as_array().unwrap().len(), 4, "copies count once");
     assert_eq!(page.matches("data:image/jpeg;base64,").count(), 4);
     assert!(page.contains("The picture is too dark") && page.contains("blank: no cell-sized object"));
-    // Nobody has looked at it.
+    // No person has reviewed it.
     assert!(page.contains("corrected result appears once every suspect has been reviewed"));
 
     // Under other names.
@@ -78,7 +78,7 @@ fn a_report_is_verified_by_its_photographs() {
 }
 
 #[test]
-fn whatever_differs_is_named() {
+fn every_difference_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let (photos, report) = reported(folder.path());
     let page = fs::read_to_string(&report).unwrap();
@@ -128,7 +128,7 @@ fn whatever_differs_is_named() {
             "the recorded counts",
         ),
         (with("/fields/0/count/caveats", json!(["grey"])), "the quality differs"),
-        (with(&of("probability"), Value::Null), "a probability that is none"),
+        (with(&of("probability"), Value::Null), "an invalid probability"),
         (with("/made_by/weights_sha256", json!("00")), "the report is from the weights 00"),
         (with("/fields/0/sha256", json!("00")), "a.png: the photograph is not among those given"),
         (with("/format_version", json!(2)), "expected format version 1, found 2"),
@@ -136,14 +136,14 @@ fn whatever_differs_is_named() {
         (with(&of("x"), json!(4_000_000_000_u32)), "outside of the picture"),
         (
             with("/fields/1/count/pixels_sha256", reading["fields"][0]["count"]["pixels_sha256"].clone()),
-            "is there twice",
+            "occurs twice",
         ),
     ];
     for (reading, words) in cases {
         let answer = answer(&reading, &photos);
         assert!(answer.contains(words), "{words}: {answer}");
     }
-    // The pictures of two photographs, exchanged.
+    // The pictures of two photographs are exchanged.
     let picture = |i: usize| {
         let encoded = page.split("data:image/jpeg;base64,").nth(i).unwrap();
         encoded.split_once('"').unwrap().0.to_owned()
@@ -151,9 +151,9 @@ fn whatever_differs_is_named() {
     let [first, last] = [picture(1), picture(2)];
     let exchanged = page.replace(&first, "FIRST").replace(&last, &first).replace("FIRST", &last);
     for (page, words) in [
-        (exchanged, "a.png: the picture in the report is not that of the photograph"),
-        (page.replacen("<h1>", "<h1>Negative. ", 1), "not what its record says"),
-        (page.replacen("malaria-edge 0", "malaria-edge 9", 1), "not what its record says"),
+        (exchanged, "a.png: the picture in the report does not show the photograph"),
+        (page.replacen("<h1>", "<h1>Negative. ", 1), "does not match its record"),
+        (page.replacen("malaria-edge 0", "malaria-edge 9", 1), "does not match its record"),
         ("<html>".to_owned(), "contains no record"),
         ("{".to_owned(), "expected a report of this program, or its record (JSON)"),
     ] {
@@ -165,12 +165,19 @@ fn whatever_differs_is_named() {
 }
 
 #[test]
-fn a_report_is_of_one_patient_and_cells_are_of_judged_ones() {
+fn a_report_has_one_patient_and_only_judged_cells_are_written() {
     let folder = tempfile::tempdir().unwrap();
     let (photos, report) = reported(folder.path());
     let cells = folder.path().join("cells");
     let none = edge(&["verify", "--cells", cells.to_str().unwrap()], &[&report, &photos]);
-    assert!(!none.status.success() && format!("{none:?}").contains("nobody has judged a cell"), "{none:?}");
+    assert!(
+        !none.status.success()
+            && format!("{none:?}").contains(
+                "no cell in these photographs was \
+        judged"
+            ),
+        "{none:?}"
+    );
     assert!(!cells.exists());
 
     let mut reading = record(&fs::read_to_string(&report).unwrap());
@@ -182,7 +189,7 @@ fn a_report_is_of_one_patient_and_cells_are_of_judged_ones() {
     fs::write(&report, reading.to_string()).unwrap();
     let written = edge(&["verify", "--cells", cells.to_str().unwrap()], &[&report, &photos]);
     assert!(written.status.success(), "{written:?}");
-    // The table names their patient to the other commands.
+    // Other commands read their patient from the table.
     let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-f32.onnx");
     let patients = cells.join("patients.csv");
     let classified =

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{recipe::Recipe, source_hashes::SourceHashes, teacher::Teacher};
 use crate::error::{Error, Result};
 
-/// Version of the layout of `config.json`, and with it of the run directory.
+/// Version of the layout of `config.json` and of the run directory.
 const FORMAT_VERSION: u32 = 4;
 /// The oldest version that is read; the fields that it lacks are optional.
 const OLDEST_FORMAT: u32 = 3;
@@ -33,7 +33,7 @@ const SYNTHETIC_EPOCHS: u64 = 12;
 const SYNTHETIC_FULL_SIZE_FROM: u64 = 9;
 const SYNTHETIC_RATE: f64 = 0.02;
 
-/// More threads would speed up no current machine, and libtorch may fail to start them.
+/// Maximum number of threads: no current machine benefits from more, and libtorch may fail to start them.
 const MAX_THREADS: usize = 1024;
 
 /// Every setting of an experiment: the content of a run directory's `config.json` and of the `--config` file.
@@ -46,7 +46,7 @@ pub struct ExperimentConfig {
     pub recipe: Recipe,
     /// Folder of cell images; `None` for synthetic cells, whose metrics mean nothing for malaria.
     pub data: Option<PathBuf>,
-    /// What tells the patient of each cell. split.csv has the patients, so a resumed run needs no table.
+    /// Source of each cell's patient. split.csv contains the patients, so a resumed run needs no table.
     #[serde(default)]
     pub patients: PatientNames,
     /// The positive class of sensitivity, PPV and every curve.
@@ -70,7 +70,7 @@ pub struct ExperimentConfig {
     pub model: ResNetConfig,
     /// Training settings.
     pub train: TrainConfig,
-    /// CSV with a column `path`: cells to exclude from the training set, such as those with doubtful labels.
+    /// CSV with a column `path`: cells to exclude from the training set, for example because of doubtful labels.
     #[serde(default)]
     pub exclude: Option<PathBuf>,
     /// Calibrate probabilities on the validation set by temperature scaling.
@@ -81,10 +81,10 @@ pub struct ExperimentConfig {
     /// a parasitaemia can be detected.
     #[serde(default = "default_target")]
     pub target: Target,
-    /// The command that started the run; `None` before.
+    /// The command that started the run; `None` before the start.
     #[serde(default)]
     pub command: Option<String>,
-    /// The contents of `init`, `teacher` and `exclude` at the start of the run; `None` before, and for a run of format 3.
+    /// Hashes of `init`, `teacher` and `exclude` at the start of the run; `None` before the start and for a run of format 3.
     #[serde(default)]
     pub sha256: Option<SourceHashes>,
 }
@@ -143,7 +143,7 @@ impl ExperimentConfig {
         Ok(config)
     }
 
-    /// The recipe's name, and whether settings differ from it, other than the precision.
+    /// The recipe's name, with a remark if settings other than the precision differ from it.
     pub(crate) fn recipe_label(&self) -> String {
         let train = TrainConfig { precision: self.train.precision, ..self.recipe.training(self.train.seed) };
         let unchanged = self.train == train
@@ -172,8 +172,8 @@ impl ExperimentConfig {
         for size in &mut self.train.image_sizes {
             size.from_epoch = 1 + (size.from_epoch.saturating_sub(1) as f64 * share).round() as u64;
         }
-        // Of two sizes that start in the same epoch the later one wins, and the last one starts by the last epoch: every run ends
-        // at full size.
+        // If two sizes start in the same epoch, the later one wins, and the last one starts no later than the last epoch:
+        // every run ends at full size.
         if let Some(last) = self.train.image_sizes.last_mut() {
             last.from_epoch = last.from_epoch.min(epochs);
         }
@@ -189,9 +189,9 @@ impl ExperimentConfig {
         self.train.epochs = epochs;
     }
 
-    /// Adapts a recipe to the synthetic cells, of which there are only about two thousand, all of one laboratory: a lower learning rate, no
-    /// other laboratories, and for `fast` fewer epochs, most of them at the small image size, so that the demonstration takes minutes.
-    /// `tutorial` is unchanged.
+    /// Adapts a recipe to the synthetic cells, of which there are only about two thousand, all from one laboratory: a lower
+    /// learning rate, no simulated laboratories, and for `fast` fewer epochs, most of them at the small image size, so that
+    /// the demonstration takes minutes. `tutorial` is unchanged.
     pub fn adapt_to_synthetic_cells(&mut self) {
         if self.recipe != Recipe::Tutorial {
             self.train.schedule.rate = SYNTHETIC_RATE;
@@ -206,7 +206,7 @@ impl ExperimentConfig {
         }
     }
 
-    /// Refuses invalid settings, before any compute.
+    /// Refuses invalid settings before any computation.
     ///
     /// # Errors
     /// [`Error::Config`] and the errors of other crates, each naming the field.
@@ -224,7 +224,7 @@ impl ExperimentConfig {
         self.teacher.iter().try_for_each(Teacher::check)?;
         if self.split.protocol == Protocol::All && self.train.select_by != SelectBy::Last {
             let expected =
-                "`last`, since the split `all` has no validation cells to select an epoch by".to_owned();
+                "`last`, since the split `all` has no validation cells to select an epoch on".to_owned();
             return config("train.select_by", expected, format!("{:?}", self.train.select_by));
         }
         let (Target::Sensitivity(share) | Target::Specificity(share)) = self.target;
@@ -288,7 +288,7 @@ mod tests {
             config.train.schedule.rate
         };
         assert_eq!(Recipe::ALL.map(rate), [0.02, 0.1, 0.02, 0.02]);
-        // Earlier changes do not matter.
+        // Earlier changes are overridden.
         config.set_epochs(1);
         config.adapt_to_synthetic_cells();
         config.check().unwrap();

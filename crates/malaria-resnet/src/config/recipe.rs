@@ -22,9 +22,9 @@ pub enum Recipe {
     Fast,
     /// The tutorial's exact settings; 20 epochs.
     Tutorial,
-    /// As `Fast`, for 60 epochs.
+    /// Like `Fast`, with 60 epochs.
     Best,
-    /// A smaller network on 40 px images, for small machines; best trained with a larger one as its
+    /// A smaller network on 40 px images, for small machines; best trained with a larger network as its
     /// [`Teacher`](crate::Teacher).
     Field,
 }
@@ -65,8 +65,9 @@ impl Recipe {
     }
 }
 
-/// One-cycle SGD with averaged weights, and augmentation by any rotation, both flips, slight colour changes and other laboratories. `sizes` are
-/// pairs of an epoch, from 1, and the image size from then on, in pixels per side; `rate` is the maximum learning rate.
+/// One-cycle SGD with averaged weights, and augmentation with any rotation, both flips, slight colour changes and simulated
+/// laboratories. `sizes` are pairs of an epoch, from 1, and the image size from then on, in pixels per side; `rate` is the
+/// maximum learning rate.
 fn one_cycle(epochs: u64, sizes: &[(u64, i64)], rate: f64, seed: u64) -> TrainConfig {
     TrainConfig {
         epochs,

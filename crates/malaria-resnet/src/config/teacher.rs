@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 
 /// A trained model whose probabilities are mixed into the training labels of a new one.
 ///
-/// The teacher classifies each training cell once, as the mean over four mirror images, and never its augmented versions.
+/// The teacher classifies each training cell once, averaged over four mirror images. It does not classify augmented versions.
 ///
 /// Source: G. Hinton, O. Vinyals and J. Dean, "Distilling the knowledge in a neural network", 2015.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -56,7 +56,7 @@ pub(super) fn merge(
     }
     let config = fold_config(1);
     let pooled = Pooled::new(&results, &config.positive)?;
-    // The initial weights may have learned from other cells of these patients.
+    // The initial weights may have been trained on other cells of these patients.
     let new_patients = config.split.protocol == Protocol::Patient && config.init.is_none();
     let decision = pooled.decide(config.target, new_patients)?;
     let metrics = pooled_metrics(&config, command, &records, &pooled, &decision)?;

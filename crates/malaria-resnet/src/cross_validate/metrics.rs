@@ -40,8 +40,8 @@ pub struct FoldMetrics {
     pub threshold: Option<f64>,
 }
 
-/// `metrics.json` of a cross-validation: pooled metrics of all cells, each predicted by the one model that has not learned from
-/// it.
+/// `metrics.json` of a cross-validation: pooled metrics of all cells, each predicted by the one model that was not trained
+/// on it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CrossValidationMetrics {
     /// Version of the file format.
@@ -80,11 +80,11 @@ pub struct CrossValidationMetrics {
     pub folds: Vec<FoldMetrics>,
     /// Mean and standard deviation of the accuracy over the folds.
     pub accuracy_over_folds: Spread,
-    /// The same of the sensitivity; `None` where a fold has no positive cell.
+    /// Mean and standard deviation of the sensitivity over the folds; `None` if a fold has no positive cell.
     pub sensitivity_over_folds: Option<Spread>,
-    /// The same of the specificity; `None` where a fold has no negative cell.
+    /// Mean and standard deviation of the specificity over the folds; `None` if a fold has no negative cell.
     pub specificity_over_folds: Option<Spread>,
-    /// The same of the AUC; `None` where a fold has only one class.
+    /// Mean and standard deviation of the AUC over the folds; `None` if a fold has only one class.
     pub auc_over_folds: Option<Spread>,
     /// Point of the pooled ROC curve at 97.2 % specificity, to compare with the sensitivity of 94.7 % of Rajaraman et al. 2018.
     /// It is slightly optimistic, since the threshold is chosen on the same cells. Only for real cells split by patient with the
@@ -93,10 +93,10 @@ pub struct CrossValidationMetrics {
     /// Temperature of the final model, if calibration is on: the geometric mean of the folds' temperatures (1 for a fold without
     /// one), since no cell is left to fit it on.
     pub temperature: Option<f64>,
-    /// Threshold of the final model, chosen on the pooled predictions; `None` where none reaches the target. The metrics do not
-    /// use it: each fold's cells are called at a threshold chosen on the cells of the other folds, whose models have learned
-    /// from this fold's cells, a remaining dependence. Where a fold has no threshold, all cells are called by their most
-    /// probable class.
+    /// Threshold of the final model, chosen on the pooled predictions; `None` where none reaches the target. The metrics do
+    /// not use it: each fold's cells are called at a threshold chosen on the cells of the other folds. A dependence remains,
+    /// since the models of those folds were trained on this fold's cells. Where a fold has no threshold, all cells are
+    /// called by their most probable class.
     pub threshold: Option<Threshold>,
     /// How the final model calls patients, chosen on the pooled predictions. The patients of each fold are called by the rule chosen on the
     /// other folds. `None` where patients are not called.
@@ -127,7 +127,7 @@ impl CrossValidationMetrics {
             row("Seed", self.seed.to_string()),
             row("Epochs per fold", self.epochs.to_string()),
             row("Temperature of the probabilities", temperature_label(self.temperature)),
-            row("Time for training and validating, all folds", format!("{:.0} s", self.wall_seconds)),
+            row("Time for training and validation, all folds", format!("{:.0} s", self.wall_seconds)),
             row("Processor time for training and validation", format!("{:.0} s", self.cpu_seconds)),
             row("Machine that pooled the folds", self.machine.clone()),
         ]

@@ -61,11 +61,11 @@ pub struct CrossValidationOptions<'a> {
     pub out: &'a Path,
 }
 
-/// Cross-validates `config`, with one run directory per fold. Finished folds are skipped and interrupted ones resumed. Once all
-/// are finished, their results are pooled: `metrics.json`, and `predictions.csv` with the prediction for each cell by the model
-/// that has not learned from it.
+/// Cross-validates `config`, with one run directory per fold. Finished folds are skipped and interrupted ones resumed. Once
+/// all are finished, their results are pooled: `metrics.json`, and `predictions.csv` with the prediction for each cell by
+/// the model that was not trained on it.
 ///
-/// Folds may be run on several machines with the same data, if their directories are then copied into one `out`.
+/// Folds may be run on several machines with the same data; their directories are then copied into one `out`.
 ///
 /// ```no_run
 /// use std::{path::Path, sync::atomic::AtomicBool};
@@ -85,14 +85,14 @@ pub struct CrossValidationOptions<'a> {
 ///
 /// # Errors
 /// As [`train`](crate::train()); [`Error::Taken`] where `out` is a run directory; [`Error::RunDir`] and [`Error::Dataset`] for a
-/// fold that was run with other settings or on other cells; [`Error::Config`] where `init` has learned from the cells.
+/// fold that was run with other settings or on other cells; [`Error::Config`] where `init` was trained on the cells.
 pub fn cross_validate(
     config: &ExperimentConfig,
     options: CrossValidationOptions<'_>,
     context: Context<'_>,
 ) -> Result<CrossValidationSummary> {
     let CrossValidationOptions { folds, only, final_model, out } = options;
-    // The hashes may be those of another run, whose settings these are.
+    // The settings may be those of another run, with its hashes.
     let config = &ExperimentConfig { sha256: None, ..with_absolute_paths(config) };
     let fold_config = |number| {
         let mut config = config.clone();
@@ -134,7 +134,7 @@ pub fn cross_validate(
         malaria_dataset::split(&index, &fold_config(only.unwrap_or(1)).split)?;
         let mut loaded = decode(index, config, context.listener)?;
         refuse_seen(config, &loaded)?;
-        // Existing runs must have the same cells; checked before anything is trained.
+        // Existing runs must have the same cells. This is checked before anything is trained.
         let all_runs = (1..=folds).map(|number| fold_dir(out, number)).chain([out.join("final")]);
         align_with(all_runs, &mut loaded)?;
         for run in runs.iter().filter(|run| !run.is_finished()) {
@@ -159,11 +159,10 @@ pub fn cross_validate(
             let _lock = run.lock()?;
             let cells = |path: &Path| read_manifest(&path.join("split.csv")).map(|manifest| manifest.cells());
             if cells(run.path())? != cells(&fold_dir(out, 1))? {
-                let (path, reason) =
-                    (run.path().to_owned(), "it has learned from other cells than the folds");
+                let (path, reason) = (run.path().to_owned(), "it was trained on other cells than the folds");
                 return Err(Error::Taken { path, reason });
             }
-            // No cell is left to test the final model on: it takes over threshold, temperature and metrics of the folds.
+            // No cell is left to test the final model on, so it takes the threshold, temperature and metrics from the folds.
             let mut classifier = Classifier::load(run.path(), Device::Cpu)?;
             classifier.description.threshold = metrics.threshold;
             classifier.description.smear = metrics.smear.clone();
@@ -186,7 +185,7 @@ pub fn cross_validate(
 /// Writes the model card of the final model.
 fn write_card(run: &RunDir, metrics: &CrossValidationMetrics, rule: &DecisionRule) -> Result<()> {
     let cells = format!("{} cells of {}", metrics.n_test, metrics.assessment.patients());
-    let mut learned_from = format!("It has learned from {cells}");
+    let mut learned_from = format!("It was trained on {cells}");
     if metrics.n_excluded > 0 {
         learned_from += &format!(", except those excluded on request: {}", metrics.n_excluded);
     }
@@ -205,8 +204,9 @@ fn write_card(run: &RunDir, metrics: &CrossValidationMetrics, rule: &DecisionRul
         rule,
         caveats: &metrics.caveats,
         evaluated_on: format!(
-            "The metrics are cross-validated: {cells}, each predicted by one of {} models with the same settings that had not \
-             learned from it. This model has learned from all of these patients, so none is left to test it on.",
+            "The metrics are cross-validated: {cells}, each predicted by the one of {} models with the \
+             same settings that was not trained on it. This model was trained on all of these patients, so \
+             none is left to test it on.",
             metrics.folds.len()
         ),
         learned_from,

@@ -1,4 +1,4 @@
-//! The runs of a cross-validation, and the checks that they belong together.
+//! The runs of a cross-validation, and the checks that they can be pooled.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// Replaces the teacher, the folder of another cross-validation, by one of its runs.
+/// Replaces the teacher, which is the folder of another cross-validation, by one of its runs.
 pub(super) fn set_teacher_run(config: &mut ExperimentConfig, run: impl Fn(&Path) -> PathBuf) {
     if let Some(teacher) = &mut config.teacher {
         teacher.run = run(&teacher.run);
@@ -34,18 +34,18 @@ pub(super) struct PlannedRun {
 }
 
 impl PlannedRun {
-    /// The run in `path`, with those settings of an existing run that may differ between runs.
+    /// The run in `path`. If it exists, it keeps those of its settings that may differ between runs.
     pub(super) fn new(mut config: ExperimentConfig, path: PathBuf, fold: Option<usize>) -> Self {
         if let Ok(existing) = RunDir::open(&path).and_then(|run| run.config()) {
-            // Folds may be run on several machines, some of them without bfloat16; each fold keeps its precision.
+            // Folds may be run on several machines, some without bfloat16, so each fold keeps its precision.
             if config.train.precision == Precision::Auto {
                 config.train.precision = existing.train.precision;
             }
-            // The classes are checked with the cells, later.
+            // The classes are checked later, with the cells.
             config.model.classes = existing.model.classes;
             config.command = existing.command;
             config.sha256 = existing.sha256;
-            // The pooled metrics may have another target than the folds.
+            // The target of the pooled metrics may differ from that of the folds.
             config.target = existing.target;
         }
         Self { config, path, fold }
@@ -55,8 +55,8 @@ impl PlannedRun {
         is_finished(&self.path)
     }
 
-    /// Refuses an existing run whose settings would give other weights. Initial weights, teacher and excluded cells are compared
-    /// by their contents or, where these cannot be read any more or were not recorded, by their paths.
+    /// Refuses an existing run whose settings would give other weights. Initial weights, teacher and excluded cells are
+    /// compared by their hashes or, if these are not recorded or the files can no longer be read, by their paths.
     pub(super) fn refuse_other_settings(&self) -> Result<()> {
         let Ok(run) = RunDir::open(&self.path) else { return Ok(()) };
         let existing = run.config()?;
@@ -143,7 +143,7 @@ fn sources(config: &ExperimentConfig, hashes: SourceHashes) -> [Source; 3] {
     ]
 }
 
-/// Gives the cells the order and paths that they have in the runs that exist among `runs`, and refuses a run on other cells.
+/// Gives the cells the order and paths that they have in the existing runs of `runs`, and refuses a run on other cells.
 pub(super) fn align_with(runs: impl Iterator<Item = PathBuf>, loaded: &mut Loaded) -> Result<()> {
     let mut first: Option<Manifest> = None;
     for run in runs.filter_map(|path| RunDir::open(&path).ok()) {
@@ -159,15 +159,15 @@ pub(super) fn align_with(runs: impl Iterator<Item = PathBuf>, loaded: &mut Loade
     Ok(())
 }
 
-/// Refuses initial weights that have learned from any of the cells, since each is a test cell of some fold.
+/// Refuses initial weights that were trained on any of the cells, since each is a test cell of one fold.
 pub(super) fn refuse_seen(config: &ExperimentConfig, loaded: &Loaded) -> Result<()> {
     let all: Vec<usize> = (0..loaded.index.samples.len()).collect();
     let found = match seen_by_init(config, loaded, &all)? {
         Some(0) => return Ok(()),
-        Some(seen) => format!("weights that have learned from {seen} of them"),
+        Some(seen) => format!("weights that were trained on {seen} of them"),
         None => "weights from a run that can no longer be read".to_owned(),
     };
-    let expected = "weights that have learned from none of the cells, since each is a test cell".to_owned();
+    let expected = "weights that were trained on none of the cells, since each is a test cell".to_owned();
     Err(Error::Config { field: "init", expected, found })
 }
 
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_folds_were_given_is_compared_by_contents() {
+    fn inputs_of_folds_are_compared_by_contents() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| absolute(folder.path()).join(name);
         for (name, cell) in [("here.csv", "a.png"), ("there.csv", "a.png"), ("other.csv", "b.png")] {
@@ -239,13 +239,13 @@ mod tests {
         };
         let hash = SourceHashes::of(&config("there.csv")).unwrap();
         let by_hash = "`exclude` is \"SHA-256 ";
-        // The list of the existing fold, whether its hash was recorded, the list now, and why it is refused.
+        // The list of the existing fold, whether its hash was recorded, the list given now, and the reason for refusing it.
         let cases = [
             ("there.csv", true, "there.csv", None),
             ("there.csv", true, "here.csv", None),
             ("gone.csv", true, "here.csv", None),
             ("there.csv", true, "other.csv", Some(by_hash)),
-            // Another list took the place of the first.
+            // Another list has replaced the first.
             ("other.csv", true, "other.csv", Some(by_hash)),
             ("gone.csv", true, "gone.csv", None),
             ("there.csv", true, "gone.csv", Some("gone.csv\" now")),

@@ -40,7 +40,7 @@ pub(super) fn write_label_audit(path: &Path, pooled: &Pooled, suspects: &[Contra
 /// Number of cells with doubtful labels shown.
 const SUSPECTS_SHOWN: usize = 60;
 
-/// Images of the first `suspects`, without those whose file can no longer be read.
+/// Images of the first `suspects`, except those whose file can no longer be read.
 pub(super) fn suspect_pictures(
     config: &ExperimentConfig,
     pooled: &Pooled,
@@ -70,9 +70,9 @@ pub(super) fn suspect_pictures(
 /// The page's section on doubtful labels.
 pub(super) fn labels_section(pictures: &[Picture], suspects: usize, cells: usize) -> Section {
     let text = format!(
-        "{suspects} of {cells} labels are contradicted by models that had not learned from the cell (confident learning, \
-         Northcutt et al. 2021): label_audit.csv lists them, the most doubtful first. A listed cell may be labelled correctly and \
-         just be hard, so none is excluded automatically."
+        "{suspects} of {cells} labels are contradicted by models that were not trained on the cell (confident learning, \
+         Northcutt et al. 2021): label_audit.csv lists them, the most doubtful first. A listed cell may \
+         just be hard and labelled correctly, so none is excluded automatically."
     );
     let mut blocks = vec![Block::Text(text)];
     if !pictures.is_empty() {
@@ -96,7 +96,7 @@ pub(super) fn report<'a>(
     let rows = &pooled.rows;
     let summary = vec![
         format!(
-            "Cross-validation: {} folds, {} cells of {}, each predicted by the model that has not learned from it.",
+            "Cross-validation: {} folds, {} cells of {}, each predicted by the model that was not trained on it.",
             folds.len(),
             metrics.n_test,
             metrics.assessment.patients()
@@ -145,7 +145,7 @@ pub(super) fn report<'a>(
         assessment: &metrics.assessment,
         history: mean_history(histories),
         history_of: Some(
-            "The mean over the folds. Each fold has its own page, report.html in its folder.".to_owned(),
+            "Means over the folds. Each fold has a page of its own, report.html in its folder.".to_owned(),
         ),
         mistakes,
         augmentation: augmented(config, rows).unwrap_or_default(),
@@ -188,7 +188,7 @@ fn mean_history(folds: &[&[EpochRecord]]) -> Vec<EpochPoint> {
     (0..epochs).map(mean_at).collect()
 }
 
-/// The worst mistakes of all folds, without those whose image or model can no longer be read.
+/// The worst mistakes of all folds, except those whose image or model can no longer be read.
 pub(super) fn mistakes(
     config: &ExperimentConfig,
     out: &Path,

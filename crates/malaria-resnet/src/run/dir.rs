@@ -25,7 +25,7 @@ pub struct RunDir {
     path: PathBuf,
 }
 
-/// Lock of the one process that may write to a run directory; released when dropped or when the process ends. Where no run was
+/// Lock of the one process that may write to a run directory; released when dropped or when the process ends. If no run was
 /// started, dropping it also removes the folders that were created for it.
 #[derive(Debug)]
 pub struct RunLock {
@@ -38,7 +38,7 @@ pub struct RunLock {
 impl Drop for RunLock {
     fn drop(&mut self) {
         if !self.run.config_path().exists() {
-            // What cannot be removed, or holds other files, stays.
+            // Folders that cannot be removed or contain other files stay.
             let _ = fs::remove_file(self.run.lock_path());
             let _ = self.created.iter().try_for_each(fs::remove_dir);
         }
@@ -46,7 +46,7 @@ impl Drop for RunLock {
 }
 
 impl RunDir {
-    /// Creates the directory and locks it. Unless a `config.json` is written there, it is removed again with the lock.
+    /// Creates the directory and locks it. If no `config.json` is written to it, it is removed again when the lock is dropped.
     ///
     /// # Errors
     /// [`Error::Taken`] when it holds a run or a cross-validation; [`Error::RunDir`] when it is locked; [`Error::File`] when it
@@ -57,11 +57,11 @@ impl RunDir {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let created =
             absolute.ancestors().take_while(|folder| !folder.exists()).map(Path::to_owned).collect();
-        fs::create_dir_all(path).map_err(malaria_files::Error::io("make the run directory", path))?;
+        fs::create_dir_all(path).map_err(malaria_files::Error::io("create the run directory", path))?;
         let run = Self { path: path.to_owned() };
         let mut lock = run.lock()?;
         lock.created = created;
-        // Another process may have trained in it since.
+        // Another process may have started a run in it since.
         Self::refuse_taken(path)?;
         Ok((run, lock))
     }
@@ -77,7 +77,7 @@ impl RunDir {
         Ok(())
     }
 
-    /// Refuses a folder that holds a run already.
+    /// Refuses a folder that already contains a run.
     ///
     /// # Errors
     /// [`Error::Taken`] then.
@@ -142,7 +142,7 @@ impl RunDir {
                 for folder in
                     [&self.path, &self.path.join("figures")].into_iter().filter(|path| path.is_dir())
                 {
-                    malaria_files::sweep(folder).map_err(malaria_files::Error::io("clear up", folder))?;
+                    malaria_files::sweep(folder).map_err(malaria_files::Error::io("clean up", folder))?;
                 }
                 Ok(RunLock { _file: file, run: self.clone(), created: Vec::new() })
             }
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_starts_only_where_there_is_none_and_opens_only_where_there_is_one() {
+    fn a_run_starts_only_in_a_folder_without_a_run_and_opens_only_with_one() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let touch = |run: &str, file: &str| fs::write(path(run).join(file), "").unwrap();
@@ -280,7 +280,8 @@ mod tests {
         let no_config = "it holds no config.json, so it is not a run directory";
         let folds = "it holds the folds of a cross-validation";
         let open_folds = "it holds the folds of a cross-validation: name one of them, or `final` in it";
-        // What is in the folder, whether it is finished, why no run can start there, and why it cannot be opened.
+        // The kind of folder, whether it is finished, the reason why no run can start there, and the reason why it cannot be
+        // opened.
         let cases = [
             ("started", false, Some("it already holds a run"), None),
             ("trained", false, Some("it already holds a run"), None),
@@ -330,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_removed_again_where_no_run_was_started() {
+    fn a_folder_is_removed_again_if_no_run_was_started() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let names = || {
@@ -342,7 +343,7 @@ mod tests {
         drop(lock);
         assert!(names().is_empty(), "{:?}", names());
 
-        // What was there before stays, and so does a started run.
+        // Existing files stay, and so does a started run.
         let files = |run: &str| fs::read_dir(path(run)).unwrap().count();
         fs::create_dir(path("empty")).unwrap();
         drop(RunDir::create(&path("empty")).unwrap());

@@ -61,7 +61,7 @@ impl Session<'_> {
         let mut on_event = |event: &Event| {
             if let Event::EpochEnded { record, .. } = event {
                 history.push(record.clone());
-                // An error here is ignored: the history is written again after training.
+                // Errors are ignored here: the history is written again after training.
                 let _ = self.write_history(&history);
             }
             listener(Progress::Training(event));
@@ -81,7 +81,7 @@ impl Session<'_> {
         let classes = self.loaded.index.classes.clone();
         let mut classifier =
             Classifier::new(trainer.into_model()?, classes, self.positive, self.config.image)?;
-        // The initial weights may have learned from any patient, and cells of unknown patients may be of any.
+        // The initial weights may have been trained on any patient, and cells of unknown patients may be of any patient.
         let new_patients =
             data.shared_patients == 0 && data.unknown_patients.is_none() && self.config.init.is_none();
         self.adjust(&mut classifier, &cells, new_patients)?;
@@ -94,8 +94,8 @@ impl Session<'_> {
         Ok(RunSummary { run: self.run, outcome, metrics, files })
     }
 
-    /// Hash of everything that determines the trained weights, so that a checkpoint of other settings or data is not resumed.
-    /// Device, threads and every path may change.
+    /// Hash of everything that determines the trained weights, so that a run does not resume from a checkpoint of other
+    /// settings or data. Device, threads and every path may change.
     fn identity(&self) -> Result<String> {
         let ExperimentConfig { split, image, model, train, init, teacher, sha256, .. } = &self.config;
         // A run of format 3 has no hashes: its checkpoints are bound to the path of the initial weights.

@@ -30,8 +30,8 @@ use crate::{
 };
 
 impl Session<'_> {
-    /// Sets the input check and the patients from the training cells, and the temperature, if calibration is on, and the thresholds from the
-    /// validation cells.
+    /// Sets the input check and the patients from the training cells, and the thresholds and (if calibration is on) the
+    /// temperature from the validation cells.
     pub(super) fn adjust(
         &self,
         classifier: &mut Classifier,
@@ -43,12 +43,12 @@ impl Session<'_> {
             self.split.train.par_iter().map(|&i| ImageStats::of(&cell_image(all, i))).collect();
         classifier.description.input = InputCheck::of(&image_stats);
         let mut learned_from = BTreeSet::new();
-        // Synthetic cells have names of the same form.
+        // Names of synthetic cells have the same form but identify no patients.
         if self.config.patients == PatientNames::Nlm && self.config.data.is_some() {
             let cells = self.split.train.iter().chain(&self.split.validation);
             learned_from.extend(cells.filter_map(|&i| self.loaded.index.samples[i].patient.clone()));
         }
-        // Of parents that can no longer be read, or are others by now, of which a caveat tells, nothing is known.
+        // The patients of parents that can no longer be read or have been replaced are unknown; a caveat says so.
         let hashes = self.config.sha256.clone().unwrap_or_default();
         let teacher = self.config.teacher.as_ref().map(|teacher| (&teacher.run, hashes.teacher));
         for (parent, hash) in
@@ -90,7 +90,7 @@ impl Session<'_> {
         let Self { config, split, run, .. } = self;
         let (test, listener) = (&split.test, self.context.listener);
         let total = test.len();
-        // The only time that the test set is evaluated.
+        // This is the only evaluation of the test set.
         let probabilities =
             classifier.probabilities(cells, test, &mut |done| listener(Progress::Testing { done, total }))?;
         let truth = GroundTruth::new(&self.loaded.index, test);
@@ -107,7 +107,7 @@ impl Session<'_> {
         let metrics = Metrics {
             format_version: METRICS_VERSION,
             metrics_of: MetricsOf::TestSet,
-            // The command that started the run, even if another one resumed it.
+            // The command that started the run, even if another command resumed it.
             command: config.command.clone().unwrap_or_else(|| self.context.command.to_owned()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             libtorch: malaria_libtorch::LIBTORCH_VERSION.to_owned(),
@@ -183,13 +183,13 @@ impl Session<'_> {
         ));
         let folder = file_name(&data.folder);
         let mut text = format!(
-            "It has learned from {train} cells of {patients} patients in the folder `{folder}`; {validation} more cells were used \
+            "It was trained on {train} cells of {patients} patients in the folder `{folder}`; {validation} more cells were used \
              for validation. split.csv names every cell, with its SHA-256; the SHA-256 of split.csv is {split}."
         );
         if let Some(init) = &self.config.init {
             text += &format!(" It started from the weights of the run `{}`", file_name(init));
             text += &match data.test_cells_seen_by_init {
-                Some(seen) => format!(", which had learned from {seen} of the cells it is evaluated on."),
+                Some(seen) => format!(", which were trained on {seen} of the cells it is evaluated on."),
                 None => ".".to_owned(),
             };
         }
@@ -244,7 +244,7 @@ fn caveats(
         .collect()
 }
 
-/// The page's lines on the test set and the protocol.
+/// The page's lines about the test set and the protocol.
 fn summary_lines(metrics: &Metrics) -> Vec<String> {
     vec![
         format!(

@@ -1,4 +1,4 @@
-//! The runs that a model descends from by its initial weights or its teacher, and the cells they have learned from.
+//! The parent runs of a model, through its initial weights or its teacher, and the cells they were trained on.
 
 use std::{
     collections::HashSet,
@@ -10,8 +10,8 @@ use malaria_dataset::{Fingerprint, Loaded, Manifest, Subset, read_manifest};
 use super::{dir::RunDir, sources::weights_hash};
 use crate::{config::ExperimentConfig, error::Result, paths::absolute};
 
-/// Number of cells at `indices` in the training or validation sets of the initial weights' lineage; `None` where a run of it
-/// can no longer be read.
+/// Number of cells at `indices` in the training or validation sets of the initial weights' lineage; `None` if one of its
+/// runs can no longer be read.
 pub(crate) fn seen_by_init(
     config: &ExperimentConfig,
     loaded: &Loaded,
@@ -24,8 +24,8 @@ pub(crate) fn seen_by_init(
     Ok(missing_parents.is_empty().then_some(seen))
 }
 
-/// Number of cells at `indices` in the training or validation set of any of the `manifests`. Copies of another format count too, if the file that
-/// was learned from is among `loaded`: by the pixels after resizing.
+/// Number of cells at `indices` in the training or validation set of any of the `manifests`. Copies in another format also
+/// count if the file used in training is among `loaded`: they are recognised by the pixels after resizing.
 pub(crate) fn seen_by(manifests: &[Manifest], loaded: &Loaded, indices: &[usize]) -> Result<usize> {
     let pixels = loaded.pixel_fingerprints();
     let mut seen: HashSet<Fingerprint> = HashSet::new();
@@ -37,11 +37,11 @@ pub(crate) fn seen_by(manifests: &[Manifest], loaded: &Loaded, indices: &[usize]
     Ok(indices.iter().filter(|&&i| seen.contains(&pixels[i])).count())
 }
 
-/// A run, and all runs that its initial weights or its teacher descend from.
+/// A run and all its parent runs, through initial weights or teachers.
 pub(crate) struct Lineage {
     /// The splits of these runs.
     pub(crate) manifests: Vec<Manifest>,
-    /// Paths of runs that can no longer be read, or have other weights than the run that was there.
+    /// Paths of runs that can no longer be read or whose weights have changed.
     pub(crate) missing_parents: Vec<PathBuf>,
 }
 

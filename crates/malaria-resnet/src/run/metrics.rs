@@ -20,7 +20,7 @@ pub(crate) const METRICS_VERSION: u32 = 4;
 pub enum MetricsOf {
     /// The run's own test set.
     TestSet,
-    /// Every cell, each predicted by the model of the fold that it is a test cell of.
+    /// All cells, each predicted by the model of the fold in whose test set it is.
     CrossValidation,
 }
 
@@ -78,11 +78,11 @@ pub struct Metrics {
     pub cpu_seconds: f64,
     /// The machine: processor, cores, memory.
     pub machine: String,
-    /// Divisor of the logits that calibrates probabilities; `None` for an uncalibrated model.
+    /// Temperature by which the logits are divided to calibrate probabilities; `None` for an uncalibrated model.
     pub temperature: Option<f64>,
     /// Decision threshold; `None` where none reached the target.
     pub threshold: Option<Threshold>,
-    /// How patients are called; `None` where it is unknown how often cells of new patients are called positive.
+    /// How patients are called; `None` if it is unknown how often cells of new patients are called positive.
     pub smear: Option<SmearRule>,
     /// How cells were called.
     pub decision_rule: RuleKind,
@@ -108,14 +108,14 @@ impl Metrics {
             row("Seed", self.seed.to_string()),
             row("Epochs", format!("{}, of which epoch {} was kept", self.epochs, self.best_epoch.epoch)),
             row("Temperature of the probabilities", temperature_label(self.temperature)),
-            row("Time for training and validating", format!("{:.0} s", self.wall_seconds)),
+            row("Time for training and validation", format!("{:.0} s", self.wall_seconds)),
             row("Processor time for training and validation", format!("{:.0} s", self.cpu_seconds)),
             row("Machine", self.machine.clone()),
         ]
     }
 }
 
-/// A temperature to be shown.
+/// A temperature as text.
 pub(crate) fn temperature_label(temperature: Option<f64>) -> String {
     temperature
         .map_or_else(|| "1, not calibrated".to_owned(), |temperature| format!("{temperature:.3}, calibrated"))
@@ -134,7 +134,7 @@ pub(crate) fn machine() -> String {
     format!("{processor}{generation}, {} cores, {gigabytes:.0} GiB", system.cpus().len())
 }
 
-/// Family and model of the processor, since the name that a virtual machine shows may not identify the generation.
+/// Family and model of the processor, since its name on a virtual machine may not identify the generation.
 fn generation() -> Option<String> {
     #[cfg(target_arch = "x86_64")]
     let generation = raw_cpuid::CpuId::new()

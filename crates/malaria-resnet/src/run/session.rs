@@ -42,7 +42,7 @@ pub(crate) struct Trained<'a> {
     pub(crate) history: Vec<EpochRecord>,
     pub(crate) cells: CellTensors<'a>,
     pub(crate) data: DataSummary,
-    /// Whether the model has learned from none of the patients in the validation and test sets.
+    /// Whether the model was trained on none of the patients in the validation and test sets.
     pub(crate) new_patients: bool,
     /// Name of the device, and precision of the training steps.
     pub(crate) device: String,

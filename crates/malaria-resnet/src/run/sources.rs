@@ -1,4 +1,4 @@
-//! Initial weights, teacher and excluded cells by their contents, and runs whose cells or parents were moved.
+//! Hashes of initial weights, teacher and excluded cells, and runs whose cells or parents were moved.
 
 use std::{
     fs,
@@ -17,13 +17,13 @@ use crate::{
 };
 
 impl SourceHashes {
-    /// Those of `config`, of what its paths lead to now.
+    /// The hashes of the files that `config` names now.
     pub(crate) fn of(config: &ExperimentConfig) -> Result<Self> {
         let [init, teacher, exclude] = hashes(config).map(Option::transpose);
         Ok(Self { init: init?, teacher: teacher?, exclude: exclude? })
     }
 
-    /// [`of`](Self::of), without what cannot be read.
+    /// [`of`](Self::of), with `None` for files that cannot be read.
     pub(crate) fn of_readable(config: &ExperimentConfig) -> Self {
         let [init, teacher, exclude] = hashes(config).map(|hash| hash.and_then(Result::ok));
         Self { init, teacher, exclude }
@@ -50,20 +50,20 @@ pub(crate) fn weights_hash(run: &Path) -> Result<String> {
     Ok(base16ct::lower::encode_string(&hash.finalize()))
 }
 
-/// Where the cells and the parents of a run are now, if they were moved since it started.
+/// The new places of a run's cells and parents, if they were moved since it started.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Moved<'a> {
     /// The data folder. Cells are recognised by their contents, wherever below it they are.
     pub data: Option<&'a Path>,
-    /// The run whose weights training started from; it is needed up to the first checkpoint.
+    /// The run whose weights training started from; needed until the first checkpoint.
     pub init: Option<&'a Path>,
     /// The teacher's run.
     pub teacher: Option<&'a Path>,
 }
 
 impl Moved<'_> {
-    /// Replaces the paths in the `config` of `run`, and refuses initial weights and a teacher that are needed and have other
-    /// weights than at the start.
+    /// Replaces the paths in the `config` of `run`, and refuses initial weights and a teacher that are still needed but have
+    /// changed since the start.
     pub(crate) fn apply(self, config: &mut ExperimentConfig, run: &RunDir) -> Result<()> {
         let recorded = config.sha256.clone();
         let replace = |field, old: Option<&mut PathBuf>, new: Option<&Path>, none: &str| {
@@ -91,7 +91,7 @@ impl Moved<'_> {
         }
 
         let Some(recorded) = recorded else { return Ok(()) };
-        // A checkpoint has the weights.
+        // A checkpoint contains the weights.
         let needs_init = self.init.is_some() || !Checkpoints::new(run.path(), "").exist();
         let init = config.init.as_deref().filter(|_| needs_init);
         let teacher = config.teacher.as_ref().map(|teacher| teacher.run.as_path());
@@ -124,7 +124,7 @@ mod tests {
         config::{Recipe, Teacher},
     };
 
-    /// Writes a finished run whose weights and temperature are those of `seed`.
+    /// Writes a finished run with the weights and temperature of `seed`.
     fn write_run(path: &Path, seed: u64, temperature: Option<f64>) {
         fs::create_dir_all(path).unwrap();
         let config = ExperimentConfig::new(Recipe::Tutorial, Protocol::Random, 0);
@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(hash("copy"), hash("first"));
         assert_ne!(hash("other"), hash("first"));
         assert_ne!(hash("calibrated"), hash("first"));
-        // Another threshold is another file, with the same weights.
+        // Another threshold changes the file, not the weights.
         let mut classifier = Classifier::load(&path("copy"), Device::Cpu).unwrap();
         let bytes = fs::read(path("copy").join("weights.safetensors")).unwrap();
         classifier.description.threshold = Some(Threshold {
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moved_run_takes_the_same_weights_only() {
+    fn a_moved_run_accepts_only_the_same_weights() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| absolute(folder.path()).join(name);
         write_run(&path("first"), 1, None);
@@ -191,8 +191,8 @@ mod tests {
         };
         let checkpoint = "checkpoint.safetensors";
         type Case<'a> = (&'a str, bool, &'a str, [Option<&'a str>; 2], Option<&'a str>);
-        // Where the parents were, whether their hashes are recorded, the checkpoint, new places of init and teacher, and the field
-        // that is refused.
+        // The old place of the parents, whether their hashes are recorded, the checkpoint, the new places of init and
+        // teacher, and the field that is refused.
         let cases: [Case; 11] = [
             ("first", true, "", [None, None], None),
             ("other", true, "", [None, None], Some("init")),
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_run_does_not_have_cannot_have_moved() {
+    fn inputs_that_a_run_does_not_have_cannot_have_moved() {
         let folder = tempfile::tempdir().unwrap();
         write_run(&folder.path().join("run"), 1, None);
         let run = RunDir::open(&folder.path().join("run")).unwrap();
@@ -239,7 +239,7 @@ mod tests {
             let said = error.to_string();
             assert!(said.contains(field) && said.contains(reason) && said.contains("elsewhere"), "{said}");
         }
-        // A run among the cells would be read as cells.
+        // The files of a run among the cells would be read as cells.
         let mut config = run.config().unwrap();
         config.data = Some("cells".into());
         let error = Moved { data: Some(folder.path()), ..none }.apply(&mut config, &run).unwrap_err();

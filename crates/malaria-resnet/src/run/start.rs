@@ -22,7 +22,8 @@ use crate::{
     progress::{Context, Listener},
 };
 
-/// Trains by `config` in the new run directory `out`, and evaluates the weights of the selected epoch once on the test set.
+/// Trains according to `config` in the new run directory `out`, and evaluates the weights of the selected epoch once on the
+/// test set.
 ///
 /// ```no_run
 /// use std::{path::Path, sync::atomic::AtomicBool};
@@ -46,7 +47,7 @@ use crate::{
 pub fn train(config: &ExperimentConfig, out: &Path, context: Context<'_>) -> Result<RunSummary> {
     config.check()?;
     check_paths(config, out)?;
-    // Before the minutes of decoding, in which another process might choose the same folder.
+    // Before decoding, which takes minutes in which another process might choose the same folder.
     let (run, lock) = RunDir::create(out)?;
     // A missing device, a bad teacher or an impossible split is reported before images are decoded.
     config.device.resolve()?;
@@ -58,7 +59,7 @@ pub fn train(config: &ExperimentConfig, out: &Path, context: Context<'_>) -> Res
 }
 
 /// Resumes the run in `run` from its newest valid checkpoint, or from its start where it has none. The run directory may have
-/// been moved; `moved` names what else was, and `config.json` then names the new places.
+/// been moved; `moved` gives the new places of its cells and parents, which are then recorded in `config.json`.
 ///
 /// # Errors
 /// As [`train`]; [`Error::Dataset`] when the data folder has other cells; [`Error::Config`] when the initial weights or the
@@ -72,10 +73,10 @@ pub fn resume(run: &Path, moved: Moved<'_>, context: Context<'_>) -> Result<RunS
     }
     moved.apply(&mut config, &run)?;
     config.device.resolve()?;
-    // Errors up to here leave no lock file behind.
+    // Errors before this line leave no lock file behind.
     let lock = run.lock()?;
     // The excluded cells are in split.csv and the initial weights in the checkpoint, so their files may be gone.
-    // So are the patients, and the names of the classes.
+    // So may the table of patients: split.csv has the patients and the names of the classes.
     let patients = PatientNames::Nlm;
     let reading = ExperimentConfig { exclude: None, init: None, patients, ..config.clone() };
     let mut index = find_cells(&reading, run.path(), context.listener)?;
@@ -86,7 +87,7 @@ pub fn resume(run: &Path, moved: Moved<'_>, context: Context<'_>) -> Result<RunS
     resume_loaded(config, run, lock, &loaded, context)
 }
 
-/// [`train`] on decoded cells, in a directory without a run.
+/// [`train`] on decoded cells, in a directory that contains no run.
 pub(crate) fn train_loaded(
     config: &ExperimentConfig,
     run: RunDir,
@@ -143,11 +144,11 @@ pub(crate) fn resume_loaded(
     }
     let positive = positive_class(&config, &loaded.index)?;
     if let Some(teacher) = config.teacher.as_ref().filter(|_| config.sha256.is_none()) {
-        // Its weights are not known to be those that were checked at the start.
+        // The weights may not be those that were checked at the start.
         teacher.check_for(loaded, &split)?;
     }
     let model = if Checkpoints::new(run.path(), "").exist() {
-        // The checkpoint has the weights.
+        // The checkpoint contains the weights.
         ResNet::new(&config.model, config.train.seed, config.device.resolve()?)?
     } else {
         initial_model(&config, &loaded.index)?
@@ -257,7 +258,7 @@ mod tests {
     use crate::{config::Recipe, progress::Progress};
 
     #[test]
-    fn the_folder_is_taken_while_cells_are_read_and_removed_where_no_run_starts() {
+    fn the_folder_is_locked_while_cells_are_read_and_removed_if_no_run_starts() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let cells = SyntheticConfig { cells: 48, patients: 8, ..SyntheticConfig::default() };
@@ -268,7 +269,7 @@ mod tests {
         config.model =
             ResNetConfig { stages: vec![1], filters: vec![2, 4], input_size: 16, ..ResNetConfig::tutorial() };
         config.train.image_sizes = vec![ImageSize { from_epoch: 1, pixels: 16 }];
-        // What another process meets that is started in the same folder while the cells are read.
+        // The error of another process that starts in the same folder while the cells are read.
         let second = Mutex::new(None);
         let out = path("runs/run");
         let listener = |progress: Progress<'_>| {
@@ -279,14 +280,14 @@ mod tests {
         let stop = AtomicBool::new(true);
         let context = Context { command: "", stop: &stop, listener: &listener };
 
-        // No training cell is left, which is known only when all have been read.
+        // No training cell is left, which is known only after all cells have been read.
         let index = Index::open(&path("cells")).unwrap();
         let list = index.samples.iter().map(|sample| format!("{}\n", sample.path));
         fs::write(path("all.csv"), format!("path\n{}", list.collect::<String>())).unwrap();
         let none_left = ExperimentConfig { exclude: Some(path("all.csv")), ..config.clone() };
         assert!(matches!(train(&none_left, &out, context), Err(Error::Dataset(_))));
-        let met = second.lock().unwrap().take().expect("no cell was read").unwrap_err().to_string();
-        assert!(met.ends_with("another process is training in it"), "{met}");
+        let refused = second.lock().unwrap().take().expect("no cell was read").unwrap_err().to_string();
+        assert!(refused.ends_with("another process is training in it"), "{refused}");
         assert!(!path("runs").exists());
 
         assert_eq!(train(&config, &out, context).unwrap().outcome, Outcome::Interrupted);

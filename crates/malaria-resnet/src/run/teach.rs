@@ -1,4 +1,4 @@
-//! Loads a teacher, refuses one that has learned from test cells, and mixes its probabilities into the training targets.
+//! Loads a teacher, refuses one that was trained on test cells, and mixes its probabilities into the training targets.
 
 use std::sync::atomic::Ordering;
 
@@ -21,8 +21,8 @@ const CELLS_PER_CHECK: usize = 1024;
 
 impl Teacher {
     /// Training targets of the cells of `loaded`, `[N, classes]` row by row: one-hot labels, mixed with the teacher's
-    /// probabilities for the training cells. `image` is how the cells were decoded. `None` where the context's `stop` became
-    /// true. The teacher has been [checked](Self::check_for) when the run started.
+    /// probabilities for the training cells. `image` is how the cells were decoded. `None` if the context's `stop` became
+    /// true. The teacher was [checked](Self::check_for) when the run started.
     ///
     /// # Errors
     /// As [`open`](Self::open); [`Error::Train`] when libtorch fails.
@@ -37,12 +37,12 @@ impl Teacher {
         let mut teacher = self.open(device)?;
         teacher.flips = true;
         let index = &loaded.index;
-        // The teacher's input may have another size.
+        // The teacher's input size may differ.
         let own;
         let pixels = if teacher.description.image == image {
             &loaded.cells
         } else {
-            // Unreadable images are not in this index any more.
+            // Unreadable images are no longer in this index.
             own = decode_index(index.clone(), teacher.description.image, false, listener)?;
             &own.cells
         };
@@ -74,7 +74,7 @@ impl Teacher {
         Ok(Some(targets))
     }
 
-    /// Loads the teacher's model, without checking which cells it has learned from.
+    /// Loads the teacher's model, without checking the cells it was trained on.
     ///
     /// # Errors
     /// [`Error::Config`] when it cannot be loaded.
@@ -90,15 +90,15 @@ impl Teacher {
     /// Checks that the teacher fits these cells and their split.
     ///
     /// # Errors
-    /// [`Error::Classes`] for a teacher of other classes; [`Error::Config`] when it cannot be loaded, or when its knowledge
-    /// would inflate the new model's metrics: it has learned from test or validation cells, or, in a split by patient, from
-    /// other cells of test patients.
+    /// [`Error::Classes`] for a teacher of other classes; [`Error::Config`] when it cannot be loaded, or when it would
+    /// inflate the new model's metrics: it was trained on test or validation cells or, in a split by patient, on other cells
+    /// of test patients.
     pub(crate) fn check_for(&self, loaded: &Loaded, split: &Split) -> Result<()> {
         check_classes(&loaded.index, &self.open(Device::Cpu)?.description.classes)?;
         self.refuse_seen(loaded, split)
     }
 
-    /// Refuses a teacher whose lineage has learned from cells that the new model is selected or tested on.
+    /// Refuses a teacher if it or a parent of it was trained on cells that the new model is selected or tested on.
     fn refuse_seen(&self, loaded: &Loaded, split: &Split) -> Result<()> {
         let refuse = |expected: &str, found: String| Error::Config {
             field: "teacher",
@@ -109,7 +109,7 @@ impl Teacher {
         let Lineage { manifests, missing_parents } = lineage(&self.run);
         if let Some(missing) = missing_parents.first() {
             return Err(refuse(
-                "a model all of whose parent runs can be read, to check what they have learned from",
+                "a model whose parent runs can all be read, to check the cells they were trained on",
                 format!("which comes from {}", missing.display()),
             ));
         }
@@ -122,7 +122,7 @@ impl Teacher {
             let validation = count(&split.validation, &[Subset::Train]);
             if test + validation > 0 {
                 return Err(refuse(
-                    "a model that has learned from none of the validation and test cells",
+                    "a model that was trained on none of the validation and test cells",
                     format!(
                         "which was trained or selected on {test} of the test cells, and trained on {validation} of the \
                          validation cells"
@@ -131,8 +131,8 @@ impl Teacher {
             }
             if by_patient && manifest.shares_patients(&loaded.index, &subsets, &split.test) {
                 return Err(refuse(
-                    "a model that has learned from none of the test patients",
-                    "which has learned from other cells of some of them".to_owned(),
+                    "a model that was trained on none of the test patients",
+                    "which was trained on other cells of some of them".to_owned(),
                 ));
             }
         }
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_teacher_that_has_learned_from_test_cells_or_test_patients_is_refused() {
+    fn a_teacher_trained_on_test_cells_or_test_patients_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let cells = SyntheticConfig { cells: 48, patients: 8, ..SyntheticConfig::default() };

@@ -77,7 +77,7 @@ impl Axis {
     pub(crate) fn linear(low: f64, high: f64) -> Self {
         let high = if high > low { high } else { low + 1.0 };
         let step = round_step((high - low) / 6.0);
-        // A tolerance, as 0.3 is one rounding error from the tick 3 * 0.1.
+        // With a tolerance, since 0.3 differs from the tick 3 * 0.1 by a rounding error.
         let (first, last) = ((low / step + 1e-9).floor(), (high / step - 1e-9).ceil());
         let decimals = decimals(step);
         let ticks = (0..=(last - first) as u32).map(|index| {

@@ -10,9 +10,9 @@ use crate::error::Result;
 
 const WIDTH: u32 = 1600;
 const MARGIN: f64 = 48.0;
-/// Height without the legend, and of each of its lines.
+/// Height without the legend, and height of each line of the legend.
 const HEIGHTS: [u32; 2] = [790, 34];
-/// Okabe and Ito's colours that can be told apart on white; further runs begin again, dashed.
+/// Okabe and Ito's colours that can be distinguished on white; further runs reuse them with dashes.
 const COLORS: [RGBColor; 6] = [
     BLUE,
     VERMILION,
@@ -22,8 +22,8 @@ const COLORS: [RGBColor; 6] = [
     RGBColor(230, 159, 0),
 ];
 
-/// Plots the validation loss and accuracy of several runs by epoch, side by side in 1600 pixels, with a line of the legend for each; of a run
-/// without a validation set those of its training set.
+/// Plots the validation loss and accuracy of several runs by epoch, side by side in 1600 pixels, with a legend line for each
+/// run. For a run without a validation set, the training loss and accuracy are plotted.
 ///
 /// Each run has a name and its history, in the order of its epochs, which may be empty.
 ///

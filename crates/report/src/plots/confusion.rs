@@ -21,7 +21,7 @@ const NAME: Look = Look::plain(20.0, INK);
 /// `classes` has one name per class.
 ///
 /// # Errors
-/// Another number of names than classes.
+/// If the number of names is not the number of classes.
 pub fn confusion_plot<S: AsRef<str>>(matrix: &ConfusionMatrix, classes: &[S], title: &str) -> Result<Plot> {
     if classes.len() != matrix.classes() {
         return Err(Error::ClassNames { expected: matrix.classes(), found: classes.len() });
@@ -66,7 +66,7 @@ fn figure(matrix: &ConfusionMatrix, names: &[&str], title: &str) -> Figure {
     figure
 }
 
-/// The names cut to `width`, all in one size.
+/// The names cut to `width`, all in the same size.
 fn fit_names(names: &[&str], width: f64) -> (Look, Vec<String>) {
     let size = names.iter().map(|name| NAME.fit(name, width, MIN_NAME_SIZE).0.size).fold(NAME.size, f64::min);
     let look = Look { size, ..NAME };

@@ -1,4 +1,4 @@
-//! The plot of what smears can detect.
+//! The plot of detection by smears.
 
 use malaria_metrics::Detection;
 use plotters::style::RGBColor;
@@ -12,25 +12,26 @@ const HEIGHT: u32 = 800;
 const MARGIN: f64 = 48.0;
 /// Okabe and Ito's bluish green.
 const GREEN: RGBColor = RGBColor(0, 158, 115);
-/// Curves from the fewest cells on, and the tint of the band.
+/// Colours of the curves, from the fewest cells on, and tint of the band.
 const COLORS: [RGBColor; 3] = [GREEN, VERMILION, BLUE];
 const BAND: RGBColor = RGBColor(214, 232, 242);
 /// Probability that defines a detection limit.
 const POWER: f64 = 0.95;
 
-/// What smears of some number of cells can detect.
+/// Detection by smears with a given number of cells.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DetectionCurve {
     /// Number of cells.
     pub cells: u64,
     /// The curve, by rising shares of infected cells, all above 0.
     pub points: Vec<Detection>,
-    /// The detection limit, a share of infected cells; `None` where there is none.
+    /// The detection limit, a share of infected cells; `None` if there is none.
     pub limit: Option<f64>,
 }
 
-/// Plots the probability that a patient is called positive against the share of infected cells, in 1600 x 800 pixels, for up to three
-/// numbers of cells in rising order. Dots are the detection limits; the band is where eight in ten patients are with the most cells.
+/// Plots the probability that a patient is called positive against the share of infected cells, in 1600 x 800 pixels, for up
+/// to three numbers of cells in rising order. Dots are the detection limits; the band contains eight in ten patients with
+/// the most cells.
 pub fn detection_plot(curves: &[DetectionCurve], title: &str) -> Plot {
     let mut figure = Figure::new(WIDTH, HEIGHT);
     let right = f64::from(WIDTH) - MARGIN;
@@ -70,7 +71,7 @@ pub fn detection_plot(curves: &[DetectionCurve], title: &str) -> Plot {
         let at = (panel.right - 30.0, panel.bottom - 100.0 + 30.0 * f64::from(line));
         figure.text(at, words, Look::bold(20.0, color), Align::Right);
     }
-    let note = "dashed: 95 %, which a limit reaches; band: eight in ten patients, with the most cells";
+    let note = "dashed: 95 %, which defines the limit; band: eight in ten patients, with the most cells";
     figure.text((panel.left, panel.bottom + 96.0), note, TICK_LABEL, Align::Left);
     Plot(figure)
 }

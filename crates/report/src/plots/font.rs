@@ -1,6 +1,7 @@
 //! Labels in the built-in font: their width, and their pixels in a PNG.
 //!
-//! plotters draws labels in an SVG, but not in a PNG: it ignores the left side bearing of letters and measures in whole pixels.
+//! plotters draws the labels of an SVG but not those of a PNG, since it ignores the left side bearing of letters and
+//! measures in whole pixels.
 
 use std::sync::LazyLock;
 
@@ -8,7 +9,7 @@ use ab_glyph::{Font, FontRef, Glyph, PxScale, ScaleFont, point};
 use image::{Rgb, RgbImage};
 use plotters::style::RGBColor;
 
-/// The part of a label at its x.
+/// The part of a label that is at its x.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Align {
     Left,
@@ -78,7 +79,7 @@ fn font(look: Look) -> (&'static FontRef<'static>, PxScale) {
     (font, PxScale::from(look.size as f32 * heights_in_em))
 }
 
-/// The kerned glyphs of `text` from the origin on, and its width.
+/// The kerned glyphs of `text` from the origin, and its width.
 fn set(text: &str, look: Look) -> (Vec<Glyph>, f32) {
     let (font, scale) = font(look);
     let scaled = font.as_scaled(scale);

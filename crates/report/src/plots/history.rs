@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 const WIDTH: u32 = 1600;
 const HEIGHT: u32 = 800;
 const MARGIN: f64 = 48.0;
-/// With more epochs, dots would hide the curve.
+/// Maximum number of epochs with dots: more would hide the curve.
 const MAX_DOTS: usize = 30;
 
 /// The losses and accuracies of one epoch. A value that is `None`, not finite or beyond 1e100 leaves a gap in its curve.
@@ -32,14 +32,14 @@ const SERIES: [(&str, Stroke); 2] = [
     ("validation", Stroke { color: VERMILION, dash: Some((13.0, 7.0)) }),
 ];
 
-/// Epochs with their values, `None` where there is none.
+/// Epochs with their values, `None` if there is no value.
 pub(super) type Curve = Vec<(f64, Option<f64>)>;
 
 pub(super) fn curve(history: &[EpochPoint], value: fn(&EpochPoint) -> Option<f64>) -> Curve {
     history.iter().map(|point| (f64::from(point.epoch), drawable(value(point)))).collect()
 }
 
-/// Values below 1e100: the axis must end at a finite round number.
+/// Values below 1e100, since the axis must end at a finite round number.
 fn drawable(value: Option<f64>) -> Option<f64> {
     value.filter(|value| value.abs() < 1e100)
 }

@@ -66,7 +66,7 @@ impl Panel {
         figure.dot(self.place(at), radius, color);
     }
 
-    /// Draws a curve with gaps where values are missing; single points, and with `dots` all points, get a dot.
+    /// Draws a curve with gaps where values are missing. Single points get a dot, and all points if `dots` is set.
     pub(crate) fn curve(
         &self,
         figure: &mut Figure,

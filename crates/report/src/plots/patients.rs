@@ -7,7 +7,7 @@ use super::panel::{Panel, TICK_LABEL};
 const WIDTH: u32 = 1600;
 const HEIGHT: u32 = 800;
 const MARGIN: f64 = 48.0;
-/// Number of patients that are named: the worst ones.
+/// Number of patients that are named, from the worst.
 const NAMED: usize = 5;
 /// Minimum distance of names.
 const LINE: f64 = 22.0;
@@ -19,14 +19,14 @@ pub struct PatientAccuracy {
     pub patient: String,
     /// Cells evaluated, at least 1.
     pub cells: u64,
-    /// Cells called right.
+    /// Correctly called cells.
     pub right: u64,
     /// Whether any of these cells is infected.
     pub infected: bool,
 }
 
 impl PatientAccuracy {
-    /// Share of the cells called right.
+    /// Share of correctly called cells.
     pub fn accuracy(&self) -> f64 {
         self.right as f64 / self.cells as f64
     }
@@ -85,7 +85,7 @@ fn name_the_worst(figure: &mut Figure, panel: &Panel, patients: &[&PatientAccura
     let named = &patients[..patients.len().min(NAMED)];
     let places =
         Vec::from_iter((1..).zip(named).map(|(rank, p)| panel.place((f64::from(rank), p.accuracy()))));
-    // A line below the dots, as the next dots are higher.
+    // One line below the dots, since the next dots are higher.
     let heights =
         spread(&places.iter().map(|&(_, y)| y + LINE).collect::<Vec<_>>(), panel.bottom - LINE / 2.0);
     // All names begin right of the dots; with few patients, whose dots reach far to the right, they end left of them.

@@ -15,10 +15,10 @@ use super::font;
 use crate::error::{Error, Result};
 
 /// Shapes are drawn this many times larger, since plotters takes whole pixels and does not smooth edges. A PNG is then
-/// averaged down to size, an SVG is scaled by its view box.
+/// averaged down to its size; an SVG is scaled by its view box.
 const OVERSAMPLING: u32 = 4;
 
-/// The built-in font, then one as wide for SVG viewers that lack it, then any other.
+/// The built-in font, then one of the same width for SVG viewers that lack it, then any sans-serif font.
 const FONT_FAMILY: FontFamily<'static> = FontFamily::Name("DejaVu Sans, Verdana, sans-serif");
 
 /// The format of a file by its extension.
@@ -39,7 +39,7 @@ impl Format {
     }
 }
 
-/// Checks the extension of a plot's path, so that a wrong one is an error before the training.
+/// Checks the extension of a plot's path, so that a wrong extension is an error before training.
 ///
 /// # Errors
 /// [`Error::UnknownFormat`] for anything but `.png` and `.svg`, in any case.
@@ -90,7 +90,7 @@ pub(crate) fn encode_png(picture: &RgbImage) -> Result<Vec<u8>> {
     Ok(bytes.into_inner())
 }
 
-/// The mean of each OVERSAMPLING x OVERSAMPLING block, as [`image::imageops::thumbnail`] computes it several times slower.
+/// The mean of each OVERSAMPLING x OVERSAMPLING block, several times as fast as [`image::imageops::thumbnail`].
 fn shrink(large: &RgbImage) -> RgbImage {
     const SIDE: usize = OVERSAMPLING as usize;
     const BLOCK: u16 = (OVERSAMPLING * OVERSAMPLING) as u16;
@@ -120,7 +120,7 @@ fn svg(figure: &Figure) -> Result<String> {
             .and_then(|()| area.present())
             .map_err(draw_error)?;
     }
-    // The view box keeps the size of the drawing, the picture gets that of the figure.
+    // The view box keeps the size of the drawing; the picture gets the size of the figure.
     let drawn = format!(r#"<svg width="{width}" height="{height}""#);
     let shown = format!(r#"<svg width="{}" height="{}""#, figure.width, figure.height);
     Ok(svg.replacen(&drawn, &shown, 1))

@@ -19,7 +19,7 @@ pub fn roc_plot(curve: &RocCurve, positive_class: &str, threshold: Option<f64>, 
     square.diagonal();
     let points = curve.points.iter().map(|point| (point.false_positive_rate, point.true_positive_rate));
     square.curve(points);
-    // Thresholds fall along the curve: the last point that is not below `threshold` has the same calls.
+    // Thresholds fall along the curve, so the last point that is not below `threshold` has the same calls.
     let chosen = threshold.and_then(|chosen| curve.points.iter().rfind(|point| point.threshold >= chosen));
     if let Some(point) = chosen {
         square.dot((point.false_positive_rate, point.true_positive_rate));
@@ -43,8 +43,8 @@ pub fn pr_plot(curve: &PrCurve, positive_class: &str, threshold: Option<f64>, ti
     square.plot()
 }
 
-/// Plots a calibration curve: in each bin the share of positive samples against the mean probability, with dots whose area grows with
-/// the number of samples. `error` is the expected calibration error, a fraction.
+/// Plots a calibration curve: the share of positive samples against the mean probability of each bin. The area of a dot
+/// grows with the number of samples. `error` is the expected calibration error, a fraction.
 pub fn calibration_plot(bins: &[CalibrationBin], error: f64, positive_class: &str, title: &str) -> Plot {
     let mut square =
         Square::new(title, "Share that is positive", positive_class, "Probability of being positive");
@@ -55,7 +55,7 @@ pub fn calibration_plot(bins: &[CalibrationBin], error: f64, positive_class: &st
         let radius = 6.0 + 30.0 * (bin.count as f64 / total).sqrt();
         square.panel.dot(&mut square.figure, (bin.mean_probability, bin.positive_share), radius, BLUE);
     }
-    let notes = ["dashed: perfect".to_owned(), "the larger a dot, the more cells".to_owned()];
+    let notes = ["dashed: perfect".to_owned(), "larger dots: more cells".to_owned()];
     square.words(&format!("calibration error {:.2} %", error * 100.0), &notes);
     square.plot()
 }

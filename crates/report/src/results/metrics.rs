@@ -1,4 +1,4 @@
-//! The metrics of a test set in words and tables.
+//! The metrics of a test set as text and tables.
 
 use malaria_classifier::{Assessment, DecisionRule};
 use malaria_metrics::{Average, AverageScores, Interval, Summary, decimal, percent};

@@ -24,8 +24,8 @@ use crate::{
     },
 };
 
-const NOTICE: &str = "Research software, not a medical device. Nothing on this page may be used to diagnose or treat \
-                      anybody.";
+const NOTICE: &str = "Research software, not a medical device. Nothing on this page may be used to \
+    diagnose or treat anybody.";
 
 /// The contents of a report.
 pub struct Report<'a> {
@@ -33,7 +33,7 @@ pub struct Report<'a> {
     pub title: String,
     /// Lines below the title: which cells were evaluated, and how.
     pub summary: Vec<String>,
-    /// Limits of the metrics; more lines below the title.
+    /// Limits of the metrics, shown as further lines below the title.
     pub caveats: &'a [Caveat],
     /// The tested cells and their probabilities.
     pub scored: Scored<'a>,
@@ -43,19 +43,19 @@ pub struct Report<'a> {
     pub metrics: &'a Summary,
     /// Intervals, predictive values and patients.
     pub assessment: &'a Assessment,
-    /// Losses and accuracies by epoch; empty where unknown.
+    /// Losses and accuracies by epoch; empty if unknown.
     pub history: Vec<EpochPoint>,
     /// A remark below the history.
     pub history_of: Option<String>,
     /// The most confident mistakes, the worst first.
     pub mistakes: Vec<Picture>,
-    /// Augmented cells; empty where nothing was trained.
+    /// Augmented cells; empty if nothing was trained.
     pub augmentation: Vec<Picture>,
     /// More sections, before the last.
     pub more: Vec<Section>,
     /// Names and values of the settings and versions.
     pub made: Vec<[String; 2]>,
-    /// The command that gave the results.
+    /// The command that produced the results.
     pub command: String,
 }
 
@@ -74,7 +74,7 @@ impl Report<'_> {
     /// Writes `report.html` into `folder`, and each plot as PNG and SVG into its folder `figures`. Returns the page's path.
     ///
     /// # Errors
-    /// [`Error::File`](crate::Error::File) for a file that cannot be written; others for a plot that cannot be made.
+    /// [`Error::File`](crate::Error::File) for a file that cannot be written; other errors for a plot that cannot be drawn.
     pub fn write(&self, folder: &Path) -> Result<PathBuf> {
         let figures = folder.join("figures");
         std::fs::create_dir_all(&figures).map_err(malaria_files::Error::io("make the folder", &figures))?;
@@ -131,7 +131,7 @@ impl Report<'_> {
         Page { title: self.title.clone(), summary, notice: NOTICE.to_owned(), sections }
     }
 
-    /// Every plot whose curve is defined.
+    /// All plots whose curves are defined.
     fn plots(&self) -> Result<Vec<PlotSection>> {
         let (is_positive, scores) = self.scored.one_vs_rest()?;
         let (title, positive_class) = (self.title.as_str(), self.metrics.positive_class.as_str());

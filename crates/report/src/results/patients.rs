@@ -1,4 +1,4 @@
-//! The patients' results on the page.
+//! The results of patients on the page.
 
 use std::collections::BTreeMap;
 
@@ -29,14 +29,15 @@ pub(super) fn accuracies(scored: &Scored<'_>, rule: &DecisionRule) -> Vec<Patien
 }
 
 /// Why patients are not called.
-pub(super) const NOT_CALLED: &str = "Patients are not called here. That takes two classes, cells without mirror images, and rates of false \
-                                     alarms and of found parasites in patients from whom the model has not learned: at least eight patients \
-                                     with either kind of cells (in a cross-validation without each fold).";
+pub(super) const NOT_CALLED: &str = "Patients are not called here. This requires two classes, \
+    probabilities without mirror images, and rates of false alarms and of detected parasites in patients \
+    on whom the model was not trained: at least eight patients with either kind of cells (in a \
+    cross-validation, without each fold).";
 
 /// Numbers of cells of the detection curves.
 const CELLS: [u64; 3] = [100, 1_000, 5_000];
 
-/// What smears detect by the rule for new patients, from 0.1 to 50 % infected cells.
+/// Detection curves of the rule for new patients, from 0.1 to 50 % infected cells.
 pub(super) fn detection_curves(roll_up: &PatientAssessment) -> Result<Vec<DetectionCurve>> {
     let caller = roll_up.rule.caller()?;
     let shares: Vec<f64> = (0..=80).map(|i| 0.001 * 500_f64.powf(f64::from(i) / 80.0)).collect();
@@ -47,13 +48,13 @@ pub(super) fn detection_curves(roll_up: &PatientAssessment) -> Result<Vec<Detect
     CELLS.into_iter().map(curve).collect()
 }
 
-/// The detection limits in words.
+/// The detection limits as text.
 pub(super) fn limits(curves: &[DetectionCurve]) -> String {
     let limit = |curve: &DetectionCurve| format!("limit {} at {} cells", percent(curve.limit), curve.cells);
     curves.iter().map(limit).collect::<Vec<_>>().join(", ")
 }
 
-/// The calls of patients, and what can be detected.
+/// The calls of patients and the detection limits.
 pub(super) fn roll_up(
     roll_up: &PatientAssessment,
     positive_class: &str,
@@ -62,8 +63,8 @@ pub(super) fn roll_up(
     let mut blocks = vec![Block::Text(roll_up.rule.note(positive_class))];
     if cross_validated {
         blocks.push(Block::Text(
-            "Each fold's patients are called at the threshold and by the rates of the other folds; those above, and the limits, are of all \
-             folds."
+            "Each fold's patients are called with the threshold and rates of the other folds; the rates \
+             above and the limits are those of all folds."
                 .to_owned(),
         ));
     }

@@ -40,7 +40,7 @@ struct CurrentEpoch {
     epoch: u64,
     batches: u64,
     started: Instant,
-    /// Its cells trained on before a resume.
+    /// Its cells that were trained on before a resume.
     cells_before: u64,
     unread: Vec<Trained>,
     last_read: Instant,

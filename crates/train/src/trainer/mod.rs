@@ -33,7 +33,7 @@ pub enum Outcome {
 pub struct Subsets<'a> {
     /// Cells to train on.
     pub train: &'a [usize],
-    /// Cells that select the best epoch, and are used for nothing else. May be empty with [`SelectBy::Last`].
+    /// Cells on which the best epoch is selected; not used otherwise. May be empty with [`SelectBy::Last`].
     pub validation: &'a [usize],
 }
 
@@ -42,7 +42,7 @@ pub struct Subsets<'a> {
 pub struct RunOptions<'a> {
     /// A checkpoint is written here after every epoch and on `stop`.
     pub checkpoints: Option<&'a Checkpoints>,
-    /// Read after every batch; true interrupts the run.
+    /// Checked after every batch; true interrupts the run.
     pub stop: Option<&'a AtomicBool>,
     /// Called for every [`Event`].
     pub listener: Option<&'a mut dyn FnMut(&Event)>,
@@ -85,7 +85,7 @@ impl<N: Network> Trainer<N> {
         })
     }
 
-    /// Resumes from the newest valid checkpoint; returns why a newer one was passed over, if one was.
+    /// Resumes from the newest valid checkpoint; returns the reason why a newer one was skipped, if one was.
     ///
     /// # Errors
     /// [`Error::NoCheckpoint`] if none is valid, [`Error::File`] if one cannot be read, [`Error::Model`] and [`Error::State`] if
@@ -151,13 +151,13 @@ impl<N: Network> Trainer<N> {
             None => &mut ignore,
         };
         if subsets.train.is_empty() {
-            return Err(Error::EmptySubset { subset: "training", purpose: "learn from" });
+            return Err(Error::EmptySubset { subset: "training", purpose: "train on" });
         }
         let validates = self.config.select_by != SelectBy::Last || self.config.early_stopping.is_some();
         if subsets.validation.is_empty() && validates {
             return Err(Error::EmptySubset { subset: "validation", purpose: "choose the epoch on" });
         }
-        // Checkpoints never hold a finished epoch as the current one: training beyond its end would never finish it.
+        // The current epoch of a checkpoint is never complete, since training beyond its end would never finish it.
         let (done, batches) = (self.progress.batches_done, self.batches_per_epoch(subsets.train));
         if done > 0 && done >= batches {
             let expected = "the training cells that the run started with".to_owned();
@@ -190,8 +190,8 @@ impl<N: Network> Trainer<N> {
         train.len().div_ceil(self.config.batch_size) as u64
     }
 
-    /// Runs `work` on the network with the averaged weights, if there are any. The trained ones are restored afterwards, even
-    /// if `work` fails.
+    /// Runs `work` on the network with the averaged weights, if there are any. The trained weights are restored afterwards,
+    /// even if `work` fails.
     fn on_average<T>(&mut self, work: impl FnOnce(&N) -> Result<T, Error>) -> Result<T, Error> {
         let Some(average) = &mut self.average else { return work(&self.network) };
         swap(&mut self.tensors, average)?;
@@ -224,7 +224,7 @@ impl<N: Network> Trainer<N> {
             candidate.validation_loss = Some(evaluation.loss);
             candidate.validation_accuracy = Some(evaluation.accuracy);
         }
-        // Metrics at different image sizes are not comparable.
+        // Metrics at different image sizes cannot be compared.
         let comparable = image_size == self.config.final_image_size();
         let is_best = comparable
             && self.progress.best_epoch.is_none_or(|best| self.config.select_by.prefers(&candidate, &best));
@@ -262,7 +262,7 @@ impl<N: Network> Trainer<N> {
         Ok(())
     }
 
-    /// Refuses weights that are not finite. The loss of the next batch would show them, but the last batch has none after it.
+    /// Refuses weights that are not finite. The loss of the next batch would show them, but no batch follows the last one.
     fn check_weights(&self, epoch: u64) -> Result<(), Error> {
         for (_, tensor) in &self.tensors {
             if !bool::try_from(tensor.f_isfinite()?.f_all()?)? {

@@ -144,7 +144,7 @@ fn an_interrupted_run_continues_by_another_call() {
     assert_eq!(trained(halted), trained(whole));
 }
 
-/// Trains until batch `last` of the run, dies there, and resumes in a new trainer from the checkpoint.
+/// Trains until batch `last` of the run, stops without saving, and resumes in a new trainer from the checkpoint.
 fn killed_after(last: usize, folder: &Path) -> Trainer<Small> {
     let checkpoints = Checkpoints::new(folder, "a run");
     let mut batches = 0;
@@ -219,7 +219,7 @@ fn each_group_decays_by_its_own_rate() {
     let before = network.state().unwrap();
     let l2 = L2 { stem_and_dense: 0.5, residual: 0.25 };
     let mut sgd = Sgd::new(SgdConfig { momentum: 0.0, nesterov: false, l2 }, &network).unwrap();
-    // The only gradient is that of the decay, 2 r w.
+    // The gradient is that of the decay only, 2 r w.
     let sums = network.parameters().into_iter().map(|parameter| parameter.tensor.sum(Kind::Float));
     sgd.step(&(sums.reduce(|a, b| a + b).unwrap() * 0.0), 0.1).unwrap();
     for (((name, before), (_, after)), left) in
@@ -252,7 +252,7 @@ impl Network for FailingEvaluation {
 }
 
 #[test]
-fn a_networks_error_is_returned_and_keeps_the_trained_weights() {
+fn an_error_of_the_network_is_returned_and_the_trained_weights_are_kept() {
     let one = |average_decay| TrainConfig { epochs: 1, select_by: SelectBy::Last, average_decay, ..config() };
     let mut failing = Trainer::new(one(Some(0.8)), FailingEvaluation(small())).unwrap();
     let error = run(&mut failing, RunOptions::default()).unwrap_err();

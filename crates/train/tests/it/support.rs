@@ -32,7 +32,7 @@ pub(crate) fn mirrored(horizontally: bool, vertically: bool) -> CellTensors<'sta
             }
         }
     }
-    // Leaked, so that tests need not keep the cells that the tensors borrow.
+    // Leaked, so that tests do not have to keep the cells that the tensors borrow.
     let cells = Box::leak(Box::new(Cells::from_pixels(SIZE as u32, pixels).unwrap()));
     CellTensors::new(cells, &classes, Device::Cpu).unwrap()
 }

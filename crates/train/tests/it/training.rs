@@ -102,7 +102,7 @@ fn a_resnet_is_evaluated_in_its_fused_form() {
     let [fused, eager] =
         no_grad(|| [model.fused(Kind::Float).unwrap().forward(&images), model.forward(&images, false)]);
     assert_eq!(found, fused.unwrap());
-    assert_ne!(found, eager.unwrap(), "the two forms round alike, so nothing was tested");
+    assert_ne!(found, eager.unwrap(), "the two forms round in the same way, so nothing was tested");
 }
 
 #[test]
@@ -272,7 +272,7 @@ fn weights_that_are_not_finite_stop_a_run_without_validation() {
 
 #[test]
 fn early_stopping_counts_only_epochs_at_the_last_image_size() {
-    // At a rate of 1e-12 the weights hardly change: the first epoch at full size stays the best, up to rounding.
+    // At a rate of 1e-12 the weights hardly change, so the first epoch at full size stays the best, up to rounding.
     let mut trainer = trainer(TrainConfig {
         epochs: 12,
         early_stopping: Some(2),

@@ -11,7 +11,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::export::{by_libtorch, by_runtime, largest_difference, spread};
 
-/// Pixels a side.
+/// Side in pixels.
 const SIDE: u32 = 64;
 /// Bytes of a cell.
 const CELL: u64 = 3 * (SIDE * SIDE) as u64;
@@ -19,7 +19,7 @@ const CELL: u64 = 3 * (SIDE * SIDE) as u64;
 #[test]
 fn the_tutorial_network_keeps_one_batch_normalisation() {
     let onnx = exported_and_compared(|_, _| {});
-    // The image's: zeros of the padding come between it and the convolution.
+    // That of the image: the zero padding lies between it and the convolution.
     assert_eq!(batch_normalisations(&onnx), 1);
 }
 
@@ -86,6 +86,6 @@ fn exported_and_compared(change: impl Fn(&str, &Tensor)) -> Vec<u8> {
     let difference = largest_difference(&found, &expected);
     // Float32 sums in another order, over some forty layers.
     assert!(difference < 1e-5, "{difference:e}, {expected:?}");
-    assert!(spread(&expected) > 0.02, "the cells are too much alike to test anything: {expected:?}");
+    assert!(spread(&expected) > 0.02, "the cells are too similar to test anything: {expected:?}");
     onnx
 }

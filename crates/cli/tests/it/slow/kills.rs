@@ -1,4 +1,4 @@
-//! A run that is killed again and again ends with the same files as one that never was.
+//! A run that is killed repeatedly ends with the same files as one that was never killed.
 
 use std::{
     collections::BTreeMap,
@@ -11,9 +11,9 @@ use malaria_resnet::{ExperimentConfig, train::ImageSize};
 
 use crate::support::{Training, Workbench, json, succeed};
 
-/// More than the kills use up, some of which let an epoch pass.
+/// More epochs than the kills need, some of which let an epoch finish.
 const EPOCHS: u64 = 24;
-/// Kills in each phase.
+/// Number of kills in each phase.
 const KILLS: usize = 6;
 
 /// Where in an epoch the process is killed.
@@ -29,7 +29,7 @@ enum Phase {
     Renamed,
 }
 
-/// Temporary files of checkpoints, of a process that is writing or was killed while it wrote.
+/// Temporary files of checkpoints, from a process that is writing or was killed while writing.
 fn temporary_checkpoints(run: &Path) -> Vec<PathBuf> {
     let paths = fs::read_dir(run).unwrap().map(|entry| entry.unwrap().path());
     let temporary = |path: &PathBuf| {
@@ -59,7 +59,7 @@ fn kill_in(phase: Phase, mut training: Training, run: &Path, try_number: usize) 
             let started = Instant::now();
             while temporary_checkpoints(run).is_empty() && started.elapsed() < Duration::from_secs(5) {}
             let (_, written) = training.kill();
-            // Still there, so the process died before it was renamed.
+            // The temporary file still exists, so the process died before renaming it.
             (!temporary_checkpoints(run).is_empty(), written)
         }
         Phase::Renamed => {
@@ -113,11 +113,11 @@ fn a_run_killed_24_times_ends_with_the_same_files() {
             false => Training::start(&mut bench.train("killed")),
             true => Training::start(&mut bench.resume("killed")),
         };
-        let going_on = training.event("epoch-started")["epoch"].as_u64().unwrap();
+        let resumed_in = training.event("epoch-started")["epoch"].as_u64().unwrap();
         // At most the epoch under way is lost; one more may be done, if the process died between renaming the checkpoint and reporting
         // it.
-        assert!((done + 1..=done + 2).contains(&going_on), "{done} epochs done, resumed in {going_on}");
-        assert!(going_on < EPOCHS, "too few hits: {kills:?}");
+        assert!((done + 1..=done + 2).contains(&resumed_in), "{done} epochs done, resumed in {resumed_in}");
+        assert!(resumed_in < EPOCHS, "too few hits: {kills:?}");
         assert!(
             !left.iter().any(|path: &PathBuf| path.exists()),
             "a killed process's temporary file was left"
@@ -130,7 +130,7 @@ fn a_run_killed_24_times_ends_with_the_same_files() {
             break;
         }
         let (hit, written) = kill_in(due, training, &run, try_number);
-        done = going_on - 1 + written;
+        done = resumed_in - 1 + written;
         left = temporary_checkpoints(&run);
         if hit {
             *kills.entry(due).or_default() += 1;

@@ -1,4 +1,4 @@
-//! Tests that take long, which `cargo xtask test --quick` leaves out.
+//! Slow tests, which `cargo xtask test --quick` leaves out.
 
 mod export;
 mod installed;

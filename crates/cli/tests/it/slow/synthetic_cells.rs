@@ -1,6 +1,6 @@
-//! `malaria train` without data: it draws synthetic cells, learns them, and says that the metrics mean nothing for malaria.
+//! `malaria train` without data trains on synthetic cells and says that the metrics mean nothing for malaria.
 //!
-//! That these cells are hard for a model that sees only colour is shown in `crates/dataset/tests/synthetic.rs`.
+//! `crates/dataset/tests/synthetic.rs` shows that a model that sees only colour cannot learn these cells.
 
 use malaria_resnet::{Caveat, ExperimentConfig, Metrics};
 
@@ -20,8 +20,8 @@ fn the_fast_recipe_learns_synthetic_cells() {
     assert!(metrics.synthetic_cells);
     assert!(metrics.test.accuracy >= 0.9, "{}\n{progress}", metrics.test.accuracy);
 
-    // The smear drawn at the end: the counted cells are those that were drawn, and so are nearly all calls.
-    let line = said.lines().find(|line| line.starts_with("A drawn smear: ")).unwrap();
+    // The synthetic smear: nearly all of its cells are counted and called correctly.
+    let line = said.lines().find(|line| line.starts_with("A synthetic smear: ")).unwrap();
     let counts: Vec<i32> =
         line.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).collect();
     let [drawn, infected, found, called] = counts[..] else { panic!("{line}") };
@@ -29,7 +29,7 @@ fn the_fast_recipe_learns_synthetic_cells() {
     assert!(said.contains("annotated/drawn-smear.jpg"), "{said}");
     assert!(folder.path().join("runs/demo/drawn-smear/annotated/drawn-smear.jpg").is_file());
 
-    // With other epochs, rate and image sizes are still the ones for few cells.
+    // With another number of epochs, rate and image sizes are still those for few cells.
     let mut shorter = malaria("train");
     shorter.current_dir(folder.path()).args(["--epochs", "3", "--out", "runs/short"]);
     let mut training = Training::start(&mut shorter);

@@ -1,12 +1,12 @@
 // Files that are dropped on a page, alone or in folders.
 
 const PICTURE = /\.(png|jpe?g|jfif|jpe|bmp|tiff?|webp)$/i;
-// Hidden files, and the folder that macOS adds to a zip.
+// Hidden files, and the folder that macOS adds to zip files.
 const HIDDEN = /^(\.|__MACOSX$)/;
 
 export const isPicture = (file) => PICTURE.test(file.name) && !HIDDEN.test(file.name);
 
-// All files that were dropped or are in dropped folders, except in hidden folders, with their paths and ordered by them.
+// All dropped files and the files in dropped folders, except in hidden folders, with their paths, sorted by path.
 export async function dropped({ items }) {
   const entries = [...items].filter((item) => item.kind === "file").map((item) => item.webkitGetAsEntry()).filter((entry) => entry);
   const files = [];

@@ -1,4 +1,4 @@
-// Pieces of the page.
+// Helpers for elements of the page.
 
 export const at = (id) => document.getElementById(id);
 
@@ -16,7 +16,7 @@ export function button(words, action) {
   return made;
 }
 
-// In the viewer too, which covers the page.
+// Also shown in the viewer, which covers the page.
 export function showStatus(words, failed = false) {
   for (const place of [at("status"), at("viewer-status")]) {
     place.textContent = words;
@@ -24,7 +24,7 @@ export function showStatus(words, failed = false) {
   }
 }
 
-// An action of which the person learns if it fails.
+// An action that reports its failure to the person.
 export function reportingErrors(action) {
   return async (...given) => {
     try {

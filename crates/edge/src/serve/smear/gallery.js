@@ -5,7 +5,7 @@ import { cellPicture, cutOut } from "./pictures.js";
 import { JUDGEMENTS, judge, photographs, state } from "./reading.js";
 import { filled, percent, text } from "./texts.js";
 
-// Cells not called infected that are shown at first, and more at each request.
+// Number of cells not called infected that are shown at first and added by each request for more.
 const PORTION = 30;
 
 let shownOthers = PORTION;
@@ -26,7 +26,7 @@ export async function updateGallery(view) {
   const groups = { suspects: cells(true), uncertain: others.slice(0, shownOthers) };
   for (const [id, shown] of Object.entries(groups)) at(id).replaceChildren(...shown.map((cell) => tileOf(cell, view)));
   at("more").hidden = others.length <= shownOthers;
-  // A person who is reviewing goes on where they were.
+  // Keeps the focus, so that the person continues where they were.
   if (focused) tiles.get(focused)?.focus();
   const shown = Object.values(groups).flat();
   for (const field of state.fields) {
@@ -59,7 +59,7 @@ function updateTile(tile) {
   const { field, object, number } = tile;
   const picture = cellPicture(object);
   if (picture !== null && picture.parentElement === null) tile.querySelector(".picture").replaceChildren(picture);
-  // Nobody can judge what is not shown.
+  // Cells that are not shown cannot be judged.
   tile.disabled = !photographs.get(field)?.url;
   const judgement = object.judgement ?? "none";
   tile.dataset.judgement = judgement;
@@ -74,7 +74,7 @@ export function updateTiles(field) {
   for (const tile of document.querySelectorAll(".cell")) if (field === null || tile.field === field) updateTile(tile);
 }
 
-// By the arrow keys: the tile to the left or right, above or below.
+// For the arrow keys: the tile to the left or right, above or below.
 function neighbour(tile, key) {
   const all = [...tile.parentElement.children];
   const perRow = all.filter((other) => other.offsetTop === all[0].offsetTop).length;

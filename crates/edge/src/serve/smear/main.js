@@ -1,4 +1,4 @@
-// The page on which a person reads a smear: the program that serves it finds and calls cells, this page shows them and keeps the
+// The page for reading a smear: the program that serves it finds and calls cells; the page shows them and keeps the
 // person's corrections in the browser.
 
 import { dropped, isPicture } from "./dropped.js";
@@ -17,10 +17,10 @@ import { LANGUAGES, filled, loadTexts, text } from "./texts.js";
 import { makeJudgeButtons, startViewer, updateViewer, view } from "./viewer.js";
 
 const LARGEST_PHOTO = 60 * 1024 * 1024;
-// Milliseconds in which another tab with this page answers.
+// Milliseconds to wait for the answer of another tab with this page.
 const ANSWER = 300;
 
-// Records that another model has called: their photographs are read again.
+// Records made with another model: their photographs are read again.
 const earlier = new Map();
 let started = false;
 // Lists of files, one after the other.
@@ -42,7 +42,7 @@ async function read(files, generation) {
     showStatus(filled("status.working", { done: i + 1, all: photos.length, name: file.name }));
     try {
       const note = await readOne(file, generation);
-      // Cleared meanwhile.
+      // Everything was cleared in the meantime.
       if (generation !== state.generation) break;
       if (note) notes.push(note);
       done += 1;
@@ -54,12 +54,12 @@ async function read(files, generation) {
   if (generation === state.generation) showStatus([filled("status.done", { done }), ...notes].join(" · "), done < photos.length);
 }
 
-// Reads a photograph, and returns what there is to say of it.
+// Reads a photograph and returns remarks on it.
 async function readOne(file, generation) {
   if (file.size > LARGEST_PHOTO) throw new Error(filled("status.too-large", { limit: LARGEST_PHOTO / 1024 / 1024 }));
   const found = await ask("/smear", form([file.name || "photograph", file]));
   if (generation !== state.generation) return null;
-  // What is no picture is no photograph of the smear.
+  // A file that is not a picture is not listed as a photograph.
   if (found.refusal === "photo") throw new Error(text("refusal.photo"));
   // A form escapes some characters of a name.
   found.count.image = file.name || "photograph";
@@ -73,7 +73,7 @@ async function readOne(file, generation) {
     earlier.delete(found.sha256);
     state.fields.push(found);
     await setDetails({ looked_through: false });
-    // What is cleared meanwhile must not be saved again.
+    // A photograph that was cleared in the meantime must not be saved again.
     if (generation !== state.generation) return null;
     await saveField(found);
     if (generation !== state.generation) return null;
@@ -96,7 +96,7 @@ const remove = reportingErrors(async (field) => {
   if (!confirm(filled("fields.remove-question", { name: field.count.image }))) return;
   await removeFromReading(field);
   detach(field);
-  // The next photographs may be another patient's.
+  // The next photographs may be of another patient.
   if (state.fields.length === 0) await setDetails({ patient: "", slide: "" });
   fillDetails();
   changed();
@@ -144,9 +144,9 @@ async function setLanguage(language) {
   changed();
 }
 
-// Beginning.
+// Start.
 
-// Another tab with this page would overwrite what this one keeps.
+// Another tab with this page would overwrite the data of this one.
 async function anotherTab() {
   const channel = new BroadcastChannel("malaria-smear");
   const answered = new Promise((answer) => {
@@ -181,7 +181,7 @@ async function restore() {
     }
     restoreOrder(field, order);
     state.fields.push(field);
-    // Without its picture it counts all the same.
+    // It still counts without its picture.
     if (file) await attach(field, file).catch((error) => missing.push(filled("status.failed", { name: field.count.image, reason: error.message })));
   }
   if (missing.length > 0) showStatus(missing.join(" "), true);
@@ -277,6 +277,6 @@ function listen() {
   pressed("clear", clear);
 }
 
-// Files that are dropped early wait for the beginning.
+// Files that are dropped early wait until the page is ready.
 queue = reportingErrors(start)();
 listen();

@@ -3,10 +3,10 @@
 import { photographs } from "./reading.js";
 import { ask, form } from "./server.js";
 
-// Sides of a cell in the gallery and of a photograph in the list, in pixels of screens with two for each.
+// Sides of a cell in the gallery and of a photograph in the list, in device pixels at two per CSS pixel.
 const CROP = 176;
 const THUMBNAIL = [192, 144];
-// Longest side of a photograph in a report, in pixels, and with how many photographs it begins to be smaller.
+// Longest side of a photograph in a report, in pixels, and the number of photographs above which it is reduced.
 const REPORT_SIDE = 1600;
 const MANY_FIELDS = 40;
 
@@ -17,7 +17,7 @@ const thumbnails = new WeakMap();
 // Gives a field its photograph.
 export async function attach(field, file) {
   let picture = file;
-  // Browsers show no TIFF, and do not turn every other format as its EXIF says.
+  // Browsers do not show TIFF files and do not turn all other formats as their EXIF data says.
   let bitmap = /\.(png|jpe?g)$/i.test(file.name) ? await createImageBitmap(file).catch(() => null) : null;
   const asRead = bitmap !== null && bitmap.width === field.width && bitmap.height === field.height;
   if (!asRead) {
@@ -52,7 +52,7 @@ function canvas(bitmap, [width, height], x, y, across, down) {
 export const thumbnailOf = (field) => thumbnails.get(field) ?? null;
 export const cellPicture = (object) => cells.get(object) ?? null;
 
-// Cuts out those of the objects that have no picture yet, with the surroundings, by which people judge.
+// Cuts out the objects that have no picture yet, with their surroundings, which help people to judge.
 export async function cutOut(field, objects) {
   const missing = objects.filter((object) => !cells.has(object));
   const at = photographs.get(field);
@@ -66,7 +66,7 @@ export async function cutOut(field, objects) {
   bitmap.close();
 }
 
-// A JPEG for a report of so many fields. The colours are the file's own, as the program reads them.
+// A JPEG for a report of this many fields. The colours are those of the file, as the program reads them.
 export async function reportPicture(field, fields) {
   const bitmap = await createImageBitmap(photographs.get(field).picture, { colorSpaceConversion: "none" });
   const side = REPORT_SIDE * Math.sqrt(MANY_FIELDS / Math.max(MANY_FIELDS, fields));

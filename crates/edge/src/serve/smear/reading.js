@@ -1,4 +1,4 @@
-// The smear that is read: its fields as the program describes them, with the person's judgements, and changes that can be taken back.
+// The smear being read: its fields as the program describes them, with the person's judgements, and changes that can be undone.
 
 import { saveDetails, saveRecord } from "./store.js";
 
@@ -8,18 +8,18 @@ export const state = {
   model: null,
   details: { language: "en", patient: "", slide: "", operator: "", read_on: "", red_cells_per_microlitre: null, looked_through: false },
   fields: [],
-  // Raised when everything is cleared: what was begun before does not go on.
+  // Raised when everything is cleared: work begun before that is abandoned.
   generation: 0,
 };
 
-// Of each field at hand: the photograph's `file`, a `picture` of it that browsers show, and that one's `url`.
+// For each available field: the photograph's `file`, a `picture` of it that browsers can show, and the picture's `url`.
 export const photographs = new WeakMap();
 
 let changes = [];
 let order = 0;
 let listeners = [];
 
-// Listeners get the changed field; none if fields were added or removed, or details changed.
+// Listeners get the changed field, or nothing if fields were added or removed or details changed.
 export function onChange(listener) {
   listeners.push(listener);
 }
@@ -35,7 +35,7 @@ export function today() {
 
 export const record = () => ({ format_version: 1, ...state.details, made_by: state.model.made_by, fields: state.fields });
 
-// Without outlines, which are most of it.
+// Without the outlines, which take most of the space.
 export function recordWithoutOutlines() {
   const bare = ({ outline, ...object }) => object;
   return { ...record(), fields: state.fields.map((field) => ({ ...field, objects: field.objects.map(bare) })) };
@@ -68,7 +68,7 @@ export function forgetChanges() {
   changes = [];
 }
 
-// Makes a change by a function that returns the one that takes it back.
+// Makes a change: `change` applies it and returns the function that undoes it.
 async function apply(field, change) {
   changes.push({ field, back: change() });
   changed(field);

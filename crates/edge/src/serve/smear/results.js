@@ -1,17 +1,17 @@
-// The counts, as the program computes them from the record.
+// The counts, which the program computes from the record.
 
 import { at, showStatus } from "./elements.js";
 import { recordWithoutOutlines, state } from "./reading.js";
 import { ask } from "./server.js";
 import { filled, perMicrolitreWords, percent, shareWords, text, whole } from "./texts.js";
 
-// Milliseconds without another change after which the counts are asked for.
+// Milliseconds without another change after which the counts are requested.
 const PAUSE = 150;
 
 let timer = null;
 let request = null;
 
-// Counts anew, soon. What is shown until then is marked as busy.
+// Updates the counts soon. Until then, those shown are marked as busy.
 export function updateResults() {
   at("reading").hidden = state.fields.length === 0;
   at("reading").setAttribute("aria-busy", "true");
@@ -35,7 +35,7 @@ async function count() {
     }
   } catch (error) {
     if (own.signal.aborted) return;
-    // No counts, rather than earlier ones.
+    // Shows no counts rather than outdated ones.
     show({ machine: null, repeated: [], suspects: 0, reviewed: 0, corrected: null });
     showStatus(error.message, true);
   }

@@ -1,4 +1,4 @@
-// Files for the person: the report, the record, the cells, the photographs.
+// Files to download: the report, the record, the cells, the photographs.
 
 import { element } from "./elements.js";
 import { reportPicture } from "./pictures.js";
@@ -16,7 +16,7 @@ function save(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
-// The name of a file: with the slide or the patient, as far as names of files allow.
+// The name of a file, which contains the slide or the patient without characters that file names cannot have.
 function named(kind, ending) {
   const { slide, patient } = state.details;
   const of = (slide.trim() || patient.trim()).replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 60);
@@ -66,7 +66,7 @@ function csv() {
   return [COLUMNS, ...rows.map((row) => COLUMNS.map((column) => value(row[column])))].map((row) => `${row.join(",")}\n`).join("");
 }
 
-// One after the other, as browsers drop downloads that come at once.
+// One after the other, since browsers drop simultaneous downloads.
 export async function savePhotographs() {
   for (const field of state.fields) {
     const file = photographs.get(field)?.file;

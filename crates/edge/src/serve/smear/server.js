@@ -2,11 +2,11 @@
 
 import { text } from "./texts.js";
 
-// How often, and after how many milliseconds, a busy program is asked again.
+// Number of retries when the program is busy, and the milliseconds before each.
 const RETRIES = 20;
 const PAUSE = 3000;
 
-// The answer, of the expected type: a document or a file.
+// The answer, a document or a file of the expected type.
 export async function ask(path, options, type = "application/json") {
   let response;
   for (let tries = 0; ; tries += 1) {

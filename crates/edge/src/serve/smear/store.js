@@ -1,4 +1,4 @@
-// What the browser keeps over a reload: the records of fields and their photographs by the SHA-256 of the file, and the details.
+// The data that survives a reload: the records of fields and their photographs by the SHA-256 of the file, and the details.
 
 import { text } from "./texts.js";
 
@@ -43,7 +43,7 @@ function request(name, mode, make) {
 
 const put = (name, key, value) => request(name, "readwrite", (objects) => objects.put(value, key));
 
-// Photographs give way to corrections, which nobody can repeat.
+// Photographs are dropped in favour of corrections, which cannot be recreated.
 async function save(name, key, value) {
   try {
     await put(name, key, value);
@@ -65,7 +65,7 @@ export async function savePhotograph(sha256, file) {
   await put("photographs", sha256, file).catch(() => warn(base === null ? "storage.none" : "storage.full"));
 }
 
-// What was kept; nothing where the browser keeps nothing.
+// The stored data; nothing if the browser stores nothing.
 export async function restored() {
   if (base === null) return { records: [], details: {}, photograph: async () => undefined };
   const get = (name, key) => request(name, "readonly", (objects) => objects.get(key));

@@ -1,4 +1,4 @@
-// The texts of the page in the person's language, and numbers as it writes them.
+// The texts of the page in the person's language, and the formats of its numbers.
 
 import { ask } from "./server.js";
 

@@ -1,4 +1,4 @@
-// A photograph with the outlines of what was found, which can be enlarged and moved, judged and added to.
+// A photograph with the outlines of the objects found: zoom, move, judge cells and add cells.
 
 import { at, button, reportingErrors } from "./elements.js";
 import { JUDGEMENTS, addCell, judge, judgeAdded, photographs, takeBack } from "./reading.js";
@@ -7,12 +7,13 @@ import { filled, label, percent, text } from "./texts.js";
 const SVG = "http://www.w3.org/2000/svg";
 const SCALES = [0.02, 20];
 const ZOOM = 1.4;
-// Pixels of the screen by which an arrow key moves the picture.
+// Screen pixels by which an arrow key moves the picture.
 const STEP = 40;
-// Pixels of the screen that a pointer may move in a click.
+// Screen pixels that a pointer may move during a click.
 const CLICK = 6;
 
-// The field, the selected cell, and where the photograph lies: its scale and the place of its corner in the stage, as large as that was.
+// The field, the selected cell, and the position of the photograph: its scale, the place of its corner in the stage, and the
+// size of the stage at that time.
 const shown = { field: null, cell: null, scale: 1, x: 0, y: 0, stage: null, adding: false, outlines: true };
 const pointers = new Map();
 let moved = 0;
@@ -61,7 +62,7 @@ function place(scale, x, y) {
   const within = (value, size, whole) => Math.min(Math.max(value, size / 2 - whole), size / 2);
   shown.x = within(x, width, shown.scale * field.width);
   shown.y = within(y, height, shown.scale * field.height);
-  // Outlines are as thick as on the screen, whatever the scale.
+  // Outlines have the same width on the screen at every scale.
   at("sheet").style.setProperty("--pixel", `${1 / shown.scale}px`);
   at("sheet").style.transform = `translate(${shown.x}px, ${shown.y}px) scale(${shown.scale})`;
 }
@@ -79,14 +80,14 @@ function fit() {
   place(scale, (width - scale * field.width) / 2, (height - scale * field.height) / 2);
 }
 
-// Keeps the middle when the stage changes its size, as on a turned phone.
+// Keeps the middle in place when the size of the stage changes, for example when a phone is turned.
 function resized() {
   if (!at("viewer").open || shown.stage === null) return;
   const { width, height } = stage();
   place(shown.scale, shown.x + (width - shown.stage[0]) / 2, shown.y + (height - shown.stage[1]) / 2);
 }
 
-// Enlarges around a point of the stage, by default its middle.
+// Zooms around a point of the stage, by default its middle.
 function zoom(factor, point) {
   const { width, height } = stage();
   const [x, y] = point ?? [width / 2, height / 2];
@@ -140,7 +141,7 @@ function select(cell) {
   draw();
 }
 
-// The smallest thing around a point of the photograph.
+// The smallest object around a point of the photograph.
 function cellAt(x, y) {
   const { field } = shown;
   const near = field.added.find((cell) => Math.hypot(cell.x - x, cell.y - y) <= radius());
@@ -182,7 +183,7 @@ const keyPressed = reportingErrors(async (event) => {
   const direction = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
   const { width, height } = stage();
   const actions = {
-    // On a button it presses that.
+    // On a button, the key presses the button.
     enter: event.target === at("stage") && shown.adding ? () => addAt([width / 2, height / 2]) : undefined,
     a: toggleAdding,
     "+": () => zoom(ZOOM),
@@ -216,7 +217,7 @@ function step([right, down]) {
   centre(shown.cell, shown.scale);
 }
 
-// One finger or the mouse moves, two fingers enlarge, a short touch selects.
+// One finger or the mouse moves the picture, two fingers zoom, a short touch selects.
 
 function pointOf(event) {
   const { left, top } = stage();
