@@ -18,7 +18,7 @@ use crate::{
     decision::call,
     description::Description,
     error::Result,
-    patient_rule::{PatientVerdict, SmearCells},
+    patient_rule::{CellTally, PatientVerdict},
 };
 
 /// Maximum number of pictures held in memory at once, and their maximum bytes at the model's input size.
@@ -261,7 +261,7 @@ pub fn call_patients(
     predictions: &[Prediction],
 ) -> Result<Vec<PatientPrediction>> {
     let Ok((smear, caller)) = description.patient_caller() else { return Ok(Vec::new()) };
-    let mut patients: BTreeMap<&str, SmearCells> = BTreeMap::new();
+    let mut patients: BTreeMap<&str, CellTally> = BTreeMap::new();
     let mut counted = HashSet::new();
     let owners = owners(predictions);
     for prediction in predictions {

@@ -51,7 +51,7 @@ pub use detection_limit::DetectionLimit;
 pub use error::{Error, Result, format_advice};
 pub use network_config::ResNetConfig;
 pub use patient_results::{Found, FoundAt, PatientAssessment, PatientRoc, Table, write_patients};
-pub use patient_rule::{PatientCallError, PatientVerdict, SmearCells, SmearDecision, SmearRule};
+pub use patient_rule::{CellTally, PatientCallError, PatientVerdict, SmearDecision, SmearRule};
 pub use pool::{FoldResult, Pooled, PooledDecision, Spread};
 pub use prediction_report::{PredictionReport, Provenance};
 pub use predictions_csv::{OutOfFold, read_out_of_fold, read_predictions, write_predictions};

@@ -28,7 +28,7 @@ pub struct SmearRule {
     pub threshold: f64,
     /// The cells on which it was chosen, see [`choose_smear_threshold`](malaria_metrics::choose_smear_threshold).
     pub chosen_on: ChosenOn,
-    /// The largest [share of uncertain cells](SmearCells::uncertain_share) in 99 of 100 of those patients; `None` if no
+    /// The largest [share of uncertain cells](CellTally::uncertain_share) in 99 of 100 of those patients; `None` if no
     /// patient has enough cells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_uncertain: Option<f64>,
@@ -86,7 +86,7 @@ impl SmearRule {
 
     /// Whether more of the `cells` are uncertain than in 99 of 100 patients of the cross-validation, or more than a tenth of the pictures
     /// have a warning.
-    pub fn is_unfamiliar(&self, cells: &SmearCells) -> bool {
+    pub fn is_unfamiliar(&self, cells: &CellTally) -> bool {
         let uncertain =
             self.max_uncertain.zip(cells.uncertain_share()).is_some_and(|(usual, share)| share > usual);
         uncertain || cells.unlike_share().is_some_and(|share| share > MAX_UNLIKE)
@@ -147,7 +147,7 @@ impl SmearDecision {
 
 /// Counts of the cells of a patient or photograph, called at the threshold for smears.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SmearCells {
+pub struct CellTally {
     /// All cells and those called positive.
     pub called: CellCounts,
     /// Cells with a probability of the positive class from 10 to 90 %.
@@ -160,7 +160,7 @@ pub struct SmearCells {
     pub pictures: u64,
 }
 
-impl SmearCells {
+impl CellTally {
     /// Counts a cell with this probability of the positive class.
     pub fn count(&mut self, probability: f64, positive: bool) {
         self.pictures += 1;
@@ -196,9 +196,9 @@ pub struct PatientVerdict {
     /// Estimated share of infected cells, and the call.
     #[serde(flatten)]
     pub result: PatientResult,
-    /// [Share of uncertain cells](SmearCells::uncertain_share).
+    /// [Share of uncertain cells](CellTally::uncertain_share).
     pub uncertain_share: Option<f64>,
-    /// [Share of pictures with a warning](SmearCells::unlike_share).
+    /// [Share of pictures with a warning](CellTally::unlike_share).
     pub unlike_share: Option<f64>,
     /// Whether one of these shares is too large, see [`SmearRule::is_unfamiliar`]: the rates do not hold for such pictures.
     /// The patient is then called positive or not called, and no share of infected cells is ruled out.
@@ -217,7 +217,7 @@ impl PatientVerdict {
         description: &Description,
         smear: &SmearRule,
         patient: Option<&str>,
-        cells: &SmearCells,
+        cells: &CellTally,
         result: Option<PatientResult>,
     ) -> Self {
         let uncertain_share = cells.uncertain_share();

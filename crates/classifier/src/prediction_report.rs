@@ -15,7 +15,7 @@ use crate::{
     classify::{PatientPrediction, Prediction, call_patients, owners},
     description::Description,
     error::{Error, Result},
-    patient_rule::{PatientVerdict, SmearCells},
+    patient_rule::{CellTally, PatientVerdict},
 };
 
 /// The model and the program that produced a result.
@@ -84,7 +84,7 @@ impl PredictionReport {
             pixels.is_some_and(|pixels| owners.get(pixels) == Some(&None))
         };
         let n_shared = cells.iter().filter(is_shared).count();
-        let mut all = SmearCells::default();
+        let mut all = CellTally::default();
         let mut seen = HashSet::new();
         let (new, copies): (Vec<&Prediction>, Vec<_>) = cells
             .iter()

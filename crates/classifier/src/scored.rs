@@ -11,7 +11,7 @@ use malaria_metrics::{
 use crate::{
     decision::{ChosenOn, DecisionRule, Threshold, call},
     error::Result,
-    patient_rule::{SmearCells, SmearDecision, SmearRule},
+    patient_rule::{CellTally, SmearDecision, SmearRule},
 };
 
 /// Minimum number of patients with infected cells, and with uninfected cells, for calling new patients: error rates of
@@ -138,11 +138,11 @@ impl Scored<'_> {
         let infected: Vec<bool> = known.iter().map(|&(i, _)| is_positive[i]).collect();
         let scores: Vec<f64> = known.iter().map(|&(i, _)| scores[i]).collect();
         let Some(point) = choose_smear_threshold(&names, &infected, &scores)? else { return Ok(None) };
-        let mut patients: BTreeMap<&str, SmearCells> = BTreeMap::new();
+        let mut patients: BTreeMap<&str, CellTally> = BTreeMap::new();
         for (name, &score) in names.iter().zip(&scores) {
             patients.entry(name).or_default().count(score, score >= point.threshold);
         }
-        let mut uncertain: Vec<f64> = patients.values().filter_map(SmearCells::uncertain_share).collect();
+        let mut uncertain: Vec<f64> = patients.values().filter_map(CellTally::uncertain_share).collect();
         uncertain.sort_unstable_by(f64::total_cmp);
         let usual = (USUAL_PATIENTS * uncertain.len() as f64).ceil() as usize;
         let max_uncertain = usual.checked_sub(1).map(|last| uncertain[last]);

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Result, anyhow, bail};
 use malaria_resnet::{
-    Classifier, Context, Error, ExperimentConfig, Listener, Moved, Progress, RunDir, count_smears,
+    Classifier, Context, Error, ExperimentConfig, Listener, NewPaths, Progress, RunDir, count_smears,
     dataset::{self, PatientNames, Protocol, SmearConfig, SmearKind, list_images, write_synthetic_smear},
     plot_history, protocol_note, provenance,
     report::check_figure_path,
@@ -96,7 +96,8 @@ pub(crate) fn run(mut args: Args) -> Result<ExitCode> {
     let summary = match &args.resume {
         Some(run) => {
             let Settings { data, init, teacher, .. } = &args.settings;
-            let moved = Moved { data: data.as_deref(), init: init.as_deref(), teacher: teacher.as_deref() };
+            let moved =
+                NewPaths { data: data.as_deref(), init: init.as_deref(), teacher: teacher.as_deref() };
             resume(run, moved, context).map_err(|error| with_resume(error, run))?
         }
         None => {

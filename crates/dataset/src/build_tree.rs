@@ -11,7 +11,7 @@ use strum::VariantNames;
 use crate::error::{Error, Result};
 use crate::fingerprint::{duplicates, fingerprints};
 use crate::index::Index;
-use crate::names::{Subset, is_set_aside};
+use crate::names::{Subset, is_ignored_name};
 use crate::split::Split;
 use crate::walk::files_below;
 use crate::wording::listing;
@@ -89,7 +89,7 @@ pub fn build_tree(index: &Index, split: &Split, out: &Path, link: Link) -> Resul
         test: split.test.len(),
         written: plan.len(),
         kept: standing.len(),
-        duplicates_across: same.iter().filter(|group| group.across_sides).count(),
+        duplicates_across: same.iter().filter(|group| group.across_subsets).count(),
         doubly_labelled: same.iter().filter(|group| group.across_classes).count(),
     })
 }
@@ -121,7 +121,7 @@ fn refuse_other_folders(out: &Path) -> Result<()> {
         let entry = entry.map_err(&list)?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let is_side = Subset::ALL.iter().any(|subset| subset.folder() == name);
-        if entry.path().is_dir() && !is_side && !is_set_aside(&name) {
+        if entry.path().is_dir() && !is_side && !is_ignored_name(&name) {
             found.push(name);
         }
     }

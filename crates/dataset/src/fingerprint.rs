@@ -64,7 +64,7 @@ pub struct Duplicate {
     /// Their positions in [`Index::samples`], ascending.
     pub samples: Vec<usize>,
     /// Whether they are on different sides of the split, so that for example a training cell is also a test cell.
-    pub across_sides: bool,
+    pub across_subsets: bool,
     /// Whether they are in folders of different classes, so that one of the labels is wrong.
     pub across_classes: bool,
 }
@@ -83,7 +83,7 @@ pub fn duplicates(index: &Index, fingerprints: &[Fingerprint], split: &Split) ->
         .into_values()
         .filter(|samples| samples.len() > 1)
         .map(|samples| Duplicate {
-            across_sides: samples.iter().any(|&i| sides[i] != sides[samples[0]]),
+            across_subsets: samples.iter().any(|&i| sides[i] != sides[samples[0]]),
             across_classes: samples
                 .iter()
                 .any(|&i| index.samples[i].class != index.samples[samples[0]].class),

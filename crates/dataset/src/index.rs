@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::names::{IMAGE_EXTENSIONS, Subset, names_a_side, patient_of, same_class};
+use crate::names::{IMAGE_EXTENSIONS, Subset, is_subset_name, patient_of, same_class};
 use crate::patient_names::{PatientNames, UnknownPatients};
 use crate::walk::{files_below, folders_in, holds_image};
 use crate::wording::{listing, meant};
@@ -76,8 +76,8 @@ impl Index {
             Self::of_trees(root)?
         } else if folders
             .iter()
-            .any(|name| is_tree(name) || (names_a_side(name) && holds_classes(&root.join(name))))
-            || (!folders.is_empty() && folders.iter().all(|name| names_a_side(name)))
+            .any(|name| is_tree(name) || (is_subset_name(name) && holds_classes(&root.join(name))))
+            || (!folders.is_empty() && folders.iter().all(|name| is_subset_name(name)))
         {
             let reason = format!(
                 "holds {}, some of which look like the sides of a split; expected exactly training, validation and testing, or class folders only{}",

@@ -59,7 +59,7 @@ fn unknown_subset(found: &str) -> Error {
 
 /// Whether a folder has a common name for a side of a split: `train`, `val`, `Test`, `test_set`. If such folders were read
 /// as classes, a model would be trained to distinguish training cells from test cells.
-pub(crate) fn names_a_side(folder: &str) -> bool {
+pub(crate) fn is_subset_name(folder: &str) -> bool {
     let names = ["train", "training", "val", "valid", "validation", "dev", "test", "testing"];
     let word = folder.to_lowercase().replace(['_', '-', ' '], "");
     let word = ["set", "data"].iter().find_map(|end| word.strip_suffix(end)).unwrap_or(&word);
@@ -79,7 +79,7 @@ pub(crate) fn is_image(path: &Path) -> bool {
 }
 
 /// Whether a file or folder is ignored: hidden, or added to a zip by macOS.
-pub(crate) fn is_set_aside(name: &str) -> bool {
+pub(crate) fn is_ignored_name(name: &str) -> bool {
     name.starts_with('.') || name == "__MACOSX"
 }
 

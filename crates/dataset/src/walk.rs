@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
 use crate::error::{Error, Result};
-use crate::names::{is_image, is_set_aside};
+use crate::names::{is_ignored_name, is_image};
 
 /// A file found below a folder.
 pub(crate) struct FoundFile {
@@ -36,7 +36,7 @@ pub(crate) fn folders_in(folder: &Path) -> Result<(Vec<String>, Vec<String>)> {
         let name = utf8_name(&path)?;
         if !is_dir {
             files.push(name.to_owned());
-        } else if !is_set_aside(name) {
+        } else if !is_ignored_name(name) {
             folders.push(name.to_owned());
         }
     }
@@ -68,7 +68,7 @@ pub(crate) fn paths_below(folder: &Path) -> Result<Vec<(PathBuf, bool)>> {
 }
 
 fn is_hidden_path(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| is_set_aside(&name.to_string_lossy()))
+    path.file_name().is_some_and(|name| is_ignored_name(&name.to_string_lossy()))
 }
 
 /// Whether any image lies below `folder`; folders that cannot be listed count as empty.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::names::{is_image, is_set_aside};
+use crate::names::{is_ignored_name, is_image};
 
 /// Maximum number of items that a message lists; further items are counted.
 const LISTED: usize = 10;
@@ -20,7 +20,7 @@ pub(crate) fn listing<T: AsRef<str>>(items: &[T]) -> String {
 /// Describes the skipped files of a folder; `None` if there are none.
 #[must_use]
 pub fn ignored_words(ignored: &[String]) -> Option<String> {
-    let visible = |file: &&String| !file.split('/').any(is_set_aside);
+    let visible = |file: &&String| !file.split('/').any(is_ignored_name);
     let (images, others): (Vec<&String>, Vec<_>) =
         ignored.iter().partition(|file| is_image(Path::new(file)) && visible(file));
     let words = |reason: &str, files: &[&String]| {

@@ -35,7 +35,7 @@ use crate::{
 /// Largest share of pictures with a warning that needs no caveat. Of the training cells, up to 0.5 % have a warning.
 const MAX_UNLIKE: f64 = 0.02;
 /// An area under the ROC curve below this suggests exchanged class folders rather than a bad model.
-const EXCHANGED: f64 = 0.2;
+const MAX_EXCHANGED_AUC: f64 = 0.2;
 
 /// Which cells of a folder a model is evaluated on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, strum::EnumString)]
@@ -216,7 +216,7 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
         .chain(missing_parents.iter().map(|run| Caveat::ParentMissing { run: run.display().to_string() }))
         .chain(Caveat::of_pictures(copied, doubly_labelled.len(), unlike, chosen.len()))
         .chain(options.flips.then_some(Caveat::MirrorImages))
-        .chain(metrics.auc.is_some_and(|auc| auc < EXCHANGED).then_some(Caveat::ClassesExchanged))
+        .chain(metrics.auc.is_some_and(|auc| auc < MAX_EXCHANGED_AUC).then_some(Caveat::ClassesExchanged))
         .chain(Caveat::of_classes(&scored))
         .chain(Caveat::of(&rule, false, &assessment))
         .collect();

@@ -66,7 +66,7 @@ pub use run::{
     dir::{RunDir, RunLock, fold_dir},
     metrics::{Metrics, MetricsOf},
     session::{RunSummary, plot_history},
-    sources::Moved,
+    sources::NewPaths,
     start::{resume, train},
 };
 pub use summary::{DataSummary, SubsetSummary};

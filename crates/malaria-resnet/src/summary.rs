@@ -86,7 +86,7 @@ pub(crate) fn summarise(
         subsets: subsets.into(),
         shared_patients: split.leakage(index).shared_patients.len(),
         unknown_patients: index.unknown_patients(),
-        duplicates_across: paths(|group| group.across_sides),
+        duplicates_across: paths(|group| group.across_subsets),
         doubly_labelled: paths(|group| group.across_classes),
         fold: split.config.fold,
         test_cells_seen_by_init: test_seen,

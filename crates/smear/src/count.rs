@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
-use malaria_classifier::{Description, PatientVerdict, Provenance, SmearCells};
+use malaria_classifier::{CellTally, Description, PatientVerdict, Provenance};
 use malaria_dataset::{Cells, Fingerprint, ListedImage};
 use malaria_metrics::CellCounts;
 use rayon::prelude::*;
@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use crate::call::Call;
 use crate::counts::{FieldCount, PatientCount, PerMicrolitre};
 use crate::debug_steps::find_cells_and_write_steps;
-use crate::duplicates::Places;
+use crate::duplicates::CellPositions;
 use crate::error::{Error, Result};
 use crate::field_result::FieldResult;
 use crate::find::{Smear, find_cells};
@@ -148,7 +148,7 @@ where
     let mut count = |output: Option<&Output>| -> Result<SmearReport, E> {
         let names = unique_names(photos);
         let mut earlier = HashMap::new();
-        let mut places: Vec<(&ListedImage, Places)> = Vec::new();
+        let mut places: Vec<(&ListedImage, CellPositions)> = Vec::new();
         let (mut fields, mut cells, mut readings) = (Vec::new(), Vec::new(), Vec::new());
         // The photographs held in memory.
         let held = rayon::current_num_threads().min(MAX_HELD);
@@ -156,11 +156,11 @@ where
             let mut called = Vec::with_capacity(some.len());
             for (content, listed) in contents(some, names, &mut earlier, options)?.into_iter().zip(some) {
                 called.push(match content {
-                    Ok(Found { photo, mut reading, smear }) => {
+                    Ok(SearchedPhoto { photo, mut reading, smear }) => {
                         // The cells of each photograph separately, since a network may round differently in other batches.
                         let calls = Call::of_cells(description, positive, &photo, &smear, &mut network)?;
                         reading.fill(description, &smear, &calls);
-                        let own = Places::of(&reading);
+                        let own = CellPositions::of(&reading);
                         match places.iter().find(|(_, earlier)| own.repeat(earlier)) {
                             Some((first, _)) => (reading.repeats(listed, first), None),
                             None => {
@@ -205,7 +205,7 @@ where
 }
 
 /// A photograph that was searched for cells.
-struct Found {
+struct SearchedPhoto {
     photo: RgbImage,
     /// Complete except for the objects.
     reading: FieldResult,
@@ -236,7 +236,7 @@ fn contents(
     names: &[String],
     earlier: &mut HashMap<Fingerprint, ListedImage>,
     options: &CountOptions,
-) -> Result<Vec<Result<Found, Box<FieldResult>>>> {
+) -> Result<Vec<Result<SearchedPhoto, Box<FieldResult>>>> {
     let decoded: Vec<_> = photos.par_iter().map(|photo| read_photo(&photo.path)).collect();
     let new = decoded.into_iter().zip(photos).map(|(decoded, listed)| {
         let mut reading = FieldResult::of(&listed.path.to_string_lossy(), listed.patient.clone());
@@ -267,7 +267,7 @@ fn contents(
             None => find_cells(&photo),
         };
         match smear {
-            Ok(smear) => return Ok(Ok(Found { photo, reading, smear })),
+            Ok(smear) => return Ok(Ok(SearchedPhoto { photo, reading, smear })),
             Err(error @ Error::Write { .. }) => return Err(error),
             Err(error) => reading.refuse(&error),
         }
@@ -301,7 +301,7 @@ pub fn count_patients(
         let sum = |of: fn(&FieldCount) -> u64| fields.iter().map(|field| of(field)).sum::<u64>();
         let called =
             CellCounts { cells: sum(|field| field.red_cells), positive: sum(|field| field.infected) };
-        let cells = SmearCells {
+        let cells = CellTally {
             called,
             uncertain: sum(|field| field.uncertain),
             learned_from: 0,

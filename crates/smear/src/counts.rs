@@ -1,6 +1,6 @@
 //! The counts of a photograph and of a patient.
 
-use malaria_classifier::{Description, PatientVerdict, SmearCells};
+use malaria_classifier::{CellTally, Description, PatientVerdict};
 use malaria_metrics::Interval;
 use serde::{Deserialize, Serialize};
 
@@ -114,7 +114,7 @@ impl FieldCount {
     /// Counts the `objects` of a photograph whose caveats are known.
     pub(crate) fn count(&mut self, description: &Description, objects: &[FoundObject]) {
         let kind = |kind: Kind| objects.iter().filter(|object| object.kind == kind).count() as u64;
-        let mut cells = SmearCells::default();
+        let mut cells = CellTally::default();
         let calls = objects.iter().filter_map(|object| Some((object.probability?, object.infected)));
         calls.for_each(|(probability, infected)| cells.count(probability, infected));
         self.warned_of = objects.iter().filter(|object| object.warned).count() as u64;

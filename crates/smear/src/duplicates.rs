@@ -17,7 +17,7 @@ const SAMPLE: usize = 16;
 
 /// Positions of the red cells of a photograph.
 #[derive(Debug, Clone)]
-pub(crate) struct Places {
+pub(crate) struct CellPositions {
     /// Centres, relative to the photograph's width.
     centres: Vec<[f32; 2]>,
     /// Height over width.
@@ -26,7 +26,7 @@ pub(crate) struct Places {
     distance: f32,
 }
 
-impl Places {
+impl CellPositions {
     pub(crate) fn of(reading: &FieldResult) -> Self {
         let width = reading.width.max(1) as f32;
         let red = reading.objects.iter().filter(|object| object.kind == Kind::RedCell);
@@ -63,7 +63,7 @@ impl Places {
 mod tests {
     use super::*;
 
-    fn places(seed: u32, noise: f32) -> Places {
+    fn places(seed: u32, noise: f32) -> CellPositions {
         // A few hundred pixels of a lattice, moved at random.
         let mut state = seed;
         let mut random = || {
@@ -75,7 +75,7 @@ mod tests {
             .iter()
             .map(|[x, y]| [x + noise * (random() - 0.5), y + noise * (random() - 0.5)])
             .collect();
-        Places { centres: moved, aspect: 0.75, distance: MAX_DISTANCE * 0.06 }
+        CellPositions { centres: moved, aspect: 0.75, distance: MAX_DISTANCE * 0.06 }
     }
 
     #[test]
@@ -93,7 +93,7 @@ mod tests {
         let mut shifted = first.clone();
         shifted.centres.iter_mut().for_each(|[x, _]| *x += 0.03);
         assert!(!shifted.repeat(&first));
-        let square = Places { aspect: 1.0, ..first.clone() };
+        let square = CellPositions { aspect: 1.0, ..first.clone() };
         assert!(!square.repeat(&first));
     }
 }

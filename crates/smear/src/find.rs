@@ -4,12 +4,12 @@ use image::{GrayImage, RgbImage};
 use imageproc::contours::{BorderType, find_contours};
 
 use crate::error::{Error, Result};
-use crate::kind::{Sorted, sort};
+use crate::kind::{Region, classify_regions};
 use crate::object::{Bounds, Kind, Object};
 use crate::plane::{INSIDE, Labels, Plane, plane_of, sample};
 use crate::quality::{Caveat, Quality};
 use crate::scale::Working;
-use crate::separate::part;
+use crate::separate::separate_cells;
 
 /// Diameters of red cells, in pixels of the photograph, for which finding and classification were tested.
 const DIAMETERS: std::ops::RangeInclusive<f32> = 25.0..=260.0;
@@ -62,13 +62,13 @@ pub(crate) fn find_in_steps(photo: &RgbImage, step: &mut Step<'_>) -> Result<Sme
     step("2-field", &|| grey(&working.field))?;
     step("3-darkness", &|| grey(&working.shades()))?;
     step("4-foreground", &|| grey(&working.foreground.mask))?;
-    let chosen = part(&working.darkness, &working.foreground.mask, working.diameter);
-    let sorted = sort(&working, chosen);
-    let quality = Quality::of(&working, &sorted);
+    let chosen = separate_cells(&working.darkness, &working.foreground.mask, working.diameter);
+    let regions = classify_regions(&working, chosen);
+    let quality = Quality::of(&working, &regions);
     if quality.cellular < MIN_CELLULAR {
         return Err(Error::NotThinSmear { share: 100.0 * quality.cellular, min: 100.0 * MIN_CELLULAR });
     }
-    let objects = objects(&working, &sorted, photo);
+    let objects = objects(&working, &regions, photo);
     let cell_diameter = working.diameter / working.factor;
     let mut caveats = quality.caveats();
     if !DIAMETERS.contains(&cell_diameter) {
@@ -82,21 +82,21 @@ fn grey(picture: &GrayImage) -> RgbImage {
 }
 
 /// The objects in pixels of the photograph.
-fn objects(working: &Working, sorted: &[Sorted], photo: &RgbImage) -> Vec<Object> {
-    let owners = owners(working, sorted);
-    (1..).zip(sorted).map(|(label, sorted)| object(working, sorted, label, &owners, photo)).collect()
+fn objects(working: &Working, regions: &[Region], photo: &RgbImage) -> Vec<Object> {
+    let owners = owners(working, regions);
+    (1..).zip(regions).map(|(label, region)| object(working, region, label, &owners, photo)).collect()
 }
 
 /// For each pixel of the working copy, the number of its object, from 1. If there are several, it belongs to the one whose
 /// centre is nearest relative to its size.
-fn owners(working: &Working, sorted: &[Sorted]) -> Labels {
+fn owners(working: &Working, regions: &[Region]) -> Labels {
     let (width, height) = working.picture.dimensions();
     let mut owners = Labels::new(width, height);
     let mut nearest = plane_of((width, height), |_| f32::INFINITY);
-    for (label, sorted) in (1..).zip(sorted) {
-        let [x, y] = sorted.shape.centre;
-        for &i in &sorted.pixels {
-            let apart = ((i % width) as f32 - x).hypot((i / width) as f32 - y) / sorted.shape.diameter();
+    for (label, region) in (1..).zip(regions) {
+        let [x, y] = region.shape.centre;
+        for &i in &region.pixels {
+            let apart = ((i % width) as f32 - x).hypot((i / width) as f32 - y) / region.shape.diameter();
             let nearest = &mut nearest.as_mut()[i as usize];
             if apart < *nearest {
                 *nearest = apart;
@@ -107,11 +107,11 @@ fn owners(working: &Working, sorted: &[Sorted]) -> Labels {
     owners
 }
 
-fn object(working: &Working, sorted: &Sorted, label: u32, owners: &Labels, photo: &RgbImage) -> Object {
+fn object(working: &Working, region: &Region, label: u32, owners: &Labels, photo: &RgbImage) -> Object {
     let (width, height) = working.picture.dimensions();
     let factor_across = photo.width() as f32 / width as f32;
     let factor_down = photo.height() as f32 / height as f32;
-    let [left, top, right, bottom] = sorted.shape.bounds;
+    let [left, top, right, bottom] = region.shape.bounds;
     let bounds = {
         let low = |at: u32, factor: f32| (at as f32 * factor).round() as u32;
         let high = |at: u32, factor: f32, side: u32| (((at + 1) as f32 * factor).round() as u32).min(side);
@@ -124,7 +124,7 @@ fn object(working: &Working, sorted: &Sorted, label: u32, owners: &Labels, photo
     let (columns, rows) = (right - left + 3, bottom - top + 3);
     let own = |whole: bool| {
         let mut own = Plane::new(columns, rows);
-        for &i in sorted.pixels.iter().filter(|&&i| whole || owners.as_raw()[i as usize] == label) {
+        for &i in region.pixels.iter().filter(|&&i| whole || owners.as_raw()[i as usize] == label) {
             own.put_pixel(i % width - left + 1, i / width - top + 1, image::Luma([1.0]));
         }
         own
@@ -155,14 +155,14 @@ fn object(working: &Working, sorted: &Sorted, label: u32, owners: &Labels, photo
             })
             .collect()
     });
-    let area = sorted.shape.area * factor_across * factor_down;
+    let area = region.shape.area * factor_across * factor_down;
     Object {
-        kind: sorted.kind,
+        kind: region.kind,
         outline,
         bounds,
         area,
         diameter: 2.0 * (area / std::f32::consts::PI).sqrt(),
         mask,
-        touches_border: working.touches_border(&sorted.pixels),
+        touches_border: working.touches_border(&region.pixels),
     }
 }

@@ -39,7 +39,7 @@ const UNCOVERED_AREA: [f32; 2] = [0.5, 1.8];
 const UNCOVERED_SOLIDITY: f32 = 0.88;
 
 /// A region of the working copy and its kind.
-pub(crate) struct Sorted {
+pub(crate) struct Region {
     pub(crate) kind: Kind,
     /// Positions of its pixels, in ascending order.
     pub(crate) pixels: Vec<u32>,
@@ -47,10 +47,10 @@ pub(crate) struct Sorted {
 }
 
 /// Sorts the chosen outlines and the remaining foreground by kind.
-pub(crate) fn sort(working: &Working, chosen: Vec<Candidate>) -> Vec<Sorted> {
+pub(crate) fn classify_regions(working: &Working, chosen: Vec<Candidate>) -> Vec<Region> {
     let width = working.picture.width();
     let nuclei = nuclei(working);
-    let mut sorted = Vec::new();
+    let mut regions = Vec::new();
     let mut covered = mask_where(working.field.dimensions(), |_| false);
     let mut in_nucleus = vec![Vec::new(); nuclei.len()];
     for candidate in chosen {
@@ -63,7 +63,7 @@ pub(crate) fn sort(working: &Working, chosen: Vec<Candidate>) -> Vec<Sorted> {
             in_nucleus[nucleus].push(candidate);
         } else {
             cover(&mut covered, &candidate.pixels);
-            sorted.push(red_cell_or_not(candidate, working.cell_area()));
+            regions.push(red_cell_or_not(candidate, working.cell_area()));
         }
     }
     let around = pieces(&uncovered(working, &covered));
@@ -79,20 +79,20 @@ pub(crate) fn sort(working: &Working, chosen: Vec<Candidate>) -> Vec<Sorted> {
         });
         if let Some(shape) = white {
             cover(&mut covered, &pixels);
-            sorted.push(Sorted { kind: Kind::WhiteCell, pixels, shape });
+            regions.push(Region { kind: Kind::WhiteCell, pixels, shape });
             continue;
         }
         for candidate in candidates {
             cover(&mut covered, &candidate.pixels);
-            sorted.push(red_cell_or_not(candidate, working.cell_area()));
+            regions.push(red_cell_or_not(candidate, working.cell_area()));
         }
     }
-    sorted.extend(left_over(working, &covered));
-    sorted.sort_by(|a, b| a.pixels.cmp(&b.pixels));
-    sorted
+    regions.extend(left_over(working, &covered));
+    regions.sort_by(|a, b| a.pixels.cmp(&b.pixels));
+    regions
 }
 
-fn red_cell_or_not(Candidate { pixels, shape, support, .. }: Candidate, cell_area: f32) -> Sorted {
+fn red_cell_or_not(Candidate { pixels, shape, support, .. }: Candidate, cell_area: f32) -> Region {
     let area = shape.area / cell_area;
     let single = area <= MAX_AREA && shape.solidity >= MIN_SOLIDITY && support >= MIN_SUPPORT;
     let kind = match (area < MIN_AREA, single) {
@@ -100,7 +100,7 @@ fn red_cell_or_not(Candidate { pixels, shape, support, .. }: Candidate, cell_are
         (false, true) => Kind::RedCell,
         (false, false) => Kind::Clump,
     };
-    Sorted { kind, pixels, shape }
+    Region { kind, pixels, shape }
 }
 
 fn small(shape: &Shape, cell_area: f32) -> Kind {
@@ -118,7 +118,7 @@ fn uncovered(working: &Working, covered: &Mask) -> Mask {
 }
 
 /// Pieces of the foreground that no outline covers. Slivers beside a cell are not objects.
-fn left_over(working: &Working, covered: &Mask) -> Vec<Sorted> {
+fn left_over(working: &Working, covered: &Mask) -> Vec<Region> {
     let (width, height) = covered.dimensions();
     let beside = |i: u32| {
         let (x, y) = (i % width, i / width);
@@ -138,7 +138,7 @@ fn left_over(working: &Working, covered: &Mask) -> Vec<Sorted> {
             (false, _) if pixels.iter().any(|&i| beside(i)) => continue,
             (false, _) => small(&shape, working.cell_area()),
         };
-        found.push(Sorted { kind, pixels, shape });
+        found.push(Region { kind, pixels, shape });
     }
     found
 }

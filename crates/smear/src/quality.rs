@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::kind::Sorted;
+use crate::kind::Region;
 use crate::object::Kind;
 use crate::plane::{gradient, quantile};
 use crate::scale::Working;
@@ -113,7 +113,7 @@ impl Caveat {
 }
 
 impl Quality {
-    pub(crate) fn of(working: &Working, sorted: &[Sorted]) -> Self {
+    pub(crate) fn of(working: &Working, sorted: &[Region]) -> Self {
         let foreground = working.foreground.mask.as_raw();
         let dark = foreground.iter().filter(|&&value| value > 0).count().max(1) as f32;
         let lit = working.field.as_raw().iter().filter(|&&value| value > 0).count().max(1) as f32;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::count::{RED_CELLS_PER_MICROLITRE, count_patients};
 use crate::counts::{FieldCount, PatientCount, PerMicrolitre};
-use crate::duplicates::Places;
+use crate::duplicates::CellPositions;
 use crate::error::{Error, Result};
 use crate::field_result::FieldResult;
 use crate::found_object::{FoundObject, Judgement};
@@ -177,7 +177,8 @@ impl ReviewedSmear {
     }
 
     fn repeated(&self) -> Vec<[usize; 2]> {
-        let places: Vec<Places> = self.fields.iter().map(|field| Places::of(&field.reading)).collect();
+        let places: Vec<CellPositions> =
+            self.fields.iter().map(|field| CellPositions::of(&field.reading)).collect();
         let first = |later: usize| (0..later).find(|&earlier| places[later].repeat(&places[earlier]));
         (0..places.len()).filter_map(|later| Some([first(later)?, later])).collect()
     }

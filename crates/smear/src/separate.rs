@@ -64,7 +64,7 @@ impl Candidate {
 }
 
 /// The set of outlines that covers `foreground` best, for cells of about `diameter` pixels, in the order of their first pixel.
-pub(crate) fn part(darkness: &Plane, foreground: &Mask, diameter: f32) -> Vec<Candidate> {
+pub(crate) fn separate_cells(darkness: &Plane, foreground: &Mask, diameter: f32) -> Vec<Candidate> {
     let edges = Edges::of(darkness, foreground, diameter);
     let candidates = candidates(&edges, foreground, diameter);
     choose(candidates, foreground)

@@ -61,7 +61,7 @@ fn look(report: &Path, width: u32, flags: &[&str]) -> Value {
 /// Checks `folder/report.html` at either width and in dark mode: `sections` show something, nothing is broken, and the tiles
 /// repeat `metrics.json`.
 #[track_caller]
-fn is_whole(folder: &Path, sections: &str, min_pictures: u64) {
+fn assert_complete(folder: &Path, sections: &str, min_pictures: u64) {
     let report = fs::canonicalize(folder.join("report.html")).unwrap();
     let metrics: Value = serde_json::from_slice(&fs::read(folder.join("metrics.json")).unwrap()).unwrap();
     let dark = "--blink-settings=preferredColorScheme=0";
@@ -107,13 +107,13 @@ fn the_reports_of_a_run_and_an_evaluation_are_whole_on_any_screen() {
     // Too short to learn every cell, so there are mistakes to show.
     succeed(bench.train("run").args(["--epochs", "2", "--lr", "0.01"]));
     // The section on augmentation alone has 36 pictures.
-    is_whole(&bench.path("run"), &format!("{SECTIONS} history augmentation"), 37);
+    assert_complete(&bench.path("run"), &format!("{SECTIONS} history augmentation"), 37);
 
     fs::create_dir(bench.path("evaluated")).unwrap();
     let mut evaluate = bench.evaluate("run");
     evaluate.args(["--json", "evaluated/metrics.json", "--report", "evaluated/report.html"]);
     succeed(evaluate.args(["--device", "cpu"]));
-    is_whole(&bench.path("evaluated"), SECTIONS, 1);
+    assert_complete(&bench.path("evaluated"), SECTIONS, 1);
 }
 
 #[test]
@@ -121,5 +121,5 @@ fn the_reports_of_a_run_and_an_evaluation_are_whole_on_any_screen() {
 fn the_report_of_a_cross_validation_is_whole_on_any_screen() {
     let bench = Workbench::new();
     succeed(bench.cross_validate("cv").args(["--lr", "0.01"]));
-    is_whole(&bench.path("cv"), &format!("{SECTIONS} folds history augmentation labels"), 37);
+    assert_complete(&bench.path("cv"), &format!("{SECTIONS} folds history augmentation labels"), 37);
 }

@@ -261,7 +261,7 @@ fn cells_of_the_nih_are_recognised_by_name_in_another_format() {
 }
 
 #[test]
-fn duplicates_are_found_within_and_across_sides() {
+fn duplicates_are_found_within_and_across_subsets() {
     let data = Folder::with(&["a/1.png", "a/2.png", "a/3.png", "a/4.png", "b/1.png", "b/2.png", "b/3.png"]);
     data.write("a/2.png", b"twice on one side");
     data.write("a/3.png", b"twice on one side");
@@ -272,9 +272,9 @@ fn duplicates_are_found_within_and_across_sides() {
     let found = duplicates(&index, &fingerprints(&index), &split_of(&[0, 1, 2, 6], &[3, 4], &[5]));
     assert_eq!(found.len(), 2);
     assert_eq!(found[0].samples, [0, 4, 5]);
-    assert!(found[0].across_sides && found[0].across_classes);
+    assert!(found[0].across_subsets && found[0].across_classes);
     assert_eq!(found[1].samples, [1, 2]);
-    assert!(!found[1].across_sides && !found[1].across_classes);
+    assert!(!found[1].across_subsets && !found[1].across_classes);
 }
 
 #[test]

@@ -52,7 +52,7 @@ pub(crate) fn weights_hash(run: &Path) -> Result<String> {
 
 /// The new places of a run's cells and parents, if they were moved since it started.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Moved<'a> {
+pub struct NewPaths<'a> {
     /// The data folder. Cells are recognised by their contents, wherever below it they are.
     pub data: Option<&'a Path>,
     /// The run whose weights training started from; needed until the first checkpoint.
@@ -61,7 +61,7 @@ pub struct Moved<'a> {
     pub teacher: Option<&'a Path>,
 }
 
-impl Moved<'_> {
+impl NewPaths<'_> {
     /// Replaces the paths in the `config` of `run`, and refuses initial weights and a teacher that are still needed but have
     /// changed since the start.
     pub(crate) fn apply(self, config: &mut ExperimentConfig, run: &RunDir) -> Result<()> {
@@ -211,7 +211,7 @@ mod tests {
             let case = format!("{parent} {recorded} {checkpoint} {new:?}");
             let mut config = config(parent, recorded);
             let [init, teacher] = new.map(|name| name.map(path));
-            let moved = Moved { data: None, init: init.as_deref(), teacher: teacher.as_deref() };
+            let moved = NewPaths { data: None, init: init.as_deref(), teacher: teacher.as_deref() };
             match (moved.apply(&mut config, &run(checkpoint)), expected) {
                 (Ok(()), None) => {
                     assert_eq!(config.init, Some(init.unwrap_or(path(parent))), "{case}");
@@ -229,11 +229,11 @@ mod tests {
         write_run(&folder.path().join("run"), 1, None);
         let run = RunDir::open(&folder.path().join("run")).unwrap();
         let place = Some(Path::new("elsewhere"));
-        let none = Moved::default();
+        let none = NewPaths::default();
         for (moved, field, reason) in [
-            (Moved { data: place, ..none }, "data", "synthetic"),
-            (Moved { init: place, ..none }, "init", "random weights"),
-            (Moved { teacher: place, ..none }, "teacher", "no teacher"),
+            (NewPaths { data: place, ..none }, "data", "synthetic"),
+            (NewPaths { init: place, ..none }, "init", "random weights"),
+            (NewPaths { teacher: place, ..none }, "teacher", "no teacher"),
         ] {
             let error = moved.apply(&mut run.config().unwrap(), &run).unwrap_err();
             let said = error.to_string();
@@ -242,7 +242,7 @@ mod tests {
         // The files of a run among the cells would be read as cells.
         let mut config = run.config().unwrap();
         config.data = Some("cells".into());
-        let error = Moved { data: Some(folder.path()), ..none }.apply(&mut config, &run).unwrap_err();
+        let error = NewPaths { data: Some(folder.path()), ..none }.apply(&mut config, &run).unwrap_err();
         assert!(matches!(error, Error::Config { field: "out", .. }), "{error}");
     }
 }

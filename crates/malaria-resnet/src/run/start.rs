@@ -11,7 +11,7 @@ use tch::Device;
 use super::{
     dir::{RunDir, RunLock},
     session::{RunSummary, Session},
-    sources::Moved,
+    sources::NewPaths,
 };
 use crate::{
     classifier::Classifier,
@@ -65,7 +65,7 @@ pub fn train(config: &ExperimentConfig, out: &Path, context: Context<'_>) -> Res
 /// As [`train`]; [`Error::Dataset`] when the data folder has other cells; [`Error::Config`] when the initial weights or the
 /// teacher are needed and have other weights; [`Error::RunDir`] when the run is finished, since its test set must not be
 /// evaluated twice.
-pub fn resume(run: &Path, moved: Moved<'_>, context: Context<'_>) -> Result<RunSummary> {
+pub fn resume(run: &Path, moved: NewPaths<'_>, context: Context<'_>) -> Result<RunSummary> {
     let run = RunDir::open(run)?;
     let mut config = run.config()?;
     if run.is_finished() {

@@ -7,7 +7,7 @@ import { listFields, updateField } from "./fields.js";
 import { galleryKey, showMore, updateGallery, updateTiles } from "./gallery.js";
 import { attach, detach } from "./pictures.js";
 import {
-  carryOver, changed, forgetChanges, onChange, photographs, removeFromReading, restoreOrder, saveField, setDetails, state, takeBack, today,
+  carryOver, changed, forgetChanges, onChange, photographs, removeFromReading, restoreOrder, saveField, setDetails, state, undo, today,
 } from "./reading.js";
 import { updateResults } from "./results.js";
 import { saveCsv, savePhotographs, saveRecordFile, saveReport } from "./saving.js";
@@ -249,7 +249,7 @@ function listen() {
     const typing = event.target.matches?.("input, select");
     if (event.key.toLowerCase() !== "z" || event.altKey || event.shiftKey || typing || !(within || control)) return;
     event.preventDefault();
-    await takeBack();
+    await undo();
   }));
   at("details").addEventListener("input", reportingErrors(readDetails));
   at("details").addEventListener("submit", (event) => event.preventDefault());
@@ -261,7 +261,7 @@ function listen() {
     await setLanguage(event.target.value);
     await setDetails({});
   }));
-  pressed("undo", takeBack);
+  pressed("undo", undo);
   pressed("more", () => showMore(view));
   pressed("save-report", async () => {
     showStatus(text("status.report"));

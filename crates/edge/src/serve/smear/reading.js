@@ -75,7 +75,7 @@ async function apply(field, change) {
   await saveField(field);
 }
 
-export async function takeBack() {
+export async function undo() {
   const last = changes.pop();
   if (last === undefined) return;
   last.back();

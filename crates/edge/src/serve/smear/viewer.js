@@ -1,7 +1,7 @@
 // A photograph with the outlines of the objects found: zoom, move, judge cells and add cells.
 
 import { at, button, reportingErrors } from "./elements.js";
-import { JUDGEMENTS, addCell, judge, judgeAdded, photographs, takeBack } from "./reading.js";
+import { JUDGEMENTS, addCell, judge, judgeAdded, photographs, undo } from "./reading.js";
 import { filled, label, percent, text } from "./texts.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -161,7 +161,7 @@ export function makeJudgeButtons() {
     made.dataset.judgement = judgement;
     return made;
   });
-  at("judge").replaceChildren(...buttons, button(`${text("judge.undo")} (z)`, takeBack));
+  at("judge").replaceChildren(...buttons, button(`${text("judge.undo")} (z)`, undo));
 }
 
 async function addAt([x, y]) {
