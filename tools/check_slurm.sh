@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Runs docs/cluster/folds.slurm with a real Slurm on this machine, as docs/many-machines.md says: three folds of drawn cells, one of
+# Runs docs/cluster/folds.slurm with a real Slurm on this machine, as docs/many-machines.md says: three folds of synthetic cells, one of
 # which is requeued while it trains and has to resume, and their merge, which must train nothing. Then a fold that fails, whose merge
-# has to be cancelled, and a merge without folds, which has to refuse. Ends with 0 if all is well.
+# has to be cancelled, and a merge without folds, which has to refuse. Exits with 0 if every check passes.
 #
 #     tools/check_slurm.sh target/release/malaria
 #
 # Needs root, 2 processors, 5 GiB of memory, jq, and Slurm with MUNGE (apt-get install slurm-wlm munge), whose daemons it starts
-# and stops. Takes a minute or two, five on a busy machine. Its folder in /tmp is kept if something is wrong.
+# and stops. Takes a minute or two, five on a busy machine. Its folder is kept, and named, if something is wrong.
 set -euo pipefail
+: "${1:?usage: tools/check_slurm.sh MALARIA}"
 
-script=$(realpath "$(dirname "$0")/../docs/cluster/folds.slurm") work=$(mktemp -d /tmp/check-slurm.XXXXXX) daemons=0
+script=$(realpath "$(dirname "$0")/../docs/cluster/folds.slurm") work=$(mktemp -d -t check-slurm.XXXXXX) daemons=0
 mkdir "$work"/{bin,drawn,state,spool}
 ln -s "$(realpath "$1")" "$work/bin/malaria"
 unset MALARIA_DATA CELLS OUT
@@ -40,7 +41,7 @@ stop() {
 }
 trap 'stop $?' EXIT; trap 'exit 130' INT TERM HUP
 
-# The cells of ten drawn patients. The program draws cells before it trains, which is stopped.
+# The cells of ten synthetic patients. The program draws cells before it trains, which is stopped.
 malaria train --out drawn/run >drawn.log 2>&1 &
 within 120 says '^network' drawn.log
 kill $!; wait $! || true

@@ -5,7 +5,7 @@
 
 Each field has the cells of one patient on a background of matching brightness, with a vignette, blur and noise; a third of the cells
 touch or overlap another. Writes OUT/images/*.jpg and OUT/boxes.csv (image,x,y,w,h,class: `infected` or `red blood cell`).
-The cells are NLM's, so the results must not be added to this repository.
+The cells are NLM's, so the composed photographs must not be added to this repository.
 """
 
 import argparse

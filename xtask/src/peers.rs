@@ -39,7 +39,7 @@ impl Peers {
         ensure!(data.is_dir(), "{}: no such folder; --data expects a folder of cells", data.display());
         let python = environment(root)?;
         let folder = root.join("target/peers");
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
         let onnx = folder.join("model.onnx");
         let mut export = cargo(root, own_libtorch);
         export.args(["run", "--quiet", "--release", "-p", "malaria-cli", "--bin", "malaria", "--", "export"]);

@@ -41,7 +41,7 @@ pub enum Caveat {
     },
     /// The initial weights were trained on some of the test cells.
     #[strum(
-        to_string = "The initial weights were trained on {cells} of the test cells: the metrics are optimistic."
+        to_string = "The initial weights were trained or selected on {cells} of the test cells: the metrics are optimistic."
     )]
     SeenByInit {
         /// Number of cells.
@@ -49,7 +49,7 @@ pub enum Caveat {
     },
     /// The initial weights were trained on some of the validation cells.
     #[strum(
-        to_string = "The initial weights were trained on {cells} of the validation cells: the threshold chosen on them may not reach its target on new cells."
+        to_string = "The initial weights were trained or selected on {cells} of the validation cells: the threshold chosen on them may not reach its target on new cells."
     )]
     ValidationSeenByInit {
         /// Number of cells.
@@ -57,7 +57,7 @@ pub enum Caveat {
     },
     /// It is unknown whether the initial weights were trained on test cells.
     #[strum(
-        to_string = "A parent run of the initial weights can no longer be read: they may have been trained on the test cells, and the metrics may be optimistic."
+        to_string = "A parent run of the initial weights can no longer be read: they may have been trained or selected on the test cells, and the metrics may be optimistic."
     )]
     InitUnknown,
     /// The model or a parent of it was trained or selected on some of the tested cells.
@@ -70,7 +70,7 @@ pub enum Caveat {
     },
     /// A parent run of the model can no longer be read.
     #[strum(
-        to_string = "The model also descends from {run}, which can no longer be read: it may have been trained on these cells."
+        to_string = "The model also descends from {run}, which can no longer be read: it may have been trained or selected on these cells."
     )]
     ParentMissing {
         /// Its directory.

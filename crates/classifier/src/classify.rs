@@ -48,7 +48,7 @@ pub struct Prediction {
     /// the picture could not be read.
     #[serde(default)]
     pub pixels_sha256: Option<String>,
-    /// Whether the model was trained on this picture, by the contents of its file; `None` if that is not known.
+    /// Whether the model was trained or selected on this picture, by the contents of its file; `None` if that is not known.
     #[serde(default)]
     pub learned_from: Option<bool>,
     /// Fingerprint of the file; `None` when there is none, or it could not be read.

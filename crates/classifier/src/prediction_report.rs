@@ -114,7 +114,7 @@ impl PredictionReport {
         self.cells.iter().filter(|cell| cell.error.is_some()).count()
     }
 
-    /// Cells that the model was trained on.
+    /// Cells that the model was trained or selected on.
     pub fn learned_from(&self) -> usize {
         self.cells.iter().filter(|cell| cell.learned_from == Some(true)).count()
     }
@@ -148,7 +148,7 @@ impl PredictionReport {
         }
         if self.learned_from() > 0 {
             text += &format!(
-                "pictures that the model was trained on, so their calls are optimistic: {}\n",
+                "pictures that the model was trained or selected on, so their calls are optimistic: {}\n",
                 self.learned_from()
             );
         }

@@ -6,7 +6,7 @@ use crate::{decision::DecisionRule, error::Result, scored::Scored};
 
 /// Tolerance for the sum of probabilities computed in float32.
 const SUM_TOLERANCE: f64 = 1e-4;
-/// Maximum number of a fold, far above those of any cross-validation.
+/// Highest fold number accepted, far above that of any cross-validation.
 const MAX_FOLDS: usize = 1_000;
 
 /// The prediction for a cell by the model of a cross-validation that was not trained on it.

@@ -201,7 +201,7 @@ impl Console {
             self.say(&format!("  warning: {caveat}"));
         }
         self.warn_of_copies(
-            "copies of a picture (same pixels) in more than one set",
+            "groups of pictures with the same pixels in more than one set",
             &data.duplicates_across,
         );
         self.warn_of_copies(

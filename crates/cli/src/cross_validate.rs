@@ -79,7 +79,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let summary = cross_validate(&config, options, context).map_err(|error| {
         match args.out.exists() && !would_recur(&error) {
             true => {
-                anyhow!("{}\nonce this is fixed, run the same command again to continue", with_advice(&error))
+                anyhow!("{}\nonce that is fixed, run the same command again to continue", with_advice(&error))
             }
             false => error.into(),
         }

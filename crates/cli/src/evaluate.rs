@@ -92,7 +92,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         "pictures in folders of more than one class: one label is wrong",
         &report.doubly_labelled,
     );
-    console.warn_of_copies("copies of a picture (same pixels)", &report.copies);
+    console.warn_of_copies("groups of pictures with the same pixels", &report.copies);
     if report.caveats.iter().any(|caveat| matches!(caveat, Caveat::UnlikeTraining { .. })) {
         console.warn_of("pictures unlike the training cells", &report.warnings);
     }

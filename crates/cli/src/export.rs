@@ -131,7 +131,7 @@ fn loss_words(loss: &QuantizationLoss, data: &Path) -> String {
         data.display()
     );
     if loss.seen_in_training > 0 {
-        text += &format!("  the model was trained on {} of them\n", loss.seen_in_training);
+        text += &format!("  the model was trained or selected on {} of them\n", loss.seen_in_training);
     }
     text += &format!("  called differently: {}\n", loss.flipped);
     let points = |share: f64| format!("{:.2}", 100.0 * share);

@@ -8,8 +8,8 @@ use malaria_resnet::dataset::{PatientNames, PatientPattern};
 #[derive(clap::Args)]
 pub(crate) struct Patients {
     /// Regular expression with one group, which matches the patient in a picture's path below the folder (separator /):
-    /// '([^/_]+)_[^/]*$' matches the file name up to its first _ [default: names that begin like NLM's, such as C33 for
-    /// patient 33]
+    /// '([^/_]+)_[^/]*$' matches the file name up to its first _ [default: names like NLM's, such as C33P1_1.png for
+    /// patient C33]
     #[arg(long, value_name = "REGEX", conflicts_with = "patients")]
     patient_pattern: Option<PatientPattern>,
     /// CSV with the columns file (such a path) and patient

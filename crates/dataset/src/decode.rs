@@ -149,7 +149,7 @@ fn other_format(contents: &[u8]) -> Option<&'static str> {
     let starts = |at: usize, bytes: &[u8]| contents.get(at..).is_some_and(|rest| rest.starts_with(bytes));
     let brand = |brands: &[&[u8]]| starts(4, b"ftyp") && brands.iter().any(|brand| starts(8, brand));
     if brand(&[b"heic", b"heix", b"hevc", b"mif1", b"msf1"]) {
-        return Some("is a HEIC photograph, a format of phones: save it as JPEG");
+        return Some("is a HEIC photograph, as phones take them: save it as JPEG");
     }
     let known: [(&[u8], &str); 8] = [
         (b"II+\0", "is a BigTIFF: save it as a plain TIFF or PNG"),

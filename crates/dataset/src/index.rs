@@ -338,7 +338,7 @@ fn no_image(class_folder: &Path, hint: &str) -> Error {
     Error::path(class_folder, format!("is a class folder without any image ({extensions}){hint}"))
 }
 
-/// The sub-folders that were probably meant.
+/// The sub-folders, one of which was probably meant.
 fn inner_data_sets(root: &Path, folders: &[String]) -> Vec<PathBuf> {
     folders.iter().map(|name| root.join(name)).filter(|folder| holds_classes(folder)).collect()
 }

@@ -68,7 +68,7 @@ fn below(folder: &Path, file: &Path) -> String {
     parts.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
 }
 
-/// The files at `path`, sorted, each with a flag for images. At least one is an image.
+/// The files at `path`, sorted, each with whether it is an image; at least one is.
 fn files_of(path: &Path) -> Result<Vec<(PathBuf, bool)>> {
     let found = std::fs::metadata(path).map_err(|source| missing_or_unreadable(path, source))?;
     let is_model = |path: &Path| {

@@ -86,14 +86,14 @@ pub(crate) fn is_ignored_name(name: &str) -> bool {
 /// The patient in a file name of the NIH's set: the leading `C<number>`. Case and leading zeros do not matter: `c047` is C47.
 ///
 /// `C33P1thinF_IMG_…`, `C6NThinF_…` and `C1_thinF_…` belong to C33, C6 and C1. The rest of the name (the slide `P<number>`, or
-/// the stain) is ignored: healthy patients have no `P`, and a patient may have several. A name of nothing else (`C0001.png`)
-/// tells no patient: numbered pictures would otherwise count as a patient each.
+/// the stain) is ignored: healthy patients have no `P`, and a patient may have several. A letter or `_` must follow the number: otherwise every
+/// one of numbered pictures (`C0001.png`) would be a patient.
 pub fn patient_of(file_name: &str) -> Option<String> {
     let rest = file_name.strip_prefix(['C', 'c'])?;
     let (digits, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
     // Patient 0 keeps a zero.
     let number = digits.trim_start_matches('0');
-    (!digits.is_empty() && !after.starts_with('.'))
+    (!digits.is_empty() && after.starts_with(|c: char| c.is_alphabetic() || c == '_'))
         .then(|| format!("C{}", if number.is_empty() { "0" } else { number }))
 }
 
@@ -124,6 +124,8 @@ mod tests {
             ("c47_1.png", Some("C47")),
             ("c0047.png", None),
             ("C0001.v2.png", None),
+            ("C0001 - Copy.png", None),
+            ("C0001 (1).png", None),
             ("C470_1.png", Some("C470")),
             ("C000_1.png", Some("C0")),
             ("P12thinF_C33_cell_1.png", None),

@@ -33,7 +33,7 @@ pub fn ignored_words(ignored: &[String]) -> Option<String> {
     (!words.is_empty()).then(|| words.join("; "))
 }
 
-/// The end of a message that names the folders that were probably meant, if any.
+/// The end of a message that names the folders, if any, one of which was probably meant.
 pub(crate) fn meant(folders: &[PathBuf]) -> String {
     let names: Vec<String> = folders.iter().map(|path| format!("`{}`", path.display())).collect();
     if names.is_empty() { String::new() } else { format!("; did you mean {}?", names.join(" or ")) }

@@ -14,7 +14,7 @@ pub struct QuantizationLoss {
     pub n: usize,
     /// Patients of these cells.
     pub n_patients: usize,
-    /// Cells that the model was trained on.
+    /// Cells that the model was trained or selected on.
     pub seen_in_training: usize,
     /// Cells whose call differs from that with float32 weights.
     pub flipped: usize,
@@ -40,7 +40,7 @@ impl LossEstimate {
     /// The largest loss that these cells do not rule out: the upper end of the interval, or 3 divided by the number of cells
     /// (the rule of three) if that is larger.
     ///
-    /// The end of the interval shows non-inferiority, the estimate does not. Sources: G. Piaggio et al., "Reporting of
+    /// Non-inferiority is shown by the end of the interval, not by the estimate. Sources: G. Piaggio et al., "Reporting of
     /// noninferiority and equivalence randomized trials", JAMA 308 (2012); J. A. Hanley and A. Lippman-Hand, "If nothing
     /// goes wrong, is everything all right?", JAMA 249 (1983).
     pub fn upper(&self) -> f64 {

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// An error of reading or writing a file or folder.
+/// An error in reading or writing a file or folder.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The operating system reported an error.

@@ -1,4 +1,4 @@
-//! Errors of locating libtorch.
+//! Errors in locating libtorch.
 
 use std::fmt;
 use std::path::PathBuf;

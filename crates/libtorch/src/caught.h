@@ -16,5 +16,7 @@ char* caught(Work work) {
     return strdup(error.what_without_backtrace());
   } catch (const std::exception& error) {
     return strdup(error.what());
+  } catch (...) {
+    return strdup("unknown C++ exception");
   }
 }

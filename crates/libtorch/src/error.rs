@@ -1,4 +1,4 @@
-//! Errors of choosing a device.
+//! Errors in choosing a device.
 
 /// The reason why a device cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

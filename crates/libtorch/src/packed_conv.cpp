@@ -1,4 +1,5 @@
-// Convolutions of oneDNN with packed kernels: operators for PyTorch's compiler, which libtorch's headers do not declare.
+// Convolutions of oneDNN with packed kernels: operators for PyTorch's compiler, called through the dispatcher, since libtorch's
+// headers declare no C++ functions for them.
 #include <ATen/core/Tensor.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 
@@ -37,7 +38,7 @@ char* malaria_pack_kernel(const Tensor* kernel, int64_t stride, const int64_t* i
   return caught([=] {
     static const auto pack = schema("mkldnn::_reorder_convolution_weight").typed<Pack>();
     const int64_t strides[] = {stride, stride};
-    // The padding does not matter to the layout.
+    // The padding matters to the layout only of sides smaller than the kernel.
     *packed = new Tensor(pack.call(*kernel, {0, 0}, strides, kDilation, 1, IntArrayRef(input, 4)));
   });
 }

@@ -38,7 +38,8 @@ unsafe extern "C" {
     ) -> *mut c_char;
 }
 
-/// A convolution on the CPU whose kernel is in oneDNN's own layout. ReLU or an addition is part of its pass over the result.
+/// A convolution on the CPU whose kernel is packed in oneDNN's own layout; ReLU or an addition is fused into it. For inference:
+/// no gradient is recorded.
 #[derive(Debug)]
 pub struct PackedConv {
     kernel: Tensor,
@@ -51,7 +52,7 @@ impl PackedConv {
     /// `[N, in, H, W]`, are computed fastest; others may need another layout of the kernel, which is then made in every call.
     ///
     /// # Errors
-    /// Those of libtorch; also if it was built without oneDNN, or oneDNN does not compute in this kind on this processor.
+    /// Those of libtorch; also if it was built without oneDNN, or oneDNN does not support this kind on this processor.
     pub fn new(
         kernel: &Tensor,
         bias: Option<&Tensor>,
@@ -74,8 +75,8 @@ impl PackedConv {
         Self { kernel: self.kernel.shallow_clone(), bias, stride: self.stride }
     }
 
-    /// The convolution of `x`, `[N, in, H, W]`, padded by zeros above and below, left and right, with ReLU after it or without.
-    /// Channels_last in memory.
+    /// The convolution of `x`, `[N, in, H, W]`, with `padding[0]` rows of zeros above and below and `padding[1]` columns left and
+    /// right, followed by ReLU if `relu`. The result is channels_last in memory.
     ///
     /// # Errors
     /// Those of libtorch, such as shapes that do not fit.
@@ -89,7 +90,8 @@ impl PackedConv {
         }
     }
 
-    /// Adds the convolution of `x`, padded as in [`Self::forward`], to `sum`, which is channels_last in memory.
+    /// Adds the convolution of `x`, padded as in [`Self::forward`], to `sum`, which is channels_last in memory and shares none
+    /// with the other tensors.
     ///
     /// # Errors
     /// Those of libtorch, such as shapes that do not fit.

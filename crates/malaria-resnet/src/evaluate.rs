@@ -338,13 +338,17 @@ impl EvaluationReport {
     ) -> Result<Report<'a>> {
         let summary = vec![match self.evaluated_on {
             EvaluatedOn::Test => format!(
-                "The run's own test set: {} cells of {}. Protocol: {}.",
+                "Tested on the run's own test set, {} cells of {}. Protocol: {}.",
                 self.metrics.n,
                 self.assessment.patients(),
                 protocol_note(self.protocol)
             ),
             EvaluatedOn::All => {
-                format!("All {} cells of the folder, of {}.", self.metrics.n, self.assessment.patients())
+                format!(
+                    "Tested on all {} cells of the folder, of {}.",
+                    self.metrics.n,
+                    self.assessment.patients()
+                )
             }
         }];
         let row = |name: &str, value: String| [name.to_owned(), value];
@@ -356,7 +360,7 @@ impl EvaluationReport {
             Vec::new()
         };
         Ok(Report {
-            title: format!("{} on {}", self.run.display(), self.data.display()),
+            title: "Evaluation of a trained model".to_owned(),
             summary,
             caveats: &self.caveats,
             scored,

@@ -10,10 +10,10 @@ use crate::{config::ExperimentConfig, error::Result};
 /// Plots `history` to `path`, a `.png` or `.svg`.
 pub(crate) fn plot(history: &[EpochRecord], config: &ExperimentConfig, path: &Path) -> Result<()> {
     let points: Vec<EpochPoint> = history.iter().map(epoch_point).collect();
-    Ok(history_plot(&points, &title(config))?.save(path)?)
+    Ok(history_plot(&points, &format!("Loss and accuracy by epoch: {}", title(config)))?.save(path)?)
 }
 
-/// The title of a run's plots and of its page.
+/// The title of a run's page.
 pub(crate) fn title(config: &ExperimentConfig) -> String {
     format!("{} recipe, {} split", config.recipe, config.split.protocol)
 }

@@ -8,7 +8,7 @@ use crate::binomial::TailTable;
 use crate::check;
 use crate::error::{Error, Result};
 
-/// Tolerance of [`root`] for its argument and for the value there.
+/// [`root`] stops when its bracket is narrower than this, or the value is nearer to 0 than this.
 const ROOT_TOLERANCE: f64 = 1e-10;
 
 /// A confidence interval of a proportion, both ends fractions.

@@ -76,7 +76,8 @@ pub enum PatientCall {
         /// The smallest share of infected cells that this number of cells detects in 95 of 100 patients.
         detection_limit: f64,
     },
-    /// No more positive cells than false alarms explain, and too few cells for the detection limit of a full count.
+    /// No more positive cells than false alarms explain, and so few cells that the detection limit is more than twice that of a
+    /// full count.
     TooFewCells {
         /// Number of further cells needed.
         more_cells: u64,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// An error of building, computing, saving or loading a network.
+/// An error in building, computing, saving or loading a network.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use malaria_libtorch::PackedConv;
 use rayon::{ThreadPool, ThreadPoolBuilder, prelude::*};
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Device, Kind, TchError, Tensor, no_grad};
 
 use crate::block::{Conv, Norm, Residual, TchResult, channels_last, row_major_copy, same_padding};
 use crate::error::{Error, Result};
@@ -27,6 +27,7 @@ pub struct Fused {
     /// One thread per network, each with single-threaded libtorch; `None` if there is only one.
     pool: Option<ThreadPool>,
     on_cpu: bool,
+    kind: Kind,
 }
 
 struct Network {
@@ -48,12 +49,17 @@ struct Affine {
 
 /// A convolution with Keras's "same" padding, and a bias if a batch normalisation was folded into it.
 struct FoldedConv {
-    /// `[out, in, side, side]`, channels innermost in memory.
-    kernel: Tensor,
-    bias: Option<Tensor>,
+    kernel: Kernel,
+    side: i64,
     stride: i64,
-    /// On the CPU, where oneDNN computes in this kind.
-    packed: Option<PackedConv>,
+}
+
+/// The kernel of a convolution, and its bias.
+enum Kernel {
+    /// On the CPU, if oneDNN supports this kind.
+    Packed(PackedConv),
+    /// `[out, in, side, side]`, channels innermost in memory, and `[out]`.
+    Plain(Tensor, Option<Tensor>),
 }
 
 /// A pre-activation bottleneck.
@@ -80,7 +86,7 @@ impl ResNet {
         let network = no_grad(|| Network::of(self, kind)).map_err(Error::torch("fold the network"))?;
         let handles = pool.as_ref().map_or(1, ThreadPool::current_num_threads);
         let networks = (0..handles).map(|_| Mutex::new(network.handle())).collect();
-        Ok(Fused { networks, pool, on_cpu })
+        Ok(Fused { networks, pool, on_cpu, kind })
     }
 }
 
@@ -112,6 +118,10 @@ impl Fused {
 
     fn in_parts(&self, images: &Tensor) -> TchResult {
         let (count, ..) = images.size4()?;
+        let kind = images.f_kind()?;
+        if kind != self.kind {
+            return Err(TchError::Kind(format!("expected images in {:?}, found {kind:?}", self.kind)));
+        }
         let part = if self.on_cpu { part_size(count, self.networks.len()) } else { count };
         if part >= count {
             return self.network(0, images);
@@ -150,7 +160,7 @@ fn part_size(count: i64, threads: usize) -> i64 {
 impl Network {
     fn of(model: &ResNet, kind: Kind) -> TchResult<Self> {
         let dense = &model.head_dense;
-        // Of the images that the network is made for; others are computed, too.
+        // The side for which the network is configured; other sizes work, too.
         let mut side = model.config().input_size;
         let stem = FoldedConv::of(&model.stem_conv, Some(&model.stem_norm), kind, side)?;
         side = halved(side);
@@ -219,22 +229,25 @@ impl FoldedConv {
             None => (kernel, None),
         };
         let kernel = channels_last(&kernel.f_to_kind(kind)?)?;
-        let stride = conv.stride;
-        let input = [AT_ONCE, kernel.size4()?.1, side, side];
+        let (_, channels, kernel_side, _) = kernel.size4()?;
         let packed = match kernel.device() {
-            Device::Cpu => PackedConv::new(&kernel, bias.as_ref(), stride, input).ok(),
+            Device::Cpu => {
+                PackedConv::new(&kernel, bias.as_ref(), conv.stride, [AT_ONCE, channels, side, side]).ok()
+            }
             _ => None,
         };
-        Ok(Self { kernel, bias, stride, packed })
+        let kernel = packed.map_or(Kernel::Plain(kernel, bias), Kernel::Packed);
+        Ok(Self { kernel, side: kernel_side, stride: conv.stride })
     }
 
     fn handle(&self) -> Self {
-        Self {
-            kernel: self.kernel.shallow_clone(),
-            bias: self.bias.as_ref().map(Tensor::shallow_clone),
-            stride: self.stride,
-            packed: self.packed.as_ref().map(PackedConv::shallow_clone),
-        }
+        let kernel = match &self.kernel {
+            Kernel::Packed(packed) => Kernel::Packed(packed.shallow_clone()),
+            Kernel::Plain(kernel, bias) => {
+                Kernel::Plain(kernel.shallow_clone(), bias.as_ref().map(Tensor::shallow_clone))
+            }
+        };
+        Self { kernel, ..*self }
     }
 
     fn forward(&self, x: &Tensor) -> TchResult {
@@ -248,34 +261,38 @@ impl FoldedConv {
 
     fn convolved(&self, x: &Tensor, relu: bool) -> TchResult {
         let (x, padding) = self.padded(x)?;
-        let Some(packed) = &self.packed else {
-            let mut y = nhwc(&self.unpacked(&x, padding)?)?;
-            return if relu { y.f_relu_() } else { Ok(y) };
-        };
-        nhwc(&packed.forward(&x, padding, relu)?)
+        match &self.kernel {
+            Kernel::Packed(packed) => nhwc(&packed.forward(&x, padding, relu)?),
+            Kernel::Plain(kernel, bias) => {
+                let mut y = nhwc(&self.plain(&x, kernel, bias.as_ref(), padding)?)?;
+                if relu { y.f_relu_() } else { Ok(y) }
+            }
+        }
     }
 
     /// The sum of `residual` and the convolution of `x`, in the memory of `residual`.
     fn added_to(&self, residual: Tensor, x: &Tensor) -> TchResult {
         let (x, padding) = self.padded(x)?;
         let mut sum = nchw(&residual)?;
-        match &self.packed {
-            Some(packed) => packed.add_to(&mut sum, &x, padding)?,
-            None => drop(sum.f_add_(&self.unpacked(&x, padding)?)?),
+        match &self.kernel {
+            Kernel::Packed(packed) => packed.add_to(&mut sum, &x, padding)?,
+            Kernel::Plain(kernel, bias) => {
+                let _ = sum.f_add_(&self.plain(&x, kernel, bias.as_ref(), padding)?)?;
+            }
         }
         Ok(residual)
     }
 
-    fn unpacked(&self, x: &Tensor, padding: [i64; 2]) -> TchResult {
-        x.f_conv2d(&self.kernel, self.bias.as_ref(), [self.stride; 2], padding, [1, 1], 1)
+    fn plain(&self, x: &Tensor, kernel: &Tensor, bias: Option<&Tensor>, padding: [i64; 2]) -> TchResult {
+        x.f_conv2d(kernel, bias, [self.stride; 2], padding, [1, 1], 1)
     }
 
-    /// `x` as NCHW, and the padding above and below, left and right. Where these differ, the zeros are already around it.
+    /// `x` as NCHW, and its padding (rows, columns). If the two ends of a dimension need different padding, `x` is already padded
+    /// and this is 0.
     fn padded(&self, x: &Tensor) -> TchResult<(Tensor, [i64; 2])> {
         let (_, height, width, _) = x.size4()?;
-        let (_, _, side, _) = self.kernel.size4()?;
-        let (top, bottom) = same_padding(height, side, self.stride);
-        let (left, right) = same_padding(width, side, self.stride);
+        let (top, bottom) = same_padding(height, self.side, self.stride);
+        let (left, right) = same_padding(width, self.side, self.stride);
         if top == bottom && left == right {
             Ok((nchw(x)?, [top, left]))
         } else {

@@ -90,3 +90,12 @@ fn bfloat16_matches_roughly() {
     let distance = (logits.to_kind(kind).softmax(1, kind) - expected).abs().max().double_value(&[]);
     assert!(distance < 0.05, "{distance}");
 }
+
+#[test]
+fn images_of_another_kind_are_an_error() {
+    let model = ResNet::new(&ResNetConfig::tutorial(), 0, Device::Cpu).unwrap();
+    for (weights, other) in [(Kind::Float, Kind::BFloat16), (Kind::BFloat16, Kind::Float)] {
+        let error = model.fused(weights).unwrap().forward(&images(1, 64, 64).to_kind(other)).unwrap_err();
+        assert!(error.to_string().contains(&format!("expected images in {weights:?}")), "{error}");
+    }
+}

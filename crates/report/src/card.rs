@@ -140,8 +140,7 @@ impl Card<'_> {
 }
 
 /// `template` with each placeholder replaced by its `value`; unknown placeholders stay. A placeholder alone on its line is
-/// replaced together with the line break if the value is empty or contains its own line breaks. Bars are escaped in table
-/// rows.
+/// replaced together with the line break if the value is empty or ends with a line break. Bars are escaped in table rows.
 fn filled(template: &str, value: impl Fn(&str) -> Option<String>) -> String {
     let mut text = String::new();
     for line in template.split_inclusive('\n') {

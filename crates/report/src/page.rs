@@ -12,6 +12,8 @@ use crate::plots::{Plot, encode_png};
 
 /// Table cells of at most this many bytes, such as a number with its unit, stay on one line.
 const SHORT: usize = 12;
+/// Tables of at most this many columns fit half the width of a page.
+const NARROW: usize = 5;
 
 const STYLE: &str = include_str!("page.css");
 
@@ -138,9 +140,15 @@ impl Page {
 }
 
 impl Section {
-    /// Whether two such sections fit side by side on a wide screen: those with a single plot about as wide as high.
+    /// Whether two such sections fit side by side on a wide screen: those with a single plot about as wide as high, and those of
+    /// text and narrow tables.
     fn is_half(&self) -> bool {
-        matches!(&self.blocks[..], [Block::Plot { plot, .. }] if plot.0.width <= plot.0.height * 4 / 3)
+        self.blocks.iter().all(|block| match block {
+            Block::Plot { plot, .. } => self.blocks.len() == 1 && plot.0.width <= plot.0.height * 4 / 3,
+            Block::Table { head, .. } => head.len() <= NARROW,
+            Block::Text(_) => true,
+            _ => false,
+        })
     }
 
     fn html(&self) -> Result<Markup> {

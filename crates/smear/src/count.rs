@@ -36,7 +36,7 @@ const MAX_NAME: usize = 50;
 #[derive(Debug, Clone, Default)]
 pub struct CountOptions {
     /// A new folder for the results: `cells.csv`, `smear.json`, the photographs with outlined cells in `annotated`, and the
-    /// cut-out cells by their call in `cells`.
+    /// cut-out cells in `cells`, in one folder per call.
     pub out: Option<PathBuf>,
     /// A folder for pictures of the finder's steps, with a subfolder for each photograph.
     pub steps: Option<PathBuf>,

@@ -40,7 +40,7 @@ pub struct FieldCount {
     pub cell_diameter: Option<f32>,
     /// Measures of the photograph's quality.
     pub quality: Option<Quality>,
-    /// Limits of the counts.
+    /// Caveats about the counts.
     pub caveats: Vec<Caveat>,
     /// The earlier photograph with the same pixels, or the same cells at the same places; this one then does not count.
     pub copy_of: Option<String>,

@@ -9,8 +9,8 @@ use crate::object::Kind;
 const MIN_CELLS: usize = 10;
 /// Minimum share of the cells of either photograph that lie at the same places.
 const MIN_SHARE: f32 = 0.8;
-/// Maximum distance between two cells at the same place, in diameters. In a field that is covered by cells to a third, a
-/// cell has another one within this distance by chance in one of ten cases.
+/// Maximum distance between two cells at the same place, in diameters. In a field a third of which is covered by
+/// cells, one cell in ten has another this near by chance.
 const MAX_DISTANCE: f32 = 0.25;
 /// Number of cells compared first, which rules out most other photographs.
 const SAMPLE: usize = 16;

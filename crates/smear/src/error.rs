@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// An error of reading a photograph, finding its cells or writing results.
+/// An error in reading a photograph, finding its cells or writing results.
 #[derive(Debug, Error, strum::IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
 #[non_exhaustive]

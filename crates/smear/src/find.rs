@@ -25,7 +25,7 @@ pub struct Smear {
     pub cell_diameter: f32,
     /// Measures of the field's quality.
     pub quality: Quality,
-    /// Limits of the counts.
+    /// Caveats about the counts.
     pub caveats: Vec<Caveat>,
 }
 

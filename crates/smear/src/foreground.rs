@@ -7,8 +7,8 @@ use crate::shape::Shape;
 
 /// Position of the level between the typical darkness of the background (0) and of cells (1).
 const LEVEL: f32 = 0.4;
-/// Search at a lower level for single pale cells among darker ones: their areas relative to the typical area, and the share
-/// of such a cell below which the usual level has missed it.
+/// Lower levels at which single pale cells among darker ones are searched for; their areas relative to the typical area; and
+/// the share of such a cell in the usual foreground below which the usual level has missed it.
 const PALE_LEVELS: [f32; 2] = [0.28, 0.2];
 const PALE_AREA: [f32; 2] = [0.45, 1.7];
 const PALE_KNOWN: f32 = 0.6;

@@ -79,7 +79,7 @@ impl Background {
         Vector6::new(1.0, x, y, x * x, x * y, y * y)
     }
 
-    /// Optical density of each channel, relative to the background: the logarithm of the loss of light.
+    /// Optical density of each channel, relative to the background: the logarithm of the background's light over the pixel's.
     pub(crate) fn density(&self, x: u32, y: u32, colour: [f32; 3]) -> [f32; 3] {
         let terms = self.terms(x, y);
         [0, 1, 2].map(|i| {

@@ -115,7 +115,7 @@ impl ReviewedSmear {
     ///
     /// # Errors
     /// [`Error::ReviewedSmear`] for another format, red cells per microlitre out of range, a repeated picture, cells outside
-    /// of it, probabilities outside `[0, 1]`, and calls without one.
+    /// their picture, probabilities outside `[0, 1]`, and calls without one.
     pub fn check(&self) -> Result<()> {
         let refuse = |reason: String| Err(Error::ReviewedSmear { reason });
         if self.format_version != REVIEW_FORMAT {

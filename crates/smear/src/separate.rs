@@ -194,8 +194,8 @@ impl Cover<'_> {
         (gained, added)
     }
 
-    /// Removes a chosen candidate, or replaces those that another one overlaps by it, and fills up; undoes this if there is
-    /// no gain.
+    /// Removes a chosen candidate, or puts another in place of those it overlaps; then fills up, and undoes all of it without a
+    /// gain.
     fn exchange(&mut self, i: usize) -> bool {
         let was_chosen = self.chosen[i];
         let rivals = if was_chosen {

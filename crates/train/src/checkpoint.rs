@@ -185,7 +185,7 @@ fn decode(bytes: &[u8], run: &str) -> Result<Snapshot, String> {
         entries.push((name, tensors.tensor(name).map_err(invalid)?));
     }
     let progress = serde_json::to_string(&header.progress).map_err(|error| error.to_string())?;
-    // In the order of `encode`: part by part, each in its order.
+    // In the order of `encode`: part by part, each in its own order.
     let mut parts = HashMap::from([("model", State::new()), ("velocity", State::new())]);
     let found = {
         let in_order = ["model", "velocity", "average", "best"]

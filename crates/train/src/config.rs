@@ -35,7 +35,7 @@ pub enum Precision {
     Auto,
     /// 24 significant bits.
     Float32,
-    /// 8 significant bits and the range of float32. Slower where the processor has no instructions for it.
+    /// 8 significant bits and the range of float32. Slower on processors for which `Auto` is float32.
     Bfloat16,
 }
 
@@ -58,7 +58,7 @@ impl Precision {
     }
 }
 
-/// Intel's processors with AVX512-BF16 alone (also where a virtual machine hides AMX) are slower in bfloat16: see
+/// Intel's processors with AVX512-BF16 but without AMX, or whose AMX a virtual machine hides, are slower in bfloat16: see
 /// docs/performance.md.
 #[cfg(target_arch = "x86_64")]
 fn is_faster_in_bfloat16() -> bool {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// An error of a training run or an evaluation.
+/// An error in a training run or an evaluation.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -80,7 +80,7 @@ fn copies_count_once_and_training_cells_are_marked() {
     for words in [
         "[copy of few/b.png]",
         "copies of other pictures (same pixels): 1",
-        "was trained on, so their calls are optimistic: 1",
+        "was trained or selected on, so their calls are optimistic: 1",
     ] {
         assert!(table.contains(words), "{words}: {table}");
     }

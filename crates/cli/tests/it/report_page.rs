@@ -97,8 +97,7 @@ fn assert_complete(folder: &Path, sections: &str, min_pictures: u64) {
 }
 
 /// The sections of every page.
-const SECTIONS: &str =
-    "metrics by-class confusion roc precision-recall calibration patients mistakes data made";
+const SECTIONS: &str = "metrics confusion roc precision-recall calibration patients mistakes other-metrics by-class predictive-values data made";
 
 #[test]
 #[ignore = "needs Chromium"]

@@ -202,7 +202,7 @@ fn fine_tuning_starts_from_the_given_weights() {
     // At a rate of nearly 0 only the running statistics change.
     assert!((after - before).abs() < 0.2 * before + 0.05, "{before} before, {after} after");
     let card = fs::read_to_string(bench.path("second/model_card.md")).unwrap();
-    let origin = "started from the weights of the run `run`, which were trained on 0 of";
+    let origin = "started from the weights of the run `run`, which were trained or selected on 0 of";
     assert!(card.contains(origin), "{card}");
 }
 
@@ -234,7 +234,10 @@ fn cells_known_to_the_initial_weights_count_as_known() {
     succeed(&mut bench.resume("tuned"));
     assert!(json(&bench.path("tuned/metrics.json"))["test_cells_seen_by_init"].is_null());
     let card = fs::read_to_string(bench.path("tuned/model_card.md")).unwrap();
-    assert!(card.contains("can no longer be read: they may have been trained on the test cells"), "{card}");
+    assert!(
+        card.contains("can no longer be read: they may have been trained or selected on the test cells"),
+        "{card}"
+    );
     let said = succeed(&mut bench.evaluate("tuned"));
     assert!(said.contains("run, which can no longer be read"), "{said}");
 }

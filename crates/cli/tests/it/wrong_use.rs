@@ -198,7 +198,7 @@ fn copies_of_a_picture_in_several_sets_are_reported() {
     fs::copy(&cell, bench.path("cells/Uninfected/C1P0ThinF_IMG_20150101_cell_8.png")).unwrap();
     let said = progress(bench.train("run").args(["--epochs", "1"]));
     for words in [
-        "(same pixels) in more than one set: 1\n",
+        "groups of pictures with the same pixels in more than one set: 1\n",
         "one label is wrong: 1\n",
         "    Parasitized/C10P1ThinF_IMG_20150101_cell_8.png = ",
         " = Uninfected/C1P0ThinF_IMG_20150101_cell_8.png\n",

@@ -120,7 +120,7 @@ fn the_error_says_why_a_file_is_not_an_image() {
     for (contents, words) in [
         (
             &b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"[..],
-            "is a HEIC photograph, a format of phones: save it as JPEG",
+            "is a HEIC photograph, as phones take them: save it as JPEG",
         ),
         (b"II+\0\x08\0\0\0", "is a BigTIFF"),
         (b"MM\0+\0\x08\0\0", "is a BigTIFF"),

@@ -17,6 +17,9 @@ use serde_json::{Value, json};
 
 use crate::browser::{Running, Tab};
 
+/// Whether the page has been set up, as an expression.
+const READY: &str = "document.querySelector('#model').textContent.includes('field-int8')";
+
 fn serve() -> (Running, String) {
     let mut serve = Command::new(env!("CARGO_BIN_EXE_malaria-edge"));
     serve.args(["serve", "--port", "0"]).stdout(Stdio::piped());
@@ -117,8 +120,7 @@ fn fields_are_read_corrected_reported_and_verified() {
     assert!(suspects >= 5, "{counted}");
 
     let (_server, address) = serve();
-    let ready = "document.querySelector('#model').textContent.includes('field-int8')";
-    let mut tab = Tab::open(&address, ready);
+    let mut tab = Tab::open(&address, READY);
     tab.set_screen(1280, 900, "light");
     check_widths(&mut tab, "smear-empty");
     for file in &files {
@@ -196,7 +198,7 @@ fn fields_are_read_corrected_reported_and_verified() {
     settle(&mut tab);
 
     // A reload loses nothing.
-    tab.reload(ready);
+    tab.reload(READY);
     tab.wait_for("document.querySelectorAll('#suspects .cell').length > 0");
     settle(&mut tab);
     assert_eq!(text(&mut tab, "#review-progress"), format!("3 of {suspects} suspects reviewed"));
@@ -278,4 +280,58 @@ fn fields_are_read_corrected_reported_and_verified() {
     }
     let pages = pdf.windows(12).filter(|window| window.starts_with(b"/Type /Page\n")).count();
     assert!((1..=2).contains(&pages), "{pages}");
+}
+
+#[test]
+#[ignore = "needs Chromium"]
+fn a_hundred_suspects_are_reviewed_by_keyboard_on_a_phone_whose_store_is_full() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("crowded.png");
+    let crowded =
+        SmearConfig { width: 1600, height: 1200, cell_diameter: 70.0, cells: 180, ..SmearConfig::default() };
+    synthetic_smear(&SmearConfig { parasitaemia: 0.9, seed: 4, ..crowded })
+        .unwrap()
+        .image
+        .save(&path)
+        .unwrap();
+    let (_server, address) = serve();
+    let mut tab = Tab::open(&address, READY);
+    tab.set_screen(390, 844, "light");
+    // Enough for the record of the field, too little for its photograph.
+    let quota = json!({ "origin": address.trim_end_matches('/'), "quotaSize": 2_000_000 });
+    tab.call("Storage.overrideQuotaForOrigin", quota);
+    assert!(fs::metadata(&path).unwrap().len() > 2_000_000);
+    tab.choose(std::slice::from_ref(&path));
+    tab.wait_for("document.querySelector('#status').textContent === 'Photographs read: 1'");
+    settle(&mut tab);
+    assert!(text(&mut tab, "#storage").contains("storage is full"));
+
+    // As fast as keys are pressed: nothing is awaited between them.
+    let suspects = tab.evaluate("document.querySelectorAll('#suspects .cell').length").as_u64().unwrap();
+    assert!(suspects >= 100, "{suspects}");
+    tab.evaluate("document.querySelector('#suspects .cell').focus()");
+    for number in 0..100 {
+        press(&mut tab, if number % 10 == 9 { "n" } else { "i" });
+    }
+    settle(&mut tab);
+    let progress = format!("100 of {suspects} suspects reviewed");
+    assert_eq!(text(&mut tab, "#review-progress"), progress);
+    let judged = "['infected', 'uninfected'].map((judgement) => document.querySelectorAll(`#suspects [data-judgement=${judgement}]`).length)";
+    assert_eq!(tab.evaluate(judged), json!([90, 10]));
+    let sticks_out = tab.evaluate("document.documentElement.scrollWidth - innerWidth").as_i64().unwrap();
+    assert!(sticks_out <= 0, "{sticks_out}");
+    tab.screenshot("smear-hundred-390.png");
+
+    // A reload loses the photograph, but no correction; the same photograph brings its cells back.
+    tab.reload(READY);
+    tab.wait_for("document.querySelectorAll('#suspects .cell').length > 0");
+    settle(&mut tab);
+    assert_eq!(text(&mut tab, "#review-progress"), progress);
+    assert!(text(&mut tab, "#fields").contains("Drop it again"));
+    assert_eq!(tab.evaluate("document.querySelector('#suspects .cell').disabled"), true);
+    tab.choose(&[path]);
+    tab.wait_for("!document.querySelector('#suspects .cell').disabled");
+    settle(&mut tab);
+    assert_eq!(text(&mut tab, "#review-progress"), progress);
+    assert_eq!(tab.evaluate(judged), json!([90, 10]));
 }

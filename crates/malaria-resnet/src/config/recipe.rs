@@ -24,7 +24,7 @@ pub enum Recipe {
     Tutorial,
     /// Like `Fast`, with 60 epochs.
     Best,
-    /// A smaller network on 40 px images, for small machines; best trained with a larger network as its
+    /// A smaller network on 40 px images, for small machines; optionally trained with a larger network as its
     /// [`Teacher`](crate::Teacher).
     Field,
 }

@@ -164,10 +164,11 @@ pub(super) fn refuse_seen(config: &ExperimentConfig, loaded: &Loaded) -> Result<
     let all: Vec<usize> = (0..loaded.index.samples.len()).collect();
     let found = match seen_by_init(config, loaded, &all)? {
         Some(0) => return Ok(()),
-        Some(seen) => format!("weights that were trained on {seen} of them"),
+        Some(seen) => format!("weights that were trained or selected on {seen} of them"),
         None => "weights from a run that can no longer be read".to_owned(),
     };
-    let expected = "weights that were trained on none of the cells, since each is a test cell".to_owned();
+    let expected =
+        "weights that were trained or selected on none of the cells, since each is a test cell".to_owned();
     Err(Error::Config { field: "init", expected, found })
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use malaria_classifier::{DecisionRule, OutOfFold, Pooled, Scored, Spread, protocol_note};
-use malaria_dataset::{Cells, read_image, resize};
+use malaria_dataset::{Cells, Protocol, read_image, resize};
 use malaria_metrics::{Contradiction, decimal, percent};
 use malaria_report::{Block, EpochPoint, Picture, Report, Section, evaluation_section, table};
 use malaria_train::{CellTensors, EpochRecord};
@@ -96,10 +96,11 @@ pub(super) fn report<'a>(
     let rows = &pooled.rows;
     let summary = vec![
         format!(
-            "Cross-validation: {} folds, {} cells of {}, each predicted by the model that was not trained on it.",
-            folds.len(),
+            "Tested on {} cells of {}, each by the one of {} models that was not trained on {}.",
             metrics.n_test,
-            metrics.assessment.patients()
+            metrics.assessment.patients(),
+            folds.len(),
+            if *protocol == Protocol::Patient { "its patient" } else { "it" }
         ),
         format!("Protocol: {}.", protocol_note(*protocol)),
     ];
@@ -136,7 +137,7 @@ pub(super) fn report<'a>(
     let folds =
         Section { id: "folds", heading: "Folds".to_owned(), blocks: vec![table(&head, lines.into_iter())] };
     Report {
-        title: format!("{recipe} recipe, {} folds, {protocol} split", metrics.folds.len()),
+        title: format!("Cross-validation of the {recipe} recipe, {protocol} split"),
         summary,
         caveats: &metrics.caveats,
         scored,

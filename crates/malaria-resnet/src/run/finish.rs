@@ -6,7 +6,7 @@ use malaria_classifier::{
     Assessment, Caveat, ChosenOn, DecisionRule, GroundTruth, Scored, SmearDecision, WeightsFile,
     protocol_note, write_patients, write_predictions,
 };
-use malaria_dataset::{ImageStats, InputCheck, PatientNames, Subset};
+use malaria_dataset::{ImageStats, InputCheck, PatientNames, Protocol, Subset};
 use malaria_metrics::{Probabilities, apply_temperature, fit_temperature};
 use malaria_report::{Card, Report};
 use malaria_train::CellTensors;
@@ -189,7 +189,9 @@ impl Session<'_> {
         if let Some(init) = &self.config.init {
             text += &format!(" It started from the weights of the run `{}`", file_name(init));
             text += &match data.test_cells_seen_by_init {
-                Some(seen) => format!(", which were trained on {seen} of the cells it is evaluated on."),
+                Some(seen) => {
+                    format!(", which were trained or selected on {seen} of the cells it is evaluated on.")
+                }
                 None => ".".to_owned(),
             };
         }
@@ -248,12 +250,25 @@ fn caveats(
 fn summary_lines(metrics: &Metrics) -> Vec<String> {
     vec![
         format!(
-            "Test set: {} cells of {}; {} cells for training and {} for validation.",
+            "Tested on {} cells of {}{}.",
             metrics.n_test,
             metrics.assessment.patients(),
-            metrics.n_train,
-            metrics.n_validation
+            seen(metrics.protocol)
         ),
-        format!("Protocol: {}.", protocol_note(metrics.protocol)),
+        format!(
+            "Trained on {} cells, with {} for validation. Protocol: {}.",
+            metrics.n_train,
+            metrics.n_validation,
+            protocol_note(metrics.protocol)
+        ),
     ]
+}
+
+/// What the training has seen of the tested patients.
+fn seen(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Patient => ", none of whom it was trained on",
+        Protocol::Random => ", whose other cells it may have been trained on",
+        Protocol::Given | Protocol::All => "",
+    }
 }

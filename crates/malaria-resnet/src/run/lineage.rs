@@ -1,4 +1,4 @@
-//! The parent runs of a model, through its initial weights or its teacher, and the cells they were trained on.
+//! The parent runs of a model, through its initial weights or its teacher, and the cells they were trained or selected on.
 
 use std::{
     collections::HashSet,

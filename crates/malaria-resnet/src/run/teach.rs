@@ -122,7 +122,7 @@ impl Teacher {
             let validation = count(&split.validation, &[Subset::Train]);
             if test + validation > 0 {
                 return Err(refuse(
-                    "a model that was trained on none of the validation and test cells",
+                    "a model that was trained or selected on none of the validation and test cells",
                     format!(
                         "which was trained or selected on {test} of the test cells, and trained on {validation} of the \
                          validation cells"

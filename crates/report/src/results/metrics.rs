@@ -1,12 +1,12 @@
 //! The metrics of a test set as text and tables.
 
-use malaria_classifier::{Assessment, DecisionRule};
+use malaria_classifier::{Assessment, DecisionRule, PatientMean};
 use malaria_metrics::{Average, AverageScores, Interval, Summary, decimal, percent};
 
 use super::words::{Show, between, table, with};
 use crate::page::{Block, Section, Tile};
 
-/// The section of headline metrics, other metrics and predictive values.
+/// The section of headline metrics.
 pub(super) fn section(metrics: &Summary, assessment: &Assessment, rule: &DecisionRule) -> Section {
     let rows = headlines(metrics, assessment);
     let tiles = rows.iter().map(|row| Tile {
@@ -34,7 +34,13 @@ pub(super) fn section(metrics: &Summary, assessment: &Assessment, rule: &Decisio
             vec![row.label.to_owned(), (row.show)(row.value), patients, cells]
         }),
     ));
-    let more = [
+    Section { id: "metrics", heading: "Metrics".to_owned(), blocks }
+}
+
+/// The section of all other metrics.
+pub(super) fn other(metrics: &Summary, assessment: &Assessment) -> Section {
+    let by_patient = |of: PatientMean| with(of.mean, of.interval);
+    let rows = [
         ("Accuracy by the most probable class", percent(Some(metrics.accuracy_argmax))),
         ("Positive predictive value", percent(metrics.ppv)),
         ("Negative predictive value", percent(metrics.npv)),
@@ -49,31 +55,27 @@ pub(super) fn section(metrics: &Summary, assessment: &Assessment, rule: &Decisio
         ("Log loss", decimal(Some(metrics.log_loss))),
         ("Brier score", decimal(Some(metrics.brier))),
         ("Calibration error", percent(Some(assessment.calibration_error))),
+        ("Sensitivity, mean over patients", by_patient(assessment.sensitivity_by_patient)),
+        ("Specificity, mean over patients", by_patient(assessment.specificity_by_patient)),
         ("Cells", metrics.n.to_string()),
     ];
-    blocks.push(table(
-        &["Other metrics", "Value"],
-        more.into_iter().map(|(name, value)| vec![name.to_owned(), value]),
-    ));
-    blocks.push(Block::Text(format!(
+    let rows = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]);
+    let blocks = vec![table(&["Metric", "Value"], rows)];
+    Section { id: "other-metrics", heading: "Other metrics".to_owned(), blocks }
+}
+
+/// The section of predictive values at low prevalence.
+pub(super) fn predictive_values(metrics: &Summary, assessment: &Assessment) -> Section {
+    let words = format!(
         "Predictive values where few cells are infected, as in a smear (here {} are):",
         percent(positive_share(metrics))
-    )));
-    blocks.push(table(
-        &["Infected cells", "Positive predictive value", "Negative predictive value"],
-        assessment.at_prevalence.iter().map(|at| {
-            vec![percent(Some(at.prevalence)), with(at.ppv, at.ppv_interval), with(at.npv, at.npv_interval)]
-        }),
-    ));
-    let means = [
-        ("Sensitivity", assessment.sensitivity_by_patient),
-        ("Specificity", assessment.specificity_by_patient),
-    ];
-    blocks.push(table(
-        &["Mean over patients", "Value (95 % interval)"],
-        means.into_iter().map(|(name, of)| vec![name.to_owned(), with(of.mean, of.interval)]),
-    ));
-    Section { id: "metrics", heading: "Metrics".to_owned(), blocks }
+    );
+    let rows = assessment.at_prevalence.iter().map(|at| {
+        vec![percent(Some(at.prevalence)), with(at.ppv, at.ppv_interval), with(at.npv, at.npv_interval)]
+    });
+    let head = ["Infected cells", "Positive predictive value", "Negative predictive value"];
+    let blocks = vec![Block::Text(words), table(&head, rows)];
+    Section { id: "predictive-values", heading: "Predictive values".to_owned(), blocks }
 }
 
 /// Precision, recall and F1 of each class and over the classes.

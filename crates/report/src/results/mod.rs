@@ -98,8 +98,7 @@ impl Report<'_> {
     }
 
     fn page(&self, plots: Vec<PlotSection>) -> Page {
-        let mut sections =
-            vec![metrics::section(self.metrics, self.assessment, self.rule), metrics::by_class(self.metrics)];
+        let mut sections = vec![metrics::section(self.metrics, self.assessment, self.rule)];
         sections.extend(plots.into_iter().map(|PlotSection { name, heading, plot, alt, below }| Section {
             id: name,
             heading: heading.to_owned(),
@@ -114,6 +113,9 @@ impl Report<'_> {
                 blocks: vec![Block::Text(words.to_owned()), Block::Gallery(self.augmentation.clone())],
             });
         }
+        sections.push(metrics::other(self.metrics, self.assessment));
+        sections.push(metrics::by_class(self.metrics));
+        sections.push(metrics::predictive_values(self.metrics, self.assessment));
         sections.extend(self.more.iter().cloned());
         sections.push(Section {
             id: "made",
@@ -134,27 +136,20 @@ impl Report<'_> {
     /// All plots whose curves are defined.
     fn plots(&self) -> Result<Vec<PlotSection>> {
         let (is_positive, scores) = self.scored.one_vs_rest()?;
-        let (title, positive_class) = (self.title.as_str(), self.metrics.positive_class.as_str());
+        let positive_class = self.metrics.positive_class.as_str();
+        let of_cells =
+            |what: &str| format!("{what}, {} cells of {}", self.metrics.n, self.assessment.patients());
         let threshold = self.rule.stored().map(|threshold| threshold.point.threshold);
         let cross_validated = matches!(self.rule, DecisionRule::FoldThresholds { .. });
         let dot = cross_validated
             .then_some("The dot is the threshold for new cells, which was chosen on these cells.");
         let dot = dot.map(|words| Block::Text(words.to_owned()));
         let mut plots = Vec::new();
-        if !self.history.is_empty() {
-            plots.push(PlotSection {
-                name: "history",
-                heading: "By epoch",
-                plot: history_plot(&self.history, title)?,
-                alt: "Loss and accuracy by epoch on the training and the validation set".to_owned(),
-                below: self.history_of.clone().map(Block::Text).into_iter().collect(),
-            });
-        }
         let confusion = &self.metrics.confusion;
         plots.push(PlotSection {
             name: "confusion",
             heading: "Confusion matrix",
-            plot: confusion_plot(confusion, self.scored.classes, title)?,
+            plot: confusion_plot(confusion, self.scored.classes, &of_cells("Confusion matrix"))?,
             alt: format!("Counts by true and predicted class: {:?}", Vec::from(confusion.clone())),
             below: Vec::new(),
         });
@@ -162,7 +157,7 @@ impl Report<'_> {
             plots.push(PlotSection {
                 name: "roc",
                 heading: "ROC curve",
-                plot: roc_plot(&curve, positive_class, threshold, title),
+                plot: roc_plot(&curve, positive_class, threshold, &of_cells("ROC curve")),
                 alt: format!("ROC curve with an area of {}", decimal(Some(curve.auc))),
                 below: dot.clone().into_iter().collect(),
             });
@@ -171,7 +166,7 @@ impl Report<'_> {
             plots.push(PlotSection {
                 name: "precision-recall",
                 heading: "Precision and recall",
-                plot: pr_plot(&curve, positive_class, threshold, title),
+                plot: pr_plot(&curve, positive_class, threshold, &of_cells("Precision and recall")),
                 alt: format!(
                     "Precision-recall curve with an average precision of {:.4}",
                     curve.average_precision
@@ -184,7 +179,7 @@ impl Report<'_> {
         plots.push(PlotSection {
             name: "calibration",
             heading: "Calibration",
-            plot: calibration_plot(&bins, error, positive_class, title),
+            plot: calibration_plot(&bins, error, positive_class, &of_cells("Calibration")),
             alt: format!("Share of positive cells against their probability, calibration error {error:.4}"),
             below: Vec::new(),
         });
@@ -193,7 +188,7 @@ impl Report<'_> {
             plots.push(PlotSection {
                 name: "patients",
                 heading: "By patient",
-                plot: patients_plot(&patients, title),
+                plot: patients_plot(&patients, &of_cells("Accuracy by patient")),
                 alt: format!("Accuracy of the cells of each of {} patients", patients.len()),
                 below: match &self.assessment.roll_up {
                     Some(roll_up) => patients::roll_up(roll_up, positive_class, cross_validated),
@@ -210,8 +205,17 @@ impl Report<'_> {
                     "Share of patients called positive against their share of infected cells: {}",
                     patients::limits(&curves)
                 ),
-                plot: detection_plot(&curves, title),
+                plot: detection_plot(&curves, "What a smear can detect"),
                 below: Vec::new(),
+            });
+        }
+        if !self.history.is_empty() {
+            plots.push(PlotSection {
+                name: "history",
+                heading: "By epoch",
+                plot: history_plot(&self.history, "Loss and accuracy by epoch")?,
+                alt: "Loss and accuracy by epoch on the training and the validation set".to_owned(),
+                below: self.history_of.clone().map(Block::Text).into_iter().collect(),
             });
         }
         Ok(plots)

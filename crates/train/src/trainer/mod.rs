@@ -157,7 +157,8 @@ impl<N: Network> Trainer<N> {
         if subsets.validation.is_empty() && validates {
             return Err(Error::EmptySubset { subset: "validation", purpose: "choose the epoch on" });
         }
-        // The current epoch of a checkpoint is never complete, since training beyond its end would never finish it.
+        // A checkpoint's current epoch is never complete. With fewer training cells than before it would look complete, and
+        // training would run past its end for ever.
         let (done, batches) = (self.progress.batches_done, self.batches_per_epoch(subsets.train));
         if done > 0 && done >= batches {
             let expected = "the training cells that the run started with".to_owned();
