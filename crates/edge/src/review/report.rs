@@ -164,7 +164,7 @@ impl Page<'_> {
                 dt { (phrases.text("result.infected")) " / " (phrases.text("result.red-cells")) }
                 dd { (count.infected) " / " (count.red_cells) }
                 @if let Some(verdict) = verdict {
-                    dt { (phrases.text("result.share")) }
+                    dt { (phrases.text("result.machine-share")) }
                     dd { (self.share(verdict.result.infected_share, verdict.result.interval)) }
                 }
                 @if let Some(per_microlitre) = self.per_microlitre(count.infected_per_microlitre) {

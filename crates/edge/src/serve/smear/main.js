@@ -12,7 +12,7 @@ import {
 import { updateResults } from "./results.js";
 import { saveCsv, savePhotographs, saveRecordFile, saveReport } from "./saving.js";
 import { ask, form } from "./server.js";
-import { clearStored, openStore, removeStored, restored, savePhotograph, showStorageWarning } from "./store.js";
+import { clearStored, isSaving, openStore, removeStored, restored, savePhotograph, showStorageWarning } from "./store.js";
 import { LANGUAGES, filled, loadTexts, text } from "./texts.js";
 import { makeJudgeButtons, startViewer, updateViewer, view } from "./viewer.js";
 
@@ -269,7 +269,7 @@ function listen() {
     showStatus("");
   });
   window.addEventListener("beforeunload", (event) => {
-    if (!at("progress").hidden) event.preventDefault();
+    if (!at("progress").hidden || isSaving()) event.preventDefault();
   });
   pressed("save-json", saveRecordFile);
   pressed("save-csv", saveCsv);

@@ -3,6 +3,7 @@
 import { at, showStatus } from "./elements.js";
 import { recordWithoutOutlines, state } from "./reading.js";
 import { ask } from "./server.js";
+import { saved } from "./store.js";
 import { filled, perMicrolitreWords, percent, shareWords, text, whole } from "./texts.js";
 
 // Milliseconds without another change after which the counts are requested.
@@ -11,7 +12,7 @@ const PAUSE = 150;
 let timer = null;
 let request = null;
 
-// Updates the counts soon. Until then, those shown are marked as busy.
+// Updates the counts soon. Until then, and until the changes are saved, those shown are marked as busy.
 export function updateResults() {
   at("reading").hidden = state.fields.length === 0;
   at("reading").setAttribute("aria-busy", "true");
@@ -39,7 +40,8 @@ async function count() {
     show({ machine: null, repeated: [], suspects: 0, reviewed: 0, corrected: null });
     showStatus(error.message, true);
   }
-  at("reading").setAttribute("aria-busy", "false");
+  await saved();
+  if (!own.signal.aborted) at("reading").setAttribute("aria-busy", "false");
 }
 
 function show({ machine, repeated, suspects, reviewed, corrected }) {

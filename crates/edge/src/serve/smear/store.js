@@ -58,8 +58,41 @@ async function save(name, key, value) {
   }
 }
 
-export const saveRecord = (sha256, record) => save("records", sha256, record);
-export const saveDetails = (details) => save("details", "details", details);
+// For each key that is being written: the value to write next, if it has changed meanwhile, and the end of its writing. A person
+// judges cells faster than a browser writes them.
+const writing = new Map();
+
+function saveLatest(name, key, value) {
+  const current = writing.get(key);
+  if (current !== undefined) {
+    current.next = value;
+    return current.end;
+  }
+  const own = { next: value };
+  const write = async () => {
+    while (own.next !== null) {
+      const latest = own.next;
+      own.next = null;
+      await save(name, key, latest);
+    }
+    writing.delete(key);
+  };
+  writing.set(key, own);
+  own.end = write();
+  return own.end;
+}
+
+export const saveRecord = (sha256, record) => saveLatest("records", sha256, record);
+export const saveDetails = (details) => saveLatest("details", "details", details);
+export const isSaving = () => writing.size > 0;
+export const saved = () => Promise.all([...writing.values()].map(({ end }) => end));
+
+// Values that wait are not written any more.
+async function drop(keys) {
+  const dropped = keys.map((key) => writing.get(key)).filter((entry) => entry !== undefined);
+  dropped.forEach((entry) => (entry.next = null));
+  await Promise.all(dropped.map(({ end }) => end));
+}
 
 export async function savePhotograph(sha256, file) {
   await put("photographs", sha256, file).catch(() => warn(base === null ? "storage.none" : "storage.full"));
@@ -77,11 +110,13 @@ export async function restored() {
 }
 
 export async function removeStored(sha256) {
+  await drop([sha256]);
   if (base === null) return;
   await Promise.all(["records", "photographs"].map((name) => request(name, "readwrite", (objects) => objects.delete(sha256))));
 }
 
 export async function clearStored() {
+  await drop([...writing.keys()]);
   if (base === null) return;
   await Promise.all(["records", "photographs"].map((name) => request(name, "readwrite", (objects) => objects.clear())));
   warn(null);
