@@ -90,6 +90,8 @@ impl Tab {
                 return answer;
             }
             let event = answer["method"].as_str().unwrap_or_default();
+            // Nothing else would be answered before the dialog is.
+            assert!(event != "Page.javascriptDialogOpening", "an unexpected dialog: {answer}");
             if ["Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"].contains(&event) {
                 self.console.push(answer);
             }

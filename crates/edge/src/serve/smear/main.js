@@ -128,9 +128,10 @@ async function readDetails() {
     if (input.type !== "number") return input.value;
     return input.value !== "" && input.validity.valid ? input.valueAsNumber : null;
   };
-  await setDetails(Object.fromEntries([...at("details").elements].map((input) => [input.name, value(input)])));
+  const saving = setDetails(Object.fromEntries([...at("details").elements].map((input) => [input.name, value(input)])));
   at("red-cells-note").hidden = at("details").checkValidity();
   updateResults();
+  await saving;
 }
 
 async function setLanguage(language) {
@@ -254,8 +255,9 @@ function listen() {
   at("details").addEventListener("input", reportingErrors(readDetails));
   at("details").addEventListener("submit", (event) => event.preventDefault());
   at("looked-through").addEventListener("change", reportingErrors(async (event) => {
-    await setDetails({ looked_through: event.target.checked });
+    const saving = setDetails({ looked_through: event.target.checked });
     updateResults();
+    await saving;
   }));
   at("language").addEventListener("change", reportingErrors(async (event) => {
     await setLanguage(event.target.value);
