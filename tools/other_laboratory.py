@@ -27,10 +27,17 @@ def at_specificity(infected, scores, specificity):
     return float((scores[infected] > uninfected[len(uninfected) - 1 - allowed]).mean())
 
 
+def best_f1(infected, scores):
+    """F1 of the infected cells at the threshold where it is highest."""
+    right = np.cumsum(infected[np.argsort(-scores)])
+    return float((2 * right / (np.arange(1, len(right) + 1) + infected.sum())).max())
+
+
 def metrics(infected, scores, threshold):
     called = scores >= threshold
     return {
         "auc": float(roc_auc_score(infected, scores)),
+        "best_f1": best_f1(infected, scores),
         "sensitivity_at_95_specificity": at_specificity(infected, scores, SPECIFICITY),
         "sensitivity": float(called[infected].mean()),
         "specificity": float((~called[~infected]).mean()),
