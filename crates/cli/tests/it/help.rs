@@ -1,6 +1,9 @@
 //! `--help`: examples, and the notice that this is not a medical device.
 
-use crate::support::{malaria, succeed};
+use crate::{
+    documents,
+    support::{malaria, succeed},
+};
 
 #[test]
 fn every_subcommand_shows_an_example_and_the_notice() {
@@ -38,4 +41,11 @@ fn completions_and_manual_pages_name_every_subcommand() {
     succeed(malaria("man").arg(folder.path().join("man1")));
     let page = std::fs::read_to_string(folder.path().join("man1/malaria-train.1")).unwrap();
     assert!(page.contains("\\-\\-target\\-specificity"), "{page}");
+}
+
+#[test]
+fn commands_in_the_documents_exist() {
+    let program = env!("CARGO_BIN_EXE_malaria");
+    let shown = documents::check(program, "malaria", "cargo run --release --bin malaria -- ");
+    assert!(shown > 30, "{shown}");
 }

@@ -5,6 +5,7 @@ mod classes;
 mod compare;
 mod cross_validate;
 mod doctor;
+mod documents;
 mod evaluate;
 mod export;
 mod faults;

@@ -4,6 +4,9 @@
 mod browser;
 #[cfg(feature = "program")]
 mod calibrate;
+#[cfg(feature = "serve")]
+#[path = "../../../cli/tests/it/documents.rs"]
+mod documents;
 mod onnxruntime;
 #[cfg(feature = "program")]
 mod program;

@@ -323,3 +323,11 @@ fn red_cells_in_millions_are_refused_with_a_suggestion() {
     let output = edge(&["smear", "--red-cells", "4.5"], &[Path::new("photo.png")]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("did you mean 4500000?"), "{output:?}");
 }
+
+#[cfg(feature = "serve")]
+#[test]
+fn commands_in_the_documents_exist() {
+    let program = env!("CARGO_BIN_EXE_malaria-edge");
+    let shown = crate::documents::check(program, "malaria-edge", "cargo run --release -p malaria-edge -- ");
+    assert!(shown > 15, "{shown}");
+}
