@@ -282,20 +282,15 @@ impl PatientAssessment {
             let ends = auc_interval
                 .map(|ends| format!(" ({:.4} to {:.4})", ends.low, ends.high))
                 .unwrap_or_default();
-            let mut row = vec![format!("{auc:.4}{ends}")];
-            row.extend(match by_cut {
-                Some([found, below]) => {
-                    [format!("{found} of {}", patients[0]), format!("{below} of {}", patients[1])]
-                }
-                None => [String::new(), String::new()],
-            });
-            tables.push(Table {
-                title: "Infected against healthy patients by their share of positive cells, of pictures of single cells. The cut of each \
-                        fold is the 95th percentile of the healthy patients of the other folds."
-                    .to_owned(),
-                head: vec!["Area under the ROC curve", "Infected above the cut", "Healthy below the cut"],
-                rows: vec![row],
-            });
+            let title = "Infected against healthy patients by their share of positive cells, of pictures of single cells.";
+            let (mut title, mut head, mut row) =
+                (title.to_owned(), vec!["Area under the ROC curve"], vec![format!("{auc:.4}{ends}")]);
+            if let Some([found, below]) = by_cut {
+                title += " The cut of each fold is the 95th percentile of the healthy patients of the other folds.";
+                head.extend(["Infected above the cut", "Healthy below the cut"]);
+                row.extend([format!("{found} of {}", patients[0]), format!("{below} of {}", patients[1])]);
+            }
+            tables.push(Table { title, head, rows: vec![row] });
         }
         tables
     }
