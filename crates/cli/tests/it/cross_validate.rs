@@ -311,7 +311,7 @@ fn folds_of_other_cells_are_refused() {
     let said = fail(&mut fold("out", &[]));
     assert!(said.contains("cell_9.png") && !bench.path("out/fold-2").exists(), "{said}");
     let said = fail(&mut fold("elsewhere", &["--init", "out/fold-1"]));
-    assert!(said.contains("setting `init`") && said.contains("trained on"), "{said}");
+    assert!(said.contains("setting `init`") && said.contains("trained or selected on"), "{said}");
     // Folds that were trained elsewhere are refused when they are pooled.
     for number in ["2", "3"] {
         succeed(&mut fold("elsewhere", &["--fold", number]));
