@@ -26,6 +26,16 @@ auto schema(const char* name, const char* overload = "") {
   return c10::Dispatcher::singleton().findSchemaOrThrow(name, overload);
 }
 
+const auto& convolve() {
+  static const auto found = schema("mkldnn::_convolution_pointwise").typed<Convolve>();
+  return found;
+}
+
+const auto& convolve_onto() {
+  static const auto found = schema("mkldnn::_convolution_pointwise_", "binary").typed<ConvolveOnto>();
+  return found;
+}
+
 std::optional<Tensor> optional(const Tensor* tensor) {
   return tensor == nullptr ? std::nullopt : std::optional(*tensor);
 }
@@ -37,6 +47,9 @@ extern "C" {
 char* malaria_pack_kernel(const Tensor* kernel, int64_t stride, const int64_t* input, Tensor** packed) {
   return caught([=] {
     static const auto pack = schema("mkldnn::_reorder_convolution_weight").typed<Pack>();
+    // A libtorch whose operators differ is refused here, not in the first convolution.
+    convolve();
+    convolve_onto();
     const int64_t strides[] = {stride, stride};
     // The padding matters to the layout only of sides smaller than the kernel.
     *packed = new Tensor(pack.call(*kernel, {0, 0}, strides, kDilation, 1, IntArrayRef(input, 4)));
@@ -47,9 +60,8 @@ char* malaria_convolve(const Tensor* x, const Tensor* kernel, const Tensor* bias
                        int64_t stride, bool relu, Tensor** y) {
   return caught([=] {
     const int64_t strides[] = {stride, stride};
-    static const auto convolve = schema("mkldnn::_convolution_pointwise").typed<Convolve>();
-    *y = new Tensor(convolve.call(*x, *kernel, optional(bias), IntArrayRef(padding, 2), strides, kDilation, 1,
-                                  relu ? "relu" : "none", Scalars(), std::nullopt));
+    *y = new Tensor(convolve().call(*x, *kernel, optional(bias), IntArrayRef(padding, 2), strides, kDilation, 1,
+                                    relu ? "relu" : "none", Scalars(), std::nullopt));
   });
 }
 
@@ -57,9 +69,8 @@ char* malaria_convolve_onto(Tensor* sum, const Tensor* x, const Tensor* kernel, 
                             const int64_t* padding, int64_t stride) {
   return caught([=] {
     const int64_t strides[] = {stride, stride};
-    static const auto convolve = schema("mkldnn::_convolution_pointwise_", "binary").typed<ConvolveOnto>();
-    convolve.call(*sum, *x, *kernel, optional(bias), IntArrayRef(padding, 2), strides, kDilation, 1, "add",
-                  std::nullopt, std::nullopt, Scalars(), std::nullopt);
+    convolve_onto().call(*sum, *x, *kernel, optional(bias), IntArrayRef(padding, 2), strides, kDilation, 1, "add",
+                         std::nullopt, std::nullopt, Scalars(), std::nullopt);
   });
 }
 }

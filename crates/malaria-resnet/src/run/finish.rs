@@ -250,7 +250,7 @@ fn caveats(
 fn summary_lines(metrics: &Metrics) -> Vec<String> {
     vec![
         format!(
-            "Tested on {} cells of {}{}.",
+            "The model was tested on {} cells of {}{}.",
             metrics.n_test,
             metrics.assessment.patients(),
             seen(metrics.protocol)
