@@ -7,9 +7,12 @@ use serde::{Deserialize, Serialize};
 use crate::binomial::TailTable;
 use crate::check;
 use crate::error::{Error, Result};
+use crate::positive_rate::logit;
 
-/// [`root`] stops when its bracket is narrower than this, or the value is nearer to 0 than this.
-const ROOT_TOLERANCE: f64 = 1e-10;
+/// Of places and log-odds in [`place_of`].
+const TOLERANCE: f64 = 1e-10;
+/// Probabilities nearer to 0 or 1 are not told apart.
+const TINY: f64 = 1e-12;
 
 /// A confidence interval of a proportion, both ends fractions.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -86,7 +89,7 @@ pub fn exact_interval(successes: u64, trials: u64, confidence: f64) -> Result<Op
     let tail = (1.0 - confidence) / 2.0;
     let reached = |count: u64, share: f64| {
         let tail = TailTable::new(trials, count);
-        root(|rate| tail.at(rate) - share)
+        place_of(share, |rate| tail.at(rate))
     };
     Ok(Some(Interval {
         low: if successes == 0 { 0.0 } else { reached(successes, tail) },
@@ -94,14 +97,27 @@ pub fn exact_interval(successes: u64, trials: u64, confidence: f64) -> Result<Op
     }))
 }
 
-/// The zero of a function that rises over `[0, 1]`, or an end if it has none, by the bracketed secant method (Illinois).
-pub(crate) fn root(rising: impl Fn(f64) -> f64) -> f64 {
+/// The place in `[0, 1]` at which a rising probability reaches `level`, or an end if it does not, by the bracketed secant method
+/// (Illinois) on log-odds, which are less curved than probabilities. The upper end is brought near first: most places are
+/// far below 1.
+pub(crate) fn place_of(level: f64, rising: impl Fn(f64) -> f64) -> f64 {
+    let log_odds = |share: f64| logit(share.clamp(TINY, 1.0 - TINY));
+    let rising = |place: f64| log_odds(rising(place)) - log_odds(level);
     let [(mut low, mut below), (mut high, mut above)] = [0.0, 1.0].map(|end| (end, rising(end)));
     if below >= 0.0 || above <= 0.0 {
         return if below >= 0.0 { 0.0 } else { 1.0 };
     }
+    while low == 0.0 && high > TOLERANCE {
+        let quarter = high / 4.0;
+        let value = rising(quarter);
+        if value < 0.0 {
+            (low, below) = (quarter, value);
+        } else {
+            (high, above) = (quarter, value);
+        }
+    }
     let mut last_below = None;
-    while high - low > ROOT_TOLERANCE {
+    while high - low > TOLERANCE {
         let middle = low + (high - low) * below / (below - above);
         let value = rising(middle);
         let is_below = value < 0.0;
@@ -114,7 +130,7 @@ pub(crate) fn root(rising: impl Fn(f64) -> f64) -> f64 {
             (high, above) = (middle, value);
             below /= if stays { 2.0 } else { 1.0 };
         }
-        if value.abs() < ROOT_TOLERANCE {
+        if value.abs() < TOLERANCE {
             return middle;
         }
         last_below = Some(is_below);

@@ -1,7 +1,7 @@
 //! The predictive distribution of the number of positive cells of a patient, by quadrature over the rates.
 
 use crate::binomial::TailTable;
-use crate::interval::root;
+use crate::interval::place_of;
 use crate::patients::CellCounts;
 use crate::positive_rate::{PositiveRate, ln_beta, logistic, shapes};
 
@@ -135,7 +135,7 @@ impl Mixture {
             let below = |rate: f64| 1.0 - from[uninfected.rates.partition_point(|other| *other <= rate)];
             infected.map(|(own, weight)| weight * below(rest(*own))).sum()
         };
-        root(|rate| at_most(rate) - quantile)
+        place_of(quantile, at_most)
     }
 }
 
@@ -164,7 +164,7 @@ mod tests {
         for (cells, expected) in [(100, 0.168), (1_000, 0.114), (5_000, 0.106)] {
             let tail = |count| TailTable::new(cells, count);
             let needed = (1..).find(|&count| mixture.reaches(&tail(count), 0.0) < 0.025).unwrap();
-            let limit = root(|share| mixture.reaches(&tail(needed), share) - 0.95);
+            let limit = place_of(0.95, |share| mixture.reaches(&tail(needed), share));
             assert!((limit - expected).abs() < 5e-4, "{cells}: {limit}");
         }
     }

@@ -1,11 +1,13 @@
 //! Patient calls from the calls of their cells.
 
+use std::sync::OnceLock;
+
 use serde::{Deserialize, Serialize};
 
 use crate::binomial::TailTable;
 use crate::check;
 use crate::error::{Error, Result};
-use crate::interval::{Interval, root};
+use crate::interval::{Interval, place_of};
 use crate::mixture::{Mixture, Rates};
 use crate::patients::{CellCounts, PatientCells};
 use crate::positive_rate::PositiveRate;
@@ -141,7 +143,9 @@ pub struct PatientCaller {
     mixture: Mixture,
     /// Mean rates of uninfected and infected cells.
     means: [f64; 2],
-    cells_needed: u64,
+    /// The detection limit of a full count.
+    lowest_limit: f64,
+    cells_needed: OnceLock<u64>,
 }
 
 impl PatientCaller {
@@ -153,28 +157,30 @@ impl PatientCaller {
         rule.check()?;
         let mixture = Mixture::new(Rates::predictive(&rule.uninfected), Rates::predictive(&rule.infected));
         let means = [rule.uninfected.expected(), rule.infected.expected()];
+        let uninfected = rule.uninfected.clone();
         let mut caller =
-            Self { uninfected: rule.uninfected.clone(), mixture, means, cells_needed: FULL_COUNT };
+            Self { uninfected, mixture, means, lowest_limit: 1.0, cells_needed: OnceLock::new() };
         let uninformative =
             Error::UninformativeRates { false_positive_rate: means[0], sensitivity: means[1] };
-        let limit =
-            caller.detection_limit(FULL_COUNT).filter(|_| means[0] < means[1]).ok_or(uninformative)?;
-        let share = (MAX_LIMIT_RATIO * limit).min(1.0);
-        let enough = |cells: u64| caller.mixture.reaches(&caller.above_blank(cells), share) >= POWER;
-        // Bisection: the limit falls with the number of cells, except at steps of the limit of blank.
-        let (mut too_few, mut needed) = (0, FULL_COUNT);
-        while needed - too_few > 1 {
-            let middle = needed.midpoint(too_few);
-            if enough(middle) { needed = middle } else { too_few = middle }
-        }
-        caller.cells_needed = needed;
+        let limit = caller.detected(&caller.above_blank(FULL_COUNT)).filter(|_| means[0] < means[1]);
+        caller.lowest_limit = limit.ok_or(uninformative)?;
         Ok(caller)
     }
 
     /// Minimum number of cells for calling a patient "not detected": with it, the detection limit is at most twice that of
     /// 5,000 cells.
     pub fn cells_needed(&self) -> u64 {
-        self.cells_needed
+        let share = (MAX_LIMIT_RATIO * self.lowest_limit).min(1.0);
+        let enough = |cells: u64| self.mixture.reaches(&self.above_blank(cells), share) >= POWER;
+        *self.cells_needed.get_or_init(|| {
+            // Bisection: the limit falls with the number of cells, except at steps of the limit of blank.
+            let (mut too_few, mut needed) = (0, FULL_COUNT);
+            while needed - too_few > 1 {
+                let middle = needed.midpoint(too_few);
+                if enough(middle) { needed = middle } else { too_few = middle }
+            }
+            needed
+        })
     }
 
     /// The limit of blank: the smallest count of positive cells that is exceeded in at most 5 of 100 patients without parasites.
@@ -189,7 +195,10 @@ impl PatientCaller {
     /// `cells` cells; `None` if even patients whose cells are all infected are called positive less often. Source: as for
     /// [`limit_of_blank`](Self::limit_of_blank).
     pub fn detection_limit(&self, cells: u64) -> Option<f64> {
-        self.detected(&self.above_blank(cells))
+        match cells {
+            FULL_COUNT => Some(self.lowest_limit),
+            _ => self.detected(&self.above_blank(cells)),
+        }
     }
 
     /// Calls a patient from the calls of some of their cells, and estimates the share of infected cells.
@@ -284,10 +293,10 @@ impl PatientCaller {
             return PatientCall::Positive;
         }
         match self.detected(&TailTable::new(cells, blank + 1)) {
-            Some(detection_limit) if cells >= self.cells_needed => {
+            Some(detection_limit) if cells >= self.cells_needed() => {
                 PatientCall::NotDetected { detection_limit }
             }
-            _ => PatientCall::TooFewCells { more_cells: self.cells_needed.saturating_sub(cells).max(1) },
+            _ => PatientCall::TooFewCells { more_cells: self.cells_needed().saturating_sub(cells).max(1) },
         }
     }
 
@@ -297,8 +306,8 @@ impl PatientCaller {
     }
 
     fn detected(&self, above_blank: &TailTable) -> Option<f64> {
-        let reached = |share: f64| self.mixture.reaches(above_blank, share) - POWER;
-        (reached(1.0) >= 0.0).then(|| root(reached))
+        let reached = |share: f64| self.mixture.reaches(above_blank, share);
+        (reached(1.0) >= POWER).then(|| place_of(POWER, reached))
     }
 
     fn interval(&self, CellCounts { cells, positive }: CellCounts) -> Interval {
@@ -306,7 +315,7 @@ impl PatientCaller {
         // The share at which the count is reached with this probability.
         let share = |count: u64, probability: f64| {
             let table = TailTable::new(cells, count);
-            root(|share| self.mixture.reaches(&table, share) - probability)
+            place_of(probability, |share| self.mixture.reaches(&table, share))
         };
         Interval { low: share(positive, tail), high: share(positive + 1, 1.0 - tail) }
     }

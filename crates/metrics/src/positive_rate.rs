@@ -140,7 +140,8 @@ pub(crate) fn logistic(log_odds: f64) -> f64 {
     1.0 / (1.0 + (-log_odds).exp())
 }
 
-fn logit(probability: f64) -> f64 {
+/// The log-odds of this probability.
+pub(crate) fn logit(probability: f64) -> f64 {
     (probability / (1.0 - probability)).ln()
 }
 
