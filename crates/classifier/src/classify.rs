@@ -7,8 +7,8 @@ use std::{
 
 use image::RgbImage;
 use malaria_dataset::{
-    BadImage, Cells, Fingerprint, ImageStats, ListedImage, MAX_CELL_SIDE, decode_within, patient_of,
-    read_image, resize, shows_many_cells,
+    BadImage, Cells, Fingerprint, ImageProblem, ImageStats, InputWarning, ListedImage, MAX_CELL_SIDE,
+    decode_within, patient_of, read_image, resize, shows_many_cells,
 };
 use malaria_metrics::CellCounts;
 use rayon::prelude::*;
@@ -54,6 +54,12 @@ pub struct Prediction {
     /// Fingerprint of the file; `None` when there is none, or it could not be read.
     #[serde(skip)]
     pub file: Option<Fingerprint>,
+    /// The parts of [`warning`](Self::warning), for programs with their own texts.
+    #[serde(skip)]
+    pub warnings: Vec<InputWarning>,
+    /// The kind of [`error`](Self::error), for programs with their own texts.
+    #[serde(skip)]
+    pub problem: Option<ImageProblem>,
 }
 
 /// Serializes any path, so that one name that is not UTF-8 does not make the whole list fail.
@@ -166,7 +172,7 @@ fn chunk_size(pixels: u32) -> usize {
 struct ModelInput {
     cell: RgbImage,
     /// How the picture differs from the training cells.
-    warning: Option<String>,
+    warnings: Vec<InputWarning>,
     pixels: Fingerprint,
     file: Option<Fingerprint>,
 }
@@ -174,19 +180,17 @@ struct ModelInput {
 impl ModelInput {
     fn new(description: &Description, picture: &RgbImage) -> Self {
         let cell = resize(picture, description.image.pixels, description.image.resize);
-        let words = description.input.map(|input| {
-            let warnings = input.warnings(&ImageStats::of(&cell), picture.dimensions());
-            warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-        });
-        let warning = words.filter(|words| !words.is_empty());
-        Self { cell, warning, pixels: Fingerprint::of_pixels(picture), file: None }
+        let check = description.input;
+        let warnings = check.map(|check| check.warnings(&ImageStats::of(&cell), picture.dimensions()));
+        let warnings = warnings.unwrap_or_default();
+        Self { cell, warnings, pixels: Fingerprint::of_pixels(picture), file: None }
     }
 
     /// [`new`](Self::new) for a picture given by a user. Refuses a picture that shows nothing and a photograph of many
     /// cells, whose class would be meaningless.
     fn of_file(description: &Description, picture: &RgbImage, path: &Path) -> malaria_dataset::Result<Self> {
-        let refuse = |reason: String| {
-            Err(malaria_dataset::Error::BadImage(BadImage { path: path.to_owned(), reason }))
+        let refuse = |problem: ImageProblem, reason: String| {
+            Err(malaria_dataset::Error::BadImage(BadImage { path: path.to_owned(), problem, reason }))
         };
         let values = |channel: usize| picture.as_raw().iter().skip(channel).step_by(3);
         let ranges = [0, 1, 2].map(|channel| {
@@ -196,6 +200,7 @@ impl ModelInput {
         });
         if ranges.iter().all(|range| *range < MIN_RANGE) {
             return refuse(
+                ImageProblem::ShowsNothing,
                 "shows nothing: it is nearly uniform (12-bit values stored in 16 bits must be scaled)"
                     .to_owned(),
             );
@@ -203,10 +208,13 @@ impl ModelInput {
         let input = Self::new(description, picture);
         let (width, height) = picture.dimensions();
         if width.max(height) > MAX_CELL_SIDE || shows_many_cells(&input.cell) {
-            return refuse(format!(
-                "is not a picture of a single cell ({width} x {height} px): count the cells of photographs with `malaria smear` or \
-                 `malaria-edge smear`"
-            ));
+            return refuse(
+                ImageProblem::ManyCells,
+                format!(
+                    "is not a picture of a single cell ({width} x {height} px): count the cells of photographs with \
+                     `malaria smear` or `malaria-edge smear`"
+                ),
+            );
         }
         Ok(input)
     }
@@ -231,18 +239,22 @@ fn predictions_of<E: From<malaria_dataset::Error>>(
         let (class, probability) = (row.map(class), row.map(|row| row[positive]));
         let (input, error) = match input {
             Ok(input) => (Some(input), None),
-            Err(error) => (None, Some(error.to_string())),
+            Err(error) => (None, Some(error)),
         };
+        let warnings = input.as_ref().map_or_else(Vec::new, |input| input.warnings.clone());
+        let words: Vec<String> = warnings.iter().map(ToString::to_string).collect();
         Prediction {
             path,
             patient,
             class,
             probability,
-            error,
+            warning: (!words.is_empty()).then(|| words.join("; ")),
+            warnings,
+            problem: error.as_ref().and_then(malaria_dataset::Error::image_problem),
+            error: error.map(|error| error.to_string()),
             pixels_sha256: input.as_ref().map(|input| input.pixels.hex()),
             learned_from: None,
-            file: input.as_ref().and_then(|input| input.file),
-            warning: input.and_then(|input| input.warning),
+            file: input.and_then(|input| input.file),
         }
     };
     Ok(pictures.into_iter().map(predict).collect())
@@ -344,6 +356,8 @@ mod tests {
             pixels_sha256: None,
             learned_from: None,
             file: None,
+            warnings: Vec::new(),
+            problem: None,
         };
         // A fifth of the cells of C12 are uncertain, all of C13's.
         let cells = [[("C1", 0.99), ("C12", 0.1), ("C13", 0.9)], [("C1", 0.01), ("C12", 0.05), ("C13", 0.5)]];

@@ -162,7 +162,7 @@ pub fn load(mut index: Index, options: LoadOptions<'_>) -> Result<Loaded> {
                     cell.copy_from_slice(&resize_with(resizer, &picture, size, resize));
                     Ok((fingerprint, picture.dimensions()))
                 }
-                Err(reason) => Err(BadImage { path, reason }),
+                Err((problem, reason)) => Err(BadImage { path, problem, reason }),
             };
             if let Some(progress) = progress {
                 progress(done.fetch_add(1, Ordering::Relaxed) + 1);

@@ -14,26 +14,29 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use crate::error::{BadImage, Error, Result};
+use crate::error::{BadImage, Error, ImageProblem, Result};
 use crate::fingerprint::Fingerprint;
 
 /// Largest side of a decoded image, in pixels. A cell has a few hundred.
 const MAX_SIDE: u32 = 8192;
 /// Largest side of a decoded photograph, in pixels.
 const MAX_PHOTO_SIDE: u32 = 16_384;
-/// Largest number of pixels of a JPEG. The other decoders are limited in bytes.
+/// Largest number of pixels.
 const MAX_PIXELS: u64 = 100 << 20;
 /// Largest number of TIFF directories that are read.
 const MAX_TIFF_DIRECTORIES: usize = 1000;
 /// Largest file read, in bytes.
 const MAX_FILE_BYTES: u64 = 512 << 20;
 
+/// What is wrong with an image: its kind, and the [reason](BadImage::reason).
+pub(crate) type Wrong = (ImageProblem, String);
+
 /// Reads a file once: returns its pixels as RGB, u8 `[height, width, 3]`, and the fingerprint of its bytes.
 ///
 /// # Errors
 /// [`Error::BadImage`] if the file cannot be read or [`decode`] refuses it.
 pub fn read_image(path: &Path) -> Result<(RgbImage, Fingerprint)> {
-    try_read(path).map_err(|reason| Error::BadImage(BadImage { path: path.to_path_buf(), reason }))
+    try_read(path).map_err(|wrong| bad_image(path, wrong))
 }
 
 /// Decodes a PNG, JPEG, BMP, TIFF or WebP to RGB, u8 `[height, width, 3]`.
@@ -54,8 +57,7 @@ pub fn decode(contents: &[u8], path: &Path) -> Result<RgbImage> {
 /// # Errors
 /// As [`decode`].
 pub fn decode_within(contents: &[u8], path: &Path, longest_side: u32) -> Result<RgbImage> {
-    try_decode(contents, longest_side.min(MAX_SIDE))
-        .map_err(|reason| Error::BadImage(BadImage { path: path.to_path_buf(), reason }))
+    try_decode(contents, longest_side.min(MAX_SIDE)).map_err(|wrong| bad_image(path, wrong))
 }
 
 /// [`read_image`] for a photograph, see [`decode_photo`].
@@ -63,8 +65,7 @@ pub fn decode_within(contents: &[u8], path: &Path, longest_side: u32) -> Result<
 /// # Errors
 /// [`Error::BadImage`] if the file cannot be read or [`decode_photo`] refuses it.
 pub fn read_photo(path: &Path) -> Result<(RgbImage, Fingerprint)> {
-    let bad = |reason| Error::BadImage(BadImage { path: path.to_path_buf(), reason });
-    let contents = read_limited(path).map_err(bad)?;
+    let contents = read_limited(path).map_err(|wrong| bad_image(path, wrong))?;
     Ok((decode_photo(&contents, path)?, Fingerprint::of(&contents)))
 }
 
@@ -74,11 +75,14 @@ pub fn read_photo(path: &Path) -> Result<(RgbImage, Fingerprint)> {
 /// # Errors
 /// As [`decode`], with the larger limits.
 pub fn decode_photo(contents: &[u8], path: &Path) -> Result<RgbImage> {
-    let photo = try_decode(contents, MAX_PHOTO_SIDE)
-        .map_err(|reason| Error::BadImage(BadImage { path: path.to_path_buf(), reason }))?;
+    let photo = try_decode(contents, MAX_PHOTO_SIDE).map_err(|wrong| bad_image(path, wrong))?;
     let mut photo = DynamicImage::ImageRgb8(photo);
     photo.apply_orientation(orientation(contents).unwrap_or(Orientation::NoTransforms));
     Ok(photo.into_rgb8())
+}
+
+fn bad_image(path: &Path, (problem, reason): Wrong) -> Error {
+    Error::BadImage(BadImage { path: path.to_path_buf(), problem, reason })
 }
 
 /// The rotation that makes a picture upright, if its EXIF data gives one.
@@ -92,18 +96,19 @@ fn orientation(contents: &[u8]) -> Option<Orientation> {
     ImageReader::with_format(Cursor::new(contents), format).into_decoder().ok()?.orientation().ok()
 }
 
-/// [`read_image`] with only the reason as error, for callers that collect several.
-pub(crate) fn try_read(path: &Path) -> Result<(RgbImage, Fingerprint), String> {
+/// [`read_image`] without the path in the error, for callers that collect several.
+pub(crate) fn try_read(path: &Path) -> Result<(RgbImage, Fingerprint), Wrong> {
     let contents = read_limited(path)?;
     Ok((try_decode(&contents, MAX_SIDE)?, Fingerprint::of(&contents)))
 }
 
 /// The contents of a file, unless it is too large.
-fn read_limited(path: &Path) -> Result<Vec<u8>, String> {
-    let contents =
-        read_up_to(path, MAX_FILE_BYTES + 1).map_err(|error| format!("cannot be read: {error}"))?;
+fn read_limited(path: &Path) -> Result<Vec<u8>, Wrong> {
+    let contents = read_up_to(path, MAX_FILE_BYTES + 1)
+        .map_err(|error| (ImageProblem::Unreadable, format!("cannot be read: {error}")))?;
     if contents.len() as u64 > MAX_FILE_BYTES {
-        return Err(format!("is larger than {} MiB, the largest file that is read", MAX_FILE_BYTES >> 20));
+        let reason = format!("is larger than {} MiB, the largest file that is read", MAX_FILE_BYTES >> 20);
+        return Err((ImageProblem::TooLarge, reason));
     }
     Ok(contents)
 }
@@ -118,9 +123,9 @@ fn read_up_to(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
     Ok(contents)
 }
 
-fn try_decode(contents: &[u8], longest_side: u32) -> Result<RgbImage, String> {
+fn try_decode(contents: &[u8], longest_side: u32) -> Result<RgbImage, Wrong> {
     if contents.is_empty() {
-        return Err("is empty (0 bytes)".to_owned());
+        return Err((ImageProblem::Empty, "is empty (0 bytes)".to_owned()));
     }
     let image = match image::guess_format(contents) {
         Ok(ImageFormat::Jpeg) => decode_jpeg(contents, longest_side)?,
@@ -129,27 +134,28 @@ fn try_decode(contents: &[u8], longest_side: u32) -> Result<RgbImage, String> {
         }
         Ok(format) => {
             let name = format.extensions_str().first().map_or_else(String::new, |name| name.to_uppercase());
-            return Err(format!(
-                "is in the format {name}; expected PNG, JPEG, BMP, TIFF or WebP: convert it"
-            ));
+            let reason =
+                format!("is in the format {name}; expected PNG, JPEG, BMP, TIFF or WebP: convert it");
+            return Err((ImageProblem::OtherFormat, reason));
         }
         Err(_) => {
-            let found = other_format(contents).unwrap_or("is not an image");
-            return Err(format!("{found}; expected PNG, JPEG, BMP, TIFF or WebP"));
+            let unknown = (ImageProblem::OtherFormat, "is not an image");
+            let (problem, found) = other_format(contents).unwrap_or(unknown);
+            return Err((problem, format!("{found}; expected PNG, JPEG, BMP, TIFF or WebP")));
         }
     };
     if image.width() == 0 || image.height() == 0 {
-        return Err(format!("has no pixels ({} x {})", image.width(), image.height()));
+        return Err(damaged(format!("has no pixels ({} x {})", image.width(), image.height())));
     }
     Ok(image)
 }
 
 /// Names common formats that are not supported, with advice.
-fn other_format(contents: &[u8]) -> Option<&'static str> {
+fn other_format(contents: &[u8]) -> Option<(ImageProblem, &'static str)> {
     let starts = |at: usize, bytes: &[u8]| contents.get(at..).is_some_and(|rest| rest.starts_with(bytes));
     let brand = |brands: &[&[u8]]| starts(4, b"ftyp") && brands.iter().any(|brand| starts(8, brand));
     if brand(&[b"heic", b"heix", b"hevc", b"mif1", b"msf1"]) {
-        return Some("is a HEIC photograph, as phones take them: save it as JPEG");
+        return Some((ImageProblem::Heic, "is a HEIC photograph, as phones take them: save it as JPEG"));
     }
     let known: [(&[u8], &str); 8] = [
         (b"II+\0", "is a BigTIFF: save it as a plain TIFF or PNG"),
@@ -161,21 +167,31 @@ fn other_format(contents: &[u8]) -> Option<&'static str> {
         (b"<!DOCTYPE", "is a web page, perhaps the error of a download: fetch it again"),
         (b"<html", "is a web page, perhaps the error of a download: fetch it again"),
     ];
-    known.iter().find(|(start, _)| starts(0, start)).map(|(_, words)| *words)
+    known.iter().find(|(start, _)| starts(0, start)).map(|(_, words)| (ImageProblem::OtherFormat, *words))
 }
 
-fn decode_other(contents: &[u8], format: ImageFormat, longest_side: u32) -> Result<RgbImage, String> {
+fn damaged(reason: String) -> Wrong {
+    (ImageProblem::Damaged, reason)
+}
+
+fn decode_other(contents: &[u8], format: ImageFormat, longest_side: u32) -> Result<RgbImage, Wrong> {
     match format {
         ImageFormat::WebP => check_webp(contents, longest_side)?,
         ImageFormat::Tiff => check_tiff(contents)?,
         ImageFormat::Png
             if PngDecoder::new(Cursor::new(contents)).is_ok_and(|png| png.is_apng().unwrap_or(false)) =>
         {
-            return Err("is an animated PNG; expected a single picture".to_owned());
+            let reason = "is an animated PNG; expected a single picture".to_owned();
+            return Err((ImageProblem::SeveralPictures, reason));
         }
         _ => {}
     }
-    let mut reader = ImageReader::with_format(Cursor::new(contents), format);
+    let reader = || ImageReader::with_format(Cursor::new(contents), format);
+    // A header that cannot be read is an error of the decoder below.
+    if let Ok((width, height)) = reader().into_dimensions() {
+        check_size(width, height, longest_side)?;
+    }
+    let mut reader = reader();
     let mut limits = Limits::default();
     limits.max_image_width = Some(longest_side);
     limits.max_image_height = Some(longest_side);
@@ -185,10 +201,11 @@ fn decode_other(contents: &[u8], format: ImageFormat, longest_side: u32) -> Resu
     reader.limits(limits);
     let image = reader.decode().map_err(|error| match error {
         ImageError::Limits(_) => too_large(longest_side),
-        ImageError::Unsupported(error) => {
-            format!("cannot be decoded as {format:?}: {error}; save it as an 8-bit RGB picture, such as PNG")
-        }
-        other => format!("cannot be decoded as {format:?}: {other}"),
+        ImageError::Unsupported(error) => (
+            ImageProblem::OtherPixels,
+            format!("cannot be decoded as {format:?}: {error}; save it as an 8-bit RGB picture, such as PNG"),
+        ),
+        other => damaged(format!("cannot be decoded as {format:?}: {other}")),
     })?;
     check_range(&image)?;
     check_alpha(&image)?;
@@ -196,15 +213,16 @@ fn decode_other(contents: &[u8], format: ImageFormat, longest_side: u32) -> Resu
 }
 
 /// Refuses floating-point values that the conversion to 8 bits would clip.
-fn check_range(image: &DynamicImage) -> Result<(), String> {
+fn check_range(image: &DynamicImage) -> Result<(), Wrong> {
     let values = match image {
         DynamicImage::ImageRgb32F(image) => image.as_raw(),
         DynamicImage::ImageRgba32F(image) => image.as_raw(),
         _ => return Ok(()),
     };
     match values.iter().find(|value| !(0.0..=1.0).contains(*value)) {
-        Some(value) => Err(format!(
-            "has a floating-point value of {value}; expected 0 to 1: save it as an 8-bit RGB image"
+        Some(value) => Err((
+            ImageProblem::OtherPixels,
+            format!("has a floating-point value of {value}; expected 0 to 1: save it as an 8-bit RGB image"),
         )),
         None => Ok(()),
     }
@@ -212,8 +230,8 @@ fn check_range(image: &DynamicImage) -> Result<(), String> {
 
 /// Decodes a JPEG directly with zune-jpeg in strict mode. The `image` crate turns that mode off and fills the missing part
 /// of a truncated or corrupt file with grey without an error.
-fn decode_jpeg(contents: &[u8], longest_side: u32) -> Result<RgbImage, String> {
-    let failed = |error: &dyn std::fmt::Display| format!("cannot be decoded as Jpeg: {error}");
+fn decode_jpeg(contents: &[u8], longest_side: u32) -> Result<RgbImage, Wrong> {
+    let failed = |error: &dyn std::fmt::Display| damaged(format!("cannot be decoded as Jpeg: {error}"));
     if !jpeg_ends(contents) {
         return Err(failed(&"it is truncated (no end-of-image marker)"));
     }
@@ -226,12 +244,7 @@ fn decode_jpeg(contents: &[u8], longest_side: u32) -> Result<RgbImage, String> {
     decoder.decode_headers().map_err(|error| failed(&error))?;
     let (width, height) = decoder.dimensions().unwrap_or_default();
     let (width, height) = (width as u32, height as u32);
-    if width > longest_side || height > longest_side {
-        return Err(too_large(longest_side));
-    }
-    if u64::from(width) * u64::from(height) > MAX_PIXELS {
-        return Err(format!("has {width} x {height} pixels; at most {MAX_PIXELS} are decoded"));
-    }
+    check_size(width, height, longest_side)?;
     let pixels = decoder.decode().map_err(|error| {
         // Video frames omit the usual tables.
         let tables = if contents.windows(2).any(|bytes| bytes == [0xFF, 0xC4]) {
@@ -239,7 +252,7 @@ fn decode_jpeg(contents: &[u8], longest_side: u32) -> Result<RgbImage, String> {
         } else {
             "; it may be a frame of an MJPEG video: save it as JPEG"
         };
-        format!("{}{tables}", failed(&error))
+        failed(&format_args!("{error}{tables}"))
     })?;
     RgbImage::from_raw(width, height, pixels)
         .ok_or_else(|| failed(&"it has fewer pixels than its header says"))
@@ -266,18 +279,19 @@ fn jpeg_ends(contents: &[u8]) -> bool {
 }
 
 /// Refuses a WebP on which the decoder would panic, invent pixels or exceed its memory limit.
-fn check_webp(contents: &[u8], longest_side: u32) -> Result<(), String> {
+fn check_webp(contents: &[u8], longest_side: u32) -> Result<(), Wrong> {
     let number = |at, width| number(contents, at, width, true);
     // The decoder invents the missing part of a lossy picture without an error.
     if number(4, 4).is_none_or(|size| (contents.len() as u64) < size + 8) {
-        return Err("cannot be decoded as WebP: it is shorter than its header says".to_owned());
+        return Err(damaged("cannot be decoded as WebP: it is shorter than its header says".to_owned()));
     }
     if contents.get(12..16) != Some(b"VP8X") {
         return Ok(());
     }
     // The decoder panics if the size of a frame differs from the announced one.
     if contents.get(20).is_some_and(|flags| flags & 2 != 0) {
-        return Err("is an animated WebP; expected a single picture".to_owned());
+        let reason = "is an animated WebP; expected a single picture".to_owned();
+        return Err((ImageProblem::SeveralPictures, reason));
     }
     // The decoder allocates a lossy picture before it compares its size with the canvas.
     let mut chunk = 12;
@@ -298,11 +312,11 @@ fn check_webp(contents: &[u8], longest_side: u32) -> Result<(), String> {
 ///
 /// Also refuses a directory with a value that has more parts than the file has bytes. The decoder allocates all parts before
 /// reading them and before a limit can be set: 256 MiB for a file of a hundred bytes.
-fn check_tiff(contents: &[u8]) -> Result<(), String> {
+fn check_tiff(contents: &[u8]) -> Result<(), Wrong> {
     const SUBFILE_TYPE: u64 = 254;
     const SMALLER_COPY: u64 = 1;
     let number = |at, width| number(contents, at, width, contents.starts_with(b"II"));
-    let truncated = || "cannot be decoded as Tiff: it is shorter than its directory says".to_owned();
+    let truncated = || damaged("cannot be decoded as Tiff: it is shorter than its directory says".to_owned());
     let mut directory = number(4, 4).ok_or_else(truncated)?;
     let mut pages = 0;
     // Directories of a damaged file may form a cycle.
@@ -325,10 +339,11 @@ fn check_tiff(contents: &[u8]) -> Result<(), String> {
         }
     }
     if pages > 1 {
-        return Err(format!(
+        let reason = format!(
             "has {pages} pages or channels, like an ImageJ stack or composite, or a scanned slide; \
              expected one: save it as a single RGB image"
-        ));
+        );
+        return Err((ImageProblem::SeveralPictures, reason));
     }
     Ok(())
 }
@@ -341,19 +356,36 @@ fn number(contents: &[u8], at: u64, width: u64, little_endian: bool) -> Option<u
     Some(if little_endian { bytes.rev().fold(0, append) } else { bytes.fold(0, append) })
 }
 
-fn too_large(longest_side: u32) -> String {
+/// Refuses a picture that is too large, before memory is allocated for its pixels.
+fn check_size(width: u32, height: u32, longest_side: u32) -> Result<(), Wrong> {
+    if width > longest_side || height > longest_side {
+        return Err(too_large(longest_side));
+    }
+    if u64::from(width) * u64::from(height) > MAX_PIXELS {
+        let reason = format!("has {width} x {height} pixels; at most {MAX_PIXELS} are decoded");
+        return Err((ImageProblem::TooLarge, reason));
+    }
+    Ok(())
+}
+
+fn too_large(longest_side: u32) -> Wrong {
     let photographs = match longest_side {
         MAX_PHOTO_SIDE => "",
         _ => "; count the cells of photographs with `malaria smear` or `malaria-edge smear`",
     };
-    format!("is larger than {longest_side} px on a side, the largest size that is decoded{photographs}")
+    let reason =
+        format!("is larger than {longest_side} px on a side, the largest size that is decoded{photographs}");
+    (ImageProblem::TooLarge, reason)
 }
 
 /// Refuses a picture that is transparent everywhere.
-fn check_alpha(image: &DynamicImage) -> Result<(), String> {
+fn check_alpha(image: &DynamicImage) -> Result<(), Wrong> {
     let transparent = image.color().has_alpha() && image.pixels().all(|(_, _, pixel)| pixel.0[3] == 0);
     match transparent {
-        true => Err("is transparent everywhere: save it without its alpha channel".to_owned()),
+        true => Err((
+            ImageProblem::OtherPixels,
+            "is transparent everywhere: save it without its alpha channel".to_owned(),
+        )),
         false => Ok(()),
     }
 }

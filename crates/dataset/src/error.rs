@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use crate::changes::Changes;
 use crate::patient_names::UnknownPatients;
 
@@ -13,8 +15,46 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub struct BadImage {
     /// The file.
     pub path: PathBuf,
+    /// The kind of problem.
+    pub problem: ImageProblem,
     /// What is wrong with it, as the rest of a sentence: "is empty", "cannot be decoded as Png: …".
     pub reason: String,
+}
+
+/// The kind of problem of a [`BadImage`], for programs with their own texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, strum::EnumIter, strum::IntoStaticStr)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum ImageProblem {
+    /// The file cannot be read.
+    Unreadable,
+    /// The file has no bytes.
+    Empty,
+    /// A HEIC photograph, the format of many phones.
+    Heic,
+    /// Not a PNG, JPEG, BMP, TIFF or WebP.
+    OtherFormat,
+    /// Truncated or corrupt.
+    Damaged,
+    /// The file has too many bytes, or the image too many pixels.
+    TooLarge,
+    /// An animation, or several pages or channels.
+    SeveralPictures,
+    /// Pixels that do not become 8-bit RGB: floating-point values out of range, transparent everywhere, or another
+    /// unsupported kind.
+    OtherPixels,
+    /// Nearly uniform.
+    ShowsNothing,
+    /// A photograph of many cells, or too large for a picture of one cell.
+    ManyCells,
+}
+
+impl ImageProblem {
+    /// Its name in JSON, such as `other-format`.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        self.into()
+    }
 }
 
 /// Every error of this crate. Messages name the place, what was expected, what was found and what to do.
@@ -119,6 +159,15 @@ pub(crate) fn lines(bad: &[BadImage]) -> String {
 }
 
 impl Error {
+    /// The kind of problem of an [image](Self::BadImage).
+    #[must_use]
+    pub fn image_problem(&self) -> Option<ImageProblem> {
+        match self {
+            Self::BadImage(bad) => Some(bad.problem),
+            _ => None,
+        }
+    }
+
     /// Wraps a system error with the action and the path.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl Fn(std::io::Error) -> Self + use<> {
         let wrap = malaria_files::Error::io(action, path);

@@ -74,7 +74,9 @@ pub struct InputCheck {
 }
 
 /// A way in which an image differs from the training cells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display, strum::EnumIter,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum InputWarning {
     /// Too small, too large or too long for a single cell.

@@ -56,7 +56,7 @@ pub use changes::Changes;
 pub use decode::{decode, decode_photo, decode_within, read_image, read_photo};
 #[cfg(feature = "download")]
 pub use download::{DownloadConfig, DownloadProgress, download};
-pub use error::{BadImage, Error, Result};
+pub use error::{BadImage, Error, ImageProblem, Result};
 pub use fingerprint::{Duplicate, Fingerprint, duplicates};
 pub use index::{Index, Sample};
 pub use input_check::{ImageStats, InputCheck, InputWarning, MAX_CELL_SIDE, shows_many_cells};

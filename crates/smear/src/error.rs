@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 /// An error in reading a photograph, finding its cells or writing results.
-#[derive(Debug, Error, strum::IntoStaticStr)]
+#[derive(Debug, Error, strum::IntoStaticStr, strum::VariantNames)]
 #[strum(serialize_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Error {
@@ -85,10 +85,18 @@ pub enum Error {
 }
 
 impl Error {
-    /// A stable name for the kind of error, such as `not-thin-smear`, for programs with their own texts.
+    /// A stable name for the kind of error, such as `not-thin-smear` or `photo-heic`, for programs with their own texts. A
+    /// photograph that cannot be decoded has the key of its [`ImageProblem`](malaria_dataset::ImageProblem).
     #[must_use]
-    pub fn key(&self) -> &'static str {
-        self.into()
+    pub fn key(&self) -> String {
+        let name: &'static str = self.into();
+        match self {
+            Self::Photo(error) => match error.image_problem() {
+                Some(problem) => format!("{name}-{}", problem.key()),
+                None => name.to_owned(),
+            },
+            _ => name.to_owned(),
+        }
     }
 }
 

@@ -74,7 +74,7 @@ impl FieldResult {
             self.count.caveats.push(Caveat::Blank);
             return;
         }
-        self.refusal = Some(error.key().to_owned());
+        self.refusal = Some(error.key());
         self.count.error = Some(error.to_string());
     }
 

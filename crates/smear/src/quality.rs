@@ -68,13 +68,13 @@ pub enum Caveat {
     #[strum(to_string = "faint: cells hardly differ from the background (overexposed, or weakly stained)")]
     Faint,
     /// Too many cells.
-    #[strum(to_string = "too dense: cells cover so much of the field that many cannot be separated")]
+    #[strum(to_string = "too dense: many cells overlap and cannot be separated")]
     TooDense,
     /// Many cells in clumps.
     #[strum(to_string = "clumped: many cells cannot be separated and are not counted")]
     Clumped,
     /// Hardly any cells.
-    #[strum(to_string = "sparse: fewer than 10 red cells in the field")]
+    #[strum(to_string = "sparse: fewer than 10 red cells")]
     Sparse,
     /// No colour.
     #[strum(to_string = "grey: without colour, parasites are hard to distinguish from other marks")]

@@ -67,6 +67,8 @@ fn a_file_that_is_not_a_photograph_is_refused_by_name() {
     fs::write(&path, "no photograph").unwrap();
     let error = read_photo(&path).unwrap_err();
     assert!(matches!(error, Error::Photo(_)));
+    assert_eq!(error.key(), "photo-other-format");
+    assert_eq!(Error::Dark.key(), "dark");
     assert!(error.to_string().contains("notes.jpg"), "{error}");
     let missing = read_photo(&folder.path().join("none.png")).unwrap_err();
     assert!(missing.to_string().contains("none.png"), "{missing}");

@@ -5,7 +5,7 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use image::{DynamicImage, ImageBuffer, ImageFormat, Rgb};
-use malaria_dataset::{Error, Fingerprint, decode, decode_within, read_image};
+use malaria_dataset::{Error, Fingerprint, ImageProblem, decode, decode_photo, decode_within, read_image};
 use serde::Deserialize;
 
 use crate::support::{Folder, picture, png};
@@ -167,6 +167,39 @@ fn headers_that_claim_an_enormous_size_are_refused() {
     // Its size is allowed.
     assert_refused(&claiming(8_192, 8_192), "cannot be decoded as Png");
     assert_refused(&claiming(0, 5), "cannot be decoded as Png");
+}
+
+#[test]
+fn the_number_of_pixels_is_limited_in_every_format() {
+    // Its sides are allowed for a photograph, and its bytes for the decoder.
+    let error = decode_photo(&claiming(16_384, 8_192), Path::new("photo.png")).unwrap_err();
+    assert!(error.to_string().contains("has 16384 x 8192 pixels; at most"), "{error}");
+    assert_eq!(error.image_problem(), Some(ImageProblem::TooLarge));
+}
+
+#[test]
+fn every_refusal_has_the_kind_of_its_problem() {
+    let clear = image::RgbaImage::from_pixel(4, 4, image::Rgba([200, 100, 150, 0]));
+    let mut transparent = Cursor::new(Vec::new());
+    clear.write_to(&mut transparent, ImageFormat::Png).unwrap();
+    let whole = png(&picture(31, 17));
+    let several = fs::read(fixtures().join("refused/pages.tif")).unwrap();
+    for (contents, problem) in [
+        (&b""[..], ImageProblem::Empty),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", ImageProblem::Heic),
+        (b"GIF89a\x01\x00\x01\x00\x00\x00\x00;", ImageProblem::OtherFormat),
+        (b"%PDF-1.7", ImageProblem::OtherFormat),
+        (b"hello", ImageProblem::OtherFormat),
+        (&whole[..whole.len() / 2], ImageProblem::Damaged),
+        (&claiming(8_193, 1)[..], ImageProblem::TooLarge),
+        (&several[..], ImageProblem::SeveralPictures),
+        (&transparent.get_ref()[..], ImageProblem::OtherPixels),
+    ] {
+        let error = decode(contents, Path::new("cell")).unwrap_err();
+        assert_eq!(error.image_problem(), Some(problem), "{error}");
+    }
+    let missing = read_image(&fixtures().join("none.png")).unwrap_err();
+    assert_eq!(missing.image_problem().map(ImageProblem::key), Some("unreadable"));
 }
 
 /// A grey TIFF of 8 x 8 pixels in the corner of one tile, `side` pixels wide and high.
