@@ -83,7 +83,7 @@ pub enum InputWarning {
     #[strum(to_string = "not the size of a single cell")]
     Size,
     /// Less or more black around the cell than in the training cells.
-    #[strum(to_string = "background unlike the training cells'")]
+    #[strum(to_string = "background unlike that of the training cells")]
     Background,
     /// Fewer details than in the training cells: out of focus, or enlarged.
     #[strum(to_string = "blurred")]

@@ -13,7 +13,7 @@ pub(crate) const PROGRAM: &str = concat!("malaria-edge ", env!("CARGO_PKG_VERSIO
 /// A copy of `data/pretrained/field-int8.onnx`, since a package contains only files below its own folder.
 pub(crate) static PRETRAINED: &[u8] = include_bytes!("../field-int8.onnx");
 /// The name of [`pretrained`] in results.
-pub(crate) const PRETRAINED_NAME: &str = "field-int8.onnx (built-in)";
+pub(crate) const PRETRAINED_NAME: &str = "field-int8.onnx";
 /// The end of every help.
 pub(crate) const NOTICE: &str = "Research software, not a medical device.";
 

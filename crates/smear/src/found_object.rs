@@ -36,7 +36,7 @@ pub struct FoundObject {
 }
 
 /// A person's judgement of an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::EnumIter)]
 #[serde(rename_all = "kebab-case")]
 pub enum Judgement {
     /// An infected red cell.

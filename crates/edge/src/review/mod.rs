@@ -12,6 +12,8 @@ use malaria_dataset::decode_photo;
 use malaria_edge::Model;
 use malaria_smear::{Error, FieldResult, ReviewedField};
 
+#[cfg(feature = "serve")]
+pub(crate) use self::phrases::Phrases;
 pub(crate) use self::{
     phrases::LANGUAGES,
     report::render,

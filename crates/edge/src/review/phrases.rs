@@ -50,10 +50,12 @@ impl Phrases {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::{collections::BTreeSet, fs, path::Path};
 
-    use malaria_smear::Caveat;
-    use strum::IntoEnumIterator;
+    use malaria_dataset::{ImageProblem, InputWarning};
+    use malaria_smear::{Caveat, Judgement, Kind};
+    use serde::Serialize;
+    use strum::{IntoEnumIterator, VariantNames};
 
     use super::*;
 
@@ -83,26 +85,46 @@ mod tests {
         }
     }
 
-    /// The keys that are composed of a stem and a kind.
+    /// The name of a value without fields in JSON.
+    fn name(value: impl Serialize) -> String {
+        let name = serde_json::to_value(value).unwrap();
+        name.as_str().unwrap().to_owned()
+    }
+
+    /// The keys that are composed of a stem and a name.
     fn composed() -> Vec<String> {
-        let kinds = ["red-cell", "white-cell", "platelet", "debris", "clump", "added"]
-            .map(|kind| format!("kind.{kind}"));
-        let judgements =
-            ["infected", "uninfected", "no-red-cell", "none"].map(|kind| format!("judge.{kind}"));
-        let calls =
-            ["positive", "not-detected", "too-few-cells", "not-called"].map(|kind| format!("call.{kind}"));
-        let refusals = ["photo", "too-small", "dark", "not-thin-smear", "cells-too-small"]
-            .map(|key| format!("refusal.{key}"));
+        let kinds = Kind::iter().map(|kind| format!("kind.{kind}"));
+        let judgements = Judgement::iter().map(name).chain(["none".to_owned()]);
+        let judgements = judgements.map(|name| format!("judge.{name}"));
+        // A blank photograph has a caveat, and the others are not errors of a photograph.
+        let others = ["blank", "metrics", "inside", "results", "reviewed-smear", "write"];
+        let refusals = malaria_smear::Error::VARIANTS.iter().filter(|name| !others.contains(name));
+        let refusals = refusals.map(|name| format!("refusal.{name}"));
+        let problems = ImageProblem::iter().map(|problem| format!("refusal.photo-{}", problem.key()));
         let caveats = Caveat::iter().map(|caveat| format!("caveat.{}", caveat.key()));
-        kinds.into_iter().chain(judgements).chain(calls).chain(refusals).chain(caveats).collect()
+        let warnings = InputWarning::iter().map(|warning| format!("warning.{}", name(warning)));
+        let keys = kinds.chain(judgements).chain(refusals).chain(problems);
+        keys.chain(caveats).chain(warnings).collect()
+    }
+
+    /// The sources of the program and of the pages in a folder and below it.
+    fn sources(folder: &Path) -> Vec<String> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                found.extend(sources(&path));
+            } else if let Some("rs" | "js" | "html") = path.extension().and_then(|kind| kind.to_str()) {
+                found.push(fs::read_to_string(path).unwrap());
+            }
+        }
+        found
     }
 
     #[test]
-    #[cfg(feature = "serve")]
     fn every_text_is_used_and_every_used_text_exists() {
-        use crate::serve::files::{SMEAR_PAGE, SMEAR_SCRIPTS};
-        let mut sources = vec![include_str!("report.rs"), include_str!("phrases.rs"), SMEAR_PAGE];
-        sources.extend(SMEAR_SCRIPTS.map(|(_, script)| script));
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let sources = ["review", "serve"].map(|folder| sources(&source.join(folder))).concat();
         let english = texts("en");
         let composed = composed();
         for key in &composed {
@@ -121,11 +143,23 @@ mod tests {
                     stems.contains(stem)
                         && !rest.is_empty()
                         && !rest.contains('.')
-                        && !["css", "rs", "html"].contains(&rest)
+                        && !["css", "csv", "rs", "html"].contains(&rest)
                 })
         };
         for key in sources.iter().flat_map(|source| source.split('"')).filter(is_key) {
             assert!(english.contains_key(key), "{key} is not a key");
+        }
+    }
+
+    /// The terminal and the page say the same.
+    #[test]
+    fn caveats_and_warnings_have_one_wording() {
+        let english = texts("en");
+        for caveat in Caveat::iter() {
+            assert_eq!(english[&format!("caveat.{}", caveat.key())], caveat.to_string());
+        }
+        for warning in InputWarning::iter() {
+            assert_eq!(english[&format!("warning.{}", name(warning))], warning.to_string());
         }
     }
 }

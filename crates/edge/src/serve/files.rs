@@ -8,12 +8,10 @@ use axum::{
 
 use crate::review::LANGUAGES;
 
-/// The page for smears.
-pub(crate) const SMEAR_PAGE: &str = include_str!("smear/page.html");
-
-/// Its scripts. The first one loads the others.
-pub(crate) const SMEAR_SCRIPTS: [(&str, &str); 13] = [
+/// The scripts in the folder `smear`. `main` is that of the page for smears; both pages use the others.
+const SMEAR_SCRIPTS: [(&str, &str); 14] = [
     ("main", include_str!("smear/main.js")),
+    ("download", include_str!("smear/download.js")),
     ("dropped", include_str!("smear/dropped.js")),
     ("elements", include_str!("smear/elements.js")),
     ("fields", include_str!("smear/fields.js")),
@@ -33,7 +31,7 @@ pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     const SCRIPT: &str = "text/javascript; charset=utf-8";
     const PAGE: &str = "text/html; charset=utf-8";
     let mut routes = Router::new()
-        .route("/", file(PAGE, SMEAR_PAGE))
+        .route("/", file(PAGE, include_str!("smear/page.html")))
         .route("/cells", file(PAGE, include_str!("page.html")))
         .route("/page.js", file(SCRIPT, include_str!("page.js")))
         .route("/page.css", file("text/css; charset=utf-8", include_str!("page.css")));

@@ -6,10 +6,10 @@ use axum::{
     extract::Request,
     http::{HeaderMap, HeaderValue, Method, StatusCode, header, uri::Authority},
     middleware::Next,
-    response::{IntoResponse, Response},
+    response::Response,
 };
 
-use super::Refusal;
+use super::refusal::Refusal;
 
 /// A page may only load files from this server, send requests to it, and show the user's pictures.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src blob: data:; \
@@ -18,7 +18,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 /// Lets requests of the server's own page and of programs other than browsers pass.
 pub(super) async fn check(request: Request, next: Next) -> Response {
     let mut response = match refusal(request.method(), request.headers()) {
-        Some(words) => Refusal(StatusCode::FORBIDDEN, words).into_response(),
+        Some(refusal) => refusal.answer(request.headers()),
         None => next.run(request).await,
     };
     for (name, value) in [
@@ -32,20 +32,18 @@ pub(super) async fn check(request: Request, next: Next) -> Response {
     response
 }
 
-/// The reason to refuse a request with these headers, if any.
-fn refusal(method: &Method, headers: &HeaderMap) -> Option<String> {
+/// The refusal of a request with these headers, if it is refused.
+fn refusal(method: &Method, headers: &HeaderMap) -> Option<Refusal> {
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let host = headers.get(header::HOST).map(text).unwrap_or_default();
     // DNS rebinding: another site may point its own name at this machine and read the answers. It cannot do so with an IP address.
     if !is_address(&host) {
-        return Some(format!(
-            "expected an IP address or localhost as the host, found `{host}`: open the page by its IP address"
-        ));
+        return Some(Refusal::new(StatusCode::FORBIDDEN, "server.host", [("host", host)]));
     }
     // Another site may send forms to this server. Browsers then send the origin; other programs need not.
     let origin = headers.get(header::ORIGIN).map(text).filter(|_| method == Method::POST)?;
     let own = origin.split_once("://").is_some_and(|(_, at)| at == host);
-    (!own).then(|| format!("expected a request from this server's own page, found one from `{origin}`"))
+    (!own).then(|| Refusal::new(StatusCode::FORBIDDEN, "server.origin", [("origin", origin)]))
 }
 
 /// Whether a host is localhost or an IP address, whose name no other site can redirect.

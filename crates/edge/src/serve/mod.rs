@@ -12,11 +12,14 @@
 //! | `POST /classify` | pictures of single cells in `multipart/form-data` with file names => their predictions, as in `classify --json` |
 //! | `POST /patients` | such predictions => those for their patients |
 //!
-//! Refused requests are answered with `{"error": "…"}`. Nothing is stored: pictures stay in memory only while their request
-//! is answered. Excess requests wait, slow or oversized ones are refused, and memory is bounded.
+//! Predictions also have `warnings` and `problem`, the keys of their texts. Refused requests are answered with `{"error": "…",
+//! "key": "…", "values": {…}}`: the reason in English, and as a key of the texts with its values. Nothing is stored: pictures
+//! stay in memory only while their request is answered. Excess requests wait, slow or oversized ones are refused, and memory
+//! is bounded.
 
-pub(crate) mod files;
+mod files;
 mod guard;
+mod refusal;
 mod smear;
 
 use std::{
@@ -36,7 +39,7 @@ use axum::{
         DefaultBodyLimit, FromRequest, Multipart, Request, State,
         multipart::{MultipartError, MultipartRejection},
     },
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -46,9 +49,10 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use malaria_classifier::{EncodedImage, PatientPrediction, Prediction, Provenance, call_patients};
-use malaria_dataset::MAX_CELL_SIDE;
+use malaria_dataset::{ImageProblem, InputWarning, MAX_CELL_SIDE};
 use malaria_edge::Model;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use tokio::{
     net::TcpListener,
     sync::{OwnedSemaphorePermit, Semaphore, watch},
@@ -57,7 +61,7 @@ use tokio::{
 };
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
-use self::smear::PHOTO_BYTES;
+use self::{refusal::Refusal, smear::PHOTO_BYTES};
 use crate::program::description;
 
 /// Maximum bytes of a request. The summary of 100,000 cells takes 12 MB.
@@ -124,6 +128,7 @@ pub(crate) fn serve(
         let local = listener.local_addr()?;
         let mut info = description(&model);
         info["made_by"] = serde_json::to_value(made_by)?;
+        info["calls_patients"] = model.description().patient_caller().is_ok().into();
         let [requests, photographs, turn] =
             [REQUESTS, PHOTOGRAPHS, 1].map(|permits| Semaphore::new(permits).into());
         let server = Server { model, info, requests, photographs, turn };
@@ -155,12 +160,11 @@ fn router(server: Arc<Server>) -> Router {
                 .route("/report", post(smear::report)),
             PHOTO_BYTES,
         ))
-        .fallback(async || Refusal(StatusCode::NOT_FOUND, "not found; the page is at /".to_owned()))
-        .method_not_allowed_fallback(async || {
-            Refusal(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "expected GET for the pages and /model, POST for pictures".to_owned(),
-            )
+        .fallback(async |headers: HeaderMap| {
+            Refusal::new(StatusCode::NOT_FOUND, "server.not-found", []).answer(&headers)
+        })
+        .method_not_allowed_fallback(async |headers: HeaderMap| {
+            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "server.method", []).answer(&headers)
         })
         .layer(RequestBodyTimeoutLayer::new(SILENCE))
         .layer(middleware::from_fn(guard::check))
@@ -233,17 +237,32 @@ fn interrupted() -> Result<impl Future<Output = ()>> {
     })
 }
 
+/// A prediction with the keys of its texts.
+#[derive(Serialize)]
+struct KeyedPrediction {
+    #[serde(flatten)]
+    prediction: Prediction,
+    warnings: Vec<InputWarning>,
+    problem: Option<ImageProblem>,
+}
+
+impl From<Prediction> for KeyedPrediction {
+    fn from(prediction: Prediction) -> Self {
+        Self { warnings: prediction.warnings.clone(), problem: prediction.problem, prediction }
+    }
+}
+
 async fn classify(
     State(server): State<Arc<Server>>,
     form: Result<Multipart, MultipartRejection>,
-) -> Result<Json<Vec<Prediction>>, Refusal> {
-    let form = form.map_err(|rejection| Refusal(rejection.status(), rejection.body_text()))?;
+) -> Result<Json<Vec<KeyedPrediction>>, Refusal> {
+    let form = form.map_err(|rejection| Refusal::invalid(rejection.status(), rejection.body_text()))?;
     let permit = admitted(&server.requests).await?;
     let pictures =
         timeout(BODY_TIME, received(form, PICTURES, REQUEST_BYTES)).await.map_err(|_| incomplete())??;
     in_turn(server, permit, move |server| {
-        let predictions = server.model.classify_encoded(&pictures, LONGEST_SIDE);
-        predictions.map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+        let predictions = server.model.classify_encoded(&pictures, LONGEST_SIDE).map_err(Refusal::failed)?;
+        Ok(predictions.into_iter().map(KeyedPrediction::from).collect::<Vec<_>>())
     })
     .await
     .map(Json)
@@ -257,16 +276,14 @@ async fn patients(
     let body = whole_body(request).await?;
     in_turn(server, permit, move |server| {
         let Json(predictions) = Json::<Vec<Prediction>>::from_bytes(&body)
-            .map_err(|rejection| Refusal(rejection.status(), rejection.body_text()))?;
+            .map_err(|rejection| Refusal::invalid(rejection.status(), rejection.body_text()))?;
         let found = predictions.len();
         if found > PREDICTIONS {
-            let words = format!(
-                "expected at most {PREDICTIONS} cells for calling patients, found {found}: send fewer at once"
-            );
-            return Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, words));
+            let values = [("limit", PREDICTIONS.to_string()), ("found", found.to_string())];
+            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "server.too-many-cells", values));
         }
         let patients = call_patients(server.model.description(), &predictions);
-        patients.map_err(|error| Refusal(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
+        patients.map_err(|error| Refusal::invalid(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
     })
     .await
     .map(Json)
@@ -284,8 +301,7 @@ async fn in_turn<T: Send + 'static>(
         let _held = (turn, permit);
         work(&server)
     });
-    let failed = |error: JoinError| Err(Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()));
-    done.await.unwrap_or_else(failed)
+    done.await.unwrap_or_else(|error: JoinError| Err(Refusal::failed(error)))
 }
 
 /// Refuses a request whose length is too large, after reading and discarding its body: if the connection were closed while
@@ -309,23 +325,20 @@ async fn refuse_large(bytes: usize, request: Request, next: Next) -> Response {
 }
 
 fn too_large(bytes: usize) -> Refusal {
-    let words = format!("expected at most {} MiB per request: send fewer or smaller pictures", bytes >> 20);
-    Refusal(StatusCode::PAYLOAD_TOO_LARGE, words)
+    let limit = (bytes >> 20).to_string();
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "server.too-large", [("limit", limit)])
 }
 
 /// Waits for a permit to hold a request in memory.
 async fn admitted(permits: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Refusal> {
-    let busy = || Refusal(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once: try again".to_owned());
+    let busy = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "server.busy", []);
     let permit = timeout(PATIENCE, permits.clone().acquire_owned()).await;
     permit.map_err(|_| busy())?.map_err(|_| busy())
 }
 
 fn incomplete() -> Refusal {
-    let words = format!(
-        "the request ended early, or nothing of it arrived for {} s: send it again",
-        SILENCE.as_secs()
-    );
-    Refusal(StatusCode::BAD_REQUEST, words)
+    let seconds = SILENCE.as_secs().to_string();
+    Refusal::new(StatusCode::BAD_REQUEST, "server.incomplete", [("seconds", seconds)])
 }
 
 /// The body of a request that is not a form.
@@ -343,35 +356,25 @@ async fn received(mut form: Multipart, most: usize, bytes: usize) -> Result<Vec<
         StatusCode::PAYLOAD_TOO_LARGE => too_large(bytes),
         // axum's status for a truncated body, though it is the client's error.
         StatusCode::INTERNAL_SERVER_ERROR => incomplete(),
-        status => Refusal(status, error.body_text()),
+        status => Refusal::invalid(status, error.body_text()),
     };
     let mut pictures = Vec::new();
     while let Some(field) = form.next_field().await.map_err(broken)? {
         let Some(name) = field.file_name().map(PathBuf::from) else {
-            let words = format!(
-                "expected pictures with file names, found the field `{}`",
-                field.name().unwrap_or_default()
-            );
-            return Err(Refusal(StatusCode::BAD_REQUEST, words));
+            let name = field.name().unwrap_or_default();
+            let reason = format!("expected pictures with file names, found the field `{name}`");
+            return Err(Refusal::invalid(StatusCode::BAD_REQUEST, reason));
         };
         if pictures.len() == most {
-            let words = format!("expected at most {most} pictures per request, found more");
-            return Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, words));
+            let limit = [("limit", most.to_string())];
+            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "server.too-many-pictures", limit));
         }
         let bytes = field.bytes().await.map_err(broken)?.into();
         pictures.push(EncodedImage { name, bytes });
     }
     if pictures.is_empty() {
-        return Err(Refusal(StatusCode::BAD_REQUEST, "expected pictures, found none".to_owned()));
+        let reason = "expected pictures, found none".to_owned();
+        return Err(Refusal::invalid(StatusCode::BAD_REQUEST, reason));
     }
     Ok(pictures)
-}
-
-/// An error answer: the status and the reason.
-struct Refusal(StatusCode, String);
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        (self.0, Json(json!({ "error": self.1 }))).into_response()
-    }
 }

@@ -1,4 +1,10 @@
+// The page for pictures of single cells.
+
+import { csvText, save } from "/smear/download.js";
 import { dropped, isPicture } from "/smear/dropped.js";
+import { at, element, listLanguages, reportingErrors, showStatus } from "/smear/elements.js";
+import { ask, form } from "/smear/server.js";
+import { callNotes, callWords, filled, loadTexts, percent, preferredLanguage, reasonOf, text, whole } from "/smear/texts.js";
 
 // Limits of a request, well below those of the server.
 const PICTURES_AT_ONCE = 32;
@@ -6,51 +12,15 @@ const BYTES_AT_ONCE = 2 * 1024 * 1024;
 // Larger pictures are not sent, since the server would refuse them.
 const LARGEST_PICTURE = 15 * 1024 * 1024;
 
-const at = (id) => document.getElementById(id);
-// Values below 1 are not rounded to 100 %, values above 0 not to 0 %. The space is non-breaking.
-function percent(share) {
-  if (share >= 0.99995 && share < 1) return ">\u00a099.99\u00a0%";
-  if (share > 0 && share < 0.00005) return "<\u00a00.01\u00a0%";
-  return `${(100 * share).toFixed(2)}\u00a0%`;
-}
-// One percent sign for both, so that the table fits a phone.
-const between = ({ low, high }) => `${percent(low).replace("\u00a0%", "")} to ${percent(high)}`;
-
 let model = null;
 let predictions = [];
-let pictures = []; // Object URLs of the thumbnails, to be revoked.
+let patients = [];
 let known = new Set(); // Keys of the files shown.
 let copies = new Map(); // Paths of the pictures shown, by the hash of their pixels.
 const paths = new WeakMap(); // Paths of dropped files.
-let work = Promise.resolve();
 
-function say(words, failed = false) {
-  at("status").textContent = words;
-  at("status").classList.toggle("failed", failed);
-}
-
-async function ask(path, options) {
-  let response;
-  try {
-    response = await fetch(path, options);
-  } catch {
-    throw new Error("the program does not answer; is it still running?");
-  }
-  const type = response.headers.get("Content-Type") ?? "none";
-  if (!type.startsWith("application/json")) {
-    throw new Error(`unexpected answer (status ${response.status}, type ${type}), perhaps from a proxy`);
-  }
-  const answer = await response.json();
-  if (!response.ok) throw new Error(answer.error);
-  return answer;
-}
-
-function element(name, text, className) {
-  const made = document.createElement(name);
-  if (text !== undefined) made.textContent = text;
-  if (className) made.className = className;
-  return made;
-}
+// One percent sign for both, so that the table fits a phone.
+const between = ({ low, high }) => filled("interval", { low: percent(low).replace("\u00a0%", ""), high: percent(high) });
 
 function row(...contents) {
   const made = element("tr");
@@ -62,14 +32,47 @@ function row(...contents) {
   return made;
 }
 
-async function loadModel() {
-  model = await ask("/model");
-  const { positive, image } = model.description;
-  at("model").textContent =
-    `${model.rule} Pictures are resized to ${image.pixels} x ${image.pixels} pixels. Weights ${model.origin.weights_sha256.slice(0, 12)}, ` +
-    `${model.origin.weights}.`;
-  at("positive-label").textContent = `Called ${positive}`;
+async function setLanguage(language) {
+  await loadTexts(language);
+  at("language").value = language;
+  const { positive } = model.description;
+  at("model").textContent = modelWords();
+  at("positive-label").textContent = filled("cells.called", { positive });
   at("probability-label").textContent = `p(${positive})`;
+  at("cell-rows").replaceChildren(...predictions.map(cellRow));
+  count();
+  listPatients();
+}
+
+// The model, and how it calls cells and patients.
+function modelWords() {
+  const { positive, threshold, smear, image } = model.description;
+  const { model: name, weights_sha256: digest } = model.made_by;
+  const words = [];
+  if (threshold === null) {
+    words.push(text("cells.argmax"));
+  } else {
+    words.push(filled("cells.threshold", { positive, threshold: percent(threshold.threshold) }));
+    const rates = threshold.chosen_on === "validation" ? "cells.rates-validation" : "cells.rates-out-of-fold";
+    words.push(filled(rates, { sensitivity: percent(threshold.sensitivity), specificity: percent(threshold.specificity) }));
+  }
+  if (model.calls_patients) {
+    const { uninfected, infected } = smear;
+    words.push(
+      filled("cells.patient-rule", {
+        positive,
+        threshold: percent(smear.threshold),
+        infected: percent(infected.mean),
+        uninfected: percent(uninfected.mean),
+        "infected-patients": whole(infected.patients),
+        "uninfected-patients": whole(uninfected.patients),
+      }),
+    );
+  } else {
+    words.push(text("call.no-rule"));
+  }
+  words.push(filled("cells.size", { pixels: image.pixels }), `${filled("app.model", { model: name, digest: digest.slice(0, 12) })}.`);
+  return words.join(" ");
 }
 
 // Groups of files that fit into one request.
@@ -98,60 +101,60 @@ async function classify(files, notes) {
   progress.hidden = false;
   progress.max = files.length;
   progress.value = 0;
-  say(`0 of ${files.length} pictures`);
+  const say = (key, values) => filled(key, { done: whole(progress.value), all: whole(files.length), ...values });
+  showStatus(say("cells.progress"));
   // Hidden until the new cells are counted.
-  at("patients").hidden = true;
+  patients = [];
+  listPatients();
   let failure = null;
   try {
     for (const batch of batches(files)) {
       const found = await predict(batch);
       // The path of the file: a form contains only its name, with some characters escaped.
-      found.forEach((prediction, i) => show({ ...prediction, path: pathOf(batch[i]) }, batch[i]));
+      found.forEach((prediction, i) => add({ ...prediction, path: pathOf(batch[i]) }, batch[i]));
       count();
       progress.value += batch.length;
-      say(`${progress.value} of ${files.length} pictures`);
+      showStatus(say("cells.progress"));
     }
   } catch (error) {
     failure = error;
   }
   // The patients of the cells called so far, even after a failure.
-  await showPatients().catch((error) => (failure ??= error));
+  await callPatients().catch((error) => (failure ??= error));
   progress.hidden = true;
-  if (failure) {
-    say(`${progress.value} of ${files.length} pictures, then: ${failure.message}`, true);
-  } else {
-    say(`${files.length} of ${files.length} pictures: done${notes}`);
-  }
+  if (failure) showStatus(say("cells.stopped", { reason: reasonOf(failure) }), true);
+  else showStatus([say("cells.done"), ...notes].join(" · "));
 }
 
 async function predict(batch) {
   if (batch[0].size > LARGEST_PICTURE) {
-    const error = `larger than the limit of ${LARGEST_PICTURE / 1024 / 1024} MiB`;
-    return [{ patient: null, class: null, probability: null, warning: null, error, pixels_sha256: null, learned_from: null }];
+    const error = filled("status.too-large", { limit: LARGEST_PICTURE / 1024 / 1024 });
+    return [{ patient: null, class: null, probability: null, warning: null, warnings: [], error, problem: null, pixels_sha256: null, learned_from: null }];
   }
-  const form = new FormData();
-  for (const file of batch) form.append("picture", file, file.name);
-  return ask("/classify", { method: "POST", body: form });
+  return ask("/classify", form(...batch.map((file) => [file.name, file])));
 }
 
-function show(prediction, file) {
-  const first = predictions.push(prediction) === 1;
+function add(prediction, file) {
+  const { path, pixels_sha256: pixels } = prediction;
+  const original = copies.get(pixels);
+  if (pixels !== null && original === undefined) copies.set(pixels, path);
+  Object.assign(prediction, { original, picture: URL.createObjectURL(file) });
+  predictions.push(prediction);
   known.add(key(file));
-  if (first) at("results").hidden = false;
+  at("results").hidden = false;
+  at("cell-rows").append(cellRow(prediction));
+}
+
+function cellRow(prediction) {
+  const { path, class: called, probability, original, picture } = prediction;
   const thumbnail = element("img", "", "thumbnail");
   thumbnail.alt = "";
   thumbnail.loading = "lazy";
-  thumbnail.src = URL.createObjectURL(file);
-  pictures.push(thumbnail.src);
+  thumbnail.src = picture;
   // Pictures that the browser cannot show, such as TIFF, stay blank.
   thumbnail.addEventListener("error", () => thumbnail.replaceWith(element("span", "", "thumbnail")));
-
-  const { path, class: called, probability, warning, error, pixels_sha256: pixels } = prediction;
-  const original = copies.get(pixels);
-  if (pixels !== null && original === undefined) copies.set(pixels, path);
-  prediction.copy = original !== undefined;
   const isPositive = called === model.description.positive;
-  const call = element("span", called ?? "unreadable", isPositive ? "positive" : "");
+  const call = element("span", called ?? text("cells.none-called"), isPositive ? "positive" : "");
   const chance = [];
   if (probability !== null) {
     const meter = element("meter");
@@ -159,93 +162,104 @@ function show(prediction, file) {
     meter.setAttribute("aria-hidden", "true");
     chance.push(percent(probability), meter);
   } else {
-    chance.push("n/a");
+    chance.push("–");
   }
   const words = [element("span", path)];
-  if (warning ?? error) words.push(element("span", warning ?? error, "note"));
-  if (prediction.copy) words.push(element("span", `copy of ${original}`, "note"));
-  at("cell-rows").append(row(thumbnail, call, chance, words));
+  const remark = remarkOn(prediction);
+  if (remark !== "") words.push(element("span", remark, "note"));
+  if (original !== undefined) words.push(element("span", filled("cells.copy", { first: original }), "note"));
+  return row(thumbnail, call, chance, words);
+}
+
+function remarkOn({ warnings, error, problem }) {
+  // Only photographs have that many pixels.
+  if (problem === "too-large") return text("refusal.photo-many-cells");
+  if (problem !== null) return text(`refusal.photo-${problem}`);
+  return error ?? warnings.map((warning) => text(`warning.${warning}`)).join("; ");
 }
 
 function count() {
-  const originals = predictions.filter((p) => !p.copy);
-  const number = (test) => originals.filter(test).length;
-  at("count").textContent = originals.length;
-  at("copies").textContent = predictions.length - originals.length;
+  const originals = predictions.filter((p) => p.original === undefined);
+  const number = (test) => whole(originals.filter(test).length);
+  at("count").textContent = whole(originals.length);
+  at("copies").textContent = whole(predictions.length - originals.length);
   at("positive").textContent = number((p) => p.class === model.description.positive);
   at("warned").textContent = number((p) => p.warning !== null);
   at("unreadable").textContent = number((p) => p.error !== null);
 }
 
-async function showPatients() {
-  const found = await ask("/patients", {
+async function callPatients() {
+  const cells = predictions.map(({ path, patient, probability, warning, pixels_sha256 }) => ({ path, patient, probability, warning, pixels_sha256 }));
+  patients = await ask("/patients", {
     method: "POST",
     headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(predictions),
+    body: JSON.stringify(cells),
   });
-  at("patients").hidden = found.length === 0;
-  at("patient-rows").replaceChildren(
-    ...found.map(({ patient, called, infected_share, interval, words }) =>
-      row(
-        patient,
-        `${called.positive} of ${called.cells}`,
-        infected_share === null ? "n/a" : [`${percent(infected_share)} `, element("span", between(interval), "interval")],
-        words,
-      ),
-    ),
+  listPatients();
+}
+
+function listPatients() {
+  at("patients").hidden = patients.length === 0;
+  at("patient-rows").replaceChildren(...patients.map(patientRow));
+}
+
+function patientRow(found) {
+  const { patient, called, infected_share: share, interval } = found;
+  const notes = callNotes(found);
+  if (called.cells === 0) notes.unshift(text("call.all-warned"));
+  return row(
+    patient,
+    filled("cells.of", { part: whole(called.positive), all: whole(called.cells) }),
+    share === null ? "–" : [`${percent(share)} `, element("span", between(interval), "interval")],
+    [element("span", callWords(found, called.cells)), ...notes.map((note) => element("span", note, "note"))],
   );
 }
 
 // The columns of `malaria-edge classify --csv`.
 export function csv() {
-  const field = (value) => {
-    const text = String(value ?? "");
-    return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-  };
-  const columns = ["path", "patient", "class", "probability", "warning", "error", "pixels_sha256", "learned_from"];
-  const rows = predictions.map((prediction) => columns.map((column) => field(prediction[column])).join(","));
-  return [columns.join(","), ...rows, ""].join("\n");
-}
-
-function save() {
-  const link = element("a");
-  link.href = URL.createObjectURL(new Blob([csv()], { type: "text/csv" }));
-  link.download = "cells.csv";
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  return csvText(["path", "patient", "class", "probability", "warning", "error", "pixels_sha256", "learned_from"], predictions);
 }
 
 function clear() {
-  pictures.forEach((address) => URL.revokeObjectURL(address));
+  predictions.forEach(({ picture }) => URL.revokeObjectURL(picture));
   predictions = [];
-  pictures = [];
+  patients = [];
   known = new Set();
   copies = new Map();
   at("cell-rows").replaceChildren();
-  at("patient-rows").replaceChildren();
-  at("patients").hidden = true;
+  listPatients();
   at("results").hidden = true;
-  say("");
+  showStatus("");
 }
 
-// Handles lists of files one after the other.
+async function read(files) {
+  const images = files.filter((file) => isPicture(file));
+  if (images.length === 0) return showStatus(text("cells.none"), true);
+  const fresh = new Map(images.map((file) => [key(file), file]));
+  known.forEach((shown) => fresh.delete(shown));
+  const chosen = [...fresh.values()].sort((a, b) => (pathOf(a) < pathOf(b) ? -1 : 1));
+  const notes = [];
+  const note = (key, number) => number > 0 && notes.push(filled(key, { number: whole(number) }));
+  note("status.skipped", files.length - images.length);
+  note("cells.shown", images.length - chosen.length);
+  await classify(chosen, notes);
+}
+
+async function start() {
+  await loadTexts(preferredLanguage());
+  model = await ask("/model");
+  listLanguages();
+  await setLanguage(preferredLanguage());
+}
+
+// Lists of files, one after the other, and before them the start.
+let queue = reportingErrors(start)();
+
 function enqueue(list) {
-  work = work
-    .then(async () => {
-      const files = await list;
-      const images = files.filter((file) => isPicture(file));
-      const fresh = new Map(images.map((file) => [key(file), file]));
-      known.forEach((shown) => fresh.delete(shown));
-      const chosen = [...fresh.values()].sort((a, b) => (pathOf(a) < pathOf(b) ? -1 : 1));
-      const note = (words, number) => (number > 0 ? `; ${words}: ${number}` : "");
-      if (images.length === 0) {
-        say("No pictures found: expected PNG, JPEG, BMP, TIFF or WebP.", true);
-      } else {
-        const notes = note("skipped because they are not images", files.length - images.length);
-        await classify(chosen, notes + note("already shown", images.length - chosen.length));
-      }
-    })
-    .catch((error) => say(`The pictures cannot be read: ${error.message}`, true));
+  queue = queue.then(reportingErrors(async () => {
+    const files = await list;
+    if (model !== null) await read(files);
+  }));
 }
 
 const drop = at("drop");
@@ -272,6 +286,6 @@ document.addEventListener("drop", (event) => {
     ),
   );
 });
-at("save").addEventListener("click", save);
+at("language").addEventListener("change", reportingErrors((event) => setLanguage(event.target.value)));
+at("save").addEventListener("click", () => save(new Blob([csv()], { type: "text/csv" }), "cells.csv"));
 at("clear").addEventListener("click", clear);
-loadModel().catch((error) => say(`The model cannot be loaded: ${error.message}`, true));

@@ -10,10 +10,10 @@ use axum::{
 };
 use malaria_classifier::EncodedImage;
 use malaria_dataset::decode_photo;
-use malaria_smear::{ReviewedField, ReviewedSmear, Summary};
+use malaria_smear::{Error, ReviewedField, ReviewedSmear, Summary};
 use tokio::time::timeout;
 
-use super::{PHOTO_TIME, Refusal, Server, admitted, in_turn, incomplete, received, whole_body};
+use super::{PHOTO_TIME, Server, admitted, in_turn, incomplete, received, refusal::Refusal, whole_body};
 use crate::review::{jpeg, read, render};
 
 /// Maximum bytes of a photograph, and of a report's record and pictures.
@@ -30,7 +30,7 @@ pub(super) async fn photograph(
     let photo = one(form).await?;
     let work = move |server: &Server| {
         let name = photo.name.to_string_lossy();
-        read(&server.model, &name, &photo.bytes).map_err(|error| failed(&error))
+        read(&server.model, &name, &photo.bytes).map_err(Refusal::failed)
     };
     in_turn(server, permit, work).await.map(Json)
 }
@@ -43,10 +43,12 @@ pub(super) async fn picture(
     let permit = admitted(&server.photographs).await?;
     let photo = one(form).await?;
     let work = move |_: &Server| {
-        let unreadable =
-            |error: malaria_dataset::Error| Refusal(StatusCode::UNPROCESSABLE_ENTITY, error.to_string());
+        let unreadable = |error: malaria_dataset::Error| {
+            let key = format!("refusal.{}", Error::from(error).key());
+            Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, &key, [])
+        };
         let decoded = decode_photo(&photo.bytes, Path::new(&photo.name)).map_err(unreadable)?;
-        jpeg(decoded, u32::MAX).map_err(|error| failed(&error))
+        jpeg(decoded, u32::MAX).map_err(Refusal::failed)
     };
     let bytes = in_turn(server, permit, work).await?;
     Ok(([(header::CONTENT_TYPE, "image/jpeg")], bytes).into_response())
@@ -61,7 +63,7 @@ pub(super) async fn summary(
     let body = whole_body(request).await?;
     let work = move |server: &Server| {
         let reading = parsed(server, &body)?;
-        reading.summary(server.model.description()).map_err(|error| unprocessable(&error.to_string()))
+        reading.summary(server.model.description()).map_err(|error| unprocessable(error.to_string()))
     };
     in_turn(server, permit, work).await.map(Json)
 }
@@ -72,7 +74,7 @@ pub(super) async fn report(
     form: Result<Multipart, MultipartRejection>,
 ) -> Result<Response, Refusal> {
     let permit = admitted(&server.photographs).await?;
-    let form = form.map_err(|rejection| Refusal(rejection.status(), rejection.body_text()))?;
+    let form = form.map_err(|rejection| Refusal::invalid(rejection.status(), rejection.body_text()))?;
     let mut parts =
         timeout(PHOTO_TIME, received(form, FIELDS + 1, PHOTO_BYTES)).await.map_err(|_| incomplete())??;
     let work = move |server: &Server| {
@@ -81,44 +83,38 @@ pub(super) async fn report(
         for EncodedImage { name, bytes } in parts {
             let place: Option<usize> = name.to_str().and_then(|name| name.parse().ok());
             let Some(picture) = place.and_then(|place| pictures.get_mut(place)) else {
-                return Err(unprocessable(&format!("there is no photograph `{}`", name.display())));
+                return Err(unprocessable(format!("there is no photograph `{}`", name.display())));
             };
             // It is embedded unchanged, as a JPEG.
             if image::guess_format(&bytes).ok() != Some(image::ImageFormat::Jpeg) {
-                return Err(unprocessable(&format!("picture {}: expected a JPEG", name.display())));
+                return Err(unprocessable(format!("picture {}: expected a JPEG", name.display())));
             }
             *picture = Some(bytes.to_vec());
         }
-        render(&server.model, &reading, &pictures).map_err(|error| unprocessable(&format!("{error:#}")))
+        render(&server.model, &reading, &pictures).map_err(|error| unprocessable(format!("{error:#}")))
     };
     let page = in_turn(server, permit, work).await?;
     Ok(([(header::CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response())
 }
 
 async fn one(form: Result<Multipart, MultipartRejection>) -> Result<EncodedImage, Refusal> {
-    let form = form.map_err(|rejection| Refusal(rejection.status(), rejection.body_text()))?;
+    let form = form.map_err(|rejection| Refusal::invalid(rejection.status(), rejection.body_text()))?;
     let mut photos =
         timeout(PHOTO_TIME, received(form, 1, PHOTO_BYTES)).await.map_err(|_| incomplete())??;
     // Exactly one, otherwise the request is refused.
-    photos.pop().ok_or_else(|| unprocessable("expected a photograph"))
+    photos.pop().ok_or_else(|| unprocessable("expected a photograph".to_owned()))
 }
 
 /// A reading that was made with this server's model.
 fn parsed(server: &Server, body: &[u8]) -> Result<ReviewedSmear, Refusal> {
     let reading: ReviewedSmear = serde_json::from_slice(body)
-        .map_err(|error| unprocessable(&format!("not a reading of a smear: {error}")))?;
+        .map_err(|error| unprocessable(format!("not a reading of a smear: {error}")))?;
     if reading.made_by.weights_sha256 != server.model.origin().weights_sha256 {
-        let words =
-            "the page was loaded before the program was started with another model: reload it".to_owned();
-        return Err(Refusal(StatusCode::CONFLICT, words));
+        return Err(Refusal::new(StatusCode::CONFLICT, "server.other-model", []));
     }
     Ok(reading)
 }
 
-fn unprocessable(reason: &str) -> Refusal {
-    Refusal(StatusCode::UNPROCESSABLE_ENTITY, reason.to_owned())
-}
-
-fn failed(error: &anyhow::Error) -> Refusal {
-    Refusal(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}"))
+fn unprocessable(reason: String) -> Refusal {
+    Refusal::invalid(StatusCode::UNPROCESSABLE_ENTITY, reason)
 }

@@ -134,6 +134,13 @@ impl Tab {
         panic!("never came true: {condition}; the page: {}", self.evaluate("document.body.innerText"));
     }
 
+    pub(crate) fn choose_language(&mut self, language: &str) {
+        self.evaluate(&format!(
+            "{{ const choice = document.querySelector('#language'); choice.value = '{language}'; \
+             choice.dispatchEvent(new Event('change')) }}"
+        ));
+    }
+
     pub(crate) fn choose(&mut self, files: &[PathBuf]) {
         let root = self.call("DOM.getDocument", json!({}))["root"]["nodeId"].clone();
         let input = self.call("DOM.querySelector", json!({ "nodeId": root, "selector": "#files" }));

@@ -76,13 +76,14 @@ fn photographs_are_read_counted_and_reported() {
     assert!((18..=22).contains(&red_cells), "{field}");
     // For an unreadable file, `/smear` returns a reason; `/picture` refuses it.
     let (status, words) = send("/smear", "words.png", b"no picture".to_vec());
-    assert_eq!((status, &words["refusal"]), (200, &"photo".into()), "{words}");
+    assert_eq!((status, &words["refusal"]), (200, &"photo-other-format".into()), "{words}");
     let (status, _, jpeg) = server.send(
         &format!("POST /picture HTTP/1.1\r\nHost: {}\r\nContent-Type: {FORM}\r\n", server.address),
         &form(&[("a.tif".to_owned(), encoded(ImageFormat::Tiff))]),
     );
     assert_eq!((status, image::guess_format(&jpeg).unwrap()), (200, ImageFormat::Jpeg));
-    assert_eq!(send("/picture", "words.tif", b"no picture".to_vec()).0, 422);
+    let (status, refused) = send("/picture", "words.tif", b"no picture".to_vec());
+    assert_eq!((status, &refused["key"]), (422, &"refusal.photo-other-format".into()), "{refused}");
 
     let about: Value = serde_json::from_slice(&server.get("/model").2).unwrap();
     let mut reading = json!({
@@ -143,6 +144,11 @@ fn unreadable_pictures_have_errors_and_the_others_are_classified() {
     let read: Vec<bool> = answer.as_array().unwrap().iter().map(|cell| cell["error"].is_null()).collect();
     assert_eq!(read, [false, true, false, false, false, false, true], "{answer}");
     assert!(answer[5]["error"].as_str().unwrap().contains("larger than 2048 px"), "{answer}");
+    // The keys of the texts.
+    let problems: Vec<&Value> = answer.as_array().unwrap().iter().map(|cell| &cell["problem"]).collect();
+    let expected = json!(["damaged", null, "other-format", "empty", "damaged", "too-large", null]);
+    assert_eq!(json!(problems), expected);
+    assert!(answer[1]["warnings"].is_array(), "{answer}");
 }
 
 #[test]
@@ -154,7 +160,7 @@ fn invalid_requests_are_refused_with_a_reason() {
         let error = answer["error"].as_str().unwrap_or_else(|| panic!("{answer}"));
         assert!(status == expected && error.contains(words), "{status}: {error}");
     };
-    refused(server.classify(&vec![picture.clone(); 65]), 413, "at most 64 pictures");
+    refused(server.classify(&vec![picture.clone(); 65]), 413, "more than 64 pictures");
     // A body that is too large is read to its end: many clients do not read the answer if sending fails.
     let large = form(&[("large.png".to_owned(), vec![0; 40 << 20])]);
     let mut stream = TcpStream::connect(server.address).unwrap();
@@ -166,7 +172,7 @@ fn invalid_requests_are_refused_with_a_reason() {
     stream.write_all(&large).expect("the whole body is read");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("at most 16 MiB"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("more than 16 MiB"), "{answer}");
     refused(server.classify(&[]), 400, "found none");
     refused(server.post("/classify", "text/plain", b"hello"), 400, "boundary");
     refused(server.post("/classify", FORM, b"--between\r\nbroken"), 400, "multipart");
@@ -176,18 +182,27 @@ fn invalid_requests_are_refused_with_a_reason() {
     refused(server.post("/patients", "application/json", b"[{]"), 400, "JSON");
     refused(server.post("/patients", "application/json", b"[{\"path\": 3}]"), 422, "JSON");
     let answer = |(status, _, body): (u16, String, Vec<u8>)| (status, serde_json::from_slice(&body).unwrap());
-    refused(answer(server.get("/../../etc/passwd")), 404, "not found");
+    refused(answer(server.get("/../../etc/passwd")), 404, "nothing at this address");
     refused(answer(server.get("/classify")), 405, "POST");
-    refused(
-        answer(server.send("GET / HTTP/1.1\r\nHost: evil.example\r\n", b"")),
-        403,
-        "found `evil.example`",
-    );
+    refused(answer(server.send("GET / HTTP/1.1\r\nHost: evil.example\r\n", b"")), 403, "not as evil.example");
     let foreign = format!(
         "POST /classify HTTP/1.1\r\nHost: {}\r\nOrigin: http://evil.example\r\nContent-Type: {FORM}\r\n",
         server.address
     );
-    refused(answer(server.send(&foreign, &form(&[picture]))), 403, "found one from `http://evil.example`");
+    refused(answer(server.send(&foreign, &form(&[picture]))), 403, "another page, http://evil.example");
+    // The reason as a key with its values, for pages in other languages.
+    let (_, empty) = server.classify(&[]);
+    let reason = "expected pictures, found none";
+    assert_eq!((&empty["key"], &empty["values"]), (&"server.invalid".into(), &json!({ "reason": reason })));
+    // For a person who opens the page by the machine's name, a page in every language.
+    let opened = "GET / HTTP/1.1\r\nHost: lab.local\r\nAccept: text/html,*/*;q=0.8\r\n";
+    let (status, head, page) = server.send(opened, b"");
+    let page = String::from_utf8(page).unwrap();
+    assert!(status == 403 && head.contains("content-type: text/html"), "{head}");
+    for language in ["en", "es", "fr", "pt"] {
+        assert!(page.contains(&format!("<p lang=\"{language}\">")), "{page}");
+    }
+    assert!(page.matches("lab.local").count() == 4, "{page}");
     // Invalid chunks: the body is truncated.
     let mut stream = TcpStream::connect(server.address).unwrap();
     let head = format!(

@@ -51,14 +51,13 @@ fn the_page_shows_the_predictions_of_the_program() {
 
     let mut tab = Tab::open(
         &format!("{}cells", line.trim()),
-        "document.querySelector('#model').textContent.includes('Weights')",
+        "document.querySelector('#model').textContent.includes('weights')",
     );
     tab.set_screen(1280, 900, "light");
     tab.screenshot("empty.png");
     tab.choose(&files);
     tab.wait_for(
-        "document.querySelector('#status').textContent === '97 of 97 pictures: done; skipped \
-        because they are not images: 1'",
+        "document.querySelector('#status').textContent === '97 of 97 pictures: done · files that are not pictures, skipped: 1'",
     );
 
     let rows = tab.evaluate("[...document.querySelectorAll('#cell-rows tr')].map((row) => [...row.cells].map((cell) => cell.innerText))");
@@ -66,7 +65,8 @@ fn the_page_shows_the_predictions_of_the_program() {
     assert_eq!(rows.len(), cells.len());
     for (row, cell) in rows.iter().zip(cells) {
         // As the program prints it, with non-breaking spaces.
-        let probability = percent(cell["probability"].as_f64()).replace(' ', "\u{a0}");
+        let probability = cell["probability"].as_f64().map(|probability| percent(Some(probability)));
+        let probability = probability.map_or("–".to_owned(), |words| words.replace(' ', "\u{a0}"));
         assert_eq!(row[1], cell["class"].as_str().unwrap_or("unreadable"), "{row}, {cell}");
         assert_eq!(row[2].as_str().unwrap().trim(), probability, "{row}, {cell}");
         let name = Path::new(cell["path"].as_str().unwrap()).file_name().unwrap().to_str().unwrap();
@@ -108,6 +108,15 @@ fn the_page_shows_the_predictions_of_the_program() {
         assert!(sticks_out.as_i64().unwrap() <= 0, "{width}: {sticks_out}");
         tab.screenshot(&format!("{width}-{scheme}.png"));
     }
+    // In another language, also the cells shown already.
+    tab.choose_language("fr");
+    tab.wait_for("document.title === 'Hématies'");
+    tab.wait_for("document.querySelector('#cell-rows').innerText.includes('illisible')");
+    let rows = tab.evaluate("document.querySelector('#cell-rows').innerText");
+    assert!(rows.as_str().unwrap().contains("enregistrez-la en PNG"), "{rows}");
+    assert!(!tab.evaluate("document.body.innerText").as_str().unwrap().contains("unreadable"));
+    tab.choose_language("en");
+    tab.wait_for("document.title === 'Red blood cells'");
     // Nothing was fetched from other servers.
     let fetched = tab.evaluate("performance.getEntriesByType('resource').map((entry) => entry.name)");
     let own = |name: &Value| {
@@ -116,10 +125,7 @@ fn the_page_shows_the_predictions_of_the_program() {
     assert!(fetched.as_array().unwrap().iter().all(own), "{fetched}");
     // The same files add no cells.
     tab.choose(&files);
-    tab.wait_for(
-        "document.querySelector('#status').textContent.includes('done; skipped because they are \
-        not images: 1; already shown: 97')",
-    );
+    tab.wait_for("document.querySelector('#status').textContent.includes('skipped: 1 · already shown: 97')");
     assert_eq!(tab.evaluate("document.querySelectorAll('#cell-rows tr').length"), 97);
     tab.evaluate("document.querySelector('#clear').click()");
     assert_eq!(tab.evaluate("document.querySelectorAll('#cell-rows tr').length"), 0);
@@ -132,8 +138,7 @@ fn the_page_shows_the_predictions_of_the_program() {
     tab.drop(folder.path());
     // words.txt and .hidden.png.
     tab.wait_for(
-        "document.querySelector('#status').textContent === '98 of 98 pictures: done; skipped \
-        because they are not images: 2'",
+        "document.querySelector('#status').textContent === '98 of 98 pictures: done · files that are not pictures, skipped: 2'",
     );
     assert_eq!(tab.evaluate("document.querySelector('#unreadable').textContent"), "2");
     assert_eq!(

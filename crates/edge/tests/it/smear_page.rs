@@ -147,7 +147,9 @@ fn fields_are_read_corrected_reported_and_verified() {
     }));
     tab.wait_for("document.querySelector('#status').textContent.includes('same picture as a.png')");
     assert_eq!(text(&mut tab, "#red-cells"), expected["red_cells"].to_string());
-    assert!(text(&mut tab, "#status").contains("none.png: The file cannot be read as a picture."));
+    assert!(
+        text(&mut tab, "#status").contains("none.png: This is not a PNG, JPEG, BMP, TIFF or WebP picture")
+    );
     fs::remove_file(photos.join("none.png")).unwrap();
     assert_eq!(tab.evaluate("document.querySelectorAll('#fields li').length"), 3);
     settle(&mut tab);
@@ -221,14 +223,27 @@ fn fields_are_read_corrected_reported_and_verified() {
     // Every language.
     for (language, word) in [("fr", "Résultat"), ("es", "Resultado"), ("pt", "Resultado"), ("en", "Result")]
     {
-        tab.evaluate(&format!(
-            "{{ const choice = document.querySelector('#language'); choice.value = '{language}'; choice.dispatchEvent(new Event('change')) }}"
-        ));
+        tab.choose_language(language);
         tab.wait_for(&format!("document.querySelector('#result-title').textContent === '{word}'"));
         settle(&mut tab);
         assert_eq!(tab.evaluate("document.documentElement.lang"), language);
         check_widths(&mut tab, &format!("smear-{language}"));
     }
+
+    // A refusal of the server, and a photograph that cannot be decoded, in another language.
+    tab.choose_language("fr");
+    tab.wait_for("document.querySelector('#result-title').textContent === 'Résultat'");
+    let refused = tab.evaluate(
+        "import('/smear/server.js').then(({ ask }) => ask('/nowhere')).catch((error) => error.message)",
+    );
+    assert!(refused.as_str().unwrap().contains("Il n’y a rien à cette adresse"), "{refused}");
+    let heic = folder.path().join("phone.heic.jpg");
+    fs::write(&heic, b"\0\0\0\x18ftypheic\0\0\0\0mif1heic").unwrap();
+    tab.choose(&[heic]);
+    tab.wait_for("document.querySelector('#status').textContent.includes('enregistrez-la en JPEG')");
+    tab.choose_language("en");
+    tab.wait_for("document.querySelector('#result-title').textContent === 'Result'");
+    settle(&mut tab);
 
     // The report has the same counts, prints on A4, and is verified.
     tab.evaluate(
@@ -245,7 +260,9 @@ fn fields_are_read_corrected_reported_and_verified() {
     tab.evaluate("document.querySelector('#save-csv').click()");
     let csv = tab.evaluate("saved[1].text()");
     assert!(csv.as_str().unwrap().lines().filter(|line| line.ends_with("no-red-cell")).count() == 1, "{csv}");
-    let errors: Vec<&Value> = tab.console.iter().collect();
+    // Except the refusal above.
+    let errors: Vec<&Value> =
+        tab.console.iter().filter(|message| !message.to_string().contains("/nowhere")).collect();
     assert!(errors.is_empty(), "{errors:?}");
 
     let verified = edge(&["verify"], &[&path, &photos]);

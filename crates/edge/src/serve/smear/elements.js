@@ -1,5 +1,7 @@
 // Helpers for elements of the page.
 
+import { LANGUAGES, reasonOf } from "./texts.js";
+
 export const at = (id) => document.getElementById(id);
 
 export function element(name, words, className) {
@@ -18,7 +20,7 @@ export function button(words, action) {
 
 // Also shown in the viewer, which covers the page.
 export function showStatus(words, failed = false) {
-  for (const place of [at("status"), at("viewer-status")]) {
+  for (const place of document.querySelectorAll("#status, #viewer-status")) {
     place.textContent = words;
     place.classList.toggle("failed", failed);
   }
@@ -30,7 +32,17 @@ export function reportingErrors(action) {
     try {
       return await action(...given);
     } catch (error) {
-      showStatus(error.message, true);
+      showStatus(reasonOf(error), true);
     }
   };
+}
+
+// Fills the choice of the language.
+export function listLanguages() {
+  const options = LANGUAGES.map((language) => {
+    const option = element("option", new Intl.DisplayNames([language], { type: "language" }).of(language));
+    option.value = language;
+    return option;
+  });
+  at("language").append(...options);
 }

@@ -2,7 +2,7 @@
 // person's corrections in the browser.
 
 import { dropped, isPicture } from "./dropped.js";
-import { at, element, reportingErrors, showStatus } from "./elements.js";
+import { at, listLanguages, reportingErrors, showStatus } from "./elements.js";
 import { listFields, updateField } from "./fields.js";
 import { galleryKey, showMore, updateGallery, updateTiles } from "./gallery.js";
 import { attach, detach } from "./pictures.js";
@@ -13,7 +13,7 @@ import { updateResults } from "./results.js";
 import { saveCsv, savePhotographs, saveRecordFile, saveReport } from "./saving.js";
 import { ask, form } from "./server.js";
 import { clearStored, isSaving, openStore, removeStored, restored, savePhotograph, showStorageWarning } from "./store.js";
-import { LANGUAGES, filled, loadTexts, text } from "./texts.js";
+import { filled, loadTexts, preferredLanguage, reasonOf, text } from "./texts.js";
 import { makeJudgeButtons, startViewer, updateViewer, view } from "./viewer.js";
 
 const LARGEST_PHOTO = 60 * 1024 * 1024;
@@ -47,7 +47,7 @@ async function read(files, generation) {
       if (note) notes.push(note);
       done += 1;
     } catch (error) {
-      notes.push(filled("status.failed", { name: file.name, reason: error.message }));
+      notes.push(filled("status.failed", { name: file.name, reason: reasonOf(error) }));
     }
   }
   at("progress").hidden = true;
@@ -57,15 +57,16 @@ async function read(files, generation) {
 // Reads a photograph and returns remarks on it.
 async function readOne(file, generation) {
   if (file.size > LARGEST_PHOTO) throw new Error(filled("status.too-large", { limit: LARGEST_PHOTO / 1024 / 1024 }));
-  const found = await ask("/smear", form([file.name || "photograph", file]));
+  const name = file.name || text("fields.photograph");
+  const found = await ask("/smear", form([name, file]));
   if (generation !== state.generation) return null;
   // A file that is not a picture is not listed as a photograph.
-  if (found.refusal === "photo") throw new Error(text("refusal.photo"));
+  if (found.refusal?.startsWith("photo")) throw new Error(text(`refusal.${found.refusal}`));
   // A form escapes some characters of a name.
-  found.count.image = file.name || "photograph";
+  found.count.image = name;
   const known = state.fields.find((field) => field.count.pixels_sha256 === found.count.pixels_sha256);
   if (known) {
-    if (photographs.has(known)) return filled("status.copy", { name: file.name, first: known.count.image });
+    if (photographs.has(known)) return filled("status.copy", { name, first: known.count.image });
     await attach(known, file);
     await savePhotograph(known.sha256, file);
   } else {
@@ -139,6 +140,7 @@ async function setLanguage(language) {
   state.details.language = language;
   at("language").value = language;
   const { model: name, weights_sha256: digest } = state.model.made_by;
+  at("cells-link").href = `/cells?language=${language}`;
   at("model").textContent = filled("app.model", { model: name, digest: digest.slice(0, 12) });
   makeJudgeButtons();
   showStorageWarning();
@@ -183,27 +185,22 @@ async function restore() {
     restoreOrder(field, order);
     state.fields.push(field);
     // It still counts without its picture.
-    if (file) await attach(field, file).catch((error) => missing.push(filled("status.failed", { name: field.count.image, reason: error.message })));
+    if (file) await attach(field, file).catch((error) => missing.push(filled("status.failed", { name: field.count.image, reason: reasonOf(error) })));
   }
   if (missing.length > 0) showStatus(missing.join(" "), true);
   return again;
 }
 
 async function start() {
-  const preferred = navigator.languages.map((language) => language.slice(0, 2)).find((language) => LANGUAGES.includes(language));
-  await loadTexts(preferred ?? "en");
+  const language = preferredLanguage();
+  await loadTexts(language);
   if (await anotherTab()) {
     at("drop").hidden = true;
     throw new Error(text("status.other-tab"));
   }
   state.model = await ask("/model");
-  state.details = { ...state.details, language: preferred ?? "en", read_on: today() };
-  const names = LANGUAGES.map((language) => {
-    const option = element("option", new Intl.DisplayNames([language], { type: "language" }).of(language));
-    option.value = language;
-    return option;
-  });
-  at("language").append(...names);
+  state.details = { ...state.details, language, read_on: today() };
+  listLanguages();
   const again = await restore();
   fillDetails();
   onChange((field) => {

@@ -4,7 +4,7 @@ import { at, showStatus } from "./elements.js";
 import { recordWithoutOutlines, state } from "./reading.js";
 import { ask } from "./server.js";
 import { saved } from "./store.js";
-import { filled, perMicrolitreWords, percent, shareWords, text, whole } from "./texts.js";
+import { callNotes, callWords, filled, perMicrolitreWords, reasonOf, shareWords, text, whole } from "./texts.js";
 
 // Milliseconds without another change after which the counts are requested.
 const PAUSE = 150;
@@ -38,7 +38,7 @@ async function count() {
     if (own.signal.aborted) return;
     // Shows no counts rather than outdated ones.
     show({ machine: null, repeated: [], suspects: 0, reviewed: 0, corrected: null });
-    showStatus(error.message, true);
+    showStatus(reasonOf(error), true);
   }
   await saved();
   if (!own.signal.aborted) at("reading").setAttribute("aria-busy", "false");
@@ -46,14 +46,14 @@ async function count() {
 
 function show({ machine, repeated, suspects, reviewed, corrected }) {
   const verdict = machine?.verdict ?? null;
-  fill("call", machine && machine.red_cells > 0 ? callWords(machine) : text("result.none"));
+  fill("call", machine && machine.red_cells > 0 ? callWords(verdict, machine.red_cells) : text("result.none"));
   fill("red-cells", whole(machine?.red_cells ?? 0));
   fill("infected", whole(machine?.infected ?? 0));
   fill("share", verdict ? shareWords(verdict.infected_share, verdict.interval) : "–");
   fillPerMicrolitre("per-microlitre", machine?.infected_per_microlitre);
-  const warnings = [verdict?.unfamiliar && text("call.unfamiliar"), verdict?.learned_from && text("call.learned-from")].filter(Boolean);
   const name = (place) => state.fields[place].count.image;
-  warnings.push(...repeated.map(([first, later]) => filled("result.repeated", { name: name(later), first: name(first) })));
+  const repeats = repeated.map(([first, later]) => filled("result.repeated", { name: name(later), first: name(first) }));
+  const warnings = [...callNotes(verdict), ...repeats];
   at("unfamiliar").hidden = warnings.length === 0;
   fill("unfamiliar", warnings.join(" "));
   fill("review-progress", suspects === 0 ? text("result.no-suspects") : filled("result.progress", { reviewed, suspects }));
@@ -78,10 +78,4 @@ function fill(id, words) {
 function fillPerMicrolitre(id, found) {
   at(id).parentElement.hidden = !found;
   fill(id, found ? perMicrolitreWords(found) : "");
-}
-
-function callWords({ verdict, red_cells: cells }) {
-  if (verdict === null) return text("call.no-rule");
-  const limit = "detection_limit" in verdict ? percent(verdict.detection_limit) : "";
-  return filled(`call.${verdict.call}`, { limit, cells: whole(cells), more: whole(verdict.more_cells ?? 0) });
 }

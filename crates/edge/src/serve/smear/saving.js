@@ -1,20 +1,12 @@
 // Files to download: the report, the record, the cells, the photographs.
 
-import { element } from "./elements.js";
+import { csvText, save } from "./download.js";
 import { reportPicture } from "./pictures.js";
 import { photographs, record, state } from "./reading.js";
 import { ask, form } from "./server.js";
 
 // The columns of cells.csv, and the judgement.
 const COLUMNS = ["image", "number", "x", "y", "w", "h", "probability", "called", "patient", "touches_border", "warning", "excluded", "judgement"];
-
-function save(blob, name) {
-  const link = element("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-}
 
 // The name of a file, which contains the slide or the patient without characters that file names cannot have.
 function named(kind, ending) {
@@ -40,10 +32,6 @@ export function saveCsv() {
 }
 
 function csv() {
-  const value = (found) => {
-    const words = String(found ?? "");
-    return /[",\r\n]/.test(words) ? `"${words.replaceAll('"', '""')}"` : words;
-  };
   const { positive, classes } = state.model.description;
   const negative = classes.find((name) => name !== positive);
   const rows = state.fields.flatMap(({ count: { image }, objects, added }) => {
@@ -63,7 +51,7 @@ function csv() {
       ...added.map(({ x, y, infected }) => ({ ...common, x, y, judgement: infected ? "infected" : "uninfected" })),
     ];
   });
-  return [COLUMNS, ...rows.map((row) => COLUMNS.map((column) => value(row[column])))].map((row) => `${row.join(",")}\n`).join("");
+  return csvText(COLUMNS, rows);
 }
 
 // One after the other, since browsers drop simultaneous downloads.

@@ -1,6 +1,6 @@
 // Requests to the program that serves the page.
 
-import { text } from "./texts.js";
+import { filled, text } from "./texts.js";
 
 // Number of retries when the program is busy, and the milliseconds before each.
 const RETRIES = 20;
@@ -20,7 +20,11 @@ export async function ask(path, options, type = "application/json") {
     await new Promise((done) => setTimeout(done, PAUSE));
   }
   const found = response.headers.get("Content-Type") ?? "";
-  if (!response.ok && found.startsWith("application/json")) throw new Error((await response.json()).error);
+  if (!response.ok && found.startsWith("application/json")) {
+    const { error, key, values } = await response.json();
+    // In English if the texts have not been loaded.
+    throw new Error(text(key) === key ? error : filled(key, values));
+  }
   if (!response.ok || !found.startsWith(type)) throw new Error(text("status.unexpected"));
   return type === "application/json" ? response.json() : response.blob();
 }

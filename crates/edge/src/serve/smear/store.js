@@ -33,7 +33,7 @@ export async function openStore() {
 
 function request(name, mode, make) {
   return new Promise((done, failed) => {
-    if (base === null) throw new Error("there is no store");
+    if (base === null) throw new Error(text("storage.none"));
     const transaction = base.transaction(name, mode);
     const made = make(transaction.objectStore(name));
     transaction.oncomplete = () => done(made.result);
