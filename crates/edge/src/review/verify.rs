@@ -180,12 +180,11 @@ impl ParsedReport {
     fn differences(&self, model: &Model) -> Result<Vec<String>> {
         let mut differences = Vec::new();
         let made_by = &self.reading.made_by;
-        let weights = &model.origin().weights_sha256;
-        if made_by.weights_sha256 != *weights {
+        let (recorded, here) = (made_by.model_sha256.as_str(), model.sha256());
+        if recorded != here {
             // The text depends on the model.
             return Ok(vec![format!(
-                "the model: the report is from the weights {}, these are {weights}",
-                made_by.weights_sha256
+                "the model: the report is from a model with the SHA-256 {recorded}, this one has {here}"
             )]);
         }
         let counts = self.reading.fields.iter().map(|field| &field.reading);

@@ -86,7 +86,7 @@ fn photographs_are_read_counted_and_reported() {
 
     let about: Value = serde_json::from_slice(&server.get("/model").2).unwrap();
     let mut reading = json!({
-        "format_version": 1, "language": "fr", "patient": "ann", "slide": "", "operator": "", "read_on": "",
+        "format_version": 2, "language": "fr", "patient": "ann", "slide": "", "operator": "", "read_on": "",
         "red_cells_per_microlitre": null, "fields": [field],
         "made_by": about["made_by"],
     });
@@ -111,7 +111,7 @@ fn photographs_are_read_counted_and_reported() {
         let (status, answer) = report(&parts);
         assert!(status == 422 && answer.contains(words), "{words}: {status} {answer}");
     }
-    reading["made_by"]["weights_sha256"] = "00".into();
+    reading["made_by"]["model_sha256"] = "00".into();
     let (status, answer) = server.post("/summary", "application/json", reading.to_string().as_bytes());
     assert!(status == 409 && answer["error"].as_str().unwrap().contains("another model"), "{answer}");
 }

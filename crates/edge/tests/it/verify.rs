@@ -9,6 +9,8 @@ use std::{
 use malaria_dataset::{SmearConfig, synthetic_smear};
 use serde_json::{Value, json};
 
+use crate::calibrate::rows;
+
 fn edge(arguments: &[&str], paths: &[&Path]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_malaria-edge")).args(arguments).args(paths).output().unwrap()
 }
@@ -102,6 +104,10 @@ fn every_difference_is_named() {
     // Processors round differently.
     fs::write(&changed, with(&of("probability"), json!(probability + 5e-5)).to_string()).unwrap();
     assert!(edge(&["verify"], &[&changed, &photos]).status.success());
+    let mut earlier = with("/format_version", json!(1));
+    let made_by = earlier["made_by"].as_object_mut().unwrap();
+    let hash = made_by.remove("model_sha256").unwrap();
+    made_by.insert("weights_sha256".to_owned(), hash);
     let cases = [
         (with(&of("probability"), json!(probability + 2e-4)), "probability"),
         (
@@ -129,9 +135,10 @@ fn every_difference_is_named() {
         ),
         (with("/fields/0/count/caveats", json!(["grey"])), "the quality differs"),
         (with(&of("probability"), Value::Null), "an invalid probability"),
-        (with("/made_by/weights_sha256", json!("00")), "the report is from the weights 00"),
+        (with("/made_by/model_sha256", json!("00")), "the report is from a model with the SHA-256 00"),
         (with("/fields/0/sha256", json!("00")), "a.png: the photograph is not among those given"),
-        (with("/format_version", json!(2)), "expected format version 1, found 2"),
+        (with("/format_version", json!(3)), "expected format version 2, found 3"),
+        (earlier, "expected format version 2, found 1"),
         (with("/red_cells_per_microlitre", json!(4.5)), "found 4.5"),
         (with(&of("x"), json!(4_000_000_000_u32)), "outside of the picture"),
         (
@@ -162,6 +169,23 @@ fn every_difference_is_named() {
         let answer = format!("{output:?}");
         assert!(!output.status.success() && answer.contains(words), "{words}: {answer}");
     }
+}
+
+#[test]
+fn a_model_with_new_thresholds_is_another_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let (photos, report) = reported(folder.path());
+    let [table, model] = ["oof.csv", "model.onnx"].map(|name| folder.path().join(name));
+    fs::write(&table, rows("path,class,patient,fold,probability")).unwrap();
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("field-int8.onnx"), &model).unwrap();
+    let verified = || edge(&["verify", "--model", model.to_str().unwrap()], &[&report, &photos]);
+    assert!(verified().status.success(), "the built-in model under another name");
+    // Alone, so that it keeps the hash of its weights.
+    let calibrated = edge(&["calibrate"], &[&table, &model]);
+    assert!(calibrated.status.success(), "{calibrated:?}");
+    let refused = format!("{:?}", verified());
+    assert!(refused.contains("the model: the report is from a model with the SHA-256 "), "{refused}");
+    assert!(refused.contains(": 1 differences"), "{refused}");
 }
 
 #[test]

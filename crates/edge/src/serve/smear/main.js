@@ -138,7 +138,7 @@ async function setLanguage(language) {
   await loadTexts(language);
   state.details.language = language;
   at("language").value = language;
-  const { model: name, weights_sha256: digest } = state.model.made_by;
+  const { model: name, model_sha256: digest } = state.model.made_by;
   at("model").textContent = filled("app.model", { model: name, digest: digest.slice(0, 12) });
   makeJudgeButtons();
   showStorageWarning();
@@ -172,9 +172,9 @@ async function restore() {
   state.details = { ...state.details, ...details };
   const again = [];
   const missing = [];
-  for (const { order, weights, field } of records.sort((a, b) => a.order - b.order)) {
+  for (const { order, model, field } of records.sort((a, b) => a.order - b.order)) {
     const file = await photograph(field.sha256);
-    if (weights !== state.model.made_by.weights_sha256) {
+    if (model !== state.model.made_by.model_sha256) {
       earlier.set(field.sha256, field);
       if (file) again.push(file);
       else missing.push(filled("storage.other-model", { name: field.count.image }));

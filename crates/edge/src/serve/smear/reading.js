@@ -33,7 +33,7 @@ export function today() {
   return new Date(now - now.getTimezoneOffset() * 60_000).toISOString().slice(0, 10);
 }
 
-export const record = () => ({ format_version: 1, ...state.details, made_by: state.model.made_by, fields: state.fields });
+export const record = () => ({ format_version: 2, ...state.details, made_by: state.model.made_by, fields: state.fields });
 
 // Without the outlines, which take most of the space.
 export function recordWithoutOutlines() {
@@ -45,7 +45,7 @@ const orders = new WeakMap();
 
 export function saveField(field) {
   if (!orders.has(field)) orders.set(field, (order += 1));
-  return saveRecord(field.sha256, { order: orders.get(field), weights: state.model.made_by.weights_sha256, field });
+  return saveRecord(field.sha256, { order: orders.get(field), model: state.model.made_by.model_sha256, field });
 }
 
 export function restoreOrder(field, number) {
