@@ -4,7 +4,7 @@
 import { dropped, isPicture } from "./dropped.js";
 import { at, element, reportingErrors, showStatus } from "./elements.js";
 import { listFields, updateField } from "./fields.js";
-import { galleryKey, showMore, updateGallery, updateTiles } from "./gallery.js";
+import { focusTile, galleryKey, showMore, updateGallery, updateTiles } from "./gallery.js";
 import { attach, detach } from "./pictures.js";
 import {
   carryOver, changed, forgetChanges, onChange, photographs, removeFromReading, restoreOrder, saveField, setDetails, state, undo, today,
@@ -14,7 +14,7 @@ import { saveCsv, savePhotographs, saveRecordFile, saveReport } from "./saving.j
 import { ask, form } from "./server.js";
 import { clearStored, isSaving, openStore, removeStored, restored, savePhotograph, showStorageWarning } from "./store.js";
 import { LANGUAGES, filled, loadTexts, text } from "./texts.js";
-import { makeJudgeButtons, startViewer, updateViewer, view } from "./viewer.js";
+import { goTo, makeJudgeButtons, startViewer, updateViewer, view } from "./viewer.js";
 
 const LARGEST_PHOTO = 60 * 1024 * 1024;
 // Milliseconds to wait for the answer of another tab with this page.
@@ -102,6 +102,8 @@ const remove = reportingErrors(async (field) => {
   changed();
   await removeStored(field.sha256).catch(() => Promise.reject(new Error(text("storage.not-removed"))));
 });
+
+const undoLast = () => undo(at("viewer").open ? goTo : focusTile);
 
 async function clear() {
   if (!confirm(text("save.clear-question"))) return;
@@ -250,7 +252,7 @@ function listen() {
     const typing = event.target.matches?.("input, select");
     if (event.key.toLowerCase() !== "z" || event.altKey || event.shiftKey || typing || !(within || control)) return;
     event.preventDefault();
-    await undo();
+    await undoLast();
   }));
   at("details").addEventListener("input", reportingErrors(readDetails));
   at("details").addEventListener("submit", (event) => event.preventDefault());
@@ -263,7 +265,7 @@ function listen() {
     await setLanguage(event.target.value);
     await setDetails({});
   }));
-  pressed("undo", undo);
+  pressed("undo", undoLast);
   pressed("more", () => showMore(view));
   pressed("save-report", async () => {
     showStatus(text("status.report"));
