@@ -210,9 +210,15 @@ fn a_report_has_one_patient_and_only_judged_cells_are_written() {
     for (&i, judgement) in red.iter().zip(["infected", "uninfected", "uninfected", "no-red-cell"]) {
         objects[i]["judgement"] = judgement.into();
     }
+    // One without an outline, at the border, and one in the photograph without cells.
+    reading["fields"][1]["added"] = json!([{ "x": 479, "y": 0, "infected": true }]);
+    reading["fields"][2]["added"] = json!([{ "x": 100, "y": 100, "infected": true }]);
     fs::write(&report, reading.to_string()).unwrap();
     let written = edge(&["verify", "--cells", cells.to_str().unwrap()], &[&report, &photos]);
-    assert!(written.status.success(), "{written:?}");
+    assert!(
+        written.status.success() && format!("{written:?}").contains("not written: 1 cells"),
+        "{written:?}"
+    );
     // Other commands read their patient from the table.
     let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-f32.onnx");
     let patients = cells.join("patients.csv");
@@ -221,9 +227,9 @@ fn a_report_has_one_patient_and_only_judged_cells_are_written() {
     let classified: Value = serde_json::from_slice(&classified.stdout).unwrap();
     assert_eq!(classified["patients"][0]["patient"], "</script><b>ann", "{classified}");
     let number = |class: &str| fs::read_dir(cells.join(class)).unwrap().count();
-    assert_eq!([number("Parasitized"), number("Uninfected")], [1, 2]);
+    assert_eq!([number("Parasitized"), number("Uninfected")], [2, 2]);
     let table = fs::read_to_string(cells.join("patients.csv")).unwrap();
-    assert_eq!(table.lines().count(), 4, "{table}");
+    assert_eq!(table.lines().count(), 5, "{table}");
 
     let two = folder.path().join("two.html");
     fs::create_dir(photos.join("ben")).unwrap();
