@@ -25,14 +25,16 @@ pub struct Provenance {
     pub program: String,
     /// The model's run directory or file.
     pub model: String,
-    /// SHA-256 of its weights, in hexadecimal digits.
-    pub weights_sha256: String,
+    /// SHA-256 of its file, the ONNX file or a run's weights, in hexadecimal digits. Reviewed smears of format 1 have the hash of
+    /// the weights from which an ONNX file was exported, which new thresholds do not change.
+    #[serde(alias = "weights_sha256")]
+    pub model_sha256: String,
 }
 
 impl fmt::Display for Provenance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { program, model, weights_sha256 } = self;
-        write!(f, "model: {model} (weights {:.12}), by {program}", weights_sha256)
+        let Self { program, model, model_sha256 } = self;
+        write!(f, "model: {model} (SHA-256 {model_sha256:.12}), by {program}")
     }
 }
 

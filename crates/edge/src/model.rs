@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, panic::resume_unwind, sync::Arc, thread};
 
 use image::RgbImage;
 use malaria_classifier::{Description, EncodedImage, Prediction, classify, classify_encoded};
-use malaria_dataset::{Cells, ListedImage};
+use malaria_dataset::{Cells, Fingerprint, ListedImage};
 use malaria_smear::{CountOptions, FieldResult, SmearReport, analyse_field, count_smears};
 use prost::Message;
 use rten_tensor::{AsView, Layout, NdTensor};
@@ -27,6 +27,7 @@ const CELLS: usize = 8;
 pub struct Model {
     network: rten::Model,
     metadata: ModelMetadata,
+    sha256: String,
     positive: usize,
     /// One single-threaded pool per core, since the runtime would otherwise use all cores for each cell.
     cores: Vec<Arc<rten::ThreadPool>>,
@@ -57,7 +58,7 @@ impl Model {
         let network = rten::Model::load(file.encode_to_vec()).map_err(|error| error.to_string())?;
         let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let cores = (0..cores).map(|_| Arc::new(rten::ThreadPool::with_num_threads(1))).collect();
-        Ok(Self { network, metadata, positive, cores })
+        Ok(Self { network, metadata, sha256: Fingerprint::of(onnx).hex(), positive, cores })
     }
 
     /// Classes, input size and decision threshold.
@@ -68,6 +69,11 @@ impl Model {
     /// The origin of the file.
     pub fn origin(&self) -> &Origin {
         &self.metadata.origin
+    }
+
+    /// SHA-256 of the whole file, in hexadecimal: its thresholds count, too.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
     }
 
     /// Index of the positive class.

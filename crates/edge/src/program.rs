@@ -51,11 +51,7 @@ pub(crate) fn file_name(path: &Path) -> String {
 
 /// The origin of results: this program and `model`, called `name`.
 pub(crate) fn made_by(model: &Model, name: String) -> Provenance {
-    Provenance {
-        program: PROGRAM.to_owned(),
-        model: name,
-        weights_sha256: model.origin().weights_sha256.clone(),
-    }
+    Provenance { program: PROGRAM.to_owned(), model: name, model_sha256: model.sha256().to_owned() }
 }
 
 /// The JSON document that describes a model.

@@ -70,6 +70,6 @@ pub fn provenance(run: &Path, program: &str) -> Result<Provenance> {
     Ok(Provenance {
         program: program.to_owned(),
         model: run.display().to_string(),
-        weights_sha256: weights.sha256,
+        model_sha256: weights.sha256,
     })
 }

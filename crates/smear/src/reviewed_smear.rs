@@ -15,7 +15,7 @@ use crate::field_result::FieldResult;
 use crate::found_object::{FoundObject, Judgement};
 
 /// Version of the format of a [`ReviewedSmear`].
-pub const REVIEW_FORMAT: u32 = 1;
+pub const REVIEW_FORMAT: u32 = 2;
 /// Level of the intervals.
 const CONFIDENCE: f64 = 0.95;
 
@@ -119,7 +119,10 @@ impl ReviewedSmear {
     pub fn check(&self) -> Result<()> {
         let refuse = |reason: String| Err(Error::ReviewedSmear { reason });
         if self.format_version != REVIEW_FORMAT {
-            return refuse(format!("expected format version {REVIEW_FORMAT}, found {}", self.format_version));
+            return refuse(format!(
+                "expected format version {REVIEW_FORMAT}, found {}: use the version of this program that wrote it",
+                self.format_version
+            ));
         }
         if let Some(number) =
             self.red_cells_per_microlitre.filter(|number| !RED_CELLS_PER_MICROLITRE.contains(number))

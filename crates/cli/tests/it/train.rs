@@ -207,6 +207,33 @@ fn fine_tuning_starts_from_the_given_weights() {
 }
 
 #[test]
+fn corrected_cells_of_smears_train_a_run() {
+    let bench = finished().copy();
+    // The folder that `malaria-edge verify --cells` writes: names from the photograph, and the patients in a table.
+    let name = |name: &str| {
+        let (patient, cell) = (&name[1..name.find('P').unwrap()], name.rsplit('_').next().unwrap());
+        format!("{patient:0>12}-{cell}")
+    };
+    bench.mirror_cells("corrected", name);
+    let mut table = String::from("file,patient\n");
+    for class in ["Parasitized", "Uninfected"] {
+        for cell in fs::read_dir(bench.path("corrected").join(class)).unwrap() {
+            let file = cell.unwrap().file_name().into_string().unwrap();
+            table += &format!("{class}/{file},ann {}\n", &file[..12]);
+        }
+    }
+    fs::write(bench.path("corrected/patients.csv"), table).unwrap();
+    let of_table = ["--patients", "corrected/patients.csv", "--split", "random"];
+    let mut train = bench.train_on("corrected", "tuned");
+    succeed(train.args(["--init", "run", "--epochs", "1"]).args(of_table));
+    let split = rows(&bench.path("tuned/split.csv"));
+    assert_eq!(split.len(), CELLS);
+    assert!(split.iter().all(|row| row["patient"].starts_with("ann 0000")), "{split:?}");
+    let said = succeed(&mut bench.evaluate("tuned"));
+    assert!(said.contains("support"), "{said}");
+}
+
+#[test]
 fn cells_known_to_the_initial_weights_count_as_known() {
     let bench = finished().copy();
     bench.mirror_cells("others", |name| name.replacen('C', "C9", 1));

@@ -1,5 +1,6 @@
 //! Smears read by a person: the record of the photographs, the report, and its verification.
 
+mod cells;
 mod phrases;
 mod report;
 mod verify;

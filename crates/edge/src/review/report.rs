@@ -347,7 +347,7 @@ impl Page<'_> {
     fn method(&self) -> Markup {
         let made_by = &self.reading.made_by;
         let model =
-            self.phrases.with("app.model", &[("model", &made_by.model), ("digest", &made_by.weights_sha256)]);
+            self.phrases.with("app.model", &[("model", &made_by.model), ("digest", &made_by.model_sha256)]);
         html! {
             section {
                 h2 { (self.phrases.text("report.method")) }

@@ -13,12 +13,11 @@ use clap::Args;
 use image::imageops::thumbnail;
 use malaria_dataset::{Fingerprint, ListedImage, decode_photo};
 use malaria_edge::Model;
-use malaria_smear::{FieldResult, FoundObject, Judgement, ReviewedField, ReviewedSmear, find_cells};
-use serde::Serialize;
+use malaria_smear::{FieldResult, FoundObject, ReviewedSmear};
 
 use crate::{
     program::{NOTICE, PROGRAM, file_name, load, pretrained},
-    review::{read, render},
+    review::{cells::write_cells, read, render},
     terminal::{note, print},
 };
 
@@ -46,7 +45,7 @@ pub(crate) struct Verify {
     /// The photographs, or folders of them
     #[arg(required = true, value_name = "PHOTO")]
     photos: Vec<PathBuf>,
-    /// Write the cells that a person judged to this new folder, cut out, in one folder per class, with a patients.csv for
+    /// Write the cells that a person judged or added to this new folder, cut out, in one folder per class, with a patients.csv for
     /// --patients. Nothing is written if anything differs
     #[arg(long, value_name = "DIR")]
     cells: Option<PathBuf>,
@@ -113,9 +112,13 @@ pub(crate) fn verify(args: &Verify) -> Result<ExitCode> {
     if let Some(folder) = &args.cells {
         let written = write_cells(&model, &report.reading, &photos, folder)?;
         note(format_args!("written: {written} cells in {}", folder.display()));
-        let added: usize = report.reading.fields.iter().map(|field| field.added.len()).sum();
-        if added > 0 {
-            note(format_args!("not written: {added} cells that a person added, which have no outline"));
+        let no_size =
+            report.reading.fields.iter().filter(|field| field.reading.count.cell_diameter.is_none());
+        let left: usize = no_size.map(|field| field.added.len()).sum();
+        if left > 0 {
+            note(format_args!(
+                "not written: {left} cells that a person added to photographs in which no other cell shows their size"
+            ));
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -180,12 +183,11 @@ impl ParsedReport {
     fn differences(&self, model: &Model) -> Result<Vec<String>> {
         let mut differences = Vec::new();
         let made_by = &self.reading.made_by;
-        let weights = &model.origin().weights_sha256;
-        if made_by.weights_sha256 != *weights {
+        let (recorded, here) = (made_by.model_sha256.as_str(), model.sha256());
+        if recorded != here {
             // The text depends on the model.
             return Ok(vec![format!(
-                "the model: the report is from the weights {}, these are {weights}",
-                made_by.weights_sha256
+                "the model: the report is from a model with the SHA-256 {recorded}, this one has {here}"
             )]);
         }
         let counts = self.reading.fields.iter().map(|field| &field.reading);
@@ -269,55 +271,37 @@ fn shows(picture: &[u8], contents: &[u8], path: &Path) -> bool {
     differences.max().is_some_and(|largest| largest <= MAX_DIFFERENCE)
 }
 
-/// Writes the judged red cells as a folder of labelled cells; returns how many.
-fn write_cells(
-    model: &Model,
-    reading: &ReviewedSmear,
-    photos: &HashMap<String, PathBuf>,
-    folder: &Path,
-) -> Result<usize> {
-    #[derive(Serialize)]
-    struct Row<'a> {
-        file: String,
-        patient: &'a str,
+#[cfg(test)]
+mod tests {
+    use malaria_smear::{Bounds, Error, Kind};
+
+    use super::*;
+
+    #[test]
+    fn another_call_is_a_difference_unless_the_probability_is_at_the_threshold() {
+        let reading = |probability: f64, infected: bool| {
+            let bounds = Bounds { x: 1, y: 2, width: 9, height: 9 };
+            let (warned, touches_border) = (false, false);
+            let (kind, outline, probability, judgement) =
+                (Kind::RedCell, Vec::new(), Some(probability), None);
+            let objects = vec![FoundObject {
+                kind,
+                bounds,
+                outline,
+                probability,
+                infected,
+                warned,
+                touches_border,
+                judgement,
+            }];
+            FieldResult { objects, ..FieldResult::unreadable("a.png", &Error::Blank) }
+        };
+        let found = |recorded: f64, again: f64| {
+            let Findings { differences, notes } =
+                compare(&reading(recorded, true), &reading(again, false), Some(0.9));
+            (differences.len(), notes.len())
+        };
+        assert_eq!(found(0.90004, 0.89996), (0, 1));
+        assert_eq!(found(0.90004, 0.8995), (2, 0), "the probability and the call");
     }
-    let classes = &model.description().classes;
-    let positive = &model.description().positive;
-    let Some(negative) = classes.iter().find(|class| *class != positive).filter(|_| classes.len() == 2)
-    else {
-        bail!("--cells: expected a model of two classes, found {classes:?}");
-    };
-    let class = |judgement: Judgement| match judgement {
-        Judgement::Infected => Some(positive),
-        Judgement::Uninfected => Some(negative),
-        Judgement::NoRedCell => None,
-    };
-    malaria_files::create_folder(folder, |folder| -> Result<usize> {
-        let mut rows = Vec::new();
-        for ReviewedField { sha256, reading: field, .. } in &reading.fields {
-            let judged = field.objects.iter().enumerate();
-            let judged: Vec<_> =
-                judged.filter_map(|(i, object)| Some((i, class(object.judgement?)?))).collect();
-            let Some(path) = photos.get(sha256).filter(|_| !judged.is_empty()) else { continue };
-            let photo = decode_photo(&contents(path)?, path)?;
-            let smear = find_cells(&photo).with_context(|| path.display().to_string())?;
-            for (i, class) in judged {
-                // Verified above.
-                let Some(object) = smear.objects.get(i) else { continue };
-                let file = format!("{class}/{:.12}-{}.png", sha256, i + 1);
-                fs::create_dir_all(folder.join(class))?;
-                object.crop(&photo).save(folder.join(&file))?;
-                rows.push(Row { file, patient: reading.patient.trim() });
-            }
-        }
-        ensure!(
-            !rows.is_empty(),
-            "--cells: no cell in these photographs was judged infected or not infected"
-        );
-        let written = rows.len();
-        if !reading.patient.trim().is_empty() {
-            malaria_files::write_csv(&folder.join("patients.csv"), rows)?;
-        }
-        Ok(written)
-    })
 }

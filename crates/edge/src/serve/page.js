@@ -47,7 +47,7 @@ async function setLanguage(language) {
 // The model, and how it calls cells and patients.
 function modelWords() {
   const { positive, threshold, smear, image } = model.description;
-  const { model: name, weights_sha256: digest } = model.made_by;
+  const { model: name, model_sha256: digest } = model.made_by;
   const words = [];
   if (threshold === null) {
     words.push(text("cells.argmax"));

@@ -109,7 +109,7 @@ async fn one(form: Result<Multipart, MultipartRejection>) -> Result<EncodedImage
 fn parsed(server: &Server, body: &[u8]) -> Result<ReviewedSmear, Refusal> {
     let reading: ReviewedSmear = serde_json::from_slice(body)
         .map_err(|error| unprocessable(format!("not a reading of a smear: {error}")))?;
-    if reading.made_by.weights_sha256 != server.model.origin().weights_sha256 {
+    if reading.made_by.model_sha256 != server.model.sha256() {
         return Err(Refusal::new(StatusCode::CONFLICT, "server.other-model", []));
     }
     Ok(reading)

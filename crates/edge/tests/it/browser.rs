@@ -1,6 +1,7 @@
 //! Chromium, controlled by its DevTools protocol.
 //!
-//! Screenshots are written to the folder in the variable `SCREENSHOTS`, if it is set.
+//! Screenshots are written to the folder in the variable `SCREENSHOTS`, if it is set. If the variable `AXE_CORE` names the file
+//! `axe.min.js` of the npm package axe-core, accessibility is checked with it.
 
 use std::{
     fs,
@@ -141,9 +142,10 @@ impl Tab {
         ));
     }
 
-    pub(crate) fn choose(&mut self, files: &[PathBuf]) {
+    /// Chooses files in the input of this selector.
+    pub(crate) fn choose(&mut self, selector: &str, files: &[PathBuf]) {
         let root = self.call("DOM.getDocument", json!({}))["root"]["nodeId"].clone();
-        let input = self.call("DOM.querySelector", json!({ "nodeId": root, "selector": "#files" }));
+        let input = self.call("DOM.querySelector", json!({ "nodeId": root, "selector": selector }));
         self.call("DOM.setFileInputFiles", json!({ "nodeId": input["nodeId"], "files": files }));
     }
 
@@ -153,6 +155,30 @@ impl Tab {
         for kind in ["dragEnter", "dragOver", "drop"] {
             self.call("Input.dispatchDragEvent", json!({ "type": kind, "x": 100, "y": 200, "data": data }));
         }
+    }
+
+    /// The middle of an element in the window.
+    pub(crate) fn middle(&mut self, selector: &str) -> [f64; 2] {
+        let script = "(({ left, top, width, height }) => [left + width / 2, top + height / 2])";
+        let element = format!("document.querySelector({})", json!(selector));
+        let found = self.evaluate(&format!("{script}({element}.getBoundingClientRect())"));
+        [0, 1].map(|i| found[i].as_f64().unwrap())
+    }
+
+    /// A `touchStart` or `touchMove` of fingers at these places of the window, or a `touchEnd` without any.
+    pub(crate) fn touch(&mut self, kind: &str, fingers: &[[f64; 2]]) {
+        let points = fingers.iter().enumerate();
+        let points = Vec::from_iter(points.map(|(id, [x, y])| json!({ "id": id, "x": x, "y": y })));
+        self.call("Input.dispatchTouchEvent", json!({ "type": kind, "touchPoints": points }));
+    }
+
+    /// Scrolls to an element and taps its middle.
+    pub(crate) fn tap(&mut self, selector: &str) {
+        let element = format!("document.querySelector({})", json!(selector));
+        self.evaluate(&format!("{element}.scrollIntoView({{ block: 'center' }})"));
+        let place = self.middle(selector);
+        self.touch("touchStart", &[place]);
+        self.touch("touchEnd", &[]);
     }
 
     pub(crate) fn set_screen(&mut self, width: u32, height: u32, scheme: &str) {
@@ -171,4 +197,55 @@ impl Tab {
             fs::write(Path::new(&folder).join(name), bytes).unwrap();
         }
     }
+}
+
+/// `malaria-edge serve` with these arguments, and the first address that it prints.
+pub(crate) fn serve(arguments: &[&str]) -> (Running, String) {
+    let mut serve = Command::new(env!("CARGO_BIN_EXE_malaria-edge"));
+    serve.arg("serve").args(arguments).stdout(Stdio::piped());
+    let mut server = Running(serve.spawn().unwrap());
+    let mut line = String::new();
+    BufReader::new(server.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    (server, line.trim().to_owned())
+}
+
+pub(crate) fn text(tab: &mut Tab, selector: &str) -> String {
+    let script = format!("document.querySelector({}).innerText", json!(selector));
+    tab.evaluate(&script).as_str().unwrap().trim().replace(['\u{a0}', '\u{202f}'], " ")
+}
+
+pub(crate) fn press(tab: &mut Tab, key: &str) {
+    for kind in ["keyDown", "keyUp"] {
+        let mut event = json!({ "type": kind, "key": key });
+        if key.chars().count() == 1 {
+            event["text"] = key.into();
+        }
+        tab.call("Input.dispatchKeyEvent", event);
+    }
+}
+
+/// Waits until the results are those of all corrections made so far.
+pub(crate) fn settle(tab: &mut Tab) {
+    // A change by a key starts in another task.
+    tab.evaluate("new Promise((done) => setTimeout(done, 20))");
+    tab.wait_for("document.querySelector('#reading').ariaBusy === 'false'");
+}
+
+/// A mouse click at a place of the window; the mouse moves by a pixel between pressing and releasing.
+pub(crate) fn click(tab: &mut Tab, [x, y]: [f64; 2]) {
+    let mut event =
+        json!({ "type": "mousePressed", "x": x, "y": y, "button": "left", "buttons": 1, "clickCount": 1 });
+    tab.call("Input.dispatchMouseEvent", event.clone());
+    event["x"] = (x + 1.0).into();
+    for kind in ["mouseMoved", "mouseReleased"] {
+        event["type"] = kind.into();
+        tab.call("Input.dispatchMouseEvent", event.clone());
+    }
+}
+
+pub(crate) fn check_accessibility(tab: &mut Tab) {
+    let Some(axe) = std::env::var_os("AXE_CORE") else { return };
+    tab.evaluate(&format!("{}; 0", fs::read_to_string(axe).unwrap()));
+    let found = tab.evaluate("axe.run().then(({ violations }) => violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]))");
+    assert_eq!(found, json!([]));
 }

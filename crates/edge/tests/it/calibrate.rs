@@ -24,7 +24,7 @@ fn models(folder: &Path) -> Vec<PathBuf> {
 
 /// Forty patients with forty cells each. In half of the patients, half of the cells are infected; a tenth of the infected
 /// cells is missed, and sixteen patients have a false alarm.
-fn rows(header: &str) -> String {
+pub(crate) fn rows(header: &str) -> String {
     let mut rows = format!("{header}\n");
     for patient in 0..40 {
         for cell in 0..40 {

@@ -8,6 +8,8 @@ mod calibrate;
 #[path = "../../../cli/tests/it/documents.rs"]
 mod documents;
 mod onnxruntime;
+#[cfg(feature = "serve")]
+mod phone_page;
 #[cfg(feature = "program")]
 mod program;
 #[cfg(feature = "serve")]

@@ -315,7 +315,7 @@ fn exchanged_models_and_pictures_are_reported() {
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(answer["cells"][0]["error"].as_str().unwrap().contains("shows nothing"), "{answer}");
     assert_eq!(answer["made_by"]["model"], renamed.to_str().unwrap());
-    assert_eq!(answer["made_by"]["weights_sha256"].as_str().unwrap().len(), 64);
+    assert_eq!(answer["made_by"]["model_sha256"].as_str().unwrap().len(), 64);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{
     net::TcpStream,
     process::Command,
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use image::ImageFormat;
@@ -13,6 +13,8 @@ use malaria_dataset::{SmearConfig, synthetic_smear};
 use serde_json::{Value, json};
 
 use crate::server::{FORM, Server, form, model, write_cells};
+
+mod slow;
 
 #[test]
 fn the_server_gives_the_predictions_of_the_command() {
@@ -87,7 +89,7 @@ fn photographs_are_read_counted_and_reported() {
 
     let about: Value = serde_json::from_slice(&server.get("/model").2).unwrap();
     let mut reading = json!({
-        "format_version": 1, "language": "fr", "patient": "ann", "slide": "", "operator": "", "read_on": "",
+        "format_version": 2, "language": "fr", "patient": "ann", "slide": "", "operator": "", "read_on": "",
         "red_cells_per_microlitre": null, "fields": [field],
         "made_by": about["made_by"],
     });
@@ -112,7 +114,7 @@ fn photographs_are_read_counted_and_reported() {
         let (status, answer) = report(&parts);
         assert!(status == 422 && answer.contains(words), "{words}: {status} {answer}");
     }
-    reading["made_by"]["weights_sha256"] = "00".into();
+    reading["made_by"]["model_sha256"] = "00".into();
     let (status, answer) = server.post("/summary", "application/json", reading.to_string().as_bytes());
     assert!(status == 409 && answer["error"].as_str().unwrap().contains("another model"), "{answer}");
 }
@@ -322,80 +324,5 @@ fn signals_end_the_server_and_a_used_port_is_an_error() {
         let id = server.process.id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
         assert!(server.process.wait().unwrap().success(), "{signal}");
-    }
-}
-
-mod slow {
-    use super::*;
-
-    #[test]
-    fn slow_clients_are_disconnected_and_others_are_served() {
-        let folder = tempfile::tempdir().unwrap();
-        let pictures = write_cells(folder.path(), 2);
-        let server = Server::start();
-        let host = server.address;
-        let half = |words: String, count: usize| {
-            (0..count).map(move |_| {
-                let mut stream = TcpStream::connect(host).unwrap();
-                stream.write_all(words.as_bytes()).unwrap();
-                stream
-            })
-        };
-        let body = |path: &str, kind: &str, begun: &str| {
-            format!(
-                "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {kind}\r\nContent-Length: 9999\r\n\r\n{begun}"
-            )
-        };
-        let slow: Vec<TcpStream> = half("GET / HTT".to_owned(), 50)
-            .chain(half(format!("GET / HTTP/1.1\r\nHost: {host}\r\nX-More: "), 50))
-            .chain(half(body("/classify", FORM, "--between\r\n"), 4))
-            .chain(half(body("/patients", "application/json", "["), 4))
-            // Refused at once.
-            .chain(half(body("/nowhere", "text/plain", "wo"), 4))
-            // Answered, and then silent.
-            .chain(half(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"), 4))
-            .collect();
-        // A slow link, on which a request takes longer than the longest silence allowed.
-        let trickle = thread::spawn(move || {
-            let mut stream = TcpStream::connect(host).unwrap();
-            let head = "Content-Type: application/json\r\nContent-Length: 15\r\nConnection: close\r\n\r\n";
-            write!(stream, "POST /patients HTTP/1.1\r\nHost: {host}\r\n{head}").unwrap();
-            for byte in b"[             ]" {
-                stream.write_all(&[*byte]).unwrap();
-                thread::sleep(Duration::from_secs(1));
-            }
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).unwrap();
-            answer
-        });
-        let start = Instant::now();
-        assert_eq!(server.classify(&pictures).0, 200);
-        assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
-        for mut stream in slow {
-            stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-            let mut rest = Vec::new();
-            stream.read_to_end(&mut rest).expect("the connection is closed by the server");
-        }
-        let answer = trickle.join().unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("[]"), "{answer}");
-    }
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn many_large_requests_for_patients_take_bounded_memory() {
-        let server = Server::start();
-        // As many cells as fit into a request: more than the limit, and many times their bytes in memory.
-        let cells = "{\"path\":\"C1_x.png\"},".repeat(800_000);
-        let body = format!("[{}]", cells.trim_end_matches(','));
-        thread::scope(|scope| {
-            for _ in 0..32 {
-                scope.spawn(|| {
-                    let (status, answer) = server.post("/patients", "application/json", body.as_bytes());
-                    let error = answer["error"].as_str().unwrap_or_else(|| panic!("{answer}"));
-                    assert!(status == 413 && error.contains("at most 50000 cells"), "{status}: {error}");
-                });
-            }
-        });
-        assert!(server.peak_memory() < 700, "{} MiB", server.peak_memory());
     }
 }

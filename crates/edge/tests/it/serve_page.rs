@@ -4,16 +4,15 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
 use malaria_dataset::{SyntheticConfig, synthetic_cell};
 use malaria_metrics::percent;
 use serde_json::{Value, json};
 
-use crate::browser::{Running, Tab};
+use crate::browser::{Tab, check_accessibility, serve};
 
 fn model() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-f32.onnx")
@@ -43,19 +42,15 @@ fn the_page_shows_the_predictions_of_the_program() {
     let cells = expected["cells"].as_array().unwrap();
     assert_eq!(cells.len(), 97);
 
-    let mut serve = Command::new(env!("CARGO_BIN_EXE_malaria-edge"));
-    serve.arg("serve").arg(model()).args(["--port", "0"]).stdout(Stdio::piped());
-    let mut server = Running(serve.spawn().unwrap());
-    let mut line = String::new();
-    BufReader::new(server.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-
+    let (mut server, address) = serve(&[model().to_str().unwrap(), "--port", "0"]);
     let mut tab = Tab::open(
-        &format!("{}cells", line.trim()),
-        "document.querySelector('#model').textContent.includes('weights')",
+        &format!("{address}cells"),
+        "document.querySelector('#model').textContent.includes('SHA-256')",
     );
     tab.set_screen(1280, 900, "light");
     tab.screenshot("empty.png");
-    tab.choose(&files);
+    check_accessibility(&mut tab);
+    tab.choose("#files", &files);
     tab.wait_for(
         "document.querySelector('#status').textContent === '97 of 97 pictures: done · files that are not pictures, skipped: 1'",
     );
@@ -106,6 +101,7 @@ fn the_page_shows_the_predictions_of_the_program() {
              ...[...document.querySelectorAll('.scroll')].map((table) => table.scrollWidth - table.clientWidth))",
         );
         assert!(sticks_out.as_i64().unwrap() <= 0, "{width}: {sticks_out}");
+        check_accessibility(&mut tab);
         tab.screenshot(&format!("{width}-{scheme}.png"));
     }
     // In another language, also the cells shown already.
@@ -120,11 +116,11 @@ fn the_page_shows_the_predictions_of_the_program() {
     // Nothing was fetched from other servers.
     let fetched = tab.evaluate("performance.getEntriesByType('resource').map((entry) => entry.name)");
     let own = |name: &Value| {
-        name.as_str().unwrap().starts_with(line.trim()) || name.as_str().unwrap().starts_with("blob:")
+        name.as_str().unwrap().starts_with(&address) || name.as_str().unwrap().starts_with("blob:")
     };
     assert!(fetched.as_array().unwrap().iter().all(own), "{fetched}");
     // The same files add no cells.
-    tab.choose(&files);
+    tab.choose("#files", &files);
     tab.wait_for("document.querySelector('#status').textContent.includes('skipped: 1 · already shown: 97')");
     assert_eq!(tab.evaluate("document.querySelectorAll('#cell-rows tr').length"), 97);
     tab.evaluate("document.querySelector('#clear').click()");
@@ -147,7 +143,7 @@ fn the_page_shows_the_predictions_of_the_program() {
     );
     // After the program has ended.
     server.0.kill().unwrap();
-    tab.choose(&files[..2]);
+    tab.choose("#files", &files[..2]);
     tab.wait_for("document.querySelector('#status').textContent.includes('does not answer')");
     // Patients are not shown without their cells.
     assert_eq!(tab.evaluate("document.querySelector('#patients').hidden"), true);

@@ -1,36 +1,25 @@
 //! The page for smears of `malaria-edge serve` in a real browser: three synthetic fields are read, corrected, reported and
 //! verified.
 //!
-//! Needs Chromium: `cargo test -p malaria-edge --test it smear_page:: -- --ignored`. If the variable `AXE_CORE` names the file `axe.min.js`
-//! of the npm package axe-core, the page's accessibility is checked with it.
+//! Needs Chromium: `cargo test -p malaria-edge --test it smear_page:: -- --ignored`.
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Command, Output},
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use malaria_dataset::{SmearConfig, synthetic_smear};
 use serde_json::{Value, json};
 
-use crate::browser::{Running, Tab};
+use crate::browser::{Tab, check_accessibility, click, press, serve, settle, text};
 
 /// Whether the page has been set up, as an expression.
-const READY: &str = "document.querySelector('#model').textContent.includes('field-int8')";
-
-fn serve() -> (Running, String) {
-    let mut serve = Command::new(env!("CARGO_BIN_EXE_malaria-edge"));
-    serve.args(["serve", "--port", "0"]).stdout(Stdio::piped());
-    let mut server = Running(serve.spawn().unwrap());
-    let mut line = String::new();
-    BufReader::new(server.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    (server, line.trim().to_owned())
-}
+pub(crate) const READY: &str = "document.querySelector('#model').textContent.includes('field-int8')";
 
 /// Three synthetic fields. The last one is a TIFF, which browsers do not show.
-fn photographs(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn photographs(folder: &Path) -> Vec<PathBuf> {
     let write = |(seed, name): (u64, &str)| {
         let base =
             SmearConfig { width: 900, height: 700, cell_diameter: 70.0, cells: 40, ..SmearConfig::default() };
@@ -43,54 +32,6 @@ fn photographs(folder: &Path) -> Vec<PathBuf> {
 
 fn edge(arguments: &[&str], paths: &[&Path]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_malaria-edge")).args(arguments).args(paths).output().unwrap()
-}
-
-fn text(tab: &mut Tab, selector: &str) -> String {
-    let script = format!("document.querySelector({}).innerText", json!(selector));
-    tab.evaluate(&script).as_str().unwrap().trim().replace(['\u{a0}', '\u{202f}'], " ")
-}
-
-fn press(tab: &mut Tab, key: &str) {
-    for kind in ["keyDown", "keyUp"] {
-        let mut event = json!({ "type": kind, "key": key });
-        if key.chars().count() == 1 {
-            event["text"] = key.into();
-        }
-        tab.call("Input.dispatchKeyEvent", event);
-    }
-}
-
-/// Waits until the results are those of all corrections made so far.
-fn settle(tab: &mut Tab) {
-    // A change by a key starts in another task.
-    tab.evaluate("new Promise((done) => setTimeout(done, 20))");
-    tab.wait_for("document.querySelector('#reading').ariaBusy === 'false'");
-}
-
-/// A mouse click at a place of the window; the mouse moves by a pixel between pressing and releasing.
-fn click(tab: &mut Tab, [x, y]: [f64; 2]) {
-    let mut event =
-        json!({ "type": "mousePressed", "x": x, "y": y, "button": "left", "buttons": 1, "clickCount": 1 });
-    tab.call("Input.dispatchMouseEvent", event.clone());
-    event["x"] = (x + 1.0).into();
-    for kind in ["mouseMoved", "mouseReleased"] {
-        event["type"] = kind.into();
-        tab.call("Input.dispatchMouseEvent", event.clone());
-    }
-}
-
-/// The middle of the stage of the viewer, in the window.
-fn middle(tab: &mut Tab) -> [f64; 2] {
-    let script = "(({ left, top, width, height }) => [left + width / 2, top + height / 2])(document.querySelector('#stage').getBoundingClientRect())";
-    let found = tab.evaluate(script);
-    [0, 1].map(|i| found[i].as_f64().unwrap())
-}
-
-fn check_accessibility(tab: &mut Tab) {
-    let Some(axe) = std::env::var_os("AXE_CORE") else { return };
-    tab.evaluate(&format!("{}; 0", fs::read_to_string(axe).unwrap()));
-    let found = tab.evaluate("axe.run().then(({ violations }) => violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]))");
-    assert_eq!(found, json!([]));
 }
 
 fn check_widths(tab: &mut Tab, name: &str) {
@@ -119,7 +60,7 @@ fn fields_are_read_corrected_reported_and_verified() {
     let suspects = expected["infected"].as_u64().unwrap();
     assert!(suspects >= 5, "{counted}");
 
-    let (_server, address) = serve();
+    let (_server, address) = serve(&["--port", "0"]);
     let mut tab = Tab::open(&address, READY);
     tab.set_screen(1280, 900, "light");
     check_widths(&mut tab, "smear-empty");
@@ -136,15 +77,28 @@ fn fields_are_read_corrected_reported_and_verified() {
     assert_eq!(text(&mut tab, "#review-progress"), format!("0 of {suspects} suspects reviewed"));
     assert_eq!(tab.evaluate("document.querySelectorAll('#suspects .cell').length"), suspects);
     assert_eq!(tab.evaluate("document.querySelectorAll('#fields canvas').length"), 3);
+    // Of the other cells, the most probable ones, and more on request.
+    let others = expected["red_cells"].as_u64().unwrap() - suspects;
+    let shown = "document.querySelectorAll('#uncertain .cell').length";
+    assert_eq!(tab.evaluate(shown), others.min(30));
+    tab.evaluate("document.querySelector('#more').click()");
+    assert_eq!(tab.evaluate(shown), others.min(60));
+    // Each gallery is one stop of the Tab key.
+    let stops =
+        "['#suspects', '#uncertain'].map((id) => document.querySelectorAll(`${id} [tabindex='0']`).length)";
+    assert_eq!(tab.evaluate(stops), json!([1, 1]));
     // The same picture in another file does not count again.
     let copy = folder.path().join("copy.png");
     image::open(&files[0]).unwrap().save(&copy).unwrap();
-    tab.choose(&[copy, photos.join("none.png")].map(|path| {
-        if !path.exists() {
-            fs::write(&path, b"no picture").unwrap();
-        }
-        path
-    }));
+    tab.choose(
+        "#files",
+        &[copy, photos.join("none.png")].map(|path| {
+            if !path.exists() {
+                fs::write(&path, b"no picture").unwrap();
+            }
+            path
+        }),
+    );
     tab.wait_for("document.querySelector('#status').textContent.includes('same picture as a.png')");
     assert_eq!(text(&mut tab, "#red-cells"), expected["red_cells"].to_string());
     assert!(
@@ -172,14 +126,14 @@ fn fields_are_read_corrected_reported_and_verified() {
     assert_ne!(text(&mut tab, "#selected"), cell);
     tab.evaluate("document.querySelector('#viewer-close').click()");
     tab.evaluate("document.querySelectorAll('#suspects .cell')[1].click()");
-    let place = middle(&mut tab);
+    let place = tab.middle("#stage");
     click(&mut tab, [place[0] - 200.0, place[1]]);
     assert_ne!(text(&mut tab, "#selected"), cell);
     click(&mut tab, place);
     assert_eq!(text(&mut tab, "#selected"), cell);
     tab.evaluate("document.querySelector('#viewer-close').click()");
-    // A missed cell is added in the middle, judged not infected, and infected again. Another one is undone; the key for "not
-    // a red cell" then does not remove the first one.
+    // A missed cell is added in the middle, judged not infected, and infected again. Another one, by a click, is undone; the key
+    // for "not a red cell" then does not remove the first one.
     tab.evaluate("document.querySelector('#fields .field').click()");
     for key in ["a", "Enter", "a", "n", "i"] {
         press(&mut tab, key);
@@ -187,11 +141,22 @@ fn fields_are_read_corrected_reported_and_verified() {
     }
     let added = text(&mut tab, "#selected");
     assert!(added.contains("Added by a person: Infected"), "{added}");
-    for key in ["a", "ArrowRight", "Enter", "a", "z", "x"] {
+    press(&mut tab, "a");
+    press(&mut tab, "ArrowRight");
+    let place = tab.middle("#stage");
+    click(&mut tab, place);
+    settle(&mut tab);
+    assert_eq!(tab.evaluate("document.querySelectorAll('#overlay circle').length"), 2);
+    for key in ["a", "z", "x"] {
         press(&mut tab, key);
         settle(&mut tab);
     }
+    assert_eq!(tab.evaluate("document.querySelectorAll('#overlay circle').length"), 1);
     assert_eq!(text(&mut tab, "#selected"), "No cell selected");
+    for hidden in [true, false] {
+        tab.evaluate("document.querySelector('#outlines').click()");
+        assert_eq!(tab.evaluate("document.querySelector('#overlay').classList.contains('hidden')"), hidden);
+    }
     check_widths(&mut tab, "smear-viewer");
     press(&mut tab, "Escape");
     let typed = "const patient = document.querySelector('[name=patient]'); patient.value = 'ann'; \
@@ -260,6 +225,14 @@ fn fields_are_read_corrected_reported_and_verified() {
     tab.evaluate("document.querySelector('#save-csv').click()");
     let csv = tab.evaluate("saved[1].text()");
     assert!(csv.as_str().unwrap().lines().filter(|line| line.ends_with("no-red-cell")).count() == 1, "{csv}");
+    tab.evaluate("document.querySelector('#save-json').click()");
+    let record = tab.evaluate("saved[2].text()");
+    let record: Value = serde_json::from_str(record.as_str().unwrap()).unwrap();
+    assert_eq!((record["format_version"].as_u64(), &record["patient"]), (Some(2), &"ann".into()));
+    tab.evaluate("document.querySelector('#save-photographs').click()");
+    tab.wait_for("window.saved.length === 6");
+    let sizes = files.iter().map(|file| fs::metadata(file).unwrap().len());
+    assert_eq!(tab.evaluate("saved.slice(3).map(({ size }) => size)"), json!(Vec::from_iter(sizes)));
     // Except the refusal above.
     let errors: Vec<&Value> =
         tab.console.iter().filter(|message| !message.to_string().contains("/nowhere")).collect();
@@ -271,7 +244,7 @@ fn fields_are_read_corrected_reported_and_verified() {
     let written = edge(&["verify", "--cells", cells.to_str().unwrap()], &[&path, &photos]);
     assert!(written.status.success(), "{written:?}");
     let labelled = |class: &str| fs::read_dir(cells.join(class)).unwrap().count() as u64;
-    assert_eq!((labelled("Parasitized"), labelled("Uninfected")), (suspects - 2, 1));
+    assert_eq!((labelled("Parasitized"), labelled("Uninfected")), (suspects - 1, 1), "with the added one");
     assert!(fs::read_to_string(cells.join("patients.csv")).unwrap().contains(",ann\n"));
     // A changed word and a missing photograph are found.
     fs::write(&path, report.as_str().unwrap().replacen("</dd>", "!</dd>", 1)).unwrap();
@@ -311,14 +284,14 @@ fn a_hundred_suspects_are_reviewed_by_keyboard_on_a_phone_whose_store_is_full() 
         .image
         .save(&path)
         .unwrap();
-    let (_server, address) = serve();
+    let (_server, address) = serve(&["--port", "0"]);
     let mut tab = Tab::open(&address, READY);
     tab.set_screen(390, 844, "light");
     // Enough for the record of the field, too little for its photograph.
     let quota = json!({ "origin": address.trim_end_matches('/'), "quotaSize": 2_000_000 });
     tab.call("Storage.overrideQuotaForOrigin", quota);
     assert!(fs::metadata(&path).unwrap().len() > 2_000_000);
-    tab.choose(std::slice::from_ref(&path));
+    tab.choose("#files", std::slice::from_ref(&path));
     tab.wait_for("document.querySelector('#status').textContent === 'Photographs read: 1'");
     settle(&mut tab);
     assert!(text(&mut tab, "#storage").contains("storage is full"));
@@ -346,7 +319,7 @@ fn a_hundred_suspects_are_reviewed_by_keyboard_on_a_phone_whose_store_is_full() 
     assert_eq!(text(&mut tab, "#review-progress"), progress);
     assert!(text(&mut tab, "#fields").contains("Drop it again"));
     assert_eq!(tab.evaluate("document.querySelector('#suspects .cell').disabled"), true);
-    tab.choose(&[path]);
+    tab.choose("#files", &[path]);
     tab.wait_for("!document.querySelector('#suspects .cell').disabled");
     settle(&mut tab);
     assert_eq!(text(&mut tab, "#review-progress"), progress);

@@ -9,6 +9,8 @@ use std::{
 use malaria_dataset::{SmearConfig, synthetic_smear};
 use serde_json::{Value, json};
 
+use crate::calibrate::rows;
+
 fn edge(arguments: &[&str], paths: &[&Path]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_malaria-edge")).args(arguments).args(paths).output().unwrap()
 }
@@ -102,6 +104,10 @@ fn every_difference_is_named() {
     // Processors round differently.
     fs::write(&changed, with(&of("probability"), json!(probability + 5e-5)).to_string()).unwrap();
     assert!(edge(&["verify"], &[&changed, &photos]).status.success());
+    let mut earlier = with("/format_version", json!(1));
+    let made_by = earlier["made_by"].as_object_mut().unwrap();
+    let hash = made_by.remove("model_sha256").unwrap();
+    made_by.insert("weights_sha256".to_owned(), hash);
     let cases = [
         (with(&of("probability"), json!(probability + 2e-4)), "probability"),
         (
@@ -129,9 +135,10 @@ fn every_difference_is_named() {
         ),
         (with("/fields/0/count/caveats", json!(["grey"])), "the quality differs"),
         (with(&of("probability"), Value::Null), "an invalid probability"),
-        (with("/made_by/weights_sha256", json!("00")), "the report is from the weights 00"),
+        (with("/made_by/model_sha256", json!("00")), "the report is from a model with the SHA-256 00"),
         (with("/fields/0/sha256", json!("00")), "a.png: the photograph is not among those given"),
-        (with("/format_version", json!(2)), "expected format version 1, found 2"),
+        (with("/format_version", json!(3)), "expected format version 2, found 3"),
+        (earlier, "expected format version 2, found 1"),
         (with("/red_cells_per_microlitre", json!(4.5)), "found 4.5"),
         (with(&of("x"), json!(4_000_000_000_u32)), "outside of the picture"),
         (
@@ -165,6 +172,23 @@ fn every_difference_is_named() {
 }
 
 #[test]
+fn a_model_with_new_thresholds_is_another_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let (photos, report) = reported(folder.path());
+    let [table, model] = ["oof.csv", "model.onnx"].map(|name| folder.path().join(name));
+    fs::write(&table, rows("path,class,patient,fold,probability")).unwrap();
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("field-int8.onnx"), &model).unwrap();
+    let verified = || edge(&["verify", "--model", model.to_str().unwrap()], &[&report, &photos]);
+    assert!(verified().status.success(), "the built-in model under another name");
+    // Alone, so that it keeps the hash of its weights.
+    let calibrated = edge(&["calibrate"], &[&table, &model]);
+    assert!(calibrated.status.success(), "{calibrated:?}");
+    let refused = format!("{:?}", verified());
+    assert!(refused.contains("the model: the report is from a model with the SHA-256 "), "{refused}");
+    assert!(refused.contains(": 1 differences"), "{refused}");
+}
+
+#[test]
 fn a_report_has_one_patient_and_only_judged_cells_are_written() {
     let folder = tempfile::tempdir().unwrap();
     let (photos, report) = reported(folder.path());
@@ -186,9 +210,15 @@ fn a_report_has_one_patient_and_only_judged_cells_are_written() {
     for (&i, judgement) in red.iter().zip(["infected", "uninfected", "uninfected", "no-red-cell"]) {
         objects[i]["judgement"] = judgement.into();
     }
+    // One without an outline, at the border, and one in the photograph without cells.
+    reading["fields"][1]["added"] = json!([{ "x": 479, "y": 0, "infected": true }]);
+    reading["fields"][2]["added"] = json!([{ "x": 100, "y": 100, "infected": true }]);
     fs::write(&report, reading.to_string()).unwrap();
     let written = edge(&["verify", "--cells", cells.to_str().unwrap()], &[&report, &photos]);
-    assert!(written.status.success(), "{written:?}");
+    assert!(
+        written.status.success() && format!("{written:?}").contains("not written: 1 cells"),
+        "{written:?}"
+    );
     // Other commands read their patient from the table.
     let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-f32.onnx");
     let patients = cells.join("patients.csv");
@@ -197,9 +227,9 @@ fn a_report_has_one_patient_and_only_judged_cells_are_written() {
     let classified: Value = serde_json::from_slice(&classified.stdout).unwrap();
     assert_eq!(classified["patients"][0]["patient"], "</script><b>ann", "{classified}");
     let number = |class: &str| fs::read_dir(cells.join(class)).unwrap().count();
-    assert_eq!([number("Parasitized"), number("Uninfected")], [1, 2]);
+    assert_eq!([number("Parasitized"), number("Uninfected")], [2, 2]);
     let table = fs::read_to_string(cells.join("patients.csv")).unwrap();
-    assert_eq!(table.lines().count(), 4, "{table}");
+    assert_eq!(table.lines().count(), 5, "{table}");
 
     let two = folder.path().join("two.html");
     fs::create_dir(photos.join("ben")).unwrap();

@@ -20,11 +20,24 @@ function cells(infected) {
     .sort((a, b) => b.object.probability - a.object.probability);
 }
 
+// The first suspect after this one that has not been judged, from the beginning again after the last one.
+export function nextSuspect(object) {
+  const all = cells(true);
+  const place = all.findIndex((cell) => cell.object === object);
+  const open = ({ field, object: { judgement } }) => judgement === undefined && photographs.get(field)?.url;
+  return [...all.slice(place + 1), ...all.slice(0, place)].find(open) ?? null;
+}
+
 export async function updateGallery(view) {
   const focused = document.activeElement?.object;
   const others = cells(false);
   const groups = { suspects: cells(true), uncertain: others.slice(0, shownOthers) };
-  for (const [id, shown] of Object.entries(groups)) at(id).replaceChildren(...shown.map((cell) => tileOf(cell, view)));
+  for (const [id, shown] of Object.entries(groups)) {
+    const all = shown.map((cell) => tileOf(cell, view));
+    at(id).replaceChildren(...all);
+    const enabled = all.filter((tile) => !tile.disabled);
+    setTabStop(at(id), enabled.find((tile) => tile.tabIndex === 0) ?? enabled[0]);
+  }
   at("more").hidden = others.length <= shownOthers;
   // Keeps the focus, so that the person continues where they were.
   if (focused) tiles.get(focused)?.focus();
@@ -41,14 +54,21 @@ export async function showMore(view) {
   await updateGallery(view);
 }
 
+// The Tab key stops at one tile of each gallery, the last one used; the arrow keys lead to the others.
+function setTabStop(gallery, stop) {
+  for (const tile of gallery.children) tile.tabIndex = tile === stop ? 0 : -1;
+}
+
 function tileOf({ field, object, number }, view) {
   let tile = tiles.get(object);
   if (tile === undefined) {
     tile = element("button", undefined, "cell");
     tile.type = "button";
+    tile.tabIndex = -1;
     Object.assign(tile, { field, object, number });
     tile.append(element("span", "", "picture"), element("span", percent(object.probability)), element("span", "", "judgement"));
     tile.addEventListener("click", () => view(field, object));
+    tile.addEventListener("focus", () => setTabStop(tile.parentElement, tile));
     tiles.set(object, tile);
   }
   updateTile(tile);
@@ -74,12 +94,19 @@ export function updateTiles(field) {
   for (const tile of document.querySelectorAll(".cell")) if (field === null || tile.field === field) updateTile(tile);
 }
 
-// For the arrow keys: the tile to the left or right, above or below.
+// For a person who works with the keyboard in the gallery: leads to the tile of a cell.
+export function focusTile(field, object) {
+  if (document.activeElement?.matches(".cell")) tiles.get(object)?.focus();
+}
+
+// For the arrow keys: the tile to the left or right, above or below that can be used.
 function neighbour(tile, key) {
   const all = [...tile.parentElement.children];
   const perRow = all.filter((other) => other.offsetTop === all[0].offsetTop).length;
   const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -perRow, ArrowDown: perRow }[key];
-  return all[all.indexOf(tile) + step] ?? null;
+  let place = all.indexOf(tile) + step;
+  while (all[place]?.disabled) place += step;
+  return all[place] ?? null;
 }
 
 export const galleryKey = reportingErrors(async (event) => {
@@ -91,7 +118,7 @@ export const galleryKey = reportingErrors(async (event) => {
     neighbour(tile, event.key)?.focus();
   } else if (key in JUDGEMENTS) {
     event.preventDefault();
-    (tile.nextElementSibling ?? tile).focus();
+    neighbour(tile, "ArrowRight")?.focus();
     await judge(tile.field, tile.object, JUDGEMENTS[key]);
   }
 });

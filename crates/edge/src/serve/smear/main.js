@@ -4,7 +4,7 @@
 import { dropped, isPicture } from "./dropped.js";
 import { at, listLanguages, reportingErrors, showStatus } from "./elements.js";
 import { listFields, updateField } from "./fields.js";
-import { galleryKey, showMore, updateGallery, updateTiles } from "./gallery.js";
+import { focusTile, galleryKey, showMore, updateGallery, updateTiles } from "./gallery.js";
 import { attach, detach } from "./pictures.js";
 import {
   carryOver, changed, forgetChanges, onChange, photographs, removeFromReading, restoreOrder, saveField, setDetails, state, undo, today,
@@ -14,7 +14,7 @@ import { saveCsv, savePhotographs, saveRecordFile, saveReport } from "./saving.j
 import { ask, form } from "./server.js";
 import { clearStored, isSaving, openStore, removeStored, restored, savePhotograph, showStorageWarning } from "./store.js";
 import { filled, loadTexts, preferredLanguage, reasonOf, text } from "./texts.js";
-import { makeJudgeButtons, startViewer, updateViewer, view } from "./viewer.js";
+import { goTo, makeJudgeButtons, startViewer, updateViewer, view } from "./viewer.js";
 
 const LARGEST_PHOTO = 60 * 1024 * 1024;
 // Milliseconds to wait for the answer of another tab with this page.
@@ -104,6 +104,8 @@ const remove = reportingErrors(async (field) => {
   await removeStored(field.sha256).catch(() => Promise.reject(new Error(text("storage.not-removed"))));
 });
 
+const undoLast = () => undo(at("viewer").open ? goTo : focusTile);
+
 async function clear() {
   if (!confirm(text("save.clear-question"))) return;
   state.generation += 1;
@@ -139,7 +141,7 @@ async function setLanguage(language) {
   await loadTexts(language);
   state.details.language = language;
   at("language").value = language;
-  const { model: name, weights_sha256: digest } = state.model.made_by;
+  const { model: name, model_sha256: digest } = state.model.made_by;
   at("cells-link").href = `/cells?language=${language}`;
   at("model").textContent = filled("app.model", { model: name, digest: digest.slice(0, 12) });
   makeJudgeButtons();
@@ -174,9 +176,9 @@ async function restore() {
   state.details = { ...state.details, ...details };
   const again = [];
   const missing = [];
-  for (const { order, weights, field } of records.sort((a, b) => a.order - b.order)) {
+  for (const { order, model, field } of records.sort((a, b) => a.order - b.order)) {
     const file = await photograph(field.sha256);
-    if (weights !== state.model.made_by.weights_sha256) {
+    if (model !== state.model.made_by.model_sha256) {
       earlier.set(field.sha256, field);
       if (file) again.push(file);
       else missing.push(filled("storage.other-model", { name: field.count.image }));
@@ -247,7 +249,7 @@ function listen() {
     const typing = event.target.matches?.("input, select");
     if (event.key.toLowerCase() !== "z" || event.altKey || event.shiftKey || typing || !(within || control)) return;
     event.preventDefault();
-    await undo();
+    await undoLast();
   }));
   at("details").addEventListener("input", reportingErrors(readDetails));
   at("details").addEventListener("submit", (event) => event.preventDefault());
@@ -260,7 +262,7 @@ function listen() {
     await setLanguage(event.target.value);
     await setDetails({});
   }));
-  pressed("undo", undo);
+  pressed("undo", undoLast);
   pressed("more", () => showMore(view));
   pressed("save-report", async () => {
     showStatus(text("status.report"));

@@ -33,7 +33,7 @@ export function today() {
   return new Date(now - now.getTimezoneOffset() * 60_000).toISOString().slice(0, 10);
 }
 
-export const record = () => ({ format_version: 1, ...state.details, made_by: state.model.made_by, fields: state.fields });
+export const record = () => ({ format_version: 2, ...state.details, made_by: state.model.made_by, fields: state.fields });
 
 // Without the outlines, which take most of the space.
 export function recordWithoutOutlines() {
@@ -45,7 +45,7 @@ const orders = new WeakMap();
 
 export function saveField(field) {
   if (!orders.has(field)) orders.set(field, (order += 1));
-  return saveRecord(field.sha256, { order: orders.get(field), weights: state.model.made_by.weights_sha256, field });
+  return saveRecord(field.sha256, { order: orders.get(field), model: state.model.made_by.model_sha256, field });
 }
 
 export function restoreOrder(field, number) {
@@ -68,23 +68,26 @@ export function forgetChanges() {
   changes = [];
 }
 
-// Makes a change: `change` applies it and returns the function that undoes it.
-async function apply(field, change) {
-  changes.push({ field, back: change() });
+// Makes a change of a cell: `change` applies it and returns the function that undoes it.
+async function apply(field, cell, change) {
+  changes.push({ field, cell, back: change() });
   changed(field);
   await saveField(field);
 }
 
-export async function undo() {
+// `goTo` leads to the cell.
+export async function undo(goTo) {
   const last = changes.pop();
   if (last === undefined) return;
-  last.back();
-  changed(last.field);
-  await saveField(last.field);
+  const { field, cell, back } = last;
+  back();
+  changed(field);
+  goTo(field, cell);
+  await saveField(field);
 }
 
 export function judge(field, object, judgement) {
-  return apply(field, () => {
+  return apply(field, object, () => {
     const before = object.judgement;
     object.judgement = judgement;
     return () => {
@@ -95,7 +98,7 @@ export function judge(field, object, judgement) {
 }
 
 export function addCell(field, cell) {
-  return apply(field, () => {
+  return apply(field, cell, () => {
     field.added.push(cell);
     return () => field.added.splice(field.added.indexOf(cell), 1);
   });
@@ -104,7 +107,7 @@ export function addCell(field, cell) {
 export async function judgeAdded(field, cell, judgement) {
   const place = field.added.indexOf(cell);
   if (place < 0) return;
-  await apply(field, () => {
+  await apply(field, cell, () => {
     if (judgement === "no-red-cell") {
       field.added.splice(place, 1);
       return () => field.added.splice(place, 0, cell);

@@ -1,6 +1,7 @@
 // A photograph with the outlines of the objects found: zoom, move, judge cells and add cells.
 
 import { at, button, reportingErrors } from "./elements.js";
+import { focusTile, nextSuspect } from "./gallery.js";
 import { JUDGEMENTS, addCell, judge, judgeAdded, photographs, undo } from "./reading.js";
 import { filled, label, percent, text } from "./texts.js";
 
@@ -19,26 +20,38 @@ const pointers = new Map();
 let moved = 0;
 
 export function view(field, cell) {
-  const url = photographs.get(field)?.url;
-  if (!url) return;
+  if (!photographs.get(field)?.url) return;
+  at("viewer").showModal();
+  show(field, cell);
+  at("stage").focus();
+}
+
+// Another photograph.
+function show(field, cell) {
   Object.assign(shown, { field, cell, adding: false });
   pointers.clear();
   at("viewer-title").textContent = field.count.image;
-  at("photo").src = url;
+  at("photo").src = photographs.get(field).url;
   for (const part of [at("photo"), at("overlay"), at("sheet")]) {
     part.style.width = `${field.width}px`;
     part.style.height = `${field.height}px`;
   }
   at("overlay").setAttribute("viewBox", `0 0 ${field.width} ${field.height}`);
-  at("viewer").showModal();
   draw();
   if (cell) {
     const { width, height } = stage();
-    centre(cell, Math.min(width, height) / (5 * Math.max(cell.width, cell.height)));
+    centre(cell, Math.min(width, height) / (isAdded(cell) ? 10 * radius() : 5 * Math.max(cell.width, cell.height)));
   } else {
     fit();
   }
-  at("stage").focus();
+}
+
+// Selects a cell and moves it to the middle, if it still exists.
+export function goTo(field, cell) {
+  if (![...field.objects, ...field.added].includes(cell) || !photographs.get(field)?.url) return;
+  if (field !== shown.field) return show(field, cell);
+  select(cell);
+  centre(cell, shown.scale);
 }
 
 export function updateViewer(field) {
@@ -87,12 +100,16 @@ function resized() {
   place(shown.scale, shown.x + (width - shown.stage[0]) / 2, shown.y + (height - shown.stage[1]) / 2);
 }
 
-// Zooms around a point of the stage, by default its middle.
-function zoom(factor, point) {
+function middle() {
   const { width, height } = stage();
-  const [x, y] = point ?? [width / 2, height / 2];
+  return [width / 2, height / 2];
+}
+
+// Zooms around a point of the stage, by default its middle, and moves it to another one.
+function zoom(factor, from = middle(), to = from) {
   const scale = Math.min(Math.max(shown.scale * factor, SCALES[0]), SCALES[1]);
-  place(scale, x - (scale / shown.scale) * (x - shown.x), y - (scale / shown.scale) * (y - shown.y));
+  const [x, y] = [from[0] - shown.x, from[1] - shown.y].map((distance) => (scale / shown.scale) * distance);
+  place(scale, to[0] - x, to[1] - y);
 }
 
 function shape(name, attributes, cell) {
@@ -149,10 +166,15 @@ function cellAt(x, y) {
   return near ?? inside.sort((a, b) => a.width * a.height - b.width * b.height)[0] ?? null;
 }
 
+// A suspect is followed by the next one that has not been judged.
 async function judgeSelected(judgement) {
   const { field, cell } = shown;
   if (cell === null) return;
-  await (isAdded(cell) ? judgeAdded(field, cell, judgement) : judge(field, cell, judgement));
+  if (isAdded(cell)) return judgeAdded(field, cell, judgement);
+  const judging = judge(field, cell, judgement);
+  const next = cell.infected ? nextSuspect(cell) : null;
+  if (next !== null) goTo(next.field, next.object);
+  await judging;
 }
 
 export function makeJudgeButtons() {
@@ -161,7 +183,7 @@ export function makeJudgeButtons() {
     made.dataset.judgement = judgement;
     return made;
   });
-  at("judge").replaceChildren(...buttons, button(`${text("judge.undo")} (z)`, undo));
+  at("judge").replaceChildren(...buttons, button(`${text("judge.undo")} (z)`, () => undo(goTo)));
 }
 
 async function addAt([x, y]) {
@@ -181,10 +203,9 @@ const keyPressed = reportingErrors(async (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const key = event.key.toLowerCase();
   const direction = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-  const { width, height } = stage();
   const actions = {
     // On a button, the key presses the button.
-    enter: event.target === at("stage") && shown.adding ? () => addAt([width / 2, height / 2]) : undefined,
+    enter: event.target === at("stage") && shown.adding ? () => addAt(middle()) : undefined,
     a: toggleAdding,
     "+": () => zoom(ZOOM),
     "=": () => zoom(ZOOM),
@@ -217,7 +238,7 @@ function step([right, down]) {
   centre(shown.cell, shown.scale);
 }
 
-// One finger or the mouse moves the picture, two fingers zoom, a short touch selects.
+// One finger or the mouse moves the picture, two fingers move and zoom it, a short touch selects.
 
 function pointOf(event) {
   const { left, top } = stage();
@@ -238,7 +259,8 @@ function pointerMoved(event) {
   const other = [...pointers].find(([id]) => id !== event.pointerId)?.[1];
   if (other) {
     const apart = (point) => Math.max(Math.hypot(point[0] - other[0], point[1] - other[1]), 1);
-    zoom(apart(now) / apart(before), [(now[0] + other[0]) / 2, (now[1] + other[1]) / 2]);
+    const between = (point) => [(point[0] + other[0]) / 2, (point[1] + other[1]) / 2];
+    zoom(apart(now) / apart(before), between(before), between(now));
     moved = Infinity;
   } else {
     moved += Math.hypot(now[0] - before[0], now[1] - before[1]);
@@ -265,6 +287,7 @@ export function startViewer() {
   pressed("zoom-out", () => zoom(1 / ZOOM));
   pressed("fit", fit);
   pressed("add", toggleAdding);
+  at("viewer").addEventListener("close", () => focusTile(shown.field, shown.cell));
   at("viewer").addEventListener("cancel", (event) => {
     if (!shown.adding) return;
     event.preventDefault();
