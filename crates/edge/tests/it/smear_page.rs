@@ -204,7 +204,7 @@ fn fields_are_read_corrected_reported_and_verified() {
     assert!(refused.as_str().unwrap().contains("Il n’y a rien à cette adresse"), "{refused}");
     let heic = folder.path().join("phone.heic.jpg");
     fs::write(&heic, b"\0\0\0\x18ftypheic\0\0\0\0mif1heic").unwrap();
-    tab.choose(&[heic]);
+    tab.choose("#files", &[heic]);
     tab.wait_for("document.querySelector('#status').textContent.includes('enregistrez-la en JPEG')");
     tab.choose_language("en");
     tab.wait_for("document.querySelector('#result-title').textContent === 'Result'");
