@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 README_LINES, WIDTH = 150, 120
-CRATE_README_LINES, CONTRIBUTING_LINES = range(15, 41), 105
+CRATE_README_LINES, CONTRIBUTING_LINES = range(15, 41), 115
 
 
 def without_code(text: str) -> str:
