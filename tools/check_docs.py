@@ -35,6 +35,13 @@ def untested(readme: Path) -> list[str]:
     return [line for block in blocks for line in block.splitlines() if line.strip() and line.strip() not in documented]
 
 
+def examples(text: str) -> list[str]:
+    """The examples in the documentation of a library, without hidden lines."""
+    lines = [line.removeprefix("//!").removeprefix(" ") for line in text.splitlines() if line.startswith("//!")]
+    shown = "\n".join(line for line in lines if not line.startswith("# "))
+    return re.findall(r"^```\S*\n(.*?)^```", shown, re.M | re.S)
+
+
 def faults() -> list[str]:
     found = []
     chapters = sorted(path for path in (ROOT / "docs").glob("*.md"))
@@ -74,6 +81,11 @@ def faults() -> list[str]:
         relative = [link for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text()) if not link.startswith("https://")]
         found += [f"{name}: {link}: give the whole address" for link in relative]
         found += [f"{name}: `{line}` is not in the documentation of src/lib.rs" for line in untested(path)]
+
+    tested = examples((ROOT / "crates/malaria-resnet/src/lib.rs").read_text())
+    for block in re.findall(r"^```rust\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S):
+        if block not in tested:
+            found.append(f"README.md: the example is not one of crates/malaria-resnet/src/lib.rs:\n{block}")
 
     listed = re.findall(r"\]\(([^)]+)\)", (ROOT / "docs/SUMMARY.md").read_text())
     found += [f"docs/SUMMARY.md does not list {path.name}" for path in chapters if path.name not in [*listed, "SUMMARY.md"]]
