@@ -1,5 +1,6 @@
-"""Checks the READMEs and the chapters of docs: targets of links, lengths of lines, whether the book lists every chapter, and whether the
-examples in the crates' READMEs come from the documentation of the crates, whose examples are tested.
+"""Checks the READMEs and the chapters of docs: targets of links, lengths of lines, whether the book lists every chapter, whether each
+block of commands says if a test runs it, and whether the examples in the READMEs come from the documentation of the crates, whose
+examples are tested.
 
     python3 tools/check_docs.py
 
@@ -42,6 +43,16 @@ def examples(text: str) -> list[str]:
     return re.findall(r"^```\S*\n(.*?)^```", shown, re.M | re.S)
 
 
+def unmarked(text: str) -> list[str]:
+    """The first lines of the blocks of commands without a mark that says whether a test runs them."""
+    lines = text.splitlines()
+    starts = [n for n, line in enumerate(lines) if line.startswith("```")][::2]
+    blocks = [n for n in starts if lines[n] not in ("```rust", "```toml")]
+    # The test finds blocks by these lines: crates/cli/tests/it/slow/commands.rs.
+    marked = re.compile(r"(<!-- run -->\n```|<!-- not run: .+ -->\n```.*)")
+    return [lines[n + 1] for n in blocks if not marked.fullmatch("\n".join(lines[max(n - 1, 0) : n + 1]))]
+
+
 def faults() -> list[str]:
     found = []
     chapters = sorted(path for path in (ROOT / "docs").glob("*.md"))
@@ -62,6 +73,10 @@ def faults() -> list[str]:
                 found.append(f"{name}: {link}: no such heading")
         # mdBook would read it as a tag; addresses in angle brackets are links.
         found += [f"{name}: {tag}: put it into backticks" for tag in re.findall(r"</?[a-zA-Z][^>:]*>", text)]
+
+    for path in [ROOT / "README.md", *chapters]:
+        why = "put `<!-- run -->` or `<!-- not run: why -->` above it"
+        found += [f"{path.relative_to(ROOT)}: `{line}`: {why}" for line in unmarked(path.read_text())]
 
     lines = (ROOT / "README.md").read_text().splitlines()
     if len(lines) > README_LINES:
