@@ -1,5 +1,6 @@
-"""Checks the READMEs and the chapters of docs: targets of links, lengths of lines, whether the book lists every chapter, and whether the
-examples in the crates' READMEs come from the documentation of the crates, whose examples are tested.
+"""Checks the READMEs and the chapters of docs: targets of links, lengths of lines, whether the book lists every chapter, whether each
+block of commands says if a test runs it, and whether the examples in the READMEs come from the documentation of the crates, whose
+examples are tested.
 
     python3 tools/check_docs.py
 
@@ -12,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 README_LINES, WIDTH = 150, 120
-CRATE_README_LINES, CONTRIBUTING_LINES = range(15, 41), 105
+CRATE_README_LINES, CONTRIBUTING_LINES = range(15, 41), 115
 
 
 def without_code(text: str) -> str:
@@ -33,6 +34,23 @@ def untested(readme: Path) -> list[str]:
     documented = iter([re.sub(r"^//! ?(# )?", "", line).strip() for line in text.splitlines() if line.startswith("//!")])
     blocks = re.findall(r"^```rust\n(.*?)^```", readme.read_text(), re.M | re.S)
     return [line for block in blocks for line in block.splitlines() if line.strip() and line.strip() not in documented]
+
+
+def examples(text: str) -> list[str]:
+    """The examples in the documentation of a library, without hidden lines."""
+    lines = [line.removeprefix("//!").removeprefix(" ") for line in text.splitlines() if line.startswith("//!")]
+    shown = "\n".join(line for line in lines if not line.startswith("# "))
+    return re.findall(r"^```\S*\n(.*?)^```", shown, re.M | re.S)
+
+
+def unmarked(text: str) -> list[str]:
+    """The first lines of the blocks of commands without a mark that says whether a test runs them."""
+    lines = text.splitlines()
+    starts = [n for n, line in enumerate(lines) if line.startswith("```")][::2]
+    blocks = [n for n in starts if lines[n] not in ("```rust", "```toml")]
+    # The test finds blocks by these lines: crates/cli/tests/it/slow/commands.rs.
+    marked = re.compile(r"(<!-- run -->\n```|<!-- not run: .+ -->\n```.*)")
+    return [lines[n + 1] for n in blocks if not marked.fullmatch("\n".join(lines[max(n - 1, 0) : n + 1]))]
 
 
 def faults() -> list[str]:
@@ -56,6 +74,10 @@ def faults() -> list[str]:
         # mdBook would read it as a tag; addresses in angle brackets are links.
         found += [f"{name}: {tag}: put it into backticks" for tag in re.findall(r"</?[a-zA-Z][^>:]*>", text)]
 
+    for path in [ROOT / "README.md", *chapters]:
+        why = "put `<!-- run -->` or `<!-- not run: why -->` above it"
+        found += [f"{path.relative_to(ROOT)}: `{line}`: {why}" for line in unmarked(path.read_text())]
+
     lines = (ROOT / "README.md").read_text().splitlines()
     if len(lines) > README_LINES:
         found.append(f"README.md has {len(lines)} lines, more than {README_LINES}")
@@ -74,6 +96,11 @@ def faults() -> list[str]:
         relative = [link for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text()) if not link.startswith("https://")]
         found += [f"{name}: {link}: give the whole address" for link in relative]
         found += [f"{name}: `{line}` is not in the documentation of src/lib.rs" for line in untested(path)]
+
+    tested = examples((ROOT / "crates/malaria-resnet/src/lib.rs").read_text())
+    for block in re.findall(r"^```rust\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S):
+        if block not in tested:
+            found.append(f"README.md: the example is not one of crates/malaria-resnet/src/lib.rs:\n{block}")
 
     listed = re.findall(r"\]\(([^)]+)\)", (ROOT / "docs/SUMMARY.md").read_text())
     found += [f"docs/SUMMARY.md does not list {path.name}" for path in chapters if path.name not in [*listed, "SUMMARY.md"]]

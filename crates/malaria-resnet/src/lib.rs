@@ -9,6 +9,23 @@
 //!
 //! The positive class is `Parasitized` unless the settings name another.
 //!
+//! Classify pictures of single cells with a trained model:
+//!
+//! ```no_run
+//! use std::path::{Path, PathBuf};
+//!
+//! use malaria_resnet::{Classifier, dataset::PatientNames, libtorch::DeviceChoice};
+//!
+//! let pictures = [PathBuf::from("some_cell.png")];
+//! let classifier = Classifier::load(Path::new("data/pretrained"), DeviceChoice::Auto.resolve()?)?;
+//! for cell in malaria_resnet::predict(&classifier, &pictures, &PatientNames::Nlm, &|_| {})? {
+//!     println!("{}: {:?}, {:?}", cell.path.display(), cell.class, cell.probability);
+//! }
+//! # Ok::<(), malaria_resnet::Error>(())
+//! ```
+//!
+//! The settings of a training:
+//!
 //! ```
 //! use malaria_resnet::{ExperimentConfig, Recipe, dataset::Protocol};
 //!

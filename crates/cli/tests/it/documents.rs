@@ -39,7 +39,7 @@ pub(crate) fn check(program: &str, name: &str, runs: &str) -> usize {
 }
 
 /// The Markdown files of the repository.
-fn documents() -> Vec<PathBuf> {
+pub(crate) fn documents() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let crates = fs::read_dir(root.join("crates")).unwrap().map(|entry| entry.unwrap().path());
     let folders = crates.chain(["", "docs", "data", "data/pretrained"].map(|folder| root.join(folder)));

@@ -1,9 +1,14 @@
 //! The reports of a run, an evaluation and a cross-validation in a real browser, on a phone and on a desk: every section shows
 //! something, nothing overflows, nothing is fetched, and the headline metrics equal those in `metrics.json`.
 //!
-//! Needs Chromium: `cargo test -p malaria-cli --test it report_page:: -- --ignored`.
+//! Needs Chromium: `cargo test -p malaria-cli --test it report_page:: -- --ignored`. Screenshots are written to the folder in the
+//! variable `SCREENSHOTS`, if it is set.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    env, fs,
+    path::Path,
+    process::{Command, Output},
+};
 
 use serde_json::Value;
 
@@ -15,6 +20,7 @@ const frame = document.querySelector("iframe");
 frame.addEventListener("load", () => {
   const page = frame.contentDocument;
   const seen = {
+    height: page.documentElement.scrollHeight,
     sticks_out: page.documentElement.scrollWidth - frame.contentWindow.innerWidth,
     sections: Object.fromEntries([...page.querySelectorAll("section")].map((section) => [section.id, {
       height: section.getBoundingClientRect().height,
@@ -35,27 +41,41 @@ frame.addEventListener("load", () => {
 });
 "#;
 
-/// Findings of the probe for `report` in a frame `width` pixels wide.
-fn look(report: &Path, width: u32, flags: &[&str]) -> Value {
-    let folder = report.parent().unwrap();
-    let holder = folder.join(format!("holder-{width}.html"));
+/// Runs Chromium on a page that holds `report` in a frame `width` pixels wide, followed by `script`.
+fn chromium(report: &Path, [width, height]: [u64; 2], script: &str, flags: &[&str]) -> Output {
+    let holder = report.with_file_name(format!("holder-{width}.html"));
     let name = report.file_name().unwrap().to_str().unwrap();
-    let text = format!(
-        "<!doctype html><body><iframe src=\"{name}\" width={width} height=900></iframe><script>{PROBE}</script>"
-    );
+    let style = "<style>body { margin: 0 } iframe { border: 0 }</style>";
+    let frame = format!("<iframe src=\"{name}\" width={width} height={height}></iframe>");
+    let text = format!("<!doctype html>{style}<body>{frame}<script>{script}</script>");
     fs::write(&holder, text).unwrap();
     let profile = tempfile::tempdir().unwrap();
     let mut chromium = Command::new("chromium");
     chromium.args(["--headless=new", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files"]);
-    chromium.args(["--enable-logging=stderr", "--virtual-time-budget=20000", "--dump-dom"]).args(flags);
+    chromium.args(["--enable-logging=stderr", "--virtual-time-budget=20000"]).args(flags);
     chromium.arg(format!("--user-data-dir={}", profile.path().display()));
-    let output =
-        chromium.arg(format!("file://{}", holder.display())).output().expect("chromium is installed");
+    chromium.arg(format!("file://{}", holder.display())).output().expect("chromium is installed")
+}
+
+/// Findings of the probe for `report` in a frame `width` pixels wide.
+fn look(report: &Path, width: u64, flags: &[&str]) -> Value {
+    let output = chromium(report, [width, 900], PROBE, &[flags, &["--dump-dom"]].concat());
     let errors = support::errors(&output);
     assert!(!errors.contains("CONSOLE"), "the console says:\n{errors}");
     let dom = String::from_utf8_lossy(&output.stdout);
     let json = dom.find("<body>").zip(dom.find("</body>")).map(|(start, end)| &dom[start + 6..end]);
     serde_json::from_str(json.unwrap_or_default()).unwrap_or_else(|error| panic!("{error}: {dom}\n{errors}"))
+}
+
+/// Saves a picture of the whole report to the folder in the variable `SCREENSHOTS`, if it is set.
+fn screenshot(report: &Path, [width, height]: [u64; 2], flags: &[&str]) {
+    let Some(folder) = env::var_os("SCREENSHOTS") else { return };
+    let run = report.parent().unwrap().file_name().unwrap().to_str().unwrap();
+    let scheme = if flags.is_empty() { "light" } else { "dark" };
+    let file = Path::new(&folder).join(format!("report-{run}-{width}-{scheme}.png"));
+    let size = [format!("--window-size={width},{height}"), format!("--screenshot={}", file.display())];
+    chromium(report, [width, height], "", &[flags, &size.each_ref().map(String::as_str)].concat());
+    assert!(file.is_file(), "{}", file.display());
 }
 
 /// Checks `folder/report.html` at either width and in dark mode: `sections` show something, nothing is broken, and the tiles
@@ -91,6 +111,7 @@ fn assert_complete(folder: &Path, sections: &str, min_pictures: u64) {
             (&Value::from(Vec::<u8>::new()), &Value::from(0))
         );
         assert_eq!(seen["scripts"], 0);
+        screenshot(&report, [width, seen["height"].as_u64().unwrap()], flags);
         grounds.push(seen["ground"].clone());
     }
     assert!(grounds[0] == grounds[1] && grounds[1] != grounds[2], "dark is not another colour: {grounds:?}");

@@ -10,6 +10,7 @@ mod draws;
 mod marks;
 mod shapes;
 mod smear;
+mod smear_config;
 
 use std::fs;
 use std::path::Path;
@@ -22,7 +23,8 @@ use rayon::prelude::*;
 use crate::error::{Error, Result};
 use draws::{Draws, Stream};
 
-pub use smear::{SmearConfig, SmearKind, SmearObject, SyntheticSmear, synthetic_smear};
+pub use smear::{SmearKind, SmearObject, SyntheticSmear, synthetic_smear};
+pub use smear_config::SmearConfig;
 
 /// Largest number of patients and of cells.
 const MAX_COUNT: usize = 100_000_000;

@@ -324,6 +324,16 @@ fn red_cells_in_millions_are_refused_with_a_suggestion() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("did you mean 4500000?"), "{output:?}");
 }
 
+#[test]
+fn completions_and_manual_pages_name_every_subcommand() {
+    let script = stdout(&edge(&["completions", "bash"], &[]));
+    assert!(script.contains("calibrate") && script.contains("--red-cells"), "{script}");
+    let folder = tempfile::tempdir().unwrap();
+    stdout(&edge(&["man"], &[&folder.path().join("man1")]));
+    let page = fs::read_to_string(folder.path().join("man1/malaria-edge-smear.1")).unwrap();
+    assert!(page.contains("\\-\\-red\\-cells"), "{page}");
+}
+
 #[cfg(feature = "serve")]
 #[test]
 fn commands_in_the_documents_exist() {

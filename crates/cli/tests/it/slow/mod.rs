@@ -1,5 +1,6 @@
 //! Slow tests, which `cargo xtask test --quick` leaves out.
 
+mod commands;
 mod export;
 mod installed;
 mod kills;
