@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use malaria_metrics::{
-    Bootstrap, CallCounts, Interval, PatientCall, PatientCaller, PatientCells, PatientMetrics, PatientResult,
-    Target, choose_threshold, cluster_bootstrap, delong_interval, percent, roc_curve,
+    Bootstrap, CallCounts, CellCounts, Interval, PatientCall, PatientCaller, PatientCells, PatientMetrics,
+    PatientResult, Target, choose_threshold, cluster_bootstrap, delong_interval, exact_interval, percent,
+    roc_curve,
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -37,7 +38,12 @@ pub struct PatientAssessment {
     /// Patients called positive by smears of 5,000 cells: the probability of a positive call, given the patient's own cells
     /// and the rule, averaged over patients.
     pub found: Found,
-    /// The smallest shares of infected cells that are detected.
+    /// Patients whose own uninfected cells, as they are, exceed the limit of blank of their number: observed false alarms beside
+    /// the estimated ones of `found`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub above_blank: Option<AboveBlank>,
+    /// The smallest shares of infected cells that are detected; empty if the cells as a whole are unlike the training cells, since the
+    /// limits are then unknown.
     pub detection_limits: Vec<DetectionLimit>,
     /// How well the share of positive cells separates infected from healthy patients; `None` if one kind is missing.
     pub roc: Option<PatientRoc>,
@@ -69,6 +75,17 @@ pub struct FoundAt {
     pub excess: f64,
 }
 
+/// Numbers of patients whose uninfected cells alone would give a positive call.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AboveBlank {
+    /// Among infected and among healthy patients.
+    pub patients: [u64; 2],
+    /// Of so many with uninfected cells.
+    pub of: [u64; 2],
+    /// [Exact intervals](exact_interval) of their shares.
+    pub intervals: [Option<Interval>; 2],
+}
+
 /// The patients' shares of positive cells as a test for infection.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PatientRoc {
@@ -79,6 +96,9 @@ pub struct PatientRoc {
     /// Infected patients at or above, and healthy patients below, the cutoff under which 95 % of the healthy patients of the
     /// other folds lie; `None` without folds.
     pub by_cut: Option<[u64; 2]>,
+    /// [Exact intervals](exact_interval) of the shares of these patients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_cut_intervals: Option<[Option<Interval>; 2]>,
     /// Infected and healthy patients.
     pub patients: [u64; 2],
 }
@@ -98,9 +118,13 @@ impl Called {
 
 /// Calls the known patients of `scored`.
 fn called(scored: &Scored<'_>, decision: &SmearDecision, callers: &[PatientCaller]) -> Result<Vec<Called>> {
-    let patients = scored.patients_of_smears(decision)?;
+    let (patients, tallies) = (scored.patients_of_smears(decision)?, scored.tallies()?);
     let call = |(cells, rule): (PatientCells, usize)| {
-        let result = callers[rule].evaluate(cells.all())?;
+        let mut result = callers[rule].evaluate(cells.all())?;
+        let unlike = decision.rules()[rule].is_unfamiliar(&tallies[cells.patient.as_str()]);
+        if unlike && result.call != PatientCall::Positive {
+            result = PatientResult::not_called(result.called);
+        }
         Ok(Called { cells, rule, result })
     };
     patients.into_par_iter().map(call).collect()
@@ -123,6 +147,7 @@ impl PatientAssessment {
         let calls: Vec<(bool, PatientCall)> =
             patients.iter().map(|patient| (patient.infected(), patient.result.call)).collect();
         let detection_limits = match decision.of_folds {
+            _ if decision.stored.is_unfamiliar(&scored.tally()?) => Vec::new(),
             None => DetectionLimit::of(&stored).to_vec(),
             Some(_) => {
                 let by_stored = SmearDecision { stored: decision.stored.clone(), of_folds: None };
@@ -138,8 +163,9 @@ impl PatientAssessment {
             cells_needed: stored.cells_needed(),
             as_they_are: PatientMetrics::of(&calls)?,
             found: Found::of(&patients, &callers)?,
+            above_blank: AboveBlank::of(&patients, &callers)?,
             detection_limits,
-            roc: PatientRoc::of(&patients, callers.len())?,
+            roc: PatientRoc::of(&patients, scored, decision)?,
         }))
     }
 }
@@ -227,6 +253,7 @@ impl PatientAssessment {
                 part(calls.positive, calls.positive_interval),
                 part(calls.not_detected, calls.not_detected_interval),
                 calls.too_few_cells.to_string(),
+                calls.not_called.to_string(),
             ]
         };
         let PatientMetrics { infected, healthy } = &self.as_they_are;
@@ -258,37 +285,50 @@ impl PatientAssessment {
                      call parasites not detected.",
                     self.cells_needed
                 ),
-                head: vec!["Patients", "Positive", "Not detected", "Too few cells"],
+                head: vec!["Patients", "Positive", "Not detected", "Too few cells", "Not called"],
                 rows: vec![calls("infected", infected), calls("healthy", healthy)],
             },
             Table {
                 title: format!(
-                    "Patients called positive by smears of {} cells, averaged over the test patients' own rates. The excess \
-                     over the row of 0 % is detection, the rest are false alarms.",
-                    self.found.cells
+                    "Patients called positive by smears of {} cells, averaged over the test patients' own rates; intervals are over these \
+                     patients, at fixed rates of new ones. The excess over the row of 0 % is detection, the rest are false alarms.{}",
+                    self.found.cells,
+                    self.above_blank.map(|observed| observed.note()).unwrap_or_default()
                 ),
                 head: vec!["Infected cells", "Patients called positive", "Above 0 %"],
                 rows: healthy_found.into_iter().chain(self.found.infected.iter().map(found)).collect(),
             },
             Table {
-                title: "Limits for new patients: at most 5 of 100 without parasites exceed the limit of blank; 95 of 100 at the detection \
-                        limit exceed it."
-                    .to_owned(),
+                title: if self.detection_limits.is_empty() {
+                    "The detection limit is unknown: the cells are unlike the training cells.".to_owned()
+                } else {
+                    "Limits for new patients: at most 5 of 100 without parasites exceed the limit of blank; 95 of 100 at the detection \
+                     limit exceed it. Intervals are those of these cautious limits at the same threshold, over patients."
+                        .to_owned()
+                },
                 head: vec!["Cells counted", "Limit of blank (cells)", "Detection limit (infected cells)"],
                 rows: self.detection_limits.iter().map(limit).collect(),
             },
         ];
-        if let Some(PatientRoc { auc, auc_interval, by_cut, patients }) = &self.roc {
+        if let Some(PatientRoc { auc, auc_interval, by_cut, by_cut_intervals, patients }) = &self.roc {
             let ends = auc_interval
                 .map(|ends| format!(" ({:.4} to {:.4})", ends.low, ends.high))
                 .unwrap_or_default();
             let title = "Infected against healthy patients by their share of positive cells, of pictures of single cells.";
             let (mut title, mut head, mut row) =
                 (title.to_owned(), vec!["Area under the ROC curve"], vec![format!("{auc:.4}{ends}")]);
-            if let Some([found, below]) = by_cut {
-                title += " The cut of each fold is the 95th percentile of the healthy patients of the other folds.";
+            if let Some(counts) = by_cut {
+                title += " The cut of each fold leaves at least 95 % of the healthy patients of the other folds below it.";
                 head.extend(["Infected above the cut", "Healthy below the cut"]);
-                row.extend([format!("{found} of {}", patients[0]), format!("{below} of {}", patients[1])]);
+                row.extend([0, 1].map(|i| {
+                    let interval = by_cut_intervals.and_then(|intervals| intervals[i]);
+                    format!(
+                        "{} of {}: {}",
+                        counts[i],
+                        patients[i],
+                        with(Some(counts[i] as f64 / patients[i] as f64), interval)
+                    )
+                }));
             }
             tables.push(Table { title, head, rows: vec![row] });
         }
@@ -333,13 +373,52 @@ impl Found {
     }
 }
 
+impl AboveBlank {
+    fn of(patients: &[Called], callers: &[PatientCaller]) -> Result<Option<Self>> {
+        let (mut above, mut of) = ([0; 2], [0; 2]);
+        for patient in patients {
+            let CellCounts { cells, positive } = patient.cells.uninfected;
+            let kind = usize::from(!patient.infected());
+            of[kind] += u64::from(cells > 0);
+            above[kind] += u64::from(positive > callers[patient.rule].limit_of_blank(cells));
+        }
+        let intervals = intervals(above, of)?;
+        Ok((of != [0; 2]).then_some(Self { patients: above, of, intervals }))
+    }
+
+    fn note(self) -> String {
+        let share = |i: usize| {
+            let ends = self.intervals[i]
+                .map(|ends| format!(" ({} to {})", percent(Some(ends.low)), percent(Some(ends.high))));
+            format!("{} of {}{}", self.patients[i], self.of[i], ends.unwrap_or_default())
+        };
+        format!(
+            " In the test set itself, the uninfected cells alone exceed the limit of blank in {} infected and {} healthy patients.",
+            share(0),
+            share(1)
+        )
+    }
+}
+
+/// Exact intervals of two shares.
+fn intervals(parts: [u64; 2], of: [u64; 2]) -> Result<[Option<Interval>; 2]> {
+    Ok([exact_interval(parts[0], of[0], CONFIDENCE)?, exact_interval(parts[1], of[1], CONFIDENCE)?])
+}
+
 impl PatientRoc {
-    fn of(patients: &[Called], folds: usize) -> Result<Option<Self>> {
+    fn of(patients: &[Called], scored: &Scored<'_>, decision: &SmearDecision) -> Result<Option<Self>> {
         let infected: Vec<bool> = patients.iter().map(Called::infected).collect();
         let shares: Vec<f64> = patients.iter().map(|patient| patient.result.positive_share).collect();
         let Some(roc) = roc_curve(&infected, &shares)? else { return Ok(None) };
-        let mut by_cut = (folds > 1).then_some([0, 0]);
-        for fold in 0..folds {
+        let mut by_cut = (decision.rules().len() > 1).then_some([0, 0]);
+        for (fold, rule) in decision.rules().iter().enumerate() {
+            // The other folds' cells too are called at the threshold of this fold, which was chosen on them.
+            let by_rule = SmearDecision { stored: rule.clone(), of_folds: None };
+            let share = |(cells, _): (PatientCells, usize)| {
+                let CellCounts { cells, positive } = cells.all();
+                positive as f64 / cells as f64
+            };
+            let shares: Vec<f64> = scored.patients_of_smears(&by_rule)?.into_iter().map(share).collect();
             let of = |i: &usize| patients[*i].rule == fold;
             let (own, others): (Vec<usize>, Vec<usize>) = (0..patients.len()).partition(of);
             let truth: Vec<bool> = others.iter().map(|&i| infected[i]).collect();
@@ -357,11 +436,13 @@ impl PatientRoc {
             }
         }
         let n_infected = infected.iter().filter(|infected| **infected).count() as u64;
+        let of = [n_infected, infected.len() as u64 - n_infected];
         Ok(Some(Self {
             auc: roc.auc,
             auc_interval: delong_interval(&infected, &shares, CONFIDENCE)?,
             by_cut,
-            patients: [n_infected, infected.len() as u64 - n_infected],
+            by_cut_intervals: by_cut.map(|counts| intervals(counts, of)).transpose()?,
+            patients: of,
         }))
     }
 }

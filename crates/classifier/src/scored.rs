@@ -138,15 +138,30 @@ impl Scored<'_> {
         let infected: Vec<bool> = known.iter().map(|&(i, _)| is_positive[i]).collect();
         let scores: Vec<f64> = known.iter().map(|&(i, _)| scores[i]).collect();
         let Some(point) = choose_smear_threshold(&names, &infected, &scores)? else { return Ok(None) };
-        let mut patients: BTreeMap<&str, CellTally> = BTreeMap::new();
-        for (name, &score) in names.iter().zip(&scores) {
-            patients.entry(name).or_default().count(score, score >= point.threshold);
-        }
-        let mut uncertain: Vec<f64> = patients.values().filter_map(CellTally::uncertain_share).collect();
+        let tallies = self.tallies()?;
+        let mut uncertain: Vec<f64> = tallies.values().filter_map(CellTally::uncertain_share).collect();
         uncertain.sort_unstable_by(f64::total_cmp);
         let usual = (USUAL_PATIENTS * uncertain.len() as f64).ceil() as usize;
         let max_uncertain = usual.checked_sub(1).map(|last| uncertain[last]);
         Ok(Some(SmearRule { threshold: point.threshold, chosen_on, max_uncertain, rates: point.rule }))
+    }
+
+    /// Each known patient's cells, none of which counts as positive.
+    pub(crate) fn tallies(&self) -> Result<BTreeMap<&str, CellTally>> {
+        let (_, scores) = self.one_vs_rest()?;
+        let mut tallies: BTreeMap<&str, CellTally> = BTreeMap::new();
+        for (i, name) in self.known() {
+            tallies.entry(name).or_default().count(scores[i], false);
+        }
+        Ok(tallies)
+    }
+
+    /// All cells, none of which counts as positive.
+    pub(crate) fn tally(&self) -> Result<CellTally> {
+        let (_, scores) = self.one_vs_rest()?;
+        let mut tally = CellTally::default();
+        scores.into_iter().for_each(|score| tally.count(score, false));
+        Ok(tally)
     }
 
     /// Positions and names of the cells of known patients.

@@ -18,8 +18,11 @@ pub struct CallCounts {
     pub not_detected: u64,
     /// Patients with too few cells.
     pub too_few_cells: u64,
+    /// Patients who are not called, since their cells are unlike the training cells.
+    #[serde(default)]
+    pub not_called: u64,
     /// 95 % interval of the share called positive, [`exact_interval`] over patients. For infected patients it is the
-    /// sensitivity in the worst case, in which all patients with too few cells would be missed.
+    /// sensitivity in the worst case, in which all patients without a call would be missed.
     pub positive_interval: Option<Interval>,
     /// 95 % interval of the share without detected parasites. For healthy patients it is the specificity in the worst case.
     pub not_detected_interval: Option<Interval>,
@@ -28,7 +31,7 @@ pub struct CallCounts {
 impl CallCounts {
     /// All patients.
     pub fn total(self) -> u64 {
-        self.positive + self.not_detected + self.too_few_cells
+        self.positive + self.not_detected + self.too_few_cells + self.not_called
     }
 
     fn of(calls: impl Iterator<Item = PatientCall>) -> Result<Self> {
@@ -37,7 +40,8 @@ impl CallCounts {
             match call {
                 PatientCall::Positive => counts.positive += 1,
                 PatientCall::NotDetected { .. } => counts.not_detected += 1,
-                PatientCall::TooFewCells { .. } | PatientCall::NotCalled => counts.too_few_cells += 1,
+                PatientCall::TooFewCells { .. } => counts.too_few_cells += 1,
+                PatientCall::NotCalled => counts.not_called += 1,
             }
         }
         let interval = |part| exact_interval(part, counts.total(), CONFIDENCE);
@@ -49,7 +53,7 @@ impl CallCounts {
     }
 }
 
-/// Calls of infected and healthy patients, a table of three by two counts.
+/// Calls of infected and healthy patients.
 ///
 /// Too few cells are a separate result, not an error: B. Shinkins et al., "Diagnostic accuracy studies: how to report and analyse
 /// inconclusive test results", BMJ 346 (2013), f2778.

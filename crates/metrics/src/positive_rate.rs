@@ -1,5 +1,7 @@
 //! The rate at which cells of one kind are called positive, which differs between patients.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -77,30 +79,23 @@ impl PositiveRate {
     }
 
     /// The smallest count of positive cells, among `cells` cells of this kind, that a new patient exceeds with a probability
-    /// of at most `chance`.
+    /// of at most `chance`, by the posterior and also if patients do not differ.
+    ///
+    /// With very few positive cells the data do not show how much patients differ, and a prior under which they may differ
+    /// greatly gives most patients none. So the limit is no lower than that of a common rate. The threshold of cells is one of
+    /// the scores, just above the (k + 1)-th highest of n, so that the common rate has the distribution beta(k + 1, n - k).
+    /// Source: S. S. Wilks, "Determination of sample sizes for setting tolerance limits", The Annals of Mathematical
+    /// Statistics 12 (1941).
     pub(crate) fn limit(&self, cells: u64, chance: f64) -> u64 {
-        let n = cells as f64;
-        // Beta-binomial probabilities of each count from the ratio to those of the previous count, in logarithms.
-        let mut terms: Vec<([f64; 2], f64)> = self
-            .points
-            .iter()
-            .map(|&[mean, correlation, weight]| {
-                let [a, b] = shapes(mean, correlation);
-                ([a, b], weight.ln() + ln_beta(a, b + n) - ln_beta(a, b))
-            })
-            .collect();
-        let mut at_most = 0.0;
-        for count in 0..cells {
-            let k = count as f64;
-            at_most += terms.iter().map(|(_, log)| log.exp()).sum::<f64>();
-            if at_most >= 1.0 - chance {
-                return count;
-            }
-            for ([a, b], log) in &mut terms {
-                *log += ((n - k) * (*a + k) / ((k + 1.0) * (*b + n - k - 1.0))).ln();
-            }
+        let posterior =
+            self.points.iter().map(|&[mean, correlation, weight]| (shapes(mean, correlation), weight));
+        let limit = beta_binomial_limit(posterior, cells, chance);
+        let positive = (self.mean * self.cells as f64).round();
+        let negative = self.cells as f64 - positive;
+        if negative < 1.0 {
+            return limit;
         }
-        cells
+        limit.max(beta_binomial_limit([([positive + 1.0, negative], 1.0)].into_iter(), cells, chance))
     }
 
     /// Checks the points.
@@ -115,6 +110,7 @@ impl PositiveRate {
             }
             Err(Error::OutOfRange { what: format!("{name} of the rate of {what}"), value, range: low..=high })
         };
+        inside("mean share", self.mean, [0.0, 1.0])?;
         inside("number of points", self.points.len() as f64, [1.0, MAX_POINTS as f64])?;
         for &[mean, correlation, weight] in &self.points {
             inside("mean", mean, MEANS.map(logistic))?;
@@ -123,6 +119,27 @@ impl PositiveRate {
         }
         inside("sum of weights", self.points.iter().map(|point| point[2]).sum(), [0.999, 1.001])
     }
+}
+
+/// The smallest count out of `cells` that is exceeded with a probability of at most `chance`, if the rate has a mixture of
+/// beta distributions with these shapes and weights.
+fn beta_binomial_limit(rates: impl Iterator<Item = ([f64; 2], f64)>, cells: u64, chance: f64) -> u64 {
+    let n = cells as f64;
+    // The probability of each count follows from that of the previous count, in logarithms.
+    let mut terms: Vec<([f64; 2], f64)> =
+        rates.map(|([a, b], weight)| ([a, b], weight.ln() + ln_beta(a, b + n) - ln_beta(a, b))).collect();
+    let mut at_most = 0.0;
+    for count in 0..cells {
+        let k = count as f64;
+        at_most += terms.iter().map(|(_, log)| log.exp()).sum::<f64>();
+        if at_most >= 1.0 - chance {
+            return count;
+        }
+        for ([a, b], log) in &mut terms {
+            *log += ((n - k) * (*a + k) / ((k + 1.0) * (*b + n - k - 1.0))).ln();
+        }
+    }
+    cells
 }
 
 /// Shapes of the beta distribution with this mean and correlation.
@@ -147,6 +164,10 @@ pub(crate) fn logit(probability: f64) -> f64 {
 
 /// Weighted points of the posterior of mean and correlation, at least one.
 fn posterior(patients: &[CellCounts]) -> Vec<[f64; 3]> {
+    let mut alike: BTreeMap<[u64; 2], f64> = BTreeMap::new();
+    for &CellCounts { cells, positive } in patients {
+        *alike.entry([cells, positive]).or_default() += 1.0;
+    }
     let limits = [MEANS, CORRELATIONS.map(logit)];
     let sum = |of: fn(&CellCounts) -> u64| patients.iter().map(of).sum::<u64>() as f64;
     let (cells, positive) = (sum(|patient| patient.cells), sum(|patient| patient.positive));
@@ -155,7 +176,7 @@ fn posterior(patients: &[CellCounts]) -> Vec<[f64; 3]> {
     let mut bounds = [[centre - 2.5, centre + 2.5], limits[1]];
     let mut area = f64::INFINITY;
     for _ in 0..MAX_ROUNDS {
-        let grid = Grid::new(patients, bounds);
+        let grid = Grid::new(&alike, bounds);
         bounds = grid.support(limits);
         let closer: f64 = bounds.iter().map(|[low, high]| high - low).product();
         // Stops when the area hardly shrinks and does not grow: few cells give a wide posterior, and the first grid may be
@@ -165,7 +186,7 @@ fn posterior(patients: &[CellCounts]) -> Vec<[f64; 3]> {
         }
         area = closer;
     }
-    Grid::new(patients, bounds).points()
+    Grid::new(&alike, bounds).points()
 }
 
 /// The log-density of the posterior on a grid over the log-odds of mean and correlation.
@@ -177,15 +198,14 @@ struct Grid {
 }
 
 impl Grid {
-    fn new(patients: &[CellCounts], bounds: [[f64; 2]; 2]) -> Self {
+    /// `alike` are the numbers of patients with the same cells and positive cells.
+    fn new(alike: &BTreeMap<[u64; 2], f64>, bounds: [[f64; 2]; 2]) -> Self {
         let axes = bounds.map(|[low, high]| {
             Vec::from_iter((0..GRID).map(|i| low + (high - low) * i as f64 / (GRID - 1) as f64))
         });
         let log_density: Vec<f64> = axes[0]
             .iter()
-            .flat_map(|&mean| {
-                axes[1].iter().map(move |&correlation| log_posterior(patients, mean, correlation))
-            })
+            .flat_map(|&mean| axes[1].iter().map(move |&correlation| log_posterior(alike, mean, correlation)))
             .collect();
         let highest = log_density.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         Self { axes, log_density, highest }
@@ -225,13 +245,16 @@ fn end_weight(place: usize) -> f64 {
 }
 
 /// The logarithm of the posterior density, up to a constant, at these log-odds of mean and correlation.
-fn log_posterior(patients: &[CellCounts], mean: f64, correlation: f64) -> f64 {
+fn log_posterior(alike: &BTreeMap<[u64; 2], f64>, mean: f64, correlation: f64) -> f64 {
     let [a, b] = shapes(logistic(mean), logistic(correlation));
-    let likelihood: f64 = patients
+    let none = ln_beta(a, b);
+    let likelihood: f64 = alike
         .iter()
-        .map(|&CellCounts { cells, positive }| ln_beta(a + positive as f64, b + (cells - positive) as f64))
+        .map(|(&[cells, positive], number)| {
+            number * (ln_beta(a + positive as f64, b + (cells - positive) as f64) - none)
+        })
         .sum();
     // Both densities with respect to log-odds: beta(1/2, 1/2), and 1 / sqrt(a + b), which is sqrt of the odds of the correlation.
     let prior = -0.5 * ((-mean).exp().ln_1p() + mean.exp().ln_1p()) + correlation / 2.0;
-    likelihood - patients.len() as f64 * ln_beta(a, b) + prior
+    likelihood + prior
 }

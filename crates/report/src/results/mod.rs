@@ -196,7 +196,9 @@ impl Report<'_> {
                 },
             });
         }
-        if let Some(roll_up) = &self.assessment.roll_up {
+        if let Some(roll_up) =
+            self.assessment.roll_up.as_ref().filter(|found| !found.detection_limits.is_empty())
+        {
             let curves = patients::detection_curves(roll_up)?;
             plots.push(PlotSection {
                 name: "detection",
