@@ -169,11 +169,13 @@ fn listed_cells(list: &Path, index: &Index) -> Result<HashSet<String>> {
         path: String,
     }
     let rows: Vec<Row> = malaria_files::read_csv(list, "a list of cells with a column `path`")?;
+    let paths: HashSet<String> =
+        rows.iter().map(|row| row.path.trim().trim_start_matches("./").to_owned()).collect();
     let known: HashSet<&str> = index.samples.iter().map(|sample| sample.path.as_str()).collect();
-    let wrong = match rows.iter().find(|row| !known.contains(row.path.as_str())) {
+    let wrong = match rows.iter().find(|row| !known.contains(row.path.trim().trim_start_matches("./"))) {
         Some(unknown) => format!("`{}`", unknown.path),
         None if rows.is_empty() => "none".to_owned(),
-        None => return Ok(rows.into_iter().map(|row| row.path).collect()),
+        None => return Ok(paths),
     };
     Err(Error::Config {
         field: "exclude",
