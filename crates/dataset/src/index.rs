@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::names::{IMAGE_EXTENSIONS, Subset, is_archive, is_subset_name, patient_of, same_class};
-use crate::patient_names::{PatientNames, UnknownPatients};
+use crate::patient_names::{PatientNames, UnknownPatients, similar_patients};
 use crate::walk::{files_below, folders_in, holds_image};
 use crate::wording::{instead, listing, meant};
 
@@ -271,6 +271,13 @@ impl Index {
         UnknownPatients::among(
             self.samples.iter().map(|sample| (sample.path.as_str().into(), &sample.patient)),
         )
+    }
+
+    /// Words on patients with nearly the same name, `None` if there are none. They may be one patient, who would be in several
+    /// sets.
+    #[must_use]
+    pub fn similar_patients(&self) -> Option<String> {
+        similar_patients(self.samples.iter().filter_map(|sample| sample.patient.as_deref()))
     }
 
     /// Number of samples of each class, in the order of [`Index::classes`].

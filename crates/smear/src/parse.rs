@@ -8,7 +8,7 @@ pub(crate) const RED_CELLS_PER_MICROLITRE: RangeInclusive<f64> = 5e5..=1e7;
 /// Parses the name of a patient.
 ///
 /// # Errors
-/// For a name without letters, which would count as unknown in one place and as known in another.
+/// For an empty name.
 pub fn parse_patient(text: &str) -> Result<String, String> {
     let name = text.trim();
     if name.is_empty() { Err("expected a name".to_owned()) } else { Ok(name.to_owned()) }
@@ -50,7 +50,7 @@ pub fn parse_haematocrit(text: &str) -> Result<f64, String> {
         // Rounded, since a hundredth of a decimal number may have many digits.
         let shares = percent.map(|number| [number, (10.0 * number).round() / 1000.0]);
         match shares.into_iter().flatten().find(possible) {
-            Some(share) => format!("expected a fraction; did you mean {share}?"),
+            Some(share) => format!("expected a fraction from 0.045 to 0.9; did you mean {share}?"),
             None => "expected a fraction from 0.045 to 0.9, such as 0.42".to_owned(),
         }
     })

@@ -22,6 +22,9 @@ use crate::{
     progress::{Context, Listener},
 };
 
+/// Largest plausible number of classes; more folders are probably patients.
+const MAX_CLASSES: usize = 20;
+
 /// Trains according to `config` in the new run directory `out`, and evaluates the weights of the selected epoch once on the
 /// test set.
 ///
@@ -213,10 +216,19 @@ pub(crate) fn decode(index: Index, config: &ExperimentConfig, listener: Listener
 
 /// Index of the positive class.
 fn positive_class(config: &ExperimentConfig, index: &Index) -> Result<usize> {
-    index.class(&config.positive).ok_or_else(|| Error::Config {
-        field: "positive",
-        expected: format!("one of the classes {:?}", index.classes),
-        found: format!("`{}`", config.positive),
+    let classes = &index.classes;
+    index.class(&config.positive).ok_or_else(|| {
+        // Folders of patients are numbered, and there are many of them.
+        let numbered = classes.iter().all(|class| class.contains(|c: char| c.is_ascii_digit()));
+        if classes.len() > MAX_CLASSES || (classes.len() > 2 && numbered) {
+            let expected = "one folder for each class, such as Parasitized and Uninfected, with any folders of \
+                            patients inside them";
+            let root = index.root.display();
+            let found = format!("{} folders in {root}, such as `{}`", classes.len(), classes[0]);
+            return Error::Config { field: "data", expected: expected.to_owned(), found };
+        }
+        let (expected, found) = (format!("one of the classes {classes:?}"), format!("`{}`", config.positive));
+        Error::Config { field: "positive", expected, found }
     })
 }
 
