@@ -26,7 +26,8 @@ use crate::{
 /// Count infected red cells in photographs of thin blood smears: files, or folders with everything below them.
 ///
 /// The document of --json contains `photographs`, `patients`, `unknown_patients` (photographs that count for no patient),
-/// `notes` (such as the files that were skipped), `rule` (how cells and patients are called) and `made_by` (program, model and hash of its weights).
+/// `notes` (such as the files that were skipped), `rule` (how cells and patients are called) and `made_by` (program, model
+/// and hash of its weights).
 #[derive(clap::Args)]
 #[command(before_help = "\
 Examples:

@@ -56,8 +56,8 @@ impl Index {
     ///
     /// # Errors
     /// [`Error::Path`] if `root` does not exist or is not a folder; holds no class folder, only one, or two whose names differ only
-    /// in case; if a class holds no image, a folder of images with the name of another class, or a second copy of the other classes; if the three trees of a split
-    /// differ in their classes; if links form a circle or a name is not UTF-8. If folders one level down
+    /// in case; if a class holds no image, a folder of images with the name of another class, or a second copy of the other
+    /// classes; if the three trees of a split differ in their classes; if links form a circle or a name is not UTF-8. If folders one level down
     /// look like data sets, such as `train` and `test`, the message names them. [`Error::File`] if a folder cannot be listed.
     pub fn open(root: &Path) -> Result<Self> {
         match std::fs::metadata(root) {

@@ -59,7 +59,8 @@ pub(crate) struct Smear {
     /// Write a picture of each step of the cell finder to this folder
     #[arg(long, value_name = "DIR")]
     debug: Option<PathBuf>,
-    /// Print JSON instead of tables: `photographs`, `patients`, `unknown_patients` (photographs that count for no patient), `notes` (such as the files that were skipped) and `rule`
+    /// Print JSON instead of tables: `photographs`, `patients`, `unknown_patients` (photographs that count for no
+    /// patient), `notes` (such as the files that were skipped) and `rule`
     #[arg(long, conflicts_with = "csv")]
     json: bool,
     /// Print CSV instead of tables, one line per cell

@@ -89,14 +89,12 @@ pub fn csv_reader<'a>(
     };
     let header = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let header = String::from_utf8_lossy(header).to_lowercase();
-    let found = |separator: u8| -> Vec<&str> {
-        let around = |c: char| c.is_whitespace() || c == '"' || c == '\u{feff}';
-        header.split(char::from(separator)).map(|column| column.trim_matches(around)).collect()
+    let around = |c: char| c.is_whitespace() || c == '"' || c == '\u{feff}';
+    let has = |separator: u8, column: &str| {
+        header.split(char::from(separator)).any(|found| found.trim_matches(around) == column)
     };
-    let has_columns = |separator: &u8| {
-        let found = found(*separator);
-        !columns.is_empty() && columns.iter().all(|column| found.contains(column))
-    };
+    let has_columns =
+        |separator: &u8| !columns.is_empty() && columns.iter().all(|column| has(*separator, column));
     let separators = [b',', b';', b'\t'];
     let suitable = separators.into_iter().find(has_columns);
     let first = || separators.into_iter().find(|separator| header.as_bytes().contains(separator));

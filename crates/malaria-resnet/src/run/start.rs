@@ -296,7 +296,7 @@ mod tests {
 
         // No training cell is left, which is known only after all cells have been read.
         let index = Index::open(&path("cells")).unwrap();
-        let list = index.samples.iter().map(|sample| format!("{}\n", sample.path));
+        let list = index.samples.iter().map(|sample| format!("./{}\n", sample.path));
         fs::write(path("all.csv"), format!("path\n{}", list.collect::<String>())).unwrap();
         let none_left = ExperimentConfig { exclude: Some(path("all.csv")), ..config.clone() };
         assert!(matches!(train(&none_left, &out, context), Err(Error::Dataset(_))));
