@@ -35,7 +35,7 @@ struct Args {
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let data = args.data.or_else(default_data);
+    let data = args.data.map_or_else(default_data, |data| Ok(Some(data)))?;
     let protocol = args.split.unwrap_or_else(|| default_protocol(data.as_deref()));
     let mut config = ExperimentConfig { data, ..ExperimentConfig::new(args.recipe, protocol, args.seed) };
     if config.data.is_none() {

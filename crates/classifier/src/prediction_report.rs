@@ -59,6 +59,8 @@ pub struct PredictionReport {
     pub unknown_patients: Option<UnknownPatients>,
     /// One prediction per patient; empty if patients are not called.
     pub patients: Vec<PatientPrediction>,
+    /// Notes on the list of pictures, such as the files that were skipped.
+    pub notes: Vec<String>,
     /// How cells and patients are called, as text.
     pub rule: String,
     /// The model and the program that made the predictions.
@@ -104,6 +106,7 @@ impl PredictionReport {
             unknown_patients: if with_patients { UnknownPatients::among(patients()) } else { None },
             not_counted: if with_patients { cells.iter().filter(warned).count() } else { 0 },
             patients: if with_patients { call_patients(description, &cells)? } else { Vec::new() },
+            notes: Vec::new(),
             rule: description.calling_note(),
             made_by,
             positive: description.positive.clone(),
@@ -163,8 +166,9 @@ impl PredictionReport {
             );
         }
         if let Some(unknown) = &self.unknown_patients {
-            text += &format!("{unknown}; they count for no patient\n");
+            text += &format!("{}; they count for no patient\n", one_line(&unknown.to_string()));
         }
+        self.notes.iter().for_each(|note| text += &format!("{}\n", one_line(note)));
         text += "\n";
         notes.iter().for_each(|note| text += &format!("{note}\n"));
         text += &format!("{}\n", self.made_by);
@@ -213,6 +217,7 @@ impl PredictionReport {
                 None => "n/a".to_owned(),
             };
             let CellCounts { cells, positive } = result.called;
+            let patient = one_line(patient);
             text += &format!("{patient:<9} {cells:>6} {positive:>9}  {interval:<30}  {words}\n");
         }
         text

@@ -68,7 +68,7 @@ pub fn read_predictions(path: &Path, classes: &[String], fold: usize) -> Result<
     let expected = "the predictions of a run";
     let bad = |reason: String| malaria_files::Error::Content { path: path.to_owned(), expected, reason };
     let bytes = std::fs::read(path).map_err(malaria_files::Error::io("read", path))?;
-    let mut reader = malaria_files::csv_reader(path, &bytes, expected)?;
+    let mut reader = malaria_files::csv_reader(path, &bytes, &["path", "class", "patient"], expected)?;
     let header = reader.headers().map_err(|error| bad(error.to_string()))?;
     let column = |name: &str| {
         header.iter().position(|column| column == name).ok_or_else(|| {
@@ -122,7 +122,7 @@ pub fn read_out_of_fold(
 ) -> Result<Vec<OutOfFold>> {
     let expected = "out-of-fold predictions";
     let bad = |reason: String| malaria_files::Error::Content { path: path.to_owned(), expected, reason };
-    let mut reader = malaria_files::csv_reader(path, csv, expected)?;
+    let mut reader = malaria_files::csv_reader(path, csv, &["patient", "fold"], expected)?;
     let header = reader.headers().map_err(|error| bad(error.to_string()))?.clone();
     let column = |names: &[&str]| {
         let place =

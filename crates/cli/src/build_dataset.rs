@@ -63,6 +63,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if let Some(unknown) = index.unknown_patients() {
         note(format_args!("warning: {unknown}; {}", flags::PATIENT_ADVICE));
     }
+    if let Some(words) = index.similar_patients() {
+        note(format_args!("warning: {words}"));
+    }
     for (what, groups) in [
         ("in more than one tree, byte for byte", report.duplicates_across),
         ("in folders of more than one class, so one label is wrong", report.doubly_labelled),

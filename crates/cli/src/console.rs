@@ -197,6 +197,7 @@ impl Console {
         if let Some(unknown) = &data.unknown_patients {
             self.say(&format!("  warning: {unknown}; {PATIENT_ADVICE}"));
         }
+        data.similar_patients.iter().for_each(|words| self.say(&format!("  warning: {words}")));
         for caveat in Caveat::of_init(data.test_cells_seen_by_init, data.validation_cells_seen_by_init) {
             self.say(&format!("  warning: {caveat}"));
         }

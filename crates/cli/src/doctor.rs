@@ -198,12 +198,19 @@ fn memory() -> Check {
 }
 
 fn data() -> Check {
-    let Some(folder) = default_data() else {
-        return Check::new("data", State::Advice, "no folder of cells", json!({ "folder": null })).help(
-            "`malaria train` will use synthetic cells; `malaria download` fetches NLM's into \
-             ./cell_images; for your own \
-             cells use --data DIR or MALARIA_DATA",
-        );
+    let folder = match default_data() {
+        Ok(Some(folder)) => folder,
+        Ok(None) => {
+            return Check::new("data", State::Advice, "no folder of cells", json!({ "folder": null })).help(
+                "`malaria train` will use synthetic cells; `malaria download` fetches NLM's into \
+                 ./cell_images; for your own \
+                 cells use --data DIR or MALARIA_DATA",
+            );
+        }
+        Err(error) => {
+            return Check::new("data", State::Missing, error.to_string(), json!({ "folder": null }))
+                .help("name a folder with one folder of pictures per class in MALARIA_DATA, or unset it");
+        }
     };
     let index = match Index::open(&folder) {
         Ok(index) => index,

@@ -111,7 +111,7 @@ fn cells_to_compare(args: &Args, run: &Path) -> Result<PathBuf> {
     let own = || Ok::<_, anyhow::Error>(RunDir::open(run)?.config()?.data.filter(|data| data.is_dir()));
     let found = match &args.data {
         Some(data) => Some(data.clone()),
-        None => own()?.or_else(default_data),
+        None => own()?.map_or_else(default_data, |data| Ok(Some(data)))?,
     };
     found.ok_or_else(|| {
         anyhow!(

@@ -4,8 +4,8 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use malaria_resnet::{
-    Caveat, Classifier, PredictionReport, RunDir,
-    dataset::{PatientNames, ignored_words, list_images},
+    Caveat, Classifier, Error, PredictionReport, RunDir,
+    dataset::list_images,
     default_run,
     libtorch::{DeviceChoice, describe},
     mark_learned_from, predict, provenance,
@@ -24,7 +24,7 @@ use crate::{
 /// (of cells with a warning), `unfamiliar` (whether one of these shares is unusually large), `patients` (none with --flips),
 /// `not_counted` (cells with a warning, which do not count for patients), `n_copies` (cells with the pixels of an earlier
 /// one, which count once), `n_shared` (copies with several patients, which count for none), `unknown_patients` (pictures
-/// that count for no patient) and `rule` (how cells and patients are called).
+/// that count for no patient), `notes` (such as the files that were skipped) and `rule` (how cells and patients are called).
 #[derive(clap::Args)]
 #[command(before_help = "\
 Examples:
@@ -63,16 +63,15 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if RunDir::open(&run)?.config()?.data.is_none() {
         console.say(&format!("warning: {}", Caveat::ModelOfSyntheticCells));
     }
-    let ignored = list_images(&args.paths, &PatientNames::Nlm)?.ignored;
-    if let Some(words) = ignored_words(&ignored) {
-        console.say(&format!("warning: {words}"));
-    }
     let patients = args.patients.names().unwrap_or_default();
+    let notes = list_images(&args.paths, &patients).map_err(Error::from)?.notes;
+    notes.iter().for_each(|words| console.say(&format!("warning: {words}")));
     let mut predictions = predict(&classifier, &args.paths, &patients, &|progress| console.show(progress))?;
     mark_learned_from(&run, &mut predictions);
     // The error rates for calling patients were measured without mirror images.
-    let report =
+    let mut report =
         PredictionReport::new(&classifier.description, predictions, !args.flips, provenance(&run, PROGRAM)?)?;
+    report.notes = notes;
     let words = if args.csv {
         report.csv()?
     } else {

@@ -99,7 +99,7 @@ impl Settings {
         if let Some(data) = &self.data {
             config.data = Some(data.clone());
         } else if self.config.is_none() {
-            config.data = default_data();
+            config.data = default_data()?;
         }
         config.patients = self.patients.names().unwrap_or(config.patients);
         match protocol {

@@ -5,11 +5,14 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::{Result, bail};
 use malaria_resnet::{
     Caveat, Classifier, Error, RunDir, count_smears,
-    dataset::{Listed, ignored_words, list_images},
+    dataset::{Listed, list_images},
     default_run,
     libtorch::DeviceChoice,
     provenance,
-    smear::{CountOptions, check_outside, parse_haematocrit, parse_red_cells, red_cells_of_haematocrit},
+    smear::{
+        CountOptions, check_outside, parse_haematocrit, parse_patient, parse_red_cells,
+        red_cells_of_haematocrit,
+    },
 };
 
 use crate::{
@@ -23,7 +26,8 @@ use crate::{
 /// Count infected red cells in photographs of thin blood smears: files, or folders with everything below them.
 ///
 /// The document of --json contains `photographs`, `patients`, `unknown_patients` (photographs that count for no patient),
-/// `rule` (how cells and patients are called) and `made_by` (program, model and hash of its weights).
+/// `notes` (such as the files that were skipped), `rule` (how cells and patients are called) and `made_by` (program, model
+/// and hash of its weights).
 #[derive(clap::Args)]
 #[command(before_help = "\
 Examples:
@@ -41,7 +45,7 @@ pub(crate) struct Args {
     #[arg(required = true, value_name = "PHOTO")]
     photos: Vec<PathBuf>,
     /// The patient of all photographs [default: one unnamed patient, unless one of the next two flags is given]
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["patient_pattern", "patients"])]
+    #[arg(long, value_name = "NAME", value_parser = parse_patient, conflicts_with_all = ["patient_pattern", "patients"])]
     patient: Option<String>,
     #[command(flatten)]
     patients: flags::Patients,
@@ -82,11 +86,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         check_outside(folder, &args.photos)?;
     }
     let names = args.patients.names();
-    let Listed { images: mut photos, ignored } =
+    let Listed { images: mut photos, notes, .. } =
         list_images(&args.photos, &names.clone().unwrap_or_default()).map_err(Error::from)?;
-    if let Some(words) = ignored_words(&ignored) {
-        console.say(&format!("warning: {words}"));
-    }
+    notes.iter().for_each(|words| console.say(&format!("warning: {words}")));
     if names.is_none() {
         photos.iter_mut().for_each(|photo| photo.patient.clone_from(&args.patient));
     }
@@ -95,6 +97,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         steps: args.debug.clone(),
         red_cells_per_microlitre: args.red_cells.or(args.haematocrit.map(red_cells_of_haematocrit)),
         made_by: provenance(&run, PROGRAM)?,
+        notes,
         field_results: false,
     };
     let report = count_smears(&classifier, &photos, &options, &|progress| console.show(progress))?;

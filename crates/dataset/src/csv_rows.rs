@@ -14,7 +14,9 @@ use crate::error::{Error, Result};
 /// [`Error::File`] if it cannot be read; [`Error::Table`] if it lacks a column or has an invalid row.
 pub(crate) fn read_rows<T: DeserializeOwned>(path: &Path, columns: &[&str]) -> Result<Vec<(u64, T)>> {
     let contents = fs::read(path).map_err(Error::io("read", path))?;
-    let mut csv = malaria_files::csv_reader(path, &contents, "a table")?;
+    let mut csv = malaria_files::csv_reader(path, &contents, columns, "a table")?;
+    // Excel's first line, `sep=;`, is not read.
+    let skipped = contents.len() - csv.get_ref().len();
     let bad = |line: u64, reason: String| Error::Table { path: path.to_path_buf(), line, reason };
     let header = csv.headers().map_err(|error| bad(1, error.to_string()))?.clone();
     // Column names in upper or lower case.
@@ -25,12 +27,20 @@ pub(crate) fn read_rows<T: DeserializeOwned>(path: &Path, columns: &[&str]) -> R
     }
     let mut rows = Vec::new();
     let mut record = StringRecord::new();
+    let (mut line, mut counted) = (1, 0);
     loop {
-        let line = csv.position().line();
+        // The reader's own line numbers count neither the line breaks of Windows nor empty lines correctly.
+        let at = (skipped + csv.position().byte() as usize).min(contents.len());
+        let start = at + contents[at..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        line += contents[counted..start].iter().filter(|byte| **byte == b'\n').count() as u64;
+        counted = start;
         match csv.read_record(&mut record) {
             Ok(true) => {}
             Ok(false) => return Ok(rows),
             Err(error) => return Err(bad(line, error.to_string())),
+        }
+        if record.iter().all(|field| field.trim().is_empty()) {
+            continue;
         }
         rows.push((line, record.deserialize(Some(&header)).map_err(|error| bad(line, error.to_string()))?));
     }

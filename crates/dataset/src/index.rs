@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::names::{IMAGE_EXTENSIONS, Subset, is_subset_name, patient_of, same_class};
-use crate::patient_names::{PatientNames, UnknownPatients};
+use crate::names::{IMAGE_EXTENSIONS, Subset, is_archive, is_subset_name, patient_of, same_class};
+use crate::patient_names::{PatientNames, UnknownPatients, similar_patients};
 use crate::walk::{files_below, folders_in, holds_image};
-use crate::wording::{listing, meant};
+use crate::wording::{instead, listing, meant};
 
 /// One image file of an [`Index`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,17 +56,18 @@ impl Index {
     ///
     /// # Errors
     /// [`Error::Path`] if `root` does not exist or is not a folder; holds no class folder, only one, or two whose names differ only
-    /// in case; if a class holds no image, or a second copy of the other classes; if the three trees of a split
-    /// differ in their classes; if links form a circle or a name is not UTF-8. If folders one level down
+    /// in case; if a class holds no image, a folder of images with the name of another class, or a second copy of the other
+    /// classes; if the three trees of a split differ in their classes; if links form a circle or a name is not UTF-8. If folders one level down
     /// look like data sets, such as `train` and `test`, the message names them. [`Error::File`] if a folder cannot be listed.
     pub fn open(root: &Path) -> Result<Self> {
         match std::fs::metadata(root) {
             Err(source) => return Err(missing_or_unreadable(root, source)),
             Ok(found) if !found.is_dir() => {
-                return Err(Error::path(
-                    root,
-                    "is not a folder; expected a folder with one sub-folder per class",
-                ));
+                let reason = match is_archive(root) {
+                    true => "is an archive; unpack it, and give the folder with one sub-folder per class",
+                    false => "is not a folder; expected a folder with one sub-folder per class",
+                };
+                return Err(Error::path(root, reason));
             }
             Ok(_) => {}
         }
@@ -88,6 +89,7 @@ impl Index {
         } else {
             Self::of_classes(root, &folders)?
         };
+        index.refuse_nested_classes()?;
         index.ignored.extend(loose_files);
         index.ignored.sort_unstable();
         index.samples.sort_by(|a, b| a.path.cmp(&b.path));
@@ -118,9 +120,7 @@ impl Index {
                 let reason = format!("holds class folders, so it is not a class itself{}", hint());
                 return Err(Error::path(&folder, reason));
             }
-            if index.add_class(&folder, name, class, None)? == 0 {
-                return Err(no_image(&folder, &hint()));
-            }
+            index.add_class(&folder, name, class, None, hint)?;
         }
         Ok(index)
     }
@@ -148,9 +148,7 @@ impl Index {
             for (class, name) in found.iter().enumerate() {
                 let class_folder = folder.join(name);
                 let below = format!("{}/{name}", tree.folder());
-                if index.add_class(&class_folder, &below, class, Some(tree))? == 0 {
-                    return Err(no_image(&class_folder, ""));
-                }
+                index.add_class(&class_folder, &below, class, Some(tree), String::new)?;
             }
             classes.get_or_insert(found);
         }
@@ -158,15 +156,16 @@ impl Index {
         Ok(index)
     }
 
-    /// Adds the images below `folder`, whose path from the root is `below`, and returns their number.
+    /// Adds the images below `folder`, whose path from the root is `below`. If there are none, the error ends with `hint`.
     fn add_class(
         &mut self,
         folder: &Path,
         below: &str,
         class: usize,
         subset: Option<Subset>,
-    ) -> Result<usize> {
-        let before = self.samples.len();
+        hint: impl Fn() -> String,
+    ) -> Result<()> {
+        let (before, ignored_before) = (self.samples.len(), self.ignored.len());
         for file in files_below(folder)? {
             if !file.is_image {
                 self.ignored.push(format!("{below}/{}", file.below));
@@ -176,7 +175,30 @@ impl Index {
             let path = format!("{below}/{}", file.below);
             self.samples.push(Sample { path, class, patient, subset, file: None });
         }
-        Ok(self.samples.len() - before)
+        if self.samples.len() == before {
+            let found = instead(&self.ignored[ignored_before..]);
+            let extensions = IMAGE_EXTENSIONS.join(", ");
+            let reason = format!("is a class folder without any image ({extensions}){found}{}", hint());
+            return Err(Error::path(folder, reason));
+        }
+        Ok(())
+    }
+
+    /// Refuses images of one class in a folder that has the name of another: either class may be meant.
+    fn refuse_nested_classes(&self) -> Result<()> {
+        for (i, sample) in self.samples.iter().enumerate() {
+            let mut folders = sample.below_side().split('/').rev().skip(1);
+            let other = |folder: &&str| self.class(folder).is_some_and(|class| class != sample.class);
+            if let Some(inner) = folders.find(other) {
+                let reason = format!(
+                    "lies in a folder `{inner}` inside the class folder `{}`, so its class is unclear; move `{inner}` \
+                     out of `{}`, or rename it",
+                    self.classes[sample.class], self.classes[sample.class]
+                );
+                return Err(Error::path(&self.full_path(i), reason));
+            }
+        }
+        Ok(())
     }
 
     /// Path of sample `i`: the root joined with [`Sample::file`], or else with [`Sample::path`].
@@ -249,6 +271,13 @@ impl Index {
         UnknownPatients::among(
             self.samples.iter().map(|sample| (sample.path.as_str().into(), &sample.patient)),
         )
+    }
+
+    /// Words on patients with nearly the same name, `None` if there are none. They may be one patient, who would be in several
+    /// sets.
+    #[must_use]
+    pub fn similar_patients(&self) -> Option<String> {
+        similar_patients(self.samples.iter().filter_map(|sample| sample.patient.as_deref()))
     }
 
     /// Number of samples of each class, in the order of [`Index::classes`].
@@ -324,18 +353,25 @@ pub(crate) fn missing_or_unreadable(path: &Path, source: std::io::Error) -> Erro
 fn refuse_few_classes(folder: &Path, classes: &[String], hint: impl Fn() -> String) -> Result<()> {
     let reason = match classes {
         [] => {
-            "holds no class folder; expected one sub-folder per class, such as `Parasitized` and `Uninfected`"
-                .to_owned()
+            // NLM's class folder itself.
+            let is_class = folder.file_name().is_some_and(|name| {
+                let name = name.to_string_lossy();
+                ["Parasitized", "Uninfected"].iter().any(|class| same_class(&name, class))
+            });
+            let parent =
+                folder.parent().filter(|_| is_class).map(|parent| match parent.as_os_str().is_empty() {
+                    true => PathBuf::from("."),
+                    false => parent.to_owned(),
+                });
+            format!(
+                "holds no class folder; expected one sub-folder per class, such as `Parasitized` and `Uninfected`{}",
+                meant(&Vec::from_iter(parent))
+            )
         }
         [only] => format!("holds only one class folder, `{only}`; at least two are needed{}", hint()),
         _ => return Ok(()),
     };
     Err(Error::path(folder, reason))
-}
-
-fn no_image(class_folder: &Path, hint: &str) -> Error {
-    let extensions = IMAGE_EXTENSIONS.join(", ");
-    Error::path(class_folder, format!("is a class folder without any image ({extensions}){hint}"))
 }
 
 /// The sub-folders, one of which was probably meant.

@@ -62,7 +62,7 @@ pub use index::{Index, Sample};
 pub use input_check::{ImageStats, InputCheck, InputWarning, MAX_CELL_SIDE, shows_many_cells};
 pub use list::{Listed, ListedImage, list_images};
 pub use manifest::{Entry, Manifest, read_manifest, write_manifest};
-pub use names::{Subset, patient_of};
+pub use names::{Subset, nih_name, patient_of};
 pub use patient_names::{PatientNames, PatientPattern, UnknownPatients};
 pub use resize::{ResizePolicy, resize};
 pub use split::{Leakage, Split, k_fold, split};

@@ -1,13 +1,14 @@
 //! Lists images for prediction with their patients.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::index::missing_or_unreadable;
 use crate::names::IMAGE_EXTENSIONS;
-use crate::patient_names::PatientNames;
+use crate::patient_names::{PatientNames, similar_patients};
 use crate::walk::paths_below;
+use crate::wording::{ignored_words, instead, listing};
 
 /// An image of [`list_images`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +26,9 @@ pub struct Listed {
     pub images: Vec<ListedImage>,
     /// The files that were ignored in the folders: without an image's extension, or hidden. Hidden folders are not searched.
     pub ignored: Vec<String>,
+    /// Notes for readers of a result: the ignored files, patients whose pictures come from several of the given folders, and
+    /// patients with nearly the same name.
+    pub notes: Vec<String>,
 }
 
 /// Lists the images at `paths`: files themselves, and all images below folders. `patients` applies to the name of a given
@@ -37,7 +41,7 @@ pub struct Listed {
 /// [`Error::Path`] if a path does not exist, is neither file nor folder, or is a folder without any image, or if links in a
 /// folder form a circle; [`Error::File`] if it cannot be read or listed. Those of [`Index::set_patients`](crate::Index::set_patients).
 pub fn list_images(paths: &[PathBuf], patients: &PatientNames) -> Result<Listed> {
-    let mut images: Vec<(PathBuf, String)> = Vec::new();
+    let mut images: Vec<(PathBuf, String, &Path)> = Vec::new();
     let (mut taken, mut ignored) = (HashSet::new(), BTreeMap::new());
     for path in paths {
         for (file, is_image) in files_of(path)? {
@@ -47,17 +51,46 @@ pub fn list_images(paths: &[PathBuf], patients: &PatientNames) -> Result<Listed>
                 ignored.insert(real, file.to_string_lossy().into_owned());
             } else if taken.insert(real) {
                 let below = below(path, &file);
-                images.push((file, below));
+                images.push((file, below, path.as_path()));
             }
         }
     }
     images.sort();
-    let names: Vec<&str> = images.iter().map(|(_, below)| below.as_str()).collect();
-    let patients = patients.patients(&names)?;
-    let images =
-        images.into_iter().zip(patients).map(|((path, _), patient)| ListedImage { path, patient }).collect();
+    let names: Vec<&str> = images.iter().map(|(_, below, _)| below.as_str()).collect();
+    let found = patients.patients(&names)?;
     ignored.retain(|real, _| !taken.contains(real));
-    Ok(Listed { images, ignored: ignored.into_values().collect() })
+    let ignored: Vec<String> = ignored.into_values().collect();
+    let mut notes = Vec::from_iter(ignored_words(&ignored));
+    if let PatientNames::Pattern(_) = patients {
+        let given = images.iter().map(|(_, _, given)| *given);
+        notes.extend(merged_patients(
+            given.zip(&found).filter_map(|(given, name)| Some((given, name.as_deref()?))),
+        ));
+    }
+    notes.extend(similar_patients(found.iter().flatten().map(String::as_str)));
+    let images =
+        images.into_iter().zip(found).map(|((path, ..), patient)| ListedImage { path, patient }).collect();
+    Ok(Listed { images, ignored, notes })
+}
+
+/// Words on patients with pictures in several of the given folders: the group of a pattern may be the name of a folder that
+/// each of several patients has, such as `day1`.
+fn merged_patients<'a>(pictures: impl Iterator<Item = (&'a Path, &'a str)>) -> Option<String> {
+    let mut folders: BTreeMap<&str, BTreeSet<&Path>> = BTreeMap::new();
+    for (given, patient) in pictures {
+        folders.entry(patient).or_default().insert(given);
+    }
+    let in_several = |given: &BTreeSet<&Path>| given.iter().filter(|given| given.is_dir()).count() > 1;
+    let several: Vec<&str> =
+        folders.into_iter().filter(|(_, given)| in_several(given)).map(|(patient, _)| patient).collect();
+    let words = || {
+        format!(
+            "patients with pictures in several of the given folders, which count as one patient each: {}; if these are \
+             different patients, give the folder above instead, with a pattern for it",
+            listing(&several)
+        )
+    };
+    (!several.is_empty()).then(words)
 }
 
 /// The path of `file` below `folder`, or its name if it is `folder` itself, with `/` between the parts and `\u{FFFD}` for bytes that are not
@@ -89,7 +122,9 @@ fn files_of(path: &Path) -> Result<Vec<(PathBuf, bool)>> {
     let mut files = paths_below(path)?;
     if !files.iter().any(|(_, is_image)| *is_image) {
         let extensions = IMAGE_EXTENSIONS.join(", ");
-        return Err(Error::path(path, format!("holds no image ({extensions}), nor do its sub-folders")));
+        let ignored: Vec<String> = files.iter().map(|(file, _)| below(path, file)).collect();
+        let reason = format!("holds no image ({extensions}), nor do its sub-folders{}", instead(&ignored));
+        return Err(Error::path(path, reason));
     }
     files.sort();
     Ok(files)

@@ -11,6 +11,14 @@ use crate::error::Error;
 pub(crate) const IMAGE_EXTENSIONS: [&str; 9] =
     ["png", "jpg", "jpeg", "jfif", "jpe", "bmp", "tif", "tiff", "webp"];
 
+/// Extensions of pictures that cannot be read: phones' formats, JPEG 2000 and XL, GIF, raw and slide scanners' formats.
+const UNREADABLE_EXTENSIONS: [&str; 28] = [
+    "heic", "heif", "hif", "avif", "jp2", "j2k", "jpx", "jxl", "gif", "dng", "cr2", "cr3", "crw", "nef",
+    "nrw", "arw", "orf", "rw2", "raf", "pef", "srw", "psd", "svs", "ndpi", "scn", "czi", "lif", "vsi",
+];
+/// Extensions of archives, which may contain pictures.
+const ARCHIVE_EXTENSIONS: [&str; 6] = ["zip", "7z", "rar", "tar", "gz", "tgz"];
+
 /// One of the three sides of a split.
 #[derive(
     Debug,
@@ -73,14 +81,31 @@ pub(crate) fn same_class(a: &str, b: &str) -> bool {
 
 /// Whether the extension is that of an image.
 pub(crate) fn is_image(path: &Path) -> bool {
-    path.extension()
-        .and_then(|extension| extension.to_str())
-        .is_some_and(|found| IMAGE_EXTENSIONS.iter().any(|known| found.eq_ignore_ascii_case(known)))
+    has_extension(path, &IMAGE_EXTENSIONS)
 }
 
-/// Whether a file or folder is ignored: hidden, or added to a zip by macOS.
+/// Whether the extension is that of a picture that cannot be read.
+pub(crate) fn is_unreadable_picture(path: &Path) -> bool {
+    has_extension(path, &UNREADABLE_EXTENSIONS)
+}
+
+/// Whether the extension is that of an archive.
+pub(crate) fn is_archive(path: &Path) -> bool {
+    has_extension(path, &ARCHIVE_EXTENSIONS)
+}
+
+fn has_extension(path: &Path, extensions: &[&str]) -> bool {
+    path.extension()
+        .and_then(|extension| extension.to_str())
+        .is_some_and(|found| extensions.iter().any(|known| found.eq_ignore_ascii_case(known)))
+}
+
+/// Whether a file or folder is ignored: hidden, added to a zip by macOS, or a system's folder of deleted files, indexes
+/// or thumbnails, whose copies of pictures would count twice.
 pub(crate) fn is_ignored_name(name: &str) -> bool {
-    name.starts_with('.') || name == "__MACOSX"
+    let system =
+        ["__MACOSX", "$RECYCLE.BIN", "System Volume Information", "@eaDir", "#recycle", "lost+found"];
+    name.starts_with('.') || system.iter().any(|system| name.eq_ignore_ascii_case(system))
 }
 
 /// The patient in a file name of the NIH's set: the leading `C<number>`. Case and leading zeros do not matter: `c047` is C47.
@@ -99,7 +124,8 @@ pub fn patient_of(file_name: &str) -> Option<String> {
 
 /// The file name without its extension, if it has the form of the NIH's set: patient, slide, time and number of the
 /// cell, which is unique within a class. Synthetic cells are recognised by `_drawn` and excluded.
-pub(crate) fn nih_name(path: &str) -> Option<&str> {
+#[must_use]
+pub fn nih_name(path: &str) -> Option<&str> {
     let name = Path::new(path).file_stem()?.to_str()?;
     let nih = patient_of(name).is_some() && name.contains("_IMG_") && name.contains("_cell_");
     (nih && !name.contains("_drawn")).then_some(name)

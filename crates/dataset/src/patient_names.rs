@@ -1,7 +1,7 @@
 //! The patient of each picture, from the picture's name or from a table.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::csv_rows::read_rows;
 use crate::error::{Error, Result};
 use crate::names::patient_of;
+use crate::wording::listing;
 
 /// The source of a picture's patient. In JSON `"nlm"`, `{"pattern": "…"}` or `{"table": "…"}`.
 ///
@@ -26,7 +27,8 @@ pub enum PatientNames {
     Nlm,
     /// A pattern of the path.
     Pattern(PatientPattern),
-    /// A CSV file with the columns `file`, the path, and `patient`, empty where it is unknown. Other columns are ignored.
+    /// A CSV file with the columns `file`, the path, and `patient`, empty or a word such as `unknown` or `n/a` where it is
+    /// unknown. Other columns are ignored.
     Table(PathBuf),
 }
 
@@ -86,9 +88,8 @@ impl PatientNames {
 impl PatientPattern {
     fn patients(&self, paths: &[&str]) -> Result<Vec<Option<String>>> {
         let patient =
-            |path: &&str| self.0.captures(path)?.get(1).map(|group| group.as_str().trim().to_owned());
-        let patients: Vec<Option<String>> =
-            paths.iter().map(patient).map(|patient| patient.filter(|name| !name.is_empty())).collect();
+            |path: &&str| self.0.captures(path)?.get(1).and_then(|group| patient_name(group.as_str()));
+        let patients: Vec<Option<String>> = paths.iter().map(patient).collect();
         if patients.iter().all(Option::is_none) {
             let first = paths.first().map(|path| format!(", such as `{path}`")).unwrap_or_default();
             let found = format!("`{self}`, which finds no patient in any of the {} paths", paths.len());
@@ -155,12 +156,80 @@ impl PartialEq for PatientPattern {
 
 impl Eq for PatientPattern {}
 
+/// Words for an unknown patient, and the errors of spreadsheets.
+const UNKNOWN: [&str; 17] = [
+    "", "unknown", "n/a", "na", "none", "null", "nan", "?", "-", "--", "#N/A", "#REF!", "#VALUE!", "#NAME?",
+    "#DIV/0!", "#NUM!", "#NULL!",
+];
+
+/// `text` without the spaces around it, also those that cannot be seen.
+fn trimmed(text: &str) -> &str {
+    let invisible = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}');
+    text.trim_matches(|c: char| c.is_whitespace() || invisible(c))
+}
+
+/// A patient's name; `None` for [`UNKNOWN`].
+fn patient_name(text: &str) -> Option<String> {
+    let name = trimmed(text);
+    let known = !UNKNOWN.iter().any(|word| name.eq_ignore_ascii_case(word));
+    known.then(|| name.to_owned())
+}
+
+/// Words on names that may be of the same patient; `None` if there are none.
+pub(crate) fn similar_patients<'a>(names: impl Iterator<Item = &'a str>) -> Option<String> {
+    let mut similar: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for name in BTreeSet::from_iter(names) {
+        similar.entry(without_zeros(name)).or_default().push(name);
+    }
+    let names: Vec<&str> = similar.into_values().filter(|names| names.len() > 1).flatten().collect();
+    let words = || {
+        format!(
+            "patients whose names differ only in case, leading zeros or a final `.0`, and who count as different patients: {}",
+            listing(&names)
+        )
+    };
+    (!names.is_empty()).then(words)
+}
+
+/// `name` in lower case, without a final `.0` and the leading zeros of its numbers.
+fn without_zeros(name: &str) -> String {
+    let name = name.to_lowercase();
+    let (mut key, mut digits) = (String::new(), 0);
+    for c in name.strip_suffix(".0").unwrap_or(&name).chars() {
+        if !c.is_ascii_digit() {
+            digits = 0;
+        } else if digits == 1 && key.ends_with('0') {
+            key.pop();
+        } else {
+            digits += 1;
+        }
+        key.push(c);
+    }
+    key
+}
+
+/// `path` with a `?` for each letter outside ASCII, whether it is one character (Unicode NFC) or a letter and its accents
+/// (NFD, as macOS writes names).
+fn without_accents(path: &str) -> String {
+    let mut letters = String::new();
+    for c in path.chars() {
+        if matches!(c, '\u{300}'..='\u{36f}') {
+            letters.pop();
+        }
+        letters.push(if c.is_ascii() { c } else { '?' });
+    }
+    letters
+}
+
 /// The patients in the CSV `file`, in the order of `paths`.
 fn read_table(file: &Path, paths: &[&str]) -> Result<Vec<Option<String>>> {
     #[derive(Deserialize)]
     struct Row {
         file: String,
         patient: String,
+    }
+    if file.is_dir() {
+        return Err(Error::path(file, "is a folder; expected a CSV file with the columns file and patient"));
     }
     let bad = |line: u64, reason: String| Error::Table { path: file.to_path_buf(), line, reason };
     let mut pictures: HashMap<&str, Vec<usize>> = HashMap::new();
@@ -174,19 +243,24 @@ fn read_table(file: &Path, paths: &[&str]) -> Result<Vec<Option<String>>> {
                 "expected a file and a patient, found a line break in one: is a quote not closed?".to_owned(),
             ));
         }
-        let file = file.trim().trim_start_matches("./").to_owned();
-        let &[i] = pictures.get(file.as_str()).map_or(&[][..], Vec::as_slice) else {
+        let file = trimmed(&file).trim_start_matches("./");
+        let &[i] = pictures.get(file).map_or(&[][..], Vec::as_slice) else {
             let first = paths.first().map(|path| format!(", such as `{path}`")).unwrap_or_default();
-            let found = if pictures.contains_key(file.as_str()) {
-                "which is the path of several"
+            let same_letters = |path: &&&str| without_accents(path) == without_accents(file);
+            let found = if pictures.contains_key(file) {
+                "which is the path of several".to_owned()
+            } else if let Some(path) = paths.iter().find(same_letters).filter(|_| !file.is_ascii()) {
+                format!(
+                    "which is not one; in `{path}`, letters with accents are encoded in another way (Unicode NFC or NFD)"
+                )
             } else {
-                "which is not one"
+                "which is not one".to_owned()
             };
             let expected =
                 format!("the path of a picture below the folder, with `/` between its parts{first}");
             return Err(bad(line, format!("expected {expected}; found `{file}`, {found}")));
         };
-        let patient = Some(patient.trim().to_owned()).filter(|name| !name.is_empty());
+        let patient = patient_name(&patient);
         if let Some(first) = line_of.insert(i, line).filter(|_| patients[i] != patient) {
             let [found, before] = [&patient, &patients[i]].map(|name| name.as_deref().unwrap_or_default());
             let reason =

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::names::{is_ignored_name, is_image};
+use crate::names::{is_archive, is_ignored_name, is_image, is_unreadable_picture};
 
 /// Maximum number of items that a message lists; further items are counted.
 const LISTED: usize = 10;
@@ -20,17 +20,36 @@ pub(crate) fn listing<T: AsRef<str>>(items: &[T]) -> String {
 /// Describes the skipped files of a folder; `None` if there are none.
 #[must_use]
 pub fn ignored_words(ignored: &[String]) -> Option<String> {
-    let visible = |file: &&String| !file.split('/').any(is_ignored_name);
-    let (images, others): (Vec<&String>, Vec<_>) =
-        ignored.iter().partition(|file| is_image(Path::new(file)) && visible(file));
-    let words = |reason: &str, files: &[&String]| {
-        (!files.is_empty())
-            .then(|| format!("skipped because they are {reason}: {} ({})", files.len(), listing(files)))
+    let group = |file: &String| -> usize {
+        let path = Path::new(file);
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        match path {
+            _ if is_ignored_name(&name) => 2,
+            path if is_unreadable_picture(path) => 0,
+            path if is_archive(path) => 1,
+            path if is_image(path) => 3,
+            _ => 2,
+        }
     };
-    let words =
-        [words("not images", &others), words("outside the class folders or not regular files", &images)];
-    let words: Vec<String> = words.into_iter().flatten().collect();
+    let groups = [
+        ("pictures in formats that cannot be read", ": save them as JPEG or PNG"),
+        ("archives", ": unpack them"),
+        ("not images", ""),
+        ("outside the class folders or not regular files", ""),
+    ];
+    let words = groups.iter().enumerate().filter_map(|(number, (reason, remedy))| {
+        let files: Vec<&String> = ignored.iter().filter(|file| group(file) == number).collect();
+        let words =
+            || format!("skipped because they are {reason}: {} ({}){remedy}", files.len(), listing(&files));
+        (!files.is_empty()).then(words)
+    });
+    let words: Vec<String> = words.collect();
     (!words.is_empty()).then(|| words.join("; "))
+}
+
+/// The end of a message that a folder holds no image: the files in it, if there are any.
+pub(crate) fn instead(ignored: &[String]) -> String {
+    ignored_words(ignored).map_or_else(String::new, |words| format!("; {words}"))
 }
 
 /// The end of a message that names the folders, if any, one of which was probably meant.

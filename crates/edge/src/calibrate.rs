@@ -8,7 +8,7 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use flate2::read::MultiGzDecoder;
 use malaria_classifier::{
@@ -70,6 +70,12 @@ impl Loaded {
 
 /// Chooses the thresholds, prints the results of patients, and writes the models.
 pub(crate) fn calibrate(args: &Calibrate) -> Result<ExitCode> {
+    let extension = args.predictions.extension().and_then(|extension| extension.to_str());
+    ensure!(
+        !matches!(extension, Some("onnx" | "safetensors")),
+        "{}: expected predictions, a CSV, before the models",
+        args.predictions.display()
+    );
     // All models are read before any is written.
     let models = args.models.iter().map(|path| Loaded::read(path)).collect::<Result<Vec<_>>>()?;
     let first = models[0].description();

@@ -20,7 +20,7 @@ use anyhow::{Context, Result};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use malaria_classifier::PredictionReport;
-use malaria_dataset::Cells;
+use malaria_dataset::{Cells, Listed};
 
 use self::{
     calibrate::{Calibrate, calibrate},
@@ -129,7 +129,8 @@ struct Classify {
     patients: Patients,
     /// Print JSON instead of a table: `cells`, `uncertain_share` (of cells with a probability from 10 to 90 %), `unfamiliar`
     /// (whether it is unusually large), `patients`, `not_counted` (cells with a warning, which do not count for patients),
-    /// `unknown_patients` (pictures that count for no patient) and `rule` (how cells and patients are called)
+    /// `unknown_patients` (pictures that count for no patient), `notes` (such as the files that were skipped) and `rule` (how
+    /// cells and patients are called)
     #[arg(long, conflicts_with = "csv")]
     json: bool,
     /// Print CSV instead of a table, one line per cell; only the table and the JSON have patients
@@ -200,19 +201,20 @@ fn pages(local: std::net::SocketAddr) -> Vec<std::net::SocketAddr> {
 
 fn classify(args: &Classify) -> Result<ExitCode> {
     let model = load(&args.model)?;
-    let images = args.patients.list(&args.paths)?;
+    let Listed { images, notes, .. } = args.patients.list(&args.paths)?;
     let bar = bar("cells")?;
     let predictions = model.classify(&images, &mut |done, total| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
     })?;
     bar.finish_and_clear();
-    let report = PredictionReport::new(
+    let mut report = PredictionReport::new(
         model.description(),
         predictions,
         true,
         made_by(&model, args.model.display().to_string()),
     )?;
+    report.notes = notes;
     let text = match args {
         Classify { json: true, .. } => serde_json::to_string_pretty(&report)?,
         Classify { csv: true, .. } => report.csv()?,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
 use clap::Args;
-use malaria_dataset::{Error, Listed, ListedImage, PatientNames, PatientPattern, ignored_words, list_images};
+use malaria_dataset::{Error, Listed, PatientNames, PatientPattern, list_images};
 
 use crate::terminal::note;
 
@@ -26,18 +26,16 @@ impl Patients {
         self.patient_pattern.is_some() || self.patients.is_some()
     }
 
-    /// The pictures at `paths` with their patients; prints how many other files were skipped.
-    pub(crate) fn list(&self, paths: &[PathBuf]) -> Result<Vec<ListedImage>> {
+    /// The pictures at `paths` with their patients; prints the notes on them.
+    pub(crate) fn list(&self, paths: &[PathBuf]) -> Result<Listed> {
         let pattern = self.patient_pattern.clone().map(PatientNames::Pattern);
         let patients = pattern.or(self.patients.clone().map(PatientNames::Table)).unwrap_or_default();
-        let Listed { images, ignored } = list_images(paths, &patients).map_err(|error| match error {
+        let listed = list_images(paths, &patients).map_err(|error| match error {
             error @ Error::Config { .. } => anyhow!("--patient-pattern: {error}"),
             error @ Error::Table { .. } => anyhow!("--patients: {error}"),
             error => error.into(),
         })?;
-        if let Some(words) = ignored_words(&ignored) {
-            note(format_args!("warning: {words}"));
-        }
-        Ok(images)
+        listed.notes.iter().for_each(|words| note(format_args!("warning: {words}")));
+        Ok(listed)
     }
 }

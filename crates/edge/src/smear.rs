@@ -7,10 +7,11 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
+use malaria_dataset::Listed;
 use malaria_edge::Model;
 use malaria_smear::{
     CountOptions, REVIEW_FORMAT, ReviewedField, ReviewedSmear, SmearReport, check_outside, parse_haematocrit,
-    parse_red_cells, red_cells_of_haematocrit,
+    parse_patient, parse_red_cells, red_cells_of_haematocrit,
 };
 
 use crate::{
@@ -35,7 +36,7 @@ pub(crate) struct Smear {
     #[arg(required = true, value_name = "PHOTO")]
     paths: Vec<PathBuf>,
     /// The patient of all photographs [default: one unnamed patient, unless one of the next two flags is given]
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["patient_pattern", "patients"])]
+    #[arg(long, value_name = "NAME", value_parser = parse_patient, conflicts_with_all = ["patient_pattern", "patients"])]
     patient: Option<String>,
     #[command(flatten)]
     patients: Patients,
@@ -58,7 +59,8 @@ pub(crate) struct Smear {
     /// Write a picture of each step of the cell finder to this folder
     #[arg(long, value_name = "DIR")]
     debug: Option<PathBuf>,
-    /// Print JSON instead of tables: `photographs`, `patients`, `unknown_patients` (photographs that count for no patient) and `rule`
+    /// Print JSON instead of tables: `photographs`, `patients`, `unknown_patients` (photographs that count for no
+    /// patient), `notes` (such as the files that were skipped) and `rule`
     #[arg(long, conflicts_with = "csv")]
     json: bool,
     /// Print CSV instead of tables, one line per cell
@@ -134,7 +136,7 @@ pub(crate) fn smear(args: &Smear) -> Result<ExitCode> {
         malaria_files::beside(report)
             .with_context(|| format!("--report: cannot write {}", report.display()))?;
     }
-    let mut photos = args.patients.list(paths)?;
+    let Listed { images: mut photos, notes, .. } = args.patients.list(paths)?;
     if !args.patients.are_given() {
         photos.iter_mut().for_each(|photo| photo.patient.clone_from(&args.patient));
     }
@@ -143,6 +145,7 @@ pub(crate) fn smear(args: &Smear) -> Result<ExitCode> {
         steps: args.debug.clone(),
         red_cells_per_microlitre: args.red_cells.or(args.haematocrit.map(red_cells_of_haematocrit)),
         made_by: made_by(&model, name),
+        notes,
         field_results: args.report.is_some(),
     };
     let bar = bar("photographs")?;

@@ -49,25 +49,57 @@ pub fn write_csv<T: Serialize>(path: &Path, rows: impl IntoIterator<Item = T>) -
 /// [`Error::Io`] and [`Error::Content`].
 pub fn read_csv<T: DeserializeOwned>(path: &Path, expected: &'static str) -> Result<Vec<T>> {
     let bytes = fs::read(path).map_err(Error::io("read", path))?;
-    let rows: Result<Vec<T>, csv::Error> = csv_reader(path, &bytes, expected)?.deserialize().collect();
+    let rows: Result<Vec<T>, csv::Error> = csv_reader(path, &bytes, &[], expected)?.deserialize().collect();
     rows.map_err(|error| content(path, expected, error.to_string()))
 }
 
-/// A reader for the contents of a CSV file, also as spreadsheets write it: with a byte order mark, and separated by
-/// semicolons or tabs if the header has no comma.
+/// A reader for the contents of a CSV file, also as spreadsheets write it: with a byte order mark, after a line `sep=;`, and
+/// separated by commas, semicolons or tabs, whichever gives the `columns` (in lower case), or else by the first of them in
+/// the header.
 ///
 /// # Errors
-/// [`Error::Content`] for UTF-16 and for a workbook, with what to do; `expected` names the contents, as in [`read_csv`].
-pub fn csv_reader<'a>(path: &Path, bytes: &'a [u8], expected: &'static str) -> Result<csv::Reader<&'a [u8]>> {
-    let refuse = |found: &str| Err(content(path, expected, format!("{found}: save it as CSV in UTF-8")));
+/// [`Error::Content`] for other encodings than UTF-8 and for a workbook, with what to do; `expected` names the contents, as in
+/// [`read_csv`].
+pub fn csv_reader<'a>(
+    path: &Path,
+    bytes: &'a [u8],
+    columns: &[&str],
+    expected: &'static str,
+) -> Result<csv::Reader<&'a [u8]>> {
+    let refuse = |found: &str| {
+        let reason = format!("{found}: save it as CSV in UTF-8 (in Excel: `CSV UTF-8`)");
+        Err(content(path, expected, reason))
+    };
     match bytes {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => return refuse("it is text in UTF-16"),
-        [b'P', b'K', 3, 4, ..] => return refuse("it is a workbook or another zip archive"),
+        [b'P', b'K', 3, 4, ..] | [0xd0, 0xcf, 0x11, 0xe0, ..] => {
+            return refuse("it is a workbook or another archive");
+        }
+        _ if std::str::from_utf8(bytes).is_err() => return refuse("it is not text in UTF-8"),
         _ => {}
     }
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let (bytes, named) = match text.strip_prefix(b"sep=") {
+        Some([separator @ (b',' | b';' | b'\t'), rest @ ..])
+            if rest.starts_with(b"\r") || rest.starts_with(b"\n") =>
+        {
+            (rest.trim_ascii_start(), Some(*separator))
+        }
+        _ => (bytes, None),
+    };
     let header = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let separator = b",;\t".iter().find(|separator| header.contains(separator)).unwrap_or(&b',');
-    Ok(csv::ReaderBuilder::new().trim(csv::Trim::Headers).delimiter(*separator).from_reader(bytes))
+    let header = String::from_utf8_lossy(header).to_lowercase();
+    let around = |c: char| c.is_whitespace() || c == '"' || c == '\u{feff}';
+    let has = |separator: u8, column: &str| {
+        header.split(char::from(separator)).any(|found| found.trim_matches(around) == column)
+    };
+    let has_columns =
+        |separator: &u8| !columns.is_empty() && columns.iter().all(|column| has(*separator, column));
+    let separators = [b',', b';', b'\t'];
+    let suitable = separators.into_iter().find(has_columns);
+    let first = || separators.into_iter().find(|separator| header.as_bytes().contains(separator));
+    let separator = named.or(suitable).or_else(first).unwrap_or(b',');
+    Ok(csv::ReaderBuilder::new().trim(csv::Trim::Headers).delimiter(separator).from_reader(bytes))
 }
 
 /// `text` without control characters except line breaks and tabs: file names may contain codes that control a terminal.

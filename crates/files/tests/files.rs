@@ -166,11 +166,20 @@ fn tables_are_read_as_spreadsheets_and_editors_write_them() {
         &b"\xef\xbb\xbffile,patient\r\n\"a,b.png\",7\r\n"[..],
         b"file;patient\na,b.png;7\n",
         b"file\tpatient\na,b.png\t7\n",
+        b"sep=;\r\nfile;patient\r\na,b.png;7\r\n",
     ] {
         assert_eq!(read(contents).unwrap(), expected);
     }
     assert!(read(b"\xff\xfef\0i\0").unwrap_err().contains("UTF-16: save it as CSV in UTF-8"));
-    assert!(read(b"PK\x03\x04").unwrap_err().contains("workbook"));
+    for workbook in [&b"PK\x03\x04"[..], b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"] {
+        assert!(read(workbook).unwrap_err().contains("workbook"));
+    }
+    // Excel's own encoding of ü.
+    assert!(
+        read(b"file,patient\nM\xfcller.png,7\n")
+            .unwrap_err()
+            .contains("not text in UTF-8: save it as CSV in UTF-8")
+    );
 
     let path = folder.path().join("settings.json");
     fs::write(&path, "\u{feff}[1]").unwrap();

@@ -1,12 +1,12 @@
 //! Classifies image files.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
 };
 
 use malaria_classifier::{Prediction, Provenance, WeightsFile, classify};
-use malaria_dataset::{Fingerprint, Manifest, PatientNames, Subset, list_images};
+use malaria_dataset::{Manifest, PatientNames, Subset, list_images, nih_name};
 
 use crate::{
     classifier::Classifier,
@@ -49,15 +49,32 @@ pub fn predict(
     })
 }
 
-/// Marks the predictions for pictures on which the model of `run`, its initial weights or its teacher was trained, by the
-/// contents of their files. Runs that can no longer be read are ignored.
+/// Marks the predictions for pictures on which the model of `run`, its initial weights or its teacher was trained: by the
+/// contents of their files, by NLM's names for files with other contents, and then all pictures with the same pixels. Runs
+/// that can no longer be read are ignored.
 pub fn mark_learned_from(run: &Path, predictions: &mut [Prediction]) {
-    let manifests = lineage(run).manifests;
-    let entries = manifests.iter().flat_map(|Manifest { entries, .. }| entries);
-    let learned = entries.filter(|entry| matches!(entry.subset, Some(Subset::Train | Subset::Validation)));
-    let files: HashSet<&Fingerprint> = learned.map(|entry| &entry.fingerprint).collect();
+    for Manifest { entries, .. } in lineage(run).manifests {
+        let (mut files, mut names) = (HashMap::new(), HashSet::new());
+        for entry in &entries {
+            let learned = matches!(entry.subset, Some(Subset::Train | Subset::Validation));
+            *files.entry(entry.fingerprint).or_insert(false) |= learned;
+            names.extend(nih_name(&entry.path).filter(|_| learned));
+        }
+        for prediction in predictions.iter_mut() {
+            let Some(file) = prediction.file else { continue };
+            // The class is not known here, so a name counts in any class.
+            let named =
+                || prediction.path.to_str().and_then(nih_name).is_some_and(|name| names.contains(name));
+            let learned = files.get(&file).copied().unwrap_or_else(named);
+            prediction.learned_from = Some(learned || prediction.learned_from == Some(true));
+        }
+    }
+    let learned = predictions.iter().filter(|prediction| prediction.learned_from == Some(true));
+    let pixels: HashSet<String> = learned.filter_map(|prediction| prediction.pixels_sha256.clone()).collect();
     for prediction in predictions {
-        prediction.learned_from = prediction.file.map(|file| files.contains(&file));
+        if prediction.pixels_sha256.as_ref().is_some_and(|found| pixels.contains(found)) {
+            prediction.learned_from = Some(true);
+        }
     }
 }
 
@@ -72,4 +89,55 @@ pub fn provenance(run: &Path, program: &str) -> Result<Provenance> {
         model: run.display().to_string(),
         model_sha256: weights.sha256,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use malaria_dataset::{Fingerprint, Protocol};
+
+    use super::*;
+    use crate::config::{ExperimentConfig, Recipe};
+
+    #[test]
+    fn training_cells_are_recognised_in_another_format() {
+        let run = tempfile::tempdir().unwrap();
+        let config = ExperimentConfig::new(Recipe::Tutorial, Protocol::Random, 0);
+        malaria_files::write_json(&run.path().join("config.json"), &config).unwrap();
+        let name = |cell: u8| format!("C1P1thinF_IMG_1_cell_{cell}");
+        let row = |(cell, subset): (u8, &str)| {
+            let file = Fingerprint::of(&[cell]);
+            format!("Parasitized/{}.png,Parasitized,C1,{subset},{},{}\n", name(cell), file.bytes, file.hex())
+        };
+        let rows: String = [(1, "train"), (2, "validation"), (3, "test")].map(row).concat();
+        let header = "path,class,patient,subset,bytes,sha256\n";
+        std::fs::write(run.path().join("split.csv"), format!("{header}{rows}")).unwrap();
+
+        let prediction = |(path, file, pixels): (String, Option<&[u8]>, &str)| Prediction {
+            path: path.into(),
+            patient: None,
+            class: None,
+            probability: None,
+            warning: None,
+            error: None,
+            pixels_sha256: file.map(|_| pixels.to_owned()),
+            learned_from: None,
+            file: file.map(Fingerprint::of),
+        };
+        let cases: [((String, Option<&[u8]>, &str), Option<bool>); 7] = [
+            (("renamed.png".to_owned(), Some(&[1]), "one"), Some(true)),
+            (("copy of the pixels.bmp".to_owned(), Some(&[11]), "one"), Some(true)),
+            ((format!("jpeg/{}.jpg", name(2)), Some(&[12]), "two"), Some(true)),
+            ((format!("jpeg/{}.jpg", name(3)), Some(&[13]), "three"), Some(false)),
+            // The file of a test cell under the name of a training cell.
+            ((format!("{}.png", name(1)), Some(&[3]), "three"), Some(false)),
+            (("new.png".to_owned(), Some(&[14]), "new"), Some(false)),
+            ((format!("{}.png", name(1)), None, ""), None),
+        ];
+        let mut predictions: Vec<Prediction> =
+            cases.iter().cloned().map(|(case, _)| prediction(case)).collect();
+        mark_learned_from(run.path(), &mut predictions);
+        for (found, (_, expected)) in predictions.iter().zip(&cases) {
+            assert_eq!(found.learned_from, *expected, "{}", found.path.display());
+        }
+    }
 }

@@ -34,6 +34,8 @@ pub struct DataSummary {
     pub shared_patients: usize,
     /// The cells of unknown patients, if there are any.
     pub unknown_patients: Option<UnknownPatients>,
+    /// Words on patients with nearly the same name, if there are any.
+    pub similar_patients: Option<String>,
     /// Groups of pictures with the same pixels in more than one subset, as paths.
     pub duplicates_across: Vec<Vec<String>>,
     /// Groups of pictures with the same pixels in folders of different classes, so that one of the labels is wrong.
@@ -86,6 +88,7 @@ pub(crate) fn summarise(
         subsets: subsets.into(),
         shared_patients: split.leakage(index).shared_patients.len(),
         unknown_patients: index.unknown_patients(),
+        similar_patients: index.similar_patients(),
         duplicates_across: paths(|group| group.across_subsets),
         doubly_labelled: paths(|group| group.across_classes),
         fold: split.config.fold,

@@ -1,7 +1,6 @@
 //! Counts infected cells in photographs: by photograph, and by patient.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, hash_map::Entry};
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
@@ -17,15 +16,13 @@ use crate::duplicates::CellPositions;
 use crate::error::{Error, Result};
 use crate::field_result::FieldResult;
 use crate::find::{Smear, find_cells};
-use crate::output::Output;
+use crate::output::{Output, is_annotated};
 use crate::photo::read_photo;
 use crate::report::{CellRow, SmearReport};
 
 /// Maximum number of photographs in memory: one of 60 megapixels takes 180 MB, and its outlined copy as much.
 const MAX_HELD: usize = 4;
 
-/// Plausible numbers of red cells per microlitre of blood.
-pub(crate) const RED_CELLS_PER_MICROLITRE: RangeInclusive<f64> = 5e5..=1e7;
 /// Pictures up to this side may show a single cell that was cut out.
 const LARGEST_CELL: u32 = 300;
 /// Maximum number of characters of a photograph's name in the names of its results, to which a number and an extension are
@@ -44,6 +41,8 @@ pub struct CountOptions {
     pub red_cells_per_microlitre: Option<f64>,
     /// Program and model named in the report.
     pub made_by: Provenance,
+    /// Notes on the list of photographs for the report, such as [`Listed::notes`](malaria_dataset::Listed::notes).
+    pub notes: Vec<String>,
     /// Whether to return all objects found in each photograph, about 1 kB per cell.
     pub field_results: bool,
 }
@@ -80,43 +79,12 @@ fn refuse_results(photos: &[ListedImage]) -> Result<()> {
     let folders: BTreeSet<PathBuf> = photos.iter().flat_map(results).collect();
     let holds =
         |folder: &&PathBuf| ["smear.json", "cells.csv"].iter().all(|table| folder.join(table).is_file());
-    match folders.iter().find(holds) {
-        Some(folder) => Err(Error::Results { folder: folder.clone() }),
+    // Annotated photographs are also recognised where they were copied without the tables.
+    let annotated = || photos.iter().map(|photo| &photo.path).find(|path| is_annotated(path));
+    match folders.iter().find(holds).or_else(annotated) {
+        Some(place) => Err(Error::Results { place: place.clone() }),
         None => Ok(()),
     }
-}
-
-/// Parses red cells per microlitre of blood. Laboratories also write them in millions.
-///
-/// # Errors
-/// The expected range, for a number outside 500,000 to 10,000,000.
-pub fn parse_red_cells(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(cells) if RED_CELLS_PER_MICROLITRE.contains(&cells) => Ok(cells),
-        Ok(millions) if millions > 0.5 && millions <= 10.0 => {
-            Err(format!("expected red cells per microlitre; did you mean {:.0}?", 1e6 * millions))
-        }
-        _ => Err("expected red cells per microlitre, from 500000 to 10000000".to_owned()),
-    }
-}
-
-/// Red cells per microlitre of blood with this haematocrit (a fraction), at a mean cell volume of 90 fl.
-///
-/// Source: B. J. Bain et al., "Dacie and Lewis Practical Haematology" (12th ed., 2017), chapter 2: 83 to 101 fl in healthy adults.
-#[must_use]
-pub fn red_cells_of_haematocrit(haematocrit: f64) -> f64 {
-    // A microlitre is 1e9 fl.
-    haematocrit * 1e9 / 90.0
-}
-
-/// Parses a haematocrit for [`red_cells_of_haematocrit`], a fraction.
-///
-/// # Errors
-/// The expected range, for a haematocrit that implies an implausible number of red cells per microlitre.
-pub fn parse_haematocrit(text: &str) -> Result<f64, String> {
-    let possible = |share: &f64| RED_CELLS_PER_MICROLITRE.contains(&red_cells_of_haematocrit(*share));
-    let share = text.parse().ok().filter(possible);
-    share.ok_or_else(|| "expected a fraction from 0.045 to 0.9, such as 0.42".to_owned())
 }
 
 /// Counts the cells in `photos`, such as those of [`list_images`](malaria_dataset::list_images), by photograph and by patient.
@@ -127,8 +95,8 @@ pub fn parse_haematocrit(text: &str) -> Result<f64, String> {
 /// the number of photographs done and the total.
 ///
 /// A photograph that cannot be read, is refused, or shows the same cells as another patient's photograph gives a
-/// [`FieldCount`] with the reason; the others are still counted. The counts depend neither on the number of threads nor on
-/// the order of `photos`.
+/// [`FieldCount`] with the reason; the others are still counted. A photograph of several patients counts for none of them.
+/// The counts depend neither on the number of threads nor on the order of `photos`.
 ///
 /// # Errors
 /// Those of `network`; [`Error::Results`] for pictures that an earlier count has written; [`malaria_files::Error`] and
@@ -147,14 +115,16 @@ where
     refuse_results(photos)?;
     let mut count = |output: Option<&Output>| -> Result<SmearReport, E> {
         let names = unique_names(photos);
-        let mut earlier = HashMap::new();
+        let (mut earlier, mut shared) = (HashMap::new(), HashMap::new());
         let mut places: Vec<(&ListedImage, CellPositions)> = Vec::new();
         let (mut fields, mut cells, mut readings) = (Vec::new(), Vec::new(), Vec::new());
         // The photographs held in memory.
         let held = rayon::current_num_threads().min(MAX_HELD);
         for (some, names) in photos.chunks(held).zip(names.chunks(held)) {
             let mut called = Vec::with_capacity(some.len());
-            for (content, listed) in contents(some, names, &mut earlier, options)?.into_iter().zip(some) {
+            for (content, listed) in
+                contents(some, names, &mut earlier, &mut shared, options)?.into_iter().zip(some)
+            {
                 called.push(match content {
                     Ok(SearchedPhoto { photo, mut reading, smear }) => {
                         // The cells of each photograph separately, since a network may round differently in other batches.
@@ -162,7 +132,7 @@ where
                         reading.fill(description, &smear, &calls);
                         let own = CellPositions::of(&reading);
                         match places.iter().find(|(_, earlier)| own.repeat(earlier)) {
-                            Some((first, _)) => (reading.repeats(listed, first), None),
+                            Some((first, _)) => (reading.repeats(listed, first, &mut shared), None),
                             None => {
                                 places.push((listed, own));
                                 (reading, Some((photo, smear, calls)))
@@ -189,8 +159,19 @@ where
                 progress(fields.len(), photos.len());
             }
         }
+        for (i, photo) in photos.iter().enumerate() {
+            if let Some(other) = shared.get(&photo.path) {
+                let field = fields[i].shared_with(other);
+                cells.retain(|cell: &CellRow| cell.image != field.image);
+                if let Some(reading) = readings.get_mut(i) {
+                    *reading = FieldResult { count: field.clone(), objects: Vec::new(), ..reading.clone() };
+                }
+                fields[i] = field;
+            }
+        }
         let patients = count_patients(description, &fields, options.red_cells_per_microlitre)?;
         let mut report = SmearReport::new(description, fields, patients, cells, options.made_by.clone());
+        report.notes.clone_from(&options.notes);
         report.field_results = readings;
         Ok(report)
     };
@@ -230,11 +211,12 @@ fn unique_names(photos: &[ListedImage]) -> Vec<String> {
 }
 
 /// Reads the photographs and finds the cells of those whose pixels are not among the `earlier` ones. A photograph without
-/// cells to be called has a complete reading.
+/// cells to be called has a complete reading. Photographs of several patients are added to `shared`.
 fn contents(
     photos: &[ListedImage],
     names: &[String],
     earlier: &mut HashMap<Fingerprint, ListedImage>,
+    shared: &mut HashMap<PathBuf, PathBuf>,
     options: &CountOptions,
 ) -> Result<Vec<Result<SearchedPhoto, Box<FieldResult>>>> {
     let decoded: Vec<_> = photos.par_iter().map(|photo| read_photo(&photo.path)).collect();
@@ -253,7 +235,7 @@ fn contents(
                 place.insert(listed.clone());
                 Ok((photo, reading))
             }
-            Entry::Occupied(first) => Err(Box::new(reading.repeats(listed, first.get()))),
+            Entry::Occupied(first) => Err(Box::new(reading.repeats(listed, first.get(), shared))),
         }
     });
     let new: Vec<_> = new.collect();

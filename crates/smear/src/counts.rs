@@ -1,5 +1,7 @@
 //! The counts of a photograph and of a patient.
 
+use std::path::Path;
+
 use malaria_classifier::{CellTally, Description, PatientVerdict};
 use malaria_metrics::Interval;
 use serde::{Deserialize, Serialize};
@@ -109,6 +111,13 @@ impl FieldCount {
             copy_of: None,
             error: None,
         }
+    }
+
+    /// Without counts, since the photograph `other` of another patient shows the same cells.
+    pub(crate) fn shared_with(&self, other: &Path) -> Self {
+        let error = format!("it shows the same cells as {} of another patient", other.display());
+        let pixels_sha256 = self.pixels_sha256.clone();
+        Self { pixels_sha256, error: Some(error), ..Self::named(&self.image, self.patient.clone()) }
     }
 
     /// Counts the `objects` of a photograph whose caveats are known.

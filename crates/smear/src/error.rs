@@ -63,10 +63,10 @@ pub enum Error {
         folder: PathBuf,
     },
     /// Pictures that are results of an earlier count.
-    #[error("`{}` contains the results of an earlier count: give the original photographs only, or move this folder away", folder.display())]
+    #[error("`{}` contains the results of an earlier count: give the original photographs only, or move it away", place.display())]
     Results {
-        /// The folder of the results.
-        folder: PathBuf,
+        /// The folder of the results, or an annotated photograph.
+        place: PathBuf,
     },
     /// The record of a smear is not valid.
     #[error("not a valid reading of a smear: {reason}")]

@@ -1,5 +1,8 @@
 //! Objects, calls and counts of one photograph as plain data, for programs that show them and let a person correct them.
 
+use std::collections::HashMap;
+use std::path::PathBuf;
+
 use image::RgbImage;
 use malaria_classifier::Description;
 use malaria_dataset::{Cells, Fingerprint, ListedImage};
@@ -55,15 +58,20 @@ impl FieldResult {
         self.count.pixels_sha256 = Some(pixels.hex());
     }
 
-    /// The photograph `listed`, which shows the same cells as the `first` one and therefore does not count.
-    pub(crate) fn repeats(self, listed: &ListedImage, first: &ListedImage) -> Self {
-        let mut count = FieldCount::named(&self.count.image, self.count.patient);
-        count.pixels_sha256 = self.count.pixels_sha256;
-        let path = first.path.to_string_lossy();
-        if listed.patient == first.patient {
-            count.copy_of = Some(path.into_owned());
-        } else {
-            count.error = Some(format!("it shows the same cells as {path} of another patient"));
+    /// The photograph `listed`, which shows the same cells as the `first` one and therefore does not count. If they are of
+    /// two patients, the first one does not count either: `shared` gets its path, with that of `listed`.
+    pub(crate) fn repeats(
+        self,
+        listed: &ListedImage,
+        first: &ListedImage,
+        shared: &mut HashMap<PathBuf, PathBuf>,
+    ) -> Self {
+        let mut count = self.count.shared_with(&first.path);
+        if listed.patient == first.patient || listed.patient.is_none() {
+            count.error = None;
+            count.copy_of = Some(first.path.to_string_lossy().into_owned());
+        } else if first.patient.is_some() {
+            shared.entry(first.path.clone()).or_insert_with(|| listed.path.clone());
         }
         Self { count, objects: Vec::new(), ..self }
     }

@@ -39,6 +39,7 @@ mod kind;
 mod object;
 mod outline;
 mod output;
+mod parse;
 mod peaks;
 mod photo;
 mod plane;
@@ -49,10 +50,7 @@ mod scale;
 mod separate;
 mod shape;
 
-pub use count::{
-    CountOptions, check_outside, count_patients, count_smears, parse_haematocrit, parse_red_cells,
-    red_cells_of_haematocrit,
-};
+pub use count::{CountOptions, check_outside, count_patients, count_smears};
 pub use counts::{FieldCount, PatientCount, PerMicrolitre};
 pub use debug_steps::find_cells_and_write_steps;
 pub use draw::{annotated, annotated_with};
@@ -61,6 +59,7 @@ pub use field_result::{FieldResult, analyse_field};
 pub use find::{Smear, find_cells};
 pub use found_object::{FoundObject, Judgement};
 pub use object::{Bounds, Kind, Object};
+pub use parse::{parse_haematocrit, parse_patient, parse_red_cells, red_cells_of_haematocrit};
 pub use photo::read_photo;
 pub use quality::{Caveat, Quality};
 pub use report::{CellRow, SmearReport};

@@ -1,6 +1,7 @@
 //! Pictures in the results: annotated photographs and cut-out cells.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use image::codecs::jpeg::JpegEncoder;
@@ -14,6 +15,9 @@ use crate::find::Smear;
 /// Quality of annotated photographs, on the scale of the Independent JPEG Group. A PNG would be several times as large and
 /// as slow.
 const JPEG_QUALITY: u8 = 90;
+
+/// The comment in the file of an annotated photograph, by which [`is_annotated`] recognises it.
+const COMMENT: &[u8] = b"annotated by malaria-smear";
 
 /// A folder for pictures.
 pub(crate) struct Output {
@@ -43,7 +47,7 @@ impl Output {
         JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY)
             .encode_image(&annotated)
             .map_err(unwritable(&path))?;
-        fs::write(&path, bytes).map_err(Error::io("write", &path))?;
+        fs::write(&path, with_comment(&bytes)).map_err(Error::io("write", &path))?;
         for ((number, call), cell) in (1..).zip(calls).zip(smear.red_cells()) {
             let folder = self.cells.join(&call.class);
             create(&folder)?;
@@ -52,6 +56,20 @@ impl Output {
         }
         Ok(())
     }
+}
+
+/// A JPEG with [`COMMENT`] after its first segment, which ends at the same place in every file of the encoder.
+fn with_comment(jpeg: &[u8]) -> Vec<u8> {
+    let at = jpeg.get(4..6).map_or(2, |length| 4 + usize::from(u16::from_be_bytes([length[0], length[1]])));
+    let (start, rest) = jpeg.split_at(at.min(jpeg.len()));
+    [start, &[0xff, 0xfe, 0, COMMENT.len() as u8 + 2], COMMENT, rest].concat()
+}
+
+/// Whether the file at `path` is an annotated photograph.
+pub(crate) fn is_annotated(path: &Path) -> bool {
+    let mut start = Vec::new();
+    let read = fs::File::open(path).and_then(|file| file.take(128).read_to_end(&mut start));
+    read.is_ok() && start.windows(COMMENT.len()).any(|bytes| bytes == COMMENT)
 }
 
 fn create(folder: &Path) -> Result<()> {

@@ -39,6 +39,8 @@ pub struct SmearReport {
     pub patients: Vec<PatientCount>,
     /// Photographs of unknown patients if patients of others are known: they count for no patient.
     pub unknown_patients: usize,
+    /// Notes on the list of photographs, such as the files that were skipped.
+    pub notes: Vec<String>,
     /// How cells and patients are called, as text.
     pub rule: String,
     /// The program and the model that made the counts.
@@ -127,6 +129,7 @@ impl SmearReport {
             photographs,
             patients,
             unknown_patients: unknown,
+            notes: Vec::new(),
             rule,
             made_by,
             cells,
@@ -181,8 +184,9 @@ impl SmearReport {
                 format!("photographs of unknown patients, which count for no patient: {photographs}\n")
             }
         };
+        let notes: String = self.notes.iter().map(|note| format!("{}\n", one_line(note))).collect();
         format!(
-            "{}\n{}{unknown}\nThese are counts of infected cells, not of parasites; neither species nor stages are identified.\n{}\n{}\n\
+            "{}\n{}{unknown}{notes}\nThese are counts of infected cells, not of parasites; neither species nor stages are identified.\n{}\n{}\n\
              Research software, not a medical device.\n",
             self.photograph_table(),
             self.patient_table(),
@@ -216,7 +220,7 @@ impl SmearReport {
             "patient", "photographs", "red cells", self.positive, "share"
         );
         for count in &self.patients {
-            let patient = count.patient.as_deref().unwrap_or("all");
+            let patient = one_line(count.patient.as_deref().unwrap_or("all"));
             let PatientCount { photographs, red_cells, infected, verdict, .. } = count;
             let raw = (*red_cells > 0).then(|| *infected as f64 / *red_cells as f64);
             let words = verdict.as_ref().map_or("not called", |verdict| &verdict.words);

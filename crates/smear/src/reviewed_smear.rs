@@ -7,12 +7,13 @@ use malaria_dataset::Fingerprint;
 use malaria_metrics::{Interval, exact_interval};
 use serde::{Deserialize, Serialize};
 
-use crate::count::{RED_CELLS_PER_MICROLITRE, count_patients};
+use crate::count::count_patients;
 use crate::counts::{FieldCount, PatientCount, PerMicrolitre};
 use crate::duplicates::CellPositions;
 use crate::error::{Error, Result};
 use crate::field_result::FieldResult;
 use crate::found_object::{FoundObject, Judgement};
+use crate::parse::RED_CELLS_PER_MICROLITRE;
 
 /// Version of the format of a [`ReviewedSmear`].
 pub const REVIEW_FORMAT: u32 = 2;

@@ -11,8 +11,8 @@ use malaria_dataset::{
 };
 use malaria_metrics::PatientCall;
 use malaria_smear::{
-    AddedCell, Caveat, CountOptions, FieldCount, Judgement, REVIEW_FORMAT, ReviewedField, ReviewedSmear,
-    SmearReport, analyse_field, check_outside, count_smears, red_cells_of_haematocrit,
+    AddedCell, Caveat, CountOptions, FieldCount, Judgement, PatientCount, REVIEW_FORMAT, ReviewedField,
+    ReviewedSmear, SmearReport, analyse_field, check_outside, count_smears, red_cells_of_haematocrit,
 };
 
 use support::description;
@@ -93,10 +93,14 @@ fn synthetic_infected_cells_are_counted_by_photograph_and_patient() {
     fs::create_dir(folder.path().join("carl")).unwrap();
     fs::copy(folder.path().join("ben/3.png"), folder.path().join("carl/3.png")).unwrap();
     let stolen = count(folder.path(), &pattern, &options).unwrap();
-    let carl = stolen.patients.last().unwrap();
-    assert_eq!((carl.red_cells, carl.failed, stolen.failed()), (0, 1, 1));
-    let error = by_name(&stolen, "carl/3.png").error.as_ref().unwrap();
-    assert!(error.contains("ben") && error.contains("another patient"), "{error}");
+    for (name, other) in [("ben", "carl"), ("carl", "ben")] {
+        let of_name = |count: &&PatientCount| count.patient.as_deref() == Some(name);
+        let count = stolen.patients.iter().find(of_name).unwrap();
+        assert_eq!((count.red_cells, count.failed, stolen.failed()), (0, 1, 2), "{name}");
+        let error = by_name(&stolen, &format!("{name}/3.png")).error.as_ref().unwrap();
+        assert!(error.contains(other) && error.contains("another patient"), "{error}");
+    }
+    assert!(stolen.cells.iter().all(|row| row.patient.as_deref() == Some("ann")));
 
     let [ann, ben] = report.patients.as_slice() else { panic!("{:?}", report.patients) };
     assert_eq!((ann.patient.as_deref(), ann.photographs, ben.photographs), (Some("ann"), 2, 1));
@@ -107,6 +111,10 @@ fn synthetic_infected_cells_are_counted_by_photograph_and_patient() {
     let per_microlitre = ann.infected_per_microlitre.unwrap();
     assert!((per_microlitre.estimate / (5e6 * result.infected_share.unwrap()) - 1.0).abs() < 1e-9);
     assert!(per_microlitre.low < per_microlitre.estimate && per_microlitre.estimate < per_microlitre.high);
+    // A line break in a name makes no second row.
+    let mut renamed = stolen.clone();
+    renamed.patients[0].patient = Some("ann\nben".to_owned());
+    assert!(renamed.table().lines().any(|line| line.starts_with("ann\u{fffd}ben ")), "{}", renamed.table());
     for part in ["ann ", "positive; ", " per microlitre", "not a medical device"] {
         assert!(report.table().contains(part), "{part}: {}", report.table());
     }
@@ -214,6 +222,13 @@ fn the_folder_of_results_is_complete_or_does_not_exist() {
         check_outside(&photos.join("results"), std::slice::from_ref(&photos)).unwrap_err().to_string();
     assert!(inside.contains("whose pictures are counted"), "{inside}");
     check_outside(&out, std::slice::from_ref(&photos)).unwrap();
+
+    // Also without the tables beside them.
+    let copied = folder.path().join("copied");
+    fs::create_dir(&copied).unwrap();
+    fs::copy(out.join("annotated/field-2.jpg"), copied.join("x.jpg")).unwrap();
+    let again = count(&copied, &PatientNames::Nlm, &CountOptions::default()).unwrap_err().to_string();
+    assert!(again.contains("x.jpg` contains the results of an earlier count"), "{again}");
 
     let occupied = count(&photos, &PatientNames::Nlm, &options).unwrap_err().to_string();
     assert!(occupied.contains("results") && occupied.contains("already exists"), "{occupied}");

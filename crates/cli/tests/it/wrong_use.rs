@@ -47,6 +47,7 @@ fn missing_files_and_wrong_places_are_named() {
     }
     let mut predict = malaria("predict", &["a.png"]);
     refuse(predict.env("MALARIA_RUN", "x"), &["MALARIA_RUN", "x", "no such folder"]);
+    refuse(malaria("train", &[]).env("MALARIA_DATA", "y"), &["MALARIA_DATA", "`y`, which is not a folder"]);
     assert!(!bench.path("runs").exists(), "a refused command left a run");
 
     // An unknown setting is named.
@@ -91,6 +92,14 @@ fn settings_are_refused_before_pictures_are_read() {
     for (flags, words) in cases {
         refuse(bench.train("run").args(flags), words);
     }
+    for patient in 1..=3 {
+        fs::create_dir_all(bench.path(&format!("clinic/P{patient}"))).unwrap();
+        fs::write(bench.path(&format!("clinic/P{patient}/a.png")), "").unwrap();
+    }
+    refuse(
+        &mut bench.train_on("clinic", "run"),
+        &["one folder for each class", "3 folders in clinic, such as `P1`"],
+    );
     assert!(!bench.path("run").exists(), "a refused run left its directory");
     // A file at the path of the folder, and folders whose plots would be read as cells.
     refuse(&mut bench.train("file"), &["file: it is not a folder"]);

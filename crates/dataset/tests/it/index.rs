@@ -209,6 +209,31 @@ fn paths_that_are_not_a_data_set_are_refused() {
     refused(folder.path(), folder.path(), "holds only one class folder, `only`");
     folder.write("empty/notes.txt", b"");
     refused(folder.path(), &folder.join("empty"), "without any image (png, jpg");
+    folder.write("empty/a.avif", b"");
+    refused(
+        folder.path(),
+        &folder.join("empty"),
+        "that cannot be read: 1 (`empty/a.avif`): save them as JPEG or PNG",
+    );
+    folder.write("cells.zip", b"");
+    refused(&folder.join("cells.zip"), &folder.join("cells.zip"), "is an archive; unpack it");
+    folder.write("set/Parasitized/x.png", b"");
+    let class = folder.join("set/Parasitized");
+    refused(&class, &class, &format!("did you mean `{}`?", folder.join("set").display()));
+}
+
+#[test]
+fn a_class_folder_inside_another_is_refused() {
+    let files = ["Parasitized/x.png", "Parasitized/more/uninfected/y.png", "Uninfected/x.png"];
+    let (folder, tree) = (Folder::with(&files), Folder::new());
+    for (subset, file) in Subset::ALL.iter().flat_map(|subset| files.map(|file| (subset, file))) {
+        tree.write(&format!("{}/{file}", subset.folder()), b"");
+    }
+    for folder in [folder, tree] {
+        folder.assert_refused("lies in a folder `uninfected` inside the class folder `Parasitized`");
+    }
+    // A second folder of the same name is a habit of unpacking.
+    Folder::with(&["Parasitized/Parasitized/x.png", "Uninfected/x.png"]).open();
 }
 
 #[test]

@@ -34,8 +34,60 @@ fn images_are_listed_from_files_and_folders() {
     refused(&folder.join("none.png"), "none.png` does not exist");
     fs::create_dir(folder.join("empty")).unwrap();
     refused(&folder.join("empty"), "empty` holds no image");
+    folder.write("phone/IMG_0.HEIC", b"");
+    refused(
+        &folder.join("phone"),
+        "skipped because they are pictures in formats that cannot be read: 1 (`IMG_0.HEIC`): save them as JPEG or PNG",
+    );
     #[cfg(unix)]
     refused(Path::new("/dev/null"), "neither a file nor a folder");
+}
+
+#[test]
+fn notes_name_skipped_pictures_and_doubtful_patients() {
+    let folder = Folder::with(&[
+        "A/day1/x.png",
+        "B/day1/x.png",
+        "B/Day01/x.png",
+        "B/y.heif",
+        "B/z.ZIP",
+        "B/notes.txt",
+    ]);
+    let pattern = PatientNames::Pattern("([^/]+)/".parse().unwrap());
+    let notes = |given: &[&str]| {
+        let given: Vec<PathBuf> = given.iter().map(|name| folder.join(name)).collect();
+        list_images(&given, &pattern).unwrap().notes
+    };
+    let [skipped, merged, similar] = &notes(&["A", "B"])[..] else { panic!("{:?}", notes(&["A", "B"])) };
+    let [heif, zip, text] =
+        ["B/y.heif", "B/z.ZIP", "B/notes.txt"].map(|name| folder.join(name).display().to_string());
+    assert_eq!(
+        *skipped,
+        format!(
+            "skipped because they are pictures in formats that cannot be read: 1 (`{heif}`): save them as JPEG or PNG; \
+             skipped because they are archives: 1 (`{zip}`): unpack them; skipped because they are not images: 1 (`{text}`)"
+        )
+    );
+    assert!(merged.contains("count as one patient each: `day1`; if"), "{merged}");
+    assert!(similar.ends_with("count as different patients: `Day01`, `day1`"), "{similar}");
+    // From the folder above, the patients are A and B.
+    assert_eq!(notes(&[""]).len(), 1);
+    assert!(notes(&["A"]).is_empty());
+}
+
+#[test]
+fn folders_of_systems_are_not_listed() {
+    let system = [
+        "$RECYCLE.BIN/S-1/b.png",
+        "System Volume Information/c.png",
+        "deep/@eaDir/a.png/SYNOPHOTO_THUMB_M.jpg",
+        ".Trashes/501/d.png",
+        "lost+found/e.png",
+        "#recycle/f.png",
+    ];
+    let folder = Folder::with(&system);
+    folder.write("deep/a.png", b"");
+    assert_eq!(list(&[folder.join("")]), (vec![folder.join("deep/a.png")], 0));
 }
 
 #[test]

@@ -97,6 +97,10 @@ fn a_table_gives_the_patients_by_path() {
         "File;Patient\n./Uninfected/Müller_1.png;M 1\nParasitized/P1_1.png;Q,1\n",
         "file,patient\nUninfected/x.png,\nUninfected/Müller_1.png,M 1\nParasitized/P1_1.png,\"Q,1\"\n",
         "\u{feff}age, patient ,file\r\n3, M 1 ,Uninfected/Müller_1.png\r\n4,\"Q,1\",Parasitized/P1_1.png\r\n4,\"Q,1\",Parasitized/P1_1.png\r\n",
+        // Excel's first line, a comma in another column, empty rows, and spaces that cannot be seen.
+        "sep=;\r\nfile;patient;age, sex\r\nParasitized/P1_1.png;Q,1;3, f\r\n;;\r\n\r\nUninfected/Müller_1.png\u{200b};\u{a0}M 1\u{feff};\r\n",
+        // Words for an unknown patient.
+        "file,patient\nUninfected/x.png,#N/A\nParasitized/P2_1.png, Unknown \nUninfected/Müller_1.png,M 1\nParasitized/P1_1.png,\"Q,1\"\n",
     ] {
         tables.write("patients.csv", text.as_bytes());
         let mut index = folder.open();
@@ -130,6 +134,16 @@ fn invalid_tables_are_refused_with_the_line() {
         ),
         ("file,patient\nUninfected/x.png,\"P1\nParasitized/P1_1.png,P2\n", 2, "is a quote not closed?"),
         ("file,patient\nUninfected/x.png,P1\nUninfected/x.png,\n", 3, "found ``, and `P1` on line 2"),
+        (
+            "sep=,\r\nfile,patient\r\nUninfected/x.png,P1\r\n\r\nx.png,P1\r\n",
+            5,
+            "found `x.png`, which is not one",
+        ),
+        (
+            "file,patient\nUninfected/Mu\u{308}ller_1.png,P1\n",
+            2,
+            "in `Uninfected/Müller_1.png`, letters with accents are encoded in another way (Unicode NFC or NFD)",
+        ),
     ] {
         fs::write(&path, text).unwrap();
         let error = index.set_patients(&PatientNames::Table(path.clone())).unwrap_err();
@@ -139,6 +153,11 @@ fn invalid_tables_are_refused_with_the_line() {
     }
     let none = PatientNames::Table(tables.join("none.csv"));
     assert!(matches!(index.set_patients(&none), Err(Error::File(_))));
+    let folder = index.set_patients(&PatientNames::Table(tables.join(""))).unwrap_err().to_string();
+    assert!(
+        folder.contains("is a folder; expected a CSV file with the columns file and patient"),
+        "{folder}"
+    );
     assert_eq!(patients(&index), [None; 4]);
 }
 

@@ -148,7 +148,9 @@ fn photographs(paths: &[PathBuf]) -> Result<HashMap<String, PathBuf>> {
 
 impl ParsedReport {
     fn read(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = fs::read_to_string(path).with_context(|| {
+            format!("cannot read {} as a report, which precedes the photographs", path.display())
+        })?;
         Self::parse(&text).with_context(|| {
             format!("{}: expected a report of this program, or its record (JSON)", path.display())
         })

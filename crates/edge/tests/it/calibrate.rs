@@ -116,6 +116,8 @@ fn unsuitable_predictions_are_refused_and_models_unchanged() {
             "{words}: {errors}"
         );
     }
+    let exchanged = calibrate(&[], &[vec![models[1].clone(), table.clone()]].concat());
+    assert!(String::from_utf8_lossy(&exchanged.stderr).contains("a CSV, before the models"), "{exchanged:?}");
     // A damaged gzip file, and a file that is not a model.
     fs::write(&table, [0x1f, 0x8b, 8, 0, 1]).unwrap();
     let output = calibrate(&[], &[vec![table.clone()], models.clone()].concat());

@@ -118,7 +118,8 @@ fn patients_are_identified_by_a_pattern_or_a_table() {
     assert!(text.contains("pictures of unknown patients: 1 of 49, first `"), "{text}");
 
     fs::write(&table, rows.replace("case-2", "case-5")).unwrap();
-    let cases: [(&[&str], &[&str]); 4] = [
+    let cases: [(&[&str], &[&str]); 5] = [
+        (&["--patients", folder.path().to_str().unwrap()], &["is a folder; expected a CSV file"]),
         (&["--patient-pattern", "case"], &["--patient-pattern", "with 0 groups"]),
         (
             &["--patient-pattern", "(nobody-[0-9])"],
@@ -306,6 +307,8 @@ fn exchanged_models_and_pictures_are_reported() {
         ("classify", [&folder.path().to_path_buf(), &cell], "malaria export --run"),
         ("classify", [&renamed, &model("int8")], "is a model, not a picture"),
         ("smear", [&cell, &renamed], "is a model, not a picture"),
+        ("verify", [&cell, &uniform], "as a report, which precedes the photographs"),
+        ("verify", [&folder.path().to_path_buf(), &cell], "as a report, which precedes the photographs"),
     ] {
         let output = edge(&[command], &paths.map(PathBuf::as_path));
         let said = String::from_utf8_lossy(&output.stderr).into_owned();

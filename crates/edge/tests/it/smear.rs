@@ -87,9 +87,10 @@ fn photographs_that_cannot_be_counted_are_reported_and_fail_the_program() {
     assert!(answer["photographs"][1]["red_cells"].as_u64().unwrap() > 15, "{answer}");
 
     let tiny = tiny();
-    let cases: [(&[&str], &[&Path], &str); 5] = [
+    let cases: [(&[&str], &[&Path], &str); 6] = [
+        (&["--patient", " "], &[folder.path()], "expected a name"),
         (&[], &[&tiny], "expected photographs"),
-        (&["--haematocrit", "45"], &[folder.path()], "a fraction from 0.045 to 0.9"),
+        (&["--haematocrit", "45"], &[folder.path()], "did you mean 0.45?"),
         (&["--red-cells", "0"], &[folder.path()], "from 500000 to 10000000"),
         (&["--patient", "a", "--patient-pattern", "(a)"], &[folder.path()], "cannot be used with"),
         (&["--out", folder.path().to_str().unwrap()], &[&tiny, folder.path()], "whose pictures are counted"),

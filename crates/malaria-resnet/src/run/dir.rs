@@ -103,7 +103,14 @@ impl RunDir {
     pub fn open(path: &Path) -> Result<Self> {
         let run = Self { path: path.to_owned() };
         if !path.is_dir() {
-            let reason = if path.exists() { "it is not a folder" } else { "there is no such folder" };
+            let reason = match path.extension().and_then(|extension| extension.to_str()) {
+                _ if !path.exists() => "there is no such folder",
+                Some("safetensors") => "it is a file of weights: name the run directory that contains it",
+                Some("onnx") => {
+                    "it is an exported model: name the run directory it was exported from, or use malaria-edge"
+                }
+                _ => "it is not a folder",
+            };
             return Err(run.error(reason));
         }
         if fold_dir(path, 1).is_dir() {
@@ -299,6 +306,12 @@ mod tests {
             let created = RunDir::create(&path(name)).err();
             assert!(matches!(created, None | Some(Error::Taken { .. })), "{name}: {created:?}");
             assert_eq!(created.map(|error| error.to_string()), create.map(message), "{name}");
+        }
+        for (file, words) in
+            [("model.onnx", "use malaria-edge"), ("trained/weights.safetensors", "contains it")]
+        {
+            fs::write(path(file), "").unwrap();
+            assert!(RunDir::open(&path(file)).unwrap_err().to_string().ends_with(words), "{file}");
         }
         for error in [RunDir::open(&path("file")).err(), RunDir::refuse_taken(&path("file")).err()] {
             assert!(error.unwrap().to_string().ends_with("it is not a folder"));

@@ -22,6 +22,9 @@ use crate::{
     progress::{Context, Listener},
 };
 
+/// Largest plausible number of classes; more folders are probably patients.
+const MAX_CLASSES: usize = 20;
+
 /// Trains according to `config` in the new run directory `out`, and evaluates the weights of the selected epoch once on the
 /// test set.
 ///
@@ -169,11 +172,13 @@ fn listed_cells(list: &Path, index: &Index) -> Result<HashSet<String>> {
         path: String,
     }
     let rows: Vec<Row> = malaria_files::read_csv(list, "a list of cells with a column `path`")?;
+    let paths: HashSet<String> =
+        rows.iter().map(|row| row.path.trim().trim_start_matches("./").to_owned()).collect();
     let known: HashSet<&str> = index.samples.iter().map(|sample| sample.path.as_str()).collect();
-    let wrong = match rows.iter().find(|row| !known.contains(row.path.as_str())) {
+    let wrong = match rows.iter().find(|row| !known.contains(row.path.trim().trim_start_matches("./"))) {
         Some(unknown) => format!("`{}`", unknown.path),
         None if rows.is_empty() => "none".to_owned(),
-        None => return Ok(rows.into_iter().map(|row| row.path).collect()),
+        None => return Ok(paths),
     };
     Err(Error::Config {
         field: "exclude",
@@ -211,10 +216,19 @@ pub(crate) fn decode(index: Index, config: &ExperimentConfig, listener: Listener
 
 /// Index of the positive class.
 fn positive_class(config: &ExperimentConfig, index: &Index) -> Result<usize> {
-    index.class(&config.positive).ok_or_else(|| Error::Config {
-        field: "positive",
-        expected: format!("one of the classes {:?}", index.classes),
-        found: format!("`{}`", config.positive),
+    let classes = &index.classes;
+    index.class(&config.positive).ok_or_else(|| {
+        // Folders of patients are numbered, and there are many of them.
+        let numbered = classes.iter().all(|class| class.contains(|c: char| c.is_ascii_digit()));
+        if classes.len() > MAX_CLASSES || (classes.len() > 2 && numbered) {
+            let expected = "one folder for each class, such as Parasitized and Uninfected, with any folders of \
+                            patients inside them";
+            let root = index.root.display();
+            let found = format!("{} folders in {root}, such as `{}`", classes.len(), classes[0]);
+            return Error::Config { field: "data", expected: expected.to_owned(), found };
+        }
+        let (expected, found) = (format!("one of the classes {classes:?}"), format!("`{}`", config.positive));
+        Error::Config { field: "positive", expected, found }
     })
 }
 
@@ -282,7 +296,7 @@ mod tests {
 
         // No training cell is left, which is known only after all cells have been read.
         let index = Index::open(&path("cells")).unwrap();
-        let list = index.samples.iter().map(|sample| format!("{}\n", sample.path));
+        let list = index.samples.iter().map(|sample| format!("./{}\n", sample.path));
         fs::write(path("all.csv"), format!("path\n{}", list.collect::<String>())).unwrap();
         let none_left = ExperimentConfig { exclude: Some(path("all.csv")), ..config.clone() };
         assert!(matches!(train(&none_left, &out, context), Err(Error::Dataset(_))));
