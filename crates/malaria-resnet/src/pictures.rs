@@ -106,7 +106,8 @@ pub(crate) fn augmentation_sheet(
 /// The images of a tensor `[N, 3, H, W]` in [0, 1].
 fn to_images(images: &Tensor) -> Result<Vec<RgbImage>> {
     let read = || -> Result<Vec<u8>, TchError> {
-        let bytes = images.f_mul_scalar(255.0)?.f_round()?.f_to_kind(Kind::Uint8)?;
+        let white = Tensor::f_from_slice(&[255.0_f32])?.f_to_device(images.device())?;
+        let bytes = images.f_mul(&white)?.f_round_()?.f_to_kind(Kind::Uint8)?;
         // NCHW => NHWC
         Vec::<u8>::try_from(bytes.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_flatten(0, -1)?)
     };
