@@ -191,7 +191,8 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
     let stored = classifier.description.smear.clone().filter(|_| new_patients && !options.flips);
     let smears = stored.map(|stored| SmearDecision { stored, of_folds: None });
     let mut assessment = Assessment::of(&scored, &rule, smears.as_ref())?;
-    let metrics = scored.summary(&rule)?;
+    let metrics = scored.known_metrics(&rule)?;
+    let exchanged = scored.summary(&rule)?.auc.is_some_and(|auc| auc < MAX_EXCHANGED_AUC);
     if !options.prevalences.is_empty() {
         assessment.at_prevalence =
             PredictiveValues::of(&scored.counts_by_patient(&rule), options.prevalences)?;
@@ -216,7 +217,7 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
         .chain(missing_parents.iter().map(|run| Caveat::ParentMissing { run: run.display().to_string() }))
         .chain(Caveat::of_pictures(copied, doubly_labelled.len(), unlike, chosen.len()))
         .chain(options.flips.then_some(Caveat::MirrorImages))
-        .chain(metrics.auc.is_some_and(|auc| auc < MAX_EXCHANGED_AUC).then_some(Caveat::ClassesExchanged))
+        .chain(exchanged.then_some(Caveat::ClassesExchanged))
         .chain(Caveat::of_classes(&scored))
         .chain(Caveat::of(&rule, false, &assessment))
         .collect();

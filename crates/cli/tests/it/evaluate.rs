@@ -17,7 +17,7 @@ fn evaluate_reproduces_the_metrics_of_a_run_from_any_folder() {
     let said = succeed(evaluate.arg("--json").arg(&document).arg("--predictions").arg(&cells));
     assert!(said.contains("the run's test cells"), "{said}");
     let (again, metrics) = (json(&document), json(&bench.path("run/metrics.json")));
-    for name in ["accuracy", "sensitivity", "specificity", "auc"] {
+    for name in ["confusion", "log_loss", "brier", "intervals_over_cells"] {
         assert_eq!(again[name], metrics[name], "{name}");
     }
     assert_eq!(rows(&cells), rows(&bench.path("run/predictions.csv")));
@@ -76,7 +76,7 @@ fn a_closed_output_does_not_stop_the_program() {
     };
     closed(bench.train("run").args(["--epochs", "1", "--progress", "plain"]));
     closed(bench.evaluate("run").args(["--json", "evaluated.json"]));
-    assert!(json(&bench.path("evaluated.json"))["accuracy"].is_number());
+    assert!(json(&bench.path("evaluated.json"))["log_loss"].is_number());
     for form in ["--json", "--csv", "--flips"] {
         closed(bench.malaria("predict").args(["--run", "run", "cells", form]));
     }
@@ -130,7 +130,18 @@ fn copies_wrong_labels_unusual_pictures_and_single_classes_are_reported() {
     for caveat in ["\"unlike-training\"", "\"few-cells\""] {
         assert!(caveats(&said).contains(&caveat.to_owned()), "{said}");
     }
-    let said = succeed(bench.malaria("evaluate").args(["--run", "run", "--data", "grey"]));
+    for unknown in ["accuracy", "accuracy_argmax", "sensitivity", "auc", "balanced_accuracy"] {
+        assert!(said[unknown].is_null(), "{unknown}: {said}");
+    }
+    assert!(said["specificity"].is_number(), "{said}");
+    let mut evaluate = bench.malaria("evaluate");
+    let said = succeed(evaluate.args(["--run", "run", "--data", "grey", "--report", "grey.html"]));
+    // Without a value, on the page as on the run's own model card: the run has nine test cells of either class.
+    let page = fs::read_to_string(bench.path("grey.html")).unwrap();
+    assert!(page.contains("data-metric=\"accuracy\">"), "{page}");
+    assert!(page.contains("data-metric=\"specificity\" data-value=\""), "{page}");
+    let card = fs::read_to_string(bench.path("run/model_card.md")).unwrap();
+    assert!(card.contains("| Accuracy | n/a | n/a |") && card.contains("Parasitized: only 9."), "{card}");
     assert_eq!(said.matches("accuracy").count(), 2, "the headline and the caveat: {said}");
     assert!(
         said.contains("accuracy n/a") && said.contains("Cells of the class Parasitized: only 1."),
