@@ -7,8 +7,8 @@ use malaria_classifier::{
     SmearDecision, Threshold, protocol_note, write_predictions,
 };
 use malaria_dataset::{
-    Duplicate, ImageStats, Index, Loaded, PatientNames, Protocol, Split, Subset, UnknownPatients, duplicates,
-    read_manifest,
+    Duplicate, ImageStats, Index, Loaded, MAX_CELL_SIDE, PatientNames, Protocol, Split, Subset,
+    UnknownPatients, duplicates, read_manifest, shows_many_cells,
 };
 use malaria_metrics::Summary;
 use malaria_report::{Picture, Report, evaluation_section};
@@ -99,7 +99,8 @@ pub struct EvaluationReport {
     pub copies: Vec<Vec<String>>,
     /// Those of these groups in folders of more than one class, so that a label is wrong.
     pub doubly_labelled: Vec<Vec<String>>,
-    /// Evaluated pictures that are unlike the training cells, about which `predict` warns: path and warning.
+    /// Evaluated pictures that are photographs or unlike the training cells, which `predict` refuses or warns about: path and
+    /// warning.
     pub warnings: Vec<String>,
     /// Unreadable images that were skipped: path and reason.
     pub skipped: Vec<String>,
@@ -249,12 +250,18 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
     Ok(report)
 }
 
-/// Paths of the pictures at `indices` that are unlike the training cells, with the warnings.
+/// Paths of the pictures at `indices` that are photographs or unlike the training cells, with the warnings.
 fn warnings(classifier: &Classifier, loaded: &Loaded, indices: &[usize]) -> Vec<String> {
-    let Some(check) = classifier.description.input else { return Vec::new() };
+    let check = classifier.description.input;
     let warning = |&i: &usize| {
-        let found = check.warnings(&ImageStats::of(&cell_image(&loaded.cells, i)), loaded.dimensions[i]);
-        let words = found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let (cell, (width, height)) = (cell_image(&loaded.cells, i), loaded.dimensions[i]);
+        let words = if width.max(height) > MAX_CELL_SIDE || shows_many_cells(&cell) {
+            "not a picture of a single cell; count the cells of photographs with `malaria smear`".to_owned()
+        } else {
+            let found = check.map(|check| check.warnings(&ImageStats::of(&cell), (width, height)));
+            let found = found.iter().flatten().map(ToString::to_string);
+            found.collect::<Vec<_>>().join("; ")
+        };
         (!words.is_empty()).then(|| format!("{}: {words}", loaded.index.samples[i].path))
     };
     indices.par_iter().filter_map(warning).collect()

@@ -125,6 +125,14 @@ fn copies_wrong_labels_unusual_pictures_and_single_classes_are_reported() {
         let class = if number == 0 { "Parasitized" } else { "Uninfected" };
         grey.save(bench.path("grey").join(class).join(format!("{number}.png"))).unwrap();
     }
+    for (class, red) in [("Parasitized", 190), ("Uninfected", 200)] {
+        fs::create_dir_all(bench.path("photos").join(class)).unwrap();
+        let photo = image::RgbImage::from_pixel(1200, 900, image::Rgb([red, 150, 160]));
+        photo.save(bench.path("photos").join(class).join("photo.png")).unwrap();
+    }
+    let said = evaluate(&["--data", "photos"]);
+    assert_eq!(said["warnings"].to_string().matches("with `malaria smear`").count(), 2, "{said}");
+
     let said = evaluate(&["--data", "grey"]);
     assert_eq!(said["warnings"].as_array().unwrap().len(), 12, "{said}");
     for caveat in ["\"unlike-training\"", "\"few-cells\""] {
