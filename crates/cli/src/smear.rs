@@ -17,13 +17,14 @@ use crate::{
     console::{Console, Style},
     flags,
     json::Json,
-    terminal::{note, print},
+    terminal::{STOP, note, print, stop_on_signal},
 };
 
 /// Count infected red cells in photographs of thin blood smears: files, or folders with everything below them.
 ///
 /// The document of --json contains `photographs`, `patients`, `unknown_patients` (photographs that count for no patient),
-/// `rule` (how cells and patients are called) and `made_by` (program, model and hash of its weights).
+/// `not_reached` (photographs that were not counted, because Ctrl-C stopped the count), `unwritten` (results that could not be
+/// written), `rule` (how cells and patients are called) and `made_by` (program, model and hash of its weights).
 #[derive(clap::Args)]
 #[command(before_help = "\
 Examples:
@@ -96,7 +97,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         red_cells_per_microlitre: args.red_cells.or(args.haematocrit.map(red_cells_of_haematocrit)),
         made_by: provenance(&run, PROGRAM)?,
         field_results: false,
+        stop: Some(&STOP),
     };
+    stop_on_signal()?;
     let report = count_smears(&classifier, &photos, &options, &|progress| console.show(progress))?;
     if args.csv {
         print(report.csv()?.trim_end())?;
@@ -114,9 +117,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
              that calls patients"
         ));
     }
+    report.unwritten.iter().for_each(|reason| note(format_args!("error: {reason}")));
+    if report.not_reached > 0 {
+        note(format_args!("stopped: {} of {} photographs are not counted", report.not_reached, photos.len()));
+        return Ok(ExitCode::from(130));
+    }
     if report.failed() > 0 {
         note(format_args!("{} of {} photographs could not be counted", report.failed(), photos.len()));
-        return Ok(ExitCode::FAILURE);
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if report.failed() + report.unwritten.len() > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -39,6 +39,10 @@ pub struct SmearReport {
     pub patients: Vec<PatientCount>,
     /// Photographs of unknown patients if patients of others are known: they count for no patient.
     pub unknown_patients: usize,
+    /// Photographs that were not counted, because the count was stopped.
+    pub not_reached: usize,
+    /// Results that could not be written, and why.
+    pub unwritten: Vec<String>,
     /// How cells and patients are called, as text.
     pub rule: String,
     /// The program and the model that made the counts.
@@ -127,6 +131,8 @@ impl SmearReport {
             photographs,
             patients,
             unknown_patients: unknown,
+            not_reached: 0,
+            unwritten: Vec::new(),
             rule,
             made_by,
             cells,
@@ -175,12 +181,16 @@ impl SmearReport {
     /// A table of photographs, one of patients, then the rule.
     #[must_use]
     pub fn table(&self) -> String {
-        let unknown = match self.unknown_patients {
+        let mut unknown = match self.unknown_patients {
             0 => String::new(),
             photographs => {
                 format!("photographs of unknown patients, which count for no patient: {photographs}\n")
             }
         };
+        if self.not_reached > 0 {
+            unknown +=
+                &format!("photographs not counted, because the count was stopped: {}\n", self.not_reached);
+        }
         format!(
             "{}\n{}{unknown}\nThese are counts of infected cells, not of parasites; neither species nor stages are identified.\n{}\n{}\n\
              Research software, not a medical device.\n",
