@@ -103,11 +103,12 @@ impl Console {
         if self.style != Style::Json {
             return json.result(words, document);
         }
-        json.write(document)?;
         note(words);
         let mut event = document.clone();
         event["event"] = "finished".into();
-        Ok(print_json(&event)?)
+        let printed = print_json(&event);
+        json.write(document)?;
+        Ok(printed?)
     }
 
     /// Prints an event, with [`Style::Json`].

@@ -5,7 +5,7 @@ use std::fs;
 use malaria_resnet::Metrics;
 use serde_json::Value;
 
-use crate::support::{CELLS, Workbench, fail, finished, json, malaria, rows, succeed};
+use crate::support::{CELLS, Workbench, errors, fail, finished, json, malaria, rows, succeed};
 
 #[test]
 fn evaluate_reproduces_the_metrics_of_a_run_from_any_folder() {
@@ -155,4 +155,25 @@ fn copies_wrong_labels_unusual_pictures_and_single_classes_are_reported() {
         said.contains("accuracy n/a") && said.contains("Cells of the class Parasitized: only 1."),
         "{said}"
     );
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn results_are_not_lost_with_a_file_that_cannot_be_written() {
+    let bench = finished();
+    for flag in ["--report", "--predictions"] {
+        let output = bench.evaluate("run").args([flag, "/dev/full"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.contains("the run's test cells") && said.contains("sensitivity"), "{flag}: {said}");
+        assert!(!said.contains("written: /dev/full"), "{said}");
+        assert!(errors(&output).contains("error: cannot write /dev/full: "), "{output:?}");
+    }
+    // If standard output is full, the file is still written.
+    let out = tempfile::tempdir().unwrap();
+    let document = out.path().join("evaluated.json");
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    let said = fail(bench.evaluate("run").arg("--json").arg(&document).stdout(full()));
+    assert!(said.contains("error: cannot write standard output: "), "{said}");
+    assert!(json(&document)["log_loss"].is_number());
 }
