@@ -62,8 +62,8 @@ pub(crate) struct Args {
     /// Run directory to create [default: runs/RECIPE-SPLIT-seedN, numbered if it exists]
     #[arg(long, value_name = "RUN_DIR")]
     out: Option<PathBuf>,
-    /// Resume the run in this directory with its own settings. If folders have moved, give their new paths with --data,
-    /// --init and --teacher; their cells and weights must be unchanged
+    /// Resume the run in this directory, the folder that an earlier `malaria train` wrote, with its own settings. If folders
+    /// have moved, give their new paths with --data, --init and --teacher; their cells and weights must be unchanged
     #[arg(long, value_name = "RUN_DIR", conflicts_with_all = ["patient_pattern", "patients", "download", "out", "recipe", "split",
         "epochs", "batch_size", "lr", "seed", "device", "precision", "threads", "config", "teacher_weight", "positive",
         "target_sensitivity", "target_specificity", "exclude", "calibrate", "skip_corrupt"])]

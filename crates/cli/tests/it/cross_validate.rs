@@ -3,11 +3,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    num::NonZeroUsize,
+    sync::{OnceLock, atomic::AtomicBool},
 };
 
 use malaria_resnet::{
-    Caveat, ChosenOn, Classifier, CrossValidationMetrics, ExperimentConfig, MetricsOf, RuleKind,
-    metrics::choose_threshold, train::Precision,
+    Caveat, ChosenOn, Classifier, Context, CrossValidationMetrics, CrossValidationOptions, ExperimentConfig,
+    MetricsOf, Progress, RuleKind, metrics::choose_threshold, train::Precision,
 };
 
 use crate::support::{CELLS, PATIENTS, Training, Workbench, cross_validated, fail, json, rows, succeed};
@@ -141,6 +143,30 @@ fn a_fold_run_separately_and_copied_gives_the_same_predictions() {
     assert_eq!(before, modified(), "a finished fold was run again");
     let predictions = |bench: &Workbench| fs::read(bench.path("folds/predictions.csv")).unwrap();
     assert!(predictions(&bench) == predictions(together), "the predictions differ");
+}
+
+#[test]
+#[cfg(unix)]
+fn folds_are_pooled_once_before_the_final_model_is_trained() {
+    use std::os::unix::fs::MetadataExt;
+    let bench = Workbench::new();
+    let mut config = ExperimentConfig::read(&bench.path("tiny.json")).unwrap();
+    (config.data, config.threads) = (Some(bench.path("cells")), NonZeroUsize::new(1));
+    config.set_epochs(1);
+    let out = bench.path("cv");
+    // Pooling replaces the file.
+    let pooled = || fs::metadata(out.join("metrics.json")).unwrap().ino();
+    let before = OnceLock::new();
+    let listener = |progress: Progress<'_>| {
+        if let Progress::FinalModel { .. } = progress {
+            before.set(pooled()).unwrap();
+        }
+    };
+    let context = Context { command: "test", stop: &AtomicBool::new(false), listener: &listener };
+    let options = CrossValidationOptions { folds: 2, only: None, final_model: true, out: &out };
+    let summary = malaria_resnet::cross_validate(&config, options, context).unwrap();
+    assert_eq!(before.get(), Some(&pooled()));
+    assert!(summary.metrics.is_some() && summary.final_model.is_some());
 }
 
 #[test]

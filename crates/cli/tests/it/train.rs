@@ -202,6 +202,11 @@ fn fine_tuning_starts_from_the_given_weights() {
     let card = fs::read_to_string(bench.path("second/model_card.md")).unwrap();
     let origin = "started from the weights of the run `run`, which were trained or selected on 0 of";
     assert!(card.contains(origin), "{card}");
+    // The split is the same, so they know every validation cell.
+    let metrics = json(&bench.path("second/metrics.json"));
+    let known = serde_json::json!({ "caveat": "validation-seen-by-init", "cells": metrics["n_validation"] });
+    assert!(metrics["caveats"].as_array().unwrap().contains(&known), "{metrics}");
+    assert!(card.contains("of the validation cells: the threshold chosen on them may not reach"), "{card}");
 }
 
 #[test]
