@@ -4,7 +4,6 @@ mod support;
 
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use image::{Rgb, RgbImage};
 use malaria_dataset::{
@@ -224,60 +223,6 @@ fn the_folder_of_results_is_complete_or_does_not_exist() {
     let failed = count_smears(&description(), 0, &listed, &options, |_| Err(Error::Network), &mut |_, _| {});
     assert!(matches!(failed, Err(Error::Network)));
     assert!(!other.exists());
-}
-
-#[test]
-fn counts_are_not_lost_with_pictures_that_cannot_be_written() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name);
-    draw(1).image.save(path("field.png")).unwrap();
-    let photos = list_images(&[path("field.png")], &PatientNames::Nlm).unwrap().images;
-    let out = path("results");
-    let options = CountOptions { out: Some(out.clone()), ..CountOptions::default() };
-    // A file takes the place of the folder of annotated photographs, which is still in a temporary folder.
-    let sabotage = |cells: &Cells| {
-        for entry in fs::read_dir(folder.path()).unwrap().map(Result::unwrap) {
-            if entry.path().join("annotated").is_dir() {
-                fs::remove_dir(entry.path().join("annotated")).unwrap();
-                fs::write(entry.path().join("annotated"), "").unwrap();
-            }
-        }
-        network(cells)
-    };
-    let report = count_smears(&description(), 0, &photos, &options, sabotage, &mut |_, _| {}).unwrap();
-    assert!(report.photographs[0].red_cells > 0);
-    let [reason] = report.unwritten.as_slice() else { panic!("{:?}", report.unwritten) };
-    let picture = out.join("annotated/field.jpg");
-    assert!(reason.starts_with(&format!("cannot write {}: ", picture.display())), "{reason}");
-    assert!(out.join("smear.json").is_file() && out.join("cells.csv").is_file());
-
-    // A folder for pictures of the steps is tried before anything is counted.
-    let options = CountOptions { steps: Some(path("field.png/steps")), ..CountOptions::default() };
-    let never = |_: &Cells| -> Result<Vec<f64>, Error> { panic!("cells were called") };
-    let refused = count_smears(&description(), 0, &photos, &options, never, &mut |_, _| {});
-    assert!(refused.unwrap_err().to_string().contains("field.png/steps"));
-}
-
-#[test]
-fn a_stopped_count_keeps_the_finished_photographs() {
-    static STOP: AtomicBool = AtomicBool::new(false);
-    let folder = tempfile::tempdir().unwrap();
-    // More than are searched at once.
-    for seed in 0..5 {
-        draw(seed).image.save(folder.path().join(format!("{seed}.png"))).unwrap();
-    }
-    let photos = list_images(&[folder.path().to_owned()], &PatientNames::Nlm).unwrap().images;
-    let options = CountOptions { stop: Some(&STOP), ..CountOptions::default() };
-    let stopping = |cells: &Cells| {
-        STOP.store(true, Ordering::Relaxed);
-        network(cells)
-    };
-    let report = count_smears(&description(), 0, &photos, &options, stopping, &mut |_, _| {}).unwrap();
-    assert!((1..5).contains(&report.not_reached), "{}", report.not_reached);
-    assert_eq!(report.photographs.len() + report.not_reached, 5);
-    assert!(report.patients[0].red_cells > 0);
-    let words = format!("photographs not counted, because the count was stopped: {}", report.not_reached);
-    assert!(report.table().contains(&words), "{}", report.table());
 }
 
 #[test]
