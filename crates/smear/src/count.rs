@@ -212,12 +212,11 @@ where
         None => count(None),
         Some(out) => malaria_files::create_folder(out, |folder| {
             let mut report = count(Some(&Output::new(folder)?))?;
-            if let Err(error) = report.write(folder) {
-                report.unwritten.push(error.to_string());
-            }
             // The folder has its name only when it is complete.
             let [temporary, name] = [folder, out.as_path()].map(|folder| folder.display().to_string());
             report.unwritten.iter_mut().for_each(|reason| *reason = reason.replace(&temporary, &name));
+            let failed = report.write(folder).err();
+            report.unwritten.extend(failed.map(|error| error.to_string().replace(&temporary, &name)));
             Ok(report)
         }),
     }

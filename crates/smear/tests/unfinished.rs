@@ -56,7 +56,8 @@ fn counts_are_not_lost_with_pictures_that_cannot_be_written() {
     let [reason] = report.unwritten.as_slice() else { panic!("{:?}", report.unwritten) };
     let picture = out.join("annotated/1.jpg");
     assert!(reason.starts_with(&format!("cannot write {}: ", picture.display())), "{reason}");
-    assert!(out.join("smear.json").is_file() && out.join("cells.csv").is_file());
+    let json: serde_json::Value = serde_json::from_slice(&fs::read(out.join("smear.json")).unwrap()).unwrap();
+    assert!(json["unwritten"][0] == *reason && out.join("cells.csv").is_file(), "{json}");
 }
 
 #[test]
