@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn too_little_memory_has_advice() {
         // Four petabytes.
-        let torch = Tensor::f_zeros([1 << 50], (Kind::Float, Device::Cpu)).unwrap_err();
+        let torch = Tensor::f_zeros([1_i64 << 50], (Kind::Float, Device::Cpu)).unwrap_err();
         let text = with_advice(&Error::Train(train::Error::Torch(torch)));
         assert!(text.contains("close other programs") && text.contains("--batch-size"), "{text}");
         let text = with_advice(&Error::Unfinished { path: "run".into() });
