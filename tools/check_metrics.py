@@ -3,7 +3,7 @@
     pip install numpy==2.4.6 scikit-learn==1.9.1 scipy==1.17.1
     python tools/check_metrics.py RUN_DIR
 
-RUN_DIR is a run or a cross-validation with cells of each class. The exit code is 1 if a metric differs by more than 1e-12 (relative
+RUN_DIR is a run or a cross-validation with at least ten cells of each class. The exit code is 1 if a metric differs by more than 1e-12 (relative
 for values above 1), or is undefined (null) in only one of the two. Limits of patients are
 compared with a simulation of a million patients, to five standard errors. Bootstrap intervals over patients are not compared.
 """
