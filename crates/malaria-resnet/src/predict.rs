@@ -112,18 +112,21 @@ mod tests {
         let header = "path,class,patient,subset,bytes,sha256\n";
         std::fs::write(run.path().join("split.csv"), format!("{header}{rows}")).unwrap();
 
-        let prediction = |(path, file, pixels): (String, Option<&[u8]>, &str)| Prediction {
+        type Picture<'a> = (String, Option<&'a [u8]>, &'a str);
+        let prediction = |(path, file, pixels): Picture<'_>| Prediction {
             path: path.into(),
             patient: None,
             class: None,
             probability: None,
             warning: None,
+            warnings: Vec::new(),
             error: None,
+            problem: None,
             pixels_sha256: file.map(|_| pixels.to_owned()),
             learned_from: None,
             file: file.map(Fingerprint::of),
         };
-        let cases: [((String, Option<&[u8]>, &str), Option<bool>); 7] = [
+        let cases: [(Picture<'_>, Option<bool>); 7] = [
             (("renamed.png".to_owned(), Some(&[1]), "one"), Some(true)),
             (("copy of the pixels.bmp".to_owned(), Some(&[11]), "one"), Some(true)),
             ((format!("jpeg/{}.jpg", name(2)), Some(&[12]), "two"), Some(true)),
