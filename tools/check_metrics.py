@@ -216,17 +216,19 @@ def smear_rule(names, is_positive, scores, smear):
     for count in np.unique(alarms[alarms <= 0.2 * (~is_positive).sum()]):
         if not chosen or count >= 1.2 * chosen[-1]:
             chosen.append(count)
-    best = (np.inf,)
-    for count in [count for count in chosen if count >= 10] or chosen:
+
+    def rule(count, draws):
         threshold, rng = thresholds[alarms == count].min(), np.random.default_rng(0)
         tables = [counts(names[cells], scores[cells] >= threshold) for cells in (~is_positive, is_positive)]
-        alarm, find = (rates(posterior(*table), DRAWS, rng) for table in tables)
+        alarm, find = (rates(posterior(*table), draws, rng) for table in tables)
         above = lambda blank, share: stats.binom.sf(blank, smear, (1 - share) * alarm + share * find).mean()
         blank = smallest(0, smear, lambda blank: above(blank, 0) <= FALSE_ALARMS)
         blank = max(blank, common_limit(smear, (~is_positive).sum(), count))
         limit = smallest(0, 10_001, lambda share: above(blank, min(share / 10_000, 1)) >= POWER)
-        best = min(best, (limit, threshold, blank, alarm, find), key=lambda rule: rule[0])
-    return best
+        return limit, threshold, blank, alarm[:DRAWS], find[:DRAWS]
+
+    candidates = [count for count in chosen if count >= 10] or chosen
+    return rule(min(candidates, key=lambda count: rule(count, DRAWS)[0]), MILLION)
 
 
 def patients(said, rows, is_positive, scores):
