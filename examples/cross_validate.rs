@@ -30,7 +30,7 @@ fn main() -> anyhow::Result<()> {
     let context = Context { command: "cross_validate", stop: &AtomicBool::new(false), listener: &listener };
     let options = CrossValidationOptions { folds: 5, only: None, final_model: false, out };
     if let Some(metrics) = cross_validate(&config, options, context)?.metrics {
-        println!("accuracy {}, AUC {}", percent(Some(metrics.pooled.accuracy)), decimal(metrics.pooled.auc));
+        println!("accuracy {}, AUC {}", percent(metrics.pooled.accuracy), decimal(metrics.pooled.auc));
     }
     println!("report: {}", out.join("report.html").display());
     Ok(())

@@ -85,6 +85,11 @@ pub(crate) fn mix(images: &Tensor, maps: &[ColourMap]) -> Result<Tensor, Error> 
     Ok(sum.f_add_(&offset)?)
 }
 
+/// Whether each of `values` is above `limit`.
+pub(crate) fn above(values: &Tensor, limit: f64) -> Result<Tensor, Error> {
+    Ok(values.f_gt_tensor(&tensor(&[limit], &[1], values)?)?)
+}
+
 /// The values as a tensor of `shape`, with the kind and device of `like`.
 pub(crate) fn tensor(values: &[f64], shape: &[i64], like: &Tensor) -> Result<Tensor, Error> {
     Ok(upload(Tensor::f_from_slice(values)?.f_view(shape)?.f_to_kind(like.f_kind()?)?, like.device())?)

@@ -3,13 +3,14 @@
 use malaria_dataset::Protocol;
 use serde::{Deserialize, Serialize};
 
-use crate::{assessment::Assessment, decision::DecisionRule, scored::Scored};
+use crate::{
+    assessment::Assessment,
+    decision::DecisionRule,
+    scored::{FEW_CELLS, Scored},
+};
 
 /// Bootstrap intervals over fewer patients are too narrow.
 const FEW_PATIENTS: usize = 30;
-
-/// Metrics of a class with fewer cells say little.
-const FEW_CELLS: usize = 10;
 
 /// A reason to read metrics with care. Its JSON has a stable key under `caveat`; its `Display` is the wording in the terminal, on
 /// pages and on model cards.
@@ -107,7 +108,7 @@ pub enum Caveat {
     ClassesExchanged,
     /// A class has few cells or none.
     #[strum(
-        to_string = "Cells of the class {class}: only {cells}. The accuracy says little; the metrics of this class say nothing."
+        to_string = "Cells of the class {class}: only {cells}. With fewer than ten, the accuracy and the metrics that need this class are not known."
     )]
     FewCells {
         /// The class.

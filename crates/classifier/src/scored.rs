@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use malaria_dataset::Index;
 use malaria_metrics::{
-    BinaryCounts, OperatingPoint, PatientCells, Probabilities, Summary, Target, argmax, by_patient,
-    choose_smear_threshold, choose_threshold, evaluate_predicted, one_vs_rest,
+    BinaryCounts, Discrimination, OperatingPoint, PatientCells, Probabilities, Summary, Target, argmax,
+    by_patient, choose_smear_threshold, choose_threshold, evaluate_predicted, one_vs_rest,
 };
 
 use crate::{
@@ -17,6 +17,8 @@ use crate::{
 /// Minimum number of patients with infected cells, and with uninfected cells, for calling new patients: error rates of
 /// patient calls were simulated down to nine.
 const MIN_PATIENTS: usize = 8;
+/// Metrics of a class with fewer cells say nothing.
+pub(crate) const FEW_CELLS: usize = 10;
 /// Share of the patients whose share of uncertain cells counts as usual.
 const USUAL_PATIENTS: f64 = 0.99;
 
@@ -84,6 +86,35 @@ impl Scored<'_> {
         // Checks the lengths before `predicted` splits rows.
         self.one_vs_rest()?;
         Ok(evaluate_predicted(truth, probabilities, &self.predicted(rule), classes, positive)?)
+    }
+
+    /// [`summary`](Self::summary) without the metrics that a class of fewer than ten cells leaves unknown;
+    /// [`Caveat::FewCells`](crate::Caveat::FewCells) gives the reason.
+    ///
+    /// # Errors
+    /// As [`summary`](Self::summary).
+    pub fn known_metrics(&self, rule: &DecisionRule) -> Result<Summary> {
+        let mut summary = self.summary(rule)?;
+        let counts = summary.confusion.true_counts();
+        let few = |cells: u64| cells < FEW_CELLS as u64;
+        let [few_positives, few_negatives] =
+            [counts[self.positive], summary.confusion.total() - counts[self.positive]].map(few);
+        if counts.iter().any(|&cells| few(cells)) {
+            (summary.accuracy, summary.accuracy_argmax, summary.balanced_accuracy) = (None, None, None);
+            (summary.mcc, summary.cohens_kappa) = (None, None);
+        }
+        if few_positives {
+            summary.sensitivity = None;
+        }
+        if few_negatives {
+            summary.specificity = None;
+        }
+        if few_positives || few_negatives {
+            (summary.auc, summary.average_precision) = (None, None);
+            (summary.ppv, summary.npv, summary.f1) = (None, None, None);
+            summary.discrimination = Discrimination::default();
+        }
+        Ok(summary)
     }
 
     /// Whether each cell is of the positive class, and its probability of that class, both `[N]`.
@@ -228,6 +259,26 @@ impl Scored<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn metrics_of_few_cells_are_not_known() {
+        let known = |positives: usize, negatives: usize| {
+            let truth = [vec![0; positives], vec![1; negatives]].concat();
+            let probabilities = truth.iter().flat_map(|&class| [[0.9, 0.1], [0.2, 0.8]][class]);
+            let scored = Scored {
+                truth: &truth,
+                probabilities: &probabilities.collect::<Vec<_>>(),
+                classes: &["Parasitized".to_owned(), "Uninfected".to_owned()],
+                positive: 0,
+                patients: &vec![None; truth.len()],
+            };
+            let found = scored.known_metrics(&DecisionRule::Argmax).unwrap();
+            [found.accuracy, found.accuracy_argmax, found.sensitivity, found.specificity, found.auc]
+        };
+        assert_eq!(known(10, 10), [Some(1.0); 5]);
+        assert_eq!(known(9, 10), [None, None, None, Some(1.0), None]);
+        assert_eq!(known(100, 0), [None, None, Some(1.0), None, None]);
+    }
 
     #[test]
     fn few_patients_give_no_smear_rule() {

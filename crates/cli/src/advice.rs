@@ -16,7 +16,7 @@ pub(crate) fn advice(error: &Error) -> Option<String> {
         Error::NoModel { .. } => "name a run directory with --run or the variable MALARIA_RUN".to_owned(),
         Error::NoTestCell { .. } => "--subset all evaluates the model on all of them".to_owned(),
         Error::Config { field: "positive", .. } => "name it with --positive".to_owned(),
-        Error::QuantizationLoss { .. } => "choose other --weights, or raise --max-loss".to_owned(),
+        Error::QuantizationLoss { .. } => "choose other --weights, raise --max-loss, or give more cells with --data, which narrows the interval".to_owned(),
         Error::Dataset(dataset::Error::UnknownPatients(_)) => {
             format!("{PATIENT_ADVICE}; or --split random")
         }
@@ -34,8 +34,21 @@ pub(crate) fn advice(error: &Error) -> Option<String> {
             format!("choose another --out, or resume that run: {}", resume_command(path))
         }
         Error::Taken { .. } => "choose another --out".to_owned(),
+        error if is_out_of_memory(error) => {
+            "memory is short: close other programs; malaria train and cross-validate also take a smaller \
+             --batch-size or fewer --threads"
+                .to_owned()
+        }
         _ => return None,
     })
+}
+
+/// Whether memory was short. libtorch's errors say so only in their text, on the CPU and on a GPU.
+fn is_out_of_memory(error: &Error) -> bool {
+    let text = error.to_string();
+    ["allocate memory", "not enough memory", "out of memory", "bad_alloc"]
+        .iter()
+        .any(|words| text.contains(words))
 }
 
 fn is_unfinished(path: &Path) -> bool {
@@ -62,4 +75,21 @@ pub(crate) fn exit_code(result: anyhow::Result<ExitCode>) -> ExitCode {
         note(format_args!("error: {}", lines.join("\n").replace("\n; ", "; ")));
         ExitCode::FAILURE
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind, Tensor};
+
+    use super::*;
+
+    #[test]
+    fn too_little_memory_has_advice() {
+        // Four petabytes.
+        let torch = Tensor::f_zeros([1_i64 << 50], (Kind::Float, Device::Cpu)).unwrap_err();
+        let text = with_advice(&Error::Train(train::Error::Torch(torch)));
+        assert!(text.contains("close other programs") && text.contains("--batch-size"), "{text}");
+        let text = with_advice(&Error::Unfinished { path: "run".into() });
+        assert!(!text.contains("close other programs"), "{text}");
+    }
 }

@@ -103,11 +103,12 @@ impl Console {
         if self.style != Style::Json {
             return json.result(words, document);
         }
-        json.write(document)?;
         note(words);
         let mut event = document.clone();
         event["event"] = "finished".into();
-        Ok(print_json(&event)?)
+        let printed = print_json(&event);
+        json.write(document)?;
+        Ok(printed?)
     }
 
     /// Prints an event, with [`Style::Json`].
@@ -155,7 +156,11 @@ impl Console {
     fn count(&self, what: &'static str, done: usize, total: usize) {
         let Ok(mut bar) = self.bar.lock() else { return };
         if self.style == Style::Auto {
-            if bar.message() != what || bar.is_finished() {
+            // Reports of several threads may come late, also after the last one.
+            if bar.message() == what && bar.is_finished() {
+                return;
+            }
+            if bar.message() != what {
                 *bar = ProgressBar::new(total as u64)
                     .with_style(style("{msg} {wide_bar} {pos}/{len}"))
                     .with_message(what);
@@ -315,4 +320,21 @@ fn style(template: &str) -> ProgressStyle {
 
 fn print_json(value: &impl Serialize) -> io::Result<()> {
     print(serde_json::to_string(value)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_report_does_not_start_a_new_bar() {
+        let console = Console { style: Style::Auto, bar: Mutex::new(ProgressBar::hidden()) };
+        let finished = || console.bar.lock().unwrap().is_finished();
+        for (done, expected) in [(1, false), (3, false), (2, false), (4, true), (3, true)] {
+            console.count("reading images", done, 4);
+            assert_eq!(finished(), expected, "{done}");
+        }
+        console.count("testing", 1, 2);
+        assert!(!finished());
+    }
 }

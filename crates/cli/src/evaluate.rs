@@ -118,9 +118,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         text += &format!("{}\n", words::at_prevalence(&report.assessment.at_prevalence));
     }
     text += "Research software, not a medical device.";
-    for file in outputs {
+    for file in outputs.filter(|file| !report.unwritten.contains_key(*file)) {
         text += &format!("\nwritten: {}", file.display());
     }
     args.json.result(&text, &report)?;
-    Ok(ExitCode::SUCCESS)
+    report.unwritten.values().for_each(|reason| console.say(&format!("error: {reason}")));
+    Ok(if report.unwritten.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -50,15 +50,15 @@ impl Json {
         Ok(malaria_files::write_json(path, document)?)
     }
 
-    /// Prints the text of a result and writes the document.
+    /// Prints the text of a result and writes the document. If one fails, the other is still done.
     pub(crate) fn result(&self, words: &str, document: &impl Serialize) -> Result<()> {
-        // The text first, so that the result is not lost if the document cannot be written.
-        if self.takes_stdout() {
+        let printed = if self.takes_stdout() {
             note(words);
-            print(serde_json::to_string_pretty(document)?)?;
+            print(serde_json::to_string_pretty(document)?)
         } else {
-            print(words)?;
-        }
-        self.write(document)
+            print(words)
+        };
+        self.write(document)?;
+        Ok(printed?)
     }
 }

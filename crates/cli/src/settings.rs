@@ -49,7 +49,8 @@ pub(crate) struct Settings {
     /// Settings to start from: any run's config.json; the other flags override it
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Start from the weights of this run, to fine-tune them on your cells
+    /// Start from the weights in this run directory, the folder that an earlier `malaria train` wrote, to fine-tune them on
+    /// your cells
     #[arg(long, value_name = "RUN_DIR")]
     pub(crate) init: Option<PathBuf>,
     /// Train on this run's predictions for the training cells as well as on their labels, which helps small networks. For

@@ -20,14 +20,15 @@ use crate::{
     console::{Console, Style},
     flags,
     json::Json,
-    terminal::{note, print},
+    terminal::{STOP, note, print, stop_on_signal},
 };
 
 /// Count infected red cells in photographs of thin blood smears: files, or folders with everything below them.
 ///
 /// The document of --json contains `photographs`, `patients`, `unknown_patients` (photographs that count for no patient),
-/// `notes` (such as the files that were skipped), `rule` (how cells and patients are called) and `made_by` (program, model
-/// and hash of its weights).
+/// `notes` (such as the files that were skipped), `not_reached` (photographs that were not counted, because Ctrl-C stopped the
+/// count), `unwritten` (results that could not be written), `rule` (how cells and patients are called) and `made_by` (program,
+/// model and hash of its weights).
 #[derive(clap::Args)]
 #[command(before_help = "\
 Examples:
@@ -99,7 +100,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         made_by: provenance(&run, PROGRAM)?,
         notes,
         field_results: false,
+        stop: Some(&STOP),
     };
+    stop_on_signal()?;
     let report = count_smears(&classifier, &photos, &options, &|progress| console.show(progress))?;
     if args.csv {
         print(report.csv()?.trim_end())?;
@@ -117,9 +120,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
              that calls patients"
         ));
     }
+    report.unwritten.iter().for_each(|reason| note(format_args!("error: {reason}")));
+    if report.not_reached > 0 {
+        note(format_args!("stopped: {} of {} photographs are not counted", report.not_reached, photos.len()));
+        return Ok(ExitCode::from(130));
+    }
     if report.failed() > 0 {
         note(format_args!("{} of {} photographs could not be counted", report.failed(), photos.len()));
-        return Ok(ExitCode::FAILURE);
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if report.failed() + report.unwritten.len() > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -62,8 +62,8 @@ pub(crate) struct Args {
     /// Run directory to create [default: runs/RECIPE-SPLIT-seedN, numbered if it exists]
     #[arg(long, value_name = "RUN_DIR")]
     out: Option<PathBuf>,
-    /// Resume the run in this directory with its own settings. If folders have moved, give their new paths with --data,
-    /// --init and --teacher; their cells and weights must be unchanged
+    /// Resume the run in this directory, the folder that an earlier `malaria train` wrote, with its own settings. If folders
+    /// have moved, give their new paths with --data, --init and --teacher; their cells and weights must be unchanged
     #[arg(long, value_name = "RUN_DIR", conflicts_with_all = ["patient_pattern", "patients", "download", "out", "recipe", "split",
         "epochs", "batch_size", "lr", "seed", "device", "precision", "threads", "config", "teacher_weight", "positive",
         "target_sensitivity", "target_specificity", "exclude", "calibrate", "skip_corrupt"])]
@@ -131,9 +131,7 @@ pub(crate) fn run(mut args: Args) -> Result<ExitCode> {
         Some(metrics) => words::test_set(metrics)?,
         None => format!("\n{}\n", protocol_note(Protocol::All)),
     };
-    if let Some(path) = &args.plot {
-        plot_history(&summary.run, path)?;
-    }
+    let plotted = args.plot.as_ref().map_or(Ok(()), |path| plot_history(&summary.run, path));
     let mut files = summary.files.clone();
     if summary.run.config()?.data.is_none() {
         // A failure here must not lose the finished training.
@@ -146,9 +144,11 @@ pub(crate) fn run(mut args: Args) -> Result<ExitCode> {
         }
     }
     text += "Research software, not a medical device.\n\nwritten:";
-    files.iter().chain(&args.plot).for_each(|file| text += &format!("\n  {}", file.display()));
+    let plot = args.plot.iter().filter(|_| plotted.is_ok());
+    files.iter().chain(plot).for_each(|file| text += &format!("\n  {}", file.display()));
     let document = json!({ "run": summary.run.path(), "metrics": summary.metrics, "files": files });
     console.result(&args.json, &text, &document)?;
+    plotted?;
     Ok(ExitCode::SUCCESS)
 }
 

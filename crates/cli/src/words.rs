@@ -18,18 +18,14 @@ pub(crate) fn summary(
 ) -> anyhow::Result<String> {
     let mut report = classification_report(&summary.confusion, &summary.classes, None)?;
     let table = summary.confusion.to_table(&summary.classes)?;
-    // Accuracy is no headline metric if nearly all cells are of one class.
-    let few_cells = caveats.iter().any(|caveat| matches!(caveat, Caveat::FewCells { .. }));
-    if few_cells {
+    if summary.accuracy.is_none() {
         let lines = report.lines().filter(|line| !line.trim_start().starts_with("accuracy"));
         report = lines.collect::<Vec<_>>().join("\n");
     }
-    let [accuracy, argmax] =
-        [summary.accuracy, summary.accuracy_argmax].map(|share| (!few_cells).then_some(share));
     let mut text = format!(
         "{report}\n{table}\naccuracy {} (by the most probable class {}), AUC {}\nfor {}: sensitivity {}, specificity {}\n",
-        percent(accuracy),
-        percent(argmax),
+        percent(summary.accuracy),
+        percent(summary.accuracy_argmax),
         decimal(summary.auc),
         summary.positive_class,
         percent(summary.sensitivity),
@@ -81,13 +77,7 @@ pub(crate) fn cross_validation(metrics: &CrossValidationMetrics) -> anyhow::Resu
         summary(pooled, metrics.threshold.as_ref(), &metrics.caveats)?
     );
     let rows = [
-        (
-            "accuracy",
-            Some(pooled.accuracy),
-            intervals.accuracy,
-            Some(metrics.accuracy_over_folds),
-            percent as Format,
-        ),
+        ("accuracy", pooled.accuracy, intervals.accuracy, metrics.accuracy_over_folds, percent as Format),
         ("sensitivity", pooled.sensitivity, intervals.sensitivity, metrics.sensitivity_over_folds, percent),
         ("specificity", pooled.specificity, intervals.specificity, metrics.specificity_over_folds, percent),
         ("AUC", pooled.auc, intervals.auc, metrics.auc_over_folds, decimal),
@@ -95,6 +85,7 @@ pub(crate) fn cross_validation(metrics: &CrossValidationMetrics) -> anyhow::Resu
     let level = format!("{:.0} % interval", 100.0 * intervals.bootstrap.confidence);
     text += &format!("{:<12} {:>8}  {level:>19}  mean and SD over folds\n", "", "pooled");
     for (name, value, interval, spread, show) in rows {
+        let interval = interval.filter(|_| value.is_some());
         let interval = interval.map_or("n/a".to_owned(), |Interval { low, high }| {
             format!("{} to {}", show(Some(low)), show(Some(high)))
         });
@@ -120,7 +111,7 @@ pub(crate) fn cross_validation(metrics: &CrossValidationMetrics) -> anyhow::Resu
             "fold {}: {} cells, accuracy {}, sensitivity {}, specificity {}, AUC {}\n",
             fold.fold,
             fold.n_test,
-            percent(Some(fold.accuracy)),
+            percent(fold.accuracy),
             percent(fold.sensitivity),
             percent(fold.specificity),
             decimal(fold.auc),

@@ -127,10 +127,12 @@ struct Classify {
     paths: Vec<PathBuf>,
     #[command(flatten)]
     patients: Patients,
-    /// Print JSON instead of a table: `cells`, `uncertain_share` (of cells with a probability from 10 to 90 %), `unfamiliar`
-    /// (whether it is unusually large), `patients`, `not_counted` (cells with a warning, which do not count for patients),
-    /// `unknown_patients` (pictures that count for no patient), `notes` (such as the files that were skipped) and `rule` (how
-    /// cells and patients are called)
+    /// Print JSON instead of a table: `cells`, `uncertain_share` (of cells with a probability from 10 to 90 %), `unlike_share`
+    /// (of cells with a warning), `unfamiliar` (whether one of these shares is unusually large), `patients`, `not_counted`
+    /// (cells with a warning, which do not count for patients), `n_copies` (cells with the pixels of an earlier one, which
+    /// count once), `n_shared` (copies with several patients, which count for none), `unknown_patients` (pictures that count
+    /// for no patient), `notes` (such as the files that were skipped), `rule` (how cells and patients are called) and `made_by`
+    /// (program, model and hash of the file)
     #[arg(long, conflicts_with = "csv")]
     json: bool,
     /// Print CSV instead of a table, one line per cell; only the table and the JSON have patients

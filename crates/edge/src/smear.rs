@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -59,14 +60,19 @@ pub(crate) struct Smear {
     /// Write a picture of each step of the cell finder to this folder
     #[arg(long, value_name = "DIR")]
     debug: Option<PathBuf>,
-    /// Print JSON instead of tables: `photographs`, `patients`, `unknown_patients` (photographs that count for no
-    /// patient), `notes` (such as the files that were skipped) and `rule`
+    /// Print JSON instead of tables: `photographs`, `patients`, `unknown_patients` (photographs that count for no patient),
+    /// `notes` (such as the files that were skipped), `not_reached` (photographs that were not counted, because Ctrl-C stopped
+    /// the count), `unwritten` (results that could not be written), `rule` (how cells and patients are called) and `made_by`
+    /// (program, model and hash of the file)
     #[arg(long, conflicts_with = "csv")]
     json: bool,
     /// Print CSV instead of tables, one line per cell
     #[arg(long)]
     csv: bool,
 }
+
+/// True after Ctrl-C or SIGTERM; a second one ends the program at once.
+static STOP: AtomicBool = AtomicBool::new(false);
 
 /// Writes the report of the patient without corrections.
 fn write_report(
@@ -147,7 +153,14 @@ pub(crate) fn smear(args: &Smear) -> Result<ExitCode> {
         made_by: made_by(&model, name),
         notes,
         field_results: args.report.is_some(),
+        stop: Some(&STOP),
     };
+    ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        note("\nfinishing the photographs in progress, then stopping; repeat to stop at once");
+    })?;
     let bar = bar("photographs")?;
     let report = model.count_smears(&photos, &options, &mut |done, total| {
         bar.set_length(total as u64);
@@ -163,10 +176,11 @@ pub(crate) fn smear(args: &Smear) -> Result<ExitCode> {
     if args.csv {
         report.remarks().iter().for_each(note);
     }
-    if let Some(path) = &args.report {
+    // A report of some of the photographs would look like one of all.
+    if let Some(path) = args.report.as_ref().filter(|_| report.not_reached == 0) {
         write_report(&model, args, &options, &report, path)?;
     }
-    for written in args.out.iter().chain(&args.report) {
+    for written in args.out.iter().chain(args.report.as_ref().filter(|_| report.not_reached == 0)) {
         note(format_args!("written: {}", written.display()));
     }
     let uncounted = report.patients.iter().filter(|count| count.infected_per_microlitre.is_none()).count();
@@ -176,9 +190,13 @@ pub(crate) fn smear(args: &Smear) -> Result<ExitCode> {
              that calls patients"
         ));
     }
+    report.unwritten.iter().for_each(|reason| note(format_args!("error: {reason}")));
+    if report.not_reached > 0 {
+        note(format_args!("stopped: {} of {} photographs are not counted", report.not_reached, photos.len()));
+        return Ok(ExitCode::from(130));
+    }
     if report.failed() > 0 {
         note(format_args!("{} of {} photographs could not be counted", report.failed(), photos.len()));
-        return Ok(ExitCode::FAILURE);
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if report.failed() + report.unwritten.len() > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -14,7 +14,9 @@ pub(crate) fn print(line: impl Display) -> io::Result<()> {
         line = printable(&line);
     }
     match writeln!(io::stdout(), "{line}") {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(io::Error::new(error.kind(), format!("cannot write standard output: {error}")))
+        }
         _ => Ok(()),
     }
 }

@@ -169,7 +169,7 @@ impl Classifier {
         let map = || {
             let own = maps.f_select(1, class as i64)?;
             let all = maps.f_sum_dim_intlist([1].as_slice(), false, Kind::Float)?;
-            let map = own.f_sub(&all.f_sub(&own)?.f_div_scalar(others)?)?;
+            let map = own.f_sub(&all.f_sub(&own)?.f_div_scalar_(others)?)?;
             let (_, _, columns) = map.size3()?;
             Ok((Vec::<f32>::try_from(map.f_flatten(0, -1)?)?, columns as usize))
         };

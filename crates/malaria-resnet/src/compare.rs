@@ -121,16 +121,16 @@ impl Comparison {
             );
             text += &match &run.test {
                 Some(Metrics { n_test, test, assessment, .. }) => {
-                    let with = |value: String, interval: Option<(String, String)>| match interval {
-                        Some((low, high)) => format!("{value} ({low} to {high})"),
-                        None => value,
-                    };
+                    let with =
+                        |value: Option<f64>, interval: Option<Interval>, show: fn(Option<f64>) -> String| {
+                            let ends = interval.filter(|_| value.is_some()).map(|Interval { low, high }| {
+                                format!(" ({} to {})", show(Some(low)), show(Some(high)))
+                            });
+                            format!("{}{}", show(value), ends.unwrap_or_default())
+                        };
                     let intervals = &assessment.intervals;
-                    let ends = |of: Option<Interval>, write: fn(Option<f64>) -> String| {
-                        of.map(|ends| (write(Some(ends.low)), write(Some(ends.high))))
-                    };
-                    let accuracy = with(percent(Some(test.accuracy)), ends(intervals.accuracy, percent));
-                    let auc = with(decimal(test.auc), ends(intervals.auc, decimal));
+                    let accuracy = with(test.accuracy, intervals.accuracy, percent);
+                    let auc = with(test.auc, intervals.auc, decimal);
                     let [sensitivity, specificity] = [test.sensitivity, test.specificity].map(percent);
                     format!("{n_test:>6}  {accuracy:<24}  {auc:<22}  {sensitivity:>11}  {specificity:>11}\n")
                 }

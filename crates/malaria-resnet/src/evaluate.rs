@@ -1,19 +1,21 @@
 //! Evaluates a trained model on a labelled folder.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use malaria_classifier::{
     Assessment, Caveat, DecisionRule, GroundTruth, ImageConfig, PredictiveValues, RuleKind, Scored,
     SmearDecision, Threshold, protocol_note, write_predictions,
 };
 use malaria_dataset::{
-    Duplicate, ImageStats, Index, Loaded, PatientNames, Protocol, Split, Subset, UnknownPatients, duplicates,
+    Duplicate, Index, Loaded, PatientNames, Protocol, Split, Subset, UnknownPatients, duplicates,
     read_manifest,
 };
 use malaria_metrics::Summary;
 use malaria_report::{Picture, Report, evaluation_section};
 use malaria_train::CellTensors;
-use rayon::prelude::*;
 use serde::Serialize;
 use tch::Device;
 
@@ -22,7 +24,7 @@ use crate::{
     data::{check_classes, decode_index},
     error::{Error, Result},
     history::epoch_point,
-    pictures::{cell_image, mistakes},
+    pictures::{mistakes, warnings},
     progress::{Listener, Progress},
     run::{
         dir::RunDir,
@@ -99,7 +101,8 @@ pub struct EvaluationReport {
     pub copies: Vec<Vec<String>>,
     /// Those of these groups in folders of more than one class, so that a label is wrong.
     pub doubly_labelled: Vec<Vec<String>>,
-    /// Evaluated pictures that are unlike the training cells, about which `predict` warns: path and warning.
+    /// Evaluated pictures that are photographs or unlike the training cells, which `predict` refuses or warns about: path and
+    /// warning.
     pub warnings: Vec<String>,
     /// Unreadable images that were skipped: path and reason.
     pub skipped: Vec<String>,
@@ -107,6 +110,8 @@ pub struct EvaluationReport {
     pub unknown_patients: Option<UnknownPatients>,
     /// Files in the folder that are not images.
     pub ignored: Vec<String>,
+    /// Files of results that could not be written, and why.
+    pub unwritten: BTreeMap<PathBuf, String>,
     /// Whether probabilities are means over four mirror images.
     pub flips: bool,
     /// The decision threshold, if the model has one.
@@ -182,16 +187,20 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
     let truth = GroundTruth::new(&loaded.index, &chosen);
     let scored = classifier.scored(&truth, &probabilities);
     let rule = DecisionRule::from(classifier.description.threshold);
+    // The metrics are returned even if a file cannot be written.
+    let mut unwritten = BTreeMap::new();
     if let Some(path) = options.predictions {
         let subset = if evaluated_on == EvaluatedOn::Test { Subset::Test.to_string() } else { String::new() };
         let paths = chosen.iter().map(|&i| loaded.index.samples[i].path.as_str());
-        write_predictions(path, &scored, &rule, paths, ("subset", std::iter::repeat(subset)))?;
+        let written = write_predictions(path, &scored, &rule, paths, ("subset", std::iter::repeat(subset)));
+        unwritten.extend(written.err().map(|error| (path.to_owned(), error.to_string())));
     }
     // The error rates for calling patients hold only without mirror images.
     let stored = classifier.description.smear.clone().filter(|_| new_patients && !options.flips);
     let smears = stored.map(|stored| SmearDecision { stored, of_folds: None });
     let mut assessment = Assessment::of(&scored, &rule, smears.as_ref())?;
-    let metrics = scored.summary(&rule)?;
+    let metrics = scored.known_metrics(&rule)?;
+    let exchanged = scored.summary(&rule)?.auc.is_some_and(|auc| auc < MAX_EXCHANGED_AUC);
     if !options.prevalences.is_empty() {
         assessment.at_prevalence =
             PredictiveValues::of(&scored.counts_by_patient(&rule), options.prevalences)?;
@@ -216,11 +225,11 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
         .chain(missing_parents.iter().map(|run| Caveat::ParentMissing { run: run.display().to_string() }))
         .chain(Caveat::of_pictures(copied, doubly_labelled.len(), unlike, chosen.len()))
         .chain(options.flips.then_some(Caveat::MirrorImages))
-        .chain(metrics.auc.is_some_and(|auc| auc < MAX_EXCHANGED_AUC).then_some(Caveat::ClassesExchanged))
+        .chain(exchanged.then_some(Caveat::ClassesExchanged))
         .chain(Caveat::of_classes(&scored))
         .chain(Caveat::of(&rule, false, &assessment))
         .collect();
-    let report = EvaluationReport {
+    let mut report = EvaluationReport {
         run: options.run.to_owned(),
         data: options.data.to_owned(),
         evaluated_on,
@@ -234,6 +243,7 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
         skipped: skipped_images(&loaded),
         unknown_patients: loaded.index.unknown_patients(),
         ignored: loaded.index.ignored.clone(),
+        unwritten,
         flips: options.flips,
         threshold: classifier.description.threshold,
         decision_rule: rule.kind(),
@@ -243,20 +253,11 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
     };
     if let Some(path) = options.report {
         let mistakes = mistakes(&classifier, scored, &rule, &loaded, &chosen)?;
-        report.page(&run, &classifier, scored, &rule, mistakes, options.command)?.write_page(path)?;
+        let written =
+            report.page(&run, &classifier, scored, &rule, mistakes, options.command)?.write_page(path);
+        report.unwritten.extend(written.err().map(|error| (path.to_owned(), error.to_string())));
     }
     Ok(report)
-}
-
-/// Paths of the pictures at `indices` that are unlike the training cells, with the warnings.
-fn warnings(classifier: &Classifier, loaded: &Loaded, indices: &[usize]) -> Vec<String> {
-    let Some(check) = classifier.description.input else { return Vec::new() };
-    let warning = |&i: &usize| {
-        let found = check.warnings(&ImageStats::of(&cell_image(&loaded.cells, i)), loaded.dimensions[i]);
-        let words = found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        (!words.is_empty()).then(|| format!("{}: {words}", loaded.index.samples[i].path))
-    };
-    indices.par_iter().filter_map(warning).collect()
 }
 
 /// A folder of class folders, and how to read it.

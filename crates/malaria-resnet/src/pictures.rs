@@ -1,13 +1,15 @@
-//! Images for the page of results: mistakes with their activation maps, and augmented training cells.
+//! Images for the page of results: mistakes with their activation maps, and augmented training cells; warnings of unusual
+//! pictures.
 
 use std::path::Path;
 
 use image::RgbImage;
 use malaria_classifier::{DecisionRule, Scored};
-use malaria_dataset::{Cells, Loaded};
+use malaria_dataset::{Cells, ImageStats, Loaded, MAX_CELL_SIDE, shows_many_cells};
 use malaria_metrics::percent;
 use malaria_report::{Picture, heat_overlay};
 use malaria_train::{CellTensors, TrainConfig};
+use rayon::prelude::*;
 use tch::{Kind, TchError, Tensor};
 
 use crate::{classifier::Classifier, error::Result, paths::file_name};
@@ -28,6 +30,23 @@ pub(crate) fn worst_mistakes(scored: &Scored<'_>, rule: &DecisionRule) -> Vec<us
 pub(crate) fn cell_image(cells: &Cells, i: usize) -> RgbImage {
     // `from_raw` cannot fail here, since a cell has size * size * 3 bytes.
     RgbImage::from_raw(cells.size(), cells.size(), cells.cell(i).to_vec()).unwrap_or_default()
+}
+
+/// Paths of the pictures at `indices` that are photographs or unlike the training cells, with the warnings.
+pub(crate) fn warnings(classifier: &Classifier, loaded: &Loaded, indices: &[usize]) -> Vec<String> {
+    let check = classifier.description.input;
+    let warning = |&i: &usize| {
+        let (cell, (width, height)) = (cell_image(&loaded.cells, i), loaded.dimensions[i]);
+        let words = if width.max(height) > MAX_CELL_SIDE || shows_many_cells(&cell) {
+            "not a picture of a single cell; count the cells of photographs with `malaria smear`".to_owned()
+        } else {
+            let found = check.map(|check| check.warnings(&ImageStats::of(&cell), (width, height)));
+            let found = found.iter().flatten().map(ToString::to_string);
+            found.collect::<Vec<_>>().join("; ")
+        };
+        (!words.is_empty()).then(|| format!("{}: {words}", loaded.index.samples[i].path))
+    };
+    indices.par_iter().filter_map(warning).collect()
 }
 
 /// The worst mistakes of `classifier` by `rule` among the cells of `loaded` at `indices`.
@@ -106,7 +125,8 @@ pub(crate) fn augmentation_sheet(
 /// The images of a tensor `[N, 3, H, W]` in [0, 1].
 fn to_images(images: &Tensor) -> Result<Vec<RgbImage>> {
     let read = || -> Result<Vec<u8>, TchError> {
-        let bytes = images.f_mul_scalar(255.0)?.f_round()?.f_to_kind(Kind::Uint8)?;
+        let white = Tensor::f_from_slice(&[255.0_f32])?.f_to_device(images.device())?;
+        let bytes = images.f_mul(&white)?.f_round_()?.f_to_kind(Kind::Uint8)?;
         // NCHW => NHWC
         Vec::<u8>::try_from(bytes.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_flatten(0, -1)?)
     };

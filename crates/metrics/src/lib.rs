@@ -15,7 +15,7 @@
 //! // [N, C], row by row.
 //! let probabilities = [0.9, 0.1, 0.4, 0.6, 0.2, 0.8, 0.3, 0.7];
 //! let summary = evaluate(&truth, &probabilities, &classes, 0)?;
-//! assert_eq!(summary.accuracy, 0.75);
+//! assert_eq!(summary.accuracy, Some(0.75));
 //! assert_eq!(summary.auc, Some(1.0));
 //!
 //! let report = classification_report(&summary.confusion, &classes, None)?;

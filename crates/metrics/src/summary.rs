@@ -27,9 +27,9 @@ pub struct Summary {
     /// classes are negative.
     pub positive_class: String,
     /// Share of samples whose predicted class is the true one.
-    pub accuracy: f64,
+    pub accuracy: Option<f64>,
     /// Share of samples whose most probable class is the true one, regardless of the predicted class.
-    pub accuracy_argmax: f64,
+    pub accuracy_argmax: Option<f64>,
     /// Share of the positive samples predicted positive.
     pub sensitivity: Option<f64>,
     /// Share of the negative samples predicted negative.
@@ -108,8 +108,8 @@ pub fn evaluate(
 /// # let (truth, probabilities) = ([0, 0, 1], [0.9, 0.1, 0.4, 0.6, 0.2, 0.8]);
 /// let predicted: Vec<usize> = probabilities.chunks(2).map(|row| predict_at(row, 0, 0.3)).collect();
 /// let summary = evaluate_predicted(&truth, &probabilities, &predicted, &classes, 0)?;
-/// assert_eq!((summary.sensitivity, summary.accuracy), (Some(1.0), 1.0));
-/// assert_eq!(summary.accuracy_argmax, 2.0 / 3.0);
+/// assert_eq!((summary.sensitivity, summary.accuracy), (Some(1.0), Some(1.0)));
+/// assert_eq!(summary.accuracy_argmax, Some(2.0 / 3.0));
 /// # Ok::<(), malaria_metrics::Error>(())
 /// ```
 ///
@@ -132,8 +132,8 @@ pub fn evaluate_predicted(
         n: truth.len(),
         classes: classes.to_vec(),
         positive_class: classes[positive].clone(),
-        accuracy: confusion.correct() as f64 / truth.len() as f64,
-        accuracy_argmax: right as f64 / truth.len() as f64,
+        accuracy: confusion.accuracy(),
+        accuracy_argmax: Some(right as f64 / truth.len() as f64),
         sensitivity: counts.sensitivity(),
         specificity: counts.specificity(),
         auc: roc_curve(&is_positive, &scores)?.map(|curve| curve.auc),

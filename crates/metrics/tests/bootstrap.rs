@@ -156,7 +156,7 @@ fn intervals_equal_evaluating_every_resample() {
         let truth: Vec<usize> = drawn.iter().map(|&i| truth[i]).collect();
         let rows: Vec<f64> = drawn.iter().flat_map(|&i| probabilities[3 * i..3 * i + 3].to_vec()).collect();
         let summary = evaluate(&truth, &rows, &classes, 1).unwrap();
-        [Some(summary.accuracy), summary.sensitivity, summary.specificity, summary.auc]
+        [summary.accuracy, summary.sensitivity, summary.specificity, summary.auc]
     })
     .unwrap();
     assert_eq!([found.accuracy, found.sensitivity, found.specificity, found.auc], expected);
@@ -170,7 +170,7 @@ fn intervals_equal_evaluating_every_resample() {
         let [truth, predicted] =
             [&truth, &predicted].map(|all| drawn.iter().map(|&i| all[i]).collect::<Vec<usize>>());
         let at = evaluate_predicted(&truth, &rows, &predicted, &classes, 1).unwrap();
-        [Some(at.accuracy), at.sensitivity, at.specificity, at.auc]
+        [at.accuracy, at.sensitivity, at.specificity, at.auc]
     })
     .unwrap();
     assert_eq!([at.accuracy, at.sensitivity, at.specificity, at.auc], at_threshold);

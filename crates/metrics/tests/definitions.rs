@@ -140,7 +140,7 @@ fn evaluating_at_the_chosen_threshold_gives_its_rates() {
     let metrics = evaluate_predicted(&truth, &probabilities, &predicted, &classes, 0).unwrap();
     assert_eq!(metrics.sensitivity, Some(point.sensitivity));
     assert_eq!(metrics.specificity, Some(point.specificity));
-    assert_eq!((metrics.accuracy, metrics.ppv, metrics.npv), (6.0 / 7.0, Some(1.0), Some(0.75)));
+    assert_eq!((metrics.accuracy, metrics.ppv, metrics.npv), (Some(6.0 / 7.0), Some(1.0), Some(0.75)));
 }
 
 #[test]

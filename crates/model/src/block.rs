@@ -147,7 +147,8 @@ impl Norm {
     /// The normalisation by running statistics as a scale and a shift per channel, float64.
     pub(crate) fn affine(&self) -> TchResult<(Tensor, Tensor)> {
         let wide = |x: &Tensor| x.f_to_kind(Kind::Double);
-        let scale = wide(&self.scale)?.f_div(&wide(&self.var)?.f_add_scalar(self.eps)?.f_sqrt()?)?;
+        let eps = Tensor::f_from_slice(&[self.eps])?.f_to_device(self.var.device())?;
+        let scale = wide(&self.scale)?.f_div(&wide(&self.var)?.f_add(&eps)?.f_sqrt()?)?;
         let shift = wide(&self.shift)?.f_sub(&wide(&self.mean)?.f_mul(&scale)?)?;
         Ok((scale, shift))
     }

@@ -75,7 +75,7 @@ impl Card<'_> {
                     [row.label.to_owned(), (row.show)(row.value), row.interval(row.over_patients)]
                 }))
             }
-            "accuracy_argmax" => percent(Some(metrics.accuracy_argmax)),
+            "accuracy_argmax" => percent(metrics.accuracy_argmax),
             "positive" => positive.clone(),
             "decision_rule" => self.rule.note(positive),
             "cut_off" => match self.rule {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, hash_map::Entry};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use image::RgbImage;
 use malaria_classifier::{CellTally, Description, PatientVerdict, Provenance};
@@ -45,6 +46,8 @@ pub struct CountOptions {
     pub notes: Vec<String>,
     /// Whether to return all objects found in each photograph, about 1 kB per cell.
     pub field_results: bool,
+    /// Ends the count once it is set, after the photographs in progress.
+    pub stop: Option<&'static AtomicBool>,
 }
 
 /// Refuses a folder for results inside one of the folders of photographs `given`: the next count would include its pictures.
@@ -96,11 +99,12 @@ fn refuse_results(photos: &[ListedImage]) -> Result<()> {
 ///
 /// A photograph that cannot be read, is refused, or shows the same cells as another patient's photograph gives a
 /// [`FieldCount`] with the reason; the others are still counted. A photograph of several patients counts for none of them.
-/// The counts depend neither on the number of threads nor on the order of `photos`.
+/// The counts depend neither on the number of threads nor on the order of `photos`. A result that cannot be written is listed
+/// in [`SmearReport::unwritten`].
 ///
 /// # Errors
 /// Those of `network`; [`Error::Results`] for pictures that an earlier count has written; [`malaria_files::Error`] and
-/// [`Error::Write`] where a result cannot be written, or `out` exists and is not an empty folder.
+/// [`Error::Write`] where one of the folders cannot be written to, or `out` exists and is not an empty folder.
 pub fn count_smears<E>(
     description: &Description,
     positive: usize,
@@ -113,14 +117,23 @@ where
     E: From<Error> + From<malaria_files::Error> + From<malaria_dataset::Error>,
 {
     refuse_results(photos)?;
+    if let Some(folder) = &options.steps {
+        // Tried now, rather than after minutes of work.
+        let tried = std::fs::create_dir_all(folder).and_then(|()| malaria_files::beside(&folder.join("1")));
+        tried.map_err(|error| Error::Write { path: folder.clone(), reason: error.to_string() })?;
+    }
     let mut count = |output: Option<&Output>| -> Result<SmearReport, E> {
         let names = unique_names(photos);
         let (mut earlier, mut shared) = (HashMap::new(), HashMap::new());
         let mut places: Vec<(&ListedImage, CellPositions)> = Vec::new();
         let (mut fields, mut cells, mut readings) = (Vec::new(), Vec::new(), Vec::new());
+        let mut unwritten = Vec::<String>::new();
         // The photographs held in memory.
         let held = rayon::current_num_threads().min(MAX_HELD);
         for (some, names) in photos.chunks(held).zip(names.chunks(held)) {
+            if options.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+                break;
+            }
             let mut called = Vec::with_capacity(some.len());
             for (content, listed) in
                 contents(some, names, &mut earlier, &mut shared, options)?.into_iter().zip(some)
@@ -143,10 +156,10 @@ where
                 });
             }
             if let Some(output) = output {
-                called.par_iter().zip(names).try_for_each(|((_, found), name)| match found {
-                    Some((photo, smear, calls)) => output.write(name, photo, smear, calls),
-                    None => Ok(()),
-                })?;
+                unwritten.par_extend(called.par_iter().zip(names).filter_map(|((_, found), name)| {
+                    let (photo, smear, calls) = found.as_ref()?;
+                    Some(output.write(name, photo, smear, calls).err()?.to_string())
+                }));
             }
             for (listed, (reading, found)) in some.iter().zip(called) {
                 if let Some((_, smear, calls)) = found {
@@ -159,7 +172,7 @@ where
                 progress(fields.len(), photos.len());
             }
         }
-        for (i, photo) in photos.iter().enumerate() {
+        for (i, photo) in photos.iter().enumerate().take(fields.len()) {
             if let Some(other) = shared.get(&photo.path) {
                 let field = fields[i].shared_with(other);
                 cells.retain(|cell: &CellRow| cell.image != field.image);
@@ -173,13 +186,19 @@ where
         let mut report = SmearReport::new(description, fields, patients, cells, options.made_by.clone());
         report.notes.clone_from(&options.notes);
         report.field_results = readings;
+        report.not_reached = photos.len() - report.photographs.len();
+        report.unwritten = unwritten;
         Ok(report)
     };
     match &options.out {
         None => count(None),
         Some(out) => malaria_files::create_folder(out, |folder| {
-            let report = count(Some(&Output::new(folder)?))?;
-            report.write(folder)?;
+            let mut report = count(Some(&Output::new(folder)?))?;
+            // The folder has its name only when it is complete.
+            let [temporary, name] = [folder, out.as_path()].map(|folder| folder.display().to_string());
+            report.unwritten.iter_mut().for_each(|reason| *reason = reason.replace(&temporary, &name));
+            let failed = report.write(folder).err();
+            report.unwritten.extend(failed.map(|error| error.to_string().replace(&temporary, &name)));
             Ok(report)
         }),
     }

@@ -41,6 +41,10 @@ pub struct SmearReport {
     pub unknown_patients: usize,
     /// Notes on the list of photographs, such as the files that were skipped.
     pub notes: Vec<String>,
+    /// Photographs that were not counted, because the count was stopped.
+    pub not_reached: usize,
+    /// Results that could not be written, and why.
+    pub unwritten: Vec<String>,
     /// How cells and patients are called, as text.
     pub rule: String,
     /// The program and the model that made the counts.
@@ -130,6 +134,8 @@ impl SmearReport {
             patients,
             unknown_patients: unknown,
             notes: Vec::new(),
+            not_reached: 0,
+            unwritten: Vec::new(),
             rule,
             made_by,
             cells,
@@ -178,13 +184,17 @@ impl SmearReport {
     /// A table of photographs, one of patients, then the rule.
     #[must_use]
     pub fn table(&self) -> String {
-        let unknown = match self.unknown_patients {
+        let mut unknown = match self.unknown_patients {
             0 => String::new(),
             photographs => {
                 format!("photographs of unknown patients, which count for no patient: {photographs}\n")
             }
         };
         let notes: String = self.notes.iter().map(|note| format!("{}\n", one_line(note))).collect();
+        if self.not_reached > 0 {
+            unknown +=
+                &format!("photographs not counted, because the count was stopped: {}\n", self.not_reached);
+        }
         format!(
             "{}\n{}{unknown}{notes}\nThese are counts of infected cells, not of parasites; neither species nor stages are identified.\n{}\n{}\n\
              Research software, not a medical device.\n",

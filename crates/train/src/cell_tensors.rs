@@ -93,8 +93,7 @@ impl<'a> CellTensors<'a> {
     /// [`Error::Cells`] for an index out of range.
     pub fn batch(&self, indices: &[usize]) -> Result<(Tensor, Tensor), Error> {
         let indices = self.indices(indices)?;
-        // Dividing bytes by a number gives float32.
-        let images = self.pixels.f_index_select(0, &indices)?.f_div_scalar(255.0)?;
+        let images = fractions(&self.pixels.f_index_select(0, &indices)?)?;
         // NHWC => NCHW as a view: libtorch calls this layout channels_last.
         let images = images.f_permute([0, 3, 1, 2])?;
         Ok((images, self.labels.f_index_select(0, &indices)?))
@@ -114,6 +113,11 @@ impl<'a> CellTensors<'a> {
         let indices: Vec<i64> = indices.iter().map(|&index| index as i64).collect();
         Ok(upload(Tensor::f_from_slice(&indices)?, self.pixels.device())?)
     }
+}
+
+/// Bytes divided by 255, as float32.
+fn fractions(bytes: &Tensor) -> Result<Tensor, Error> {
+    Ok(bytes.f_to_kind(Kind::Float)?.f_div_scalar_(255.0)?)
 }
 
 /// Resizes `images` `[N, 3, S, S]` to `size` px per side by antialiased bilinear interpolation; images of that size are
@@ -146,5 +150,13 @@ mod tests {
         let cells = Cells::from_pixels(2, vec![7; 24]).unwrap();
         let tensors = CellTensors::new(&cells, &[0, 1], Device::Cpu).unwrap();
         assert_eq!(tensors.pixels.data_ptr().cast_const().cast(), cells.pixels().as_ptr());
+    }
+
+    #[test]
+    fn too_many_cells_for_the_memory_are_an_error() {
+        // One pixel, expanded without taking memory; as float32 it would take 50 petabytes.
+        let pixel = Tensor::zeros([1, 1, 1, 3], (Kind::Uint8, Device::Cpu));
+        let error = fractions(&pixel.expand([1 << 40, 64, 64, 3], false)).unwrap_err();
+        assert!(error.to_string().contains("memory"), "{error}");
     }
 }

@@ -150,6 +150,6 @@ fn log_probabilities(
     // The logarithm of the mean of the probabilities; rounding must not raise it above 0.
     Ok(Tensor::f_stack(&views, 0)?
         .f_logsumexp([0], false)?
-        .f_sub_scalar((FLIPS.len() as f64).ln())?
-        .f_clamp_max(0.0)?)
+        .f_sub_scalar_((FLIPS.len() as f64).ln())?
+        .f_clamp_max_(0.0)?)
 }

@@ -13,7 +13,7 @@ pub(crate) fn cross_entropy(
     smoothing: f64,
 ) -> Result<Tensor, Error> {
     let none: Option<&Tensor> = None;
-    let given = match targets {
+    let mut given = match targets {
         Some(targets) => {
             let rows =
                 log_probabilities.f_mul(targets)?.f_sum_dim_intlist([1].as_slice(), false, Kind::Float)?;
@@ -24,8 +24,8 @@ pub(crate) fn cross_entropy(
     if smoothing == 0.0 {
         return Ok(given);
     }
-    let even = -log_probabilities.f_mean(Kind::Float)?;
-    Ok(given.f_mul_scalar(1.0 - smoothing)?.f_add(&even.f_mul_scalar(smoothing)?)?)
+    let mut even = log_probabilities.f_mean(Kind::Float)?.f_neg()?;
+    Ok(given.f_mul_scalar_(1.0 - smoothing)?.f_add(&even.f_mul_scalar_(smoothing)?)?)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    images::{on_chosen, tensor},
+    images::{above, on_chosen, tensor},
 };
 
 /// Standard deviation of the blur that sharpening compares with, as a fraction of the width.
@@ -84,7 +84,7 @@ pub(super) fn photograph(
         if pixels != size {
             images = images.f_internal_upsample_bilinear2d_aa(pixels, false, None, None)?;
             let smaller = shares.f_internal_upsample_bilinear2d_aa(pixels, false, None, None)?;
-            shares = smaller.f_gt(0.5)?.f_to_kind(images.kind())?;
+            shares = above(&smaller, 0.5)?.f_to_kind(images.kind())?;
         }
         let noisy = on_chosen(&images, &params, |one| one.noise != 0.0, noise)?;
         let mut cut = on_chosen(&noisy, &params, |one| one.jpeg > 0.0, jpeg)?.f_mul(&shares)?;

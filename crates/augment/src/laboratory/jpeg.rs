@@ -49,9 +49,9 @@ pub(super) fn jpeg(images: &Tensor, params: &[LaboratoryParams]) -> Result<Tenso
         return Err(Error::Shape { found: images.size() });
     };
     let [rows, columns] = [height, width].map(|side| (side + BLOCK - 1) / BLOCK);
-    let padded = images.f_replication_pad2d([0, columns * BLOCK - width, 0, rows * BLOCK - height])?;
+    let mut padded = images.f_replication_pad2d([0, columns * BLOCK - width, 0, rows * BLOCK - height])?;
     // Whole bytes and colours, as in a file: otherwise fine steps would be rounded differently.
-    let blocks = mix(&padded.f_mul_scalar(255.0)?.f_round_()?, &[TO_YCC])?
+    let blocks = mix(&padded.f_mul_scalar_(255.0)?.f_round_()?, &[TO_YCC])?
         .f_round_()?
         .f_view([count, 3, rows, BLOCK, columns, BLOCK])?
         .f_permute([3, 5, 0, 1, 2, 4])? // [N, 3, rows, y, columns, x] => [y, x, N, 3, rows, columns]

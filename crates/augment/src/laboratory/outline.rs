@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    images::{Outside, on_chosen, tensor, warp},
+    images::{Outside, above, on_chosen, tensor, warp},
 };
 
 /// Values with all channels below this are black, the surroundings of a cell: between 31 and 32 of 255.
@@ -28,8 +28,8 @@ const DIRECTIONS: usize = 256;
 /// beside them.
 pub(super) fn lift(images: &Tensor) -> Result<(Tensor, Tensor), Error> {
     let brightness = images.f_amax([1], true)?;
-    let is_cell = brightness.f_gt(BLACK)?;
-    let is_rim = highest_near(&is_cell.f_logical_not()?.f_to_kind(images.kind())?)?.f_gt(0.5)?;
+    let is_cell = above(&brightness, BLACK)?;
+    let is_rim = above(&highest_near(&is_cell.f_logical_not()?.f_to_kind(images.kind())?)?, 0.5)?;
     let one = brightness.f_ones_like()?;
     let rim_shares = brightness.f_div(&highest_near(&brightness)?)?;
     // Outside a cell there is no colour, and no share to divide by.

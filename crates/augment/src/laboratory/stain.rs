@@ -24,7 +24,7 @@ const POINTS: usize = 8;
 
 /// Changes the optical densities of each image, `[N, 3, H, W]` in `[0, 1]`.
 pub(super) fn restain(images: &Tensor, params: &[LaboratoryParams]) -> Result<Tensor, Error> {
-    let logarithms = images.f_clamp_min(DARKEST)?.f_log_()?;
+    let logarithms = images.f_maximum(&tensor(&[DARKEST], &[1], images)?)?.f_log_()?;
     let logarithms = on_chosen(&logarithms, params, LaboratoryParams::thickens, thicken)?;
     let maps: Vec<ColourMap> = params.iter().map(map).collect();
     Ok(mix(&logarithms, &maps)?.f_exp_()?.f_clamp_(0.0, 1.0)?)

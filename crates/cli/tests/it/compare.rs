@@ -20,7 +20,7 @@ fn the_comparison_says_whether_runs_were_tested_on_the_same_cells() {
     assert!(said.contains("patient, 1 of 3") && said.contains("not tested on the same cells"), "{said}");
     let metrics = json(&bench.path(first).join("metrics.json"));
     let compared = json(&bench.path("compared.json"));
-    assert_eq!(compared["runs"][0]["test"]["auc"], metrics["auc"]);
+    assert_eq!(compared["runs"][0]["test"]["log_loss"], metrics["log_loss"]);
     assert_eq!(compared["same_test_cells"], false);
     // A curve of loss and one of accuracy for each run, and its line in the legend.
     let drawn = fs::read_to_string(plot).unwrap();

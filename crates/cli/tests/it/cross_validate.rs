@@ -3,11 +3,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    num::NonZeroUsize,
+    sync::{OnceLock, atomic::AtomicBool},
 };
 
 use malaria_resnet::{
-    Caveat, ChosenOn, Classifier, CrossValidationMetrics, ExperimentConfig, MetricsOf, RuleKind,
-    metrics::choose_threshold, train::Precision,
+    Caveat, ChosenOn, Classifier, Context, CrossValidationMetrics, CrossValidationOptions, ExperimentConfig,
+    MetricsOf, Progress, RuleKind, metrics::choose_threshold, train::Precision,
 };
 
 use crate::support::{CELLS, PATIENTS, Training, Workbench, cross_validated, fail, json, rows, succeed};
@@ -69,7 +71,7 @@ fn each_fold_is_called_at_the_threshold_of_the_other_folds() {
         let called = |score: &f64| if *score >= chosen.threshold { "Parasitized" } else { "Uninfected" };
         assert!(own.iter().zip(&scores).all(|(row, score)| row["predicted"] == called(score)), "{own:?}");
         let right = own.iter().filter(|row| row["class"] == row["predicted"]).count();
-        assert_eq!(fold.accuracy, right as f64 / own.len() as f64);
+        assert_eq!(fold.accuracy, Some(right as f64 / own.len() as f64));
         found += truth.iter().zip(&scores).filter(|&(&is, &score)| is && score >= chosen.threshold).count();
         infected += truth.iter().filter(|&&is| is).count();
     }
@@ -86,8 +88,8 @@ fn pooled_metrics_follow_from_the_predictions_and_lie_in_their_intervals() {
     let share =
         |column: &str| pooled.iter().filter(|row| row["class"] == row[column]).count() as f64 / CELLS as f64;
     let right = share("predicted");
-    assert!((metrics.pooled.accuracy - right).abs() < 1e-12);
-    assert!((metrics.pooled.accuracy_argmax - share("argmax")).abs() < 1e-12);
+    assert!((metrics.pooled.accuracy.unwrap() - right).abs() < 1e-12);
+    assert!((metrics.pooled.accuracy_argmax.unwrap() - share("argmax")).abs() < 1e-12);
     let intervals = &metrics.assessment.intervals;
     let accuracy = intervals.accuracy.unwrap();
     assert!(accuracy.low <= right && right <= accuracy.high, "{accuracy:?}");
@@ -96,8 +98,8 @@ fn pooled_metrics_follow_from_the_predictions_and_lie_in_their_intervals() {
     assert!((sensitivity.low..=sensitivity.high).contains(&found), "{sensitivity:?}");
     assert_eq!((intervals.clusters, metrics.metrics_of), (PATIENTS, MetricsOf::CrossValidation));
     assert!(metrics.at_published_specificity.expect("real cells").specificity >= 0.972);
-    let mean = metrics.folds.iter().map(|fold| fold.accuracy).sum::<f64>() / 3.0;
-    assert!((metrics.accuracy_over_folds.mean - mean).abs() < 1e-12);
+    let mean = metrics.folds.iter().filter_map(|fold| fold.accuracy).sum::<f64>() / 3.0;
+    assert!((metrics.accuracy_over_folds.unwrap().mean - mean).abs() < 1e-12);
 }
 
 #[test]
@@ -141,6 +143,30 @@ fn a_fold_run_separately_and_copied_gives_the_same_predictions() {
     assert_eq!(before, modified(), "a finished fold was run again");
     let predictions = |bench: &Workbench| fs::read(bench.path("folds/predictions.csv")).unwrap();
     assert!(predictions(&bench) == predictions(together), "the predictions differ");
+}
+
+#[test]
+#[cfg(unix)]
+fn folds_are_pooled_once_before_the_final_model_is_trained() {
+    use std::os::unix::fs::MetadataExt;
+    let bench = Workbench::new();
+    let mut config = ExperimentConfig::read(&bench.path("tiny.json")).unwrap();
+    (config.data, config.threads) = (Some(bench.path("cells")), NonZeroUsize::new(1));
+    config.set_epochs(1);
+    let out = bench.path("cv");
+    // Pooling replaces the file.
+    let pooled = || fs::metadata(out.join("metrics.json")).unwrap().ino();
+    let before = OnceLock::new();
+    let listener = |progress: Progress<'_>| {
+        if let Progress::FinalModel { .. } = progress {
+            before.set(pooled()).unwrap();
+        }
+    };
+    let context = Context { command: "test", stop: &AtomicBool::new(false), listener: &listener };
+    let options = CrossValidationOptions { folds: 2, only: None, final_model: true, out: &out };
+    let summary = malaria_resnet::cross_validate(&config, options, context).unwrap();
+    assert_eq!(before.get(), Some(&pooled()));
+    assert!(summary.metrics.is_some() && summary.final_model.is_some());
 }
 
 #[test]

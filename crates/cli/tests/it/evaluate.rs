@@ -5,7 +5,7 @@ use std::fs;
 use malaria_resnet::Metrics;
 use serde_json::Value;
 
-use crate::support::{CELLS, Workbench, fail, finished, json, malaria, rows, succeed};
+use crate::support::{CELLS, Workbench, errors, fail, finished, json, malaria, rows, succeed};
 
 #[test]
 fn evaluate_reproduces_the_metrics_of_a_run_from_any_folder() {
@@ -17,7 +17,7 @@ fn evaluate_reproduces_the_metrics_of_a_run_from_any_folder() {
     let said = succeed(evaluate.arg("--json").arg(&document).arg("--predictions").arg(&cells));
     assert!(said.contains("the run's test cells"), "{said}");
     let (again, metrics) = (json(&document), json(&bench.path("run/metrics.json")));
-    for name in ["accuracy", "sensitivity", "specificity", "auc"] {
+    for name in ["confusion", "log_loss", "brier", "intervals_over_cells"] {
         assert_eq!(again[name], metrics[name], "{name}");
     }
     assert_eq!(rows(&cells), rows(&bench.path("run/predictions.csv")));
@@ -76,7 +76,7 @@ fn a_closed_output_does_not_stop_the_program() {
     };
     closed(bench.train("run").args(["--epochs", "1", "--progress", "plain"]));
     closed(bench.evaluate("run").args(["--json", "evaluated.json"]));
-    assert!(json(&bench.path("evaluated.json"))["accuracy"].is_number());
+    assert!(json(&bench.path("evaluated.json"))["log_loss"].is_number());
     for form in ["--json", "--csv", "--flips"] {
         closed(bench.malaria("predict").args(["--run", "run", "cells", form]));
     }
@@ -125,15 +125,55 @@ fn copies_wrong_labels_unusual_pictures_and_single_classes_are_reported() {
         let class = if number == 0 { "Parasitized" } else { "Uninfected" };
         grey.save(bench.path("grey").join(class).join(format!("{number}.png"))).unwrap();
     }
+    for (class, red) in [("Parasitized", 190), ("Uninfected", 200)] {
+        fs::create_dir_all(bench.path("photos").join(class)).unwrap();
+        let photo = image::RgbImage::from_pixel(1200, 900, image::Rgb([red, 150, 160]));
+        photo.save(bench.path("photos").join(class).join("photo.png")).unwrap();
+    }
+    let said = evaluate(&["--data", "photos"]);
+    assert_eq!(said["warnings"].to_string().matches("with `malaria smear`").count(), 2, "{said}");
+
     let said = evaluate(&["--data", "grey"]);
     assert_eq!(said["warnings"].as_array().unwrap().len(), 12, "{said}");
     for caveat in ["\"unlike-training\"", "\"few-cells\""] {
         assert!(caveats(&said).contains(&caveat.to_owned()), "{said}");
     }
-    let said = succeed(bench.malaria("evaluate").args(["--run", "run", "--data", "grey"]));
+    for unknown in ["accuracy", "accuracy_argmax", "sensitivity", "auc", "balanced_accuracy"] {
+        assert!(said[unknown].is_null(), "{unknown}: {said}");
+    }
+    assert!(said["specificity"].is_number(), "{said}");
+    let mut evaluate = bench.malaria("evaluate");
+    let said = succeed(evaluate.args(["--run", "run", "--data", "grey", "--report", "grey.html"]));
+    // Without a value, on the page as on the run's own model card: the run has nine test cells of either class.
+    let page = fs::read_to_string(bench.path("grey.html")).unwrap();
+    assert!(page.contains("data-metric=\"accuracy\">"), "{page}");
+    assert!(page.contains("data-metric=\"specificity\" data-value=\""), "{page}");
+    let card = fs::read_to_string(bench.path("run/model_card.md")).unwrap();
+    assert!(card.contains("| Accuracy | n/a | n/a |") && card.contains("Parasitized: only 9."), "{card}");
     assert_eq!(said.matches("accuracy").count(), 2, "the headline and the caveat: {said}");
     assert!(
         said.contains("accuracy n/a") && said.contains("Cells of the class Parasitized: only 1."),
         "{said}"
     );
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn results_are_not_lost_with_a_file_that_cannot_be_written() {
+    let bench = finished();
+    for flag in ["--report", "--predictions"] {
+        let output = bench.evaluate("run").args([flag, "/dev/full"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.contains("the run's test cells") && said.contains("sensitivity"), "{flag}: {said}");
+        assert!(!said.contains("written: /dev/full"), "{said}");
+        assert!(errors(&output).contains("error: cannot write /dev/full: "), "{output:?}");
+    }
+    // If standard output is full, the file is still written.
+    let out = tempfile::tempdir().unwrap();
+    let document = out.path().join("evaluated.json");
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    let said = fail(bench.evaluate("run").arg("--json").arg(&document).stdout(full()));
+    assert!(said.contains("error: cannot write standard output: "), "{said}");
+    assert!(json(&document)["log_loss"].is_number());
 }

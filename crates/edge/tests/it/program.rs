@@ -337,6 +337,32 @@ fn completions_and_manual_pages_name_every_subcommand() {
     assert!(page.contains("\\-\\-red\\-cells"), "{page}");
 }
 
+#[test]
+fn every_subcommand_shows_an_example_and_the_notice() {
+    let overview = stdout(&edge(&["--help"], &[]));
+    let commands = overview.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    // Longer descriptions continue on lines that are indented further.
+    let tasks = commands.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let tasks: Vec<&str> = tasks.filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(tasks.len() > 8 && tasks.contains(&"verify") && tasks.contains(&"calibrate"), "{tasks:?}");
+    for task in tasks.into_iter().filter(|task| *task != "help") {
+        let said = stdout(&edge(&[task, "--help"], &[]));
+        let usage = said.find("Usage: ").unwrap();
+        assert!(said.find(&format!("Examples:\n  malaria-edge {task}")).unwrap() < usage, "{said}");
+        assert!(said.ends_with("Research software, not a medical device.\n"), "{said}");
+    }
+    // Every key of the document is explained.
+    let folder = tempfile::tempdir().unwrap();
+    let cell = folder.path().join("cell.png");
+    synthetic_cell(&SyntheticConfig::default(), 0).unwrap().image.save(&cell).unwrap();
+    let answer: Value =
+        serde_json::from_str(&stdout(&edge(&["classify", "--json"], &[&model("f32"), &cell]))).unwrap();
+    let help = stdout(&edge(&["classify", "--help"], &[]));
+    for key in answer.as_object().unwrap().keys() {
+        assert!(help.contains(&format!("`{key}`")), "{key}: {help}");
+    }
+}
+
 #[cfg(feature = "serve")]
 #[test]
 fn commands_in_the_documents_exist() {

@@ -154,7 +154,7 @@ fn pooled_metrics(
         n_skipped: records.iter().map(|(metrics, _)| metrics.n_skipped).max().unwrap_or(0),
         wall_seconds: total(|metrics| metrics.wall_seconds),
         cpu_seconds: total(|metrics| metrics.cpu_seconds),
-        accuracy_over_folds: Spread::of(&folds.iter().map(|fold| fold.accuracy).collect::<Vec<_>>()),
+        accuracy_over_folds: over(|fold| fold.accuracy),
         sensitivity_over_folds: over(|fold| fold.sensitivity),
         specificity_over_folds: over(|fold| fold.specificity),
         auc_over_folds: over(|fold| fold.auc),
@@ -169,7 +169,7 @@ fn pooled_metrics(
         smear: smear.clone(),
         decision_rule: rule.kind(),
         caveats,
-        pooled: scored.summary(rule)?,
+        pooled: scored.known_metrics(rule)?,
         assessment,
     })
 }

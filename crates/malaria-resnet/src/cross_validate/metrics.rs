@@ -27,9 +27,9 @@ pub struct FoldMetrics {
     /// Time for training and validation, in seconds.
     pub wall_seconds: f64,
     /// Share of the cells called correctly.
-    pub accuracy: f64,
+    pub accuracy: Option<f64>,
     /// Share of the cells whose most probable class is the true one.
-    pub accuracy_argmax: f64,
+    pub accuracy_argmax: Option<f64>,
     /// Share of the positive cells called positive.
     pub sensitivity: Option<f64>,
     /// Share of the negative cells called negative.
@@ -79,7 +79,7 @@ pub struct CrossValidationMetrics {
     /// Metrics of each fold.
     pub folds: Vec<FoldMetrics>,
     /// Mean and standard deviation of the accuracy over the folds.
-    pub accuracy_over_folds: Spread,
+    pub accuracy_over_folds: Option<Spread>,
     /// Mean and standard deviation of the sensitivity over the folds; `None` if a fold has no positive cell.
     pub sensitivity_over_folds: Option<Spread>,
     /// Mean and standard deviation of the specificity over the folds; `None` if a fold has no negative cell.

@@ -78,7 +78,7 @@ pub struct CrossValidationOptions<'a> {
 /// let context = Context { command: "my program", stop: &stop, listener: &|_| {} };
 /// let options = CrossValidationOptions { folds: 5, only: None, final_model: true, out: Path::new("runs/cv") };
 /// if let Some(metrics) = cross_validate(&config, options, context)?.metrics {
-///     println!("accuracy {:.4} over {} cells of new patients", metrics.pooled.accuracy, metrics.n_test);
+///     println!("AUC {:?} over {} cells of new patients", metrics.pooled.auc, metrics.n_test);
 /// }
 /// # Ok::<(), malaria_resnet::Error>(())
 /// ```

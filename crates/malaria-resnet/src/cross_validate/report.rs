@@ -113,7 +113,7 @@ pub(super) fn report<'a>(
         .map(|fold| {
             let mut row =
                 vec![fold.fold.to_string(), fold.n_test.to_string(), patients(fold.fold).to_string()];
-            row.extend([Some(fold.accuracy), fold.sensitivity, fold.specificity].map(percent));
+            row.extend([fold.accuracy, fold.sensitivity, fold.specificity].map(percent));
             row.push(decimal(fold.auc));
             row
         })
@@ -128,7 +128,7 @@ pub(super) fn report<'a>(
         "mean ± SD".to_owned(),
         String::new(),
         String::new(),
-        spread(percent, Some(metrics.accuracy_over_folds)),
+        spread(percent, metrics.accuracy_over_folds),
         spread(percent, metrics.sensitivity_over_folds),
         spread(percent, metrics.specificity_over_folds),
         spread(decimal, metrics.auc_over_folds),

@@ -134,7 +134,7 @@ impl Session<'_> {
             smear: classifier.description.smear.clone(),
             decision_rule: rule.kind(),
             caveats: caveats(data, n_excluded, &scored, &rule, &assessment),
-            test: scored.summary(&rule)?,
+            test: scored.known_metrics(&rule)?,
             assessment,
         };
         files.extend([run.predictions_path(), run.metrics_path()]);

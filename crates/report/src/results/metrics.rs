@@ -41,7 +41,7 @@ pub(super) fn section(metrics: &Summary, assessment: &Assessment, rule: &Decisio
 pub(super) fn other(metrics: &Summary, assessment: &Assessment) -> Section {
     let by_patient = |of: PatientMean| with(of.mean, of.interval);
     let rows = [
-        ("Accuracy by the most probable class", percent(Some(metrics.accuracy_argmax))),
+        ("Accuracy by the most probable class", percent(metrics.accuracy_argmax)),
         ("Positive predictive value", percent(metrics.ppv)),
         ("Negative predictive value", percent(metrics.npv)),
         ("F1", percent(metrics.f1)),
@@ -126,14 +126,14 @@ impl Headline {
     }
 }
 
-/// Accuracy, sensitivity, specificity and area under the ROC curve.
+/// Accuracy, sensitivity, specificity and area under the ROC curve, without intervals where the metric is not known.
 pub(crate) fn headlines(metrics: &Summary, assessment: &Assessment) -> [Headline; 4] {
     let (patients, cells) = (&assessment.intervals, &assessment.intervals_over_cells);
-    [
+    let rows = [
         Headline {
             name: "accuracy",
             label: "Accuracy",
-            value: Some(metrics.accuracy),
+            value: metrics.accuracy,
             over_patients: patients.accuracy,
             over_cells: cells.accuracy,
             show: percent,
@@ -162,7 +162,11 @@ pub(crate) fn headlines(metrics: &Summary, assessment: &Assessment) -> [Headline
             over_cells: cells.auc,
             show: decimal,
         },
-    ]
+    ];
+    rows.map(|row| match row.value {
+        Some(_) => row,
+        None => Headline { over_patients: None, over_cells: None, ..row },
+    })
 }
 
 /// A ratio with two decimals, or four below 1.

@@ -18,7 +18,7 @@ fn the_fast_recipe_learns_synthetic_cells() {
     let metrics: Metrics =
         serde_json::from_value(json(&folder.path().join("runs/demo/metrics.json"))).unwrap();
     assert!(metrics.synthetic_cells);
-    assert!(metrics.test.accuracy >= 0.9, "{}\n{progress}", metrics.test.accuracy);
+    assert!(metrics.test.accuracy >= Some(0.9), "{:?}\n{progress}", metrics.test.accuracy);
 
     // The synthetic smear: nearly all of its cells are counted and called correctly.
     let line = said.lines().find(|line| line.starts_with("A synthetic smear: ")).unwrap();
