@@ -48,7 +48,7 @@ def main(path, predictions=None):
     probabilities = np.array([[float(row[f"probability_{name}"]) for name in classes] for row in rows])
     is_positive, scores = truth == classes.index(positive), probabilities[:, classes.index(positive)]
     argmax = probabilities.argmax(axis=1)
-    assert [classes[i] for i in argmax] == [row["most_probable"] for row in rows], "the column `most_probable`"
+    assert [classes[i] for i in argmax] == [row["argmax"] for row in rows], "the column `argmax`"
     predicted = argmax
     if said["decision_rule"] != "argmax":
         threshold = said["threshold"]["threshold"]
