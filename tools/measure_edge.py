@@ -124,9 +124,11 @@ def judge(binary, data, run_dir, found):
             truth = np.array([Path(cell["path"]).parent.name for cell in said])
             called = np.array([cell["class"] for cell in said])
             reference = called if reference is None else reference
-            positive = json.loads(run(binary, "info", model)[0])["description"]["positive"]
+            description = json.loads(run(binary, "info", model)[0])["description"]
+            positive = description["positive"]
             infected = truth == positive
             figures["n_test"] = len(said)
+            figures["decision_rule"] = "threshold" if description["threshold"] else "argmax"
             figures["accuracy"] = float((called == truth).mean())
             figures["sensitivity"] = float((called[infected] == positive).mean())
             figures["specificity"] = float((called[~infected] != positive).mean())

@@ -31,6 +31,10 @@ const MAX_LIMIT_RATIO: f64 = 2.0;
 /// `(1 - s) f + s q`, where f and q are the patient's own rates of false alarms and of detected parasites, which follow the beta
 /// distributions of [`uninfected`](Self::uninfected) and [`infected`](Self::infected). The count of positive cells is thus
 /// binomial given s, f and q. The uncertain parameters of the beta distributions are integrated out, as are f and q.
+///
+/// Source: for counts with a beta-distributed rate, J. G. Skellam, "A probability distribution derived from the binomial distribution by
+/// regarding the probability of success as variable between the sets of trials", Journal of the Royal Statistical Society B 10 (1948).
+/// The mixture of two such rates is our own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PatientRule {
@@ -186,7 +190,8 @@ impl PatientCaller {
     /// The limit of blank: the smallest count of positive cells that is exceeded in at most 5 of 100 patients without parasites.
     ///
     /// Source: D. A. Armbruster and T. Pry, "Limit of blank, limit of detection and limit of quantitation", The Clinical Biochemist
-    /// Reviews 29 (2008); CLSI EP17-A2.
+    /// Reviews 29 (2008); CLSI EP17-A2. On patient-level limits of detection for malaria: C. B. Delahunt et al., Frontiers in
+    /// Malaria 2 (2024), 1250220.
     pub fn limit_of_blank(&self, cells: u64) -> u64 {
         self.uninfected.limit(cells, FALSE_ALARMS)
     }
@@ -203,9 +208,12 @@ impl PatientCaller {
 
     /// Calls a patient from the calls of some of their cells, and estimates the share of infected cells.
     ///
-    /// The interval contains the shares at which a count as high, and one as low, has a probability of more than 2.5 %. The estimate is
-    /// W. J. Rogan and B. Gladen's ("Estimating prevalence from the results of a screening test", American Journal of Epidemiology 107,
-    /// 1978).
+    /// The interval contains the shares at which a count as high, and one as low, has a probability of more than 2.5 %. This inverts two
+    /// tests: J. Neyman, "Outline of a theory of statistical estimation based on the classical theory of probability", Philosophical
+    /// Transactions of the Royal Society of London A 236 (1937). For a binomial count it is the interval of C. J. Clopper and
+    /// E. S. Pearson, "The use of confidence or fiducial limits illustrated in the case of the binomial", Biometrika 26 (1934). The
+    /// estimate is W. J. Rogan and B. Gladen's ("Estimating prevalence from the results of a screening test", American Journal of
+    /// Epidemiology 107, 1978).
     ///
     /// ```
     /// use malaria_metrics::{CellCounts, PatientCall, PatientCaller, PatientRule, PositiveRate};

@@ -37,6 +37,9 @@ pub struct SmearPoint {
 /// scores between which the number of false alarms grows by a fifth, from ten alarms to alarms in a fifth of the uninfected
 /// cells; candidates with fewer than ten are used only if there are no others.
 ///
+/// The choice of the candidates and of the criterion is our own; the sources of the criterion are at
+/// [`limit_of_blank`](PatientCaller::limit_of_blank).
+///
 /// # Errors
 /// No samples, lengths that differ, or a score that is NaN or outside `[0, 1]`.
 pub fn choose_smear_threshold<S: AsRef<str> + Sync>(
