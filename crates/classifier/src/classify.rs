@@ -375,7 +375,7 @@ mod tests {
         );
         assert_eq!(
             words(2),
-            "not called: the pictures are unlike the training cells (100.00 % of the cells are uncertain, 0.00 % of the pictures have a warning or come from poor photographs)"
+            "not called: the pictures are unlike the training cells (100.00 % of the cells are uncertain, 0.00 % of the pictures have a warning or come from poor photographs); the detection limit is unknown for them"
         );
         // Patients are listed even if all of their pictures are set aside.
         let warned = Prediction { warning: Some("blurred".to_owned()), ..cells[0].clone() };

@@ -254,6 +254,9 @@ impl PatientVerdict {
                 percent(uncertain_share),
                 percent(unlike_share)
             );
+            if result.call != PatientCall::Positive {
+                words += "; the detection limit is unknown for them";
+            }
         }
         if learned_from {
             words += match cells.learned_from {

@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn flags_say_what_they_accept() {
         for (flag, value, expected) in [
-            ("--recipe", "slow", "fast, tutorial, best, field"),
+            ("--recipe", "slow", "fast, tutorial, best, field, finetune"),
             ("--precision", "bf16", "auto, float32, bfloat16"),
             ("--epochs", "0", "whole number of at least 1"),
             ("--epochs", "-3", "whole number of at least 1"),

@@ -21,7 +21,8 @@ pub(crate) struct Settings {
     pub(crate) data: Option<PathBuf>,
     #[command(flatten)]
     patients: flags::Patients,
-    /// Training recipe: fast, tutorial, best, or field for a small network [default: fast]
+    /// Training recipe: fast, tutorial, best, field for a small network, or finetune to adapt the network of --init to your cells
+    /// [default: fast; with --init, finetune]
     #[arg(long)]
     pub(crate) recipe: Option<Recipe>,
     /// Passes over the training set [default: the recipe's; fast on synthetic cells: 12]
@@ -92,7 +93,10 @@ impl Settings {
     pub(crate) fn experiment(&self, protocol: Option<Protocol>) -> Result<ExperimentConfig> {
         let mut config = match &self.config {
             Some(file) => ExperimentConfig::read(file).map_err(|error| anyhow!("--config: {error}"))?,
-            None => ExperimentConfig::new(self.recipe.unwrap_or(Recipe::Fast), Protocol::Random, 0),
+            None => {
+                let recipe = if self.init.is_some() { Recipe::Finetune } else { Recipe::Fast };
+                ExperimentConfig::new(self.recipe.unwrap_or(recipe), Protocol::Random, 0)
+            }
         };
         if let (Some(recipe), Some(_)) = (self.recipe, &self.config) {
             config.set_recipe(recipe);
@@ -129,7 +133,9 @@ impl Settings {
         config.device = self.device.unwrap_or(config.device);
         config.train.precision = self.precision.unwrap_or(config.train.precision);
         config.threads = self.threads.or(config.threads);
-        config.init = self.init.clone().or(config.init);
+        if let Some(init) = self.init.clone().or(config.init.take()) {
+            config.start_from(init).map_err(|error| anyhow!("--init: {error}"))?;
+        }
         if let Some(run) = &self.teacher {
             config.teacher =
                 Some(Teacher { run: run.clone(), weight: self.teacher_weight.unwrap_or(TEACHER_WEIGHT) });

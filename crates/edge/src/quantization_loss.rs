@@ -22,6 +22,9 @@ pub struct QuantizationLoss {
     pub sensitivity_loss: Option<LossEstimate>,
     /// Specificity with float32 weights minus that with the smaller ones; `None` without a negative cell.
     pub specificity_loss: Option<LossEstimate>,
+    /// The same two losses at the threshold for smears, by which patients are called; `None` without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub smear_losses: Option<[Option<LossEstimate>; 2]>,
 }
 
 /// A difference of two fractions, positive for a loss.
@@ -62,7 +65,7 @@ pub struct CellCalls<'a> {
     pub patient: Option<&'a str>,
 }
 
-/// Compares the calls of `cells`, `seen_in_training` of which the model was trained on.
+/// Compares the calls of `cells` at one threshold, `seen_in_training` of which the model was trained on.
 ///
 /// # Errors
 /// [`Error::Metrics`](crate::Error::Metrics) when there are no cells.
@@ -89,6 +92,7 @@ pub fn quantization_loss(cells: &[CellCalls<'_>], seen_in_training: usize) -> Re
         flipped: cells.iter().filter(|cell| cell.full != cell.reduced).count(),
         sensitivity_loss,
         specificity_loss,
+        smear_losses: None,
     })
 }
 

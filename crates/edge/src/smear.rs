@@ -157,7 +157,10 @@ pub(crate) fn smear(args: &Smear) -> Result<ExitCode> {
     };
     ctrlc::set_handler(|| {
         if STOP.swap(true, Ordering::Relaxed) {
-            #[expect(clippy::exit, reason = "the count is not asked again; nothing is being written in place")]
+            #[expect(
+                clippy::exit,
+                reason = "the count is not asked again; nothing is being written in place"
+            )]
             std::process::exit(130);
         }
         note("\nfinishing the photographs in progress, then stopping; repeat to stop at once");

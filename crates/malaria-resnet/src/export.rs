@@ -95,26 +95,38 @@ pub fn export(options: ExportOptions<'_>, listener: Listener<'_>) -> Result<Expo
     )?;
     let positive = full.positive();
     let total = 2 * chosen.len();
-    let called_positive = |model: &Model, done_before: usize| {
-        let probabilities = model.probabilities(&loaded.cells, &chosen, &mut |done| {
+    let probabilities = |model: &Model, done_before: usize| {
+        model.probabilities(&loaded.cells, &chosen, &mut |done| {
             listener(Progress::Testing { done: done_before + done, total });
-        })?;
-        let call = |row: &[f64]| call(row, positive, description.threshold.as_ref()) == positive;
-        Ok::<_, Error>(probabilities.chunks(description.classes.len()).map(call).collect::<Vec<bool>>())
-    };
-    let (by_full, by_reduced) = (called_positive(&full, 0)?, called_positive(&reduced, chosen.len())?);
-    let truth = GroundTruth::new(&loaded.index, &chosen);
-    let calls: Vec<CellCalls<'_>> = (0..chosen.len())
-        .map(|i| CellCalls {
-            is_positive: truth.classes[i] == positive,
-            full: by_full[i],
-            reduced: by_reduced[i],
-            patient: truth.patients[i],
         })
-        .collect();
-    let quantization_loss = quantization_loss(&calls, seen_in_training)?;
+    };
+    let (by_full, by_reduced) = (probabilities(&full, 0)?, probabilities(&reduced, chosen.len())?);
+    let classes = description.classes.len();
+    let truth = GroundTruth::new(&loaded.index, &chosen);
+    let losses = |is_called: &dyn Fn(&[f64]) -> bool| {
+        let calls = by_full.chunks(classes).zip(by_reduced.chunks(classes)).enumerate();
+        let calls = calls.map(|(i, (full, reduced))| CellCalls {
+            is_positive: truth.classes[i] == positive,
+            full: is_called(full),
+            reduced: is_called(reduced),
+            patient: truth.patients[i],
+        });
+        quantization_loss(&calls.collect::<Vec<_>>(), seen_in_training)
+    };
+    let mut quantization_loss =
+        losses(&|row| call(row, positive, description.threshold.as_ref()) == positive)?;
     let QuantizationLoss { sensitivity_loss, specificity_loss, .. } = quantization_loss;
-    for (metric, loss) in [("sensitivity", sensitivity_loss), ("specificity", specificity_loss)] {
+    let mut measured = vec![("sensitivity", sensitivity_loss), ("specificity", specificity_loss)];
+    if let Some(smear) = &description.smear {
+        let QuantizationLoss { sensitivity_loss, specificity_loss, .. } =
+            losses(&|row| row[positive] >= smear.threshold)?;
+        quantization_loss.smear_losses = Some([sensitivity_loss, specificity_loss]);
+        measured.extend([
+            ("sensitivity at the threshold for smears", sensitivity_loss),
+            ("specificity at the threshold for smears", specificity_loss),
+        ]);
+    }
+    for (metric, loss) in measured {
         let Some(loss) = loss else {
             let expected = format!("cells of both classes, to measure the {metric}");
             let found = format!("cells of one class in {}", data.display());

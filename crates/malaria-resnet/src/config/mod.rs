@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{recipe::Recipe, source_hashes::SourceHashes, teacher::Teacher};
 use crate::error::{Error, Result};
+use crate::run::dir::RunDir;
 
 /// Version of the layout of `config.json` and of the run directory.
 const FORMAT_VERSION: u32 = 4;
@@ -147,10 +148,14 @@ impl ExperimentConfig {
 
     /// The recipe's name, with a remark if settings other than the precision differ from it.
     pub(crate) fn recipe_label(&self) -> String {
-        let train = TrainConfig { precision: self.train.precision, ..self.recipe.training(self.train.seed) };
-        let unchanged = self.train == train
-            && self.image == self.recipe.image()
-            && self.model == ResNetConfig { classes: self.model.classes, ..self.recipe.model() };
+        let mut expected = Self::new(self.recipe, self.split.protocol, self.train.seed);
+        expected.train.precision = self.train.precision;
+        expected.model.classes = self.model.classes;
+        if self.recipe == Recipe::Finetune {
+            expected.take_over(self.image, self.model.clone());
+        }
+        let unchanged =
+            self.train == expected.train && self.image == expected.image && self.model == expected.model;
         format!("{}{}", self.recipe, if unchanged { "" } else { ", with other settings" })
     }
 
@@ -160,6 +165,24 @@ impl ExperimentConfig {
         self.image = recipe.image();
         self.model = ResNetConfig { classes: self.model.classes, ..recipe.model() };
         self.train = recipe.training(self.train.seed);
+    }
+
+    /// Starts from the weights of the run `init`, whose network and image size [`Recipe::Finetune`] takes over.
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read) for the run's settings, if they are needed.
+    pub fn start_from(&mut self, init: PathBuf) -> Result<()> {
+        if self.recipe == Recipe::Finetune {
+            let ExperimentConfig { image, model, .. } = RunDir::open(&init)?.config()?;
+            self.take_over(image, model);
+        }
+        self.init = Some(init);
+        Ok(())
+    }
+
+    fn take_over(&mut self, image: ImageConfig, model: ResNetConfig) {
+        self.train.image_sizes = vec![ImageSize { from_epoch: 1, pixels: model.input_size }];
+        (self.image, self.model) = (image, model);
     }
 
     /// Sets the seed of the split, the initial weights, the order of cells and the augmentation.
@@ -221,6 +244,10 @@ impl ExperimentConfig {
         }
         if let Some(threads) = self.threads.filter(|threads| threads.get() > MAX_THREADS) {
             return config("threads", format!("1 to {MAX_THREADS}"), threads.to_string());
+        }
+        if self.recipe == Recipe::Finetune && self.init.is_none() {
+            let expected = "a run whose weights the recipe finetune starts from".to_owned();
+            return config("init", expected, "none".to_owned());
         }
         self.split.check()?;
         self.model.check()?;
@@ -287,11 +314,12 @@ mod tests {
         assert_eq!(sizes.collect::<Vec<_>>(), [(1, 32), (9, 64)]);
         let rate = |recipe| {
             let mut config = ExperimentConfig::new(recipe, Protocol::Random, 0);
+            config.init = Some("run".into());
             config.adapt_to_synthetic_cells();
             config.check().unwrap();
             config.train.schedule.rate
         };
-        assert_eq!(Recipe::ALL.map(rate), [0.02, 0.1, 0.02, 0.02]);
+        assert_eq!(Recipe::ALL.map(rate), [0.02, 0.1, 0.02, 0.02, 0.02]);
         // Earlier changes are overridden.
         config.set_epochs(1);
         config.adapt_to_synthetic_cells();
@@ -328,6 +356,7 @@ mod tests {
         let cases: [(&str, Break); 7] = [
             ("threads", |config| config.threads = NonZeroUsize::new(100_000)),
             ("target", |config| config.target = Target::Sensitivity(95.0)),
+            ("init", |config| config.set_recipe(Recipe::Finetune)),
             ("train.select_by", |config| {
                 config.split.protocol = Protocol::All;
                 config.train.select_by = SelectBy::BestLoss;

@@ -27,17 +27,22 @@ pub enum Recipe {
     /// A smaller network on 40 px images, for small machines; optionally trained with a larger network as its
     /// [`Teacher`](crate::Teacher).
     Field,
+    /// Adapts the network of another run to the cells of one's own laboratory, of which a hundred may suffice: ten epochs at a
+    /// tenth of the usual learning rate. [`ExperimentConfig::start_from`](crate::ExperimentConfig::start_from) takes over the
+    /// network.
+    Finetune,
 }
 
 impl Recipe {
     /// Every recipe.
-    pub const ALL: [Recipe; 4] = [Recipe::Fast, Recipe::Tutorial, Recipe::Best, Recipe::Field];
+    pub const ALL: [Recipe; 5] =
+        [Recipe::Fast, Recipe::Tutorial, Recipe::Best, Recipe::Field, Recipe::Finetune];
 
     /// Input images. The tutorial resizes by nearest neighbour, the others by averaging.
     pub(crate) fn image(self) -> ImageConfig {
         let resize = match self {
             Recipe::Tutorial => ResizePolicy::StretchNearest,
-            Recipe::Fast | Recipe::Best | Recipe::Field => ResizePolicy::Stretch,
+            Recipe::Fast | Recipe::Best | Recipe::Field | Recipe::Finetune => ResizePolicy::Stretch,
         };
         ImageConfig { pixels: self.model().input_size as u32, resize }
     }
@@ -45,7 +50,7 @@ impl Recipe {
     /// The network.
     pub(crate) fn model(self) -> ResNetConfig {
         match self {
-            Recipe::Fast | Recipe::Tutorial | Recipe::Best => ResNetConfig::tutorial(),
+            Recipe::Fast | Recipe::Tutorial | Recipe::Best | Recipe::Finetune => ResNetConfig::tutorial(),
             Recipe::Field => ResNetConfig {
                 filters: vec![32, 64, 128, 256],
                 input_size: FIELD_PIXELS,
@@ -61,6 +66,7 @@ impl Recipe {
             Recipe::Fast => one_cycle(20, &[(1, 32), (5, 48), (13, 64)], 0.05, seed),
             Recipe::Best => one_cycle(60, &[(1, 32), (13, 48), (37, 64)], 0.05, seed),
             Recipe::Field => one_cycle(16, &[(1, FIELD_PIXELS)], 0.1, seed),
+            Recipe::Finetune => one_cycle(10, &[(1, 64)], 0.005, seed),
         }
     }
 }
