@@ -135,7 +135,12 @@ fn loss_words(loss: &QuantizationLoss, data: &Path) -> String {
     }
     text += &format!("  called differently: {}\n", loss.flipped);
     let points = |share: f64| format!("{:.2}", 100.0 * share);
-    for (name, change) in [("sensitivity", loss.sensitivity_loss), ("specificity", loss.specificity_loss)] {
+    let mut changes = vec![("sensitivity", loss.sensitivity_loss), ("specificity", loss.specificity_loss)];
+    if let Some([sensitivity, specificity]) = loss.smear_losses {
+        changes.push(("smears' sensitivity", sensitivity));
+        changes.push(("smears' specificity", specificity));
+    }
+    for (name, change) in changes {
         text += &match change {
             None => format!("  {name} loss: n/a\n"),
             Some(LossEstimate { estimate, interval, .. }) => {
