@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, path::PathBuf};
 
 use anyhow::{Result, anyhow, bail};
 use malaria_resnet::{
-    ExperimentConfig, Recipe, Teacher, augment::LaboratoryConfig, dataset::Protocol, default_data,
+    ExperimentConfig, Recipe, RunDir, Teacher, augment::LaboratoryConfig, dataset::Protocol, default_data,
     default_protocol, libtorch::DeviceChoice, metrics::Target, train::Precision,
 };
 
@@ -133,8 +133,13 @@ impl Settings {
         config.device = self.device.unwrap_or(config.device);
         config.train.precision = self.precision.unwrap_or(config.train.precision);
         config.threads = self.threads.or(config.threads);
-        if let Some(init) = self.init.clone().or(config.init.take()) {
-            config.start_from(init).map_err(|error| anyhow!("--init: {error}"))?;
+        config.init = self.init.clone().or(config.init);
+        if let (Recipe::Finetune, Some(init), true) =
+            (config.recipe, &config.init, self.init.is_some() || self.recipe.is_some())
+        {
+            let run = RunDir::open(init).and_then(|run| run.config());
+            let run = run.map_err(|error| anyhow!("the weights to start from: {error}"))?;
+            config.take_over(run.image, run.model);
         }
         if let Some(run) = &self.teacher {
             config.teacher =
@@ -184,5 +189,31 @@ mod tests {
         assert_eq!(laboratory(&["--laboratory", "0"]).unwrap(), LaboratoryConfig::none());
         let error = laboratory(&["--laboratory", "1.5"]).unwrap_err();
         assert!(error.to_string().contains("a fraction from 0 to 1"), "{error}");
+    }
+    #[test]
+    fn fine_tuning_takes_over_the_network_it_starts_from() {
+        let run = tempfile::tempdir().unwrap();
+        let field = ExperimentConfig::new(Recipe::Field, Protocol::Patient, 0);
+        std::fs::write(run.path().join("config.json"), serde_json::to_vec(&field).unwrap()).unwrap();
+        let experiment = |more: &[&str]| {
+            let init = ["train", "--data", "cells", "--init", run.path().to_str().unwrap()];
+            Flags::try_parse_from(init.iter().chain(more))
+                .unwrap()
+                .settings
+                .experiment(Some(Protocol::Random))
+        };
+        let config = experiment(&[]).unwrap();
+        assert_eq!(
+            (config.recipe, &config.model, config.image),
+            (Recipe::Finetune, &field.model, field.image)
+        );
+        assert_eq!(config.train.final_image_size(), 40);
+        assert!(config.train.schedule.rate < 0.01);
+        config.check().unwrap();
+        assert_eq!(experiment(&["--recipe", "fast"]).unwrap().recipe, Recipe::Fast);
+        let flags = Flags::try_parse_from(["train", "--data", "cells", "--recipe", "finetune"]).unwrap();
+        let error =
+            flags.settings.experiment(Some(Protocol::Random)).unwrap().check().unwrap_err().to_string();
+        assert!(error.contains("`init`") && error.contains("finetune"), "{error}");
     }
 }

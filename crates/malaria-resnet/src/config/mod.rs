@@ -19,7 +19,6 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{recipe::Recipe, source_hashes::SourceHashes, teacher::Teacher};
 use crate::error::{Error, Result};
-use crate::run::dir::RunDir;
 
 /// Version of the layout of `config.json` and of the run directory.
 const FORMAT_VERSION: u32 = 4;
@@ -167,20 +166,8 @@ impl ExperimentConfig {
         self.train = recipe.training(self.train.seed);
     }
 
-    /// Starts from the weights of the run `init`, whose network and image size [`Recipe::Finetune`] takes over.
-    ///
-    /// # Errors
-    /// Those of [`read`](Self::read) for the run's settings, if they are needed.
-    pub fn start_from(&mut self, init: PathBuf) -> Result<()> {
-        if self.recipe == Recipe::Finetune {
-            let ExperimentConfig { image, model, .. } = RunDir::open(&init)?.config()?;
-            self.take_over(image, model);
-        }
-        self.init = Some(init);
-        Ok(())
-    }
-
-    fn take_over(&mut self, image: ImageConfig, model: ResNetConfig) {
+    /// Takes over the network and the image size of the run that [`Recipe::Finetune`] starts from.
+    pub fn take_over(&mut self, image: ImageConfig, model: ResNetConfig) {
         self.train.image_sizes = vec![ImageSize { from_epoch: 1, pixels: model.input_size }];
         (self.image, self.model) = (image, model);
     }
@@ -220,7 +207,7 @@ impl ExperimentConfig {
     /// demonstration takes minutes. `tutorial` is unchanged.
     pub fn adapt_to_synthetic_cells(&mut self) {
         if self.recipe != Recipe::Tutorial {
-            self.train.schedule.rate = SYNTHETIC_RATE;
+            self.train.schedule.rate = self.train.schedule.rate.min(SYNTHETIC_RATE);
             self.train.augment.laboratory = LaboratoryConfig::none();
             self.target = Target::Specificity(SYNTHETIC_SPECIFICITY);
         }
@@ -319,7 +306,7 @@ mod tests {
             config.check().unwrap();
             config.train.schedule.rate
         };
-        assert_eq!(Recipe::ALL.map(rate), [0.02, 0.1, 0.02, 0.02, 0.02]);
+        assert_eq!(Recipe::ALL.map(rate), [0.02, 0.1, 0.02, 0.02, 0.005]);
         // Earlier changes are overridden.
         config.set_epochs(1);
         config.adapt_to_synthetic_cells();
@@ -353,7 +340,7 @@ mod tests {
     #[test]
     fn invalid_settings_are_refused_with_the_name_of_the_field() {
         type Break = fn(&mut ExperimentConfig);
-        let cases: [(&str, Break); 7] = [
+        let cases: [(&str, Break); 8] = [
             ("threads", |config| config.threads = NonZeroUsize::new(100_000)),
             ("target", |config| config.target = Target::Sensitivity(95.0)),
             ("init", |config| config.set_recipe(Recipe::Finetune)),

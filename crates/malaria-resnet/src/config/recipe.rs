@@ -27,9 +27,8 @@ pub enum Recipe {
     /// A smaller network on 40 px images, for small machines; optionally trained with a larger network as its
     /// [`Teacher`](crate::Teacher).
     Field,
-    /// Adapts the network of another run to the cells of one's own laboratory, of which a hundred may suffice: ten epochs at a
-    /// tenth of the usual learning rate. [`ExperimentConfig::start_from`](crate::ExperimentConfig::start_from) takes over the
-    /// network.
+    /// Adapts the network of another run (`init`) to the cells of one's own laboratory: ten epochs at a tenth of `Fast`'s
+    /// learning rate. [`ExperimentConfig::take_over`](crate::ExperimentConfig::take_over) takes over the network.
     Finetune,
 }
 
