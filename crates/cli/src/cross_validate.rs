@@ -62,7 +62,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let console = Console::new(args.progress);
     console.check(&args.json)?;
-    stop_on_signal()?;
+    stop_on_signal("saving")?;
     let command = command();
     let listener = |progress: Progress<'_>| console.show(progress);
     let context = Context { command: &command, stop: &STOP, listener: &listener };

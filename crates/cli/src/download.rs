@@ -29,7 +29,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let console = Console::new(Style::Auto);
-    stop_on_signal()?;
+    stop_on_signal("saving")?;
     match fetch(&args.url, &console) {
         Ok(folder) => {
             print(format_args!("{}\nNext: malaria train --data {0}", folder.display()))?;

@@ -65,7 +65,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     let patients = args.patients.names().unwrap_or_default();
     let notes = list_images(&args.paths, &patients).map_err(Error::from)?.notes;
-    notes.iter().for_each(|words| console.say(&format!("warning: {words}")));
+    if args.csv {
+        // The table has them.
+        notes.iter().for_each(|words| console.say(&format!("warning: {words}")));
+    }
     let mut predictions = predict(&classifier, &args.paths, &patients, &|progress| console.show(progress))?;
     mark_learned_from(&run, &mut predictions);
     // The error rates for calling patients were measured without mirror images.

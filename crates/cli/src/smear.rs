@@ -10,7 +10,7 @@ use malaria_resnet::{
     libtorch::DeviceChoice,
     provenance,
     smear::{
-        CountOptions, check_outside, parse_haematocrit, parse_patient, parse_red_cells,
+        CountOptions, check_outside, outcome, parse_haematocrit, parse_patient, parse_red_cells,
         red_cells_of_haematocrit,
     },
 };
@@ -89,7 +89,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let names = args.patients.names();
     let Listed { images: mut photos, notes, .. } =
         list_images(&args.photos, &names.clone().unwrap_or_default()).map_err(Error::from)?;
-    notes.iter().for_each(|words| console.say(&format!("warning: {words}")));
+    if args.csv {
+        // The table has them.
+        notes.iter().for_each(|words| console.say(&format!("warning: {words}")));
+    }
     if names.is_none() {
         photos.iter_mut().for_each(|photo| photo.patient.clone_from(&args.patient));
     }
@@ -102,31 +105,17 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         field_results: false,
         stop: Some(&STOP),
     };
-    stop_on_signal()?;
+    stop_on_signal("finishing the photographs in progress")?;
     let report = count_smears(&classifier, &photos, &options, &|progress| console.show(progress))?;
-    if args.csv {
-        print(report.csv()?.trim_end())?;
+    let printed: Result<()> = if args.csv {
+        let printed = print(report.csv()?.trim_end());
         report.remarks().iter().for_each(note);
+        printed.map_err(Into::into)
     } else {
-        args.json.result(report.table().trim_end(), &report)?;
-    }
-    if let Some(out) = &args.out {
-        note(format_args!("written: {}", out.display()));
-    }
-    let uncounted = report.patients.iter().filter(|count| count.infected_per_microlitre.is_none()).count();
-    if options.red_cells_per_microlitre.is_some() && uncounted > 0 {
-        note(format_args!(
-            "warning: no count per microlitre for {uncounted} patients: it needs red cells and a model \
-             that calls patients"
-        ));
-    }
-    report.unwritten.iter().for_each(|reason| note(format_args!("error: {reason}")));
-    if report.not_reached > 0 {
-        note(format_args!("stopped: {} of {} photographs are not counted", report.not_reached, photos.len()));
-        return Ok(ExitCode::from(130));
-    }
-    if report.failed() > 0 {
-        note(format_args!("{} of {} photographs could not be counted", report.failed(), photos.len()));
-    }
-    Ok(if report.failed() + report.unwritten.len() > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        args.json.result(report.table().trim_end(), &report)
+    };
+    let (lines, code) = outcome(&report, &options);
+    lines.iter().for_each(note);
+    printed?;
+    Ok(ExitCode::from(code))
 }

@@ -33,9 +33,9 @@ pub(crate) fn note(line: impl Display) {
     let _ = writeln!(io::stderr(), "{}", printable(&line.to_string()));
 }
 
-/// Lets Ctrl-C and SIGTERM finish the batch under way instead of killing the program.
-pub(crate) fn stop_on_signal() -> anyhow::Result<()> {
-    ctrlc::set_handler(|| {
+/// Lets Ctrl-C and SIGTERM finish the work in progress instead of killing the program. `work` names it, as in `saving`.
+pub(crate) fn stop_on_signal(work: &'static str) -> anyhow::Result<()> {
+    ctrlc::set_handler(move || {
         if STOP.swap(true, Ordering::Relaxed) {
             // SAFETY: it only ends the process. `exit` would first shut CUDA down while another thread computes a batch,
             // which ended in a C++ stack trace.
@@ -44,7 +44,7 @@ pub(crate) fn stop_on_signal() -> anyhow::Result<()> {
                 libc::_exit(130)
             }
         }
-        note("\nsaving, then stopping; repeat to stop at once");
+        note(format_args!("\n{work}, then stopping; repeat to stop at once"));
     })?;
     Ok(())
 }

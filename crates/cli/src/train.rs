@@ -88,7 +88,7 @@ pub(crate) fn run(mut args: Args) -> Result<ExitCode> {
     if !args.url.is_empty() && !args.download {
         bail!("--url is the address for --download: give both, or neither");
     }
-    stop_on_signal()?;
+    stop_on_signal("saving")?;
     let command = command();
     let listener = |progress: Progress<'_>| console.show(progress);
     let context = Context { command: &command, stop: &STOP, listener: &listener };

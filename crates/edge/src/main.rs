@@ -203,7 +203,7 @@ fn pages(local: std::net::SocketAddr) -> Vec<std::net::SocketAddr> {
 
 fn classify(args: &Classify) -> Result<ExitCode> {
     let model = load(&args.model)?;
-    let Listed { images, notes, .. } = args.patients.list(&args.paths)?;
+    let Listed { images, notes, .. } = args.patients.list(&args.paths, args.json || args.csv)?;
     let bar = bar("cells")?;
     let predictions = model.classify(&images, &mut |done, total| {
         bar.set_length(total as u64);

@@ -26,8 +26,8 @@ impl Patients {
         self.patient_pattern.is_some() || self.patients.is_some()
     }
 
-    /// The pictures at `paths` with their patients; prints the notes on them.
-    pub(crate) fn list(&self, paths: &[PathBuf]) -> Result<Listed> {
+    /// The pictures at `paths` with their patients. `with_notes` prints the notes on them, unless a table ends with these.
+    pub(crate) fn list(&self, paths: &[PathBuf], with_notes: bool) -> Result<Listed> {
         let pattern = self.patient_pattern.clone().map(PatientNames::Pattern);
         let patients = pattern.or(self.patients.clone().map(PatientNames::Table)).unwrap_or_default();
         let listed = list_images(paths, &patients).map_err(|error| match error {
@@ -35,7 +35,9 @@ impl Patients {
             error @ Error::Table { .. } => anyhow!("--patients: {error}"),
             error => error.into(),
         })?;
-        listed.notes.iter().for_each(|words| note(format_args!("warning: {words}")));
+        if with_notes {
+            listed.notes.iter().for_each(|words| note(format_args!("warning: {words}")));
+        }
         Ok(listed)
     }
 }

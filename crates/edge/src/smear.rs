@@ -11,8 +11,8 @@ use clap::Args;
 use malaria_dataset::Listed;
 use malaria_edge::Model;
 use malaria_smear::{
-    CountOptions, REVIEW_FORMAT, ReviewedField, ReviewedSmear, SmearReport, check_outside, parse_haematocrit,
-    parse_patient, parse_red_cells, red_cells_of_haematocrit,
+    CountOptions, REVIEW_FORMAT, ReviewedField, ReviewedSmear, SmearReport, check_outside, outcome,
+    parse_haematocrit, parse_patient, parse_red_cells, red_cells_of_haematocrit,
 };
 
 use crate::{
@@ -142,7 +142,7 @@ pub(crate) fn smear(args: &Smear) -> Result<ExitCode> {
         malaria_files::beside(report)
             .with_context(|| format!("--report: cannot write {}", report.display()))?;
     }
-    let Listed { images: mut photos, notes, .. } = args.patients.list(paths)?;
+    let Listed { images: mut photos, notes, .. } = args.patients.list(paths, args.json || args.csv)?;
     if !args.patients.are_given() {
         photos.iter_mut().for_each(|photo| photo.patient.clone_from(&args.patient));
     }
@@ -176,31 +176,23 @@ pub(crate) fn smear(args: &Smear) -> Result<ExitCode> {
         Smear { csv: true, .. } => report.csv()?,
         _ => report.table(),
     };
-    print(text.trim_end())?;
+    let printed = print(text.trim_end());
     if args.csv {
         report.remarks().iter().for_each(note);
     }
-    // A report of some of the photographs would look like one of all.
-    if let Some(path) = args.report.as_ref().filter(|_| report.not_reached == 0) {
-        write_report(&model, args, &options, &report, path)?;
+    let (lines, code) = outcome(&report, &options);
+    lines.iter().for_each(note);
+    match &args.report {
+        // A report of some of the photographs would look like one of all.
+        Some(_) if report.not_reached > 0 => {
+            note("the report was not written, because the count was stopped");
+        }
+        Some(path) => {
+            write_report(&model, args, &options, &report, path)?;
+            note(format_args!("written: {}", path.display()));
+        }
+        None => {}
     }
-    for written in args.out.iter().chain(args.report.as_ref().filter(|_| report.not_reached == 0)) {
-        note(format_args!("written: {}", written.display()));
-    }
-    let uncounted = report.patients.iter().filter(|count| count.infected_per_microlitre.is_none()).count();
-    if options.red_cells_per_microlitre.is_some() && uncounted > 0 {
-        note(format_args!(
-            "warning: no count per microlitre for {uncounted} patients: it needs red cells and a model \
-             that calls patients"
-        ));
-    }
-    report.unwritten.iter().for_each(|reason| note(format_args!("error: {reason}")));
-    if report.not_reached > 0 {
-        note(format_args!("stopped: {} of {} photographs are not counted", report.not_reached, photos.len()));
-        return Ok(ExitCode::from(130));
-    }
-    if report.failed() > 0 {
-        note(format_args!("{} of {} photographs could not be counted", report.failed(), photos.len()));
-    }
-    Ok(if report.failed() + report.unwritten.len() > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    printed?;
+    Ok(ExitCode::from(code))
 }

@@ -84,9 +84,10 @@ fn refuse_results(photos: &[ListedImage]) -> Result<()> {
         |folder: &&PathBuf| ["smear.json", "cells.csv"].iter().all(|table| folder.join(table).is_file());
     // Annotated photographs are also recognised where they were copied without the tables.
     let annotated = || photos.iter().map(|photo| &photo.path).find(|path| is_annotated(path));
-    match folders.iter().find(holds).or_else(annotated) {
-        Some(place) => Err(Error::Results { place: place.clone() }),
-        None => Ok(()),
+    match (folders.iter().find(holds), annotated()) {
+        (Some(place), _) => Err(Error::Results { place: place.clone() }),
+        (None, Some(path)) => Err(Error::Annotated { path: path.clone() }),
+        (None, None) => Ok(()),
     }
 }
 
@@ -94,8 +95,9 @@ fn refuse_results(photos: &[ListedImage]) -> Result<()> {
 ///
 /// `description` is a model's, `positive` the index of its positive class, and `network` computes the probability of each
 /// class, `[N, classes]` row by row. If the patient of no photograph is known, all photographs count as those of one patient. A
-/// photograph with the same pixels as an earlier one, or the same cells at the same places, does not count. `progress` gets
-/// the number of photographs done and the total.
+/// photograph with the same pixels as an earlier one, or the same cells at the same places, does not count. Photographs of
+/// unknown patients come last, in the report too, so that they are copies of those of known patients. `progress` gets the
+/// number of photographs done and the total.
 ///
 /// A photograph that cannot be read, is refused, or shows the same cells as another patient's photograph gives a
 /// [`FieldCount`] with the reason; the others are still counted. A photograph of several patients counts for none of them.
@@ -103,8 +105,9 @@ fn refuse_results(photos: &[ListedImage]) -> Result<()> {
 /// in [`SmearReport::unwritten`].
 ///
 /// # Errors
-/// Those of `network`; [`Error::Results`] for pictures that an earlier count has written; [`malaria_files::Error`] and
-/// [`Error::Write`] where one of the folders cannot be written to, or `out` exists and is not an empty folder.
+/// Those of `network`; [`Error::Results`] and [`Error::Annotated`] for pictures that an earlier count has written;
+/// [`malaria_files::Error`] and [`Error::Write`] where one of the folders cannot be written to, or `out` exists and is not an
+/// empty folder.
 pub fn count_smears<E>(
     description: &Description,
     positive: usize,
@@ -122,6 +125,9 @@ where
         let tried = std::fs::create_dir_all(folder).and_then(|()| malaria_files::beside(&folder.join("1")));
         tried.map_err(|error| Error::Write { path: folder.clone(), reason: error.to_string() })?;
     }
+    let mut ordered = photos.to_vec();
+    ordered.sort_by_key(|photo| photo.patient.is_none());
+    let photos = ordered.as_slice();
     let mut count = |output: Option<&Output>| -> Result<SmearReport, E> {
         let names = unique_names(photos);
         let (mut earlier, mut shared) = (HashMap::new(), HashMap::new());
@@ -175,7 +181,11 @@ where
         for (i, photo) in photos.iter().enumerate().take(fields.len()) {
             if let Some(other) = shared.get(&photo.path) {
                 let field = fields[i].shared_with(other);
-                cells.retain(|cell: &CellRow| cell.image != field.image);
+                let (own, others): (Vec<CellRow>, Vec<_>) =
+                    cells.into_iter().partition(|cell: &CellRow| cell.image == field.image);
+                cells = others;
+                let kept = output.and_then(|output| output.remove(&names[i], &own).err());
+                unwritten.extend(kept.map(|error| error.to_string()));
                 if let Some(reading) = readings.get_mut(i) {
                     *reading = FieldResult { count: field.clone(), objects: Vec::new(), ..reading.clone() };
                 }
@@ -194,11 +204,14 @@ where
         None => count(None),
         Some(out) => malaria_files::create_folder(out, |folder| {
             let mut report = count(Some(&Output::new(folder)?))?;
-            // The folder has its name only when it is complete.
+            // The folder has a temporary name until everything is written.
             let [temporary, name] = [folder, out.as_path()].map(|folder| folder.display().to_string());
             report.unwritten.iter_mut().for_each(|reason| *reason = reason.replace(&temporary, &name));
-            let failed = report.write(folder).err();
-            report.unwritten.extend(failed.map(|error| error.to_string().replace(&temporary, &name)));
+            // The second one lists what is missing.
+            for write in [SmearReport::write_csv, SmearReport::write_json] {
+                let failed = write(&report, folder).err();
+                report.unwritten.extend(failed.map(|error| error.to_string().replace(&temporary, &name)));
+            }
             Ok(report)
         }),
     }

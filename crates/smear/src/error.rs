@@ -65,8 +65,14 @@ pub enum Error {
     /// Pictures that are results of an earlier count.
     #[error("`{}` contains the results of an earlier count: give the original photographs only, or move it away", place.display())]
     Results {
-        /// The folder of the results, or an annotated photograph.
+        /// The folder of the results.
         place: PathBuf,
+    },
+    /// A picture that is a result of an earlier count.
+    #[error("`{}` is a result of an earlier count: give the original photographs only", path.display())]
+    Annotated {
+        /// The annotated photograph.
+        path: PathBuf,
     },
     /// The record of a smear is not valid.
     #[error("not a valid reading of a smear: {reason}")]

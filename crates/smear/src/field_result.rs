@@ -59,7 +59,8 @@ impl FieldResult {
     }
 
     /// The photograph `listed`, which shows the same cells as the `first` one and therefore does not count. If they are of
-    /// two patients, the first one does not count either: `shared` gets its path, with that of `listed`.
+    /// two patients, the first one does not count either: `shared` gets its path, with that of `listed`. If only one of them
+    /// is of a known patient, it is the `first` one.
     pub(crate) fn repeats(
         self,
         listed: &ListedImage,
@@ -70,7 +71,7 @@ impl FieldResult {
         if listed.patient == first.patient || listed.patient.is_none() {
             count.error = None;
             count.copy_of = Some(first.path.to_string_lossy().into_owned());
-        } else if first.patient.is_some() {
+        } else {
             shared.entry(first.path.clone()).or_insert_with(|| listed.path.clone());
         }
         Self { count, objects: Vec::new(), ..self }

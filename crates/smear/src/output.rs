@@ -11,6 +11,7 @@ use malaria_files::{Error, Result};
 use crate::call::Call;
 use crate::draw::{annotated_with, colour_of_kind};
 use crate::find::Smear;
+use crate::report::CellRow;
 
 /// Quality of annotated photographs, on the scale of the Independent JPEG Group. A PNG would be several times as large and
 /// as slow.
@@ -42,19 +43,33 @@ impl Output {
                 colour_of_kind(object.kind)
             }
         });
-        let path = self.annotated.join(format!("{name}.jpg"));
+        let path = self.annotated_path(name);
         let mut bytes = Vec::new();
         JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY)
             .encode_image(&annotated)
             .map_err(unwritable(&path))?;
         fs::write(&path, with_comment(&bytes)).map_err(Error::io("write", &path))?;
         for ((number, call), cell) in (1..).zip(calls).zip(smear.red_cells()) {
-            let folder = self.cells.join(&call.class);
-            create(&folder)?;
-            let path = folder.join(format!("{name}-{number}.png"));
+            create(&self.cells.join(&call.class))?;
+            let path = self.cell_path(&call.class, name, number);
             cell.crop(photo).save_with_format(&path, ImageFormat::Png).map_err(unwritable(&path))?;
         }
         Ok(())
+    }
+
+    /// Removes the pictures of a photograph with these `cells`, as far as they were written.
+    pub(crate) fn remove(&self, name: &str, cells: &[CellRow]) -> Result<()> {
+        let cells =
+            cells.iter().filter_map(|cell| Some(self.cell_path(cell.called.as_ref()?, name, cell.number?)));
+        cells.chain([self.annotated_path(name)]).try_for_each(|path| malaria_files::remove(&path))
+    }
+
+    fn annotated_path(&self, name: &str) -> PathBuf {
+        self.annotated.join(format!("{name}.jpg"))
+    }
+
+    fn cell_path(&self, class: &str, name: &str, number: usize) -> PathBuf {
+        self.cells.join(class).join(format!("{name}-{number}.png"))
     }
 }
 

@@ -47,9 +47,10 @@ pub fn parse_haematocrit(text: &str) -> Result<f64, String> {
     let share = text.parse().ok().filter(possible);
     share.ok_or_else(|| {
         let percent: Option<f64> = text.trim_end_matches(['%', ' ']).replace(',', ".").parse().ok();
+        let fraction = percent.filter(|_| !text.contains('%'));
         // Rounded, since a hundredth of a decimal number may have many digits.
-        let shares = percent.map(|number| [number, (10.0 * number).round() / 1000.0]);
-        match shares.into_iter().flatten().find(possible) {
+        let hundredth = percent.map(|number| (10.0 * number).round() / 1000.0);
+        match fraction.into_iter().chain(hundredth).find(possible) {
             Some(share) => format!("expected a fraction from 0.045 to 0.9; did you mean {share}?"),
             None => "expected a fraction from 0.045 to 0.9, such as 0.42".to_owned(),
         }
@@ -83,6 +84,7 @@ mod tests {
             ("42", Err("did you mean 0.42?")),
             ("42.5 %", Err("did you mean 0.425?")),
             ("0,42", Err("did you mean 0.42?")),
+            ("0.9 %", Err("such as 0.42")),
             ("420", Err("from 0.045 to 0.9")),
             ("-1", Err("from 0.045 to 0.9")),
         ] {

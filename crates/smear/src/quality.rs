@@ -80,7 +80,9 @@ pub enum Caveat {
     #[strum(to_string = "grey: without colour, parasites are hard to distinguish from other marks")]
     Grey,
     /// Cells of a size that was not tested.
-    #[strum(to_string = "cells are not 25 to 260 pixels across: the classifier was not tested on them")]
+    #[strum(
+        to_string = "cells are not 25 to 260 pixels across: the classifier was not tested on cells of this size"
+    )]
     Scale,
     /// Objects of many sizes.
     #[strum(to_string = "objects of many sizes: possibly not a thin smear")]

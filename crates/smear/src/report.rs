@@ -162,12 +162,16 @@ impl SmearReport {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Writes `cells.csv` and `smear.json`.
-    pub(crate) fn write(&self, folder: &Path) -> malaria_files::Result<()> {
+    /// Writes `cells.csv`.
+    pub(crate) fn write_csv(&self, folder: &Path) -> malaria_files::Result<()> {
         let path = folder.join("cells.csv");
         let failed = malaria_files::Error::io("write", &path);
         let csv = self.csv().map_err(|error| failed(std::io::Error::other(error)))?;
-        malaria_files::write(&path, csv.as_bytes()).map_err(failed)?;
+        malaria_files::write(&path, csv.as_bytes()).map_err(failed)
+    }
+
+    /// Writes `smear.json`.
+    pub(crate) fn write_json(&self, folder: &Path) -> malaria_files::Result<()> {
         malaria_files::write_json(&folder.join("smear.json"), self)
     }
 

@@ -92,7 +92,10 @@ fn synthetic_infected_cells_are_counted_by_photograph_and_patient() {
     // A picture that two patients share counts for neither.
     fs::create_dir(folder.path().join("carl")).unwrap();
     fs::copy(folder.path().join("ben/3.png"), folder.path().join("carl/3.png")).unwrap();
-    let stolen = count(folder.path(), &pattern, &options).unwrap();
+    let results = tempfile::tempdir().unwrap();
+    let out = results.path().join("out");
+    let with_pictures = CountOptions { out: Some(out.clone()), ..options.clone() };
+    let stolen = count(folder.path(), &pattern, &with_pictures).unwrap();
     for (name, other) in [("ben", "carl"), ("carl", "ben")] {
         let of_name = |count: &&PatientCount| count.patient.as_deref() == Some(name);
         let count = stolen.patients.iter().find(of_name).unwrap();
@@ -101,6 +104,13 @@ fn synthetic_infected_cells_are_counted_by_photograph_and_patient() {
         assert!(error.contains(other) && error.contains("another patient"), "{error}");
     }
     assert!(stolen.cells.iter().all(|row| row.patient.as_deref() == Some("ann")));
+    let pictures = |folder: &str| {
+        let found = fs::read_dir(out.join(folder)).unwrap().map(|entry| entry.unwrap().file_name());
+        found.map(|name| name.into_string().unwrap()).collect::<Vec<_>>()
+    };
+    let classes = ["annotated", "cells/Parasitized", "cells/Uninfected"].map(pictures);
+    assert_eq!(classes.concat().len(), 2 + stolen.cells.iter().filter(|row| row.called.is_some()).count());
+    assert!(classes.concat().iter().all(|name| !name.starts_with('3')), "{classes:?}");
 
     let [ann, ben] = report.patients.as_slice() else { panic!("{:?}", report.patients) };
     assert_eq!((ann.patient.as_deref(), ann.photographs, ben.photographs), (Some("ann"), 2, 1));
@@ -172,6 +182,21 @@ fn copies_count_once_and_an_unreadable_photograph_does_not_stop_the_count() {
 }
 
 #[test]
+fn a_photograph_of_an_unknown_and_a_known_patient_counts_for_the_known_one() {
+    for unknown in ["a.png", "z.png"] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("ben")).unwrap();
+        draw(1).image.save(folder.path().join("ben/1.png")).unwrap();
+        fs::copy(folder.path().join("ben/1.png"), folder.path().join(unknown)).unwrap();
+        let pattern = PatientNames::Pattern("([^/]+)/".parse().unwrap());
+        let report = count(folder.path(), &pattern, &CountOptions::default()).unwrap();
+        let [ben] = report.patients.as_slice() else { panic!("{:?}", report.patients) };
+        assert_eq!((ben.patient.as_deref(), ben.failed, report.failed()), (Some("ben"), 0, 0), "{unknown}");
+        assert!(ben.red_cells > 0 && by_name(&report, unknown).copy_of.as_ref().unwrap().ends_with("1.png"));
+    }
+}
+
+#[test]
 fn the_folder_of_results_is_complete_or_does_not_exist() {
     let folder = tempfile::tempdir().unwrap();
     let photos = folder.path().join("photos");
@@ -228,7 +253,7 @@ fn the_folder_of_results_is_complete_or_does_not_exist() {
     fs::create_dir(&copied).unwrap();
     fs::copy(out.join("annotated/field-2.jpg"), copied.join("x.jpg")).unwrap();
     let again = count(&copied, &PatientNames::Nlm, &CountOptions::default()).unwrap_err().to_string();
-    assert!(again.contains("x.jpg` contains the results of an earlier count"), "{again}");
+    assert!(again.contains("x.jpg` is a result of an earlier count"), "{again}");
 
     let occupied = count(&photos, &PatientNames::Nlm, &options).unwrap_err().to_string();
     assert!(occupied.contains("results") && occupied.contains("already exists"), "{occupied}");

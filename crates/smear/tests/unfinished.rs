@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use malaria_dataset::{Cells, ListedImage, PatientNames, SmearConfig, list_images, synthetic_smear};
-use malaria_smear::{CountOptions, SmearReport, count_smears};
+use malaria_smear::{CountOptions, SmearReport, count_smears, outcome};
 
 use support::description;
 
@@ -61,6 +61,41 @@ fn counts_are_not_lost_with_pictures_that_cannot_be_written() {
 }
 
 #[test]
+fn each_table_is_written_even_if_the_other_cannot_be() {
+    let cases: [&[&str]; 2] = [&["cells.csv"], &["cells.csv", "smear.json"]];
+    for unwritable in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let photos = photos(folder.path(), 1);
+        let out = folder.path().join("results");
+        let options = CountOptions { out: Some(out.clone()), ..CountOptions::default() };
+        // Folders take the places of the tables.
+        let sabotage = || {
+            for entry in fs::read_dir(folder.path()).unwrap() {
+                let results = entry.unwrap().path();
+                if results.is_dir() {
+                    unwritable.iter().for_each(|table| fs::create_dir_all(results.join(table)).unwrap());
+                }
+            }
+        };
+        let report = count(&photos, &options, sabotage).unwrap();
+        assert_eq!(report.unwritten.len(), unwritable.len(), "{:?}", report.unwritten);
+        for (reason, table) in report.unwritten.iter().zip(unwritable) {
+            let start = format!("cannot write {}: ", out.join(table).display());
+            assert!(reason.starts_with(&start), "{reason}");
+        }
+        if let [csv] = report.unwritten.as_slice() {
+            let json = fs::read_to_string(out.join("smear.json")).unwrap();
+            let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+            assert_eq!(json["unwritten"][0], *csv);
+        }
+        let (lines, code) = outcome(&report, &options);
+        assert_eq!((lines.len(), code), (1 + unwritable.len(), 1), "{lines:?}");
+        assert_eq!(lines[0], format!("written, but incomplete: {}", out.display()));
+        assert_eq!(lines[1], format!("error: {}", report.unwritten[0]));
+    }
+}
+
+#[test]
 fn a_folder_for_pictures_of_the_steps_is_tried_before_the_count() {
     let folder = tempfile::tempdir().unwrap();
     let photos = photos(folder.path(), 1);
@@ -75,12 +110,18 @@ fn a_stopped_count_keeps_the_finished_photographs() {
     static STOP: AtomicBool = AtomicBool::new(false);
     let folder = tempfile::tempdir().unwrap();
     // More than are searched at once.
-    let photos = photos(folder.path(), 5);
+    let mut photos = photos(folder.path(), 5);
+    let unreadable = folder.path().join("0.png");
+    fs::write(&unreadable, "no picture").unwrap();
+    photos.insert(0, ListedImage { path: unreadable, patient: None });
     let options = CountOptions { stop: Some(&STOP), ..CountOptions::default() };
     let report = count(&photos, &options, || STOP.store(true, Ordering::Relaxed)).unwrap();
     assert!((1..5).contains(&report.not_reached), "{}", report.not_reached);
-    assert_eq!(report.photographs.len() + report.not_reached, 5);
+    assert_eq!(report.photographs.len() + report.not_reached, 6);
     assert!(report.patients[0].red_cells > 0);
     let words = format!("photographs not counted, because the count was stopped: {}", report.not_reached);
     assert!(report.table().contains(&words), "{}", report.table());
+    let (lines, code) = outcome(&report, &options);
+    let stopped = format!("stopped: {} of 6 photographs are not counted", report.not_reached);
+    assert_eq!((lines, code), (vec!["1 of 6 photographs could not be counted".to_owned(), stopped], 130));
 }

@@ -33,8 +33,11 @@ fn a_folder_is_classified_except_for_files_that_are_not_images() {
     fs::write(bench.path("cells/Uninfected/notes.txt"), "").unwrap();
     let output = bench.malaria("predict").args(["--run", "run", "cells/Uninfected"]).output().unwrap();
     assert!(output.status.success(), "{output:?}");
-    assert!(errors(&output).contains("skipped because they are not images: 1"));
-    let table = String::from_utf8(output.stdout).unwrap();
+    let note = "skipped because they are not images: 1";
+    let table = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(table.contains(note) && !errors(&output).contains(note), "{output:?}");
+    let csv = bench.malaria("predict").args(["--run", "run", "cells/Uninfected", "--csv"]).output().unwrap();
+    assert!(errors(&csv).contains(note), "{csv:?}");
     assert_eq!(table.lines().filter(|line| line.contains("Uninfected/C")).count(), CELLS / 2, "{table}");
 }
 

@@ -97,7 +97,7 @@ mod tests {
         let judgements = Judgement::iter().map(name).chain(["none".to_owned()]);
         let judgements = judgements.map(|name| format!("judge.{name}"));
         // A blank photograph has a caveat, and the others are not errors of a photograph.
-        let others = ["blank", "metrics", "inside", "results", "reviewed-smear", "write"];
+        let others = ["blank", "metrics", "inside", "results", "annotated", "reviewed-smear", "write"];
         let refusals = malaria_smear::Error::VARIANTS.iter().filter(|name| !others.contains(name));
         let refusals = refusals.map(|name| format!("refusal.{name}"));
         let problems = ImageProblem::iter().map(|problem| format!("refusal.photo-{}", problem.key()));

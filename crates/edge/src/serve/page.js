@@ -11,6 +11,8 @@ const PICTURES_AT_ONCE = 32;
 const BYTES_AT_ONCE = 2 * 1024 * 1024;
 // Larger pictures are not sent, since the server would refuse them.
 const LARGEST_PICTURE = 15 * 1024 * 1024;
+// With fewer patients, rates are uncertain.
+const FEW_PATIENTS = 40;
 
 let model = null;
 let predictions = [];
@@ -62,12 +64,15 @@ function modelWords() {
       filled("cells.patient-rule", {
         positive,
         threshold: percent(smear.threshold),
+        "chosen-on": text(smear.chosen_on === "validation" ? "cells.on-validation" : "cells.out-of-fold"),
         infected: percent(infected.mean),
         uninfected: percent(uninfected.mean),
         "infected-patients": whole(infected.patients),
         "uninfected-patients": whole(uninfected.patients),
       }),
     );
+    const patients = Math.min(infected.patients, uninfected.patients);
+    if (patients < FEW_PATIENTS) words.push(filled("cells.few-patients", { limit: FEW_PATIENTS, patients }));
   } else {
     words.push(text("call.no-rule"));
   }

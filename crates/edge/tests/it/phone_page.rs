@@ -4,6 +4,7 @@
 
 use std::{
     fs,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -126,8 +127,12 @@ fn over_plain_http_one_tab_keeps_the_data_until_they_are_cleared() {
     let model = model_from(0.999_999, folder.path());
     let (_server, address) = serve(&[model.to_str().unwrap(), "--host", "0.0.0.0", "--port", "0"]);
     let mut tab = Tab::open(&address, READY);
-    // A machine without a network has no other address.
-    assert_eq!(tab.evaluate("isSecureContext"), address.contains("127.0.0.1"), "{address}");
+    if address.contains("127.0.0.1") {
+        let note = "not tested over plain HTTP: browsers trust this address, and the machine has no other";
+        writeln!(io::stderr(), "{address}: {note}").unwrap();
+    } else {
+        assert_eq!(tab.evaluate("isSecureContext"), false, "{address}");
+    }
     tab.choose("#files", &[file]);
     wait_for_fields(&mut tab, 1);
     assert_eq!(tab.evaluate("document.querySelectorAll('#suspects .cell').length"), 0);

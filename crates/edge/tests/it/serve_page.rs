@@ -9,6 +9,7 @@ use std::{
 };
 
 use malaria_dataset::{SyntheticConfig, synthetic_cell};
+use malaria_edge::{Model, replace_description};
 use malaria_metrics::percent;
 use serde_json::{Value, json};
 
@@ -150,4 +151,24 @@ fn the_page_shows_the_predictions_of_the_program() {
     let errors: Vec<&Value> =
         tab.console.iter().filter(|message| !message.to_string().contains("ERR_CONNECTION")).collect();
     assert!(errors.is_empty(), "{errors:?}");
+}
+
+#[test]
+#[ignore = "needs Chromium"]
+fn the_page_says_where_the_rule_for_patients_was_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = fs::read(model()).unwrap();
+    let mut description = Model::load(&bytes).unwrap().description().clone();
+    description.smear.as_mut().unwrap().rates.infected.patients = 39;
+    let fewer = folder.path().join("fewer.onnx");
+    fs::write(&fewer, replace_description(&bytes, description, None).unwrap()).unwrap();
+    for (path, few) in [(model(), false), (fewer, true)] {
+        let (_server, address) = serve(&[path.to_str().unwrap(), "--port", "0"]);
+        let ready = "document.querySelector('#model').textContent.includes('SHA-256')";
+        let mut tab = Tab::open(&format!("{address}cells"), ready);
+        let rule = tab.evaluate("document.querySelector('#model').textContent");
+        let rule = rule.as_str().unwrap();
+        assert!(rule.contains("in cross-validation, 90.00") && rule.contains("or cell finder"), "{rule}");
+        assert_eq!(rule.contains("fewer than 40 patients (here 39)"), few, "{rule}");
+    }
 }

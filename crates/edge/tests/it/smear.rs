@@ -102,3 +102,77 @@ fn photographs_that_cannot_be_counted_are_reported_and_fail_the_program() {
     }
     assert!(folder.path().join("good.png").is_file());
 }
+
+#[test]
+fn notes_are_printed_once() {
+    let folder = tempfile::tempdir().unwrap();
+    write_photograph(&folder.path().join("a.png"), 1);
+    fs::write(folder.path().join("words.txt"), "no picture").unwrap();
+    let cases: [(&[&str], usize, usize); 3] = [(&[], 1, 0), (&["--csv"], 0, 1), (&["--json"], 1, 1)];
+    for (flags, on_stdout, on_stderr) in cases {
+        let output = smear(flags, &[&tiny(), folder.path()]);
+        let count = |text: &[u8]| String::from_utf8_lossy(text).matches("they are not images: 1").count();
+        assert_eq!((count(&output.stdout), count(&output.stderr)), (on_stdout, on_stderr), "{flags:?}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_keeps_the_finished_counts() {
+    use std::{
+        process::Stdio,
+        thread,
+        time::{Duration, Instant},
+    };
+    const PHOTOGRAPHS: u64 = 24;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    (1..=PHOTOGRAPHS).for_each(|seed| write_photograph(&path(&format!("photos/{seed:02}.png")), seed));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_malaria-edge"));
+    command.args(["smear", "--json", "--patient", "ann"]).arg(tiny()).arg(path("photos"));
+    command.arg("--out").arg(path("out")).arg("--report").arg(path("report.html"));
+    // One photograph at a time; the pictures of its steps show that the count has begun.
+    command.env("RAYON_NUM_THREADS", "1").arg("--debug").arg(path("steps"));
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let start = Instant::now();
+    while !path("steps/01").exists() {
+        assert!(start.elapsed() < Duration::from_secs(60), "no photograph was searched");
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let not_reached = answer["not_reached"].as_u64().unwrap();
+    assert!((1..PHOTOGRAPHS).contains(&not_reached), "{not_reached}");
+    assert!(answer["photographs"][0]["red_cells"].as_u64().unwrap() > 15, "{answer}");
+    let written: Value = serde_json::from_slice(&fs::read(path("out/smear.json")).unwrap()).unwrap();
+    assert_eq!(written, answer);
+    assert!(path("out/annotated/01.jpg").is_file() && !path("report.html").exists());
+    for words in [
+        "finishing the photographs in progress",
+        &format!("stopped: {not_reached} of {PHOTOGRAPHS} photographs are not counted"),
+        "the report was not written, because the count was stopped",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+}
+
+#[test]
+fn counts_are_not_lost_with_a_report_that_cannot_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    for (seed, name) in [(1, "ann/a.png"), (2, "ben/a.png")] {
+        write_photograph(&folder.path().join(name), seed);
+    }
+    fs::write(folder.path().join("ben/bad.png"), "no picture").unwrap();
+    let report = folder.path().join("report.html");
+    let flags = ["--patient-pattern", "([^/]+)/", "--report", report.to_str().unwrap()];
+    let output = smear(&flags, &[&tiny(), folder.path()]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), report.exists()), (Some(1), false), "{said}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("not a medical device"), "{output:?}");
+    for words in ["1 of 3 photographs could not be counted", "expected the photographs of one patient"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+}

@@ -1,0 +1,34 @@
+//! What programs say after a count.
+
+use crate::count::CountOptions;
+use crate::report::SmearReport;
+
+/// The lines that programs print on standard error after the counts (the folder that was written, and what is missing), and
+/// their exit code: 130 if the count was stopped, 1 if a photograph could not be counted or a result could not be written, else 0.
+#[must_use]
+pub fn outcome(report: &SmearReport, options: &CountOptions) -> (Vec<String>, u8) {
+    let written = if report.unwritten.is_empty() { "written" } else { "written, but incomplete" };
+    let mut lines = Vec::from_iter(options.out.iter().map(|out| format!("{written}: {}", out.display())));
+    lines.extend(report.unwritten.iter().map(|reason| format!("error: {reason}")));
+    let uncounted = report.patients.iter().filter(|count| count.infected_per_microlitre.is_none()).count();
+    if options.red_cells_per_microlitre.is_some() && uncounted > 0 {
+        lines.push(format!(
+            "warning: no count per microlitre for {uncounted} patients: it needs red cells and a model \
+             that calls patients"
+        ));
+    }
+    let (stopped, failed) = (report.not_reached, report.failed());
+    let all = report.photographs.len() + stopped;
+    if failed > 0 {
+        lines.push(format!("{failed} of {all} photographs could not be counted"));
+    }
+    if stopped > 0 {
+        lines.push(format!("stopped: {stopped} of {all} photographs are not counted"));
+    }
+    let code = match (stopped, failed + report.unwritten.len()) {
+        (0, 0) => 0,
+        (0, _) => 1,
+        _ => 130,
+    };
+    (lines, code)
+}
