@@ -10,7 +10,8 @@ use malaria_resnet::{
 pub(crate) const SYNTHETIC: &str = "no data given: using synthetic cells, whose metrics say nothing about malaria. For real ones: \
                                     malaria train --download, or --data DIR";
 
-/// The classification report (unless a class has too few cells for it), the confusion matrix, the metrics of the positive class, the decision rule and the caveats.
+/// The classification report (unless a class has too few cells for it), the confusion matrix, the metrics of the positive
+/// class, the decision rule and the caveats.
 pub(crate) fn summary(
     summary: &Summary,
     threshold: Option<&Threshold>,
