@@ -264,6 +264,9 @@ def patients(said, rows, is_positive, scores):
         holds &= above(blank, 1.0) <= POWER + error if share is None else abs(above(blank, share) - POWER) <= error
         pairs += [(f"roll_up.detection_limits of {limit['cells']} cells hold", 1, int(holds))]
 
+    if not roll_up["detection_limits"]:
+        print("no limits and no shares of patients found: these cells are unlike the training cells")
+        return pairs
     simulated, shares = {True: [], False: []}, [0.0, 0.01, 0.05]
     for own in (fold == name for name in np.unique(fold)):
         if nested:

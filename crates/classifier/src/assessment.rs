@@ -2,13 +2,16 @@
 
 use malaria_metrics::{
     BinaryCounts, Bootstrap, CellCounts, Interval, Intervals, cluster_bootstrap, delong_interval,
-    expected_calibration_error, intervals, wilson_interval,
+    exact_interval, expected_calibration_error, intervals, wilson_interval,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    decision::DecisionRule, error::Result, patient_results::PatientAssessment, patient_rule::SmearDecision,
-    scored::Scored,
+    decision::DecisionRule,
+    error::Result,
+    patient_results::PatientAssessment,
+    patient_rule::SmearDecision,
+    scored::{FEW_CELLS, Scored},
 };
 
 /// Shares of infected cells for predictive values: data sets contain far more infected cells than smears do.
@@ -19,7 +22,8 @@ pub const CALIBRATION_BINS: usize = 10;
 const CONFIDENCE: f64 = 0.95;
 
 /// Confidence intervals, predictive values and patient-level results of a test set, besides its
-/// [`Summary`](malaria_metrics::Summary).
+/// [`Summary`](malaria_metrics::Summary). Like [`Scored::known_metrics`], without those that need a class with fewer than ten
+/// cells.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Assessment {
     /// Patients evaluated.
@@ -35,7 +39,7 @@ pub struct Assessment {
     pub calibration_error: f64,
     /// Predictive values at low prevalence.
     pub at_prevalence: Vec<PredictiveValues>,
-    /// Mean sensitivity over patients, in which patients with many cells do not dominate; `None` without known infected patients.
+    /// Mean sensitivity over patients, in which patients with many cells do not dominate.
     pub sensitivity_by_patient: PatientMean,
     /// Mean specificity over patients.
     pub specificity_by_patient: PatientMean,
@@ -74,9 +78,10 @@ pub struct PredictiveValues {
 /// The mean over patients of a share of their cells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PatientMean {
-    /// The mean; `None` without such patients.
+    /// The mean; `None` without such patients, or with fewer than ten cells of the class.
     pub mean: Option<f64>,
-    /// Its bootstrap interval over patients.
+    /// Its bootstrap interval over patients. If every patient's share is 0 or 1, resampling may show no other value: then the
+    /// [exact interval](exact_interval) of the share of patients.
     pub interval: Option<Interval>,
 }
 
@@ -102,27 +107,37 @@ impl Assessment {
             .map(|(i, patient)| patient.map_or(Cluster::Cell(i), Cluster::Patient))
             .collect();
         let predicted = scored.predicted(rule);
-        let intervals =
+        let mut intervals =
             intervals(truth, scored.rows(), &predicted, positive, &clusters, &Bootstrap::default())?;
         let cells_without_patient = patients.iter().filter(|patient| patient.is_none()).count();
-        let confusion = scored.summary(rule)?.confusion;
-        let counts = BinaryCounts::of_class(&confusion, positive)?;
+        let known = scored.known_metrics(rule)?;
+        let confusion = &known.confusion;
+        let counts = BinaryCounts::of_class(confusion, positive)?;
         let wilson = |part, whole| wilson_interval(part, whole, CONFIDENCE);
         let by_patient = scored.by_patient(rule)?;
+        let only = |metric: Option<f64>, interval: Option<Interval>| interval.filter(|_| metric.is_some());
+        intervals.accuracy = only(known.accuracy, intervals.accuracy);
+        intervals.sensitivity = only(known.sensitivity, intervals.sensitivity);
+        intervals.specificity = only(known.specificity, intervals.specificity);
+        intervals.auc = only(known.auc, intervals.auc);
+        // Only patients whose cells suffice for the metric.
+        let patients = |metric: Option<f64>| by_patient.iter().filter(move |_| metric.is_some());
         Ok(Self {
             n_patients: intervals.clusters - cells_without_patient,
             cells_without_patient,
             intervals,
             intervals_over_cells: CellIntervals {
-                accuracy: wilson(confusion.correct(), confusion.total())?,
-                sensitivity: wilson(counts.true_positives, counts.positives())?,
-                specificity: wilson(counts.true_negatives, counts.negatives())?,
-                auc: delong_interval(&is_positive, &scores, CONFIDENCE)?,
+                accuracy: only(known.accuracy, wilson(confusion.correct(), confusion.total())?),
+                sensitivity: only(known.sensitivity, wilson(counts.true_positives, counts.positives())?),
+                specificity: only(known.specificity, wilson(counts.true_negatives, counts.negatives())?),
+                auc: only(known.auc, delong_interval(&is_positive, &scores, CONFIDENCE)?),
             },
             calibration_error: expected_calibration_error(&is_positive, &scores, CALIBRATION_BINS)?,
             at_prevalence: PredictiveValues::of(&scored.counts_by_patient(rule), &PREVALENCES)?,
-            sensitivity_by_patient: PatientMean::of(by_patient.iter().map(|patient| patient.infected))?,
-            specificity_by_patient: PatientMean::of(by_patient.iter().map(|patient| CellCounts {
+            sensitivity_by_patient: PatientMean::of(
+                patients(known.sensitivity).map(|patient| patient.infected),
+            )?,
+            specificity_by_patient: PatientMean::of(patients(known.specificity).map(|patient| CellCounts {
                 positive: patient.uninfected.cells - patient.uninfected.positive,
                 ..patient.uninfected
             }))?,
@@ -143,7 +158,8 @@ impl Assessment {
 }
 
 impl PredictiveValues {
-    /// Predictive values of calls with these counts of each patient (or cell of an unknown one), at each of `prevalences`.
+    /// Predictive values of calls with these counts of each patient (or cell of an unknown one), at each of `prevalences`:
+    /// `None` with fewer than ten positive or negative cells.
     ///
     /// # Errors
     /// [`Error::Metrics`](crate::Error::Metrics) for a share that is not a fraction, or no patients.
@@ -163,7 +179,11 @@ impl PredictiveValues {
         };
         let each: Vec<usize> = (0..patients.len()).collect();
         let at = |&prevalence: &f64| {
-            let [ppv, npv] = values(&sum(&each), prevalence)?;
+            let all = sum(&each);
+            let [ppv, npv] = values(&all, prevalence)?;
+            if all.positives().min(all.negatives()) < FEW_CELLS as u64 {
+                return Ok(Self { prevalence, ppv: None, npv: None, ppv_interval: None, npv_interval: None });
+            }
             // The prevalence is a fraction here.
             let resampled = |drawn: &[usize]| values(&sum(drawn), prevalence).unwrap_or_default();
             let [ppv_interval, npv_interval] = cluster_bootstrap(&each, &Bootstrap::default(), resampled)?;
@@ -183,7 +203,12 @@ impl PatientMean {
         }
         let each: Vec<usize> = (0..shares.len()).collect();
         let mean = |drawn: &[usize]| drawn.iter().map(|&i| shares[i]).sum::<f64>() / drawn.len() as f64;
-        let [interval] = cluster_bootstrap(&each, &Bootstrap::default(), |drawn| [Some(mean(drawn))])?;
+        let interval = if shares.iter().all(|&share| share == 0.0 || share == 1.0) {
+            let whole = shares.iter().filter(|&&share| share == 1.0).count();
+            exact_interval(whole as u64, shares.len() as u64, CONFIDENCE)?
+        } else {
+            cluster_bootstrap(&each, &Bootstrap::default(), |drawn| [Some(mean(drawn))])?[0]
+        };
         Ok(Self { mean: Some(mean(&each)), interval })
     }
 }
@@ -252,7 +277,46 @@ mod tests {
 
         let Assessment { sensitivity_by_patient, specificity_by_patient, .. } = assess(&one);
         assert_eq!((sensitivity_by_patient.mean, specificity_by_patient.mean), (Some(0.5), Some(1.0)));
+        // No resample of patients without an error has one, which does not make the mean certain.
+        assert_eq!(sensitivity_by_patient.interval, exact_interval(1, 2, CONFIDENCE).unwrap());
+        assert_eq!(specificity_by_patient.interval, exact_interval(2, 2, CONFIDENCE).unwrap());
         assert_eq!(Assessment::of(&scored, &rule, None).unwrap().roll_up, None);
+    }
+
+    #[test]
+    fn results_that_need_a_class_of_few_cells_are_not_known() {
+        let known = |positives: usize, negatives: usize| {
+            let truth = [vec![0; positives], vec![1; negatives]].concat();
+            // Every third cell is called wrongly.
+            let right = |i: usize| if i % 3 > 0 { truth[i] } else { 1 - truth[i] };
+            let probabilities = (0..truth.len()).flat_map(|i| [[0.9, 0.1], [0.1, 0.9]][right(i)]);
+            let names = ["C1", "C2", "C3", "C4", "C5"];
+            let scored = Scored {
+                truth: &truth,
+                probabilities: &probabilities.collect::<Vec<_>>(),
+                classes: &classes(),
+                positive: 0,
+                patients: &(0..truth.len()).map(|i| Some(names[i % 5])).collect::<Vec<_>>(),
+            };
+            let found = Assessment::of(&scored, &DecisionRule::Argmax, None).unwrap();
+            let (patients, cells, at) =
+                (&found.intervals, found.intervals_over_cells, found.at_prevalence[0]);
+            let of_accuracy = [patients.accuracy, patients.auc, cells.accuracy, cells.auc];
+            let of_ppv = [at.ppv_interval, at.npv_interval];
+            let of_sensitivity =
+                [patients.sensitivity, cells.sensitivity, found.sensitivity_by_patient.interval];
+            let of_specificity =
+                [patients.specificity, cells.specificity, found.specificity_by_patient.interval];
+            let all = |intervals: &[Option<Interval>]| {
+                let known = intervals.iter().flatten().count();
+                assert!(known == 0 || known == intervals.len(), "{found:?}");
+                known > 0
+            };
+            [all(&of_accuracy), all(&of_ppv), all(&of_sensitivity), all(&of_specificity)]
+        };
+        assert_eq!(known(20, 20), [true; 4]);
+        assert_eq!(known(9, 20), [false, false, false, true]);
+        assert_eq!(known(20, 9), [false, false, true, false]);
     }
 
     #[test]
@@ -300,6 +364,15 @@ mod tests {
             PatientAssessment::of(&scored, &apart).unwrap().unwrap().roc.unwrap().by_cut,
             Some([20, 20])
         );
+
+        // For cells unlike the training cells, no rate is known: neither limits nor shares of smears are reported.
+        let stored = SmearRule { max_uncertain: Some(0.5), ..apart.stored };
+        let unlike = SmearDecision { stored, of_folds: None };
+        let roll_up = PatientAssessment::of(&scored, &unlike).unwrap().unwrap();
+        assert!(roll_up.detection_limits.is_empty() && roll_up.found.infected.is_empty());
+        let titles: String = roll_up.tables().into_iter().map(|table| table.title).collect();
+        assert!(titles.contains("are unknown: the cells are unlike the training cells"), "{titles}");
+        assert!(!titles.contains("At least") && !titles.contains("by smears of"), "{titles}");
     }
 
     #[test]

@@ -108,7 +108,7 @@ pub enum Caveat {
     ClassesExchanged,
     /// A class has few cells or none.
     #[strum(
-        to_string = "Cells of the class {class}: only {cells}. With fewer than ten, the accuracy and the metrics that need this class are not known."
+        to_string = "Cells of the class {class}: only {cells}. The accuracy and the metrics that need this class are not reported for fewer than ten cells."
     )]
     FewCells {
         /// The class.

@@ -48,7 +48,9 @@ pub struct Prediction {
     /// the picture could not be read.
     #[serde(default)]
     pub pixels_sha256: Option<String>,
-    /// Whether the model was trained or selected on this picture, by the contents of its file; `None` if that is not known.
+    /// Whether the model was trained or selected on this picture: by the contents of its file, or else by NLM's name of it in
+    /// any class, so that a test cell may be marked for a training cell of the other class; and so is every picture with the
+    /// same pixels as a marked one. `None` if no list of the training cells can be read.
     #[serde(default)]
     pub learned_from: Option<bool>,
     /// Fingerprint of the file; `None` when there is none, or it could not be read.

@@ -36,7 +36,8 @@ pub struct PatientAssessment {
     /// Patients called by all their cells, of which far more are infected than in a smear.
     pub as_they_are: PatientMetrics,
     /// Patients called positive by smears of 5,000 cells: the probability of a positive call, given the patient's own cells
-    /// and the rule, averaged over patients.
+    /// and the rule, averaged over patients. Without shares if the cells as a whole are unlike the training cells, since the
+    /// rates are then unknown.
     pub found: Found,
     /// Patients whose own uninfected cells, as they are, exceed the limit of blank of their number: observed false alarms beside
     /// the estimated ones of `found`.
@@ -146,8 +147,9 @@ impl PatientAssessment {
         }
         let calls: Vec<(bool, PatientCall)> =
             patients.iter().map(|patient| (patient.infected(), patient.result.call)).collect();
+        let unlike = decision.stored.is_unfamiliar(&scored.tally()?);
         let detection_limits = match decision.of_folds {
-            _ if decision.stored.is_unfamiliar(&scored.tally()?) => Vec::new(),
+            _ if unlike => Vec::new(),
             None => DetectionLimit::of(&stored).to_vec(),
             Some(_) => {
                 let by_stored = SmearDecision { stored: decision.stored.clone(), of_folds: None };
@@ -162,7 +164,7 @@ impl PatientAssessment {
             rule: decision.stored.clone(),
             cells_needed: stored.cells_needed(),
             as_they_are: PatientMetrics::of(&calls)?,
-            found: Found::of(&patients, &callers)?,
+            found: Found::of(if unlike { &[] } else { &patients }, &callers)?,
             above_blank: AboveBlank::of(&patients, &callers)?,
             detection_limits,
             roc: PatientRoc::of(&patients, scored, decision)?,
@@ -278,12 +280,14 @@ impl PatientAssessment {
             };
             vec![limit.cells.to_string(), blank, with(limit.infected_share, limit.infected_share_interval)]
         };
+        let unlike = self.detection_limits.is_empty();
+        let needed =
+            format!(" At least {} cells are needed to call parasites not detected.", self.cells_needed);
         let mut tables = vec![
             Table {
                 title: format!(
-                    "Patients called by all their cells, of which far more are infected than in a smear. At least {} cells are needed to \
-                     call parasites not detected.",
-                    self.cells_needed
+                    "Patients called by all their cells, of which far more are infected than in a smear.{}",
+                    if unlike { "" } else { &needed }
                 ),
                 head: vec!["Patients", "Positive", "Not detected", "Too few cells", "Not called"],
                 rows: vec![calls("infected", infected), calls("healthy", healthy)],
@@ -299,8 +303,9 @@ impl PatientAssessment {
                 rows: healthy_found.into_iter().chain(self.found.infected.iter().map(found)).collect(),
             },
             Table {
-                title: if self.detection_limits.is_empty() {
-                    "The detection limit is unknown: the cells are unlike the training cells.".to_owned()
+                title: if unlike {
+                    "The detection limit and the share of patients found are unknown: the cells are unlike the training cells."
+                        .to_owned()
                 } else {
                     "Limits for new patients: at most 5 of 100 without parasites exceed the limit of blank; 95 of 100 at the detection \
                      limit exceed it. Intervals are those of these cautious limits at the same threshold, over patients."
@@ -310,6 +315,9 @@ impl PatientAssessment {
                 rows: self.detection_limits.iter().map(limit).collect(),
             },
         ];
+        if unlike {
+            tables.remove(1);
+        }
         if let Some(PatientRoc { auc, auc_interval, by_cut, by_cut_intervals, patients }) = &self.roc {
             let ends = auc_interval
                 .map(|ends| format!(" ({:.4} to {:.4})", ends.low, ends.high))

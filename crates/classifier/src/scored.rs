@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use malaria_dataset::Index;
 use malaria_metrics::{
-    BinaryCounts, Discrimination, OperatingPoint, PatientCells, Probabilities, Summary, Target, argmax,
-    by_patient, choose_smear_threshold, choose_threshold, evaluate_predicted, one_vs_rest,
+    AverageScores, BinaryCounts, Discrimination, OperatingPoint, PatientCells, Probabilities, Summary,
+    Target, argmax, by_patient, choose_smear_threshold, choose_threshold, evaluate_predicted, one_vs_rest,
 };
 
 use crate::{
@@ -102,6 +102,16 @@ impl Scored<'_> {
         if counts.iter().any(|&cells| few(cells)) {
             (summary.accuracy, summary.accuracy_argmax, summary.balanced_accuracy) = (None, None, None);
             (summary.mcc, summary.cohens_kappa) = (None, None);
+            let none = AverageScores { precision: None, recall: None, f1: None };
+            summary.averages.values_mut().for_each(|scores| *scores = none);
+        }
+        for scores in &mut summary.by_class {
+            if few(scores.support) {
+                scores.recall = None;
+            }
+            if few(scores.support) || few(summary.confusion.total() - scores.support) {
+                (scores.precision, scores.f1) = (None, None);
+            }
         }
         if few_positives {
             summary.sensitivity = None;
@@ -273,6 +283,13 @@ mod tests {
                 patients: &vec![None; truth.len()],
             };
             let found = scored.known_metrics(&DecisionRule::Argmax).unwrap();
+            // The scores of a class agree with the metrics of the positive one.
+            let of_class = found.by_class[0];
+            assert_eq!(
+                (of_class.precision, of_class.recall, of_class.f1),
+                (found.ppv, found.sensitivity, found.f1)
+            );
+            assert!(found.averages.values().all(|scores| scores.f1.is_some() == found.accuracy.is_some()));
             [found.accuracy, found.accuracy_argmax, found.sensitivity, found.specificity, found.auc]
         };
         assert_eq!(known(10, 10), [Some(1.0); 5]);

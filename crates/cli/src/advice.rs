@@ -15,7 +15,7 @@ pub(crate) fn advice(error: &Error) -> Option<String> {
     Some(match error {
         Error::NoModel { .. } => "name a run directory with --run or the variable MALARIA_RUN".to_owned(),
         Error::NoTestCell { .. } => "--subset all evaluates the model on all of them".to_owned(),
-        Error::Config { field: "positive", .. } => "name it with --positive".to_owned(),
+        Error::Config { field: "positive", .. } => "name the positive class with --positive".to_owned(),
         Error::QuantizationLoss { .. } => "choose other --weights, raise --max-loss, or give more cells with --data, which narrows the interval".to_owned(),
         Error::Dataset(dataset::Error::UnknownPatients(_)) => {
             format!("{PATIENT_ADVICE}; or --split random")

@@ -68,7 +68,6 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     args.json.check()?;
     args.predictions.iter().try_for_each(|path| check_file(path, &["csv"]))?;
     args.report.iter().try_for_each(|path| check_file(path, &["html"]))?;
-    let outputs = args.json.file().into_iter().chain(&args.predictions).chain(&args.report);
     let run = args.run.clone().map_or_else(default_run, Ok)?;
     let patients = args.patients.names();
     let options = EvaluateOptions {
@@ -118,10 +117,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         text += &format!("{}\n", words::at_prevalence(&report.assessment.at_prevalence));
     }
     text += "Research software, not a medical device.";
-    for file in outputs.filter(|file| !report.unwritten.contains_key(*file)) {
+    report.unwritten.iter().for_each(|reason| console.say(&format!("error: {reason}")));
+    let saved = args.json.write(&report);
+    let document = args.json.file().filter(|_| saved.is_ok());
+    for file in document.into_iter().chain(&report.written) {
         text += &format!("\nwritten: {}", file.display());
     }
-    args.json.result(&text, &report)?;
-    report.unwritten.values().for_each(|reason| console.say(&format!("error: {reason}")));
+    let printed = args.json.print(&text, &report);
+    saved?;
+    printed?;
     Ok(if report.unwritten.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -50,15 +50,19 @@ impl Json {
         Ok(malaria_files::write_json(path, document)?)
     }
 
-    /// Prints the text of a result and writes the document. If one fails, the other is still done.
-    pub(crate) fn result(&self, words: &str, document: &impl Serialize) -> Result<()> {
-        let printed = if self.takes_stdout() {
+    /// Prints the text of a result, and the document if it goes to standard output.
+    pub(crate) fn print(&self, words: &str, document: &impl Serialize) -> Result<()> {
+        if self.takes_stdout() {
             note(words);
-            print(serde_json::to_string_pretty(document)?)
-        } else {
-            print(words)
-        };
+            return Ok(print(serde_json::to_string_pretty(document)?)?);
+        }
+        Ok(print(words)?)
+    }
+
+    /// [`print`](Self::print) and [`write`](Self::write). If one fails, the other is still done.
+    pub(crate) fn result(&self, words: &str, document: &impl Serialize) -> Result<()> {
+        let printed = self.print(words, document);
         self.write(document)?;
-        Ok(printed?)
+        printed
     }
 }

@@ -10,20 +10,20 @@ use malaria_resnet::{
 pub(crate) const SYNTHETIC: &str = "no data given: using synthetic cells, whose metrics say nothing about malaria. For real ones: \
                                     malaria train --download, or --data DIR";
 
-/// The classification report, the confusion matrix, the metrics of the positive class, the decision rule and the caveats.
+/// The classification report (unless a class has too few cells for it), the confusion matrix, the metrics of the positive
+/// class, the decision rule and the caveats.
 pub(crate) fn summary(
     summary: &Summary,
     threshold: Option<&Threshold>,
     caveats: &[Caveat],
 ) -> anyhow::Result<String> {
-    let mut report = classification_report(&summary.confusion, &summary.classes, None)?;
+    let report = match summary.accuracy {
+        Some(_) => classification_report(&summary.confusion, &summary.classes, None)? + "\n",
+        None => String::new(),
+    };
     let table = summary.confusion.to_table(&summary.classes)?;
-    if summary.accuracy.is_none() {
-        let lines = report.lines().filter(|line| !line.trim_start().starts_with("accuracy"));
-        report = lines.collect::<Vec<_>>().join("\n");
-    }
     let mut text = format!(
-        "{report}\n{table}\naccuracy {} (by the most probable class {}), AUC {}\nfor {}: sensitivity {}, specificity {}\n",
+        "{report}{table}\naccuracy {} (by the most probable class {}), AUC {}\nfor {}: sensitivity {}, specificity {}\n",
         percent(summary.accuracy),
         percent(summary.accuracy_argmax),
         decimal(summary.auc),
@@ -85,7 +85,6 @@ pub(crate) fn cross_validation(metrics: &CrossValidationMetrics) -> anyhow::Resu
     let level = format!("{:.0} % interval", 100.0 * intervals.bootstrap.confidence);
     text += &format!("{:<12} {:>8}  {level:>19}  mean and SD over folds\n", "", "pooled");
     for (name, value, interval, spread, show) in rows {
-        let interval = interval.filter(|_| value.is_some());
         let interval = interval.map_or("n/a".to_owned(), |Interval { low, high }| {
             format!("{} to {}", show(Some(low)), show(Some(high)))
         });

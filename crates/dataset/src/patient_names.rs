@@ -191,13 +191,14 @@ pub(crate) fn similar_patients<'a>(names: impl Iterator<Item = &'a str>) -> Opti
     (!names.is_empty()).then(words)
 }
 
-/// `name` in lower case, without a final `.0` and the leading zeros of its numbers.
+/// `name` in lower case, without a final `.0` and the leading zeros of its numbers. Digits after a decimal point are no number
+/// of their own.
 fn without_zeros(name: &str) -> String {
     let name = name.to_lowercase();
     let (mut key, mut digits) = (String::new(), 0);
     for c in name.strip_suffix(".0").unwrap_or(&name).chars() {
         if !c.is_ascii_digit() {
-            digits = 0;
+            digits = if digits > 0 && matches!(c, '.' | ',') { 2 } else { 0 };
         } else if digits == 1 && key.ends_with('0') {
             key.pop();
         } else {
@@ -270,4 +271,16 @@ fn read_table(file: &Path, paths: &[&str]) -> Result<Vec<Option<String>>> {
         patients[i] = patient;
     }
     Ok(patients)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leading_zeros_are_not_those_after_a_decimal_point() {
+        assert_eq!(similar_patients(["1.05", "1.5", "2,05", "2,5"].into_iter()), None);
+        let words = similar_patients(["01.5", "1.5", "P.01", "p.1", "7", "7.0"].into_iter()).unwrap();
+        assert!(words.ends_with("`01.5`, `1.5`, `7`, `7.0`, `P.01`, `p.1`"), "{words}");
+    }
 }

@@ -187,16 +187,14 @@ impl Classifier {
 /// or in the workspace that this crate was built in.
 ///
 /// # Errors
-/// [`Error::NoModel`] when none of these exists; [`Error::Config`] when `MALARIA_RUN` is not a run directory.
+/// [`Error::NoModel`] when none of these exists; [`Error::Variable`] when `MALARIA_RUN` is not a run directory.
 pub fn default_run() -> Result<PathBuf> {
     if let Some(run) = env::var_os("MALARIA_RUN").filter(|run| !run.is_empty()) {
         return match RunDir::open(Path::new(&run)) {
             Ok(run) => Ok(run.path().to_owned()),
-            Err(error) => Err(Error::Config {
-                field: "MALARIA_RUN",
-                expected: "a run directory in this environment variable".to_owned(),
-                found: error.to_string(),
-            }),
+            Err(error) => {
+                Err(Error::Variable { name: "MALARIA_RUN", found: format!("no run directory: {error}") })
+            }
         };
     }
     let executable = env::current_exe().unwrap_or_default();

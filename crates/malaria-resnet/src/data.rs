@@ -17,14 +17,13 @@ use crate::{
 /// The default data folder: `MALARIA_DATA`, or `cell_images` in the current folder if it exists.
 ///
 /// # Errors
-/// [`Error::Config`] when `MALARIA_DATA` is not a folder.
+/// [`Error::Variable`] when `MALARIA_DATA` is not a folder.
 pub fn default_data() -> Result<Option<PathBuf>> {
     let named = env::var_os("MALARIA_DATA").filter(|folder| !folder.is_empty()).map(PathBuf::from);
     match named {
         Some(folder) if folder.is_dir() => Ok(Some(folder)),
-        Some(folder) => Err(Error::Config {
-            field: "MALARIA_DATA",
-            expected: "a folder of class folders in this environment variable".to_owned(),
+        Some(folder) => Err(Error::Variable {
+            name: "MALARIA_DATA",
             found: format!("`{}`, which is not a folder", folder.display()),
         }),
         None => Ok(Some(PathBuf::from("cell_images")).filter(|folder| folder.is_dir())),

@@ -18,6 +18,14 @@ pub enum Error {
         /// The value given.
         found: String,
     },
+    /// An environment variable that names another thing than it should.
+    #[error("the variable {name} names {found}")]
+    Variable {
+        /// The variable.
+        name: &'static str,
+        /// What it names.
+        found: String,
+    },
     /// A `config.json` of a format version that is not read.
     #[error(
         "{}: expected format version {oldest} to {newest}, found {found}: {}",
@@ -133,7 +141,7 @@ pub enum Error {
         100.0 * max
     )]
     QuantizationLoss {
-        /// "sensitivity" or "specificity".
+        /// "sensitivity" or "specificity", or either followed by " at the threshold for smears".
         metric: &'static str,
         /// Its loss, a fraction.
         loss: LossEstimate,

@@ -1,9 +1,6 @@
 //! Evaluates a trained model on a labelled folder.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use malaria_classifier::{
     Assessment, Caveat, DecisionRule, GroundTruth, ImageConfig, PredictiveValues, RuleKind, Scored,
@@ -110,8 +107,11 @@ pub struct EvaluationReport {
     pub unknown_patients: Option<UnknownPatients>,
     /// Files in the folder that are not images.
     pub ignored: Vec<String>,
-    /// Files of results that could not be written, and why.
-    pub unwritten: BTreeMap<PathBuf, String>,
+    /// Results that could not be written, and why.
+    pub unwritten: Vec<String>,
+    /// The files of [`EvaluateOptions::predictions`] and [`EvaluateOptions::report`] that were written.
+    #[serde(skip)]
+    pub written: Vec<PathBuf>,
     /// Whether probabilities are means over four mirror images.
     pub flips: bool,
     /// The decision threshold, if the model has one.
@@ -158,7 +158,7 @@ pub struct EvaluationReport {
 /// # Errors
 /// [`Error::Config`] for a prevalence outside [0, 1]; [`Error::Classes`] when the folder's classes are not the model's;
 /// [`Error::NoTestCell`] when the run's test set is to be evaluated and the folder has none of its cells; the errors of other
-/// crates.
+/// crates. Files that cannot be written are no error: [`EvaluationReport::unwritten`] lists them.
 pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<EvaluationReport> {
     if let Some(found) = options.prevalences.iter().find(|&&share| !(0.0..=1.0).contains(&share)) {
         let (field, expected) = ("prevalence", "a fraction, such as 0.02".to_owned());
@@ -188,12 +188,14 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
     let scored = classifier.scored(&truth, &probabilities);
     let rule = DecisionRule::from(classifier.description.threshold);
     // The metrics are returned even if a file cannot be written.
-    let mut unwritten = BTreeMap::new();
+    let (mut written, mut unwritten) = (Vec::new(), Vec::new());
     if let Some(path) = options.predictions {
         let subset = if evaluated_on == EvaluatedOn::Test { Subset::Test.to_string() } else { String::new() };
         let paths = chosen.iter().map(|&i| loaded.index.samples[i].path.as_str());
-        let written = write_predictions(path, &scored, &rule, paths, ("subset", std::iter::repeat(subset)));
-        unwritten.extend(written.err().map(|error| (path.to_owned(), error.to_string())));
+        match write_predictions(path, &scored, &rule, paths, ("subset", std::iter::repeat(subset))) {
+            Ok(()) => written.push(path.to_owned()),
+            Err(error) => unwritten.push(error.to_string()),
+        }
     }
     // The error rates for calling patients hold only without mirror images.
     let stored = classifier.description.smear.clone().filter(|_| new_patients && !options.flips);
@@ -244,6 +246,7 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
         unknown_patients: loaded.index.unknown_patients(),
         ignored: loaded.index.ignored.clone(),
         unwritten,
+        written,
         flips: options.flips,
         threshold: classifier.description.threshold,
         decision_rule: rule.kind(),
@@ -253,9 +256,10 @@ pub fn evaluate(options: EvaluateOptions<'_>, listener: Listener<'_>) -> Result<
     };
     if let Some(path) = options.report {
         let mistakes = mistakes(&classifier, scored, &rule, &loaded, &chosen)?;
-        let written =
-            report.page(&run, &classifier, scored, &rule, mistakes, options.command)?.write_page(path);
-        report.unwritten.extend(written.err().map(|error| (path.to_owned(), error.to_string())));
+        match report.page(&run, &classifier, scored, &rule, mistakes, options.command)?.write_page(path) {
+            Ok(()) => report.written.push(path.to_owned()),
+            Err(error) => report.unwritten.push(error.to_string()),
+        }
     }
     Ok(report)
 }

@@ -26,8 +26,8 @@ pub struct ExportOptions<'a> {
     pub data: Option<&'a Path>,
     /// Source of the patients of its cells, as in [`EvaluateOptions`](crate::EvaluateOptions).
     pub patients: Option<&'a PatientNames>,
-    /// Largest loss of sensitivity and of specificity allowed on these cells, a fraction, see
-    /// [`LossEstimate::upper`](malaria_edge::LossEstimate::upper).
+    /// Largest loss of sensitivity and of specificity allowed on these cells, at the threshold for cells and at that for
+    /// smears; a fraction, see [`LossEstimate::upper`](malaria_edge::LossEstimate::upper).
     pub max_loss: f64,
     /// Skip unreadable images.
     pub skip_corrupt: bool,
@@ -69,8 +69,8 @@ pub struct Exported {
 ///
 /// # Errors
 /// [`Error::Config`] when the largest loss allowed is not finite, or there are no cells of one of the classes;
-/// [`Error::QuantizationLoss`] when sensitivity or specificity may fall by more than is allowed; [`Error::Classes`] when the
-/// folder's classes are not the model's; the errors of other crates.
+/// [`Error::QuantizationLoss`] when sensitivity or specificity, at the threshold for cells or at that for smears, may fall by
+/// more than is allowed; [`Error::Classes`] when the folder's classes are not the model's; the errors of other crates.
 pub fn export(options: ExportOptions<'_>, listener: Listener<'_>) -> Result<Exported> {
     if !options.max_loss.is_finite() {
         let (field, expected) = ("max_loss", "a fraction, such as 0.005".to_owned());
@@ -115,15 +115,29 @@ pub fn export(options: ExportOptions<'_>, listener: Listener<'_>) -> Result<Expo
     };
     let mut quantization_loss =
         losses(&|row| call(row, positive, description.threshold.as_ref()) == positive)?;
-    let QuantizationLoss { sensitivity_loss, specificity_loss, .. } = quantization_loss;
-    let mut measured = vec![("sensitivity", sensitivity_loss), ("specificity", specificity_loss)];
     if let Some(smear) = &description.smear {
         let QuantizationLoss { sensitivity_loss, specificity_loss, .. } =
             losses(&|row| row[positive] >= smear.threshold)?;
         quantization_loss.smear_losses = Some([sensitivity_loss, specificity_loss]);
+    }
+    refuse_losses(&quantization_loss, options.max_loss, data)?;
+    let onnx = malaria_edge::export(&weights, options.weights, Some(quantization_loss))?;
+    Ok(Exported {
+        onnx,
+        quantization_loss: Some(quantization_loss),
+        unknown_patients: loaded.index.unknown_patients(),
+        skipped: skipped_images(&loaded),
+    })
+}
+
+/// Refuses a loss that may exceed `max` at either threshold, on the cells of `data`.
+fn refuse_losses(losses: &QuantizationLoss, max: f64, data: &Path) -> Result<()> {
+    let mut measured =
+        vec![("sensitivity", losses.sensitivity_loss), ("specificity", losses.specificity_loss)];
+    if let Some([sensitivity, specificity]) = losses.smear_losses {
         measured.extend([
-            ("sensitivity at the threshold for smears", sensitivity_loss),
-            ("specificity at the threshold for smears", specificity_loss),
+            ("sensitivity at the threshold for smears", sensitivity),
+            ("specificity at the threshold for smears", specificity),
         ]);
     }
     for (metric, loss) in measured {
@@ -132,15 +146,43 @@ pub fn export(options: ExportOptions<'_>, listener: Listener<'_>) -> Result<Expo
             let found = format!("cells of one class in {}", data.display());
             return Err(Error::Config { field: "data", expected, found });
         };
-        if loss.upper() > options.max_loss {
-            return Err(Error::QuantizationLoss { metric, loss, max: options.max_loss });
+        if loss.upper() > max {
+            return Err(Error::QuantizationLoss { metric, loss, max });
         }
     }
-    let onnx = malaria_edge::export(&weights, options.weights, Some(quantization_loss))?;
-    Ok(Exported {
-        onnx,
-        quantization_loss: Some(quantization_loss),
-        unknown_patients: loaded.index.unknown_patients(),
-        skipped: skipped_images(&loaded),
-    })
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use malaria_edge::LossEstimate;
+
+    use super::*;
+
+    #[test]
+    fn a_loss_at_either_threshold_is_refused() {
+        let loss = |estimate| Some(LossEstimate { estimate, interval: None, cells: 10_000 });
+        let refusal = |[cells, smears]: [[f64; 2]; 2]| {
+            let losses = QuantizationLoss {
+                n: 20_000,
+                n_patients: 100,
+                seen_in_training: 0,
+                flipped: 0,
+                sensitivity_loss: loss(cells[0]),
+                specificity_loss: loss(cells[1]),
+                smear_losses: Some(smears.map(loss)),
+            };
+            refuse_losses(&losses, 0.005, Path::new("cells")).err().map(|error| error.to_string())
+        };
+        assert_eq!(refusal([[0.004, 0.0], [0.0, 0.004]]), None);
+        for (losses, metric) in [
+            ([[0.006, 0.0], [0.0, 0.0]], "sensitivity"),
+            ([[0.0, 0.006], [0.0, 0.0]], "specificity"),
+            ([[0.0, 0.0], [0.006, 0.0]], "sensitivity at the threshold for smears"),
+            ([[0.0, 0.0], [0.0, 0.006]], "specificity at the threshold for smears"),
+        ] {
+            let words = refusal(losses).unwrap();
+            assert!(words.contains(&format!("lowers the {metric} by 0.60 points")), "{words}");
+        }
+    }
 }

@@ -88,7 +88,7 @@ impl Card<'_> {
             })),
             "patients" => self.patients().unwrap_or_default(),
             "indeterminate" => match assessment.roll_up {
-                Some(_) => "too few cells is a separate result for patients".to_owned(),
+                Some(_) => "too few cells and not called are separate results".to_owned(),
                 None => "none: every cell is called; patients are not called".to_owned(),
             },
             "infected_share" => percent(positive_share(metrics)),

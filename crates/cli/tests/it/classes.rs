@@ -49,9 +49,20 @@ fn three_classes_are_trained_evaluated_and_predicted() {
 fn three_classes_are_cross_validated() {
     let bench = Workbench::new();
     draw_artefacts(&bench);
+    // One artefact per patient: sixteen in all, but too few in each fold.
+    for (patient, cell) in (0..support::PATIENTS).flat_map(|patient| [(patient, 7), (patient, 8)]) {
+        let name = format!("C{}P{patient}ThinF_IMG_20150101_cell_{cell}.png", patient + 1);
+        fs::remove_file(bench.path("cells/Artefact").join(name)).unwrap();
+    }
     let mut cross_validate = bench.cross_validate_folds("2", "folds");
     cross_validate.args(["--epochs", "1"]);
     succeed(&mut cross_validate);
+    let metrics = json(&bench.path("folds/metrics.json"));
+    assert!(metrics["accuracy"].is_number() && metrics["accuracy_over_folds"].is_null(), "{metrics}");
+    assert!(metrics["sensitivity_over_folds"]["mean"].is_number(), "{metrics}");
+    for fold in metrics["folds"].as_array().unwrap() {
+        assert!(fold["accuracy"].is_null() && fold["sensitivity"].is_number(), "{fold}");
+    }
     // The settings of finished folds, which contain the number of classes, are recognised.
     succeed(&mut cross_validate);
 }

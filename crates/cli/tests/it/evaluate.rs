@@ -169,8 +169,18 @@ fn results_are_not_lost_with_a_file_that_cannot_be_written() {
         assert!(!said.contains("written: /dev/full"), "{said}");
         assert!(errors(&output).contains("error: cannot write /dev/full: "), "{output:?}");
     }
-    // If standard output is full, the file is still written.
+    // A document that cannot be written is not listed, and the other reasons are still printed.
     let out = tempfile::tempdir().unwrap();
+    let full = out.path().join("full.json");
+    std::os::unix::fs::symlink("/dev/full", &full).unwrap();
+    let output = bench.evaluate("run").args(["--report", "/dev/full", "--json"]).arg(&full).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("sensitivity") && !said.contains("written: "), "{said}");
+    let said = errors(&output);
+    let document = format!("error: cannot write {}: ", full.display());
+    assert!(said.find("error: cannot write /dev/full: ").unwrap() < said.find(&document).unwrap(), "{said}");
+    assert_eq!(output.status.code(), Some(1));
+    // If standard output is full, the file is still written.
     let document = out.path().join("evaluated.json");
     let full = || fs::File::options().write(true).open("/dev/full").unwrap();
     let said = fail(bench.evaluate("run").arg("--json").arg(&document).stdout(full()));

@@ -11,7 +11,7 @@ fn the_document_goes_to_standard_output_or_to_a_file() {
     let bench = finished().copy();
     // The subcommand, its flags, words in its output, and a key of its document.
     let cases: [(&str, &[&str], &str, &str); 4] = [
-        ("evaluate", &["--run", "run", "--data", "cells"], "support", "auc"),
+        ("evaluate", &["--run", "run", "--data", "cells"], "sensitivity", "log_loss"),
         ("predict", &["--run", "run", "cells"], "Research software", "cells"),
         ("export", &["--run", "run", "--out", "model.onnx"], "written: model.onnx", "files"),
         ("doctor", &[], "libtorch", "can_train"),

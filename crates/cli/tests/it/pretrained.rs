@@ -27,7 +27,7 @@ fn predict_and_evaluate_use_it_by_default() {
     assert!(cells.iter().all(|cell| cell["probability"].is_f64()), "{said}");
     let said =
         succeed(malaria("evaluate").arg("--data").arg(folder.path().join("cells")).current_dir(&folder));
-    assert!(said.contains("support"), "{said}");
+    assert!(said.contains("sensitivity"), "{said}");
 }
 
 #[test]

@@ -46,8 +46,14 @@ fn missing_files_and_wrong_places_are_named() {
         refuse(&mut malaria(task, flags), words);
     }
     let mut predict = malaria("predict", &["a.png"]);
-    refuse(predict.env("MALARIA_RUN", "x"), &["MALARIA_RUN", "x", "no such folder"]);
-    refuse(malaria("train", &[]).env("MALARIA_DATA", "y"), &["MALARIA_DATA", "`y`, which is not a folder"]);
+    refuse(
+        predict.env("MALARIA_RUN", "x"),
+        &["the variable MALARIA_RUN names no run directory: ", "x", "no such folder"],
+    );
+    refuse(
+        malaria("train", &[]).env("MALARIA_DATA", "y"),
+        &["the variable MALARIA_DATA names `y`, which is not a folder"],
+    );
     assert!(!bench.path("runs").exists(), "a refused command left a run");
 
     // An unknown setting is named.
@@ -98,7 +104,7 @@ fn settings_are_refused_before_pictures_are_read() {
     }
     refuse(
         &mut bench.train_on("clinic", "run"),
-        &["one folder for each class", "3 folders in clinic, such as `P1`"],
+        &["`Parasitized`", "one folder for each class", "3 folders in clinic, such as `P1`", "--positive"],
     );
     assert!(!bench.path("run").exists(), "a refused run left its directory");
     // A file at the path of the folder, and folders whose plots would be read as cells.

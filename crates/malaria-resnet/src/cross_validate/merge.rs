@@ -102,24 +102,25 @@ fn pooled_metrics(
             let cells = pooled.of_fold(fold);
             // Unless every fold has a threshold, all cells are called by their most probable class.
             let rule = DecisionRule::from(threshold.filter(|_| *rule != DecisionRule::Argmax));
-            let summary = cells.scored(&cells.patients()).summary(&rule)?;
+            let known = cells.scored(&cells.patients()).known_metrics(&rule)?;
             Ok(FoldMetrics {
                 fold,
                 n_test: metrics.n_test,
                 device: metrics.device.clone(),
                 epoch: metrics.best_epoch.epoch,
                 wall_seconds: metrics.wall_seconds,
-                accuracy: summary.accuracy,
-                accuracy_argmax: summary.accuracy_argmax,
-                sensitivity: summary.sensitivity,
-                specificity: summary.specificity,
-                auc: summary.auc,
+                accuracy: known.accuracy,
+                accuracy_argmax: known.accuracy_argmax,
+                sensitivity: known.sensitivity,
+                specificity: known.specificity,
+                auc: known.auc,
                 threshold: threshold.map(|threshold| threshold.point.threshold),
             })
         })
         .collect::<Result<Vec<FoldMetrics>>>()?;
     let over = |value: fn(&FoldMetrics) -> Option<f64>| -> Option<Spread> {
-        folds.iter().map(value).collect::<Option<Vec<f64>>>().map(|values| Spread::of(&values))
+        let values = Vec::from_iter(folds.iter().filter_map(value));
+        (values.len() > 1).then(|| Spread::of(&values))
     };
     let total = |time: fn(&Metrics) -> f64| records.iter().map(|(metrics, _)| time(metrics)).sum();
     // A fold whose temperature could not be fitted has uncalibrated logits.

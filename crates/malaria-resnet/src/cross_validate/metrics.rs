@@ -12,7 +12,7 @@ use crate::{
     run::metrics::{MetricsOf, temperature_label},
 };
 
-/// Metrics of one fold's test set.
+/// Metrics of one fold's test set. A metric that needs a class with fewer than ten cells is `None`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FoldMetrics {
     /// Number of the fold, from 1.
@@ -78,13 +78,14 @@ pub struct CrossValidationMetrics {
     pub cpu_seconds: f64,
     /// Metrics of each fold.
     pub folds: Vec<FoldMetrics>,
-    /// Mean and standard deviation of the accuracy over the folds.
+    /// Mean and standard deviation of the accuracy over the folds that have one; `None` for fewer than two such folds. The
+    /// next three likewise.
     pub accuracy_over_folds: Option<Spread>,
-    /// Mean and standard deviation of the sensitivity over the folds; `None` if a fold has no positive cell.
+    /// Mean and standard deviation of the sensitivity over the folds.
     pub sensitivity_over_folds: Option<Spread>,
-    /// Mean and standard deviation of the specificity over the folds; `None` if a fold has no negative cell.
+    /// Mean and standard deviation of the specificity over the folds.
     pub specificity_over_folds: Option<Spread>,
-    /// Mean and standard deviation of the AUC over the folds; `None` if a fold has only one class.
+    /// Mean and standard deviation of the AUC over the folds.
     pub auc_over_folds: Option<Spread>,
     /// Point of the pooled ROC curve at 97.2 % specificity, to compare with the sensitivity of 94.7 % of Rajaraman et al. 2018.
     /// It is slightly optimistic, since the threshold is chosen on the same cells. Only for real cells split by patient with the

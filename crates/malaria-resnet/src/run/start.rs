@@ -221,11 +221,16 @@ fn positive_class(config: &ExperimentConfig, index: &Index) -> Result<usize> {
         // Folders of patients are numbered, and there are many of them.
         let numbered = classes.iter().all(|class| class.contains(|c: char| c.is_ascii_digit()));
         if classes.len() > MAX_CLASSES || (classes.len() > 2 && numbered) {
-            let expected = "one folder for each class, such as Parasitized and Uninfected, with any folders of \
-                            patients inside them";
+            let expected = "the name of a class, and one folder for each class, such as Parasitized and Uninfected, with \
+                            any folders of patients inside them";
             let root = index.root.display();
-            let found = format!("{} folders in {root}, such as `{}`", classes.len(), classes[0]);
-            return Error::Config { field: "data", expected: expected.to_owned(), found };
+            let found = format!(
+                "`{}`, and {} folders in {root}, such as `{}`",
+                config.positive,
+                classes.len(),
+                classes[0]
+            );
+            return Error::Config { field: "positive", expected: expected.to_owned(), found };
         }
         let (expected, found) = (format!("one of the classes {classes:?}"), format!("`{}`", config.positive));
         Error::Config { field: "positive", expected, found }

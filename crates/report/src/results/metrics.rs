@@ -80,22 +80,21 @@ pub(super) fn predictive_values(metrics: &Summary, assessment: &Assessment) -> S
 
 /// Precision, recall and F1 of each class and over the classes.
 pub(super) fn by_class(metrics: &Summary) -> Section {
-    let confusion = &metrics.confusion;
     let row = |name: &str, scores: AverageScores, support: u64| {
         let [precision, recall, f1] = [scores.precision, scores.recall, scores.f1].map(percent);
         vec![name.to_owned(), precision, recall, f1, support.to_string()]
     };
-    let classes = metrics.classes.iter().zip(confusion.class_scores()).map(|(name, scores)| {
+    let classes = metrics.classes.iter().zip(&metrics.by_class).map(|(name, scores)| {
         let (precision, recall, f1) = (scores.precision, scores.recall, scores.f1);
         row(name, AverageScores { precision, recall, f1 }, scores.support)
     });
-    let averages = Average::ALL.map(|average| {
+    let averages = metrics.averages.iter().map(|(average, &scores)| {
         let name = match average {
             Average::Micro => "Micro average",
             Average::Macro => "Macro average",
             Average::Weighted => "Weighted average",
         };
-        row(name, confusion.average_scores(average), confusion.total())
+        row(name, scores, metrics.confusion.total())
     });
     let head = ["Class", "Precision", "Recall", "F1", "Cells"];
     let blocks = vec![table(&head, classes.chain(averages))];
@@ -126,10 +125,10 @@ impl Headline {
     }
 }
 
-/// Accuracy, sensitivity, specificity and area under the ROC curve, without intervals where the metric is not known.
+/// Accuracy, sensitivity, specificity and area under the ROC curve.
 pub(crate) fn headlines(metrics: &Summary, assessment: &Assessment) -> [Headline; 4] {
     let (patients, cells) = (&assessment.intervals, &assessment.intervals_over_cells);
-    let rows = [
+    [
         Headline {
             name: "accuracy",
             label: "Accuracy",
@@ -162,11 +161,7 @@ pub(crate) fn headlines(metrics: &Summary, assessment: &Assessment) -> [Headline
             over_cells: cells.auc,
             show: decimal,
         },
-    ];
-    rows.map(|row| match row.value {
-        Some(_) => row,
-        None => Headline { over_patients: None, over_cells: None, ..row },
-    })
+    ]
 }
 
 /// A ratio with two decimals, or four below 1.

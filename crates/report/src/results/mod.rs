@@ -133,7 +133,7 @@ impl Report<'_> {
         Page { title: self.title.clone(), summary, notice: NOTICE.to_owned(), sections }
     }
 
-    /// All plots whose curves are defined.
+    /// All plots whose curves are defined and known.
     fn plots(&self) -> Result<Vec<PlotSection>> {
         let (is_positive, scores) = self.scored.one_vs_rest()?;
         let positive_class = self.metrics.positive_class.as_str();
@@ -153,7 +153,8 @@ impl Report<'_> {
             alt: format!("Counts by true and predicted class: {:?}", Vec::from(confusion.clone())),
             below: Vec::new(),
         });
-        if let Some(curve) = roc_curve(&is_positive, &scores)? {
+        // A curve shows its area, which is not known with few cells.
+        if let Some(curve) = roc_curve(&is_positive, &scores)?.filter(|_| self.metrics.auc.is_some()) {
             plots.push(PlotSection {
                 name: "roc",
                 heading: "ROC curve",
@@ -162,7 +163,9 @@ impl Report<'_> {
                 below: dot.clone().into_iter().collect(),
             });
         }
-        if let Some(curve) = pr_curve(&is_positive, &scores)? {
+        if let Some(curve) =
+            pr_curve(&is_positive, &scores)?.filter(|_| self.metrics.average_precision.is_some())
+        {
             plots.push(PlotSection {
                 name: "precision-recall",
                 heading: "Precision and recall",
