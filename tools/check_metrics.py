@@ -108,7 +108,7 @@ def main(path, predictions=None):
         spared, missed = (1 - share) * specificity, share * (1 - sensitivity)
         compared += [(f"at_prevalence[{i}].ppv", at["ppv"], right / (right + alarms) if alarms > 0 else np.nan)]
         compared += [(f"at_prevalence[{i}].npv", at["npv"], spared / (spared + missed) if missed > 0 else np.nan)]
-    if said["roll_up"] is not None:
+    if said["patient_level"] is not None:
         compared += patients(said, rows, is_positive, scores)
     matrix = metrics.confusion_matrix(truth, predicted, labels=range(len(classes)))
     for i, row in enumerate(matrix):
@@ -233,8 +233,8 @@ def smear_rule(names, is_positive, scores, smear):
 
 def patients(said, rows, is_positive, scores):
     """Pairs of rates of the patient rule to compare, and whether its limits and shares of patients found hold in simulated patients."""
-    names, roll_up, nested = np.array([row["patient"] for row in rows]), said["roll_up"], "folds" in said
-    rule, found, known, rng = roll_up["rule"], roll_up["found"], names != "", np.random.default_rng(0)
+    names, patient_level, nested = np.array([row["patient"] for row in rows]), said["patient_level"], "folds" in said
+    rule, found, known, rng = patient_level["rule"], patient_level["found"], names != "", np.random.default_rng(0)
     fold = np.array([row["fold"] if nested else "" for row in rows])[known]
     names, is_positive, scores = names[known], is_positive[known], scores[known]
     called, pairs, points = scores >= rule["threshold"], [], {}
@@ -250,11 +250,11 @@ def patients(said, rows, is_positive, scores):
         size = (total - (sizes**2).sum() / total) / (len(sizes) - 1)
         alike = (between - within) / (between + (size - 1) * within)
         theirs = {"mean": hits.sum() / total, "correlation": max(alike, 0.0), "patients": len(sizes), "cells": total}
-        pairs += [(f"roll_up.rule.{kind}.{name}", rule[kind][name], value) for name, value in theirs.items()]
+        pairs += [(f"patient_level.rule.{kind}.{name}", rule[kind][name], value) for name, value in theirs.items()]
         points[kind] = posterior(sizes, hits)
 
     alarm, find = (rates(points[kind], MILLION, rng) for kind in ("uninfected", "infected"))
-    for limit in roll_up["detection_limits"]:
+    for limit in patient_level["detection_limits"]:
         above = lambda count, share: (rng.binomial(limit["cells"], (1 - share) * alarm + share * find) > count).mean()
         blank, share, error = limit["limit_of_blank"], limit["infected_share"], 5 * (0.05 * 0.95 / MILLION) ** 0.5
         total, mean = rule["uninfected"]["cells"], rule["uninfected"]["mean"]
@@ -262,9 +262,9 @@ def patients(said, rows, is_positive, scores):
         holds = blank >= lowest and above(blank, 0.0) <= FALSE_ALARMS + error
         holds &= blank == lowest or above(blank - 1, 0.0) >= FALSE_ALARMS - error
         holds &= above(blank, 1.0) <= POWER + error if share is None else abs(above(blank, share) - POWER) <= error
-        pairs += [(f"roll_up.detection_limits of {limit['cells']} cells hold", 1, int(holds))]
+        pairs += [(f"patient_level.detection_limits of {limit['cells']} cells hold", 1, int(holds))]
 
-    if not roll_up["detection_limits"]:
+    if not patient_level["detection_limits"]:
         print("no limits and no shares of patients found: these cells are unlike the training cells")
         return pairs
     simulated, shares = {True: [], False: []}, [0.0, 0.01, 0.05]
@@ -274,7 +274,7 @@ def patients(said, rows, is_positive, scores):
             print(f"rule for a fold: threshold {threshold}, limit of blank {blank:.0f}, detection limit {limit / 10_000}")
         else:
             threshold, prior = rule["threshold"], [alarm[:DRAWS], find[:DRAWS]]
-            blank = next(limit["limit_of_blank"] for limit in roll_up["detection_limits"] if limit["cells"] == found["cells"])
+            blank = next(limit["limit_of_blank"] for limit in patient_level["detection_limits"] if limit["cells"] == found["cells"])
         for mine in (own & (names == name) for name in np.unique(names[own & ~is_positive])):
             drawn = []
             for cells, rate in zip([mine & ~is_positive, mine & is_positive], prior):
@@ -289,7 +289,7 @@ def patients(said, rows, is_positive, scores):
     for of, ours, theirs in compared:
         theirs = np.mean(theirs, axis=0)[0]
         print(f"found: {of:<29} {ours:<22} {theirs:<22}")
-        pairs += [(f"roll_up.found {of} holds", 1, int(abs(ours - theirs) <= 0.005))]
+        pairs += [(f"patient_level.found {of} holds", 1, int(abs(ours - theirs) <= 0.005))]
     return pairs
 
 

@@ -44,7 +44,8 @@ pub struct Assessment {
     /// Mean specificity over patients.
     pub specificity_by_patient: PatientMean,
     /// Calls of patients; `None` if no patient is known or no [`SmearDecision`] detects an infection.
-    pub roll_up: Option<PatientAssessment>,
+    #[serde(alias = "roll_up")]
+    pub patient_level: Option<PatientAssessment>,
 }
 
 /// 95 % intervals over cells.
@@ -141,7 +142,7 @@ impl Assessment {
                 positive: patient.uninfected.cells - patient.uninfected.positive,
                 ..patient.uninfected
             }))?,
-            roll_up: match smears {
+            patient_level: match smears {
                 Some(smears) => PatientAssessment::of(scored, smears)?,
                 None => None,
             },
@@ -267,7 +268,7 @@ mod tests {
                 of_folds: Some((vec![smear(0.5, 0.02), other], of_cells)),
             }
         };
-        let infected = |smears: &SmearDecision| assess(smears).roll_up.unwrap().as_they_are.infected;
+        let infected = |smears: &SmearDecision| assess(smears).patient_level.unwrap().as_they_are.infected;
         let one = SmearDecision { stored: smear(0.5, 0.02), of_folds: None };
         assert_eq!(infected(&one).positive, 2);
         let strict = infected(&apart(smear(0.7, 0.02)));
@@ -280,7 +281,7 @@ mod tests {
         // No resample of patients without an error has one, which does not make the mean certain.
         assert_eq!(sensitivity_by_patient.interval, exact_interval(1, 2, CONFIDENCE).unwrap());
         assert_eq!(specificity_by_patient.interval, exact_interval(2, 2, CONFIDENCE).unwrap());
-        assert_eq!(Assessment::of(&scored, &rule, None).unwrap().roll_up, None);
+        assert_eq!(Assessment::of(&scored, &rule, None).unwrap().patient_level, None);
     }
 
     #[test]
@@ -288,7 +289,7 @@ mod tests {
         let known = |positives: usize, negatives: usize| {
             let truth = [vec![0; positives], vec![1; negatives]].concat();
             // Every third cell is called wrongly.
-            let right = |i: usize| if i % 3 > 0 { truth[i] } else { 1 - truth[i] };
+            let right = |i: usize| if !i.is_multiple_of(3) { truth[i] } else { 1 - truth[i] };
             let probabilities = (0..truth.len()).flat_map(|i| [[0.9, 0.1], [0.1, 0.9]][right(i)]);
             let names = ["C1", "C2", "C3", "C4", "C5"];
             let scored = Scored {
@@ -341,8 +342,8 @@ mod tests {
         };
         let stored = scored.smear_rule(ChosenOn::Validation).unwrap().unwrap();
         let smears = SmearDecision { stored, of_folds: None };
-        let roll_up = PatientAssessment::of(&scored, &smears).unwrap().unwrap();
-        let found = &roll_up.found;
+        let patient_level = PatientAssessment::of(&scored, &smears).unwrap().unwrap();
+        let found = &patient_level.found;
         let [none, .., most] = found.infected.as_slice() else { panic!("{found:?}") };
         assert_eq!((none.infected_share, none.excess, most.infected_share), (0.0, 0.0, 0.1));
         assert!(none.found > 5.0 * found.healthy.unwrap(), "{found:?}");
@@ -350,7 +351,7 @@ mod tests {
         assert!((most.excess - (most.found - none.found)).abs() < 1e-12 && most.excess > 0.3, "{found:?}");
         let interval = none.interval.unwrap();
         assert!(interval.low < none.found && none.found < interval.high, "{found:?}");
-        let roc = roll_up.roc.unwrap();
+        let roc = patient_level.roc.unwrap();
         assert_eq!((roc.auc, roc.by_cut, roc.patients), (1.0, None, [20, 20]));
         let folds = |patient: usize| patient % 2;
         let apart = SmearDecision {
@@ -368,9 +369,9 @@ mod tests {
         // For cells unlike the training cells, no rate is known: neither limits nor shares of smears are reported.
         let stored = SmearRule { max_uncertain: Some(0.5), ..apart.stored };
         let unlike = SmearDecision { stored, of_folds: None };
-        let roll_up = PatientAssessment::of(&scored, &unlike).unwrap().unwrap();
-        assert!(roll_up.detection_limits.is_empty() && roll_up.found.infected.is_empty());
-        let titles: String = roll_up.tables().into_iter().map(|table| table.title).collect();
+        let patient_level = PatientAssessment::of(&scored, &unlike).unwrap().unwrap();
+        assert!(patient_level.detection_limits.is_empty() && patient_level.found.infected.is_empty());
+        let titles: String = patient_level.tables().into_iter().map(|table| table.title).collect();
         assert!(titles.contains("are unknown: the cells are unlike the training cells"), "{titles}");
         assert!(!titles.contains("At least") && !titles.contains("by smears of"), "{titles}");
     }

@@ -121,8 +121,8 @@ pub(crate) fn calibrate(args: &Calibrate) -> Result<ExitCode> {
         malaria_metrics::percent(summary.specificity),
         described(first).calling_note(),
     ))?;
-    match &assessment.roll_up {
-        Some(roll_up) => roll_up.tables().iter().try_for_each(|table| print(text(table)))?,
+    match &assessment.patient_level {
+        Some(patient_level) => patient_level.tables().iter().try_for_each(|table| print(text(table)))?,
         None => note(
             "warning: these predictions do not suffice to call patients, so the models will not call any",
         ),

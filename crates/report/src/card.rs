@@ -87,7 +87,7 @@ impl Card<'_> {
                 [percent(Some(at.prevalence)), with(at.ppv, at.ppv_interval), with(at.npv, at.npv_interval)]
             })),
             "patients" => self.patients().unwrap_or_default(),
-            "indeterminate" => match assessment.roll_up {
+            "indeterminate" => match assessment.patient_level {
                 Some(_) => "too few cells and not called are separate results".to_owned(),
                 None => "none: every cell is called; patients are not called".to_owned(),
             },
@@ -113,13 +113,13 @@ impl Card<'_> {
 
     /// The calls of patients; `None` where they are not called.
     fn patients(&self) -> Option<String> {
-        let roll_up = self.assessment.roll_up.as_ref()?;
-        let mut text = format!("\n{}\n", roll_up.rule.note(&self.metrics.positive_class));
+        let patient_level = self.assessment.patient_level.as_ref()?;
+        let mut text = format!("\n{}\n", patient_level.rule.note(&self.metrics.positive_class));
         if matches!(self.rule, DecisionRule::FoldThresholds { .. }) {
             text += "\nEach fold's patients are called with the rates of the other folds; the rates above \
                 and the limits are those of all folds.\n";
         }
-        for Table { title, head, rows: lines } in roll_up.tables() {
+        for Table { title, head, rows: lines } in patient_level.tables() {
             let row = |cells: Vec<String>| {
                 format!("| {} |\n", cells.iter().map(|cell| escaped(cell)).collect::<Vec<_>>().join(" | "))
             };

@@ -114,14 +114,17 @@ fn contradicted_labels_and_patients_are_listed() {
     let page = fs::read_to_string(folds.join("report.html")).unwrap();
     assert!(page.contains(&format!("{} of {CELLS} labels are contradicted", audit.len())));
 
-    let roll_up = metrics.assessment.roll_up.as_ref().expect("patients are called");
+    let patient_level = metrics.assessment.patient_level.as_ref().expect("patients are called");
     assert_eq!(metrics.assessment.n_patients, PATIENTS);
     let patients = rows(&folds.join("patients.csv"));
     assert_eq!(patients.len(), PATIENTS);
     let sum = |column: &str| patients.iter().map(|row| row[column].parse::<usize>().unwrap()).sum::<usize>();
     assert_eq!((sum("cells"), sum("infected")), (CELLS, CELLS / 2));
     let called = patients.iter().filter(|row| row["call"] == "positive").count() as u64;
-    assert_eq!(called, roll_up.as_they_are.infected.positive + roll_up.as_they_are.healthy.positive);
+    assert_eq!(
+        called,
+        patient_level.as_they_are.infected.positive + patient_level.as_they_are.healthy.positive
+    );
 }
 
 #[test]
@@ -383,7 +386,10 @@ fn an_interrupted_fold_resumes_to_the_same_weights() {
     };
     succeed(&mut fold_1("whole"));
     // A fold cannot know whether the initial weights were trained on its patients, so patients are not called.
-    assert_eq!(json(&bench.path("whole/fold-1/metrics.json")).get("roll_up"), Some(&serde_json::Value::Null));
+    assert_eq!(
+        json(&bench.path("whole/fold-1/metrics.json")).get("patient_level"),
+        Some(&serde_json::Value::Null)
+    );
     let mut training = Training::start(&mut fold_1("cut"));
     assert_eq!(training.event("fold")["fold"], 1);
     while training.event("batch")["epoch"] != 2 {}

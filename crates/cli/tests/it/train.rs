@@ -245,7 +245,7 @@ fn cells_known_to_the_initial_weights_count_as_known() {
     let said = succeed(bench.evaluate("tuned").args(["--json", "evaluated.json"]));
     assert!(said.contains(&format!("was trained or selected on {learned} of these cells")), "{said}");
     let evaluated = json(&bench.path("evaluated.json"));
-    assert!(evaluated["roll_up"].is_null() && evaluated["seen_in_training"] == learned, "{evaluated}");
+    assert!(evaluated["patient_level"].is_null() && evaluated["seen_in_training"] == learned, "{evaluated}");
 
     // The patients of both runs are named, too.
     let weights = WeightsFile::read(&bench.path("tuned/weights.safetensors")).unwrap();

@@ -73,7 +73,7 @@ fn weights_and_models_get_the_thresholds_of_the_predictions() {
     let smear = &report["smear"];
     assert_eq!((smear["threshold"].as_f64(), smear["infected"]["mean"].as_f64()), (Some(0.9), Some(0.9)));
     assert_eq!(smear["uninfected"]["patients"], 40);
-    let calls = &report["assessment"]["roll_up"]["as_they_are"];
+    let calls = &report["assessment"]["patient_level"]["as_they_are"];
     assert_eq!(calls["infected"]["positive"], 20);
     assert_eq!(calls["healthy"]["positive"], 0);
 

@@ -193,16 +193,18 @@ impl Report<'_> {
                 heading: "By patient",
                 plot: patients_plot(&patients, &of_cells("Accuracy by patient")),
                 alt: format!("Accuracy of the cells of each of {} patients", patients.len()),
-                below: match &self.assessment.roll_up {
-                    Some(roll_up) => patients::roll_up(roll_up, positive_class, cross_validated),
+                below: match &self.assessment.patient_level {
+                    Some(patient_level) => {
+                        patients::patient_level(patient_level, positive_class, cross_validated)
+                    }
                     None => vec![Block::Text(patients::NOT_CALLED.to_owned())],
                 },
             });
         }
-        if let Some(roll_up) =
-            self.assessment.roll_up.as_ref().filter(|found| !found.detection_limits.is_empty())
+        if let Some(patient_level) =
+            self.assessment.patient_level.as_ref().filter(|found| !found.detection_limits.is_empty())
         {
-            let curves = patients::detection_curves(roll_up)?;
+            let curves = patients::detection_curves(patient_level)?;
             plots.push(PlotSection {
                 name: "detection",
                 heading: "What a smear can detect",

@@ -38,8 +38,8 @@ pub(super) const NOT_CALLED: &str = "Patients are not called here. This requires
 const CELLS: [u64; 3] = [100, 1_000, 5_000];
 
 /// Detection curves of the rule for new patients, from 0.1 to 50 % infected cells.
-pub(super) fn detection_curves(roll_up: &PatientAssessment) -> Result<Vec<DetectionCurve>> {
-    let caller = roll_up.rule.caller()?;
+pub(super) fn detection_curves(patient_level: &PatientAssessment) -> Result<Vec<DetectionCurve>> {
+    let caller = patient_level.rule.caller()?;
     let shares: Vec<f64> = (0..=80).map(|i| 0.001 * 500_f64.powf(f64::from(i) / 80.0)).collect();
     let curve = |cells| {
         let points = caller.detection_curve(cells, &shares)?;
@@ -55,12 +55,12 @@ pub(super) fn limits(curves: &[DetectionCurve]) -> String {
 }
 
 /// The calls of patients and the detection limits.
-pub(super) fn roll_up(
-    roll_up: &PatientAssessment,
+pub(super) fn patient_level(
+    patient_level: &PatientAssessment,
     positive_class: &str,
     cross_validated: bool,
 ) -> Vec<Block> {
-    let mut blocks = vec![Block::Text(roll_up.rule.note(positive_class))];
+    let mut blocks = vec![Block::Text(patient_level.rule.note(positive_class))];
     if cross_validated {
         blocks.push(Block::Text(
             "Each fold's patients are called with the threshold and rates of the other folds; the rates \
@@ -68,7 +68,7 @@ pub(super) fn roll_up(
                 .to_owned(),
         ));
     }
-    for Table { title, head, rows } in roll_up.tables() {
+    for Table { title, head, rows } in patient_level.tables() {
         blocks.push(Block::Text(title));
         blocks.push(table(&head, rows.into_iter()));
     }
