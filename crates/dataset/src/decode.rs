@@ -338,6 +338,10 @@ fn check_tiff(contents: &[u8]) -> Result<(), Wrong> {
             break;
         }
     }
+    if pages == 0 || contents.get(8..10) == Some(b"CR") {
+        let reason = "is a camera's raw file, which is not read; its preview is not the photograph: develop it and save it as PNG or JPEG";
+        return Err((ImageProblem::OtherFormat, reason.to_owned()));
+    }
     if pages > 1 {
         let reason = format!(
             "has {pages} pages or channels, like an ImageJ stack or composite, or a scanned slide; \

@@ -295,6 +295,12 @@ fn files_with_several_pictures_are_refused() {
     copy[entry..entry + 2].copy_from_slice(&254_u16.to_le_bytes());
     copy[entry + 8..entry + 12].copy_from_slice(&1_u32.to_le_bytes());
     assert_eq!(decode(&copy, Path::new("cell")).unwrap().dimensions(), (8, 8));
+    // A camera's raw file: its first directory is a preview, marked as a smaller copy.
+    let mut raw = tiled(16);
+    let entry = start + 2;
+    raw[entry..entry + 2].copy_from_slice(&254_u16.to_le_bytes());
+    raw[entry + 8..entry + 12].copy_from_slice(&1_u32.to_le_bytes());
+    assert_refused(&raw, "is a camera's raw file");
     // Directories in a cycle.
     copy[start + length - 4..start + length].copy_from_slice(&8_u32.to_le_bytes());
     assert_refused(&copy, "pages");
