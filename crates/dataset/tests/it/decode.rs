@@ -297,7 +297,7 @@ fn files_with_several_pictures_are_refused() {
     assert_eq!(decode(&copy, Path::new("cell")).unwrap().dimensions(), (8, 8));
     // A camera's raw file: its first directory is a preview, marked as a smaller copy.
     let mut raw = tiled(16);
-    let entry = start + 2;
+    let entry = start + 2 + 5 * 12; // instead of the number of channels, 1 by default
     raw[entry..entry + 2].copy_from_slice(&254_u16.to_le_bytes());
     raw[entry + 8..entry + 12].copy_from_slice(&1_u32.to_le_bytes());
     assert_refused(&raw, "is a camera's raw file");
