@@ -35,7 +35,7 @@ fn its_thresholds_were_chosen_out_of_fold() {
     let run = run();
     let rule = fs::read_to_string(run.path().join("../../results/rule-fast.json")).unwrap();
     let rule: Value = serde_json::from_str(&rule).unwrap();
-    assert_eq!((&rule["n"], &rule["assessment"]["n_patients"]), (&12_145.into(), &90.into()));
+    assert_eq!((&rule["n"], &rule["assessment"]["n_patients"]), (&20_200.into(), &150.into()));
     let classifier = Classifier::load(run.path(), Device::Cpu).unwrap();
     let description = &classifier.description;
     let threshold = description.threshold.as_ref().expect("a threshold");
