@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     classifier::Classifier,
-    config::{ExperimentConfig, SourceHashes},
+    config::{ExperimentConfig, Recipe, SourceHashes},
     data::{check_classes, decode_index, synthetic_cells},
     error::{Error, Result},
     paths::{absolute, check_paths, with_absolute_paths},
@@ -24,6 +24,9 @@ use crate::{
 
 /// Largest plausible number of classes; more folders are probably patients.
 const MAX_CLASSES: usize = 20;
+/// Fewest training cells of each class to fine-tune on. With one infected cell of 50, the AUC on another laboratory's cells
+/// fell from 0.95 to 0.23; with five it rose (`docs/own-cells.md`).
+const MIN_FINETUNE_CELLS: usize = 5;
 
 /// Trains according to `config` in the new run directory `out`, and evaluates the weights of the selected epoch once on the
 /// test set.
@@ -112,6 +115,9 @@ pub(crate) fn train_loaded(
         split.train.retain(|&i| !excluded.contains(&loaded.index.samples[i].path));
         split.check(&loaded.index)?;
     }
+    if config.recipe == Recipe::Finetune {
+        check_finetune(&loaded.index, &split.train)?;
+    }
     let model = initial_model(&config, &loaded.index)?;
     let positive = positive_class(&config, &loaded.index)?;
     if let Some(teacher) = &config.teacher {
@@ -163,6 +169,20 @@ pub(crate) fn resume_loaded(
         malaria_files::write_json(&run.config_path(), &now)?;
     }
     Session { config, run, loaded, split, positive, context }.run(model, true)
+}
+
+/// Refuses to fine-tune on too few cells of a class.
+fn check_finetune(index: &Index, train: &[usize]) -> Result<()> {
+    for (class, name) in index.classes.iter().enumerate() {
+        let cells = train.iter().filter(|&&i| index.samples[i].class == class).count();
+        if cells < MIN_FINETUNE_CELLS {
+            let expected = format!(
+                "at least {MIN_FINETUNE_CELLS} training cells of each class, since the recipe finetune unlearns a rarer one"
+            );
+            return Err(Error::Config { field: "data", expected, found: format!("{cells} of {name}") });
+        }
+    }
+    Ok(())
 }
 
 /// The paths in the CSV `list`, all of which must be cells of `index`.
@@ -274,7 +294,21 @@ mod tests {
     use malaria_train::{ImageSize, Outcome};
 
     use super::*;
-    use crate::{config::Recipe, progress::Progress};
+    use crate::progress::Progress;
+
+    #[test]
+    fn fine_tuning_needs_cells_of_each_class() {
+        let folder = tempfile::tempdir().unwrap();
+        let cells = SyntheticConfig { cells: 48, patients: 8, ..SyntheticConfig::default() };
+        write_synthetic(&folder.path().join("cells"), &cells, &|_| {}).unwrap();
+        let index = Index::open(&folder.path().join("cells")).unwrap();
+        let (first, others): (Vec<usize>, Vec<usize>) =
+            (0..index.samples.len()).partition(|&i| index.samples[i].class == 0);
+        let train = |cells: usize| [&first[..cells], &others].concat();
+        check_finetune(&index, &train(MIN_FINETUNE_CELLS)).unwrap();
+        let error = check_finetune(&index, &train(MIN_FINETUNE_CELLS - 1)).unwrap_err().to_string();
+        assert!(error.contains(&format!("4 of {}", index.classes[0])), "{error}");
+    }
 
     #[test]
     fn the_folder_is_locked_while_cells_are_read_and_removed_if_no_run_starts() {
