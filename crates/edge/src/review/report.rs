@@ -219,7 +219,7 @@ impl Page<'_> {
             let [low, high] = AXIS.map(f64::ln);
             let along = (share.clamp(AXIS[0], AXIS[1]).ln() - low) / (high - low);
             // Reports are compared as text, and logarithms differ between systems in their last digits.
-            (10.0 * (left + (width - left - 20.0) * along)).round() / 10.0
+            (10.0 * (left + (width - left - 32.0) * along)).round() / 10.0
         };
         let machine = self.summary.machine.as_ref();
         let verdict = machine.and_then(|count| count.verdict.as_ref());
