@@ -84,7 +84,7 @@ def main():
                     start = time.monotonic()
                     done = subprocess.run([*malaria, *map(str, train)], capture_output=True, text=True)
                     if done.returncode:
-                        row["failed"] = done.stderr.strip().splitlines()[-3:]
+                        row["failed"] = done.stderr.strip().splitlines()[-1].replace(f"{folder}/", "")
                     row["seconds"] = round(time.monotonic() - start, 1)
                 if "failed" not in row:
                     row["auc"] = auc(malaria, model or options.init, link(test, folder / "test"), folder)
