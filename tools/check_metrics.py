@@ -30,7 +30,7 @@ BINS = 10
 # A share with a denominator of 0 is undefined; scikit-learn's default is a number.
 UNDEFINED = {"zero_division": np.nan}
 CONFIDENCE = 0.95
-FALSE_ALARMS, POWER = 0.05, 0.95
+FALSE_ALARMS, POWER = 0.04, 0.95
 # Simulated patients: for the limits, for the choice of a threshold, and with the rates of a test patient.
 MILLION, DRAWS, PAIRS = 1_000_000, 40_000, 4_000
 
@@ -254,9 +254,10 @@ def patients(said, rows, is_positive, scores):
         points[kind] = posterior(sizes, hits)
 
     alarm, find = (rates(points[kind], MILLION, rng) for kind in ("uninfected", "infected"))
+    error = 5 * (FALSE_ALARMS * (1 - FALSE_ALARMS) / MILLION) ** 0.5
     for limit in patient_level["detection_limits"]:
         above = lambda count, share: (rng.binomial(limit["cells"], (1 - share) * alarm + share * find) > count).mean()
-        blank, share, error = limit["limit_of_blank"], limit["infected_share"], 5 * (0.05 * 0.95 / MILLION) ** 0.5
+        blank, share = limit["limit_of_blank"], limit["infected_share"]
         total, mean = rule["uninfected"]["cells"], rule["uninfected"]["mean"]
         lowest = common_limit(limit["cells"], total, round(mean * total))
         holds = blank >= lowest and above(blank, 0.0) <= FALSE_ALARMS + error

@@ -103,7 +103,7 @@ impl SmearRule {
         };
         format!(
             "For patients, cells are called {positive_class} at a probability of {} or more: {} of the infected cells and {} of the \
-             uninfected ones {}, in {} and {} patients. A patient is positive with more such cells than 95 of 100 patients without \
+             uninfected ones {}, in {} and {} patients. A patient is positive with more such cells than 96 of 100 patients without \
              parasites have. Otherwise the result is \"not detected\", with the detection limit (the share of infected cells at which 95 % of \
              patients are positive), or \"too few cells\". These rates were measured on pictures of single cells; they do not apply to \
              another laboratory or cell finder until measured there.{few}",

@@ -87,7 +87,7 @@ impl PatientAssessment {
                     "The detection limit and the share of patients found are unknown: the cells are unlike the training cells."
                         .to_owned()
                 } else {
-                    "Limits for new patients: at most 5 of 100 without parasites exceed the limit of blank; 95 of 100 at the detection \
+                    "Limits for new patients: at most 4 of 100 without parasites exceed the limit of blank; 95 of 100 at the detection \
                      limit exceed it. Intervals are those of these cautious limits at the same threshold, over patients."
                         .to_owned()
                 },
