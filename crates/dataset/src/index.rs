@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::names::{IMAGE_EXTENSIONS, Subset, is_archive, is_subset_name, patient_of, same_class};
+use crate::file_names::{IMAGE_EXTENSIONS, is_archive, same_class};
+use crate::nih_names::patient_of;
 use crate::patient_names::{PatientNames, UnknownPatients, similar_patients};
+use crate::subset::{Subset, is_subset_name};
 use crate::walk::{files_below, folders_in, holds_image};
 use crate::wording::{instead, listing, meant};
 
@@ -27,9 +29,9 @@ pub struct Sample {
 
 impl Sample {
     /// Its path from the class folder on.
-    pub(crate) fn below_side(&self) -> &str {
-        let side = self.subset.and_then(|subset| self.path.strip_prefix(subset.folder()));
-        side.map_or(&self.path, |path| &path[1..])
+    pub(crate) fn path_from_class(&self) -> &str {
+        let path = self.subset.and_then(|subset| self.path.strip_prefix(subset.folder()));
+        path.map_or(&self.path, |path| &path[1..])
     }
 }
 
@@ -81,7 +83,7 @@ impl Index {
             || (!folders.is_empty() && folders.iter().all(|name| is_subset_name(name)))
         {
             let reason = format!(
-                "holds {}, some of which look like the sides of a split; expected exactly training, validation and testing, or class folders only{}",
+                "holds {}, some of which look like the subsets of a split; expected exactly training, validation and testing, or class folders only{}",
                 listing(&folders),
                 meant(&inner_data_sets(root, &folders))
             );
@@ -187,7 +189,7 @@ impl Index {
     /// Refuses images of one class in a folder that has the name of another: either class may be meant.
     fn refuse_nested_classes(&self) -> Result<()> {
         for (i, sample) in self.samples.iter().enumerate() {
-            let mut folders = sample.below_side().split('/').rev().skip(1);
+            let mut folders = sample.path_from_class().split('/').rev().skip(1);
             let other = |folder: &&str| self.class(folder).is_some_and(|class| class != sample.class);
             if let Some(inner) = folders.find(other) {
                 let reason = format!(
@@ -243,7 +245,7 @@ impl Index {
     /// [`Error::Table`] if it lacks a column, has two patients for one sample, or a file that matches no sample or several
     /// samples.
     pub fn set_patients(&mut self, names: &PatientNames) -> Result<()> {
-        let paths: Vec<&str> = self.samples.iter().map(Sample::below_side).collect();
+        let paths: Vec<&str> = self.samples.iter().map(Sample::path_from_class).collect();
         let patients = names.patients(&paths)?;
         if let PatientNames::Pattern(pattern) = names {
             let has_class = |path: &str, patient: &str| {

@@ -1,11 +1,11 @@
-//! Lists images for prediction with their patients.
+//! Lists images to classify, which have no class folders, with their patients.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::file_names::IMAGE_EXTENSIONS;
 use crate::index::missing_or_unreadable;
-use crate::names::IMAGE_EXTENSIONS;
 use crate::patient_names::{PatientNames, similar_patients};
 use crate::walk::paths_below;
 use crate::wording::{ignored_words, instead, listing};

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::names::{is_archive, is_ignored_name, is_image, is_unreadable_picture};
+use crate::file_names::{is_archive, is_ignored_name, is_image, is_unreadable_picture};
 
 /// Maximum number of items that a message lists; further items are counted.
 const LISTED: usize = 10;

@@ -322,8 +322,8 @@ impl EvaluatedCells {
         let seen_in_training = seen_by(&manifests, &loaded, &chosen)?;
         let mut shared = false;
         for manifest in &manifests {
-            let sides = manifest.match_index(&loaded.index, &loaded.fingerprints)?;
-            shared |= manifest.shares_patients(&loaded.index, &sides, &chosen);
+            let subsets = manifest.match_index(&loaded.index, &loaded.fingerprints)?;
+            shared |= manifest.shares_patients(&loaded.index, &subsets, &chosen);
         }
         let new_patients = run.config()?.init.is_none() && missing_parents.is_empty() && !shared;
         Ok(Self { loaded, chosen, evaluated_on, seen_in_training, missing_parents, new_patients })

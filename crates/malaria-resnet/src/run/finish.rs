@@ -102,8 +102,11 @@ impl Session<'_> {
         let stored = classifier.description.smear.clone().filter(|_| *new_patients);
         let smears = stored.map(|stored| SmearDecision { stored, of_folds: None });
         let assessment = Assessment::of(&scored, &rule, smears.as_ref())?;
-        let n_excluded =
-            split.sides(self.loaded.index.samples.len()).iter().filter(|side| side.is_none()).count();
+        let n_excluded = split
+            .subset_by_sample(self.loaded.index.samples.len())
+            .iter()
+            .filter(|subset| subset.is_none())
+            .count();
         let metrics = Metrics {
             format_version: METRICS_VERSION,
             metrics_of: MetricsOf::TestSet,
