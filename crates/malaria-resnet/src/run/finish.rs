@@ -42,11 +42,11 @@ impl Session<'_> {
         let image_stats: Vec<ImageStats> =
             self.split.train.par_iter().map(|&i| ImageStats::of(&cell_image(all, i))).collect();
         classifier.description.input = InputCheck::of(&image_stats);
-        let mut learned_from = BTreeSet::new();
+        let mut patients = BTreeSet::new();
         // Names of synthetic cells have the same form but identify no patients.
         if self.config.patients == PatientNames::Nlm && self.config.data.is_some() {
             let cells = self.split.train.iter().chain(&self.split.validation);
-            learned_from.extend(cells.filter_map(|&i| self.loaded.index.samples[i].patient.clone()));
+            patients.extend(cells.filter_map(|&i| self.loaded.index.samples[i].patient.clone()));
         }
         // The patients of parents that can no longer be read or have been replaced are unknown; a caveat says so.
         let hashes = self.config.sha256.clone().unwrap_or_default();
@@ -58,10 +58,10 @@ impl Session<'_> {
             if let Ok(file) = weights
                 && (hash.is_none() || weights_hash(parent).ok() == hash)
             {
-                learned_from.extend(file.weights.description.learned_from);
+                patients.extend(file.weights.description.learned_from);
             }
         }
-        classifier.description.learned_from = learned_from.into_iter().collect();
+        classifier.description.learned_from = patients.into_iter().collect();
         let validation = &self.split.validation;
         if validation.is_empty() {
             return Ok(());
@@ -165,7 +165,7 @@ impl Session<'_> {
                 metrics.n_test,
                 metrics.assessment.patients()
             ),
-            learned_from: self.learned_from(data)?,
+            training_data: self.training_data(data)?,
             missing: data.skipped.len(),
             made: metrics.provenance(&self.config),
             command: &metrics.command,
@@ -173,7 +173,7 @@ impl Session<'_> {
     }
 
     /// The model card's sentences on the training data.
-    fn learned_from(&self, data: &DataSummary) -> Result<String> {
+    fn training_data(&self, data: &DataSummary) -> Result<String> {
         let cells = |subset: Subset| {
             let found = data.subsets.iter().find(|summary| summary.subset == subset);
             found.map_or((0, 0), |summary| (summary.cells.iter().sum(), summary.patients))
