@@ -88,7 +88,7 @@ impl Background {
         })
     }
 
-    /// Whether there is no light against which cells could be seen.
+    /// Whether the background is too dark for cells to be seen.
     pub(crate) fn is_dark(&self) -> bool {
         self.mean_colour().iter().all(|&channel| channel < DARK)
     }
