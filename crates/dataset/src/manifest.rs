@@ -276,9 +276,9 @@ impl Manifest {
     /// set: by the names in this manifest, which are meaningful only within one collection, or by the names of the samples
     /// that `subsets`, the result of [`match_index`](Self::match_index), has there.
     pub fn shares_patients(&self, index: &Index, subsets: &[Option<Subset>], indices: &[usize]) -> bool {
-        let learned = |subset: Option<Subset>| matches!(subset, Some(Subset::Train | Subset::Validation));
-        let written = self.entries.iter().filter(|entry| learned(entry.subset)).map(|entry| &entry.patient);
-        let found = index.samples.iter().zip(subsets).filter(|(_, subset)| learned(**subset));
+        let seen = |subset: Option<Subset>| subset.is_some_and(Subset::is_seen_in_training);
+        let written = self.entries.iter().filter(|entry| seen(entry.subset)).map(|entry| &entry.patient);
+        let found = index.samples.iter().zip(subsets).filter(|(_, subset)| seen(**subset));
         let known: HashSet<&str> =
             written.chain(found.map(|(sample, _)| &sample.patient)).filter_map(Option::as_deref).collect();
         indices.iter().any(|&i| index.samples[i].patient.as_deref().is_some_and(|name| known.contains(name)))

@@ -45,6 +45,12 @@ impl Subset {
             Self::Test => "testing",
         }
     }
+
+    /// Whether a model has seen the cells before its test: it is trained or selected on them.
+    #[must_use]
+    pub const fn is_seen_in_training(self) -> bool {
+        matches!(self, Self::Train | Self::Validation)
+    }
 }
 
 fn unknown_subset(found: &str) -> Error {

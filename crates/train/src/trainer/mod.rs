@@ -11,7 +11,7 @@ use crate::{
     error::Error,
     evaluate::{EvalOptions, Sums, evaluate},
     events::{EpochRecord, Event},
-    gradients::Learner,
+    gradients::GradientSource,
     network::{Network, State, copies, handles, swap, write},
     optim::Sgd,
     run_state::{BestEpoch, Clock, Progress, Spent},
@@ -55,7 +55,7 @@ pub struct Trainer<N> {
     /// Handles on the network's parameters, then its buffers.
     tensors: State,
     optimizer: Sgd,
-    learner: Learner,
+    gradient_source: GradientSource,
     /// The moving average of `tensors`, if the settings ask for one.
     average: Option<State>,
     /// The weights of the best epoch; empty before there is one.
@@ -78,7 +78,7 @@ impl<N: Network> Trainer<N> {
             network,
             tensors,
             optimizer,
-            learner: Learner::default(),
+            gradient_source: GradientSource::default(),
             average,
             best_state: State::new(),
             progress: Progress::default(),
@@ -111,7 +111,7 @@ impl<N: Network> Trainer<N> {
     /// computed ones when it is new and in the middle of every epoch; it is dropped if they differ
     /// ([`Event::RecordingDropped`]).
     pub fn is_recorded(&self) -> bool {
-        self.learner.is_recorded()
+        self.gradient_source.is_recorded()
     }
 
     /// The best epoch, once there is one.
