@@ -7,11 +7,11 @@ use malaria_dataset::{PatientNames, UnknownPatients};
 use malaria_edge::{CellCalls, Model, QuantizationLoss, WeightFormat, quantization_loss};
 
 use crate::{
+    data_summary::skipped_images,
     error::{Error, Result},
     evaluate::{EvaluatedCells, LabelledFolder},
     progress::{Listener, Progress},
     run::dir::RunDir,
-    summary::skipped_images,
 };
 
 /// What to export.

@@ -15,9 +15,9 @@ use super::{
 use crate::{
     classifier::Classifier,
     config::{ExperimentConfig, Teacher},
+    data_summary::summarise,
     error::Result,
     progress::{Context, Progress},
-    summary::summarise,
 };
 
 impl Session<'_> {

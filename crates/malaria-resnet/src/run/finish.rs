@@ -21,12 +21,12 @@ use super::{
 };
 use crate::{
     classifier::Classifier,
+    data_summary::{DataSummary, data_section},
     error::Result,
-    history::{epoch_point, title},
+    history_plot::{epoch_point, title},
     paths::file_name,
     pictures::{augmentation_sheet, cell_image, mistakes},
     progress::Progress,
-    summary::{DataSummary, data_section},
 };
 
 impl Session<'_> {

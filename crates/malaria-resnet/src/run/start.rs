@@ -16,7 +16,7 @@ use super::{
 use crate::{
     classifier::Classifier,
     config::{ExperimentConfig, Recipe, SourceHashes},
-    data::{check_classes, decode_index, synthetic_cells},
+    data_folder::{check_classes, decode_index, synthetic_cells},
     error::{Error, Result},
     paths::{absolute, check_paths, with_absolute_paths},
     progress::{Context, Listener},
