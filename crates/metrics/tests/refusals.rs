@@ -2,8 +2,8 @@
 
 use malaria_metrics::{
     BinaryCounts, ConfusionMatrix, Error, Probabilities, Target, brier_score, calibration_curve,
-    choose_threshold, classification_report, evaluate, evaluate_predicted, expected_calibration_error,
-    log_loss, pr_curve, roc_curve, wilson_interval,
+    choose_threshold, classification_report, expected_calibration_error, log_loss, pr_curve, roc_curve,
+    summarise, summarise_predicted, wilson_interval,
 };
 
 fn names() -> [String; 2] {
@@ -13,8 +13,8 @@ fn names() -> [String; 2] {
 /// The errors of all functions that take class probabilities, for the same input.
 fn refusals(truth: &[usize], probabilities: &[f64]) -> [Error; 4] {
     [
-        evaluate(truth, probabilities, &names(), 0).unwrap_err(),
-        evaluate_predicted(truth, probabilities, &vec![0; truth.len()], &names(), 0).unwrap_err(),
+        summarise(truth, probabilities, &names(), 0).unwrap_err(),
+        summarise_predicted(truth, probabilities, &vec![0; truth.len()], &names(), 0).unwrap_err(),
         log_loss(truth, Probabilities::new(probabilities, 2)).unwrap_err(),
         brier_score(truth, Probabilities::new(probabilities, 2)).unwrap_err(),
     ]
@@ -62,7 +62,7 @@ fn probabilities_that_do_not_sum_to_one() {
     for error in refusals(&[0, 1], &[0.5, 0.5, 0.9, 0.2]) {
         assert!(matches!(error, Error::NotNormalized { sample: 1, .. }), "{error}");
     }
-    assert!(evaluate(&[0], &[0.7, 0.3001], &names(), 0).is_ok(), "rounding is allowed");
+    assert!(summarise(&[0], &[0.7, 0.3001], &names(), 0).is_ok(), "rounding is allowed");
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn classes_that_do_not_exist() {
         let error = ConfusionMatrix::from_labels(&[truth], &[predicted], 3).unwrap_err();
         assert_eq!(error.to_string(), format!("{place}: class 3 does not exist, expected an index below 3"));
     }
-    assert!(matches!(evaluate(&[0], &[0.5, 0.5], &names(), 2), Err(Error::ClassOutOfRange { .. })));
+    assert!(matches!(summarise(&[0], &[0.5, 0.5], &names(), 2), Err(Error::ClassOutOfRange { .. })));
     assert!(matches!(
         BinaryCounts::of_class(&ConfusionMatrix::new(2).unwrap(), 2),
         Err(Error::ClassOutOfRange { .. })
@@ -110,7 +110,7 @@ fn classes_that_do_not_exist() {
 fn too_few_classes() {
     assert_eq!(ConfusionMatrix::new(0), Err(Error::TooFewClasses { expected: 1, found: 0 }));
     let one = [names()[0].clone()];
-    assert_eq!(evaluate(&[0], &[1.0], &one, 0), Err(Error::TooFewClasses { expected: 2, found: 1 }));
+    assert_eq!(summarise(&[0], &[1.0], &one, 0), Err(Error::TooFewClasses { expected: 2, found: 1 }));
 }
 
 #[test]

@@ -3,8 +3,8 @@
 
 use malaria_metrics::{
     Average, AverageScores, BinaryCounts, ClassScores, ConfusionMatrix, Discrimination, Probabilities,
-    Summary, brier_score, calibration_curve, classification_report, evaluate, evaluate_predicted,
-    expected_calibration_error, log_loss, one_vs_rest, pr_curve, predict_at, roc_curve, wilson_interval,
+    Summary, brier_score, calibration_curve, classification_report, expected_calibration_error, log_loss,
+    one_vs_rest, pr_curve, predict_at, roc_curve, summarise, summarise_predicted, wilson_interval,
 };
 use serde::Deserialize;
 
@@ -109,7 +109,7 @@ impl Case {
     }
 
     fn summary(&self) -> Summary {
-        evaluate(&self.truth, &self.probabilities, &self.class_names(), self.positive).unwrap()
+        summarise(&self.truth, &self.probabilities, &self.class_names(), self.positive).unwrap()
     }
 
     fn binary(&self) -> (Vec<bool>, Vec<f64>) {
@@ -237,7 +237,7 @@ fn the_summary_has_the_same_metrics() {
             let at = |row: &[f64]| predict_at(row, case.positive, *threshold);
             let predicted: Vec<usize> = probabilities.chunks(classes.len()).map(at).collect();
             let ours =
-                evaluate_predicted(&case.truth, probabilities, &predicted, &classes, case.positive).unwrap();
+                summarise_predicted(&case.truth, probabilities, &predicted, &classes, case.positive).unwrap();
             same(name, "accuracy by argmax", ours.accuracy_argmax, case.matrix.accuracy);
             if classes.len() == 2 {
                 same(name, "accuracy at a threshold", ours.accuracy, binary.accuracy);

@@ -9,7 +9,7 @@ use crate::{
     checkpoint::{Checkpoints, Snapshot},
     config::{SelectBy, TrainConfig},
     error::Error,
-    evaluate::{EvalOptions, Sums, evaluate},
+    evaluate::{EvalOptions, Sums, evaluate_network},
     events::{EpochRecord, Event},
     gradients::GradientSource,
     network::{Network, State, copies, handles, swap, write},
@@ -217,8 +217,8 @@ impl<N: Network> Trainer<N> {
         if !validation.is_empty() {
             listener(&Event::ValidationStarted { epoch, cells: validation.len() });
             let options = EvalOptions { image_size: Some(image_size), ..EvalOptions::default() };
-            let evaluation =
-                self.on_average(|network| evaluate(network.inference()?, cells, validation, options))?;
+            let evaluation = self
+                .on_average(|network| evaluate_network(network.inference()?, cells, validation, options))?;
             if !evaluation.loss.is_finite() {
                 return Err(Error::NonFiniteValidation { epoch, loss: evaluation.loss });
             }
