@@ -1,9 +1,9 @@
 //! Exports trained weights to an ONNX file, with metadata and a digest that loading checks.
 
 use malaria_classifier::{Description, WeightsFile, format_advice};
+use malaria_dataset::Fingerprint;
 use prost::Message;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::{
     error::{Error, Result},
@@ -153,7 +153,7 @@ pub fn replace_description(
 /// The bytes of a file, with their digest.
 fn encoded(model: &Model) -> Vec<u8> {
     let mut onnx = model.encode_to_vec();
-    let digest = last_entry(sha256(&onnx));
+    let digest = last_entry(Fingerprint::of(&onnx).hex());
     onnx.extend(digest);
     onnx
 }
@@ -170,16 +170,11 @@ pub(crate) fn check_digest(file: &Model, onnx: &[u8]) -> Result<(), String> {
         return Ok(());
     };
     match onnx.strip_suffix(&last_entry(digest.value.clone())[..]) {
-        Some(written) if sha256(written) == digest.value => Ok(()),
+        Some(written) if Fingerprint::of(written).hex() == digest.value => Ok(()),
         _ => Err("its contents differ from the exported ones: it is damaged (copy it again), or another \
             program has changed it"
             .to_owned()),
     }
-}
-
-/// SHA-256 in hexadecimal.
-fn sha256(bytes: &[u8]) -> String {
-    base16ct::lower::encode_string(&Sha256::digest(bytes))
 }
 
 fn json(value: &impl Serialize) -> Result<String> {

@@ -43,7 +43,7 @@ impl Session<'_> {
         let device_name = format!("{}, {precision}", malaria_libtorch::describe(device));
         listener(Progress::Model { device: &device_name, parameters, epochs_done: history.len() });
         for reason in passed_over {
-            listener(Progress::Training(&Event::CheckpointPassedOver { reason }));
+            listener(Progress::Training(&Event::CheckpointSkipped { reason }));
         }
         let mut cells = CellTensors::of(self.loaded, device)?;
         if let Some(teacher) = &self.config.teacher {

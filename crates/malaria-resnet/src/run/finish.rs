@@ -6,12 +6,11 @@ use malaria_classifier::{
     Assessment, Caveat, ChosenOn, DecisionRule, GroundTruth, Scored, SmearDecision, WeightsFile,
     protocol_note, write_patients, write_predictions,
 };
-use malaria_dataset::{ImageStats, InputCheck, PatientNames, Protocol, Subset};
+use malaria_dataset::{Fingerprint, ImageStats, InputCheck, PatientNames, Protocol, Subset};
 use malaria_metrics::{Probabilities, apply_temperature, fit_temperature};
 use malaria_report::{Card, Report};
 use malaria_train::CellTensors;
 use rayon::prelude::*;
-use sha2::{Digest, Sha256};
 
 use super::{
     dir::RunDir,
@@ -181,9 +180,8 @@ impl Session<'_> {
         let ((train, patients), (validation, _)): ((usize, usize), (usize, usize)) =
             (cells(Subset::Train), cells(Subset::Validation));
         let split = self.run.split_path();
-        let split = base16ct::lower::encode_string(&Sha256::digest(
-            fs::read(&split).map_err(malaria_files::Error::io("read", &split))?,
-        ));
+        let split = fs::read(&split).map_err(malaria_files::Error::io("read", &split))?;
+        let split = Fingerprint::of(&split).hex();
         let folder = file_name(&data.folder);
         let mut text = format!(
             "It was trained on {train} cells of {patients} patients in the folder `{folder}`; {validation} more cells were used \

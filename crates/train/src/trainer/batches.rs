@@ -149,8 +149,8 @@ impl<N: Network> Trainer<N> {
                 epoch: epoch + 1,
                 batch,
                 batches,
-                loss: sums.mean_loss(),
-                accuracy: sums.accuracy(),
+                train_loss: sums.mean_loss(),
+                train_accuracy: sums.accuracy(),
                 images_per_second: (sums.cells - cells_before) as f64 / started.elapsed().as_secs_f64(),
             });
         }
