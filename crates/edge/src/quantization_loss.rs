@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn flips_are_counted_and_losses_split_by_class() {
+    fn changed_calls_are_counted_and_losses_split_by_class() {
         let mut cells = Vec::new();
         for patient in ["C1", "C2", "C3", "C4", "C5"] {
             // Of four positive cells one is lost; of four negative ones one is gained.

@@ -35,7 +35,7 @@ fn the_test_subset_needs_test_cells_of_the_run() {
 }
 
 #[test]
-fn a_warning_counts_the_training_cells() {
+fn evaluated_training_cells_are_counted_in_a_warning() {
     let bench = finished();
     let metrics: Metrics = serde_json::from_value(json(&bench.path("run/metrics.json"))).unwrap();
     let said = succeed(bench.evaluate("run").args(["--subset", "all"]));

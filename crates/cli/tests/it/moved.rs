@@ -99,7 +99,7 @@ fn data_beside_a_run_on_synthetic_cells_is_refused() {
 }
 
 #[test]
-fn a_moved_teacher_and_moved_initial_weights_are_known_by_their_weights() {
+fn a_moved_teacher_and_moved_initial_weights_are_recognised_by_their_weights() {
     let bench = finished().copy();
     succeed(bench.train("other").args(["--epochs", "1"]));
     let pupil = |run: &str| {
@@ -210,7 +210,7 @@ fn a_run_of_another_format_is_refused_with_advice_that_fits() {
 }
 
 #[test]
-fn trainings_started_at_once_get_different_folders() {
+fn trainings_started_at_the_same_time_get_different_folders() {
     let bench = Workbench::new();
     let train = || {
         let mut command = bench.malaria("train");

@@ -11,7 +11,7 @@ fn taught(bench: &Workbench, run: &str, teacher: &str, flags: &[&str]) -> Comman
 }
 
 #[test]
-fn the_weight_of_the_teacher_decides_between_it_and_the_labels() {
+fn the_weight_of_a_teacher_sets_its_influence_against_the_labels() {
     let bench = Workbench::new();
     let swap_labels = || {
         for (from, to) in [("Parasitized", "aside"), ("Uninfected", "Parasitized"), ("aside", "Uninfected")] {
@@ -37,7 +37,7 @@ fn the_weight_of_the_teacher_decides_between_it_and_the_labels() {
 }
 
 #[test]
-fn a_teacher_that_knows_test_cells_or_test_patients_is_refused() {
+fn a_teacher_trained_on_test_cells_or_test_patients_is_refused() {
     let bench = finished().copy();
     let refused = |teacher: &str, flags: &[&str], words: &[&str]| {
         let said = fail(&mut taught(&bench, "cheat", teacher, flags));

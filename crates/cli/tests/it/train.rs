@@ -210,7 +210,7 @@ fn fine_tuning_starts_from_the_given_weights() {
 }
 
 #[test]
-fn corrected_cells_of_smears_train_a_run() {
+fn cells_corrected_in_smears_can_be_trained_on() {
     let bench = finished().copy();
     // The folder that `malaria-edge verify --cells` writes: names from the photograph, and the patients in a table.
     let name = |name: &str| {
@@ -237,7 +237,7 @@ fn corrected_cells_of_smears_train_a_run() {
 }
 
 #[test]
-fn cells_known_to_the_initial_weights_count_as_known() {
+fn cells_seen_by_the_initial_weights_count_as_seen() {
     let bench = finished().copy();
     bench.mirror_cells("others", |name| name.replacen('C', "C9", 1));
     succeed(bench.train_on("others", "tuned").args(["--init", "run", "--epochs", "1"]));

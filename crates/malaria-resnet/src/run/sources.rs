@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_are_known_by_tensors_and_temperature() {
+    fn weights_are_recognised_by_tensors_and_temperature() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         write_run(&path("first"), 1, None);
