@@ -28,6 +28,7 @@
 //! ```
 
 mod build_tree;
+mod byte_checks;
 mod cells;
 mod changes;
 mod csv_rows;
