@@ -46,25 +46,29 @@ fn a_teacher_trained_on_test_cells_is_refused_and_no_run_is_left() {
     }
 }
 
-#[test]
-fn each_fold_is_taught_by_the_model_of_the_same_fold() {
-    let bench = Workbench::new();
-    let folds = |out: &str, flags: &[&str]| {
-        let mut command = bench.cross_validate_folds("2", out);
-        command.args(["--epochs", "1", "--final"]).args(flags);
-        command
-    };
-    succeed(&mut folds("teachers", &[]));
-    let teacher = ["--teacher", "teachers"];
-    // A teacher from another fold would have been trained on the test cells, and be refused.
-    succeed(&mut folds("taught", &teacher));
-    for run in ["fold-1", "fold-2", "final"] {
-        let config = fs::read_to_string(bench.path("taught").join(run).join("config.json")).unwrap();
-        assert!(config.contains(&format!("teachers/{run}\"")), "{config}");
-        let [taught, teacher] = ["taught", "teachers"].map(|out| bench.weights(&format!("{out}/{run}")));
-        assert!(taught != teacher, "{run} was not changed by its teacher");
+mod slow {
+    use super::*;
+
+    #[test]
+    fn each_fold_is_taught_by_the_model_of_the_same_fold() {
+        let bench = Workbench::new();
+        let folds = |out: &str, flags: &[&str]| {
+            let mut command = bench.cross_validate_folds("2", out);
+            command.args(["--epochs", "1", "--final"]).args(flags);
+            command
+        };
+        succeed(&mut folds("teachers", &[]));
+        let teacher = ["--teacher", "teachers"];
+        // A teacher from another fold would have been trained on the test cells, and be refused.
+        succeed(&mut folds("taught", &teacher));
+        for run in ["fold-1", "fold-2", "final"] {
+            let config = fs::read_to_string(bench.path("taught").join(run).join("config.json")).unwrap();
+            assert!(config.contains(&format!("teachers/{run}\"")), "{config}");
+            let [taught, teacher] = ["taught", "teachers"].map(|out| bench.weights(&format!("{out}/{run}")));
+            assert!(taught != teacher, "{run} was not changed by its teacher");
+        }
+        // Another weight of the teacher is another setting.
+        let said = fail(&mut folds("taught", &[&teacher[..], &["--teacher-weight", "0.2"]].concat()));
+        assert!(said.contains("teacher"), "{said}");
     }
-    // Another weight of the teacher is another setting.
-    let said = fail(&mut folds("taught", &[&teacher[..], &["--teacher-weight", "0.2"]].concat()));
-    assert!(said.contains("teacher"), "{said}");
 }

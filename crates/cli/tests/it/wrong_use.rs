@@ -25,16 +25,11 @@ fn missing_files_and_wrong_places_are_named() {
         command
     };
     let both = ["--progress", "json", "--json"];
-    let cases: [(&str, &[&str], &[&str]); 11] = [
+    let cases: [(&str, &[&str], &[&str]); 10] = [
         ("train", &["--data", "nowhere"], &["nowhere"]),
         ("train", &["--data", "cells", "--config", "missing.json"], &["--config", "missing.json"]),
         ("train", &["--resume", "cells"], &["cells", "not a run directory"]),
         ("train", &["--data", "cells", "--device", "cuda:99"], &["cuda"]),
-        (
-            "train",
-            &["--data", "cells", "--config", "tiny.json", "--threads", "100000"],
-            &["threads", "1 to 1024"],
-        ),
         ("train", &both, &["--progress json", "name a file"]),
         ("cross-validate", &["--out", "x", both[0], both[1], both[2]], &["--progress json", "name a file"]),
         ("predict", &["--run", "cells", "cells"], &["not a run directory"]),
