@@ -16,7 +16,7 @@ use crate::{
 /// The version that this code reads and writes.
 const FORMAT_VERSION: u32 = 4;
 
-/// Key of the decision threshold, for readers of other projects.
+/// Key of the decision threshold, for programs of other projects that read the file.
 const THRESHOLD: &str = "threshold";
 
 /// Key of the file's last entry: the SHA-256 of all bytes before it, in hexadecimal. Without it, a file with flipped bits
@@ -54,7 +54,7 @@ impl ModelMetadata {
     /// Reads the JSON value under [`PROJECT`].
     ///
     /// # Errors
-    /// Another version or an invalid description, in words.
+    /// Another version or an invalid description, as text.
     pub(crate) fn read(text: &str) -> Result<Self, String> {
         // The version first: another one may have another layout. Files of version 1 have none, and 2 has it as `format`.
         #[derive(Deserialize)]

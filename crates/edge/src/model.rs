@@ -70,7 +70,7 @@ impl Model {
         &self.metadata.origin
     }
 
-    /// SHA-256 of the whole file, in hexadecimal: its thresholds count, too.
+    /// SHA-256 of the whole file with its thresholds, in hexadecimal.
     pub fn sha256(&self) -> &str {
         &self.sha256
     }
