@@ -9,7 +9,8 @@ fn classes() -> Vec<String> {
     ["Parasitized", "Uninfected"].map(str::to_owned).to_vec()
 }
 
-/// Two folds of four cells: cells 0 and 1, of patient C0, are tested in the first fold, cells 2 and 3, of C1, in the second.
+/// Two folds of four cells: cells 0 and 1, of patient C0, are tested in the first fold, cells 2 and 3, of C1, in the
+/// second.
 fn folds() -> [FoldResult; 2] {
     [1, 2].map(|fold| {
         let entry = |cell: usize| {

@@ -1,5 +1,5 @@
-//! Checks of the bytes of an image, before a decoder reads them: formats that are not supported, truncated files, several
-//! pictures, and sizes with which a decoder would panic or exceed its memory limit.
+//! Checks of the bytes of an image, before a decoder reads them: formats that are not supported, truncated files,
+//! several pictures, and sizes with which a decoder would panic or exceed its memory limit.
 
 use crate::error::ImageProblem;
 

@@ -1,5 +1,5 @@
-//! What file and folder names mean: which are images, pictures that cannot be read, archives or ignored, and which folders
-//! belong to the same class.
+//! What file and folder names mean: which are images, pictures that cannot be read, archives or ignored, and which
+//! folders belong to the same class.
 
 use std::path::Path;
 

@@ -57,7 +57,8 @@ pub struct Manifest {
 /// Writes every sample of `index` with its subset of `split`, as CSV with the columns
 /// `path,class,patient,subset,bytes,sha256`, in the order of the index.
 ///
-/// `patient` is empty if it is unknown, `subset` if the sample is in no subset. An existing file is replaced as a whole.
+/// `patient` is empty if it is unknown, `subset` if the sample is in no subset. An existing file is replaced as a
+/// whole.
 ///
 /// # Errors
 /// [`Error::Config`] if there is not one fingerprint per sample; [`Error::File`] if the file cannot be written.
@@ -232,10 +233,10 @@ impl Manifest {
 
     /// For each sample of any folder, the subset that the same cell has in this manifest; `None` if it is in none.
     ///
-    /// Cells are matched by contents first, so a copy of a training cell is recognised in another folder and under another
-    /// name. Cells of the NIH's set are also matched by class and file name with any extension, since they circulate in
-    /// several formats and sizes. If the same contents are in several subsets, the subset of the same path counts, if there is
-    /// one, else the first of train, validation and test.
+    /// Cells are matched by contents first, so a copy of a training cell is recognised in another folder and under
+    /// another name. Cells of the NIH's set are also matched by class and file name with any extension, since they
+    /// circulate in several formats and sizes. If the same contents are in several subsets, the subset of the same path
+    /// counts, if there is one, else the first of train, validation and test.
     ///
     /// # Errors
     /// [`Error::Config`] if there is not one fingerprint per sample.
@@ -273,8 +274,8 @@ impl Manifest {
     }
 
     /// Whether any of the samples of `index` at `indices` belongs to a patient with cells in the training or validation
-    /// set: by the names in this manifest, which are meaningful only within one collection, or by the names of the samples
-    /// that `subsets`, the result of [`match_index`](Self::match_index), has there.
+    /// set: by the names in this manifest, which are meaningful only within one collection, or by the names of the
+    /// samples that `subsets`, the result of [`match_index`](Self::match_index), has there.
     pub fn shares_patients(&self, index: &Index, subsets: &[Option<Subset>], indices: &[usize]) -> bool {
         let seen = |subset: Option<Subset>| subset.is_some_and(Subset::is_seen_in_training);
         let written = self.entries.iter().filter(|entry| seen(entry.subset)).map(|entry| &entry.patient);

@@ -154,8 +154,9 @@ fn share_out(total: usize, sizes: &[usize]) -> Vec<usize> {
 #[derive(Clone)]
 struct Group {
     cells: Vec<usize>,
-    /// The counts that are balanced over the parts: the patient's cells of each class, and the patient in the group with
-    /// cells of the same classes. Without the latter, one of five folds could get most of the patients without parasites.
+    /// The counts that are balanced over the parts: the patient's cells of each class, and the patient in the group
+    /// with cells of the same classes. Without the latter, one of five folds could get most of the patients without
+    /// parasites.
     counts: Vec<usize>,
 }
 
@@ -210,8 +211,8 @@ fn cells_in(groups: &[Group], part_of: &[usize], part: usize) -> Vec<usize> {
 /// within 0.8 points of its share of a class; a single assignment can be off by 1.5.
 const DEALS: usize = 8;
 
-/// Divides whole groups into parts, such as subsets or folds, so that each part gets its share of all counts; returns the
-/// part of each group.
+/// Divides whole groups into parts, such as subsets or folds, so that each part gets its share of all counts; returns
+/// the part of each group.
 ///
 /// The greedy algorithm of scikit-learn's `StratifiedGroupKFold`: the largest groups go first, each to the part where
 /// it leaves the counts most evenly filled. Two things differ. Parts may have unequal `shares` (which sum to 1), so

@@ -190,9 +190,9 @@ impl Split {
     /// Refuses a split that must not be used with `index`.
     ///
     /// # Errors
-    /// [`Error::NotEnoughData`] if a subset is empty (under [`Protocol::All`], the training set) or the training set lacks a
-    /// class; [`Error::InvalidSplit`] if a position is out of range or occurs twice, or, under [`Protocol::Patient`], if a
-    /// patient is in two subsets; [`Error::UnknownPatients`] under that protocol.
+    /// [`Error::NotEnoughData`] if a subset is empty (under [`Protocol::All`], the training set) or the training set
+    /// lacks a class; [`Error::InvalidSplit`] if a position is out of range or occurs twice, or, under
+    /// [`Protocol::Patient`], if a patient is in two subsets; [`Error::UnknownPatients`] under that protocol.
     pub fn check(&self, index: &Index) -> Result<()> {
         let mut seen: Vec<Option<Subset>> = vec![None; index.samples.len()];
         let mut trained = vec![false; index.classes.len()];

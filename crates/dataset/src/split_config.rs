@@ -13,7 +13,8 @@ use crate::error::{Error, Result};
 #[derive(strum::Display, strum::EnumString, strum::VariantNames)]
 #[strum(serialize_all = "lowercase", parse_err_ty = Error, parse_err_fn = unknown_protocol)]
 pub enum Protocol {
-    /// Each cell separately, as in the tutorial. A patient's cells fall into several subsets, so the metrics are optimistic.
+    /// Each cell separately, as in the tutorial. A patient's cells fall into several subsets, so the metrics are
+    /// optimistic.
     #[default]
     Random,
     /// Each patient as a whole: estimates the performance on new patients.

@@ -57,8 +57,8 @@ fn unknown_subset(found: &str) -> Error {
     Error::unknown_name("subset", found, Subset::VARIANTS)
 }
 
-/// Whether a folder has a common name for a subset of a split: `train`, `val`, `Test`, `test_set`. If such folders were read
-/// as classes, a model would be trained to distinguish training cells from test cells.
+/// Whether a folder has a common name for a subset of a split: `train`, `val`, `Test`, `test_set`. If such folders were
+/// read as classes, a model would be trained to distinguish training cells from test cells.
 pub(crate) fn is_subset_name(folder: &str) -> bool {
     let names = ["train", "training", "val", "valid", "validation", "dev", "test", "testing"];
     let word = folder.to_lowercase().replace(['_', '-', ' '], "");

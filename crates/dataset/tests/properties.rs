@@ -113,8 +113,8 @@ proptest! {
         let Ok(split) = split(&index, &config) else { return Ok(()) };
         let n = index.samples.len() as f64;
         let not_test = n * (1.0 - config.test_fraction);
-        // Numbers of cells are rounded down twice. Patients are indivisible, and each subset has at least one patient even
-        // with a small share.
+        // Numbers of cells are rounded down twice. Patients are indivisible, and each subset has at least one patient
+        // even with a small share.
         let largest = cells.iter().map(|counts| counts.iter().sum::<usize>()).max().unwrap() as f64;
         let slack = if config.protocol == Protocol::Random { 2.0 } else { 2.0 * largest };
         let asked = [

@@ -8,7 +8,8 @@ use std::{collections::HashSet, ops::RangeInclusive};
 use prost::Message;
 
 /// Name of the producer and of the graph, and key of the project's metadata entry: a
-/// [`Description`](malaria_classifier::Description) and an [`Origin`](crate::Origin) in JSON, and the version of their layout.
+/// [`Description`](malaria_classifier::Description) and an [`Origin`](crate::Origin) in JSON, and the version of their
+/// layout.
 pub(crate) const PROJECT: &str = "malaria-resnet";
 /// Name of the network's input.
 pub(crate) const INPUT: &str = "images";

@@ -34,8 +34,8 @@ const WHITE_AREA: [f32; 2] = [1.7, 6.0];
 const BARE_DARKNESS: f32 = 1.8;
 /// Minimum share of such a nucleus in the dark area around it.
 const BARE_SHARE: f32 = 0.75;
-/// Minimum and maximum area of an uncovered piece that counts as a red cell with a weak edge, such as a pale infected one.
-/// Larger or less convex pieces are clumps.
+/// Minimum and maximum area of an uncovered piece that counts as a red cell with a weak edge, such as a pale infected
+/// one. Larger or less convex pieces are clumps.
 const UNCOVERED_AREA: [f32; 2] = [0.5, 1.8];
 /// Minimum convexity of such a piece.
 const UNCOVERED_SOLIDITY: f32 = 0.88;

@@ -93,11 +93,11 @@ fn refuse_results(photos: &[ListedImage]) -> Result<()> {
 
 /// Counts the cells in `photos`, such as those of [`list_images`](malaria_dataset::list_images), by photograph and by patient.
 ///
-/// `description` is a model's, `positive` the index of its positive class, and `network` computes the probability of each
-/// class, `[N, classes]` row by row. If the patient of no photograph is known, all photographs count as those of one patient. A
-/// photograph with the same pixels as an earlier one, or the same cells at the same places, does not count. Photographs of
-/// unknown patients come last, in the report too, so that of two copies the one of a known patient counts. `progress` gets
-/// the number of photographs done and the total.
+/// `description` is a model's, `positive` the index of its positive class, and `network` computes the probability of
+/// each class, `[N, classes]` row by row. If the patient of no photograph is known, all photographs count as those of
+/// one patient. A photograph with the same pixels as an earlier one, or the same cells at the same places, does not
+/// count. Photographs of unknown patients come last, in the report too, so that of two copies the one of a known
+/// patient counts. `progress` gets the number of photographs done and the total.
 ///
 /// A photograph that cannot be read, is refused, or shows the same cells as another patient's photograph gives a
 /// [`FieldCount`] with the reason; the others are still counted. A photograph of several patients counts for none of them.

@@ -59,9 +59,9 @@ impl FieldResult {
         self.count.pixels_sha256 = Some(pixels.hex());
     }
 
-    /// The result for the photograph `listed`, which shows the same cells as the `first` one and therefore does not count. If
-    /// they belong to two patients, the first one does not count either: its path is added to `shared`, with that of `listed`.
-    /// If the patient of only one of them is known, that one is the `first`.
+    /// The result for the photograph `listed`, which shows the same cells as the `first` one and therefore does not
+    /// count. If they belong to two patients, the first one does not count either: its path is added to `shared`, with
+    /// that of `listed`. If the patient of only one of them is known, that one is the `first`.
     pub(crate) fn into_copy_of(
         self,
         first: &ListedImage,

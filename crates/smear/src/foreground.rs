@@ -24,8 +24,8 @@ const SMALLEST_PIECE: f32 = 0.02;
 const MIN_CONTRAST: f32 = 0.02;
 /// Minimum difference between dark and bright, in median deviations of the bright part.
 const MIN_SEPARATION: f32 = 6.0;
-/// If there are more than this many times as many pixels between Otsu's two levels as above the upper one, they belong to
-/// pale cells.
+/// If there are more than this many times as many pixels between Otsu's two levels as above the upper one, they belong
+/// to pale cells.
 const PALE_CELLS: f32 = 2.0;
 
 /// The dark part of the field, with its measures.
@@ -116,7 +116,8 @@ fn pale_cells(mut lower: Mask, mask: &Mask, cell: f32) -> Vec<u32> {
 }
 
 /// The typical diameter of a cell in pixels, measured on convex pieces, each weighted by its area so that specks do not
-/// count. If there are too few of them, it is measured on the depth of all pieces. `None` if there is nothing to measure.
+/// count. If there are too few of them, it is measured on the depth of all pieces. `None` if there is nothing to
+/// measure.
 pub(crate) fn typical_diameter(mask: &Mask) -> Option<f32> {
     let (width, height) = mask.dimensions();
     let mut filled = mask.clone();

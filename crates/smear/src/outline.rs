@@ -34,7 +34,8 @@ pub(crate) struct Edges {
 }
 
 impl Edges {
-    /// The edges of a picture with cells of about `diameter` pixels, relative to the median along the edge of `foreground`.
+    /// The edges of a picture with cells of about `diameter` pixels, relative to the median along the edge of
+    /// `foreground`.
     pub(crate) fn of(darkness: &Plane, foreground: &Mask, diameter: f32) -> Self {
         let [right, down] = gradient(&blur(darkness, SMOOTHING * diameter));
         let (width, height) = foreground.dimensions();

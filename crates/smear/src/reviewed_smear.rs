@@ -37,8 +37,8 @@ pub struct ReviewedSmear {
     pub read_on: String,
     /// Red cells per microlitre of blood.
     pub red_cells_per_microlitre: Option<f64>,
-    /// Whether the person has looked through the photographs. It counts only if the model suspects no cell, when there is
-    /// nothing to judge.
+    /// Whether the person has looked through the photographs. It counts only if the model suspects no cell, when there
+    /// is nothing to judge.
     #[serde(default)]
     pub looked_through: bool,
     /// The model.

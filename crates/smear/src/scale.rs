@@ -42,7 +42,8 @@ impl Working {
     /// Reduces `photo` to the scale of its cells.
     ///
     /// # Errors
-    /// The errors of a picture without cells: [`Error::TooSmall`], [`Error::Dark`], [`Error::Blank`], [`Error::CellsTooSmall`].
+    /// The errors of a picture without cells: [`Error::TooSmall`], [`Error::Dark`], [`Error::Blank`],
+    /// [`Error::CellsTooSmall`].
     pub(crate) fn of(photo: &RgbImage) -> Result<Self> {
         let (width, height) = photo.dimensions();
         if width.min(height) < MIN_SIDE {

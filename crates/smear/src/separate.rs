@@ -198,8 +198,8 @@ impl Cover<'_> {
         (gained, added)
     }
 
-    /// Removes candidate `i` if it is chosen, or else puts it in place of those that it overlaps; then adds others as long as
-    /// there is a gain. Undoes everything if there is none in total.
+    /// Removes candidate `i` if it is chosen, or else puts it in place of those that it overlaps; then adds others as
+    /// long as there is a gain. Undoes everything if there is none in total.
     fn exchange(&mut self, i: usize) -> bool {
         let was_chosen = self.chosen[i];
         let rivals = if was_chosen {

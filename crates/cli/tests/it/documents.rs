@@ -6,8 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Checks that every command of the program called `name` exists with the flags that the documents give it, also where cargo
-/// `runs` it. `help_of` returns the help of a subcommand. Returns the number of commands.
+/// Checks that every command of the program called `name` exists with the flags that the documents give it, also where
+/// cargo `runs` it. `help_of` returns the help of a subcommand. Returns the number of commands.
 pub(crate) fn check(help_of: impl Fn(&str) -> String, name: &str, runs: &str) -> usize {
     let mut help: BTreeMap<String, String> = BTreeMap::new();
     let mut shown = 0;

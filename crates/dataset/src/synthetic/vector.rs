@@ -1,7 +1,7 @@
 //! Points and directions in the plane.
 //!
-//! Synthetic pictures are computed only with `+ - * /` and `sqrt`, which every platform rounds in the same way; sines, powers
-//! and similar functions differ between system libraries. Directions are therefore unit vectors, never angles.
+//! Synthetic pictures are computed only with `+ - * /` and `sqrt`, which every platform rounds in the same way; sines,
+//! powers and similar functions differ between system libraries. Directions are therefore unit vectors, never angles.
 
 /// A point, or a direction of length 1: x to the right, y down, in pixels.
 pub(super) type Vector = [f32; 2];
