@@ -167,7 +167,7 @@ mod tests {
                 n: 20_000,
                 n_patients: 100,
                 seen_in_training: 0,
-                flipped: 0,
+                changed_calls: 0,
                 sensitivity_loss: loss(cells[0]),
                 specificity_loss: loss(cells[1]),
                 smear_losses: Some(smears.map(loss)),
