@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use malaria_classifier::{FoldResult, OutOfFold, Pooled, read_predictions};
-use malaria_dataset::{Entry, Fingerprint, Manifest, Subset};
+use malaria_dataset::{Fingerprint, Manifest, ManifestEntry, Subset};
 
 fn classes() -> Vec<String> {
     ["Parasitized", "Uninfected"].map(str::to_owned).to_vec()
@@ -15,7 +15,7 @@ fn folds() -> [FoldResult; 2] {
     [1, 2].map(|fold| {
         let entry = |cell: usize| {
             let class = classes()[cell % 2].clone();
-            Entry {
+            ManifestEntry {
                 path: format!("{class}/{cell}.png"),
                 class,
                 patient: Some(format!("C{}", cell / 2)),
@@ -23,8 +23,8 @@ fn folds() -> [FoldResult; 2] {
                 fingerprint: Fingerprint::of(&[cell as u8]),
             }
         };
-        let entries: Vec<Entry> = (0..4).map(entry).collect();
-        let prediction = |entry: &Entry| OutOfFold {
+        let entries: Vec<ManifestEntry> = (0..4).map(entry).collect();
+        let prediction = |entry: &ManifestEntry| OutOfFold {
             path: entry.path.clone(),
             class: entry.class.clone(),
             patient: entry.patient.clone().unwrap(),

@@ -11,7 +11,7 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use malaria_resnet::{
     Caveat, DataSummary, Progress,
-    dataset::{DownloadProgress, ignored_words},
+    dataset::{DownloadProgress, ignored_note},
     train::Event,
 };
 use serde::Serialize;
@@ -214,7 +214,7 @@ impl Console {
             "pictures in folders of more than one class: one label is wrong",
             &data.doubly_labelled,
         );
-        if let Some(words) = ignored_words(&data.ignored) {
+        if let Some(words) = ignored_note(&data.ignored) {
             self.say(&format!("  warning: {words}"));
         }
         if !data.skipped.is_empty() {

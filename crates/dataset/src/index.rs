@@ -9,7 +9,7 @@ use crate::nih_names::patient_of;
 use crate::patient_names::{PatientNames, UnknownPatients, similar_patients};
 use crate::subset::{Subset, is_subset_name};
 use crate::walk::{files_below, folders_in, holds_image};
-use crate::wording::{instead, listing, meant};
+use crate::wording::{did_you_mean, found_instead, listing};
 
 /// One image file of an [`Index`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +85,7 @@ impl Index {
             let reason = format!(
                 "holds {}, some of which look like the subsets of a split; expected exactly training, validation and testing, or class folders only{}",
                 listing(&folders),
-                meant(&inner_data_sets(root, &folders))
+                did_you_mean(&inner_data_sets(root, &folders))
             );
             return Err(Error::path(root, reason));
         } else {
@@ -99,7 +99,7 @@ impl Index {
     }
 
     fn of_classes(root: &Path, classes: &[String]) -> Result<Self> {
-        let hint = || meant(&inner_data_sets(root, classes));
+        let hint = || did_you_mean(&inner_data_sets(root, classes));
         refuse_few_classes(root, classes, hint)?;
         let mut index = Self {
             root: root.to_path_buf(),
@@ -178,7 +178,7 @@ impl Index {
             self.samples.push(Sample { path, class, patient, subset, file: None });
         }
         if self.samples.len() == before {
-            let found = instead(&self.ignored[ignored_before..]);
+            let found = found_instead(&self.ignored[ignored_before..]);
             let extensions = IMAGE_EXTENSIONS.join(", ");
             let reason = format!("is a class folder without any image ({extensions}){found}{}", hint());
             return Err(Error::path(folder, reason));
@@ -367,7 +367,7 @@ fn refuse_few_classes(folder: &Path, classes: &[String], hint: impl Fn() -> Stri
                 });
             format!(
                 "holds no class folder; expected one sub-folder per class, such as `Parasitized` and `Uninfected`{}",
-                meant(&Vec::from_iter(parent))
+                did_you_mean(&Vec::from_iter(parent))
             )
         }
         [only] => format!("holds only one class folder, `{only}`; at least two are needed{}", hint()),

@@ -64,7 +64,7 @@ pub use fingerprint::{Duplicate, Fingerprint, duplicates};
 pub use index::{Index, Sample};
 pub use input_check::{ImageStats, InputCheck, InputWarning, MAX_CELL_SIDE, shows_many_cells};
 pub use list::{Listed, ListedImage, list_images};
-pub use manifest::{Entry, Manifest, read_manifest, write_manifest};
+pub use manifest::{Manifest, ManifestEntry, read_manifest, write_manifest};
 pub use nih_names::{nih_name, patient_of};
 pub use patient_names::{PatientNames, PatientPattern, UnknownPatients};
 pub use resize::{ResizePolicy, resize};
@@ -75,4 +75,4 @@ pub use synthetic::{
     SmearConfig, SmearKind, SmearObject, SyntheticCell, SyntheticConfig, SyntheticSmear, synthetic_cell,
     synthetic_smear, write_synthetic, write_synthetic_smear,
 };
-pub use wording::ignored_words;
+pub use wording::ignored_note;

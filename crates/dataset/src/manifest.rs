@@ -32,7 +32,7 @@ const COLUMNS: [&str; 6] = ["path", "class", "patient", "subset", "bytes", "sha2
 
 /// One file of a [`Manifest`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct ManifestEntry {
     /// Path relative to the data folder, as [`Sample::path`](crate::Sample::path).
     pub path: String,
     /// Name of its class.
@@ -51,7 +51,7 @@ pub struct Manifest {
     /// The file it was read from.
     pub path: PathBuf,
     /// Its rows, in the order of the file, which is that of [`Index::samples`].
-    pub entries: Vec<Entry>,
+    pub entries: Vec<ManifestEntry>,
 }
 
 /// Writes every sample of `index` with its subset of `split`, as CSV with the columns
@@ -87,7 +87,7 @@ pub fn write_manifest(path: &Path, index: &Index, split: &Split, fingerprints: &
 /// [`Error::File`] if it cannot be read; [`Error::Table`] if it lacks a column, or has an invalid row, a path twice, or no row.
 pub fn read_manifest(path: &Path) -> Result<Manifest> {
     let bad = |line: u64, reason: String| Error::Table { path: path.to_path_buf(), line, reason };
-    let mut entries: Vec<Entry> = Vec::new();
+    let mut entries: Vec<ManifestEntry> = Vec::new();
     let mut line_of: HashMap<String, u64> = HashMap::new();
     for (line, row) in read_rows::<Row>(path, &COLUMNS)? {
         let sha256 = sha256_from_hex(&row.sha256).ok_or_else(|| {
@@ -98,7 +98,7 @@ pub fn read_manifest(path: &Path) -> Result<Manifest> {
         }
         let fingerprint = Fingerprint { bytes: row.bytes, sha256 };
         let Row { path, class, patient, subset, .. } = row;
-        entries.push(Entry { path, class, patient, subset, fingerprint });
+        entries.push(ManifestEntry { path, class, patient, subset, fingerprint });
     }
     if entries.is_empty() {
         return Err(bad(1, "there are no rows".to_owned()));
@@ -178,7 +178,7 @@ impl Manifest {
         let cell = |i: usize| (index.classes[index.samples[i].class].as_str(), &fingerprints[i]);
         let at: HashMap<&str, usize> =
             index.samples.iter().enumerate().map(|(i, sample)| (sample.path.as_str(), i)).collect();
-        let in_place = |entry: &Entry| {
+        let in_place = |entry: &ManifestEntry| {
             let i = at.get(entry.path.as_str()).copied();
             i.filter(|&i| cell(i) == (entry.class.as_str(), &entry.fingerprint))
         };
@@ -269,8 +269,8 @@ impl Manifest {
 
     /// Its entries without their subsets: equal for two manifests of the same cells.
     #[must_use]
-    pub fn cells(&self) -> Vec<Entry> {
-        self.entries.iter().cloned().map(|entry| Entry { subset: None, ..entry }).collect()
+    pub fn cells(&self) -> Vec<ManifestEntry> {
+        self.entries.iter().cloned().map(|entry| ManifestEntry { subset: None, ..entry }).collect()
     }
 
     /// Whether any of the samples of `index` at `indices` belongs to a patient with cells in the training or validation

@@ -28,7 +28,7 @@ use crate::{
     progress::Context,
     run::{
         dir::{RunDir, fold_dir},
-        start::{decode, find_cells},
+        start::{decode, index_cells},
     },
 };
 
@@ -130,7 +130,7 @@ pub fn cross_validate(
             run.config.teacher.iter().try_for_each(|teacher| teacher.open(Device::Cpu).map(drop))?;
         }
         // Synthetic cells lie in `out`, and all folds use the same ones.
-        let index = find_cells(config, &fold_dir(out, 1), context.listener)?;
+        let index = index_cells(config, &fold_dir(out, 1), context.listener)?;
         malaria_dataset::split(&index, &fold_config(only.unwrap_or(1)).split)?;
         let mut loaded = decode(index, config, context.listener)?;
         refuse_seen(config, &loaded)?;
