@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use malaria_augment::AugmentConfig;
 use malaria_dataset::{Index, LoadOptions, Protocol, SplitConfig, load, split};
 use malaria_libtorch::DeviceChoice;
-use malaria_metrics::{classification_report, evaluate};
+use malaria_metrics::{classification_report, summarise};
 use malaria_model::{ResNet, ResNetConfig};
 use malaria_train::{
     self as train, CellTensors, Decay, EvalOptions, Interval, Network, Schedule, Sgd, SgdConfig, epoch_order,
@@ -57,15 +57,15 @@ fn main() -> Result<()> {
             sum += loss.f_double_value(&[])? * batch.len() as f64;
         }
         let validation =
-            train::evaluate(model.inference()?, &cells, &split.validation, EvalOptions::default())?;
+            train::evaluate_network(model.inference()?, &cells, &split.validation, EvalOptions::default())?;
         let loss = sum / split.train.len() as f64;
         println!("epoch {}: loss {loss:.3}, validation accuracy {:.3}", epoch + 1, validation.accuracy);
     }
 
-    let test = train::evaluate(model.inference()?, &cells, &split.test, EvalOptions::default())?;
+    let test = train::evaluate_network(model.inference()?, &cells, &split.test, EvalOptions::default())?;
     let labels = loaded.index.labels();
     let truth: Vec<usize> = split.test.iter().map(|&cell| labels[cell]).collect();
-    let summary = evaluate(&truth, &test.probabilities, &loaded.index.classes, positive)?;
+    let summary = summarise(&truth, &test.probabilities, &loaded.index.classes, positive)?;
     println!("{}", classification_report(&summary.confusion, &loaded.index.classes, None)?);
     Ok(())
 }

@@ -11,7 +11,7 @@ use malaria_resnet::{
     model::{ResNet, ResNetConfig},
     train::{
         Checkpoints, EvalOptions, Event, Network, Precision, RunOptions, State, Subsets, TrainConfig,
-        Trainer, evaluate,
+        Trainer, evaluate_network,
     },
 };
 use serde::Serialize;
@@ -98,7 +98,7 @@ fn learn(device: Device, synthetic: &Synthetic, scale: Scale, config: TrainConfi
     let losses: Vec<f64> = trainer.history().iter().map(|record| record.train_loss).collect();
     let seconds = trainer.history().iter().map(|record| record.seconds).sum();
     let model = trainer.into_model()?;
-    let evaluation = evaluate(model.inference()?, &cells, &test, EvalOptions::default())?;
+    let evaluation = evaluate_network(model.inference()?, &cells, &test, EvalOptions::default())?;
     Ok(Learned {
         precision,
         epochs,

@@ -26,8 +26,8 @@ pub(crate) fn find() -> Result<&'static str> {
     )
 }
 
-/// Fetches one wheel into `folder` and returns its path. pip compares its SHA-256 with the pinned one, and shows its progress and
-/// its errors itself.
+/// Fetches one wheel into `folder` and returns its path. pip compares the SHA-256 with the pinned one, and prints its
+/// progress and its errors itself.
 pub(crate) fn download(python: &str, wheel: &Wheel, folder: &Path) -> Result<PathBuf> {
     let (project, version) = (wheel.project(), wheel.version());
     // Hashes can only be given in a file.

@@ -1,4 +1,4 @@
-//! Predictions for pictures of cells, and for the patients that the cells belong to.
+//! Classifies pictures of cells with any network, and calls the patients that the cells belong to.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},

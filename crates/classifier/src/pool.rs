@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use malaria_dataset::{Entry, Manifest, Subset};
+use malaria_dataset::{Manifest, ManifestEntry, Subset};
 use malaria_metrics::Target;
 use serde::{Deserialize, Serialize};
 
@@ -215,7 +215,7 @@ fn every_cell_once(folds: &[FoldResult]) -> Result<Vec<OutOfFold>> {
             )));
         }
     }
-    let row = |entry: &Entry| {
+    let row = |entry: &ManifestEntry| {
         row_of.get(entry.path.as_str()).map(|&row| row.clone()).ok_or_else(|| {
             first.error(format!("no fold was tested on {}, which is in its split.csv", entry.path))
         })

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use malaria_dataset::Index;
 use malaria_metrics::{
     AverageScores, BinaryCounts, Discrimination, OperatingPoint, PatientCells, Probabilities, Summary,
-    Target, argmax, by_patient, choose_smear_threshold, choose_threshold, evaluate_predicted, one_vs_rest,
+    Target, argmax, by_patient, choose_smear_threshold, choose_threshold, one_vs_rest, summarise_predicted,
 };
 
 use crate::{
@@ -85,7 +85,7 @@ impl Scored<'_> {
         let Scored { truth, probabilities, classes, positive, .. } = *self;
         // Checks the lengths before `predicted` splits rows.
         self.one_vs_rest()?;
-        Ok(evaluate_predicted(truth, probabilities, &self.predicted(rule), classes, positive)?)
+        Ok(summarise_predicted(truth, probabilities, &self.predicted(rule), classes, positive)?)
     }
 
     /// [`summary`](Self::summary) without the metrics that a class of fewer than ten cells leaves unknown;

@@ -7,6 +7,7 @@ use std::{
     path::Path,
 };
 
+use malaria_dataset::Fingerprint;
 use safetensors::{
     SafeTensors,
     tensor::{Dtype, View, serialize},
@@ -109,8 +110,7 @@ impl WeightsFile {
             return Err(Error::Damaged { expected, found });
         }
         let weights = Weights { network: header.network, description: header.description, tensors };
-        let sha256 = base16ct::lower::encode_string(&Sha256::digest(bytes));
-        Ok(Self { weights, sha256, tensors_sha256: found })
+        Ok(Self { weights, sha256: Fingerprint::of(bytes).hex(), tensors_sha256: found })
     }
 }
 

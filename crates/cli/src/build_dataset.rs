@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use malaria_resnet::{
     Error,
-    dataset::{Index, Link, Protocol, SplitConfig, Subset, build_tree, ignored_words, split},
+    dataset::{Index, Link, Protocol, SplitConfig, Subset, build_tree, ignored_note, split},
 };
 
 use crate::{
@@ -74,7 +74,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             note(format_args!("warning: pictures {what}: {groups}; malaria train lists them"));
         }
     }
-    if let Some(words) = ignored_words(&index.ignored) {
+    if let Some(words) = ignored_note(&index.ignored) {
         note(format_args!("warning: {words}"));
     }
     print(format_args!(

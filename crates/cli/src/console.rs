@@ -11,7 +11,7 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use malaria_resnet::{
     Caveat, DataSummary, Progress,
-    dataset::{DownloadProgress, ignored_words},
+    dataset::{DownloadProgress, ignored_note},
     train::Event,
 };
 use serde::Serialize;
@@ -214,7 +214,7 @@ impl Console {
             "pictures in folders of more than one class: one label is wrong",
             &data.doubly_labelled,
         );
-        if let Some(words) = ignored_words(&data.ignored) {
+        if let Some(words) = ignored_note(&data.ignored) {
             self.say(&format!("  warning: {words}"));
         }
         if !data.skipped.is_empty() {
@@ -256,10 +256,10 @@ impl Console {
                 bar.enable_steady_tick(Duration::from_secs(1));
                 self.replace(bar);
             }
-            Event::Batch { epoch, batch, batches, loss, accuracy, images_per_second } => {
+            Event::Batch { epoch, batch, batches, train_loss, train_accuracy, images_per_second } => {
                 let metrics = format!(
-                    "loss {loss:.3}, accuracy {:.1} %, {images_per_second:.0} images/s",
-                    100.0 * accuracy
+                    "loss {train_loss:.3}, accuracy {:.1} %, {images_per_second:.0} images/s",
+                    100.0 * train_accuracy
                 );
                 if self.style == Style::Auto {
                     if let Ok(bar) = self.bar.lock() {
@@ -299,7 +299,7 @@ impl Console {
                     if *is_best { " (best)" } else { "" },
                 ));
             }
-            Event::CheckpointPassedOver { reason } => {
+            Event::CheckpointSkipped { reason } => {
                 self.say(&format!("warning: {reason}; using the previous checkpoint"))
             }
             _ => {}

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use malaria_resnet::{
     Caveat, EvaluateOptions, EvaluatedOn,
-    dataset::ignored_words,
+    dataset::ignored_note,
     default_run, evaluate,
     libtorch::{DeviceChoice, describe},
     protocol_note,
@@ -98,7 +98,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if let Some(unknown) = &report.unknown_patients {
         console.say(&format!("warning: {unknown}; {}", flags::PATIENT_ADVICE));
     }
-    if let Some(words) = ignored_words(&report.ignored) {
+    if let Some(words) = ignored_note(&report.ignored) {
         console.say(&format!("warning: {words}"));
     }
     let which = if report.evaluated_on == EvaluatedOn::Test { "the run's test cells" } else { "all cells" };

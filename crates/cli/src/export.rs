@@ -133,7 +133,7 @@ fn loss_words(loss: &QuantizationLoss, data: &Path) -> String {
     if loss.seen_in_training > 0 {
         text += &format!("  the model was trained or selected on {} of them\n", loss.seen_in_training);
     }
-    text += &format!("  called differently: {}\n", loss.flipped);
+    text += &format!("  called differently: {}\n", loss.changed_calls);
     let points = |share: f64| format!("{:.2}", 100.0 * share);
     let mut changes = vec![("sensitivity", loss.sensitivity_loss), ("specificity", loss.specificity_loss)];
     if let Some([sensitivity, specificity]) = loss.smear_losses {

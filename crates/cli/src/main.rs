@@ -29,7 +29,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use malaria_resnet::libtorch::keep_freed_memory;
 
@@ -94,8 +94,8 @@ Examples:
 
 fn main() -> ExitCode {
     keep_freed_memory();
-    let command = Arguments::command().mut_subcommands(|subcommand| subcommand.help_template(HELP));
-    let arguments = Arguments::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
+    let matches = command().get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     advice::exit_code(match arguments.task {
         Task::Train(args) => train::run(*args),
         Task::CrossValidate(args) => cross_validate::run(&args),
@@ -110,6 +110,11 @@ fn main() -> ExitCode {
         Task::Completions { shell } => completions(shell),
         Task::Man { folder } => man(&folder),
     })
+}
+
+/// The command line, with the form of help of the subcommands.
+fn command() -> Command {
+    Arguments::command().mut_subcommands(|subcommand| subcommand.help_template(HELP))
 }
 
 /// Prints the completions.
@@ -142,6 +147,32 @@ mod tests {
     }
 
     #[test]
+    fn every_subcommand_shows_an_example_and_the_notice() {
+        let mut command = command();
+        let names: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
+        let expected = [
+            "train",
+            "cross-validate",
+            "compare",
+            "evaluate",
+            "predict",
+            "smear",
+            "export",
+            "build-dataset",
+            "download",
+            "doctor",
+            "completions",
+            "man",
+        ];
+        assert_eq!(names, expected);
+        for subcommand in command.get_subcommands_mut() {
+            let help = subcommand.render_long_help().to_string();
+            assert!(help.contains("\n  malaria"), "{help}");
+            assert!(help.trim_end().ends_with(NOTICE), "{help}");
+        }
+    }
+
+    #[test]
     fn flags_say_what_they_accept() {
         for (flag, value, expected) in [
             ("--recipe", "slow", "fast, tutorial, best, field, finetune"),
@@ -163,6 +194,7 @@ mod tests {
         let export = "malaria export --out model.onnx --max-loss";
         refuse(&format!("{export} 5"), &["--max-loss", "0.05"]);
         refuse(&format!("{export} nan"), &["--max-loss", "fraction from 0 to 1"]);
+        refuse("malaria export --out model.onnx --weights f8", &["f32, f16 and int8"]);
         // JSON must not overwrite a picture.
         refuse("malaria predict --json a_cell.png", &["--json", "a_cell.png", ".json"]);
     }

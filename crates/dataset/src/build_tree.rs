@@ -1,4 +1,4 @@
-//! Copies or links a split into three folders, as in the tutorial.
+//! Writes a split as three folders (`training`, `validation`, `testing`) by copying or linking its images.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
@@ -9,10 +9,11 @@ use rayon::prelude::*;
 use strum::VariantNames;
 
 use crate::error::{Error, Result};
+use crate::file_names::is_ignored_name;
 use crate::fingerprint::{duplicates, fingerprints};
 use crate::index::Index;
-use crate::names::{Subset, is_ignored_name};
 use crate::split::Split;
+use crate::subset::Subset;
 use crate::walk::files_below;
 use crate::wording::listing;
 
@@ -120,8 +121,8 @@ fn refuse_other_folders(out: &Path) -> Result<()> {
     for entry in fs::read_dir(out).map_err(&list)? {
         let entry = entry.map_err(&list)?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let is_side = Subset::ALL.iter().any(|subset| subset.folder() == name);
-        if entry.path().is_dir() && !is_side && !is_ignored_name(&name) {
+        let is_tree = Subset::ALL.iter().any(|subset| subset.folder() == name);
+        if entry.path().is_dir() && !is_tree && !is_ignored_name(&name) {
             found.push(name);
         }
     }
@@ -143,7 +144,7 @@ fn plan(index: &Index, split: &Split, out: &Path) -> Result<Vec<Placement>> {
         for &i in split.subset(subset) {
             let sample = &index.samples[i];
             // The folders of a class may be spelled differently in the trees of `index`.
-            let rest = sample.below_side().split_once('/').map_or("", |(_, rest)| rest);
+            let rest = sample.path_from_class().split_once('/').map_or("", |(_, rest)| rest);
             let below = format!("{}/{rest}", index.classes[sample.class]);
             let mut target = out.join(subset.folder());
             target.extend(below.split('/'));

@@ -14,29 +14,25 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
+use crate::byte_checks::{
+    Fault, MAX_PHOTO_SIDE, check_tiff, check_webp, damaged, jpeg_ends, other_format, too_large,
+};
 use crate::error::{BadImage, Error, ImageProblem, Result};
 use crate::fingerprint::Fingerprint;
 
 /// Largest side of a decoded image, in pixels. A cell has a few hundred.
 const MAX_SIDE: u32 = 8192;
-/// Largest side of a decoded photograph, in pixels.
-const MAX_PHOTO_SIDE: u32 = 16_384;
 /// Largest number of pixels.
 const MAX_PIXELS: u64 = 100 << 20;
-/// Largest number of TIFF directories that are read.
-const MAX_TIFF_DIRECTORIES: usize = 1000;
 /// Largest file read, in bytes.
 const MAX_FILE_BYTES: u64 = 512 << 20;
-
-/// What is wrong with an image: its kind, and the [reason](BadImage::reason).
-pub(crate) type Wrong = (ImageProblem, String);
 
 /// Reads a file once: returns its pixels as RGB, u8 `[height, width, 3]`, and the fingerprint of its bytes.
 ///
 /// # Errors
 /// [`Error::BadImage`] if the file cannot be read or [`decode`] refuses it.
 pub fn read_image(path: &Path) -> Result<(RgbImage, Fingerprint)> {
-    try_read(path).map_err(|wrong| bad_image(path, wrong))
+    try_read(path).map_err(|fault| bad_image(path, fault))
 }
 
 /// Decodes a PNG, JPEG, BMP, TIFF or WebP to RGB, u8 `[height, width, 3]`.
@@ -57,7 +53,7 @@ pub fn decode(contents: &[u8], path: &Path) -> Result<RgbImage> {
 /// # Errors
 /// As [`decode`].
 pub fn decode_within(contents: &[u8], path: &Path, longest_side: u32) -> Result<RgbImage> {
-    try_decode(contents, longest_side.min(MAX_SIDE)).map_err(|wrong| bad_image(path, wrong))
+    try_decode(contents, longest_side.min(MAX_SIDE)).map_err(|fault| bad_image(path, fault))
 }
 
 /// [`read_image`] for a photograph, see [`decode_photo`].
@@ -65,7 +61,7 @@ pub fn decode_within(contents: &[u8], path: &Path, longest_side: u32) -> Result<
 /// # Errors
 /// [`Error::BadImage`] if the file cannot be read or [`decode_photo`] refuses it.
 pub fn read_photo(path: &Path) -> Result<(RgbImage, Fingerprint)> {
-    let contents = read_limited(path).map_err(|wrong| bad_image(path, wrong))?;
+    let contents = read_limited(path).map_err(|fault| bad_image(path, fault))?;
     Ok((decode_photo(&contents, path)?, Fingerprint::of(&contents)))
 }
 
@@ -75,13 +71,13 @@ pub fn read_photo(path: &Path) -> Result<(RgbImage, Fingerprint)> {
 /// # Errors
 /// As [`decode`], with the larger limits.
 pub fn decode_photo(contents: &[u8], path: &Path) -> Result<RgbImage> {
-    let photo = try_decode(contents, MAX_PHOTO_SIDE).map_err(|wrong| bad_image(path, wrong))?;
+    let photo = try_decode(contents, MAX_PHOTO_SIDE).map_err(|fault| bad_image(path, fault))?;
     let mut photo = DynamicImage::ImageRgb8(photo);
     photo.apply_orientation(orientation(contents).unwrap_or(Orientation::NoTransforms));
     Ok(photo.into_rgb8())
 }
 
-fn bad_image(path: &Path, (problem, reason): Wrong) -> Error {
+fn bad_image(path: &Path, (problem, reason): Fault) -> Error {
     Error::BadImage(BadImage { path: path.to_path_buf(), problem, reason })
 }
 
@@ -97,13 +93,13 @@ fn orientation(contents: &[u8]) -> Option<Orientation> {
 }
 
 /// [`read_image`] without the path in the error, for callers that collect several.
-pub(crate) fn try_read(path: &Path) -> Result<(RgbImage, Fingerprint), Wrong> {
+pub(crate) fn try_read(path: &Path) -> Result<(RgbImage, Fingerprint), Fault> {
     let contents = read_limited(path)?;
     Ok((try_decode(&contents, MAX_SIDE)?, Fingerprint::of(&contents)))
 }
 
 /// The contents of a file, unless it is too large.
-fn read_limited(path: &Path) -> Result<Vec<u8>, Wrong> {
+fn read_limited(path: &Path) -> Result<Vec<u8>, Fault> {
     let contents = read_up_to(path, MAX_FILE_BYTES + 1)
         .map_err(|error| (ImageProblem::Unreadable, format!("cannot be read: {error}")))?;
     if contents.len() as u64 > MAX_FILE_BYTES {
@@ -123,7 +119,7 @@ fn read_up_to(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
     Ok(contents)
 }
 
-fn try_decode(contents: &[u8], longest_side: u32) -> Result<RgbImage, Wrong> {
+fn try_decode(contents: &[u8], longest_side: u32) -> Result<RgbImage, Fault> {
     if contents.is_empty() {
         return Err((ImageProblem::Empty, "is empty (0 bytes)".to_owned()));
     }
@@ -150,31 +146,7 @@ fn try_decode(contents: &[u8], longest_side: u32) -> Result<RgbImage, Wrong> {
     Ok(image)
 }
 
-/// Names common formats that are not supported, with advice.
-fn other_format(contents: &[u8]) -> Option<(ImageProblem, &'static str)> {
-    let starts = |at: usize, bytes: &[u8]| contents.get(at..).is_some_and(|rest| rest.starts_with(bytes));
-    let brand = |brands: &[&[u8]]| starts(4, b"ftyp") && brands.iter().any(|brand| starts(8, brand));
-    if brand(&[b"heic", b"heix", b"hevc", b"mif1", b"msf1"]) {
-        return Some((ImageProblem::Heic, "is a HEIC photograph, as phones take them: save it as JPEG"));
-    }
-    let known: [(&[u8], &str); 8] = [
-        (b"II+\0", "is a BigTIFF: save it as a plain TIFF or PNG"),
-        (b"MM\0+", "is a BigTIFF: save it as a plain TIFF or PNG"),
-        (b"\0\0\0\x0cjP  ", "is a JPEG 2000 picture: save it as PNG"),
-        (b"PK\x03\x04", "is a zip archive, or a document that is one: unpack it"),
-        (b"%PDF", "is a PDF: save its pictures as PNG"),
-        (b"version https://git-lfs", "is a pointer of Git LFS: fetch the picture with `git lfs pull`"),
-        (b"<!DOCTYPE", "is a web page, perhaps the error of a download: fetch it again"),
-        (b"<html", "is a web page, perhaps the error of a download: fetch it again"),
-    ];
-    known.iter().find(|(start, _)| starts(0, start)).map(|(_, words)| (ImageProblem::OtherFormat, *words))
-}
-
-fn damaged(reason: String) -> Wrong {
-    (ImageProblem::Damaged, reason)
-}
-
-fn decode_other(contents: &[u8], format: ImageFormat, longest_side: u32) -> Result<RgbImage, Wrong> {
+fn decode_other(contents: &[u8], format: ImageFormat, longest_side: u32) -> Result<RgbImage, Fault> {
     match format {
         ImageFormat::WebP => check_webp(contents, longest_side)?,
         ImageFormat::Tiff => check_tiff(contents)?,
@@ -213,7 +185,7 @@ fn decode_other(contents: &[u8], format: ImageFormat, longest_side: u32) -> Resu
 }
 
 /// Refuses floating-point values that the conversion to 8 bits would clip.
-fn check_range(image: &DynamicImage) -> Result<(), Wrong> {
+fn check_range(image: &DynamicImage) -> Result<(), Fault> {
     let values = match image {
         DynamicImage::ImageRgb32F(image) => image.as_raw(),
         DynamicImage::ImageRgba32F(image) => image.as_raw(),
@@ -230,7 +202,7 @@ fn check_range(image: &DynamicImage) -> Result<(), Wrong> {
 
 /// Decodes a JPEG directly with zune-jpeg in strict mode. The `image` crate turns that mode off and fills the missing part
 /// of a truncated or corrupt file with grey without an error.
-fn decode_jpeg(contents: &[u8], longest_side: u32) -> Result<RgbImage, Wrong> {
+fn decode_jpeg(contents: &[u8], longest_side: u32) -> Result<RgbImage, Fault> {
     let failed = |error: &dyn std::fmt::Display| damaged(format!("cannot be decoded as Jpeg: {error}"));
     if !jpeg_ends(contents) {
         return Err(failed(&"it is truncated (no end-of-image marker)"));
@@ -258,110 +230,8 @@ fn decode_jpeg(contents: &[u8], longest_side: u32) -> Result<RgbImage, Wrong> {
         .ok_or_else(|| failed(&"it has fewer pixels than its header says"))
 }
 
-/// Whether a JPEG reaches its end-of-image marker. A file cut off in the last row of blocks passes even the strict
-/// decoder, and a plain search for the marker's bytes would stop at the end of an embedded thumbnail.
-fn jpeg_ends(contents: &[u8]) -> bool {
-    let mut at = 2;
-    loop {
-        // In entropy-coded data, 0xFF precedes 0x00, a restart, or the next segment; elsewhere it begins a segment.
-        match (contents.get(at), contents.get(at + 1)) {
-            (Some(0xFF), Some(0xD9)) => return true,
-            (Some(0xFF), Some(0x00 | 0x01 | 0xD0..=0xD8)) => at += 2,
-            (Some(0xFF), Some(0xFF)) => at += 1,
-            (Some(0xFF), Some(_)) => match (contents.get(at + 2), contents.get(at + 3)) {
-                (Some(&high), Some(&low)) => at += 2 + usize::from(u16::from_be_bytes([high, low])),
-                _ => return false,
-            },
-            (Some(_), Some(_)) => at += 1,
-            _ => return false,
-        }
-    }
-}
-
-/// Refuses a WebP on which the decoder would panic, invent pixels or exceed its memory limit.
-fn check_webp(contents: &[u8], longest_side: u32) -> Result<(), Wrong> {
-    let number = |at, width| number(contents, at, width, true);
-    // The decoder invents the missing part of a lossy picture without an error.
-    if number(4, 4).is_none_or(|size| (contents.len() as u64) < size + 8) {
-        return Err(damaged("cannot be decoded as WebP: it is shorter than its header says".to_owned()));
-    }
-    if contents.get(12..16) != Some(b"VP8X") {
-        return Ok(());
-    }
-    // The decoder panics if the size of a frame differs from the announced one.
-    if contents.get(20).is_some_and(|flags| flags & 2 != 0) {
-        let reason = "is an animated WebP; expected a single picture".to_owned();
-        return Err((ImageProblem::SeveralPictures, reason));
-    }
-    // The decoder allocates a lossy picture before it compares its size with the canvas.
-    let mut chunk = 12;
-    while let Some(length) = number(chunk + 4, 4) {
-        if contents[chunk as usize..].starts_with(b"VP8 ") {
-            let side = |at| number(chunk + at, 2).map_or(0, |side| side & 0x3FFF);
-            if side(14).max(side(16)) > u64::from(longest_side) {
-                return Err(too_large(longest_side));
-            }
-        }
-        chunk += 8 + length.next_multiple_of(2);
-    }
-    Ok(())
-}
-
-/// Refuses a TIFF with several pages, such as the channels of an ImageJ composite or an OME stack, since the decoder would
-/// return the first page only. Smaller copies of the picture do not count as pages.
-///
-/// Also refuses a directory with a value that has more parts than the file has bytes. The decoder allocates all parts before
-/// reading them and before a limit can be set: 256 MiB for a file of a hundred bytes.
-fn check_tiff(contents: &[u8]) -> Result<(), Wrong> {
-    const SUBFILE_TYPE: u64 = 254;
-    const SMALLER_COPY: u64 = 1;
-    let number = |at, width| number(contents, at, width, contents.starts_with(b"II"));
-    let truncated = || damaged("cannot be decoded as Tiff: it is shorter than its directory says".to_owned());
-    let mut directory = number(4, 4).ok_or_else(truncated)?;
-    let mut pages = 0;
-    // Directories of a damaged file may form a cycle.
-    for _ in 0..MAX_TIFF_DIRECTORIES {
-        let mut is_copy = false;
-        let entries = number(directory, 2).ok_or_else(truncated)?;
-        for entry in 0..entries {
-            // An entry: tag and type of two bytes each, number of parts and their position, or the value, of four bytes each.
-            let at = directory + 2 + 12 * entry;
-            if number(at + 4, 4).ok_or_else(truncated)? > contents.len() as u64 {
-                return Err(truncated());
-            }
-            is_copy |= number(at, 2) == Some(SUBFILE_TYPE)
-                && number(at + 8, 4).is_some_and(|kind| kind & SMALLER_COPY != 0);
-        }
-        pages += usize::from(!is_copy);
-        directory = number(directory + 2 + 12 * entries, 4).unwrap_or(0);
-        if directory == 0 {
-            break;
-        }
-    }
-    if pages == 0 || contents.get(8..10) == Some(b"CR") {
-        let reason = "is a camera's raw file, which is not read; its preview is not the photograph: develop it and save it as PNG or JPEG";
-        return Err((ImageProblem::OtherFormat, reason.to_owned()));
-    }
-    if pages > 1 {
-        let reason = format!(
-            "has {pages} pages or channels, like an ImageJ stack or composite, or a scanned slide; \
-             expected one: save it as a single RGB image"
-        );
-        return Err((ImageProblem::SeveralPictures, reason));
-    }
-    Ok(())
-}
-
-/// The number in the `width` bytes at `at`, if the file is long enough.
-fn number(contents: &[u8], at: u64, width: u64, little_endian: bool) -> Option<u64> {
-    let start = usize::try_from(at).ok()?;
-    let bytes = contents.get(start..start.checked_add(width as usize)?)?.iter();
-    let append = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
-    Some(if little_endian { bytes.rev().fold(0, append) } else { bytes.fold(0, append) })
-}
-
 /// Refuses a picture that is too large, before memory is allocated for its pixels.
-fn check_size(width: u32, height: u32, longest_side: u32) -> Result<(), Wrong> {
+fn check_size(width: u32, height: u32, longest_side: u32) -> Result<(), Fault> {
     if width > longest_side || height > longest_side {
         return Err(too_large(longest_side));
     }
@@ -372,18 +242,8 @@ fn check_size(width: u32, height: u32, longest_side: u32) -> Result<(), Wrong> {
     Ok(())
 }
 
-fn too_large(longest_side: u32) -> Wrong {
-    let photographs = match longest_side {
-        MAX_PHOTO_SIDE => "",
-        _ => "; count the cells of photographs with `malaria smear` or `malaria-edge smear`",
-    };
-    let reason =
-        format!("is larger than {longest_side} px on a side, the largest size that is decoded{photographs}");
-    (ImageProblem::TooLarge, reason)
-}
-
 /// Refuses a picture that is transparent everywhere.
-fn check_alpha(image: &DynamicImage) -> Result<(), Wrong> {
+fn check_alpha(image: &DynamicImage) -> Result<(), Fault> {
     let transparent = image.color().has_alpha() && image.pixels().all(|(_, _, pixel)| pixel.0[3] == 0);
     match transparent {
         true => Err((

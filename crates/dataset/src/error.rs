@@ -91,7 +91,7 @@ pub enum Error {
     /// Cells of unknown patients in a split by patient.
     #[error("{0}; a split by patient needs the patient of every picture")]
     UnknownPatients(UnknownPatients),
-    /// A split that does not fit its index, or that has patients on several sides under `patient`.
+    /// A split that does not fit its index, or that has patients in several subsets under `patient`.
     #[error("{reason}")]
     InvalidSplit {
         /// What is wrong with it.

@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::index::Index;
-use crate::names::Subset;
 use crate::split::Split;
+use crate::subset::Subset;
 
 /// Size and SHA-256 of a file or of pixels: equal for copies under any name and different after any change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,7 +63,7 @@ pub(crate) fn fingerprints(index: &Index) -> Result<Vec<Fingerprint>> {
 pub struct Duplicate {
     /// Their positions in [`Index::samples`], ascending.
     pub samples: Vec<usize>,
-    /// Whether they are on different sides of the split, so that for example a training cell is also a test cell.
+    /// Whether they are in different subsets of the split, so that for example a training cell is also a test cell.
     pub across_subsets: bool,
     /// Whether they are in folders of different classes, so that one of the labels is wrong.
     pub across_classes: bool,
@@ -71,10 +71,11 @@ pub struct Duplicate {
 
 /// Groups of samples with the same fingerprint, ordered by their first sample.
 ///
-/// `fingerprints` belong to `index.samples`, in the same order. Samples that are on no side of the split count as another side.
+/// `fingerprints` belong to `index.samples`, in the same order. Samples in no subset of the split count as another
+/// subset.
 #[must_use]
 pub fn duplicates(index: &Index, fingerprints: &[Fingerprint], split: &Split) -> Vec<Duplicate> {
-    let sides: Vec<Option<Subset>> = split.sides(index.samples.len());
+    let subsets: Vec<Option<Subset>> = split.subset_by_sample(index.samples.len());
     let mut same: BTreeMap<&Fingerprint, Vec<usize>> = BTreeMap::new();
     for (i, (_, fingerprint)) in index.samples.iter().zip(fingerprints).enumerate() {
         same.entry(fingerprint).or_default().push(i);
@@ -83,7 +84,7 @@ pub fn duplicates(index: &Index, fingerprints: &[Fingerprint], split: &Split) ->
         .into_values()
         .filter(|samples| samples.len() > 1)
         .map(|samples| Duplicate {
-            across_subsets: samples.iter().any(|&i| sides[i] != sides[samples[0]]),
+            across_subsets: samples.iter().any(|&i| subsets[i] != subsets[samples[0]]),
             across_classes: samples
                 .iter()
                 .any(|&i| index.samples[i].class != index.samples[samples[0]].class),

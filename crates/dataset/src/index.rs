@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::names::{IMAGE_EXTENSIONS, Subset, is_archive, is_subset_name, patient_of, same_class};
+use crate::file_names::{IMAGE_EXTENSIONS, is_archive, same_class};
+use crate::nih_names::patient_of;
 use crate::patient_names::{PatientNames, UnknownPatients, similar_patients};
+use crate::subset::{Subset, is_subset_name};
 use crate::walk::{files_below, folders_in, holds_image};
-use crate::wording::{instead, listing, meant};
+use crate::wording::{did_you_mean, found_instead, listing};
 
 /// One image file of an [`Index`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,9 +29,9 @@ pub struct Sample {
 
 impl Sample {
     /// Its path from the class folder on.
-    pub(crate) fn below_side(&self) -> &str {
-        let side = self.subset.and_then(|subset| self.path.strip_prefix(subset.folder()));
-        side.map_or(&self.path, |path| &path[1..])
+    pub(crate) fn path_from_class(&self) -> &str {
+        let path = self.subset.and_then(|subset| self.path.strip_prefix(subset.folder()));
+        path.map_or(&self.path, |path| &path[1..])
     }
 }
 
@@ -81,9 +83,9 @@ impl Index {
             || (!folders.is_empty() && folders.iter().all(|name| is_subset_name(name)))
         {
             let reason = format!(
-                "holds {}, some of which look like the sides of a split; expected exactly training, validation and testing, or class folders only{}",
+                "holds {}, some of which look like the subsets of a split; expected exactly training, validation and testing, or class folders only{}",
                 listing(&folders),
-                meant(&inner_data_sets(root, &folders))
+                did_you_mean(&inner_data_sets(root, &folders))
             );
             return Err(Error::path(root, reason));
         } else {
@@ -97,7 +99,7 @@ impl Index {
     }
 
     fn of_classes(root: &Path, classes: &[String]) -> Result<Self> {
-        let hint = || meant(&inner_data_sets(root, classes));
+        let hint = || did_you_mean(&inner_data_sets(root, classes));
         refuse_few_classes(root, classes, hint)?;
         let mut index = Self {
             root: root.to_path_buf(),
@@ -176,7 +178,7 @@ impl Index {
             self.samples.push(Sample { path, class, patient, subset, file: None });
         }
         if self.samples.len() == before {
-            let found = instead(&self.ignored[ignored_before..]);
+            let found = found_instead(&self.ignored[ignored_before..]);
             let extensions = IMAGE_EXTENSIONS.join(", ");
             let reason = format!("is a class folder without any image ({extensions}){found}{}", hint());
             return Err(Error::path(folder, reason));
@@ -187,7 +189,7 @@ impl Index {
     /// Refuses images of one class in a folder that has the name of another: either class may be meant.
     fn refuse_nested_classes(&self) -> Result<()> {
         for (i, sample) in self.samples.iter().enumerate() {
-            let mut folders = sample.below_side().split('/').rev().skip(1);
+            let mut folders = sample.path_from_class().split('/').rev().skip(1);
             let other = |folder: &&str| self.class(folder).is_some_and(|class| class != sample.class);
             if let Some(inner) = folders.find(other) {
                 let reason = format!(
@@ -243,7 +245,7 @@ impl Index {
     /// [`Error::Table`] if it lacks a column, has two patients for one sample, or a file that matches no sample or several
     /// samples.
     pub fn set_patients(&mut self, names: &PatientNames) -> Result<()> {
-        let paths: Vec<&str> = self.samples.iter().map(Sample::below_side).collect();
+        let paths: Vec<&str> = self.samples.iter().map(Sample::path_from_class).collect();
         let patients = names.patients(&paths)?;
         if let PatientNames::Pattern(pattern) = names {
             let has_class = |path: &str, patient: &str| {
@@ -365,7 +367,7 @@ fn refuse_few_classes(folder: &Path, classes: &[String], hint: impl Fn() -> Stri
                 });
             format!(
                 "holds no class folder; expected one sub-folder per class, such as `Parasitized` and `Uninfected`{}",
-                meant(&Vec::from_iter(parent))
+                did_you_mean(&Vec::from_iter(parent))
             )
         }
         [only] => format!("holds only one class folder, `{only}`; at least two are needed{}", hint()),

@@ -28,6 +28,7 @@
 //! ```
 
 mod build_tree;
+mod byte_checks;
 mod cells;
 mod changes;
 mod csv_rows;
@@ -35,17 +36,19 @@ mod decode;
 #[cfg(feature = "download")]
 mod download;
 mod error;
+mod file_names;
 mod fingerprint;
 mod index;
 mod input_check;
 mod list;
 mod manifest;
-mod names;
+mod nih_names;
 mod partition;
 mod patient_names;
 mod resize;
 mod split;
 mod split_config;
+mod subset;
 mod synthetic;
 mod walk;
 mod wording;
@@ -61,14 +64,15 @@ pub use fingerprint::{Duplicate, Fingerprint, duplicates};
 pub use index::{Index, Sample};
 pub use input_check::{ImageStats, InputCheck, InputWarning, MAX_CELL_SIDE, shows_many_cells};
 pub use list::{Listed, ListedImage, list_images};
-pub use manifest::{Entry, Manifest, read_manifest, write_manifest};
-pub use names::{Subset, nih_name, patient_of};
+pub use manifest::{Manifest, ManifestEntry, read_manifest, write_manifest};
+pub use nih_names::{nih_name, patient_of};
 pub use patient_names::{PatientNames, PatientPattern, UnknownPatients};
 pub use resize::{ResizePolicy, resize};
 pub use split::{Leakage, Split, k_fold, split};
 pub use split_config::{Fold, Protocol, SplitConfig};
+pub use subset::Subset;
 pub use synthetic::{
     SmearConfig, SmearKind, SmearObject, SyntheticCell, SyntheticConfig, SyntheticSmear, synthetic_cell,
     synthetic_smear, write_synthetic, write_synthetic_smear,
 };
-pub use wording::ignored_words;
+pub use wording::ignored_note;

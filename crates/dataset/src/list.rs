@@ -1,14 +1,14 @@
-//! Lists images for prediction with their patients.
+//! Lists images to classify, which have no class folders, with their patients.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::file_names::IMAGE_EXTENSIONS;
 use crate::index::missing_or_unreadable;
-use crate::names::IMAGE_EXTENSIONS;
 use crate::patient_names::{PatientNames, similar_patients};
 use crate::walk::paths_below;
-use crate::wording::{ignored_words, instead, listing};
+use crate::wording::{found_instead, ignored_note, listing};
 
 /// An image of [`list_images`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,7 +60,7 @@ pub fn list_images(paths: &[PathBuf], patients: &PatientNames) -> Result<Listed>
     let found = patients.patients(&names)?;
     ignored.retain(|real, _| !taken.contains(real));
     let ignored: Vec<String> = ignored.into_values().collect();
-    let mut notes = Vec::from_iter(ignored_words(&ignored));
+    let mut notes = Vec::from_iter(ignored_note(&ignored));
     if let PatientNames::Pattern(_) = patients {
         let given = images.iter().map(|(_, _, given)| *given);
         notes.extend(merged_patients(
@@ -123,7 +123,8 @@ fn files_of(path: &Path) -> Result<Vec<(PathBuf, bool)>> {
     if !files.iter().any(|(_, is_image)| *is_image) {
         let extensions = IMAGE_EXTENSIONS.join(", ");
         let ignored: Vec<String> = files.iter().map(|(file, _)| below(path, file)).collect();
-        let reason = format!("holds no image ({extensions}), nor do its sub-folders{}", instead(&ignored));
+        let reason =
+            format!("holds no image ({extensions}), nor do its sub-folders{}", found_instead(&ignored));
         return Err(Error::path(path, reason));
     }
     files.sort();

@@ -11,9 +11,10 @@ use crate::csv_rows::read_rows;
 use crate::error::{Error, Result};
 use crate::fingerprint::{Fingerprint, sha256_from_hex};
 use crate::index::{Index, Sample};
-use crate::names::{Subset, nih_name};
+use crate::nih_names::nih_name;
 use crate::split::Split;
 use crate::split_config::{Protocol, SplitConfig};
+use crate::subset::Subset;
 
 /// One row of a manifest, in the order of its columns.
 #[derive(Serialize, Deserialize)]
@@ -31,14 +32,14 @@ const COLUMNS: [&str; 6] = ["path", "class", "patient", "subset", "bytes", "sha2
 
 /// One file of a [`Manifest`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct ManifestEntry {
     /// Path relative to the data folder, as [`Sample::path`](crate::Sample::path).
     pub path: String,
     /// Name of its class.
     pub class: String,
     /// Its patient; `None` where it is unknown.
     pub patient: Option<String>,
-    /// Its side; `None` if the split excludes it.
+    /// Its subset; `None` if the split excludes it.
     pub subset: Option<Subset>,
     /// Size and hash of its contents.
     pub fingerprint: Fingerprint,
@@ -50,21 +51,22 @@ pub struct Manifest {
     /// The file it was read from.
     pub path: PathBuf,
     /// Its rows, in the order of the file, which is that of [`Index::samples`].
-    pub entries: Vec<Entry>,
+    pub entries: Vec<ManifestEntry>,
 }
 
-/// Writes every sample of `index` with its side of `split`, as CSV with the columns
+/// Writes every sample of `index` with its subset of `split`, as CSV with the columns
 /// `path,class,patient,subset,bytes,sha256`, in the order of the index.
 ///
-/// `patient` is empty if it is unknown, `subset` if the sample is on no side. An existing file is replaced as a whole.
+/// `patient` is empty if it is unknown, `subset` if the sample is in no subset. An existing file is replaced as a
+/// whole.
 ///
 /// # Errors
 /// [`Error::Config`] if there is not one fingerprint per sample; [`Error::File`] if the file cannot be written.
 pub fn write_manifest(path: &Path, index: &Index, split: &Split, fingerprints: &[Fingerprint]) -> Result<()> {
     same_length(index, fingerprints)?;
-    let sides = split.sides(index.samples.len());
+    let subsets = split.subset_by_sample(index.samples.len());
     let mut csv = csv::Writer::from_writer(Vec::new());
-    for ((sample, fingerprint), subset) in index.samples.iter().zip(fingerprints).zip(sides) {
+    for ((sample, fingerprint), subset) in index.samples.iter().zip(fingerprints).zip(subsets) {
         let row = Row {
             path: sample.path.clone(),
             class: index.classes[sample.class].clone(),
@@ -85,7 +87,7 @@ pub fn write_manifest(path: &Path, index: &Index, split: &Split, fingerprints: &
 /// [`Error::File`] if it cannot be read; [`Error::Table`] if it lacks a column, or has an invalid row, a path twice, or no row.
 pub fn read_manifest(path: &Path) -> Result<Manifest> {
     let bad = |line: u64, reason: String| Error::Table { path: path.to_path_buf(), line, reason };
-    let mut entries: Vec<Entry> = Vec::new();
+    let mut entries: Vec<ManifestEntry> = Vec::new();
     let mut line_of: HashMap<String, u64> = HashMap::new();
     for (line, row) in read_rows::<Row>(path, &COLUMNS)? {
         let sha256 = sha256_from_hex(&row.sha256).ok_or_else(|| {
@@ -96,7 +98,7 @@ pub fn read_manifest(path: &Path) -> Result<Manifest> {
         }
         let fingerprint = Fingerprint { bytes: row.bytes, sha256 };
         let Row { path, class, patient, subset, .. } = row;
-        entries.push(Entry { path, class, patient, subset, fingerprint });
+        entries.push(ManifestEntry { path, class, patient, subset, fingerprint });
     }
     if entries.is_empty() {
         return Err(bad(1, "there are no rows".to_owned()));
@@ -105,10 +107,11 @@ pub fn read_manifest(path: &Path) -> Result<Manifest> {
 }
 
 impl Manifest {
-    /// The written split for a folder with the same cells: the positions in `index` on each side.
+    /// The written split for a folder with the same cells: the positions in `index` of each subset.
     ///
     /// Cells are found by class and contents anywhere below the folder. The file does not contain the split's
-    /// settings: they become the defaults with [`Protocol::Given`], or with [`Protocol::All`] if every file is on the train side.
+    /// settings: they become the defaults with [`Protocol::Given`], or with [`Protocol::All`] if every file is in the
+    /// training set.
     /// `fingerprints` belong to `index.samples`, in the same order.
     ///
     /// # Errors
@@ -122,11 +125,11 @@ impl Manifest {
         let mut split = Split { config, train: Vec::new(), validation: Vec::new(), test: Vec::new() };
         for (entry, i) in self.entries.iter().zip(self.positions(index, fingerprints)?) {
             if let Some(subset) = entry.subset {
-                split.side_mut(subset).push(i);
+                split.subset_mut(subset).push(i);
             }
         }
         for subset in Subset::ALL {
-            split.side_mut(subset).sort_unstable();
+            split.subset_mut(subset).sort_unstable();
         }
         split.check(index)?;
         Ok(split)
@@ -175,7 +178,7 @@ impl Manifest {
         let cell = |i: usize| (index.classes[index.samples[i].class].as_str(), &fingerprints[i]);
         let at: HashMap<&str, usize> =
             index.samples.iter().enumerate().map(|(i, sample)| (sample.path.as_str(), i)).collect();
-        let in_place = |entry: &Entry| {
+        let in_place = |entry: &ManifestEntry| {
             let i = at.get(entry.path.as_str()).copied();
             i.filter(|&i| cell(i) == (entry.class.as_str(), &entry.fingerprint))
         };
@@ -228,55 +231,55 @@ impl Manifest {
         Ok(())
     }
 
-    /// For each sample of any folder, the side that the same cell has in this manifest; `None` if it is on no side.
+    /// For each sample of any folder, the subset that the same cell has in this manifest; `None` if it is in none.
     ///
-    /// Cells are matched by contents first, so a copy of a training cell is recognised in another folder and under another
-    /// name. Cells of the NIH's set are also matched by class and file name with any extension, since they circulate in
-    /// several formats and sizes. If the same contents are on several sides, the side of the same path counts, if there is
-    /// one, else the first of train, validation and test.
+    /// Cells are matched by contents first, so a copy of a training cell is recognised in another folder and under
+    /// another name. Cells of the NIH's set are also matched by class and file name with any extension, since they
+    /// circulate in several formats and sizes. If the same contents are in several subsets, the subset of the same path
+    /// counts, if there is one, else the first of train, validation and test.
     ///
     /// # Errors
     /// [`Error::Config`] if there is not one fingerprint per sample.
     pub fn match_index(&self, index: &Index, fingerprints: &[Fingerprint]) -> Result<Vec<Option<Subset>>> {
         same_length(index, fingerprints)?;
-        let mut side_of: HashMap<&Fingerprint, Subset> = HashMap::new();
-        let mut side_at: HashMap<(&str, &Fingerprint), Subset> = HashMap::new();
-        let mut side_named: HashMap<(&str, &str), Subset> = HashMap::new();
+        let mut subset_of: HashMap<&Fingerprint, Subset> = HashMap::new();
+        let mut subset_at: HashMap<(&str, &Fingerprint), Subset> = HashMap::new();
+        let mut subset_named: HashMap<(&str, &str), Subset> = HashMap::new();
         for entry in &self.entries {
             if let Some(subset) = entry.subset {
-                side_at.insert((&entry.path, &entry.fingerprint), subset);
-                let side = side_of.entry(&entry.fingerprint).or_insert(subset);
-                *side = subset.min(*side);
+                subset_at.insert((&entry.path, &entry.fingerprint), subset);
+                let first = subset_of.entry(&entry.fingerprint).or_insert(subset);
+                *first = subset.min(*first);
                 if let Some(name) = nih_name(&entry.path) {
-                    let side = side_named.entry((entry.class.as_str(), name)).or_insert(subset);
-                    *side = subset.min(*side);
+                    let first = subset_named.entry((entry.class.as_str(), name)).or_insert(subset);
+                    *first = subset.min(*first);
                 }
             }
         }
         let named = |sample: &Sample| {
             let class = index.classes[sample.class].as_str();
-            nih_name(&sample.path).and_then(|name| side_named.get(&(class, name)).copied())
+            nih_name(&sample.path).and_then(|name| subset_named.get(&(class, name)).copied())
         };
-        let side = |(sample, fingerprint): (&Sample, &Fingerprint)| {
-            let at = side_at.get(&(sample.path.as_str(), fingerprint));
-            at.or_else(|| side_of.get(fingerprint)).copied().or_else(|| named(sample))
+        let matched = |(sample, fingerprint): (&Sample, &Fingerprint)| {
+            let at = subset_at.get(&(sample.path.as_str(), fingerprint));
+            at.or_else(|| subset_of.get(fingerprint)).copied().or_else(|| named(sample))
         };
-        Ok(index.samples.iter().zip(fingerprints).map(side).collect())
+        Ok(index.samples.iter().zip(fingerprints).map(matched).collect())
     }
 
     /// Its entries without their subsets: equal for two manifests of the same cells.
     #[must_use]
-    pub fn cells(&self) -> Vec<Entry> {
-        self.entries.iter().cloned().map(|entry| Entry { subset: None, ..entry }).collect()
+    pub fn cells(&self) -> Vec<ManifestEntry> {
+        self.entries.iter().cloned().map(|entry| ManifestEntry { subset: None, ..entry }).collect()
     }
 
-    /// Whether any of the samples of `index` at `indices` belongs to a patient with cells on the train or validation side:
-    /// by the names in this manifest, which are meaningful only within one collection, or by the names of the samples that
-    /// `sides`, the result of [`match_index`](Self::match_index), finds there.
-    pub fn shares_patients(&self, index: &Index, sides: &[Option<Subset>], indices: &[usize]) -> bool {
-        let learned = |side: Option<Subset>| matches!(side, Some(Subset::Train | Subset::Validation));
-        let written = self.entries.iter().filter(|entry| learned(entry.subset)).map(|entry| &entry.patient);
-        let found = index.samples.iter().zip(sides).filter(|(_, side)| learned(**side));
+    /// Whether any of the samples of `index` at `indices` belongs to a patient with cells in the training or validation
+    /// set: by the names in this manifest, which are meaningful only within one collection, or by the names of the
+    /// samples that `subsets`, the result of [`match_index`](Self::match_index), has there.
+    pub fn shares_patients(&self, index: &Index, subsets: &[Option<Subset>], indices: &[usize]) -> bool {
+        let seen = |subset: Option<Subset>| subset.is_some_and(Subset::is_seen_in_training);
+        let written = self.entries.iter().filter(|entry| seen(entry.subset)).map(|entry| &entry.patient);
+        let found = index.samples.iter().zip(subsets).filter(|(_, subset)| seen(**subset));
         let known: HashSet<&str> =
             written.chain(found.map(|(sample, _)| &sample.patient)).filter_map(Option::as_deref).collect();
         indices.iter().any(|&i| index.samples[i].patient.as_deref().is_some_and(|name| known.contains(name)))

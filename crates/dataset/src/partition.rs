@@ -1,4 +1,5 @@
-//! Assigns samples to sides: by seeded shuffles for cells, by greedy balancing for whole patients.
+//! Divides samples into the subsets of a split or into folds: single cells by seeded shuffles, whole patients by greedy
+//! balancing.
 
 use std::collections::BTreeSet;
 
@@ -11,13 +12,13 @@ use crate::index::Index;
 use crate::split_config::SplitConfig;
 
 /// Train, validation, test, each ascending.
-type Sides = [Vec<usize>; 3];
+type Subsets = [Vec<usize>; 3];
 
 /// Random streams of the seed: of the whole split, and `FOLDS + f` of fold `f`.
 const WHOLE: u64 = 0;
 const FOLDS: u64 = 1;
 
-pub(crate) fn random(index: &Index, config: &SplitConfig) -> Sides {
+pub(crate) fn random(index: &Index, config: &SplitConfig) -> Subsets {
     let mut strata = strata(index, config.stratified);
     shuffle(&mut strata, &mut stream(config.seed, WHOLE));
     let samples = index.samples.len();
@@ -31,7 +32,7 @@ pub(crate) fn random(index: &Index, config: &SplitConfig) -> Sides {
     [train, validation, test]
 }
 
-pub(crate) fn random_folds(index: &Index, config: &SplitConfig, folds: usize) -> Vec<Sides> {
+pub(crate) fn random_folds(index: &Index, config: &SplitConfig, folds: usize) -> Vec<Subsets> {
     let mut strata = strata(index, config.stratified);
     shuffle(&mut strata, &mut stream(config.seed, WHOLE));
     // In turn, class after class: fold sizes differ by at most one cell, per class and in total.
@@ -53,7 +54,7 @@ pub(crate) fn random_folds(index: &Index, config: &SplitConfig, folds: usize) ->
         .collect()
 }
 
-pub(crate) fn by_patient(index: &Index, config: &SplitConfig) -> Result<Sides> {
+pub(crate) fn by_patient(index: &Index, config: &SplitConfig) -> Result<Subsets> {
     let groups = patients(index)?;
     need_patients(&groups, 3)?;
     let not_test = 1.0 - config.test_fraction;
@@ -62,11 +63,11 @@ pub(crate) fn by_patient(index: &Index, config: &SplitConfig) -> Result<Sides> {
         not_test * config.validation_fraction,
         config.test_fraction,
     ];
-    let sides = balance(&groups, &shares, &mut stream(config.seed, WHOLE));
-    Ok([0, 1, 2].map(|side| cells_on(&groups, &sides, side)))
+    let part_of = balance(&groups, &shares, &mut stream(config.seed, WHOLE));
+    Ok([0, 1, 2].map(|part| cells_in(&groups, &part_of, part)))
 }
 
-pub(crate) fn patient_folds(index: &Index, config: &SplitConfig, folds: usize) -> Result<Vec<Sides>> {
+pub(crate) fn patient_folds(index: &Index, config: &SplitConfig, folds: usize) -> Result<Vec<Subsets>> {
     let groups = patients(index)?;
     // Each fold needs one test patient, and one patient each for train and validation.
     need_patients(&groups, folds.max(3))?;
@@ -81,11 +82,11 @@ pub(crate) fn patient_folds(index: &Index, config: &SplitConfig, folds: usize) -
             .collect();
         need_patients(&rest, 2)?;
         let shares = [1.0 - config.validation_fraction, config.validation_fraction];
-        let sides = balance(&rest, &shares, &mut stream(config.seed, FOLDS + fold as u64));
+        let part_of = balance(&rest, &shares, &mut stream(config.seed, FOLDS + fold as u64));
         splits.push([
-            cells_on(&rest, &sides, 0),
-            cells_on(&rest, &sides, 1),
-            cells_on(&groups, &fold_of, fold),
+            cells_in(&rest, &part_of, 0),
+            cells_in(&rest, &part_of, 1),
+            cells_in(&groups, &fold_of, fold),
         ]);
     }
     Ok(splits)
@@ -153,8 +154,9 @@ fn share_out(total: usize, sizes: &[usize]) -> Vec<usize> {
 #[derive(Clone)]
 struct Group {
     cells: Vec<usize>,
-    /// The counts that are balanced over the sides: the patient's cells of each class, and the patient in the group with
-    /// cells of the same classes. Without the latter, one of five folds could get most of the patients without parasites.
+    /// The counts that are balanced over the parts: the patient's cells of each class, and the patient in the group
+    /// with cells of the same classes. Without the latter, one of five folds could get most of the patients without
+    /// parasites.
     counts: Vec<usize>,
 }
 
@@ -185,7 +187,7 @@ pub(crate) fn refuse_unknown(index: &Index) -> Result<()> {
 fn need_patients(groups: &[Group], needed: usize) -> Result<()> {
     if groups.len() < needed {
         let reason = format!(
-            "found {} patients; expected at least {needed}, since each side of a split, and each fold of a cross-validation, needs its own; use the random split, or fewer folds",
+            "found {} patients; expected at least {needed}, since each subset of a split, and each fold of a cross-validation, needs its own; use the random split, or fewer folds",
             groups.len()
         );
         return Err(Error::NotEnoughData { reason });
@@ -193,25 +195,27 @@ fn need_patients(groups: &[Group], needed: usize) -> Result<()> {
     Ok(())
 }
 
-fn cells_on(groups: &[Group], sides: &[usize], side: usize) -> Vec<usize> {
+/// The cells of the groups in `part`, ascending.
+fn cells_in(groups: &[Group], part_of: &[usize], part: usize) -> Vec<usize> {
     let mut cells: Vec<usize> = groups
         .iter()
-        .zip(sides)
-        .filter(|(_, of)| **of == side)
+        .zip(part_of)
+        .filter(|(_, of)| **of == part)
         .flat_map(|(group, _)| group.cells.iter().copied())
         .collect();
     cells.sort_unstable();
     cells
 }
 
-/// Number of assignments tried. For the NIH's 150 patients, the most even of eight has each side of the default split within
-/// 0.8 points of its share of a class; a single assignment can be off by 1.5.
+/// Number of assignments tried. For the NIH's 150 patients, the most even of eight has each subset of the default split
+/// within 0.8 points of its share of a class; a single assignment can be off by 1.5.
 const DEALS: usize = 8;
 
-/// Assigns whole groups to sides so that each side gets its share of all counts; returns the side of each group.
+/// Divides whole groups into parts, such as subsets or folds, so that each part gets its share of all counts; returns
+/// the part of each group.
 ///
-/// The greedy algorithm of scikit-learn's `StratifiedGroupKFold`: the largest groups go first, each to the side where
-/// it leaves the counts most evenly filled. Two things differ. Sides may have unequal `shares` (which sum to 1), so
+/// The greedy algorithm of scikit-learn's `StratifiedGroupKFold`: the largest groups go first, each to the part where
+/// it leaves the counts most evenly filled. Two things differ. Parts may have unequal `shares` (which sum to 1), so
 /// evenness compares fill over share. And scikit-learn sorts by size, so that the seed hardly matters; here
 /// the order is random among groups whose sizes have the same whole part of log2, and of several such assignments the most
 /// even is used.
@@ -219,10 +223,10 @@ fn balance(groups: &[Group], shares: &[f64], rng: &mut ChaCha8Rng) -> Vec<usize>
     (0..DEALS)
         .map(|_| deal(groups, shares, rng))
         .min_by(|a, b| a.1.total_cmp(&b.1))
-        .map_or_else(Vec::new, |(side_of, _)| side_of)
+        .map_or_else(Vec::new, |(part_of, _)| part_of)
 }
 
-/// One assignment: the side of each group, and the unevenness of the sides.
+/// One assignment: the part of each group, and the unevenness of the parts.
 fn deal(groups: &[Group], shares: &[f64], rng: &mut ChaCha8Rng) -> (Vec<usize>, f64) {
     let kinds = groups.first().map_or(0, |group| group.counts.len());
     let totals: Vec<usize> =
@@ -233,38 +237,38 @@ fn deal(groups: &[Group], shares: &[f64], rng: &mut ChaCha8Rng) -> (Vec<usize>, 
 
     let mut filled = vec![vec![0_usize; kinds]; shares.len()];
     let mut taken = vec![false; shares.len()];
-    let mut side_of = vec![0; groups.len()];
+    let mut part_of = vec![0; groups.len()];
     for (dealt, &g) in order.iter().enumerate() {
-        // The last groups go to the sides that are still empty.
+        // The last groups go to the parts that are still empty.
         let empty = taken.iter().filter(|taken| !**taken).count();
         let only_empty = groups.len() - dealt <= empty;
         let best = (0..shares.len())
-            .filter(|&side| !(only_empty && taken[side]))
-            .map(|side| {
-                add(&mut filled[side], &groups[g].counts);
+            .filter(|&part| !(only_empty && taken[part]))
+            .map(|part| {
+                add(&mut filled[part], &groups[g].counts);
                 let unevenness = unevenness(&filled, shares, &totals);
-                let fill = filled[side].iter().sum::<usize>() as f64 / shares[side];
-                subtract(&mut filled[side], &groups[g].counts);
-                (side, unevenness, fill)
+                let fill = filled[part].iter().sum::<usize>() as f64 / shares[part];
+                subtract(&mut filled[part], &groups[g].counts);
+                (part, unevenness, fill)
             })
             .min_by(|a, b| a.1.total_cmp(&b.1).then(a.2.total_cmp(&b.2)))
-            .map_or(0, |(side, ..)| side);
+            .map_or(0, |(part, ..)| part);
         add(&mut filled[best], &groups[g].counts);
         taken[best] = true;
-        side_of[g] = best;
+        part_of[g] = best;
     }
     let unevenness = unevenness(&filled, shares, &totals);
-    (side_of, unevenness)
+    (part_of, unevenness)
 }
 
-/// Standard deviation over the sides of (assigned / due), averaged over the counts.
+/// Standard deviation over the parts of (assigned / due), averaged over the counts.
 fn unevenness(filled: &[Vec<usize>], shares: &[f64], totals: &[usize]) -> f64 {
     let mut sum = 0.0;
     for (kind, &total) in totals.iter().enumerate() {
-        let fill = |side: usize| filled[side][kind] as f64 / (shares[side] * total.max(1) as f64);
-        let mean: f64 = shares.iter().enumerate().map(|(side, share)| share * fill(side)).sum();
+        let fill = |part: usize| filled[part][kind] as f64 / (shares[part] * total.max(1) as f64);
+        let mean: f64 = shares.iter().enumerate().map(|(part, share)| share * fill(part)).sum();
         let variance: f64 =
-            shares.iter().enumerate().map(|(side, share)| share * square(fill(side) - mean)).sum();
+            shares.iter().enumerate().map(|(part, share)| share * square(fill(part) - mean)).sum();
         sum += variance.sqrt();
     }
     sum / totals.len() as f64

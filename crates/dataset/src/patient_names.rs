@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::csv_rows::read_rows;
 use crate::error::{Error, Result};
-use crate::names::patient_of;
+use crate::nih_names::patient_of;
 use crate::wording::listing;
 
 /// The source of a picture's patient. In JSON `"nlm"`, `{"pattern": "…"}` or `{"table": "…"}`.

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::index::Index;
-use crate::names::Subset;
 use crate::partition::{self, refuse_unknown};
 use crate::split_config::{Fold, Protocol, SplitConfig, cannot_fold};
+use crate::subset::Subset;
 use crate::wording::listing;
 
-/// The three sides of a split: positions in [`Index::samples`], each side in ascending order.
+/// The three subsets of a split: positions in [`Index::samples`], each in ascending order.
 ///
 /// The order carries no information: training shuffles in every epoch.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,10 +24,10 @@ pub struct Split {
     pub test: Vec<usize>,
 }
 
-/// Patients with cells on more than one side of a split.
+/// Patients with cells in more than one subset of a split.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Leakage {
-    /// Names of the patients on more than one side, by number: C2 before C10.
+    /// Names of the patients in more than one subset, by number: C2 before C10.
     pub shared_patients: Vec<String>,
     /// Number of patients in the split.
     pub patients: usize,
@@ -37,15 +37,15 @@ pub struct Leakage {
     pub cells_without_patient: usize,
 }
 
-/// Assigns the samples of `index` to three sides.
+/// Divides the samples of `index` into training, validation and test set.
 ///
 /// * [`Protocol::Random`], as in the tutorial: samples are sorted by path and shuffled. The first
 ///   `1 - test_fraction` of them, rounded down as by Python's `int()`, are not for test; of these the
 ///   first `validation_fraction` are for validation. 27,558 cells give 19,842, 2,204 and 5,512. If stratified, the
 ///   same sizes are distributed over the classes by largest remainder.
-/// * [`Protocol::Patient`]: whole patients, so that every side comes close to its share of every class.
+/// * [`Protocol::Patient`]: whole patients, so that every subset comes close to its share of every class.
 /// * [`Protocol::Given`]: as given by the folders, see [`Split::given`].
-/// * [`Protocol::All`]: every sample for training; the other two sides are empty.
+/// * [`Protocol::All`]: every sample for training; the other two subsets are empty.
 ///
 /// With a [`Fold`], the result is that fold of [`k_fold`].
 ///
@@ -71,22 +71,22 @@ pub fn split(index: &Index, config: &SplitConfig) -> Result<Split> {
     Ok(split)
 }
 
-/// `folds` splits in which every sample is in the test side exactly once.
+/// `folds` splits in which every sample is in the test set exactly once.
 ///
-/// Of the samples outside the test side, [`SplitConfig::validation_fraction`] are for validation. `test_fraction` is not
+/// Of the samples outside the test set, [`SplitConfig::validation_fraction`] are for validation. `test_fraction` is not
 /// used; the settings of the results contain `1 / folds` instead, and their [`Fold`]. Under [`Protocol::Patient`] whole
 /// patients are assigned to the folds.
 ///
 /// # Errors
 /// As [`split`]; [`Error::Config`] if `folds` is below 2 or above the number of samples, or under [`Protocol::Given`] and
 /// [`Protocol::All`]; [`Error::NotEnoughData`] if there are fewer patients than folds, or a fold would leave fewer than two
-/// patients outside its test side.
+/// patients outside its test set.
 pub fn k_fold(index: &Index, config: &SplitConfig, folds: usize) -> Result<Vec<Split>> {
     config.check()?;
     if folds < 2 {
         return Err(Error::config("folds", folds, "at least 2"));
     }
-    let sides = match config.protocol {
+    let splits = match config.protocol {
         // Checked before memory is reserved for the folds.
         Protocol::Random if folds > index.samples.len() => {
             let expected = format!("at most the number of cells, {}", index.samples.len());
@@ -97,7 +97,7 @@ pub fn k_fold(index: &Index, config: &SplitConfig, folds: usize) -> Result<Vec<S
         Protocol::Given | Protocol::All => return Err(cannot_fold(folds)),
     };
     (1..)
-        .zip(sides)
+        .zip(splits)
         .map(|(number, [train, validation, test])| {
             let fold = Some(Fold { number, of: folds });
             let config = SplitConfig { test_fraction: 1.0 / folds as f64, fold, ..*config };
@@ -122,13 +122,13 @@ impl Split {
                     "is not a split tree; expected the folders training, validation and testing in it";
                 Error::path(&index.root, reason)
             })?;
-            split.side_mut(subset).push(i);
+            split.subset_mut(subset).push(i);
         }
         split.check(index)?;
         Ok(split)
     }
 
-    /// Positions of one side.
+    /// Positions of the samples of one subset.
     #[must_use]
     pub fn subset(&self, subset: Subset) -> &[usize] {
         match subset {
@@ -138,7 +138,7 @@ impl Split {
         }
     }
 
-    pub(crate) fn side_mut(&mut self, subset: Subset) -> &mut Vec<usize> {
+    pub(crate) fn subset_mut(&mut self, subset: Subset) -> &mut Vec<usize> {
         match subset {
             Subset::Train => &mut self.train,
             Subset::Validation => &mut self.validation,
@@ -146,41 +146,41 @@ impl Split {
         }
     }
 
-    /// The side of every sample of an index of `samples` samples; `None` for samples on no side.
+    /// The subset of every sample of an index of `samples` samples; `None` for samples in no subset.
     #[must_use]
-    pub fn sides(&self, samples: usize) -> Vec<Option<Subset>> {
-        let mut sides = vec![None; samples];
+    pub fn subset_by_sample(&self, samples: usize) -> Vec<Option<Subset>> {
+        let mut subsets = vec![None; samples];
         for subset in Subset::ALL {
             for &i in self.subset(subset) {
-                if let Some(side) = sides.get_mut(i) {
-                    *side = Some(subset);
+                if let Some(found) = subsets.get_mut(i) {
+                    *found = Some(subset);
                 }
             }
         }
-        sides
+        subsets
     }
 
-    /// Counts the patients on more than one side. `index` is the index that was split.
+    /// Counts the patients in more than one subset. `index` is the index that was split.
     #[must_use]
     pub fn leakage(&self, index: &Index) -> Leakage {
-        let sides = self.sides(index.samples.len());
+        let subsets = self.subset_by_sample(index.samples.len());
         let mut leakage = Leakage::default();
-        // Cells of each patient on each side.
+        // Cells of each patient in each subset.
         let mut cells: BTreeMap<&str, BTreeMap<Subset, usize>> = BTreeMap::new();
-        for (sample, side) in index.samples.iter().zip(sides) {
-            match (&sample.patient, side) {
+        for (sample, subset) in index.samples.iter().zip(subsets) {
+            match (&sample.patient, subset) {
                 (_, None) => {}
                 (None, Some(_)) => leakage.cells_without_patient += 1,
-                (Some(patient), Some(side)) => {
-                    *cells.entry(patient).or_default().entry(side).or_default() += 1;
+                (Some(patient), Some(subset)) => {
+                    *cells.entry(patient).or_default().entry(subset).or_default() += 1;
                 }
             }
         }
         leakage.patients = cells.len();
-        for (patient, sides) in cells {
-            if sides.len() > 1 {
+        for (patient, subsets) in cells {
+            if subsets.len() > 1 {
                 leakage.shared_patients.push(patient.to_owned());
-                leakage.shared_test_cells += sides.get(&Subset::Test).copied().unwrap_or(0);
+                leakage.shared_test_cells += subsets.get(&Subset::Test).copied().unwrap_or(0);
             }
         }
         leakage.shared_patients.sort_by(|a, b| (a.len(), a).cmp(&(b.len(), b)));
@@ -190,9 +190,9 @@ impl Split {
     /// Refuses a split that must not be used with `index`.
     ///
     /// # Errors
-    /// [`Error::NotEnoughData`] if a side is empty (under [`Protocol::All`], the train side) or the train side lacks a class;
-    /// [`Error::InvalidSplit`] if a position is out of range or occurs twice, or, under [`Protocol::Patient`], if a patient is on
-    /// two sides; [`Error::UnknownPatients`] under that protocol.
+    /// [`Error::NotEnoughData`] if a subset is empty (under [`Protocol::All`], the training set) or the training set
+    /// lacks a class; [`Error::InvalidSplit`] if a position is out of range or occurs twice, or, under
+    /// [`Protocol::Patient`], if a patient is in two subsets; [`Error::UnknownPatients`] under that protocol.
     pub fn check(&self, index: &Index) -> Result<()> {
         let mut seen: Vec<Option<Subset>> = vec![None; index.samples.len()];
         let mut trained = vec![false; index.classes.len()];
@@ -200,20 +200,20 @@ impl Split {
             let may_be_empty = self.config.protocol == Protocol::All && subset != Subset::Train;
             if self.subset(subset).is_empty() && !may_be_empty {
                 let reason = format!(
-                    "the {subset} side of the split is empty ({} samples in total); give more data or another fraction",
+                    "the {subset} set of the split is empty ({} samples in total); give more data or another fraction",
                     index.samples.len()
                 );
                 return Err(Error::NotEnoughData { reason });
             }
             for &i in self.subset(subset) {
-                let (Some(sample), Some(side)) = (index.samples.get(i), seen.get_mut(i)) else {
+                let (Some(sample), Some(seen)) = (index.samples.get(i), seen.get_mut(i)) else {
                     let reason = format!(
-                        "the {subset} side of the split names sample {i}, but there are only {}; was the split made for other data?",
+                        "the {subset} set of the split names sample {i}, but there are only {}; was the split made for other data?",
                         index.samples.len()
                     );
                     return Err(Error::InvalidSplit { reason });
                 };
-                if let Some(first) = side.replace(subset) {
+                if let Some(first) = seen.replace(subset) {
                     let reason =
                         format!("`{}` is in the split twice: in {first} and in {subset}", sample.path);
                     return Err(Error::InvalidSplit { reason });
@@ -223,7 +223,7 @@ impl Split {
         }
         if let Some(class) = trained.iter().position(|trained| !trained) {
             let reason = format!(
-                "the train side of the split holds no sample of `{}`; give more data, or use a stratified split",
+                "the train set of the split holds no sample of `{}`; give more data, or use a stratified split",
                 index.classes[class]
             );
             return Err(Error::NotEnoughData { reason });
@@ -233,7 +233,7 @@ impl Split {
             let patients = self.leakage(index).shared_patients;
             if !patients.is_empty() {
                 let reason = format!(
-                    "{} patients have cells on more than one side of a split by patient: {}",
+                    "{} patients have cells in more than one subset of a split by patient: {}",
                     patients.len(),
                     listing(&patients)
                 );

@@ -7,13 +7,14 @@ use strum::VariantNames;
 
 use crate::error::{Error, Result};
 
-/// How samples are assigned to the sides of a split.
+/// How samples are divided into the subsets of a split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[derive(strum::Display, strum::EnumString, strum::VariantNames)]
 #[strum(serialize_all = "lowercase", parse_err_ty = Error, parse_err_fn = unknown_protocol)]
 pub enum Protocol {
-    /// Each cell separately, as in the tutorial. A patient's cells fall on several sides, so the metrics are optimistic.
+    /// Each cell separately, as in the tutorial. A patient's cells fall into several subsets, so the metrics are
+    /// optimistic.
     #[default]
     Random,
     /// Each patient as a whole: estimates the performance on new patients.
@@ -54,18 +55,18 @@ impl fmt::Display for Fold {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SplitConfig {
-    /// How samples are assigned to the sides. Default: random.
+    /// How samples are divided. Default: random.
     pub protocol: Protocol,
-    /// Whether each side of a random split has the same share of every class. Default: false, as in the tutorial.
+    /// Whether each subset of a random split has the same share of every class. Default: false, as in the tutorial.
     /// A patient split always balances classes, as far as whole patients allow.
     pub stratified: bool,
-    /// Share of all cells for the test side, above 0 and below 1. Default: 0.2. A fold uses `1 / of` instead.
+    /// Share of all cells for the test set, above 0 and below 1. Default: 0.2. A fold uses `1 / of` instead.
     pub test_fraction: f64,
-    /// Share for validation of the cells outside the test side, above 0 and below 1. Default: 0.1.
+    /// Share for validation of the cells outside the test set, above 0 and below 1. Default: 0.1.
     pub validation_fraction: f64,
     /// Seed of the shuffle. Default: 42.
     pub seed: u64,
-    /// The fold of a cross-validation to use as the test side. Default: none, a single split.
+    /// The fold of a cross-validation to use as the test set. Default: none, a single split.
     pub fold: Option<Fold>,
 }
 
@@ -115,6 +116,6 @@ impl SplitConfig {
 /// The error for folds under a protocol without them.
 pub(crate) fn cannot_fold(folds: usize) -> Error {
     let expected =
-        "none, since `given` has a fixed test side and `all` has none; use random or patient for folds";
+        "none, since `given` has a fixed test set and `all` has none; use random or patient for folds";
     Error::config("folds", folds, expected)
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
 use crate::error::{Error, Result};
-use crate::names::{is_ignored_name, is_image};
+use crate::file_names::{is_ignored_name, is_image};
 
 /// A file found below a folder.
 pub(crate) struct FoundFile {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::names::{is_archive, is_ignored_name, is_image, is_unreadable_picture};
+use crate::file_names::{is_archive, is_ignored_name, is_image, is_unreadable_picture};
 
 /// Maximum number of items that a message lists; further items are counted.
 const LISTED: usize = 10;
@@ -19,7 +19,7 @@ pub(crate) fn listing<T: AsRef<str>>(items: &[T]) -> String {
 
 /// Describes the skipped files of a folder; `None` if there are none.
 #[must_use]
-pub fn ignored_words(ignored: &[String]) -> Option<String> {
+pub fn ignored_note(ignored: &[String]) -> Option<String> {
     let group = |file: &String| -> usize {
         let path = Path::new(file);
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -48,12 +48,12 @@ pub fn ignored_words(ignored: &[String]) -> Option<String> {
 }
 
 /// The end of a message that a folder holds no image: the files in it, if there are any.
-pub(crate) fn instead(ignored: &[String]) -> String {
-    ignored_words(ignored).map_or_else(String::new, |words| format!("; {words}"))
+pub(crate) fn found_instead(ignored: &[String]) -> String {
+    ignored_note(ignored).map_or_else(String::new, |words| format!("; {words}"))
 }
 
 /// The end of a message that names the folders, if any, one of which was probably meant.
-pub(crate) fn meant(folders: &[PathBuf]) -> String {
+pub(crate) fn did_you_mean(folders: &[PathBuf]) -> String {
     let names: Vec<String> = folders.iter().map(|path| format!("`{}`", path.display())).collect();
     if names.is_empty() { String::new() } else { format!("; did you mean {}?", names.join(" or ")) }
 }

@@ -59,15 +59,15 @@ fn config() -> impl Strategy<Value = SplitConfig> {
     )
 }
 
-/// The sides of every patient.
-fn sides_of_patients(index: &Index, split: &Split) -> BTreeMap<String, BTreeSet<Subset>> {
-    let mut sides: BTreeMap<String, BTreeSet<Subset>> = BTreeMap::new();
+/// The subsets that contain cells of each patient.
+fn subsets_by_patient(index: &Index, split: &Split) -> BTreeMap<String, BTreeSet<Subset>> {
+    let mut subsets: BTreeMap<String, BTreeSet<Subset>> = BTreeMap::new();
     for subset in Subset::ALL {
         for &i in split.subset(subset) {
-            sides.entry(index.samples[i].patient.clone().unwrap()).or_default().insert(subset);
+            subsets.entry(index.samples[i].patient.clone().unwrap()).or_default().insert(subset);
         }
     }
-    sides
+    subsets
 }
 
 fn all_cells(split: &Split) -> Vec<usize> {
@@ -100,7 +100,7 @@ proptest! {
             }
         };
         prop_assert_eq!(all_cells(&split), Vec::from_iter(0..index.samples.len()));
-        let shared = sides_of_patients(&index, &split).into_values().filter(|sides| sides.len() > 1).count();
+        let shared = subsets_by_patient(&index, &split).into_values().filter(|subsets| subsets.len() > 1).count();
         prop_assert_eq!(split.leakage(&index).shared_patients.len(), shared);
         if config.protocol == Protocol::Patient {
             prop_assert_eq!(shared, 0);
@@ -108,13 +108,13 @@ proptest! {
     }
 
     #[test]
-    fn sides_are_as_large_as_asked(cells in patients(), config in config()) {
+    fn subsets_are_as_large_as_asked(cells in patients(), config in config()) {
         let index = index(&cells);
         let Ok(split) = split(&index, &config) else { return Ok(()) };
         let n = index.samples.len() as f64;
         let not_test = n * (1.0 - config.test_fraction);
-        // Numbers of cells are rounded down twice. Patients are indivisible, and each side has at least one patient even
-        // with a small share.
+        // Numbers of cells are rounded down twice. Patients are indivisible, and each subset has at least one patient
+        // even with a small share.
         let largest = cells.iter().map(|counts| counts.iter().sum::<usize>()).max().unwrap() as f64;
         let slack = if config.protocol == Protocol::Random { 2.0 } else { 2.0 * largest };
         let asked = [
@@ -175,7 +175,7 @@ proptest! {
         for (number, split) in (1..).zip(&splits) {
             prop_assert_eq!(all_cells(split), Vec::from_iter(0..index.samples.len()));
             if config.protocol == Protocol::Patient {
-                prop_assert!(sides_of_patients(&index, split).into_values().all(|sides| sides.len() == 1));
+                prop_assert!(subsets_by_patient(&index, split).into_values().all(|subsets| subsets.len() == 1));
             } else {
                 let even = index.samples.len() / folds;
                 prop_assert!((even..=even + 1).contains(&split.test.len()), "{}", split.test.len());

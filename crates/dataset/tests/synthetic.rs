@@ -235,11 +235,11 @@ impl Features {
 /// The best test accuracy of logistic regression over several strengths of regularisation.
 fn best_accuracy(cells: &[SyntheticCell], is_test: &[bool], features: Features) -> f64 {
     let rows: Vec<Vec<f64>> = cells.par_iter().map(|cell| features.of(&cell.image)).collect();
-    let side = |test: bool| -> (Vec<Vec<f64>>, Vec<bool>) {
+    let subset = |test: bool| -> (Vec<Vec<f64>>, Vec<bool>) {
         let chosen = || (0..cells.len()).filter(|&i| is_test[i] == test);
         (chosen().map(|i| rows[i].clone()).collect(), chosen().map(|i| cells[i].parasitized).collect())
     };
-    let ((mut train, train_labels), (mut test, test_labels)) = (side(false), side(true));
+    let ((mut train, train_labels), (mut test, test_labels)) = (subset(false), subset(true));
     standardise(&mut train, &mut test);
     [1.0, 100.0]
         .map(|l2| accuracy(&fit(&train, &train_labels, l2), &test, &test_labels))

@@ -181,7 +181,7 @@ fn csv(path: &Path) -> Result<Vec<u8>> {
     Ok(csv)
 }
 
-/// A table with aligned columns.
+/// The table as text, with aligned columns.
 fn text(Table { title, head, rows }: &Table) -> String {
     let lines: Vec<Vec<&str>> = std::iter::once(head.clone())
         .chain(rows.iter().map(|row| row.iter().map(String::as_str).collect()))

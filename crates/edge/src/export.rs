@@ -1,22 +1,22 @@
 //! Exports trained weights to an ONNX file, with metadata and a digest that loading checks.
 
 use malaria_classifier::{Description, WeightsFile, format_advice};
+use malaria_dataset::Fingerprint;
 use prost::Message;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::{
     error::{Error, Result},
     graph::graph,
-    onnx::{Model, OperatorSet, Property},
+    onnx::{Model, OperatorSet, PROJECT, Property},
     quantization_loss::QuantizationLoss,
-    weight_format::{KEY, WeightFormat},
+    weight_format::WeightFormat,
 };
 
 /// The version that this code reads and writes.
 const FORMAT_VERSION: u32 = 4;
 
-/// Key of the decision threshold, for readers of other projects.
+/// Key of the decision threshold, for programs of other projects that read the file.
 const THRESHOLD: &str = "threshold";
 
 /// Key of the file's last entry: the SHA-256 of all bytes before it, in hexadecimal. Without it, a file with flipped bits
@@ -40,7 +40,7 @@ pub struct Origin {
     pub weights_sha256: String,
 }
 
-/// The JSON value in the file's metadata under [`KEY`].
+/// The JSON value in the file's metadata under [`PROJECT`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ModelMetadata {
     format_version: u32,
@@ -51,10 +51,10 @@ pub(crate) struct ModelMetadata {
 }
 
 impl ModelMetadata {
-    /// Reads the JSON value under [`KEY`].
+    /// Reads the JSON value under [`PROJECT`].
     ///
     /// # Errors
-    /// Another version or an invalid description, in words.
+    /// Another version or an invalid description, as text.
     pub(crate) fn read(text: &str) -> Result<Self, String> {
         // The version first: another one may have another layout. Files of version 1 have none, and 2 has it as `format`.
         #[derive(Deserialize)]
@@ -89,7 +89,7 @@ pub fn export(
 ) -> Result<Vec<u8>> {
     let graph = graph(&file.weights, weights).map_err(|reason| Error::Model { reason })?;
     let description = &file.weights.description;
-    let about = ModelMetadata {
+    let metadata = ModelMetadata {
         format_version: FORMAT_VERSION,
         description: description.clone(),
         origin: Origin { weights, quantization_loss, weights_sha256: file.sha256.clone() },
@@ -105,14 +105,14 @@ pub fn export(
                 description.image.pixels, description.image.resize
             ),
         ),
-        property(KEY, json(&about)?),
+        property(PROJECT, json(&metadata)?),
     ];
     if let Some(threshold) = &description.threshold {
         metadata_props.insert(2, property(THRESHOLD, threshold.point.threshold.to_string()));
     }
     Ok(encoded(&Model {
         ir_version: IR_VERSION,
-        producer_name: KEY.to_owned(),
+        producer_name: PROJECT.to_owned(),
         producer_version: env!("CARGO_PKG_VERSION").to_owned(),
         doc_string: "Classifier of red blood cells. Research software, not a medical device.".to_owned(),
         graph: Some(graph),
@@ -135,25 +135,25 @@ pub fn replace_description(
     let model = |reason: String| Error::Model { reason };
     let mut file = Model::decode(onnx).map_err(|error| model(error.to_string()))?;
     check_digest(&file, onnx).map_err(model)?;
-    let entry = file.metadata_props.iter().find(|property| property.key == KEY);
-    let entry = entry.ok_or_else(|| model(format!("no `{KEY}` in its metadata")))?;
-    let mut about = ModelMetadata::read(&entry.value).map_err(model)?;
-    about.origin.weights_sha256 = weights_sha256.unwrap_or(about.origin.weights_sha256);
+    let entry = file.metadata_props.iter().find(|property| property.key == PROJECT);
+    let entry = entry.ok_or_else(|| model(format!("no `{PROJECT}` in its metadata")))?;
+    let mut metadata = ModelMetadata::read(&entry.value).map_err(model)?;
+    metadata.origin.weights_sha256 = weights_sha256.unwrap_or(metadata.origin.weights_sha256);
     let threshold = description.threshold.map(|threshold| threshold.point.threshold.to_string());
-    about.description = description;
-    file.metadata_props.retain(|property| ![DIGEST_KEY, THRESHOLD, KEY].contains(&property.key.as_str()));
+    metadata.description = description;
+    file.metadata_props.retain(|property| ![DIGEST_KEY, THRESHOLD, PROJECT].contains(&property.key.as_str()));
     let property = |key: &str, value: String| Property { key: key.to_owned(), value };
     if let Some(threshold) = threshold {
         file.metadata_props.insert(2.min(file.metadata_props.len()), property(THRESHOLD, threshold));
     }
-    file.metadata_props.push(property(KEY, json(&about)?));
+    file.metadata_props.push(property(PROJECT, json(&metadata)?));
     Ok(encoded(&file))
 }
 
 /// The bytes of a file, with their digest.
 fn encoded(model: &Model) -> Vec<u8> {
     let mut onnx = model.encode_to_vec();
-    let digest = last_entry(sha256(&onnx));
+    let digest = last_entry(Fingerprint::of(&onnx).hex());
     onnx.extend(digest);
     onnx
 }
@@ -170,16 +170,11 @@ pub(crate) fn check_digest(file: &Model, onnx: &[u8]) -> Result<(), String> {
         return Ok(());
     };
     match onnx.strip_suffix(&last_entry(digest.value.clone())[..]) {
-        Some(written) if sha256(written) == digest.value => Ok(()),
+        Some(written) if Fingerprint::of(written).hex() == digest.value => Ok(()),
         _ => Err("its contents differ from the exported ones: it is damaged (copy it again), or another \
             program has changed it"
             .to_owned()),
     }
-}
-
-/// SHA-256 in hexadecimal.
-fn sha256(bytes: &[u8]) -> String {
-    base16ct::lower::encode_string(&Sha256::digest(bytes))
 }
 
 fn json(value: &impl Serialize) -> Result<String> {

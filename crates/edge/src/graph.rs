@@ -7,9 +7,9 @@ use malaria_classifier::{ResNetConfig, Weights};
 
 use crate::{
     batch_norm::{Affine, LARGEST_OFFSET, Preactivation},
-    onnx::{Attribute, FLOAT, FLOAT16, Graph, INT8, Node, Tensor, ValueInfo},
+    onnx::{Attribute, FLOAT, FLOAT16, Graph, INPUT, INT8, Node, OUTPUT, PROJECT, Tensor, ValueInfo},
     tensor::{Values, check_finite, quantise},
-    weight_format::{INPUT, KEY, OUTPUT, WeightFormat},
+    weight_format::WeightFormat,
 };
 
 /// The network of `weights`, with kernels stored in `format`.
@@ -95,7 +95,7 @@ impl Builder<'_> {
             return Err(format!("unknown tensor `{name}`"));
         }
         let side = input_size as i64;
-        self.graph.name = KEY.to_owned();
+        self.graph.name = PROJECT.to_owned();
         self.graph.input = vec![ValueInfo::batch(INPUT, &[3, side, side])];
         self.graph.output = vec![ValueInfo::batch(OUTPUT, &[classes as i64])];
         Ok(self.graph)

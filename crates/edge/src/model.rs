@@ -1,4 +1,4 @@
-//! Running an exported model with rten.
+//! Runs an exported model with rten.
 
 use std::{num::NonZeroUsize, panic::resume_unwind, sync::Arc, thread};
 
@@ -13,8 +13,7 @@ use crate::{
     error::{Error, Result},
     expand::expand,
     export::{ModelMetadata, Origin, check_digest},
-    onnx,
-    weight_format::{KEY, OUTPUT},
+    onnx::{self, OUTPUT, PROJECT},
 };
 
 /// Cells per thread between two reports of progress.
@@ -45,10 +44,10 @@ impl Model {
     fn decode(onnx: &[u8]) -> Result<Self, String> {
         let mut file = onnx::Model::decode(onnx)
             .map_err(|error| format!("it is not an ONNX file, or it is damaged: {error}"))?;
-        let entry = file.metadata_props.iter().find(|property| property.key == KEY);
-        let entry = entry.ok_or_else(|| format!("no `{KEY}` in its metadata"))?;
+        let entry = file.metadata_props.iter().find(|property| property.key == PROJECT);
+        let entry = entry.ok_or_else(|| format!("no `{PROJECT}` in its metadata"))?;
         let metadata = ModelMetadata::read(&entry.value)
-            .map_err(|error| format!("its description under `{KEY}`: {error}"))?;
+            .map_err(|error| format!("its description under `{PROJECT}`: {error}"))?;
         check_digest(&file, onnx)?;
         let positive = metadata.description.check().map_err(|error| error.to_string())?;
         let graph = file.graph.as_mut().ok_or("it holds no graph")?;
@@ -71,7 +70,7 @@ impl Model {
         &self.metadata.origin
     }
 
-    /// SHA-256 of the whole file, in hexadecimal: its thresholds count, too.
+    /// SHA-256 of the whole file with its thresholds, in hexadecimal.
     pub fn sha256(&self) -> &str {
         &self.sha256
     }
@@ -251,7 +250,7 @@ mod tests {
     /// The fixture with `good` replaced by `bad` in its description.
     fn described(good: &str, bad: &str) -> onnx::Model {
         let mut file = unsealed(WeightFormat::F32);
-        let entry = file.metadata_props.iter_mut().find(|property| property.key == KEY).unwrap();
+        let entry = file.metadata_props.iter_mut().find(|property| property.key == PROJECT).unwrap();
         assert!(entry.value.contains(good), "{good}: {}", entry.value);
         entry.value = entry.value.replace(good, bad);
         file

@@ -7,6 +7,15 @@ use std::{collections::HashSet, ops::RangeInclusive};
 
 use prost::Message;
 
+/// Name of the producer and of the graph, and key of the project's metadata entry: a
+/// [`Description`](malaria_classifier::Description) and an [`Origin`](crate::Origin) in JSON, and the version of their
+/// layout.
+pub(crate) const PROJECT: &str = "malaria-resnet";
+/// Name of the network's input.
+pub(crate) const INPUT: &str = "images";
+/// Name of the network's output.
+pub(crate) const OUTPUT: &str = "probabilities";
+
 /// A model file.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Model {

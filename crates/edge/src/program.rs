@@ -1,4 +1,4 @@
-//! Shared by the subcommands: the program's name, its models, and progress bars.
+//! What all subcommands use: the name of the program, its models, and progress bars.
 
 use std::{fs, path::Path};
 

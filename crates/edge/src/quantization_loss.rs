@@ -17,7 +17,8 @@ pub struct QuantizationLoss {
     /// Cells that the model was trained or selected on.
     pub seen_in_training: usize,
     /// Cells whose call differs from that with float32 weights.
-    pub flipped: usize,
+    #[serde(alias = "flipped")]
+    pub changed_calls: usize,
     /// Sensitivity with float32 weights minus that with the smaller ones; `None` without a positive cell.
     pub sensitivity_loss: Option<LossEstimate>,
     /// Specificity with float32 weights minus that with the smaller ones; `None` without a negative cell.
@@ -89,7 +90,7 @@ pub fn quantization_loss(cells: &[CellCalls<'_>], seen_in_training: usize) -> Re
         n: cells.len(),
         n_patients: cells.iter().filter_map(|cell| cell.patient).collect::<HashSet<_>>().len(),
         seen_in_training,
-        flipped: cells.iter().filter(|cell| cell.full != cell.reduced).count(),
+        changed_calls: cells.iter().filter(|cell| cell.full != cell.reduced).count(),
         sensitivity_loss,
         specificity_loss,
         smear_losses: None,
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn flips_are_counted_and_losses_split_by_class() {
+    fn changed_calls_are_counted_and_losses_split_by_class() {
         let mut cells = Vec::new();
         for patient in ["C1", "C2", "C3", "C4", "C5"] {
             // Of four positive cells one is lost; of four negative ones one is gained.
@@ -123,7 +124,7 @@ mod tests {
             cells.extend([true, false, false, false].map(|full| cell(false, full, false, patient)));
         }
         let found = quantization_loss(&cells, 7).unwrap();
-        assert_eq!((found.n, found.n_patients, found.seen_in_training, found.flipped), (40, 5, 7, 10));
+        assert_eq!((found.n, found.n_patients, found.seen_in_training, found.changed_calls), (40, 5, 7, 10));
         assert_eq!(found.sensitivity_loss.unwrap().estimate, 0.25);
         assert_eq!(found.specificity_loss.unwrap().estimate, -0.25);
     }

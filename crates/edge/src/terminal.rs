@@ -1,4 +1,4 @@
-//! Lines on the terminal.
+//! Prints lines on standard output and standard error.
 
 use std::{
     fmt::Display,

@@ -1,15 +1,8 @@
-//! Names in an exported file, and its weight formats.
+//! The formats in which an exported file stores its weights.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-
-/// Key of the project's entry in the model's metadata: a [`Description`](malaria_classifier::Description) and an
-/// [`Origin`](crate::Origin) in JSON, and the version of their layout.
-pub(crate) const KEY: &str = "malaria-resnet";
-/// Names of the network's input and output.
-pub(crate) const INPUT: &str = "images";
-pub(crate) const OUTPUT: &str = "probabilities";
 
 /// How the weights of convolutions and of the dense layer are stored. Everything is computed in float32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

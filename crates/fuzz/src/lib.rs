@@ -28,7 +28,7 @@ pub const TALLY: &str = "MALARIA_FUZZ_TALLY";
 const CASES: u32 = 192;
 /// Limit of the process's address space in bytes, for memory that the allocator does not count. Without it, a reader could
 /// exhaust the machine's memory.
-const MOST_ADDRESSES: u64 = 16 << 30;
+const MAX_ADDRESS_SPACE: u64 = 16 << 30;
 
 /// Counts the memory that a test program takes from Rust's allocator.
 #[global_allocator]
@@ -123,7 +123,7 @@ fn limit_addresses() {
     {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
         let Rlimit { maximum, .. } = getrlimit(Resource::As);
-        let most = maximum.map_or(MOST_ADDRESSES, |maximum| maximum.min(MOST_ADDRESSES));
+        let most = maximum.map_or(MAX_ADDRESS_SPACE, |maximum| maximum.min(MAX_ADDRESS_SPACE));
         // Without such a limit, only the counted memory is checked.
         let _ = setrlimit(Resource::As, Rlimit { current: Some(most), maximum });
     }

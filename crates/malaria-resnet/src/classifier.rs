@@ -11,7 +11,7 @@ use malaria_classifier::{Description, GroundTruth, ImageConfig, Prediction, Scor
 use malaria_dataset::Cells;
 use malaria_metrics::{Probabilities, apply_temperature};
 use malaria_model::{Fused, ResNet};
-use malaria_train::{CellTensors, EvalOptions, evaluate};
+use malaria_train::{CellTensors, EvalOptions, evaluate_network};
 use tch::{Device, Kind, Tensor};
 
 use crate::{
@@ -145,7 +145,7 @@ impl Classifier {
             }
         };
         let network = |images: &Tensor| Ok(fused.forward(images)?);
-        let raw = evaluate(network, cells, indices, options)?.probabilities;
+        let raw = evaluate_network(network, cells, indices, options)?.probabilities;
         match self.description.temperature {
             None => Ok(raw),
             Some(temperature) => {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::{
     config::Recipe,
     error::Result,
-    history::epoch_point,
+    history_plot::epoch_point,
     run::{dir::RunDir, metrics::Metrics},
 };
 

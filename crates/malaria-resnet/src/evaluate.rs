@@ -18,9 +18,10 @@ use tch::Device;
 
 use crate::{
     classifier::Classifier,
-    data::{check_classes, decode_index},
+    data_folder::{check_classes, decode_index},
+    data_summary::skipped_images,
     error::{Error, Result},
-    history::epoch_point,
+    history_plot::epoch_point,
     pictures::{mistakes, warnings},
     progress::{Listener, Progress},
     run::{
@@ -28,7 +29,6 @@ use crate::{
         lineage::{Lineage, lineage, seen_by},
         metrics::machine,
     },
-    summary::skipped_images,
 };
 
 /// Largest share of pictures with a warning that needs no caveat. Of the training cells, up to 0.5 % have a warning.
@@ -322,8 +322,8 @@ impl EvaluatedCells {
         let seen_in_training = seen_by(&manifests, &loaded, &chosen)?;
         let mut shared = false;
         for manifest in &manifests {
-            let sides = manifest.match_index(&loaded.index, &loaded.fingerprints)?;
-            shared |= manifest.shares_patients(&loaded.index, &sides, &chosen);
+            let subsets = manifest.match_index(&loaded.index, &loaded.fingerprints)?;
+            shared |= manifest.shares_patients(&loaded.index, &subsets, &chosen);
         }
         let new_patients = run.config()?.init.is_none() && missing_parents.is_empty() && !shared;
         Ok(Self { loaded, chosen, evaluated_on, seen_in_training, missing_parents, new_patients })

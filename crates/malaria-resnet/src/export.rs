@@ -7,11 +7,11 @@ use malaria_dataset::{PatientNames, UnknownPatients};
 use malaria_edge::{CellCalls, Model, QuantizationLoss, WeightFormat, quantization_loss};
 
 use crate::{
+    data_summary::skipped_images,
     error::{Error, Result},
     evaluate::{EvaluatedCells, LabelledFolder},
     progress::{Listener, Progress},
     run::dir::RunDir,
-    summary::skipped_images,
 };
 
 /// What to export.
@@ -167,7 +167,7 @@ mod tests {
                 n: 20_000,
                 n_patients: 100,
                 seen_in_training: 0,
-                flipped: 0,
+                changed_calls: 0,
                 sensitivity_loss: loss(cells[0]),
                 specificity_loss: loss(cells[1]),
                 smear_losses: Some(smears.map(loss)),

@@ -41,12 +41,13 @@ mod compare;
 mod config;
 mod count_smears;
 mod cross_validate;
-mod data;
+mod data_folder;
+mod data_summary;
 mod error;
 mod evaluate;
 #[cfg(feature = "export")]
 mod export;
-mod history;
+mod history_plot;
 mod memory;
 mod paths;
 mod pictures;
@@ -55,7 +56,6 @@ mod predict;
 mod pretrained;
 mod progress;
 mod run;
-mod summary;
 
 pub use classifier::{Classifier, default_run};
 pub use compare::{ComparedRun, Comparison, compare};
@@ -65,11 +65,13 @@ pub use cross_validate::{
     CrossValidationOptions, CrossValidationSummary, cross_validate,
     metrics::{CrossValidationMetrics, FoldMetrics},
 };
-pub use data::{default_data, default_protocol};
+pub use data_folder::{default_data, default_protocol};
+pub use data_summary::{DataSummary, SubsetSummary};
 pub use error::{Error, Result};
 pub use evaluate::{EvaluateOptions, EvaluatedOn, EvaluationReport, evaluate};
 #[cfg(feature = "export")]
 pub use export::{ExportOptions, Exported, export};
+pub use history_plot::plot_history;
 pub use malaria_classifier::{
     Assessment, Caveat, CellIntervals, ChosenOn, Description, DetectionLimit, ImageConfig, PatientAssessment,
     PatientCallError, PatientMean, PatientPrediction, PatientVerdict, Prediction, PredictionReport,
@@ -82,11 +84,10 @@ pub use progress::{Context, Listener, Progress};
 pub use run::{
     dir::{RunDir, RunLock, fold_dir},
     metrics::{Metrics, MetricsOf},
-    session::{RunSummary, plot_history},
+    session::RunSummary,
     sources::NewPaths,
     start::{resume, train},
 };
-pub use summary::{DataSummary, SubsetSummary};
 
 pub use malaria_augment as augment;
 pub use malaria_dataset as dataset;

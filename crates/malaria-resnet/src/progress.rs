@@ -5,7 +5,7 @@ use std::{path::Path, sync::atomic::AtomicBool};
 use malaria_dataset::Fold;
 use malaria_train::Event;
 
-use crate::summary::DataSummary;
+use crate::data_summary::DataSummary;
 
 /// Progress of a run.
 #[derive(Debug)]

@@ -177,11 +177,12 @@ pub struct Intervals {
 }
 
 /// Intervals by [`cluster_bootstrap`] over `clusters` `[N]` of the metrics that
-/// [`evaluate_predicted`](crate::evaluate_predicted) computes from the same `truth` `[N]`, `probabilities` `[N, classes]` and
-/// `predicted` `[N]`.
+/// [`summarise_predicted`](crate::summarise_predicted) computes from the same `truth` `[N]`, `probabilities` `[N,
+/// classes]` and `predicted` `[N]`.
 ///
 /// # Errors
-/// As [`evaluate_predicted`](crate::evaluate_predicted) and [`cluster_bootstrap`]; another number of clusters than samples.
+/// As [`summarise_predicted`](crate::summarise_predicted) and [`cluster_bootstrap`]; another number of clusters than
+/// samples.
 pub fn intervals<C: Eq + std::hash::Hash>(
     truth: &[usize],
     probabilities: Probabilities<'_>,

@@ -47,7 +47,7 @@ pub struct Contradiction {
 /// ```
 ///
 /// # Errors
-/// As [`evaluate`](crate::evaluate).
+/// As [`summarise`](crate::summarise).
 pub fn label_audit(truth: &[usize], probabilities: Probabilities<'_>) -> Result<Vec<Contradiction>> {
     check::probabilities(truth, probabilities)?;
     let classes = probabilities.classes;

@@ -8,13 +8,13 @@
 //! that differ, classes that do not exist) is an [`Error`].
 //!
 //! ```
-//! use malaria_metrics::{classification_report, evaluate};
+//! use malaria_metrics::{classification_report, summarise};
 //!
 //! let classes = ["Parasitized".to_owned(), "Uninfected".to_owned()];
 //! let truth = [0, 0, 1, 1];
 //! // [N, C], row by row.
 //! let probabilities = [0.9, 0.1, 0.4, 0.6, 0.2, 0.8, 0.3, 0.7];
-//! let summary = evaluate(&truth, &probabilities, &classes, 0)?;
+//! let summary = summarise(&truth, &probabilities, &classes, 0)?;
 //! assert_eq!(summary.accuracy, Some(0.75));
 //! assert_eq!(summary.auc, Some(1.0));
 //!
@@ -66,6 +66,6 @@ pub use probabilities::Probabilities;
 pub use proper::{brier_score, log_loss};
 pub use report::{classification_report, decimal, percent};
 pub use smear_threshold::{SmearPoint, choose_smear_threshold};
-pub use summary::{Summary, argmax, evaluate, evaluate_predicted, one_vs_rest, predict_at};
+pub use summary::{Summary, argmax, one_vs_rest, predict_at, summarise, summarise_predicted};
 pub use temperature::{apply_temperature, fit_temperature};
 pub use threshold::{OperatingPoint, Target, choose_threshold};

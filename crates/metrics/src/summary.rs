@@ -15,7 +15,7 @@ use crate::proper::{brier_score, log_loss};
 /// The metrics of one set of predictions, ready for JSON. All are fractions except `n`, `discrimination`, `mcc`,
 /// `cohens_kappa` and `log_loss`; an undefined one is `None`, in JSON `null`.
 ///
-/// [`evaluate`] predicts the most probable class of each sample; [`evaluate_predicted`] takes any predictions.
+/// [`summarise`] predicts the most probable class of each sample; [`summarise_predicted`] takes any predictions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Summary {
@@ -75,10 +75,10 @@ pub struct Summary {
 /// highest probability ([`argmax`]).
 ///
 /// ```
-/// use malaria_metrics::evaluate;
+/// use malaria_metrics::summarise;
 ///
 /// let classes = ["Parasitized".to_owned(), "Uninfected".to_owned()];
-/// let summary = evaluate(&[0, 0, 1], &[0.9, 0.1, 0.4, 0.6, 0.2, 0.8], &classes, 0)?;
+/// let summary = summarise(&[0, 0, 1], &[0.9, 0.1, 0.4, 0.6, 0.2, 0.8], &classes, 0)?;
 /// assert_eq!(summary.positive_class, "Parasitized");
 /// assert_eq!((summary.sensitivity, summary.specificity, summary.auc), (Some(0.5), Some(1.0), Some(1.0)));
 /// # Ok::<(), malaria_metrics::Error>(())
@@ -87,7 +87,7 @@ pub struct Summary {
 /// # Errors
 /// No samples, fewer than 2 classes, lengths that do not fit, a class out of range, a probability that is NaN
 /// or outside `[0, 1]`, or a sample whose probabilities do not sum to 1 within 0.01.
-pub fn evaluate(
+pub fn summarise(
     truth: &[usize],
     probabilities: &[f64],
     classes: &[String],
@@ -96,26 +96,26 @@ pub fn evaluate(
     let rows = Probabilities::new(probabilities, classes.len());
     check::probabilities(truth, rows)?;
     let predicted = Vec::from_iter(rows.rows().map(argmax));
-    evaluate_predicted(truth, probabilities, &predicted, classes, positive)
+    summarise_predicted(truth, probabilities, &predicted, classes, positive)
 }
 
 /// Computes a [`Summary`] for the predicted classes `predicted` `[N]`, such as those of [`predict_at`]; the other
-/// arguments are those of [`evaluate`].
+/// arguments are those of [`summarise`].
 ///
 /// ```
-/// # use malaria_metrics::{evaluate_predicted, predict_at};
+/// # use malaria_metrics::{summarise_predicted, predict_at};
 /// # let classes = ["Parasitized".to_owned(), "Uninfected".to_owned()];
 /// # let (truth, probabilities) = ([0, 0, 1], [0.9, 0.1, 0.4, 0.6, 0.2, 0.8]);
 /// let predicted: Vec<usize> = probabilities.chunks(2).map(|row| predict_at(row, 0, 0.3)).collect();
-/// let summary = evaluate_predicted(&truth, &probabilities, &predicted, &classes, 0)?;
+/// let summary = summarise_predicted(&truth, &probabilities, &predicted, &classes, 0)?;
 /// assert_eq!((summary.sensitivity, summary.accuracy), (Some(1.0), Some(1.0)));
 /// assert_eq!(summary.accuracy_argmax, Some(2.0 / 3.0));
 /// # Ok::<(), malaria_metrics::Error>(())
 /// ```
 ///
 /// # Errors
-/// As [`evaluate`]; also another number of predictions than samples, or one out of range.
-pub fn evaluate_predicted(
+/// As [`summarise`]; also another number of predictions than samples, or one out of range.
+pub fn summarise_predicted(
     truth: &[usize],
     probabilities: &[f64],
     predicted: &[usize],
@@ -159,7 +159,7 @@ pub fn evaluate_predicted(
 /// `truth` `[N]` holds the true classes and `probabilities` `[N, classes]` row by row the probability of each.
 ///
 /// # Errors
-/// As [`evaluate`].
+/// As [`summarise`].
 pub fn one_vs_rest(
     truth: &[usize],
     probabilities: Probabilities<'_>,

@@ -1,8 +1,8 @@
 //! Bootstrap intervals over clusters.
 
 use malaria_metrics::{
-    Bootstrap, Error, Probabilities, argmax, cluster_bootstrap, evaluate, evaluate_predicted, intervals,
-    predict_at,
+    Bootstrap, Error, Probabilities, argmax, cluster_bootstrap, intervals, predict_at, summarise,
+    summarise_predicted,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -89,7 +89,7 @@ fn intervals_belong_to_the_metrics_of_a_summary() {
             [p, 1.0 - p]
         })
         .collect();
-    let summary = evaluate(&truth, &probabilities, &classes, 0).unwrap();
+    let summary = summarise(&truth, &probabilities, &classes, 0).unwrap();
     assert_eq!((summary.sensitivity, summary.specificity), (Some(0.9), Some(0.6)));
     let predicted: Vec<usize> = probabilities.chunks(2).map(argmax).collect();
     let by_patient = intervals(
@@ -155,7 +155,7 @@ fn intervals_equal_evaluating_every_resample() {
     let expected = cluster_bootstrap(&patients, &settings, |drawn| {
         let truth: Vec<usize> = drawn.iter().map(|&i| truth[i]).collect();
         let rows: Vec<f64> = drawn.iter().flat_map(|&i| probabilities[3 * i..3 * i + 3].to_vec()).collect();
-        let summary = evaluate(&truth, &rows, &classes, 1).unwrap();
+        let summary = summarise(&truth, &rows, &classes, 1).unwrap();
         [summary.accuracy, summary.sensitivity, summary.specificity, summary.auc]
     })
     .unwrap();
@@ -169,7 +169,7 @@ fn intervals_equal_evaluating_every_resample() {
         let rows: Vec<f64> = drawn.iter().flat_map(|&i| probabilities[3 * i..3 * i + 3].to_vec()).collect();
         let [truth, predicted] =
             [&truth, &predicted].map(|all| drawn.iter().map(|&i| all[i]).collect::<Vec<usize>>());
-        let at = evaluate_predicted(&truth, &rows, &predicted, &classes, 1).unwrap();
+        let at = summarise_predicted(&truth, &rows, &predicted, &classes, 1).unwrap();
         [at.accuracy, at.sensitivity, at.specificity, at.auc]
     })
     .unwrap();

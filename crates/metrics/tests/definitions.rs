@@ -1,8 +1,8 @@
 //! Metrics against their definitions, computed directly on random predictions.
 
 use malaria_metrics::{
-    BinaryCounts, ConfusionMatrix, Error, OperatingPoint, Summary, Target, choose_threshold, evaluate,
-    evaluate_predicted, pr_curve, predict_at, roc_curve, wilson_interval,
+    BinaryCounts, ConfusionMatrix, Error, OperatingPoint, Summary, Target, choose_threshold, pr_curve,
+    predict_at, roc_curve, summarise, summarise_predicted, wilson_interval,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -137,7 +137,7 @@ fn evaluating_at_the_chosen_threshold_gives_its_rates() {
     assert_eq!((point.threshold, point.sensitivity, point.specificity), (0.55, 0.75, 1.0));
     let predicted: Vec<usize> =
         probabilities.chunks(2).map(|row| predict_at(row, 0, point.threshold)).collect();
-    let metrics = evaluate_predicted(&truth, &probabilities, &predicted, &classes, 0).unwrap();
+    let metrics = summarise_predicted(&truth, &probabilities, &predicted, &classes, 0).unwrap();
     assert_eq!(metrics.sensitivity, Some(point.sensitivity));
     assert_eq!(metrics.specificity, Some(point.specificity));
     assert_eq!((metrics.accuracy, metrics.ppv, metrics.npv), (Some(6.0 / 7.0), Some(1.0), Some(0.75)));
@@ -146,7 +146,7 @@ fn evaluating_at_the_chosen_threshold_gives_its_rates() {
 #[test]
 fn a_tie_goes_to_the_first_class() {
     let classes = ["a", "b", "c"].map(String::from);
-    let summary = evaluate(&[0, 1, 2], &[0.4, 0.4, 0.2, 0.2, 0.4, 0.4, 0.4, 0.2, 0.4], &classes, 1).unwrap();
+    let summary = summarise(&[0, 1, 2], &[0.4, 0.4, 0.2, 0.2, 0.4, 0.4, 0.4, 0.2, 0.4], &classes, 1).unwrap();
     let rows = summary.confusion.rows().map(<[u64]>::to_vec);
     assert_eq!(Vec::from_iter(rows), [[1, 0, 0], [0, 1, 0], [1, 0, 0]]);
 }
@@ -219,7 +219,7 @@ fn wilson_intervals_widen_with_confidence() {
 fn summary_round_trips_through_json_with_its_field_names() {
     let classes = ["Parasitized".to_owned(), "Uninfected".to_owned()];
     let (truth, probabilities) = ([1, 1, 1], [0.1, 0.9, 0.3, 0.7, 0.8, 0.2]);
-    let summary = evaluate(&truth, &probabilities, &classes, 0).unwrap();
+    let summary = summarise(&truth, &probabilities, &classes, 0).unwrap();
 
     let json = serde_json::to_value(&summary).unwrap();
     let expected = serde_json::json!({

@@ -2,8 +2,8 @@
 
 use malaria_metrics::{
     BinaryCounts, ConfusionMatrix, Error, Probabilities, Target, brier_score, calibration_curve,
-    choose_threshold, classification_report, evaluate, evaluate_predicted, expected_calibration_error,
-    log_loss, pr_curve, roc_curve, wilson_interval,
+    choose_threshold, classification_report, expected_calibration_error, log_loss, pr_curve, roc_curve,
+    summarise, summarise_predicted, wilson_interval,
 };
 
 fn names() -> [String; 2] {
@@ -13,8 +13,8 @@ fn names() -> [String; 2] {
 /// The errors of all functions that take class probabilities, for the same input.
 fn refusals(truth: &[usize], probabilities: &[f64]) -> [Error; 4] {
     [
-        evaluate(truth, probabilities, &names(), 0).unwrap_err(),
-        evaluate_predicted(truth, probabilities, &vec![0; truth.len()], &names(), 0).unwrap_err(),
+        summarise(truth, probabilities, &names(), 0).unwrap_err(),
+        summarise_predicted(truth, probabilities, &vec![0; truth.len()], &names(), 0).unwrap_err(),
         log_loss(truth, Probabilities::new(probabilities, 2)).unwrap_err(),
         brier_score(truth, Probabilities::new(probabilities, 2)).unwrap_err(),
     ]
@@ -33,7 +33,7 @@ fn score_refusals(truth: &[bool], scores: &[f64]) -> [Error; 6] {
 }
 
 #[test]
-fn probabilities_outside_their_range() {
+fn numbers_outside_0_to_1_are_refused() {
     for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1e-9, 1.0 + 1e-9] {
         for error in refusals(&[0, 1], &[0.5, 0.5, 0.5, bad]) {
             assert!(matches!(&error, Error::OutOfRange { value, .. } if value.to_bits() == bad.to_bits()));
@@ -58,15 +58,15 @@ fn probabilities_outside_their_range() {
 }
 
 #[test]
-fn probabilities_that_do_not_sum_to_one() {
+fn probabilities_that_do_not_sum_to_one_are_refused() {
     for error in refusals(&[0, 1], &[0.5, 0.5, 0.9, 0.2]) {
         assert!(matches!(error, Error::NotNormalized { sample: 1, .. }), "{error}");
     }
-    assert!(evaluate(&[0], &[0.7, 0.3001], &names(), 0).is_ok(), "rounding is allowed");
+    assert!(summarise(&[0], &[0.7, 0.3001], &names(), 0).is_ok(), "rounding is allowed");
 }
 
 #[test]
-fn no_samples() {
+fn empty_inputs_are_refused() {
     assert_eq!(refusals(&[], &[]), [const { Error::Empty }; 4]);
     assert_eq!(score_refusals(&[], &[]), [const { Error::Empty }; 6]);
     let matrix = ConfusionMatrix::new(2).unwrap();
@@ -74,7 +74,7 @@ fn no_samples() {
 }
 
 #[test]
-fn lengths_that_differ() {
+fn inputs_of_different_lengths_are_refused() {
     for error in refusals(&[0, 1], &[0.5, 0.5]) {
         assert_eq!(error, Error::LengthMismatch { what: "probabilities", expected: 4, found: 2 });
     }
@@ -90,7 +90,7 @@ fn lengths_that_differ() {
 }
 
 #[test]
-fn classes_that_do_not_exist() {
+fn classes_that_do_not_exist_are_refused() {
     for error in refusals(&[0, 2], &[0.5, 0.5, 0.5, 0.5]) {
         let what = "truth of sample 1".to_owned();
         assert_eq!(error, Error::ClassOutOfRange { what, class: 2, classes: 2 });
@@ -99,7 +99,7 @@ fn classes_that_do_not_exist() {
         let error = ConfusionMatrix::from_labels(&[truth], &[predicted], 3).unwrap_err();
         assert_eq!(error.to_string(), format!("{place}: class 3 does not exist, expected an index below 3"));
     }
-    assert!(matches!(evaluate(&[0], &[0.5, 0.5], &names(), 2), Err(Error::ClassOutOfRange { .. })));
+    assert!(matches!(summarise(&[0], &[0.5, 0.5], &names(), 2), Err(Error::ClassOutOfRange { .. })));
     assert!(matches!(
         BinaryCounts::of_class(&ConfusionMatrix::new(2).unwrap(), 2),
         Err(Error::ClassOutOfRange { .. })
@@ -107,14 +107,14 @@ fn classes_that_do_not_exist() {
 }
 
 #[test]
-fn too_few_classes() {
+fn too_few_classes_are_refused() {
     assert_eq!(ConfusionMatrix::new(0), Err(Error::TooFewClasses { expected: 1, found: 0 }));
     let one = [names()[0].clone()];
-    assert_eq!(evaluate(&[0], &[1.0], &one, 0), Err(Error::TooFewClasses { expected: 2, found: 1 }));
+    assert_eq!(summarise(&[0], &[1.0], &one, 0), Err(Error::TooFewClasses { expected: 2, found: 1 }));
 }
 
 #[test]
-fn labels_of_a_report() {
+fn missing_and_repeated_labels_of_a_report_are_refused() {
     let matrix = ConfusionMatrix::from_labels(&[0, 1], &[0, 1], 2).unwrap();
     for labels in [&[][..], &[0, 0], &[1, 0, 1]] {
         let error = classification_report(&matrix, &["a", "b"], Some(labels)).unwrap_err();
@@ -125,7 +125,7 @@ fn labels_of_a_report() {
 }
 
 #[test]
-fn matrices_that_are_not_square() {
+fn matrices_that_are_not_square_are_refused() {
     let error = ConfusionMatrix::from_rows(&[vec![1, 2], vec![3]]).unwrap_err();
     assert_eq!(error, Error::NotSquare { row: 1, expected: 2, found: 1 });
     assert!(serde_json::from_str::<ConfusionMatrix>("[[1,2,3],[4,5,6]]").is_err());
@@ -133,7 +133,7 @@ fn matrices_that_are_not_square() {
 }
 
 #[test]
-fn thresholds_that_cannot_be_chosen() {
+fn targets_that_no_threshold_reaches_are_refused() {
     for (truth, class) in [([true; 3], "negative"), ([false; 3], "positive")] {
         for target in [Target::Sensitivity(0.9), Target::Specificity(0.9)] {
             assert_eq!(choose_threshold(&truth, &[0.1, 0.2, 0.3], target), Err(Error::ClassAbsent { class }));
@@ -145,7 +145,7 @@ fn thresholds_that_cannot_be_chosen() {
 }
 
 #[test]
-fn counts_and_bins() {
+fn more_successes_than_trials_and_zero_bins_are_refused() {
     assert_eq!(wilson_interval(3, 2, 0.95), Err(Error::TooManySuccesses { successes: 3, trials: 2 }));
     assert_eq!(calibration_curve(&[true], &[0.5], 0), Err(Error::NoBins));
     assert_eq!(expected_calibration_error(&[true], &[0.5], 0), Err(Error::NoBins));

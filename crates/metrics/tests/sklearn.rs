@@ -3,8 +3,8 @@
 
 use malaria_metrics::{
     Average, AverageScores, BinaryCounts, ClassScores, ConfusionMatrix, Discrimination, Probabilities,
-    Summary, brier_score, calibration_curve, classification_report, evaluate, evaluate_predicted,
-    expected_calibration_error, log_loss, one_vs_rest, pr_curve, predict_at, roc_curve, wilson_interval,
+    Summary, brier_score, calibration_curve, classification_report, expected_calibration_error, log_loss,
+    one_vs_rest, pr_curve, predict_at, roc_curve, summarise, summarise_predicted, wilson_interval,
 };
 use serde::Deserialize;
 
@@ -109,7 +109,7 @@ impl Case {
     }
 
     fn summary(&self) -> Summary {
-        evaluate(&self.truth, &self.probabilities, &self.class_names(), self.positive).unwrap()
+        summarise(&self.truth, &self.probabilities, &self.class_names(), self.positive).unwrap()
     }
 
     fn binary(&self) -> (Vec<bool>, Vec<f64>) {
@@ -168,7 +168,7 @@ fn same_discrimination(case: &str, ours: Discrimination, theirs: &Binary) {
 }
 
 #[test]
-fn metrics_of_the_matrix() {
+fn matrix_metrics_match_sklearn() {
     for case in cases() {
         let (name, theirs) = (&case.name, &case.matrix);
         let Summary { confusion: ours, averages, .. } = case.summary();
@@ -199,7 +199,7 @@ fn metrics_of_the_matrix() {
 }
 
 #[test]
-fn metrics_of_the_positive_class() {
+fn metrics_of_the_positive_class_match_sklearn() {
     for case in cases() {
         let by_argmax = BinaryCounts::of_class(&case.summary().confusion, case.positive).unwrap();
         same_binary(&case.name, &by_argmax, &case.binary);
@@ -212,7 +212,7 @@ fn metrics_of_the_positive_class() {
 }
 
 #[test]
-fn the_summary_has_the_same_metrics() {
+fn the_summary_matches_sklearn() {
     for case in cases() {
         let (name, ours) = (&case.name, case.summary());
         assert_eq!((ours.n, &ours.classes), (case.truth.len(), &case.class_names()), "{name}");
@@ -237,7 +237,7 @@ fn the_summary_has_the_same_metrics() {
             let at = |row: &[f64]| predict_at(row, case.positive, *threshold);
             let predicted: Vec<usize> = probabilities.chunks(classes.len()).map(at).collect();
             let ours =
-                evaluate_predicted(&case.truth, probabilities, &predicted, &classes, case.positive).unwrap();
+                summarise_predicted(&case.truth, probabilities, &predicted, &classes, case.positive).unwrap();
             same(name, "accuracy by argmax", ours.accuracy_argmax, case.matrix.accuracy);
             if classes.len() == 2 {
                 same(name, "accuracy at a threshold", ours.accuracy, binary.accuracy);
@@ -252,7 +252,7 @@ fn the_summary_has_the_same_metrics() {
 }
 
 #[test]
-fn probability_scores() {
+fn log_loss_and_brier_score_match_sklearn() {
     for case in cases() {
         let (truth, probabilities, classes) = (&case.truth, &case.probabilities, case.classes);
         same(
@@ -271,7 +271,7 @@ fn probability_scores() {
 }
 
 #[test]
-fn roc_and_precision_recall_curves() {
+fn roc_and_precision_recall_curves_match_sklearn() {
     let (mut roc_curves, mut pr_curves) = (0, 0);
     for case in cases() {
         let name = &case.name;
@@ -316,7 +316,7 @@ fn roc_and_precision_recall_curves() {
 }
 
 #[test]
-fn calibration() {
+fn calibration_curves_match_sklearn() {
     for case in cases() {
         let (truth, scores) = case.binary();
         for Calibration { bins, positive_shares, mean_probabilities, error } in &case.calibration {
@@ -336,7 +336,7 @@ fn calibration() {
 }
 
 #[test]
-fn reports_match_to_the_character() {
+fn reports_match_sklearn_to_the_character() {
     #[derive(Deserialize)]
     struct Report {
         truth: Option<Vec<usize>>,
@@ -359,7 +359,7 @@ fn reports_match_to_the_character() {
 }
 
 #[test]
-fn wilson_intervals() {
+fn wilson_intervals_match_scipy() {
     let rows: Vec<(u64, u64, f64, f64, f64)> =
         serde_json::from_str(include_str!("fixtures/intervals.json")).unwrap();
     assert!(rows.len() > 90);

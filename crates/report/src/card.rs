@@ -27,7 +27,7 @@ pub struct Card<'a> {
     /// The tested cells as text.
     pub evaluated_on: String,
     /// The training data as text.
-    pub learned_from: String,
+    pub training_data: String,
     /// Pictures that could not be read and were skipped.
     pub missing: usize,
     /// Names and values of the settings and versions.
@@ -64,7 +64,7 @@ impl Card<'_> {
                 format!("{}\n\n", Caveat::ModelOfSyntheticCells)
             }
             "synthetic_cells" => String::new(),
-            "learned_from" => self.learned_from.clone(),
+            "training_data" => self.training_data.clone(),
             "evaluated_on" => self.evaluated_on.clone(),
             "protocol" => protocol_note(self.protocol).to_owned(),
             "pixels" => image.pixels.to_string(),

@@ -1,4 +1,4 @@
-//! The calls of the red cells of a photograph.
+//! The call of a red cell: its class, its probability and its warning.
 
 use image::RgbImage;
 use malaria_classifier::{Description, Prediction, classify_pictures};

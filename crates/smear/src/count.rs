@@ -17,9 +17,9 @@ use crate::duplicates::CellPositions;
 use crate::error::{Error, Result};
 use crate::field_result::FieldResult;
 use crate::find::{Smear, find_cells};
-use crate::output::{Output, is_annotated};
 use crate::photo::read_photo;
 use crate::report::{CellRow, SmearReport};
+use crate::result_pictures::{ResultPictures, is_annotated};
 
 /// Maximum number of photographs in memory: one of 60 megapixels takes 180 MB, and its outlined copy as much.
 const MAX_HELD: usize = 4;
@@ -93,11 +93,11 @@ fn refuse_results(photos: &[ListedImage]) -> Result<()> {
 
 /// Counts the cells in `photos`, such as those of [`list_images`](malaria_dataset::list_images), by photograph and by patient.
 ///
-/// `description` is a model's, `positive` the index of its positive class, and `network` computes the probability of each
-/// class, `[N, classes]` row by row. If the patient of no photograph is known, all photographs count as those of one patient. A
-/// photograph with the same pixels as an earlier one, or the same cells at the same places, does not count. Photographs of
-/// unknown patients come last, in the report too, so that they are copies of those of known patients. `progress` gets the
-/// number of photographs done and the total.
+/// `description` is a model's, `positive` the index of its positive class, and `network` computes the probability of
+/// each class, `[N, classes]` row by row. If the patient of no photograph is known, all photographs count as those of
+/// one patient. A photograph with the same pixels as an earlier one, or the same cells at the same places, does not
+/// count. Photographs of unknown patients come last, in the report too, so that of two copies the one of a known
+/// patient counts. `progress` gets the number of photographs done and the total.
 ///
 /// A photograph that cannot be read, is refused, or shows the same cells as another patient's photograph gives a
 /// [`FieldCount`] with the reason; the others are still counted. A photograph of several patients counts for none of them.
@@ -128,7 +128,7 @@ where
     let mut ordered = photos.to_vec();
     ordered.sort_by_key(|photo| photo.patient.is_none());
     let photos = ordered.as_slice();
-    let mut count = |output: Option<&Output>| -> Result<SmearReport, E> {
+    let mut count = |pictures: Option<&ResultPictures>| -> Result<SmearReport, E> {
         let names = unique_names(photos);
         let (mut earlier, mut shared) = (HashMap::new(), HashMap::new());
         let mut places: Vec<(&ListedImage, CellPositions)> = Vec::new();
@@ -150,8 +150,8 @@ where
                         let calls = Call::of_cells(description, positive, &photo, &smear, &mut network)?;
                         reading.fill(description, &smear, &calls);
                         let own = CellPositions::of(&reading);
-                        match places.iter().find(|(_, earlier)| own.repeat(earlier)) {
-                            Some((first, _)) => (reading.repeats(listed, first, &mut shared), None),
+                        match places.iter().find(|(_, earlier)| own.match_those_of(earlier)) {
+                            Some((first, _)) => (reading.into_copy_of(first, listed, &mut shared), None),
                             None => {
                                 places.push((listed, own));
                                 (reading, Some((photo, smear, calls)))
@@ -161,10 +161,10 @@ where
                     Err(reading) => (*reading, None),
                 });
             }
-            if let Some(output) = output {
+            if let Some(pictures) = pictures {
                 unwritten.par_extend(called.par_iter().zip(names).filter_map(|((_, found), name)| {
                     let (photo, smear, calls) = found.as_ref()?;
-                    Some(output.write(name, photo, smear, calls).err()?.to_string())
+                    Some(pictures.write(name, photo, smear, calls).err()?.to_string())
                 }));
             }
             for (listed, (reading, found)) in some.iter().zip(called) {
@@ -184,7 +184,7 @@ where
                 let (own, others): (Vec<CellRow>, Vec<_>) =
                     cells.into_iter().partition(|cell: &CellRow| cell.image == field.image);
                 cells = others;
-                let kept = output.and_then(|output| output.remove(&names[i], &own).err());
+                let kept = pictures.and_then(|pictures| pictures.remove(&names[i], &own).err());
                 unwritten.extend(kept.map(|error| error.to_string()));
                 if let Some(reading) = readings.get_mut(i) {
                     *reading = FieldResult { count: field.clone(), objects: Vec::new(), ..reading.clone() };
@@ -203,7 +203,7 @@ where
     match &options.out {
         None => count(None),
         Some(out) => malaria_files::create_folder(out, |folder| {
-            let mut report = count(Some(&Output::new(folder)?))?;
+            let mut report = count(Some(&ResultPictures::new(folder)?))?;
             // The folder has a temporary name until everything is written.
             let [temporary, name] = [folder, out.as_path()].map(|folder| folder.display().to_string());
             report.unwritten.iter_mut().for_each(|reason| *reason = reason.replace(&temporary, &name));
@@ -243,7 +243,7 @@ fn unique_names(photos: &[ListedImage]) -> Vec<String> {
 }
 
 /// Reads the photographs and finds the cells of those whose pixels are not among the `earlier` ones. A photograph without
-/// cells to be called has a complete reading. Photographs of several patients are added to `shared`.
+/// cells to be called has a complete result. Photographs of several patients are added to `shared`.
 fn contents(
     photos: &[ListedImage],
     names: &[String],
@@ -267,7 +267,7 @@ fn contents(
                 place.insert(listed.clone());
                 Ok((photo, reading))
             }
-            Entry::Occupied(first) => Err(Box::new(reading.repeats(listed, first.get(), shared))),
+            Entry::Occupied(first) => Err(Box::new(reading.into_copy_of(first.get(), listed, shared))),
         }
     });
     let new: Vec<_> = new.collect();

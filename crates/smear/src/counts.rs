@@ -34,7 +34,7 @@ pub struct FieldCount {
     pub white_cells: u64,
     /// Platelets found.
     pub platelets: u64,
-    /// Other small pieces.
+    /// Other small objects.
     pub debris: u64,
     /// Clumps of cells that could not be separated, which are not counted as red cells.
     pub clumps: u64,
@@ -113,7 +113,7 @@ impl FieldCount {
         }
     }
 
-    /// Without counts, since the photograph `other` of another patient shows the same cells.
+    /// This photograph without counts, because `other`, a photograph of another patient, shows the same cells.
     pub(crate) fn shared_with(&self, other: &Path) -> Self {
         let error = format!("it shows the same cells as {} of another patient", other.display());
         let pixels_sha256 = self.pixels_sha256.clone();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use image::RgbImage;
 
-use crate::draw::annotated;
+use crate::annotate::annotated;
 use crate::error::{Error, Result};
 use crate::find::{Smear, find_in_steps};
 

@@ -9,8 +9,8 @@ use crate::object::Kind;
 const MIN_CELLS: usize = 10;
 /// Minimum share of the cells of either photograph that lie at the same places.
 const MIN_SHARE: f32 = 0.8;
-/// Maximum distance between two cells at the same place, in diameters. In a field a third of which is covered by
-/// cells, one cell in ten has another this near by chance.
+/// Maximum distance between two cells at the same place, in diameters. In a field one third of which is covered
+/// by cells, one cell in ten has another one this near by chance.
 const MAX_DISTANCE: f32 = 0.25;
 /// Number of cells compared first, which rules out most other photographs.
 const SAMPLE: usize = 16;
@@ -42,7 +42,7 @@ impl CellPositions {
     }
 
     /// Whether the cells lie at the same places as in the `other` photograph. A rotated or shifted photograph does not match.
-    pub(crate) fn repeat(&self, other: &Self) -> bool {
+    pub(crate) fn match_those_of(&self, other: &Self) -> bool {
         let (fewest, most) =
             (self.centres.len().min(other.centres.len()), self.centres.len().max(other.centres.len()));
         let same_form = (self.aspect / other.aspect.max(1e-6) - 1.0).abs() < 0.02;
@@ -81,19 +81,19 @@ mod tests {
     #[test]
     fn the_same_cells_at_the_same_places_are_a_repetition() {
         let first = places(1, 0.0);
-        assert!(first.repeat(&first) && places(1, 0.01).repeat(&first));
+        assert!(first.match_those_of(&first) && places(1, 0.01).match_those_of(&first));
         // Some cells are missing or were added.
         let mut fewer = places(1, 0.005);
         fewer.centres.truncate(35);
-        assert!(fewer.repeat(&first) && first.repeat(&fewer));
+        assert!(fewer.match_those_of(&first) && first.match_those_of(&fewer));
         fewer.centres.truncate(30);
-        assert!(!fewer.repeat(&first) && !first.repeat(&fewer));
-        assert!((2..50).all(|seed| !places(seed, 0.0).repeat(&first)));
+        assert!(!fewer.match_those_of(&first) && !first.match_those_of(&fewer));
+        assert!((2..50).all(|seed| !places(seed, 0.0).match_those_of(&first)));
         // Shifted by half a diameter, and cropped.
         let mut shifted = first.clone();
         shifted.centres.iter_mut().for_each(|[x, _]| *x += 0.03);
-        assert!(!shifted.repeat(&first));
+        assert!(!shifted.match_those_of(&first));
         let square = CellPositions { aspect: 1.0, ..first.clone() };
-        assert!(!square.repeat(&first));
+        assert!(!square.match_those_of(&first));
     }
 }

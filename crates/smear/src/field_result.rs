@@ -1,4 +1,5 @@
-//! Objects, calls and counts of one photograph as plain data, for programs that show them and let a person correct them.
+//! The result for one photograph as plain data: objects, calls and counts, for programs that show them and let a person
+//! correct them.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -58,13 +59,13 @@ impl FieldResult {
         self.count.pixels_sha256 = Some(pixels.hex());
     }
 
-    /// The photograph `listed`, which shows the same cells as the `first` one and therefore does not count. If they are of
-    /// two patients, the first one does not count either: `shared` gets its path, with that of `listed`. If only one of them
-    /// is of a known patient, it is the `first` one.
-    pub(crate) fn repeats(
+    /// The result for the photograph `listed`, which shows the same cells as the `first` one and therefore does not
+    /// count. If they belong to two patients, the first one does not count either: its path is added to `shared`, with
+    /// that of `listed`. If the patient of only one of them is known, that one is the `first`.
+    pub(crate) fn into_copy_of(
         self,
-        listed: &ListedImage,
         first: &ListedImage,
+        listed: &ListedImage,
         shared: &mut HashMap<PathBuf, PathBuf>,
     ) -> Self {
         let mut count = self.count.shared_with(&first.path);

@@ -3,8 +3,8 @@
 use image::{GrayImage, RgbImage};
 use imageproc::contours::{BorderType, find_contours};
 
+use crate::classify_regions::{Region, classify_regions};
 use crate::error::{Error, Result};
-use crate::kind::{Region, classify_regions};
 use crate::object::{Bounds, Kind, Object};
 use crate::plane::{INSIDE, Labels, Plane, plane_of, sample};
 use crate::quality::{Caveat, Quality};

@@ -7,10 +7,11 @@ use crate::shape::Shape;
 
 /// Position of the level between the typical darkness of the background (0) and of cells (1).
 const LEVEL: f32 = 0.4;
-/// Lower levels at which single pale cells among darker ones are searched for; their areas relative to the typical area; and
-/// the share of such a cell in the usual foreground below which the usual level has missed it.
+/// Lower levels, at which single pale cells among darker ones are searched for.
 const PALE_LEVELS: [f32; 2] = [0.28, 0.2];
+/// Minimum and maximum area of such a pale cell, relative to the typical area.
 const PALE_AREA: [f32; 2] = [0.45, 1.7];
+/// A pale cell is added if a smaller share of it is above [`LEVEL`].
 const PALE_KNOWN: f32 = 0.6;
 /// Blur before the threshold, relative to a cell's diameter.
 const SMOOTHING: f32 = 0.025;
@@ -19,17 +20,20 @@ const MAX_HOLE: f32 = 0.4;
 /// Minimum area of a piece that is kept, relative to a cell's area.
 const SMALLEST_PIECE: f32 = 0.02;
 
-/// Minimum difference between dark and bright, as optical density, and in median deviations of the bright part.
+/// Minimum difference between dark and bright, as optical density.
 const MIN_CONTRAST: f32 = 0.02;
+/// Minimum difference between dark and bright, in median deviations of the bright part.
 const MIN_SEPARATION: f32 = 6.0;
-/// Pixels of a class of pale cells, relative to that of darker ones.
+/// If there are more than this many times as many pixels between Otsu's two levels as above the upper one, they belong
+/// to pale cells.
 const PALE_CELLS: f32 = 2.0;
 
 /// The dark part of the field, with its measures.
 pub(crate) struct Foreground {
     pub(crate) mask: Mask,
-    /// Median darkness above and below the level.
+    /// Median darkness above the level, that of cells.
     pub(crate) typical: f32,
+    /// Median darkness below the level.
     pub(crate) background: f32,
     /// Median deviation of the background's darkness from its median.
     noise: f32,
@@ -97,7 +101,7 @@ fn fill_holes(mask: &mut Mask, largest: f32) {
     }
 }
 
-/// Pixels of single cells of `lower`, the foreground at a lower level, that `mask` contains only to a small part.
+/// Pixels of the single cells in `lower`, the foreground at a lower level, of which `mask` contains only a small part.
 fn pale_cells(mut lower: Mask, mask: &Mask, cell: f32) -> Vec<u32> {
     fill_holes(&mut lower, MAX_HOLE * cell);
     let mut pieces = pieces(&lower);
@@ -111,8 +115,9 @@ fn pale_cells(mut lower: Mask, mask: &Mask, cell: f32) -> Vec<u32> {
     pieces.concat()
 }
 
-/// The typical diameter of a cell in pixels, from the picture's convex pieces, each weighted by its area so that specks do
-/// not count; from the depth of its pieces if there are too few. `None` if there is nothing to measure.
+/// The typical diameter of a cell in pixels, measured on convex pieces, each weighted by its area so that specks do not
+/// count. If there are too few of them, it is measured on the depth of all pieces. `None` if there is nothing to
+/// measure.
 pub(crate) fn typical_diameter(mask: &Mask) -> Option<f32> {
     let (width, height) = mask.dimensions();
     let mut filled = mask.clone();

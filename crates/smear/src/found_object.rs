@@ -1,4 +1,4 @@
-//! An object found in a photograph, with its call and a person's judgement, as plain data.
+//! An object of a photograph as programs and reports store it: box, outline, call and a person's judgement.
 
 use imageproc::geometry::approximate_polygon_dp;
 use imageproc::point::Point;

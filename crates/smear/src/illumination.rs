@@ -8,7 +8,7 @@ use crate::plane::{Mask, Plane, mask_where, plane_of, quantile};
 /// Tiles along the longer side for the first estimate.
 const TILES: u32 = 12;
 /// Maximum number of pixels to which the final background is fitted.
-const MOST_SAMPLES: usize = 40_000;
+const MAX_SAMPLES: usize = 40_000;
 /// Number of rounds. Each fits the background to the pixels that the previous round classified as background.
 const ROUNDS: usize = 3;
 /// Brightness, 0 to 255, below which all channels of an unlit picture lie.
@@ -31,7 +31,7 @@ impl Background {
         let mut background = Self { surfaces: [Vector6::zeros(); 3], width, height };
         background.refit(&bright_tiles(picture, field))?;
         let inside = Vec::from_iter((0..width * height).filter(|&i| field.as_raw()[i as usize] > 0));
-        let step = inside.len().div_ceil(MOST_SAMPLES).max(1);
+        let step = inside.len().div_ceil(MAX_SAMPLES).max(1);
         let samples = Vec::from_iter(inside.into_iter().step_by(step).map(|i| {
             let (x, y) = (i % width, i / width);
             (x, y, picture.get_pixel(x, y).0.map(f32::from))
@@ -88,7 +88,7 @@ impl Background {
         })
     }
 
-    /// Whether there is no light against which cells could be seen.
+    /// Whether the background is too dark for cells to be seen.
     pub(crate) fn is_dark(&self) -> bool {
         self.mean_colour().iter().all(|&channel| channel < DARK)
     }

@@ -7,7 +7,7 @@
 //! The steps, one module each: the photograph is reduced to one size of cells (`scale`); the field of view (`field`) and the
 //! background's light (`illumination`) give the darkness of each pixel; the dark part is the foreground (`foreground`);
 //! outlines are fitted to it (`outline`); the set of outlines that explains it best is chosen (`separate`) and sorted by
-//! kind (`kind`); the quality of the result is measured (`quality`).
+//! kind (`classify_regions`); the quality of the result is measured (`quality`).
 //!
 //! ```
 //! use malaria_dataset::{SmearConfig, synthetic_smear};
@@ -22,46 +22,46 @@
 //! # }
 //! ```
 
+mod annotate;
 mod call;
+mod classify_regions;
 mod count;
 mod counts;
 mod debug_steps;
-mod draw;
 mod duplicates;
 mod error;
 mod field;
 mod field_result;
 mod find;
+mod flag_values;
 mod foreground;
 mod found_object;
 mod illumination;
-mod kind;
 mod object;
 mod outcome;
 mod outline;
-mod output;
-mod parse;
 mod peaks;
 mod photo;
 mod plane;
 mod quality;
 mod report;
+mod result_pictures;
 mod reviewed_smear;
 mod scale;
 mod separate;
 mod shape;
 
+pub use annotate::{annotated, annotated_with};
 pub use count::{CountOptions, check_outside, count_patients, count_smears};
 pub use counts::{FieldCount, PatientCount, PerMicrolitre};
 pub use debug_steps::find_cells_and_write_steps;
-pub use draw::{annotated, annotated_with};
 pub use error::{Error, Result};
 pub use field_result::{FieldResult, analyse_field};
 pub use find::{Smear, find_cells};
+pub use flag_values::{parse_haematocrit, parse_patient, parse_red_cells, red_cells_of_haematocrit};
 pub use found_object::{FoundObject, Judgement};
 pub use object::{Bounds, Kind, Object};
 pub use outcome::outcome;
-pub use parse::{parse_haematocrit, parse_patient, parse_red_cells, red_cells_of_haematocrit};
 pub use photo::read_photo;
 pub use quality::{Caveat, Quality};
 pub use report::{CellRow, SmearReport};

@@ -1,4 +1,4 @@
-//! An object found in a photograph: its kind, outline, box and mask.
+//! An object as the finder returns it: its kind, outline, box and mask.
 
 use image::{GrayImage, Rgb, RgbImage};
 use serde::{Deserialize, Serialize};

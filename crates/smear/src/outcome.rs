@@ -1,4 +1,4 @@
-//! What programs say after a count.
+//! The last lines and the exit code of the programs after a count.
 
 use crate::count::CountOptions;
 use crate::report::SmearReport;

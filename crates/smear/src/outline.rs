@@ -9,13 +9,13 @@ use std::f32::consts::TAU;
 
 use crate::plane::{Mask, Plane, blur, gradient, plane_of, quantile, sample};
 
-/// Angles of an outline.
+/// Number of angles of an outline.
 pub(crate) const RAYS: usize = 40;
-/// Radii of the table, relative to the typical diameter.
+/// Smallest and largest radius of the table, relative to the typical diameter.
 const RADII: [f32; 2] = [0.2, 0.95];
 /// Step between radii, relative to the typical diameter.
 const STEP: f32 = 0.025;
-/// Steps that the radius may change by from one angle to the next.
+/// Maximum change of the radius from one angle to the next, in steps.
 const MAX_CHANGE: usize = 2;
 /// Cost of a change by one step, in shares of a typical edge.
 const CHANGE_COST: f32 = 0.06;
@@ -23,7 +23,7 @@ const CHANGE_COST: f32 = 0.06;
 const RADIUS_COST: f32 = 0.5;
 /// Blur of the darkness before its gradient, relative to the typical diameter.
 const SMOOTHING: f32 = 0.03;
-/// Rounds of moving the centre to the middle of the outline.
+/// Number of times that the centre is moved to the middle of the outline.
 const ROUNDS: usize = 2;
 
 /// The gradient of darkness, in shares of that at a typical edge of a cell.
@@ -34,7 +34,8 @@ pub(crate) struct Edges {
 }
 
 impl Edges {
-    /// Of a picture with cells of about `diameter` pixels, whose typical edge is that of `foreground`.
+    /// The edges of a picture with cells of about `diameter` pixels, relative to the median along the edge of
+    /// `foreground`.
     pub(crate) fn of(darkness: &Plane, foreground: &Mask, diameter: f32) -> Self {
         let [right, down] = gradient(&blur(darkness, SMOOTHING * diameter));
         let (width, height) = foreground.dimensions();

@@ -26,7 +26,8 @@ pub(crate) fn plane_of((width, height): (u32, u32), value: impl Fn(usize) -> f32
     Plane::from_raw(width, height, values).expect("one value per pixel")
 }
 
-/// Pieces of a mask, with their positions in the raw data in ascending order. Pixels that touch at a corner are connected.
+/// The connected pieces of a mask: for each, the positions of its pixels in the raw data, in ascending order. Pixels
+/// that touch at a corner are connected.
 pub(crate) fn pieces(mask: &Mask) -> Vec<Vec<u32>> {
     regions(&connected_components(mask, Connectivity::Eight, Luma([0])))
 }
@@ -46,7 +47,7 @@ pub(crate) fn on_edge(i: u32, width: u32, height: u32) -> bool {
     x == 0 || y == 0 || x + 1 == width || y + 1 == height
 }
 
-/// The positions of each label's pixels, in ascending order.
+/// For each label, the positions of its pixels in the raw data, in ascending order.
 pub(crate) fn regions(labels: &Labels) -> Vec<Vec<u32>> {
     let count = labels.as_raw().iter().max().map_or(0, |&most| most as usize);
     let mut regions = vec![Vec::new(); count];
@@ -58,8 +59,8 @@ pub(crate) fn regions(labels: &Labels) -> Vec<Vec<u32>> {
     regions
 }
 
-/// Distance of each pixel inside `mask` to the nearest outside, in pixels; 0 outside. The area beyond the edge of the
-/// picture counts as inside.
+/// Distance of each pixel inside `mask` to the nearest pixel outside, in pixels; 0 outside. The area beyond the edge of
+/// the picture counts as inside.
 pub(crate) fn depth(mask: &Mask) -> Plane {
     let outside = mask_where(mask.dimensions(), |i| mask.as_raw()[i] == 0);
     if outside.as_raw().iter().all(|&value| value == 0) {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::kind::Region;
+use crate::classify_regions::Region;
 use crate::object::Kind;
 use crate::plane::{gradient, quantile};
 use crate::scale::Working;

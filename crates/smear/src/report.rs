@@ -175,7 +175,7 @@ impl SmearReport {
         malaria_files::write_json(&folder.join("smear.json"), self)
     }
 
-    /// One line for each photograph with an error, a copy or a caveat.
+    /// One line for each photograph that has an error or a caveat, or is a copy.
     #[must_use]
     pub fn remarks(&self) -> Vec<String> {
         let remarks = self.photographs.iter().map(|field| (&field.image, field.remarks()));

@@ -12,8 +12,8 @@ use crate::counts::{FieldCount, PatientCount, PerMicrolitre};
 use crate::duplicates::CellPositions;
 use crate::error::{Error, Result};
 use crate::field_result::FieldResult;
+use crate::flag_values::RED_CELLS_PER_MICROLITRE;
 use crate::found_object::{FoundObject, Judgement};
-use crate::parse::RED_CELLS_PER_MICROLITRE;
 
 /// Version of the format of a [`ReviewedSmear`].
 pub const REVIEW_FORMAT: u32 = 2;
@@ -33,11 +33,12 @@ pub struct ReviewedSmear {
     pub slide: String,
     /// The person who read it, as typed; may be empty.
     pub operator: String,
-    /// The date of reading, as typed or by the clock of the browser; may be empty.
+    /// The date of the reading, as typed or set by the browser; may be empty.
     pub read_on: String,
     /// Red cells per microlitre of blood.
     pub red_cells_per_microlitre: Option<f64>,
-    /// Whether the person has looked through the photographs if the model suspects no cell, since there is then nothing to judge.
+    /// Whether the person has looked through the photographs. It counts only if the model suspects no cell, when there
+    /// is nothing to judge.
     #[serde(default)]
     pub looked_through: bool,
     /// The model.
@@ -97,7 +98,7 @@ pub struct Corrected {
     /// Their share.
     pub infected_share: f64,
     /// Its exact 95 % interval (Clopper and Pearson 1934), for the number of cells counted. It does not cover infected cells
-    /// that both missed.
+    /// that the model and the person missed.
     pub interval: Interval,
     /// Infected cells per microlitre of blood, if the number of red cells per microlitre is known.
     pub infected_per_microlitre: Option<PerMicrolitre>,
@@ -112,7 +113,7 @@ impl ReviewedField {
 }
 
 impl ReviewedSmear {
-    /// Refuses records whose counts would be wrong.
+    /// Refuses an invalid record.
     ///
     /// # Errors
     /// [`Error::ReviewedSmear`] for another format, red cells per microlitre out of range, a repeated picture, cells outside
@@ -183,7 +184,7 @@ impl ReviewedSmear {
     fn repeated(&self) -> Vec<[usize; 2]> {
         let places: Vec<CellPositions> =
             self.fields.iter().map(|field| CellPositions::of(&field.reading)).collect();
-        let first = |later: usize| (0..later).find(|&earlier| places[later].repeat(&places[earlier]));
+        let first = |later: usize| (0..later).find(|&earlier| places[later].match_those_of(&places[earlier]));
         (0..places.len()).filter_map(|later| Some([first(later)?, later])).collect()
     }
 

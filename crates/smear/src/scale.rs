@@ -14,7 +14,7 @@ use crate::plane::{Mask, Plane, on_edge};
 /// Diameter of cells on the working copy, in pixels. Smaller cells are not enlarged.
 const WORKING_DIAMETER: f32 = 40.0;
 /// Maximum number of pixels of a copy, which limits the memory.
-const MOST_PIXELS: f32 = (2 << 20) as f32;
+const MAX_PIXELS: f32 = (2 << 20) as f32;
 /// Longer side of the copy on which the scale is first measured, in pixels.
 const FIRST_SIDE: u32 = 1000;
 /// Diameter below which the scale is measured again on a larger copy, in pixels.
@@ -42,13 +42,14 @@ impl Working {
     /// Reduces `photo` to the scale of its cells.
     ///
     /// # Errors
-    /// Those of a picture without cells: [`Error::TooSmall`], [`Error::Dark`], [`Error::Blank`], [`Error::CellsTooSmall`].
+    /// The errors of a picture without cells: [`Error::TooSmall`], [`Error::Dark`], [`Error::Blank`],
+    /// [`Error::CellsTooSmall`].
     pub(crate) fn of(photo: &RgbImage) -> Result<Self> {
         let (width, height) = photo.dimensions();
         if width.min(height) < MIN_SIDE {
             return Err(Error::TooSmall { width, height, min: MIN_SIDE });
         }
-        let largest = (MOST_PIXELS / (width as f32 * height as f32)).sqrt().min(1.0);
+        let largest = (MAX_PIXELS / (width as f32 * height as f32)).sqrt().min(1.0);
         let mut factor = (FIRST_SIDE as f32 / width.max(height) as f32).min(largest);
         let first = loop {
             let first = Self::at(photo, factor, None)?;

@@ -11,23 +11,27 @@ const OVERLAP_COST: f32 = 0.3;
 const MAX_OVERLAP: f32 = 0.75;
 /// Cost of a covered pixel of the background.
 const BACKGROUND_COST: f32 = 1.0;
-/// Value of each pixel of a cell, per unit by which the mean edge of its outline (1 for a typical edge) exceeds [`MIN_EDGE`].
+/// Value of each pixel of a cell for each unit by which the mean edge of its outline exceeds [`MIN_EDGE`].
 const EDGE_WORTH: f32 = 1.2;
+/// Mean edge of an outline above which a cell has a value; 1 for a typical edge.
 const MIN_EDGE: f32 = 0.45;
-/// Cost per pixel of a cell whose area is one standard deviation from the typical one; and that deviation, of the logarithm
-/// of the area.
+/// Cost per pixel of a cell whose area is one standard deviation, [`AREA_SPREAD`], from the typical one.
 const AREA_COST: f32 = 0.3;
+/// Standard deviation of the logarithm of the area.
 const AREA_SPREAD: f32 = 0.45;
-/// Convexity of a single cell, and cost per pixel for each unit below it.
+/// Convexity of a single cell.
 const CONVEX: f32 = 0.92;
+/// Cost per pixel for each unit by which the convexity is below [`CONVEX`].
 const DENT_COST: f32 = 2.0;
-/// Areas of candidates, relative to the typical area.
+/// Minimum and maximum area of candidates, relative to the typical area.
 const AREAS: [f32; 2] = [0.2, 3.5];
-/// Prominence of the peaks of votes and of depth around which outlines are fitted, and of the peaks of depth that are flooded.
+/// Prominence of the peaks of votes around which outlines are fitted.
 const VOTE_PROMINENCE: f32 = 0.05;
+/// Prominence of the peaks of depth around which outlines are fitted.
 const DEPTH_PROMINENCE: f32 = 0.03;
+/// Prominences of the peaks of depth from which the foreground is flooded, each giving other candidates.
 const FLOOD_PROMINENCES: [f32; 3] = [0.05, 0.15, 0.3];
-/// Distance of two centres that count as one, relative to the typical diameter.
+/// Maximum distance of two centres that count as one, relative to the typical diameter.
 const SAME_CENTRE: f32 = 0.06;
 /// Minimum overlap of two candidates, as a share of the smaller one, at which one is tried in place of the other.
 const RIVAL: f32 = 0.4;
@@ -194,8 +198,8 @@ impl Cover<'_> {
         (gained, added)
     }
 
-    /// Removes a chosen candidate, or puts another in place of those it overlaps; then fills up, and undoes all of it without a
-    /// gain.
+    /// Removes candidate `i` if it is chosen, or else puts it in place of those that it overlaps; then adds others as
+    /// long as there is a gain. Undoes everything if there is none in total.
     fn exchange(&mut self, i: usize) -> bool {
         let was_chosen = self.chosen[i];
         let rivals = if was_chosen {

@@ -8,7 +8,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_picture(width in 0_u32..90, height in 0_u32..90, grain in 1_u32..24, seed: u32, levels in 1_u32..6) {
+    fn objects_lie_inside_their_picture(
+        width in 0_u32..90, height in 0_u32..90, grain in 1_u32..24, seed: u32, levels in 1_u32..6
+    ) {
         let picture = RgbImage::from_fn(width, height, |x, y| {
             let cell = (x / grain).wrapping_mul(0x8da6_b343) ^ (y / grain).wrapping_mul(0xd816_3841) ^ seed;
             let mixed = (cell ^ (cell >> 15)).wrapping_mul(0x85eb_ca6b);

@@ -71,7 +71,7 @@ pub struct Evaluation {
     pub accuracy: f64,
 }
 
-/// Options of [`evaluate`].
+/// Options of [`evaluate_network`].
 pub struct EvalOptions<'a> {
     /// Side of the network's input in pixels. Default: the side of the cells.
     pub image_size: Option<i64>,
@@ -96,7 +96,7 @@ impl Default for EvalOptions<'_> {
 /// # Errors
 /// [`Error::EmptySubset`] without indices; [`Error::Cells`] for an index out of range or a `batch_size` of 0; the network's
 /// own.
-pub fn evaluate(
+pub fn evaluate_network(
     network: impl Fn(&Tensor) -> Result<Tensor, Error>,
     cells: &CellTensors<'_>,
     indices: &[usize],

@@ -57,10 +57,10 @@ pub enum Event {
         batch: u64,
         /// Batches in the epoch.
         batches: u64,
-        /// Mean cross-entropy of the epoch so far.
-        loss: f64,
-        /// Accuracy of the epoch so far, a fraction.
-        accuracy: f64,
+        /// [`EpochRecord::train_loss`] of the epoch so far.
+        train_loss: f64,
+        /// [`EpochRecord::train_accuracy`] of the epoch so far.
+        train_accuracy: f64,
         /// Training speed in this epoch so far.
         images_per_second: f64,
     },
@@ -96,7 +96,7 @@ pub enum Event {
         path: PathBuf,
     },
     /// The newest checkpoint could not be used; the one before it is used instead.
-    CheckpointPassedOver {
+    CheckpointSkipped {
         /// The reason.
         reason: String,
     },

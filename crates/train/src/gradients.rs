@@ -29,8 +29,8 @@ pub(crate) struct Batch {
     pub(crate) targets: Option<Tensor>,
 }
 
-/// Gradients and sums of a batch.
-pub(crate) struct Learned {
+/// The gradients of a batch, and its sums of loss and accuracy.
+pub(crate) struct BatchGradients {
     /// One per parameter.
     pub(crate) gradients: Vec<Tensor>,
     /// See [`batch_sums`].
@@ -39,21 +39,21 @@ pub(crate) struct Learned {
 
 /// Computes gradients, or replays a recording: in bfloat16 on a GPU, for networks that allow it.
 #[derive(Default)]
-pub(crate) struct Learner {
+pub(crate) struct GradientSource {
     /// Shape of the previous batch, and how many consecutive batches have had it.
     last: (Vec<i64>, usize),
-    recorded: Option<Recorded>,
+    recording: Option<Recording>,
     dropped: Option<f64>,
 }
 
 /// The kernels of a step, and the memory that they read and write.
-struct Recorded {
+struct Recording {
     graph: Graph,
     batch: Batch,
-    learned: Learned,
+    output: BatchGradients,
 }
 
-impl Learner {
+impl GradientSource {
     /// The gradients of the loss of `batch` with label smoothing `smoothing`.
     ///
     /// A recording's gradients are compared with computed ones when it is new and when `check` is set; it is dropped if they
@@ -65,7 +65,7 @@ impl Learner {
         batch: &Batch,
         smoothing: f64,
         check: bool,
-    ) -> Result<Learned, Error> {
+    ) -> Result<BatchGradients, Error> {
         let compute = |batch: &Batch| compute(network, optimizer, batch, smoothing);
         let Device::Cuda(gpu) = network.device() else { return compute(batch) };
         // Not in float32: on an H100, two trainings with recorded steps learned far less than with computed ones, for an
@@ -75,11 +75,11 @@ impl Learner {
             return compute(batch);
         }
         let shape = batch.images.size();
-        let fits = |recorded: &Recorded| recorded.batch.images.size() == shape;
-        if let Some(recorded) = self.recorded.as_ref().filter(|recorded| fits(recorded) && !check) {
-            return recorded.replay(batch);
+        let fits = |recording: &Recording| recording.batch.images.size() == shape;
+        if let Some(recording) = self.recording.as_ref().filter(|recording| fits(recording) && !check) {
+            return recording.replay(batch);
         }
-        if !self.recorded.as_ref().is_some_and(fits) {
+        if !self.recording.as_ref().is_some_and(fits) {
             // The last, smaller batch of an epoch is computed; the recording for the other batches is kept.
             let in_a_row = if self.last.0 == shape { self.last.1 } else { 0 };
             self.last = (shape, in_a_row + 1);
@@ -87,21 +87,21 @@ impl Learner {
                 return compute(batch);
             }
             // Frees the memory of the previous recording first.
-            self.recorded = None;
-            self.recorded = Some(Recorded::new(gpu, batch, compute)?);
+            self.recording = None;
+            self.recording = Some(Recording::new(gpu, batch, compute)?);
         }
-        let Some(recorded) = &self.recorded else { return compute(batch) };
-        let (learned, difference) = recorded.checked(network, batch, compute)?;
+        let Some(recording) = &self.recording else { return compute(batch) };
+        let (computed, difference) = recording.checked(network, batch, compute)?;
         if difference > MAX_DIFFERENCE {
-            self.recorded = None;
+            self.recording = None;
             self.dropped = Some(difference);
         }
-        Ok(learned)
+        Ok(computed)
     }
 
     /// Whether there is a recording.
     pub(crate) fn is_recorded(&self) -> bool {
-        self.recorded.is_some()
+        self.recording.is_some()
     }
 
     /// The relative difference for which a recording was dropped, if one was; no further step is then recorded.
@@ -110,12 +110,17 @@ impl Learner {
     }
 }
 
-fn compute(network: &impl Network, optimizer: &Sgd, batch: &Batch, smoothing: f64) -> Result<Learned, Error> {
+fn compute(
+    network: &impl Network,
+    optimizer: &Sgd,
+    batch: &Batch,
+    smoothing: f64,
+) -> Result<BatchGradients, Error> {
     let Batch { images, labels, targets } = batch;
     let log_probabilities = network.forward(images, true)?.f_log_softmax(1, Kind::Float)?;
     let sums = tch::no_grad(|| batch_sums(&log_probabilities, labels))?;
     let loss = cross_entropy(&log_probabilities, labels, targets.as_ref(), smoothing)?;
-    Ok(Learned { gradients: optimizer.gradients(&loss)?, sums })
+    Ok(BatchGradients { gradients: optimizer.gradients(&loss)?, sums })
 }
 
 impl Batch {
@@ -133,26 +138,29 @@ impl Batch {
     }
 }
 
-impl Recorded {
+impl Recording {
     /// Records `compute` on a copy of `batch`.
     fn new(
         gpu: usize,
         batch: &Batch,
-        compute: impl Fn(&Batch) -> Result<Learned, Error>,
+        compute: impl Fn(&Batch) -> Result<BatchGradients, Error>,
     ) -> Result<Self, Error> {
         let batch = batch.copy()?;
-        let (graph, learned) = Graph::record(gpu, || compute(&batch))?;
-        Ok(Self { graph, batch, learned })
+        let (graph, output) = Graph::record(gpu, || compute(&batch))?;
+        Ok(Self { graph, batch, output })
     }
 
-    fn replay(&self, batch: &Batch) -> Result<Learned, Error> {
+    fn replay(&self, batch: &Batch) -> Result<BatchGradients, Error> {
         for (own, given) in self.batch.tensors().zip(batch.tensors()) {
             own.shallow_clone().f_copy_(given)?;
         }
         self.graph.replay()?;
         // A copy, since the sums are read only after later steps.
-        let sums = copy(&self.learned.sums)?;
-        Ok(Learned { gradients: self.learned.gradients.iter().map(Tensor::shallow_clone).collect(), sums })
+        let sums = copy(&self.output.sums)?;
+        Ok(BatchGradients {
+            gradients: self.output.gradients.iter().map(Tensor::shallow_clone).collect(),
+            sums,
+        })
     }
 
     /// The result of `compute` for `batch`, and the relative difference of the recorded gradients from it.
@@ -160,8 +168,8 @@ impl Recorded {
         &self,
         network: &impl Network,
         batch: &Batch,
-        compute: impl Fn(&Batch) -> Result<Learned, Error>,
-    ) -> Result<(Learned, f64), Error> {
+        compute: impl Fn(&Batch) -> Result<BatchGradients, Error>,
+    ) -> Result<(BatchGradients, f64), Error> {
         // Both update buffers, such as running statistics.
         let before = copies(network.buffers())?;
         let replayed = self.replay(batch)?;

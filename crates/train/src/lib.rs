@@ -34,7 +34,7 @@ pub use cell_tensors::{CellTensors, epoch_order, resize};
 pub use checkpoint::Checkpoints;
 pub use config::{ImageSize, Precision, SelectBy, TrainConfig};
 pub use error::Error;
-pub use evaluate::{EvalOptions, Evaluation, evaluate};
+pub use evaluate::{EvalOptions, Evaluation, evaluate_network};
 pub use events::{EpochRecord, Event};
 pub use network::{DecayGroup, Inference, Network, State, Trainable};
 pub use optim::{L2, Sgd, SgdConfig};

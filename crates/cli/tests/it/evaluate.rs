@@ -35,17 +35,13 @@ fn the_test_subset_needs_test_cells_of_the_run() {
 }
 
 #[test]
-fn a_warning_counts_the_training_cells() {
+fn evaluated_training_cells_and_few_patients_have_caveats() {
     let bench = finished();
     let metrics: Metrics = serde_json::from_value(json(&bench.path("run/metrics.json"))).unwrap();
     let said = succeed(bench.evaluate("run").args(["--subset", "all"]));
     let warning = format!("was trained or selected on {} of these cells", CELLS - metrics.n_test);
     assert!(said.contains(&warning), "{said}");
-}
-
-#[test]
-fn intervals_over_few_patients_carry_a_caveat() {
-    let said = succeed(&mut finished().evaluate("run"));
+    // Their intervals are those of few patients.
     assert!(said.contains("With so few patients (") && said.contains("intervals are too narrow"), "{said}");
 }
 

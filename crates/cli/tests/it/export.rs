@@ -96,7 +96,6 @@ fn an_export_that_cannot_be_made_is_refused() {
         assert!(words.iter().all(|word| said.contains(word)), "{words:?}: {said}");
         assert!(!bench.path("model.onnx").exists());
     };
-    refused(&["--weights", "f8"], &["f32, f16 and int8"]);
     refused(&["--weights", "int8", "--max-loss", "nan"], &["--max-loss"]);
     refused(
         &["--weights", "int8", "--data", "cells"],

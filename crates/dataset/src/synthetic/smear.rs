@@ -1,11 +1,12 @@
-//! A synthetic thin smear with exact ground truth: a field of the cells of [`super::cell`] and other objects of such photographs.
+//! A synthetic thin smear with exact ground truth: red cells, white cells, platelets and specks of stain.
 
 use image::{Rgb, RgbImage};
 
 use super::cell::{Cell, Patient};
-use super::draws::{Draws, Stream, Vector, length, minus, mix, turn, unit};
+use super::random::{Random, Stream};
 use super::shapes::{Blob, cover, noise, speckle};
 use super::smear_config::SmearConfig;
+use super::vector::{Vector, length, minus, mix, turn, unit};
 use crate::error::Result;
 
 /// Diameter of a drawn cell in its own pixels, about the mean of those of [`Cell`].
@@ -68,36 +69,36 @@ pub struct SyntheticSmear {
 /// Those of [`SmearConfig::check`].
 pub fn synthetic_smear(config: &SmearConfig) -> Result<SyntheticSmear> {
     config.check()?;
-    let mut draws = Draws::new(config.seed, Stream::Smear);
-    let patient = Patient::draw(config.seed, 0);
+    let mut rng = Random::new(config.seed, Stream::Smear);
+    let patient = Patient::sample(config.seed, 0);
     let mut canvas = Canvas::new(config);
     let mut places = Places { config, taken: Vec::new() };
     let mut objects = Vec::new();
     for _ in 0..config.white_cells {
-        if let Some(centre) = places.free(&mut draws, 1.0) {
-            objects.push(white_cell(&mut canvas, &mut draws, centre, config.cell_diameter));
+        if let Some(centre) = places.free(&mut rng, 1.0) {
+            objects.push(white_cell(&mut canvas, &mut rng, centre, config.cell_diameter));
         }
     }
     // The exact number of infected cells, spread over all.
     let infected_up_to = |cell: usize| (cell as f32 * config.parasitaemia).round() as usize;
     for number in 0..config.cells {
-        let crowded = draws.chance(config.crowded);
-        let place = if crowded { places.beside(&mut draws) } else { None };
-        let Some(centre) = place.or_else(|| places.free(&mut draws, 0.55)) else { continue };
+        let crowded = rng.chance(config.crowded);
+        let place = if crowded { places.beside(&mut rng) } else { None };
+        let Some(centre) = place.or_else(|| places.free(&mut rng, 0.55)) else { continue };
         let infected = infected_up_to(number + 1) > infected_up_to(number);
-        let spiky = draws.chance(config.crenated);
-        let mut own = Draws::new(config.seed, Stream::Cell(number));
+        let spiky = rng.chance(config.crenated);
+        let mut own = Random::new(config.seed, Stream::Cell(number));
         let cell = Cell::whole(&mut own, &patient, infected, config.pallor);
-        objects.push(red_cell(&mut canvas, &mut draws, &cell, centre, config.cell_diameter, spiky, infected));
+        objects.push(red_cell(&mut canvas, &mut rng, &cell, centre, config.cell_diameter, spiky, infected));
     }
     for (count, kind) in [(config.platelets, SmearKind::Platelet), (config.debris, SmearKind::Debris)] {
         for _ in 0..count {
-            if let Some(centre) = places.free(&mut draws, 0.15) {
-                objects.push(speck(&mut canvas, &mut draws, centre, config.cell_diameter, kind));
+            if let Some(centre) = places.free(&mut rng, 0.15) {
+                objects.push(speck(&mut canvas, &mut rng, centre, config.cell_diameter, kind));
             }
         }
     }
-    Ok(SyntheticSmear { image: canvas.develop(config, draws.bits()), objects })
+    Ok(SyntheticSmear { image: canvas.develop(config, rng.bits()), objects })
 }
 
 /// Positions of the objects: centres and radii.
@@ -108,15 +109,15 @@ struct Places<'a> {
 
 impl Places<'_> {
     /// A place for an object of a given radius, relative to the cells' diameter, that touches no other.
-    fn free(&mut self, draws: &mut Draws, radius: f32) -> Option<Vector> {
+    fn free(&mut self, rng: &mut Random, radius: f32) -> Option<Vector> {
         let radius = radius * self.config.cell_diameter;
         let margin = 1.3 * radius;
         let (width, height) = (self.config.width as f32, self.config.height as f32);
         if 2.0 * margin >= width.min(height) {
             return None;
         }
-        let mut tries = (0..TRIES)
-            .map(|_| [draws.between(margin, width - margin), draws.between(margin, height - margin)]);
+        let mut tries =
+            (0..TRIES).map(|_| [rng.between(margin, width - margin), rng.between(margin, height - margin)]);
         let gap = 0.12 * self.config.cell_diameter;
         let centre = tries.find(|place| {
             self.taken.iter().all(|(other, size)| length(minus(*place, *other)) > radius + size + gap)
@@ -126,15 +127,15 @@ impl Places<'_> {
     }
 
     /// A place for a red cell that touches one other, or reaches over it.
-    fn beside(&mut self, draws: &mut Draws) -> Option<Vector> {
+    fn beside(&mut self, rng: &mut Random) -> Option<Vector> {
         let diameter = self.config.cell_diameter;
         let radius = 0.55 * diameter;
         let (width, height) = (self.config.width as f32, self.config.height as f32);
         let centre = (0..TRIES).find_map(|_| {
             let last = self.taken.len().checked_sub(1)? as u32;
-            let (other, size) = self.taken[draws.count(0, last) as usize];
-            let apart = diameter * (1.0 - self.config.overlap * draws.between(0.0, 1.0));
-            let way = draws.direction();
+            let (other, size) = self.taken[rng.count(0, last) as usize];
+            let apart = diameter * (1.0 - self.config.overlap * rng.between(0.0, 1.0));
+            let way = rng.direction();
             let place = [other[0] + apart * way[0], other[1] + apart * way[1]];
             let inside = place[0] > 1.3 * radius
                 && place[1] > 1.3 * radius
@@ -238,7 +239,7 @@ fn running_mean(line: &mut [[f32; 3]], radius: usize) {
 
 fn red_cell(
     canvas: &mut Canvas,
-    draws: &mut Draws,
+    rng: &mut Random,
     cell: &Cell,
     centre: Vector,
     diameter: f32,
@@ -246,8 +247,8 @@ fn red_cell(
     infected: bool,
 ) -> SmearObject {
     let scale = diameter / DRAWN_DIAMETER;
-    let heading = draws.direction();
-    let height = if spiky { draws.between(3.0, 7.0) } else { 0.0 };
+    let heading = rng.direction();
+    let height = if spiky { rng.between(3.0, 7.0) } else { 0.0 };
     // Height of the spikes in a direction: the real part of its power.
     let spike = |way: Vector| {
         let power = (1..CRESTS).fold(way, |power, _| turn(power, way));
@@ -262,12 +263,12 @@ fn red_cell(
     object(if infected { SmearKind::Infected } else { SmearKind::Uninfected }, centre, reach)
 }
 
-fn white_cell(canvas: &mut Canvas, draws: &mut Draws, centre: Vector, diameter: f32) -> SmearObject {
-    let body = Blob::draw(draws, 0.8 * diameter, 0.1, 0.05);
-    let lobes = Vec::from_iter((0..draws.count(2, 4)).map(|_| {
-        let place = draws.in_disc().map(|at| 0.3 * diameter * at);
-        let radius = diameter * draws.between(0.34, 0.45);
-        (place, Blob::draw(draws, radius, 0.1, 0.05))
+fn white_cell(canvas: &mut Canvas, rng: &mut Random, centre: Vector, diameter: f32) -> SmearObject {
+    let body = Blob::sample(rng, 0.8 * diameter, 0.1, 0.05);
+    let lobes = Vec::from_iter((0..rng.count(2, 4)).map(|_| {
+        let place = rng.in_disc().map(|at| 0.3 * diameter * at);
+        let radius = diameter * rng.between(0.34, 0.45);
+        (place, Blob::sample(rng, radius, 0.1, 0.05))
     }));
     canvas.lay(centre, 1.1 * diameter, |point| {
         let covered = cover(body.distance(point), 1.5);
@@ -281,15 +282,15 @@ fn white_cell(canvas: &mut Canvas, draws: &mut Draws, centre: Vector, diameter: 
 
 fn speck(
     canvas: &mut Canvas,
-    draws: &mut Draws,
+    rng: &mut Random,
     centre: Vector,
     diameter: f32,
     kind: SmearKind,
 ) -> SmearObject {
     let platelet = kind == SmearKind::Platelet;
-    let size = if platelet { draws.between(0.11, 0.17) } else { draws.between(0.04, 0.08) };
+    let size = if platelet { rng.between(0.11, 0.17) } else { rng.between(0.04, 0.08) };
     let ragged = if platelet { 0.08 } else { 0.5 };
-    let blob = Blob::draw(draws, size * diameter, ragged, ragged);
+    let blob = Blob::sample(rng, size * diameter, ragged, ragged);
     let passing = if platelet { [0.68, 0.45, 0.72] } else { [0.3, 0.2, 0.4] };
     canvas.lay(centre, 0.4 * diameter, |point| {
         let covered = cover(blob.distance(point), 2.0);

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 
 /// Largest number of cells.
-const MOST_CELLS: usize = 20_000;
+const MAX_CELLS: usize = 20_000;
 
 /// Settings of a synthetic smear.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,7 +77,7 @@ impl SmearConfig {
             }
         }
         let most = self.cells.max(self.white_cells).max(self.platelets).max(self.debris);
-        if most > MOST_CELLS {
+        if most > MAX_CELLS {
             return Err(Error::config("cells", most, "at most 20,000"));
         }
         for (name, value, [low, high]) in [

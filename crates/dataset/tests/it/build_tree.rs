@@ -29,15 +29,15 @@ fn refusal(index: &Index, split: &Split, out: &Folder) -> String {
     build_tree(index, split, out.path(), Link::Copy).unwrap_err().to_string()
 }
 
-/// Contents of the files of one side, sorted.
-fn contents(index: &Index, side: &[usize]) -> Vec<Vec<u8>> {
-    let mut contents: Vec<_> = side.iter().map(|&i| fs::read(index.full_path(i)).unwrap()).collect();
+/// Contents of the files of one subset, sorted.
+fn contents(index: &Index, subset: &[usize]) -> Vec<Vec<u8>> {
+    let mut contents: Vec<_> = subset.iter().map(|&i| fs::read(index.full_path(i)).unwrap()).collect();
     contents.sort();
     contents
 }
 
 #[test]
-fn the_trees_contain_each_side_of_the_split() {
+fn each_tree_contains_one_subset_of_the_split() {
     let data = data();
     let index = data.open();
     let split = made(&index, 1);
@@ -54,7 +54,7 @@ fn the_trees_contain_each_side_of_the_split() {
                 assert_eq!(found, fs::read(index.full_path(i)).unwrap(), "{link:?}");
             }
         }
-        // Files are listed directly, since an index could refuse a tree whose small validation side lacks a class.
+        // Files are listed directly, since an index could refuse a tree whose small validation set lacks a class.
         let files = walk(&tree);
         assert_eq!(files.len(), 20, "{link:?}: {files:?}");
         let link_type = fs::symlink_metadata(tree.join(&files[0])).unwrap().file_type();
@@ -123,7 +123,7 @@ fn a_tree_of_another_split_is_refused() {
     let conflicts: usize = conflicts.rsplit(' ').next().unwrap().parse().unwrap();
     assert!(
         (1..20).contains(&conflicts),
-        "images on the same side of both splits do not conflict: {message}"
+        "images in the same subset of both splits do not conflict: {message}"
     );
     assert!(message.contains("nothing was written") && message.contains("testing"), "{message}");
     assert_eq!(walk(out.path()), before);
@@ -183,7 +183,7 @@ fn a_tree_in_or_around_the_data_folder_is_refused() {
 
 #[test]
 fn two_samples_with_the_same_target_are_refused() {
-    // If a tree is split again, files with the same name may fall on the same side.
+    // If a tree is split again, files with the same name may fall into the same subset.
     let folder = Folder::new();
     for (i, tree) in ["training", "validation", "testing"].into_iter().enumerate() {
         for class in ["a", "b"] {

@@ -80,10 +80,10 @@ fn samples_of_a_split_tree_have_a_subset() {
     ]);
     let index = folder.open();
     assert_eq!(index.classes, ["a", "b"]);
-    let sides: Vec<_> =
+    let subsets: Vec<_> =
         index.samples.iter().map(|sample| (&*sample.path, sample.class, sample.subset)).collect();
     assert_eq!(
-        sides,
+        subsets,
         [
             ("testing/a/z.png", 0, Some(Subset::Test)),
             ("testing/b/z.png", 1, Some(Subset::Test)),
@@ -103,7 +103,7 @@ fn samples_of_a_split_tree_have_a_subset() {
 fn trees_must_be_three_with_the_same_classes() {
     let folder =
         Folder::with(&["training/a/x.png", "training/b/x.png", "testing/a/x.png", "testing/b/x.png"]);
-    folder.assert_refused("look like the sides of a split");
+    folder.assert_refused("look like the subsets of a split");
     folder.write("validation/a/x.png", b"");
     folder.write("validation/c/x.png", b"");
     folder.assert_refused("`a`, `c`");
@@ -111,11 +111,11 @@ fn trees_must_be_three_with_the_same_classes() {
     fs::rename(folder.join("validation/c"), folder.join("validation/b")).unwrap();
     folder.open();
     fs::create_dir(folder.join("more")).unwrap();
-    folder.assert_refused("look like the sides of a split");
+    folder.assert_refused("look like the subsets of a split");
 }
 
 #[test]
-fn folders_named_like_sides_of_a_split_are_not_classes() {
+fn folders_named_like_subsets_of_a_split_are_not_classes() {
     let folder = Folder::with(&["Train/a/x.png", "Train/b/x.png", "test/a/x.png", "test/b/x.png"]);
     let meant = |folder: &Folder, names: &[&str]| {
         let names: Vec<String> =

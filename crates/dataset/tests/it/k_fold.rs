@@ -29,18 +29,18 @@ fn folds_by_patient_have_their_shares_of_cells_and_of_infected_cells() {
     let share = index.class_counts()[0] as f64 / index.samples.len() as f64;
     let folds = k_fold(&index, &BY_PATIENT, 5).unwrap();
     for fold in &folds {
-        for (side, asked) in [(&fold.train, 0.72), (&fold.validation, 0.08), (&fold.test, 0.2)] {
-            let size = side.len() as f64 / index.samples.len() as f64;
+        for (subset, asked) in [(&fold.train, 0.72), (&fold.validation, 0.08), (&fold.test, 0.2)] {
+            let size = subset.len() as f64 / index.samples.len() as f64;
             assert!((size - asked).abs() < 0.01, "{size}, not {asked}");
             let positive =
-                side.iter().filter(|&&i| index.samples[i].class == 0).count() as f64 / side.len() as f64;
+                subset.iter().filter(|&&i| index.samples[i].class == 0).count() as f64 / subset.len() as f64;
             assert!((positive - share).abs() < 0.02, "{positive}, not {share}");
         }
     }
     let infected: BTreeSet<_> =
         index.samples.iter().filter(|cell| cell.class == 0).map(|cell| &cell.patient).collect();
-    let healthy = |side: &[usize]| {
-        let patients: BTreeSet<_> = side.iter().map(|&i| &index.samples[i].patient).collect();
+    let healthy = |subset: &[usize]| {
+        let patients: BTreeSet<_> = subset.iter().map(|&i| &index.samples[i].patient).collect();
         patients.difference(&infected).count()
     };
     let in_folds: Vec<usize> = folds.iter().map(|fold| healthy(&fold.test)).collect();

@@ -43,8 +43,8 @@ fn manifest(index: &Index, split: &Split) -> Manifest {
     read_manifest(&path).unwrap()
 }
 
-/// The sides on which the cells of a folder are in a manifest.
-fn sides(manifest: &Manifest, folder: &Folder) -> Vec<Option<Subset>> {
+/// The subsets that the cells of a folder have in a manifest.
+fn subsets(manifest: &Manifest, folder: &Folder) -> Vec<Option<Subset>> {
     let index = folder.open();
     manifest.match_index(&index, &fingerprints(&index)).unwrap()
 }
@@ -70,8 +70,8 @@ fn a_written_split_is_restored() {
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], "path,class,patient,subset,bytes,sha256");
     assert_eq!(lines.len(), 11);
-    let side = written.sides(10)[3].unwrap();
-    let expected = format!("Parasitized/nobody.png,Parasitized,,{side},22,{}", prints[3].hex());
+    let subset = written.subset_by_sample(10)[3].unwrap();
+    let expected = format!("Parasitized/nobody.png,Parasitized,,{subset},22,{}", prints[3].hex());
     assert_eq!(lines[4], expected);
     assert_eq!(fs::read_dir(out.path()).unwrap().count(), 1, "no temporary file is left");
 
@@ -96,7 +96,7 @@ fn a_written_split_with_protocol_all_is_restored() {
 }
 
 #[test]
-fn samples_on_no_side_are_written_without_a_subset() {
+fn excluded_samples_are_written_without_a_subset() {
     let data = data();
     let index = data.open();
     let mut written = made(&index);
@@ -104,7 +104,7 @@ fn samples_on_no_side_are_written_without_a_subset() {
     let manifest = manifest(&index, &written);
     assert_eq!(manifest.entries[left_out].subset, None);
     assert_eq!(manifest.resolve(&index, &fingerprints(&index)).unwrap().train, written.train);
-    assert_eq!(sides(&manifest, &data)[left_out], None);
+    assert_eq!(subsets(&manifest, &data)[left_out], None);
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn moved_and_renamed_cells_take_their_places_in_the_manifest() {
     assert_ne!(here.fingerprints, there.fingerprints, "the same order: nothing is tested");
     let written = made(&there.index);
     let manifest = manifest(&there.index, &written);
-    // Before the alignment, the positions differ but each side has the same cells.
+    // Before the alignment, the positions differ but each subset has the same cells.
     let contents = |loaded: &Loaded, cells: &[usize]| {
         let mut contents: Vec<_> = cells.iter().map(|&i| loaded.fingerprints[i]).collect();
         contents.sort_unstable();
@@ -226,20 +226,20 @@ fn cells_are_recognised_by_contents_in_another_folder() {
     let elsewhere = Folder::with(&["b/unknown.png"]);
     elsewhere.write("a/renamed.png", &bytes(written.train[0]));
     elsewhere.write("b/renamed.png", &bytes(written.test[0]));
-    let sides = sides(&manifest(&index, &written), &elsewhere);
-    assert_eq!(sides, [Some(Subset::Train), Some(Subset::Test), None]);
+    let found = subsets(&manifest(&index, &written), &elsewhere);
+    assert_eq!(found, [Some(Subset::Train), Some(Subset::Test), None]);
 }
 
 #[test]
-fn contents_on_several_sides_match_their_own_path_else_the_first_side() {
+fn contents_in_several_subsets_match_their_own_path_else_the_first_subset() {
     let data = Folder::with(&["a/1.png", "a/2.png", "b/1.png", "b/2.png", "b/3.png"]);
     data.write("b/2.png", b"a/1.png");
     let split = split_of(&[0, 2], &[1], &[3, 4]);
     let manifest = manifest(&data.open(), &split);
-    assert_eq!(sides(&manifest, &data), split.sides(5));
+    assert_eq!(subsets(&manifest, &data), split.subset_by_sample(5));
     let elsewhere = Folder::with(&["a/x.png", "b/x.png"]);
     elsewhere.write("b/x.png", b"a/1.png");
-    assert_eq!(sides(&manifest, &elsewhere), [None, Some(Subset::Train)]);
+    assert_eq!(subsets(&manifest, &elsewhere), [None, Some(Subset::Train)]);
 }
 
 #[test]
@@ -257,17 +257,17 @@ fn cells_of_the_nih_are_recognised_by_name_in_another_format() {
     original.write(&format!("Parasitized/nested/{CELL}.png"), b"as published");
     original.write(&format!("Uninfected/{CELL}.png"), b"a cell of the other class");
     original.write("Uninfected/C6NThinF_IMG_20150609_122108_cell_1.PNG", b"also as published");
-    assert_eq!(sides(&manifest, &original), [None, Some(Subset::Train), None, Some(Subset::Test)]);
+    assert_eq!(subsets(&manifest, &original), [None, Some(Subset::Train), None, Some(Subset::Test)]);
 }
 
 #[test]
 fn duplicates_are_found_within_and_across_subsets() {
     let data = Folder::with(&["a/1.png", "a/2.png", "a/3.png", "a/4.png", "b/1.png", "b/2.png", "b/3.png"]);
-    data.write("a/2.png", b"twice on one side");
-    data.write("a/3.png", b"twice on one side");
-    data.write("a/1.png", b"on all sides");
-    data.write("b/1.png", b"on all sides");
-    data.write("b/2.png", b"on all sides");
+    data.write("a/2.png", b"twice in one subset");
+    data.write("a/3.png", b"twice in one subset");
+    data.write("a/1.png", b"in every subset");
+    data.write("b/1.png", b"in every subset");
+    data.write("b/2.png", b"in every subset");
     let index = data.open();
     let found = duplicates(&index, &fingerprints(&index), &split_of(&[0, 1, 2, 6], &[3, 4], &[5]));
     assert_eq!(found.len(), 2);

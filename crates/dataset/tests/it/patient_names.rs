@@ -261,12 +261,12 @@ fn a_manifest_keeps_the_patients_and_the_classes() {
     assert_eq!(loaded.index, index);
 
     // So training patients are found by either of their names.
-    let sides = manifest.match_index(&index, &prints).unwrap();
+    let subsets = manifest.match_index(&index, &prints).unwrap();
     let nobody = vec![None; index.samples.len()];
     let test = &made.test[..1];
     assert!(manifest.shares_patients(&index, &nobody, test));
     let renamed = data.open();
     assert!(!manifest.shares_patients(&renamed, &nobody, test));
-    assert!(manifest.shares_patients(&renamed, &sides, test));
-    assert!(sides[test[0]] == Some(Subset::Test));
+    assert!(manifest.shares_patients(&renamed, &subsets, test));
+    assert!(subsets[test[0]] == Some(Subset::Test));
 }

@@ -10,8 +10,8 @@ fn sizes(split: &Split) -> [usize; 3] {
     Subset::ALL.map(|subset| split.subset(subset).len())
 }
 
-fn parasitized(index: &Index, side: &[usize]) -> usize {
-    side.iter().filter(|&&i| index.samples[i].class == 0).count()
+fn parasitized(index: &Index, subset: &[usize]) -> usize {
+    subset.iter().filter(|&&i| index.samples[i].class == 0).count()
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn fractions_are_rounded_down_to_whole_cells() {
         match split(&index, &config) {
             Ok(split) => assert_eq!(sizes(&split), expected, "{cells} cells"),
             Err(Error::NotEnoughData { reason }) => {
-                assert!(reason.contains("validation side") && expected[1] == 0, "{cells} cells: {reason}");
+                assert!(reason.contains("validation set") && expected[1] == 0, "{cells} cells: {reason}");
             }
             Err(other) => panic!("{cells} cells: {other}"),
         }
@@ -56,7 +56,7 @@ fn stratified_splits_have_the_same_sizes_and_equal_class_shares() {
     assert_eq!(
         Subset::ALL.map(|subset| parasitized(&index, even.subset(subset))),
         [216, 24, 60],
-        "three tenths of each side, by largest remainder"
+        "three tenths of each subset, by largest remainder"
     );
     assert_ne!(parasitized(&index, &plain.test), 60);
 }
@@ -77,13 +77,13 @@ fn splits_match_recorded_ones() {
     let index = made_up(&[(1, 2, 2), (2, 1, 3), (3, 0, 3), (4, 4, 2), (5, 3, 1), (6, 1, 2)]);
     let coarse =
         SplitConfig { test_fraction: 0.25, validation_fraction: 0.25, seed: 7, ..SplitConfig::default() };
-    let sides = |config: &SplitConfig| {
+    let subsets = |config: &SplitConfig| {
         let split = split(&index, config).unwrap();
         [split.train, split.validation, split.test]
     };
-    assert_eq!(sides(&coarse), GOLDEN_RANDOM);
-    assert_eq!(sides(&SplitConfig { stratified: true, ..coarse }), GOLDEN_STRATIFIED);
-    assert_eq!(sides(&SplitConfig { protocol: Protocol::Patient, ..coarse }), GOLDEN_PATIENT);
+    assert_eq!(subsets(&coarse), GOLDEN_RANDOM);
+    assert_eq!(subsets(&SplitConfig { stratified: true, ..coarse }), GOLDEN_STRATIFIED);
+    assert_eq!(subsets(&SplitConfig { protocol: Protocol::Patient, ..coarse }), GOLDEN_PATIENT);
 }
 
 const GOLDEN_RANDOM: [&[usize]; 3] =
@@ -94,17 +94,17 @@ const GOLDEN_PATIENT: [&[usize]; 3] =
     [&[2, 3, 4, 5, 6, 10, 13, 14, 15, 16, 17, 18, 19, 20, 22, 23], &[0, 1, 11, 12], &[7, 8, 9, 21]];
 
 #[test]
-fn sides_by_patient_have_their_shares_of_cells_and_of_infected_cells() {
+fn subsets_by_patient_have_their_shares_of_cells_and_of_infected_cells() {
     let index = like_the_nih();
     let share = index.class_counts()[0] as f64 / index.samples.len() as f64;
     for seed in 0..10 {
         let split = split(&index, &SplitConfig { seed, ..BY_PATIENT }).unwrap();
         assert_eq!(split.leakage(&index).patients, 150);
         for (subset, asked) in Subset::ALL.into_iter().zip([0.72, 0.08, 0.2]) {
-            let side = split.subset(subset);
-            let size = side.len() as f64 / index.samples.len() as f64;
+            let cells = split.subset(subset);
+            let size = cells.len() as f64 / index.samples.len() as f64;
             assert!((size - asked).abs() < 0.01, "seed {seed}: {subset} holds {size} of the cells");
-            let positive = parasitized(&index, side) as f64 / side.len() as f64;
+            let positive = parasitized(&index, cells) as f64 / cells.len() as f64;
             assert!((positive - share).abs() < 0.015, "seed {seed}: {positive} of {subset}, {share} of all");
         }
     }
@@ -114,7 +114,7 @@ fn sides_by_patient_have_their_shares_of_cells_and_of_infected_cells() {
 fn three_patients_are_enough_and_two_are_not() {
     let index = made_up(&[(1, 5, 5), (2, 50, 50), (3, 5, 5)]);
     assert_eq!(sizes(&split(&index, &BY_PATIENT).unwrap()), [100, 10, 10]);
-    // A side with a share of less than half a patient still gets one.
+    // A subset with a share of less than half a patient still gets one.
     let index = made_up(&[(1, 5, 5), (2, 5, 5), (3, 5, 5), (4, 5, 5), (5, 5, 5)]);
     let little = SplitConfig { test_fraction: 0.02, validation_fraction: 0.02, ..BY_PATIENT };
     assert_eq!(sizes(&split(&index, &little).unwrap()), [30, 10, 10]);
@@ -151,7 +151,7 @@ fn leakage_counts_patients_and_test_cells() {
     split.config.protocol = Protocol::Patient;
     let message = split.check(&index).unwrap_err().to_string();
     assert!(
-        message.starts_with("3 patients have cells on more than one side") && message.contains("`C10`"),
+        message.starts_with("3 patients have cells in more than one subset") && message.contains("`C10`"),
         "{message}"
     );
 }
@@ -161,9 +161,9 @@ fn check_refuses_splits_that_do_not_fit() {
     let index = made_up(&[(1, 3, 3)]);
     split_of(&[0, 3], &[1], &[2]).check(&index).unwrap();
     for (split, words) in [
-        (split_of(&[], &[1], &[2]), "the train side of the split is empty"),
-        (split_of(&[0, 3], &[], &[2]), "the validation side of the split is empty"),
-        (split_of(&[0, 3], &[1], &[]), "the test side of the split is empty"),
+        (split_of(&[], &[1], &[2]), "the train set of the split is empty"),
+        (split_of(&[0, 3], &[], &[2]), "the validation set of the split is empty"),
+        (split_of(&[0, 3], &[1], &[]), "the test set of the split is empty"),
         (split_of(&[0, 3], &[1], &[6]), "names sample 6, but there are only 6"),
         (split_of(&[0, 3], &[1], &[3]), "twice: in train and in test"),
         (split_of(&[0, 3, 3], &[1], &[2]), "twice: in train and in train"),
@@ -211,12 +211,12 @@ fn all_puts_every_cell_into_training() {
     let found = split(&index, &all).unwrap();
     assert_eq!(found.train, (0..18).collect::<Vec<_>>());
     assert!(found.validation.is_empty() && found.test.is_empty());
-    // Empty sides are valid under this protocol only.
+    // Empty subsets are valid under this protocol only.
     let random = Split { config: SplitConfig::default(), ..found.clone() };
     let nothing = Split { train: Vec::new(), ..found };
-    for (split, side) in [(random, "validation side"), (nothing, "train side")] {
+    for (split, empty) in [(random, "validation set"), (nothing, "train set")] {
         let refused = split.check(&index);
-        assert!(matches!(refused, Err(Error::NotEnoughData { reason }) if reason.contains(side)));
+        assert!(matches!(refused, Err(Error::NotEnoughData { reason }) if reason.contains(empty)));
     }
 }
 

@@ -24,11 +24,15 @@ fn models(folder: &Path) -> Vec<PathBuf> {
 
 /// Forty patients with forty cells each. In half of the patients, half of the cells are infected; a tenth of the infected
 /// cells is missed, and sixteen patients have a false alarm.
-pub(crate) fn rows(header: &str) -> String {
+fn rows(header: &str) -> String {
+    rows_of(40, header)
+}
+
+fn rows_of(patients: usize, header: &str) -> String {
     let mut rows = format!("{header}\n");
-    for patient in 0..40 {
+    for patient in 0..patients {
         for cell in 0..40 {
-            let infected = patient < 20 && cell < 20;
+            let infected = patient < patients / 2 && cell < 20;
             let alarm = cell == 39 && patient % 5 < 2;
             let probability = if infected && cell > 1 || alarm { 0.9 } else { 0.001 * f64::from(cell) };
             let class = if infected { "Parasitized" } else { "Uninfected" };
@@ -87,8 +91,21 @@ fn weights_and_models_get_the_thresholds_of_the_predictions() {
         assert_eq!(info["description"], serde_json::to_value(&after.weights.description).unwrap());
         assert_eq!(info["origin"]["weights_sha256"], after.sha256);
     }
-    // Running it again changes nothing.
+}
+
+#[test]
+fn the_default_target_is_that_of_the_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("oof.csv");
+    // So few patients that no rule for smears is estimated, which takes most of the time.
+    fs::write(&table, rows_of(8, "path,class,patient,fold,probability")).unwrap();
+    let models = models(folder.path());
+    let all = [vec![table], models.clone()].concat();
+    assert!(calibrate(&["--target-specificity", "0.98"], &all).status.success());
     let bytes = models.iter().map(|model| fs::read(model).unwrap()).collect::<Vec<_>>();
+    let info = info(&models[1]);
+    assert_eq!(info["description"]["threshold"]["target"]["specificity"].as_f64(), Some(0.98), "{info}");
+    // Running it again without a target changes nothing.
     assert!(calibrate(&[], &all).status.success());
     assert!(models.iter().zip(bytes).all(|(model, bytes)| fs::read(model).unwrap() == bytes));
 }

@@ -1,11 +1,9 @@
-//! `malaria-edge serve`: answers, refusals and load.
+//! `malaria-edge serve`: answers and refusals.
 
 use std::{
     io::{Read, Write},
     net::TcpStream,
     process::Command,
-    thread,
-    time::Duration,
 };
 
 use image::ImageFormat;
@@ -217,98 +215,6 @@ fn invalid_requests_are_refused_with_a_reason() {
     assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("ended early"), "{answer}");
     // The server still answers.
     assert_eq!(server.get("/").0, 200);
-}
-
-#[test]
-#[cfg(target_os = "linux")]
-fn many_requests_at_once_are_all_answered_in_bounded_memory() {
-    let folder = tempfile::tempdir().unwrap();
-    let pictures = write_cells(folder.path(), 8);
-    let server = Server::start();
-    let (_, expected) = server.classify(&pictures);
-    // Clients that disconnect before the answer; their requests still count.
-    let many: Vec<_> = (0..64).map(|_| pictures[0].clone()).collect();
-    let body = form(&many);
-    let head = format!(
-        "POST /classify HTTP/1.1\r\nHost: {}\r\nContent-Type: {FORM}\r\nContent-Length: {}\r\n\r\n",
-        server.address,
-        body.len()
-    );
-    for _ in 0..100 {
-        let mut stream = TcpStream::connect(server.address).unwrap();
-        stream.write_all(&[head.as_bytes(), &body].concat()).unwrap();
-    }
-    thread::scope(|scope| {
-        for _ in 0..16 {
-            scope.spawn(|| {
-                for _ in 0..20 {
-                    let (status, answer) = server.classify(&pictures);
-                    assert_eq!((status, &answer), (200, &expected));
-                }
-            });
-        }
-    });
-    // The requests in memory are limited, and these are far smaller than the maximum.
-    assert!(server.peak_memory() < 150, "{} MiB", server.peak_memory());
-}
-
-#[test]
-fn other_requests_are_answered_while_patients_are_called() {
-    let server = Server::start();
-    // The maximum number of cells, half of them of one patient, the others of patients of different numbers of cells.
-    let cells = (0..50_000).map(|cell| {
-        let patient = if cell < 25_000 { 0 } else { ((cell - 25_000) as f64).sqrt() as u32 };
-        let probability = if cell % 2 == 0 { 0.9 } else { 0.1 };
-        format!(r#"{{"path":"x.png","patient":"C{patient}","class":null,"probability":{probability}}}"#)
-    });
-    let body = format!("[{}]", Vec::from_iter(cells).join(","));
-    let answered = thread::scope(|scope| {
-        let evaluate = || {
-            let (status, answer) = server.post("/patients", "application/json", body.as_bytes());
-            assert_eq!((status, answer[0]["called"]["positive"].as_u64()), (200, Some(12_501)), "{answer}");
-        };
-        let evaluated: Vec<_> = (0..4).map(|_| scope.spawn(evaluate)).collect();
-        let mut answered = 0;
-        while !evaluated.iter().all(|evaluated| evaluated.is_finished()) {
-            assert_eq!(server.get("/model").0, 200);
-            answered += 1;
-        }
-        answered
-    });
-    // Without threads, only requests before the first evaluation would be answered.
-    assert!(answered > 50, "{answered}");
-}
-
-#[test]
-#[cfg(target_os = "linux")]
-fn clients_that_disconnect_do_not_exceed_the_limit_of_requests() {
-    let folder = tempfile::tempdir().unwrap();
-    let good = write_cells(folder.path(), 1);
-    let server = Server::start();
-    let large = {
-        let mut bytes = std::io::Cursor::new(Vec::new());
-        image::RgbImage::new(2048, 2048).write_to(&mut bytes, image::ImageFormat::Png).unwrap();
-        bytes.into_inner()
-    };
-    // Few bytes to send, many pixels to decode.
-    let body = form(&vec![("large.png".to_owned(), large); 64]);
-    let host = server.address;
-    let head = format!(
-        "POST /classify HTTP/1.1\r\nHost: {host}\r\nContent-Type: {FORM}\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
-    let before = server.status("Threads");
-    for _ in 0..24 {
-        let mut stream = TcpStream::connect(host).unwrap();
-        stream.write_all(head.as_bytes()).unwrap();
-        stream.write_all(&body).unwrap();
-        // Long enough for the server to start work.
-        thread::sleep(Duration::from_millis(50));
-    }
-    // Each computed request has a thread.
-    let more = server.status("Threads") - before;
-    assert!(more < 8, "{more} threads more");
-    assert_eq!(server.classify(&good).0, 200);
 }
 
 #[test]

@@ -56,6 +56,44 @@ fn the_page_shows_the_predictions_of_the_program() {
         "document.querySelector('#status').textContent === '97 of 97 pictures: done · files that are not pictures, skipped: 1'",
     );
 
+    let tab = predictions_are_shown(tab, &expected);
+    let mut tab = the_page_fits_screens_and_languages(tab, &address);
+    // The same files add no cells.
+    tab.choose("#files", &files);
+    tab.wait_for("document.querySelector('#status').textContent.includes('skipped: 1 · already shown: 97')");
+    assert_eq!(tab.evaluate("document.querySelectorAll('#cell-rows tr').length"), 97);
+    tab.evaluate("document.querySelector('#clear').click()");
+    assert_eq!(tab.evaluate("document.querySelectorAll('#cell-rows tr').length"), 0);
+    // A nested folder with a picture that is too large to be sent.
+    fs::create_dir_all(folder.path().join("more/__MACOSX")).unwrap();
+    fs::write(folder.path().join("more/A large.png"), vec![0; 20 << 20]).unwrap();
+    for hidden in ["more/.hidden.png", "more/__MACOSX/A large.png"] {
+        fs::write(folder.path().join(hidden), b"no picture").unwrap();
+    }
+    tab.drop(folder.path());
+    // words.txt and .hidden.png.
+    tab.wait_for(
+        "document.querySelector('#status').textContent === '98 of 98 pictures: done · files that are not pictures, skipped: 2'",
+    );
+    assert_eq!(tab.evaluate("document.querySelector('#unreadable').textContent"), "2");
+    assert_eq!(
+        tab.evaluate("document.querySelectorAll('#patient-rows tr').length"),
+        expected["patients"].as_array().unwrap().len()
+    );
+    // After the program has ended.
+    server.0.kill().unwrap();
+    tab.choose("#files", &files[..2]);
+    tab.wait_for("document.querySelector('#status').textContent.includes('does not answer')");
+    // Patients are not shown without their cells.
+    assert_eq!(tab.evaluate("document.querySelector('#patients').hidden"), true);
+    let errors: Vec<&Value> =
+        tab.console.iter().filter(|message| !message.to_string().contains("ERR_CONNECTION")).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+}
+
+/// The rows of cells and patients have the predictions of the program, `expected`.
+fn predictions_are_shown(mut tab: Tab, expected: &Value) -> Tab {
+    let cells = expected["cells"].as_array().unwrap();
     let rows = tab.evaluate("[...document.querySelectorAll('#cell-rows tr')].map((row) => [...row.cells].map((cell) => cell.innerText))");
     let rows = rows.as_array().unwrap();
     assert_eq!(rows.len(), cells.len());
@@ -89,6 +127,11 @@ fn the_page_shows_the_predictions_of_the_program() {
         tab.evaluate("[...document.querySelectorAll('#cell-rows img[src]')].filter((image) => image.complete && image.naturalWidth > 0).length > 0"),
         true
     );
+    tab
+}
+
+/// The page fits on every screen, is translated with the cells that it shows, and fetches nothing from other servers.
+fn the_page_fits_screens_and_languages(mut tab: Tab, address: &str) -> Tab {
     // The longest call fits, too.
     tab.evaluate(
         "document.querySelector('#patient-rows td:last-child').textContent = 'not detected (limit 99.99 % at 5000 cells)'",
@@ -117,40 +160,10 @@ fn the_page_shows_the_predictions_of_the_program() {
     // Nothing was fetched from other servers.
     let fetched = tab.evaluate("performance.getEntriesByType('resource').map((entry) => entry.name)");
     let own = |name: &Value| {
-        name.as_str().unwrap().starts_with(&address) || name.as_str().unwrap().starts_with("blob:")
+        name.as_str().unwrap().starts_with(address) || name.as_str().unwrap().starts_with("blob:")
     };
     assert!(fetched.as_array().unwrap().iter().all(own), "{fetched}");
-    // The same files add no cells.
-    tab.choose("#files", &files);
-    tab.wait_for("document.querySelector('#status').textContent.includes('skipped: 1 · already shown: 97')");
-    assert_eq!(tab.evaluate("document.querySelectorAll('#cell-rows tr').length"), 97);
-    tab.evaluate("document.querySelector('#clear').click()");
-    assert_eq!(tab.evaluate("document.querySelectorAll('#cell-rows tr').length"), 0);
-    // A nested folder with a picture that is too large to be sent.
-    fs::create_dir_all(folder.path().join("more/__MACOSX")).unwrap();
-    fs::write(folder.path().join("more/A large.png"), vec![0; 20 << 20]).unwrap();
-    for hidden in ["more/.hidden.png", "more/__MACOSX/A large.png"] {
-        fs::write(folder.path().join(hidden), b"no picture").unwrap();
-    }
-    tab.drop(folder.path());
-    // words.txt and .hidden.png.
-    tab.wait_for(
-        "document.querySelector('#status').textContent === '98 of 98 pictures: done · files that are not pictures, skipped: 2'",
-    );
-    assert_eq!(tab.evaluate("document.querySelector('#unreadable').textContent"), "2");
-    assert_eq!(
-        tab.evaluate("document.querySelectorAll('#patient-rows tr').length"),
-        expected["patients"].as_array().unwrap().len()
-    );
-    // After the program has ended.
-    server.0.kill().unwrap();
-    tab.choose("#files", &files[..2]);
-    tab.wait_for("document.querySelector('#status').textContent.includes('does not answer')");
-    // Patients are not shown without their cells.
-    assert_eq!(tab.evaluate("document.querySelector('#patients').hidden"), true);
-    let errors: Vec<&Value> =
-        tab.console.iter().filter(|message| !message.to_string().contains("ERR_CONNECTION")).collect();
-    assert!(errors.is_empty(), "{errors:?}");
+    tab
 }
 
 #[test]

@@ -71,7 +71,21 @@ fn fields_are_read_corrected_reported_and_verified() {
     tab.wait_for("document.querySelector('#status').textContent === 'Photographs read: 1'");
     settle(&mut tab);
 
-    // The same count as that of the command.
+    let red_cells = expected["red_cells"].as_u64().unwrap();
+    let tab = fields_are_counted(tab, expected, &files, folder.path());
+    let tab = cells_are_corrected(tab, suspects);
+    let tab = the_review_is_completed_after_a_reload(tab, suspects, red_cells);
+    let tab = every_language_is_shown(tab, folder.path());
+    let (_tab, report) = files_are_saved(tab, &files, suspects, red_cells);
+    let path = folder.path().join("report.html");
+    fs::write(&path, &report).unwrap();
+    the_report_is_printed(&path);
+    the_report_is_verified(&path, &report, &files, suspects);
+}
+
+/// The page has the counts of the command, `expected`. Copies, and files that are no pictures, do not count.
+fn fields_are_counted(mut tab: Tab, expected: &Value, files: &[PathBuf], folder: &Path) -> Tab {
+    let suspects = expected["infected"].as_u64().unwrap();
     assert_eq!(text(&mut tab, "#red-cells"), expected["red_cells"].to_string());
     assert_eq!(text(&mut tab, "#infected"), suspects.to_string());
     assert_eq!(text(&mut tab, "#review-progress"), format!("0 of {suspects} suspects reviewed"));
@@ -88,11 +102,11 @@ fn fields_are_read_corrected_reported_and_verified() {
         "['#suspects', '#uncertain'].map((id) => document.querySelectorAll(`${id} [tabindex='0']`).length)";
     assert_eq!(tab.evaluate(stops), json!([1, 1]));
     // The same picture in another file does not count again.
-    let copy = folder.path().join("copy.png");
+    let copy = folder.join("copy.png");
     image::open(&files[0]).unwrap().save(&copy).unwrap();
     tab.choose(
         "#files",
-        &[copy, photos.join("none.png")].map(|path| {
+        &[copy, folder.join("photos/none.png")].map(|path| {
             if !path.exists() {
                 fs::write(&path, b"no picture").unwrap();
             }
@@ -104,10 +118,14 @@ fn fields_are_read_corrected_reported_and_verified() {
     assert!(
         text(&mut tab, "#status").contains("none.png: This is not a PNG, JPEG, BMP, TIFF or WebP picture")
     );
-    fs::remove_file(photos.join("none.png")).unwrap();
+    fs::remove_file(folder.join("photos/none.png")).unwrap();
     assert_eq!(tab.evaluate("document.querySelectorAll('#fields li').length"), 3);
     settle(&mut tab);
+    tab
+}
 
+/// Corrections by keyboard and by clicks, in the galleries and in the enlarged photograph.
+fn cells_are_corrected(mut tab: Tab, suspects: u64) -> Tab {
     // Corrected by keyboard: the first is infected, the second is not, the third is not a red cell; one change is undone.
     tab.evaluate("document.querySelector('#suspects .cell').focus()");
     for key in ["i", "n", "x", "x", "z"] {
@@ -163,8 +181,11 @@ fn fields_are_read_corrected_reported_and_verified() {
                  patient.dispatchEvent(new Event('input', { bubbles: true })); 0";
     tab.evaluate(typed);
     settle(&mut tab);
+    tab
+}
 
-    // A reload loses nothing.
+/// A reload loses nothing; then every suspect is judged.
+fn the_review_is_completed_after_a_reload(mut tab: Tab, suspects: u64, red_cells: u64) -> Tab {
     tab.reload(READY);
     tab.wait_for("document.querySelectorAll('#suspects .cell').length > 0");
     settle(&mut tab);
@@ -180,12 +201,14 @@ fn fields_are_read_corrected_reported_and_verified() {
     }
     assert_eq!(text(&mut tab, "#review-progress"), format!("{suspects} of {suspects} suspects reviewed"));
     // One suspect is not infected, one is not a red cell, and one cell was added.
-    let red_cells = expected["red_cells"].as_u64().unwrap();
     assert_eq!(text(&mut tab, "#corrected-infected"), (suspects - 1).to_string());
     assert_eq!(text(&mut tab, "#corrected-red-cells"), red_cells.to_string());
     check_widths(&mut tab, "smear-reviewed");
+    tab
+}
 
-    // Every language.
+/// Every language, with a refusal of the server and a photograph that cannot be decoded in one of them.
+fn every_language_is_shown(mut tab: Tab, folder: &Path) -> Tab {
     for (language, word) in [("fr", "Résultat"), ("es", "Resultado"), ("pt", "Resultado"), ("en", "Result")]
     {
         tab.choose_language(language);
@@ -202,15 +225,18 @@ fn fields_are_read_corrected_reported_and_verified() {
         "import('/smear/server.js').then(({ ask }) => ask('/nowhere')).catch((error) => error.message)",
     );
     assert!(refused.as_str().unwrap().contains("Il n’y a rien à cette adresse"), "{refused}");
-    let heic = folder.path().join("phone.heic.jpg");
+    let heic = folder.join("phone.heic.jpg");
     fs::write(&heic, b"\0\0\0\x18ftypheic\0\0\0\0mif1heic").unwrap();
     tab.choose("#files", &[heic]);
     tab.wait_for("document.querySelector('#status').textContent.includes('enregistrez-la en JPEG')");
     tab.choose_language("en");
     tab.wait_for("document.querySelector('#result-title').textContent === 'Result'");
     settle(&mut tab);
+    tab
+}
 
-    // The report has the same counts, prints on A4, and is verified.
+/// The report, CSV, JSON and photographs are saved. Returns the report, which has the corrected counts.
+fn files_are_saved(mut tab: Tab, files: &[PathBuf], suspects: u64, red_cells: u64) -> (Tab, String) {
     tab.evaluate(
         "window.saved = []; const create = URL.createObjectURL; \
          URL.createObjectURL = (blob) => (window.last = blob, create(blob)); \
@@ -219,9 +245,8 @@ fn fields_are_read_corrected_reported_and_verified() {
     tab.evaluate("document.querySelector('#save-report').click()");
     tab.wait_for("window.saved.length === 1");
     let report = tab.evaluate("saved[0].text()");
-    let path = folder.path().join("report.html");
-    fs::write(&path, report.as_str().unwrap()).unwrap();
-    assert!(report.as_str().unwrap().contains(&format!("{} / {red_cells}", suspects - 1)));
+    let report = report.as_str().unwrap().to_owned();
+    assert!(report.contains(&format!("{} / {red_cells}", suspects - 1)));
     tab.evaluate("document.querySelector('#save-csv').click()");
     let csv = tab.evaluate("saved[1].text()");
     assert!(csv.as_str().unwrap().lines().filter(|line| line.ends_with("no-red-cell")).count() == 1, "{csv}");
@@ -237,23 +262,31 @@ fn fields_are_read_corrected_reported_and_verified() {
     let errors: Vec<&Value> =
         tab.console.iter().filter(|message| !message.to_string().contains("/nowhere")).collect();
     assert!(errors.is_empty(), "{errors:?}");
+    (tab, report)
+}
 
-    let verified = edge(&["verify"], &[&path, &photos]);
+/// `verify` finds no difference, writes the judged cells, and finds a changed word and a missing photograph.
+fn the_report_is_verified(path: &Path, report: &str, files: &[PathBuf], suspects: u64) {
+    let photos = path.with_file_name("photos");
+    let verified = edge(&["verify"], &[path, &photos]);
     assert!(verified.status.success(), "{verified:?}");
-    let cells = folder.path().join("cells");
-    let written = edge(&["verify", "--cells", cells.to_str().unwrap()], &[&path, &photos]);
+    let cells = path.with_file_name("cells");
+    let written = edge(&["verify", "--cells", cells.to_str().unwrap()], &[path, &photos]);
     assert!(written.status.success(), "{written:?}");
     let labelled = |class: &str| fs::read_dir(cells.join(class)).unwrap().count() as u64;
     assert_eq!((labelled("Parasitized"), labelled("Uninfected")), (suspects - 1, 1), "with the added one");
     assert!(fs::read_to_string(cells.join("patients.csv")).unwrap().contains(",ann\n"));
     // A changed word and a missing photograph are found.
-    fs::write(&path, report.as_str().unwrap().replacen("</dd>", "!</dd>", 1)).unwrap();
+    fs::write(path, report.replacen("</dd>", "!</dd>", 1)).unwrap();
     fs::remove_file(&files[2]).unwrap();
-    let refused = edge(&["verify"], &[&path, &photos]);
+    let refused = edge(&["verify"], &[path, &photos]);
     let words = String::from_utf8_lossy(&refused.stdout).into_owned();
     assert!(!refused.status.success());
     assert!(words.contains("does not match its record") && words.contains("c.tif"), "{words}");
+}
 
+/// The report fits on both screens, and on two pages of A4.
+fn the_report_is_printed(path: &Path) {
     let mut paper = Tab::open(&format!("file://{}", path.display()), "true");
     for (width, height) in [(1280, 900), (390, 844)] {
         paper.set_screen(width, height, "light");

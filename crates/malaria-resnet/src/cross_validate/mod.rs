@@ -28,7 +28,7 @@ use crate::{
     progress::Context,
     run::{
         dir::{RunDir, fold_dir},
-        start::{decode, find_cells},
+        start::{decode, index_cells},
     },
 };
 
@@ -130,7 +130,7 @@ pub fn cross_validate(
             run.config.teacher.iter().try_for_each(|teacher| teacher.open(Device::Cpu).map(drop))?;
         }
         // Synthetic cells lie in `out`, and all folds use the same ones.
-        let index = find_cells(config, &fold_dir(out, 1), context.listener)?;
+        let index = index_cells(config, &fold_dir(out, 1), context.listener)?;
         malaria_dataset::split(&index, &fold_config(only.unwrap_or(1)).split)?;
         let mut loaded = decode(index, config, context.listener)?;
         refuse_seen(config, &loaded)?;
@@ -185,14 +185,14 @@ pub fn cross_validate(
 /// Writes the model card of the final model.
 fn write_card(run: &RunDir, metrics: &CrossValidationMetrics, rule: &DecisionRule) -> Result<()> {
     let cells = format!("{} cells of {}", metrics.n_test, metrics.assessment.patients());
-    let mut learned_from = format!("It was trained on {cells}");
+    let mut training_data = format!("It was trained on {cells}");
     if metrics.n_excluded > 0 {
-        learned_from += &format!(", except those excluded on request: {}", metrics.n_excluded);
+        training_data += &format!(", except those excluded on request: {}", metrics.n_excluded);
     }
-    learned_from += ". split.csv names every cell.";
+    training_data += ". split.csv names every cell.";
     let config = run.config()?;
     if let Some(teacher) = &config.teacher {
-        learned_from += &format!(" {}", teacher.sentence());
+        training_data += &format!(" {}", teacher.sentence());
     }
     run.write_model_card(&Card {
         recipe: config.recipe_label(),
@@ -209,7 +209,7 @@ fn write_card(run: &RunDir, metrics: &CrossValidationMetrics, rule: &DecisionRul
              none is left to test it on.",
             metrics.folds.len()
         ),
-        learned_from,
+        training_data,
         missing: metrics.n_skipped,
         made: metrics.provenance(&config),
         command: &metrics.command,

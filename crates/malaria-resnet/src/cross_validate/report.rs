@@ -17,7 +17,7 @@ use crate::{
     classifier::Classifier,
     config::ExperimentConfig,
     error::Result,
-    history::epoch_point,
+    history_plot::epoch_point,
     paths::file_name,
     pictures::{AUGMENTED_CELLS, MISTAKES_SHOWN, Mistake, augmentation_sheet, worst_mistakes},
     run::dir::fold_dir,

@@ -15,9 +15,9 @@ use super::{
 use crate::{
     classifier::Classifier,
     config::{ExperimentConfig, Teacher},
+    data_summary::summarise,
     error::Result,
     progress::{Context, Progress},
-    summary::summarise,
 };
 
 impl Session<'_> {
@@ -43,7 +43,7 @@ impl Session<'_> {
         let device_name = format!("{}, {precision}", malaria_libtorch::describe(device));
         listener(Progress::Model { device: &device_name, parameters, epochs_done: history.len() });
         for reason in passed_over {
-            listener(Progress::Training(&Event::CheckpointPassedOver { reason }));
+            listener(Progress::Training(&Event::CheckpointSkipped { reason }));
         }
         let mut cells = CellTensors::of(self.loaded, device)?;
         if let Some(teacher) = &self.config.teacher {

@@ -6,12 +6,11 @@ use malaria_classifier::{
     Assessment, Caveat, ChosenOn, DecisionRule, GroundTruth, Scored, SmearDecision, WeightsFile,
     protocol_note, write_patients, write_predictions,
 };
-use malaria_dataset::{ImageStats, InputCheck, PatientNames, Protocol, Subset};
+use malaria_dataset::{Fingerprint, ImageStats, InputCheck, PatientNames, Protocol, Subset};
 use malaria_metrics::{Probabilities, apply_temperature, fit_temperature};
 use malaria_report::{Card, Report};
 use malaria_train::CellTensors;
 use rayon::prelude::*;
-use sha2::{Digest, Sha256};
 
 use super::{
     dir::RunDir,
@@ -21,12 +20,12 @@ use super::{
 };
 use crate::{
     classifier::Classifier,
+    data_summary::{DataSummary, data_section},
     error::Result,
-    history::{epoch_point, title},
+    history_plot::{epoch_point, title},
     paths::file_name,
     pictures::{augmentation_sheet, cell_image, mistakes},
     progress::Progress,
-    summary::{DataSummary, data_section},
 };
 
 impl Session<'_> {
@@ -42,11 +41,11 @@ impl Session<'_> {
         let image_stats: Vec<ImageStats> =
             self.split.train.par_iter().map(|&i| ImageStats::of(&cell_image(all, i))).collect();
         classifier.description.input = InputCheck::of(&image_stats);
-        let mut learned_from = BTreeSet::new();
+        let mut patients = BTreeSet::new();
         // Names of synthetic cells have the same form but identify no patients.
         if self.config.patients == PatientNames::Nlm && self.config.data.is_some() {
             let cells = self.split.train.iter().chain(&self.split.validation);
-            learned_from.extend(cells.filter_map(|&i| self.loaded.index.samples[i].patient.clone()));
+            patients.extend(cells.filter_map(|&i| self.loaded.index.samples[i].patient.clone()));
         }
         // The patients of parents that can no longer be read or have been replaced are unknown; a caveat says so.
         let hashes = self.config.sha256.clone().unwrap_or_default();
@@ -58,10 +57,10 @@ impl Session<'_> {
             if let Ok(file) = weights
                 && (hash.is_none() || weights_hash(parent).ok() == hash)
             {
-                learned_from.extend(file.weights.description.learned_from);
+                patients.extend(file.weights.description.learned_from);
             }
         }
-        classifier.description.learned_from = learned_from.into_iter().collect();
+        classifier.description.learned_from = patients.into_iter().collect();
         let validation = &self.split.validation;
         if validation.is_empty() {
             return Ok(());
@@ -102,8 +101,11 @@ impl Session<'_> {
         let stored = classifier.description.smear.clone().filter(|_| *new_patients);
         let smears = stored.map(|stored| SmearDecision { stored, of_folds: None });
         let assessment = Assessment::of(&scored, &rule, smears.as_ref())?;
-        let n_excluded =
-            split.sides(self.loaded.index.samples.len()).iter().filter(|side| side.is_none()).count();
+        let n_excluded = split
+            .subset_by_sample(self.loaded.index.samples.len())
+            .iter()
+            .filter(|subset| subset.is_none())
+            .count();
         let metrics = Metrics {
             format_version: METRICS_VERSION,
             metrics_of: MetricsOf::TestSet,
@@ -162,7 +164,7 @@ impl Session<'_> {
                 metrics.n_test,
                 metrics.assessment.patients()
             ),
-            learned_from: self.learned_from(data)?,
+            training_data: self.training_data(data)?,
             missing: data.skipped.len(),
             made: metrics.provenance(&self.config),
             command: &metrics.command,
@@ -170,7 +172,7 @@ impl Session<'_> {
     }
 
     /// The model card's sentences on the training data.
-    fn learned_from(&self, data: &DataSummary) -> Result<String> {
+    fn training_data(&self, data: &DataSummary) -> Result<String> {
         let cells = |subset: Subset| {
             let found = data.subsets.iter().find(|summary| summary.subset == subset);
             found.map_or((0, 0), |summary| (summary.cells.iter().sum(), summary.patients))
@@ -178,9 +180,8 @@ impl Session<'_> {
         let ((train, patients), (validation, _)): ((usize, usize), (usize, usize)) =
             (cells(Subset::Train), cells(Subset::Validation));
         let split = self.run.split_path();
-        let split = base16ct::lower::encode_string(&Sha256::digest(
-            fs::read(&split).map_err(malaria_files::Error::io("read", &split))?,
-        ));
+        let split = fs::read(&split).map_err(malaria_files::Error::io("read", &split))?;
+        let split = Fingerprint::of(&split).hex();
         let folder = file_name(&data.folder);
         let mut text = format!(
             "It was trained on {train} cells of {patients} patients in the folder `{folder}`; {validation} more cells were used \

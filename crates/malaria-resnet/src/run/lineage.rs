@@ -31,8 +31,8 @@ pub(crate) fn seen_by(manifests: &[Manifest], loaded: &Loaded, indices: &[usize]
     let mut seen: HashSet<Fingerprint> = HashSet::new();
     for manifest in manifests {
         let subsets = manifest.match_index(&loaded.index, &loaded.fingerprints)?;
-        let learned = subsets.iter().map(|subset| matches!(subset, Some(Subset::Train | Subset::Validation)));
-        seen.extend(pixels.iter().zip(learned).filter_map(|(pixels, learned)| learned.then_some(*pixels)));
+        let is_seen = subsets.iter().map(|subset| subset.is_some_and(Subset::is_seen_in_training));
+        seen.extend(pixels.iter().zip(is_seen).filter_map(|(pixels, is_seen)| is_seen.then_some(*pixels)));
     }
     Ok(indices.iter().filter(|&&i| seen.contains(&pixels[i])).count())
 }

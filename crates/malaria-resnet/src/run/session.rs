@@ -1,14 +1,14 @@
-//! The state of a run in memory, and its summary.
+//! A run in memory: its settings, data and results, and the summary that callers get.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use malaria_dataset::{Loaded, Split};
 use malaria_train::{BestEpoch, CellTensors, EpochRecord, Outcome};
 
 use super::{dir::RunDir, metrics::Metrics};
 use crate::{
-    classifier::Classifier, config::ExperimentConfig, error::Result, history, progress::Context,
-    summary::DataSummary,
+    classifier::Classifier, config::ExperimentConfig, data_summary::DataSummary, error::Result, history_plot,
+    progress::Context,
 };
 
 /// Outcome, metrics and files of a run.
@@ -52,15 +52,6 @@ impl Session<'_> {
     /// Writes `history.csv` and `plot.png`.
     pub(crate) fn write_history(&self, records: &[EpochRecord]) -> Result<()> {
         malaria_files::write_csv(&self.run.history_path(), records)?;
-        history::plot(records, &self.config, &self.run.plot_path())
+        history_plot::plot(records, &self.config, &self.run.plot_path())
     }
-}
-
-/// Plots loss and accuracy by epoch of `run` to `path`, a `.png` or `.svg`.
-///
-/// # Errors
-/// [`Error::File`](crate::Error::File) when the run has no readable `history.csv` yet, [`Error::Report`](crate::Error::Report)
-/// when the plot cannot be drawn or written.
-pub fn plot_history(run: &RunDir, path: &Path) -> Result<()> {
-    history::plot(&run.history()?, &run.config()?, path)
 }

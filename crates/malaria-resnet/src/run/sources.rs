@@ -6,6 +6,7 @@ use std::{
 };
 
 use malaria_classifier::WeightsFile;
+use malaria_dataset::Fingerprint;
 use malaria_train::Checkpoints;
 use sha2::{Digest, Sha256};
 
@@ -37,7 +38,7 @@ fn hashes(config: &ExperimentConfig) -> [Option<Result<String>>; 3] {
         config.teacher.as_ref().map(|teacher| weights_hash(&teacher.run)),
         config.exclude.as_deref().map(|list| {
             let list = fs::read(list).map_err(malaria_files::Error::io("read", list))?;
-            Ok(base16ct::lower::encode_string(&Sha256::digest(list)))
+            Ok(Fingerprint::of(&list).hex())
         }),
     ]
 }
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_are_known_by_tensors_and_temperature() {
+    fn weights_are_recognised_by_tensors_and_temperature() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         write_run(&path("first"), 1, None);

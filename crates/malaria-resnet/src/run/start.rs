@@ -16,7 +16,7 @@ use super::{
 use crate::{
     classifier::Classifier,
     config::{ExperimentConfig, Recipe, SourceHashes},
-    data::{check_classes, decode_index, synthetic_cells},
+    data_folder::{check_classes, decode_index, synthetic_cells},
     error::{Error, Result},
     paths::{absolute, check_paths, with_absolute_paths},
     progress::{Context, Listener},
@@ -58,7 +58,7 @@ pub fn train(config: &ExperimentConfig, out: &Path, context: Context<'_>) -> Res
     // A missing device, a bad teacher or an impossible split is reported before images are decoded.
     config.device.resolve()?;
     config.teacher.iter().try_for_each(|teacher| teacher.open(Device::Cpu).map(drop))?;
-    let index = find_cells(config, out, context.listener)?;
+    let index = index_cells(config, out, context.listener)?;
     malaria_dataset::split(&index, &config.split)?;
     let loaded = decode(index, config, context.listener)?;
     train_loaded(config, run, lock, &loaded, context)
@@ -85,7 +85,7 @@ pub fn resume(run: &Path, moved: NewPaths<'_>, context: Context<'_>) -> Result<R
     // So may the table of patients: split.csv has the patients and the names of the classes.
     let patients = PatientNames::Nlm;
     let reading = ExperimentConfig { exclude: None, init: None, patients, ..config.clone() };
-    let mut index = find_cells(&reading, run.path(), context.listener)?;
+    let mut index = index_cells(&reading, run.path(), context.listener)?;
     let manifest = read_manifest(&run.split_path())?;
     manifest.restore_classes(&mut index);
     let mut loaded = decode(index, &reading, context.listener)?;
@@ -209,7 +209,7 @@ fn listed_cells(list: &Path, index: &Index) -> Result<HashSet<String>> {
 
 /// Indexes the data folder, or the synthetic cells beside the run directory `run`, and checks the settings that can be checked
 /// before images are decoded.
-pub(crate) fn find_cells(config: &ExperimentConfig, run: &Path, listener: Listener<'_>) -> Result<Index> {
+pub(crate) fn index_cells(config: &ExperimentConfig, run: &Path, listener: Listener<'_>) -> Result<Index> {
     let folder = match &config.data {
         Some(folder) => folder.clone(),
         None => synthetic_cells(absolute(run).parent().unwrap_or(Path::new("")), listener)?,

@@ -11,7 +11,7 @@ use super::lineage::{Lineage, lineage};
 use crate::{
     classifier::Classifier,
     config::Teacher,
-    data::{check_classes, decode_index},
+    data_folder::{check_classes, decode_index},
     error::{Error, Result},
     progress::{Context, Progress},
 };

@@ -123,7 +123,7 @@ mod tests {
     use super::{LINE, spread};
 
     #[test]
-    fn names_keep_their_distance() {
+    fn names_do_not_overlap() {
         let wanted = [600.0, 598.0, 597.0, 300.0];
         assert_eq!(spread(&wanted, 675.0), [597.0 + 2.0 * LINE, 597.0 + LINE, 597.0, 300.0]);
         assert_eq!(spread(&[690.0, 690.0], 675.0), [675.0, 675.0 - LINE]);

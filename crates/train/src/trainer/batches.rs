@@ -14,7 +14,7 @@ use crate::{
     error::Error,
     evaluate::read_sums,
     events::Event,
-    gradients::{Batch, Learned},
+    gradients::{Batch, BatchGradients},
     network::Network,
 };
 
@@ -93,7 +93,7 @@ impl<N: Network> Trainer<N> {
                 rate,
                 check: batch == batches / 2,
             };
-            let not_dropped = self.learner.dropped().is_none();
+            let not_dropped = self.gradient_source.dropped().is_none();
             let sums = self.train_batch(cells, indices, step).map_err(|problem| match problem {
                 problem if problem.is_of_libtorch() => Error::Step {
                     epoch: epoch + 1,
@@ -105,7 +105,7 @@ impl<N: Network> Trainer<N> {
                 },
                 problem => problem,
             })?;
-            if let Some(difference) = self.learner.dropped().filter(|_| not_dropped) {
+            if let Some(difference) = self.gradient_source.dropped().filter(|_| not_dropped) {
                 listener(&Event::RecordingDropped { epoch: epoch + 1, batch: batch + 1, difference });
             }
             self.progress.batches_done += 1;
@@ -149,8 +149,8 @@ impl<N: Network> Trainer<N> {
                 epoch: epoch + 1,
                 batch,
                 batches,
-                loss: sums.mean_loss(),
-                accuracy: sums.accuracy(),
+                train_loss: sums.mean_loss(),
+                train_accuracy: sums.accuracy(),
                 images_per_second: (sums.cells - cells_before) as f64 / started.elapsed().as_secs_f64(),
             });
         }
@@ -171,7 +171,7 @@ impl<N: Network> Trainer<N> {
         let images = resize(images, step.image_size)?;
         let images = images.f_to_kind(config.precision.of(self.network.device()))?;
         let batch = Batch { images, labels, targets: cells.targets(indices)? };
-        let Learned { gradients, sums } = self.learner.gradients(
+        let BatchGradients { gradients, sums } = self.gradient_source.gradients(
             &self.network,
             &self.optimizer,
             &batch,

@@ -9,9 +9,9 @@ use crate::{
     checkpoint::{Checkpoints, Snapshot},
     config::{SelectBy, TrainConfig},
     error::Error,
-    evaluate::{EvalOptions, Sums, evaluate},
+    evaluate::{EvalOptions, Sums, evaluate_network},
     events::{EpochRecord, Event},
-    gradients::Learner,
+    gradients::GradientSource,
     network::{Network, State, copies, handles, swap, write},
     optim::Sgd,
     run_state::{BestEpoch, Clock, Progress, Spent},
@@ -55,7 +55,7 @@ pub struct Trainer<N> {
     /// Handles on the network's parameters, then its buffers.
     tensors: State,
     optimizer: Sgd,
-    learner: Learner,
+    gradient_source: GradientSource,
     /// The moving average of `tensors`, if the settings ask for one.
     average: Option<State>,
     /// The weights of the best epoch; empty before there is one.
@@ -78,7 +78,7 @@ impl<N: Network> Trainer<N> {
             network,
             tensors,
             optimizer,
-            learner: Learner::default(),
+            gradient_source: GradientSource::default(),
             average,
             best_state: State::new(),
             progress: Progress::default(),
@@ -111,7 +111,7 @@ impl<N: Network> Trainer<N> {
     /// computed ones when it is new and in the middle of every epoch; it is dropped if they differ
     /// ([`Event::RecordingDropped`]).
     pub fn is_recorded(&self) -> bool {
-        self.learner.is_recorded()
+        self.gradient_source.is_recorded()
     }
 
     /// The best epoch, once there is one.
@@ -217,8 +217,8 @@ impl<N: Network> Trainer<N> {
         if !validation.is_empty() {
             listener(&Event::ValidationStarted { epoch, cells: validation.len() });
             let options = EvalOptions { image_size: Some(image_size), ..EvalOptions::default() };
-            let evaluation =
-                self.on_average(|network| evaluate(network.inference()?, cells, validation, options))?;
+            let evaluation = self
+                .on_average(|network| evaluate_network(network.inference()?, cells, validation, options))?;
             if !evaluation.loss.is_finite() {
                 return Err(Error::NonFiniteValidation { epoch, loss: evaluation.loss });
             }

@@ -1,6 +1,6 @@
 //! Tests of the training loop through its public interface.
 
-mod loader;
+mod cell_tensors;
 mod own_network;
 mod support;
 mod training;

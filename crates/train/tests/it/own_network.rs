@@ -8,7 +8,7 @@ use std::{
 
 use malaria_train::{
     Checkpoints, DecayGroup, Error, EvalOptions, Event, ImageSize, L2, Network, Outcome, RunOptions,
-    Schedule, SelectBy, Sgd, SgdConfig, State, TrainConfig, Trainable, Trainer, evaluate,
+    Schedule, SelectBy, Sgd, SgdConfig, State, TrainConfig, Trainable, Trainer, evaluate_network,
 };
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -113,7 +113,7 @@ fn trains_without_checkpoints_or_listener() {
     let best = trainer.best_epoch().unwrap();
     let model = trainer.into_model().unwrap();
     let evaluation =
-        evaluate(model.inference().unwrap(), &cells(), &subsets().1, EvalOptions::default()).unwrap();
+        evaluate_network(model.inference().unwrap(), &cells(), &subsets().1, EvalOptions::default()).unwrap();
     assert_eq!(Some(evaluation.loss), best.validation_loss);
     assert!(model.mean.abs().sum(Kind::Float).double_value(&[]) > 0.1, "the buffer was not used");
 }

@@ -6,7 +6,8 @@ use malaria_augment::AugmentConfig;
 use malaria_model::{ResNet, ResNetConfig};
 use malaria_train::{
     CellTensors, Checkpoints, Decay, Error, EvalOptions, Event, ImageSize, Interval, L2, Network, Outcome,
-    Precision, RunOptions, Schedule, SelectBy, SgdConfig, State, Subsets, TrainConfig, Trainer, evaluate,
+    Precision, RunOptions, Schedule, SelectBy, SgdConfig, State, Subsets, TrainConfig, Trainer,
+    evaluate_network,
 };
 use tch::{Device, Kind, no_grad};
 
@@ -89,7 +90,7 @@ fn learns(precision: Precision) {
     let mut done = Vec::new();
     let mut progress = |cells| done.push(cells);
     let options = EvalOptions { batch_size: 7, progress: Some(&mut progress), ..EvalOptions::default() };
-    let evaluation = evaluate(model.inference().unwrap(), &cells(), &validation, options).unwrap();
+    let evaluation = evaluate_network(model.inference().unwrap(), &cells(), &validation, options).unwrap();
     assert_eq!(done, [7, ALL - TRAIN]);
     assert!((evaluation.loss - best.validation_loss.unwrap()).abs() < 1e-6);
     assert_eq!(Some(evaluation.accuracy), best.validation_accuracy);
@@ -111,7 +112,7 @@ fn flips_average_the_probabilities_of_four_mirror_images() {
     let (_, validation) = subsets();
     let evaluation = |cells: &CellTensors<'_>, flips| {
         let options = EvalOptions { flips, ..EvalOptions::default() };
-        evaluate(model.inference().unwrap(), cells, &validation, options).unwrap()
+        evaluate_network(model.inference().unwrap(), cells, &validation, options).unwrap()
     };
     let sides = [(false, false), (true, false), (false, true), (true, true)];
     let views =

@@ -1,4 +1,4 @@
-//! Summary of a run's data: counts, duplicates and skipped images, also as a section of the page.
+//! Summary of a run's data: counts, duplicates and skipped images, also as a section of the page of results.
 
 use std::{collections::BTreeSet, path::PathBuf};
 

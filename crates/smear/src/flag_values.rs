@@ -1,4 +1,4 @@
-//! Parses the numbers and names that people type.
+//! Parses the values of flags: a patient, red cells per microlitre, a haematocrit.
 
 use std::ops::RangeInclusive;
 

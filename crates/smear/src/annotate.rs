@@ -59,7 +59,7 @@ pub fn annotated_with(
             number += 1;
             let x = object.bounds.x as f32 + object.bounds.width as f32 / 2.0;
             let y = object.bounds.y as f32 + object.bounds.height as f32 / 2.0;
-            write(&mut picture, number, [x, y], size, colour);
+            draw_number(&mut picture, number, [x, y], size, colour);
         }
     }
     picture
@@ -75,8 +75,8 @@ pub(crate) fn colour_of_kind(kind: Kind) -> Rgb<u8> {
     })
 }
 
-/// Writes a number centred on a point, with digits two sizes wide.
-fn write(picture: &mut RgbImage, number: u32, [x, y]: [f32; 2], size: f32, colour: Rgb<u8>) {
+/// Draws a number centred on a point, with digits two sizes wide.
+fn draw_number(picture: &mut RgbImage, number: u32, [x, y]: [f32; 2], size: f32, colour: Rgb<u8>) {
     let digits = number.to_string();
     let left = x - 1.5 * size * digits.len() as f32 + 0.5 * size;
     for (place, digit) in digits.bytes().enumerate() {

@@ -1,13 +1,9 @@
-//! Seeded random numbers and vectors, the same on every platform.
-//!
-//! Drawing uses only `+ - * /` and `sqrt`, which every platform rounds in the same way; sines, powers and similar functions
-//! differ between system libraries. Directions are therefore unit vectors, never angles.
+//! Seeded random numbers, the same on every platform.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// A point, or a direction of length 1: x to the right, y down, in pixels.
-pub(super) type Vector = [f32; 2];
+use super::vector::{Vector, length, unit};
 
 /// Number of values of a random fraction: as many as an f32 holds exactly.
 const STEPS: u32 = 1 << 24;
@@ -24,9 +20,9 @@ pub(super) enum Stream {
 }
 
 /// A stream of random numbers, a pure function of the seed and of its purpose.
-pub(super) struct Draws(ChaCha8Rng);
+pub(super) struct Random(ChaCha8Rng);
 
-impl Draws {
+impl Random {
     pub(super) fn new(seed: u64, stream: Stream) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(match stream {
@@ -89,32 +85,4 @@ impl Draws {
         }
         weights.len() - 1
     }
-}
-
-pub(super) fn length([x, y]: Vector) -> f32 {
-    (x * x + y * y).sqrt()
-}
-
-/// The direction of a point; to the right for the origin.
-pub(super) fn unit(point: Vector) -> Vector {
-    let length = length(point);
-    if length > 0.0 { [point[0] / length, point[1] / length] } else { [1.0, 0.0] }
-}
-
-pub(super) fn minus(a: Vector, b: Vector) -> Vector {
-    [a[0] - b[0], a[1] - b[1]]
-}
-
-/// `a` rotated by the angle of the direction `b`: their product as complex numbers.
-pub(super) fn turn(a: Vector, b: Vector) -> Vector {
-    [a[0] * b[0] - a[1] * b[1], a[0] * b[1] + a[1] * b[0]]
-}
-
-/// `a` rotated back by the angle of the direction `b`.
-pub(super) fn turn_back(a: Vector, b: Vector) -> Vector {
-    turn(a, [b[0], -b[1]])
-}
-
-pub(super) fn mix(a: f32, b: f32, share_of_b: f32) -> f32 {
-    a + (b - a) * share_of_b
 }

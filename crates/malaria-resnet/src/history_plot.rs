@@ -1,16 +1,26 @@
-//! The plot of losses and accuracies by epoch.
+//! The plot of losses and accuracies by epoch, and the title that it shares with the page of results.
 
 use std::path::Path;
 
-use malaria_report::{EpochPoint, history_plot};
+use malaria_report::EpochPoint;
 use malaria_train::EpochRecord;
 
-use crate::{config::ExperimentConfig, error::Result};
+use crate::{config::ExperimentConfig, error::Result, run::dir::RunDir};
+
+/// Plots loss and accuracy by epoch of `run` to `path`, a `.png` or `.svg`.
+///
+/// # Errors
+/// [`Error::File`](crate::Error::File) when the run has no readable `history.csv` yet, [`Error::Report`](crate::Error::Report)
+/// when the plot cannot be drawn or written.
+pub fn plot_history(run: &RunDir, path: &Path) -> Result<()> {
+    plot(&run.history()?, &run.config()?, path)
+}
 
 /// Plots `history` to `path`, a `.png` or `.svg`.
 pub(crate) fn plot(history: &[EpochRecord], config: &ExperimentConfig, path: &Path) -> Result<()> {
     let points: Vec<EpochPoint> = history.iter().map(epoch_point).collect();
-    Ok(history_plot(&points, &format!("Loss and accuracy by epoch: {}", title(config)))?.save(path)?)
+    Ok(malaria_report::history_plot(&points, &format!("Loss and accuracy by epoch: {}", title(config)))?
+        .save(path)?)
 }
 
 /// The title of a run's page.

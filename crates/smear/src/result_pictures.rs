@@ -1,4 +1,4 @@
-//! Pictures in the results: annotated photographs and cut-out cells.
+//! Writes the pictures of the results: annotated photographs and cut-out cells.
 
 use std::fs;
 use std::io::Read;
@@ -8,8 +8,8 @@ use image::codecs::jpeg::JpegEncoder;
 use image::{ImageFormat, Rgb, RgbImage};
 use malaria_files::{Error, Result};
 
+use crate::annotate::{annotated_with, colour_of_kind};
 use crate::call::Call;
-use crate::draw::{annotated_with, colour_of_kind};
 use crate::find::Smear;
 use crate::report::CellRow;
 
@@ -20,17 +20,17 @@ const JPEG_QUALITY: u8 = 90;
 /// The comment in the file of an annotated photograph, by which [`is_annotated`] recognises it.
 const COMMENT: &[u8] = b"annotated by malaria-smear";
 
-/// A folder for pictures.
-pub(crate) struct Output {
+/// The folders for pictures in a folder of results.
+pub(crate) struct ResultPictures {
     annotated: PathBuf,
     cells: PathBuf,
 }
 
-impl Output {
+impl ResultPictures {
     pub(crate) fn new(folder: &Path) -> Result<Self> {
-        let output = Self { annotated: folder.join("annotated"), cells: folder.join("cells") };
-        create(&output.annotated)?;
-        Ok(output)
+        let pictures = Self { annotated: folder.join("annotated"), cells: folder.join("cells") };
+        create(&pictures.annotated)?;
+        Ok(pictures)
     }
 
     /// Writes the pictures of a photograph; `calls` are those of its red cells.

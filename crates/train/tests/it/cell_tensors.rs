@@ -1,4 +1,4 @@
-//! Tests of batches, targets and the order of an epoch.
+//! Tests of `CellTensors`: batches, targets and the order of an epoch.
 
 use malaria_dataset::{Cells, Index, Loaded, Sample};
 use malaria_train::{CellTensors, Error};

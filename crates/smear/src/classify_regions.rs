@@ -1,4 +1,4 @@
-//! Red cells, white cells, platelets, debris and clumps.
+//! Classifies the regions of a photograph: red cells, white cells, platelets, debris and clumps.
 //!
 //! All limits are relative to the picture's typical red cell: its area, its darkness and its colour.
 
@@ -18,24 +18,26 @@ const MIN_SOLIDITY: f32 = 0.8;
 const MIN_SUPPORT: f32 = 0.2;
 /// Maximum area of a platelet.
 const PLATELET_AREA: f32 = 0.35;
-/// Minimum convexity and maximum elongation of a platelet.
+/// Minimum convexity of a platelet.
 const PLATELET_SOLIDITY: f32 = 0.85;
+/// Maximum elongation of a platelet.
 const PLATELET_LENGTH: f32 = 1.8;
 /// Darkness of a nucleus, relative to the median of the foreground.
 const NUCLEUS_DARKNESS: f32 = 1.35;
 /// Cosine of the angle between the colours (densities of the three channels) of nuclei and red cells.
 const NUCLEUS_COLOUR: f32 = 0.985;
-/// Minimum area of a white cell's nucleus, and range of areas of the white cell. An infected red cell may be as dark, but is
-/// not as large.
+/// Minimum area of a white cell's nucleus. An infected red cell may be as dark, but is not as large.
 const NUCLEUS_AREA: f32 = 0.6;
+/// Minimum and maximum area of a white cell.
 const WHITE_AREA: [f32; 2] = [1.7, 6.0];
-/// Minimum darkness of a nucleus, and minimum share of it in the dark area around it, to count as a white cell whose
-/// cytoplasm is too pale to be seen.
+/// Minimum darkness of a nucleus that counts as a white cell although its cytoplasm is too pale to be seen.
 const BARE_DARKNESS: f32 = 1.8;
+/// Minimum share of such a nucleus in the dark area around it.
 const BARE_SHARE: f32 = 0.75;
-/// Areas and minimum convexity of an uncovered piece that counts as a red cell with a weak edge, such as a pale infected
-/// one; larger or less convex pieces are clumps.
+/// Minimum and maximum area of an uncovered piece that counts as a red cell with a weak edge, such as a pale infected
+/// one. Larger or less convex pieces are clumps.
 const UNCOVERED_AREA: [f32; 2] = [0.5, 1.8];
+/// Minimum convexity of such a piece.
 const UNCOVERED_SOLIDITY: f32 = 0.88;
 
 /// A region of the working copy and its kind.
