@@ -209,7 +209,7 @@ impl ModelInput {
         }
         let input = Self::new(description, picture);
         let (width, height) = picture.dimensions();
-        if width.max(height) > MAX_CELL_SIDE || shows_many_cells(&input.cell) {
+        if width.max(height) > MAX_CELL_SIDE || shows_many_cells(picture) {
             return refuse(
                 ImageProblem::ManyCells,
                 format!(
