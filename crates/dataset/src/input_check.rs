@@ -143,6 +143,8 @@ impl InputCheck {
 
 /// Side of the square in which cells are sought, in pixels; larger pictures are reduced to it.
 const SEARCHED_SIDE: u32 = 128;
+/// Minimum side of a picture in which cells are sought: in smaller ones, single pixels would count as cells.
+const MIN_SEARCHED_SIDE: u32 = 32;
 /// Minimum and maximum share of the lit part of a photograph of many cells that one cell covers.
 const CELL_AREAS: std::ops::RangeInclusive<f64> = 0.002..=0.15;
 /// Minimum number of cells in a photograph of many cells.
@@ -169,6 +171,9 @@ pub fn shows_many_cells(picture: &RgbImage) -> bool {
     let reduced = (picture.width().max(picture.height()) > SEARCHED_SIDE)
         .then(|| resize(picture, SEARCHED_SIDE, ResizePolicy::Stretch));
     let picture = reduced.as_ref().unwrap_or(picture);
+    if picture.width().min(picture.height()) < MIN_SEARCHED_SIDE {
+        return false;
+    }
     let (width, height) = (picture.width() as usize, picture.height() as usize);
     let neighbours = |i: usize| {
         let (x, y) = (i % width, i / width);

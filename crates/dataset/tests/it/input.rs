@@ -154,4 +154,6 @@ fn photographs_of_many_cells_are_distinguished_from_single_cells() {
         }
         assert!(!shows_many_cells(&cell));
     }
+    // In small pictures, even noise is not taken for cells.
+    assert!(!shows_many_cells(&RgbImage::from_fn(31, 40, |_, _| Rgb(rng.random()))));
 }
