@@ -1,8 +1,8 @@
-//! Classifies pictures of cells with any network, and calls the patients that the cells belong to.
+//! Classifies pictures of cells with any network.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use image::RgbImage;
@@ -10,19 +10,14 @@ use malaria_dataset::{
     BadImage, Cells, Fingerprint, ImageProblem, ImageStats, InputWarning, ListedImage, MAX_CELL_SIDE,
     decode_within, patient_of, read_image, resize, shows_many_cells,
 };
-use malaria_metrics::CellCounts;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::{
-    decision::call,
-    description::Description,
-    error::Result,
-    patient_rule::{CellTally, PatientVerdict},
-};
+use crate::{decision::call, description::Description};
 
-/// Maximum number of pictures held in memory at once, and their maximum bytes at the model's input size.
-const CHUNK: usize = 1024;
+/// Maximum number of pictures held in memory at once, which are finished after a stop, and their maximum bytes at the
+/// model's input size.
+const CHUNK: usize = 256;
 const CHUNK_BYTES: usize = 32 << 20;
 
 /// Smallest difference between the brightest and the darkest value of a channel, of 255, in a picture that shows something.
@@ -69,16 +64,6 @@ fn lossily<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error>
     serializer.serialize_str(&path.to_string_lossy())
 }
 
-/// The prediction for one patient.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct PatientPrediction {
-    /// The patient's name.
-    pub patient: String,
-    /// The result.
-    #[serde(flatten)]
-    pub verdict: PatientVerdict,
-}
-
 /// An encoded picture in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncodedImage {
@@ -91,7 +76,8 @@ pub struct EncodedImage {
 /// Classifies `files`, such as those of [`list_images`](malaria_dataset::list_images), in their order.
 ///
 /// `network` computes the probability of each class, `[N, classes]` row by row. `positive` is the index of the positive class.
-/// `progress` gets the number of pictures done and the total.
+/// `progress` gets the number of pictures done and the total. Once `stop` is true, only the pictures in progress are
+/// finished, and there are fewer predictions than `files`.
 ///
 /// A picture that cannot be read gives a [`Prediction`] with an error; the others are still classified.
 ///
@@ -102,6 +88,7 @@ pub fn classify<E: From<malaria_dataset::Error>>(
     positive: usize,
     files: &[ListedImage],
     mut network: impl FnMut(&Cells) -> Result<Vec<f64>, E>,
+    stop: Option<&AtomicBool>,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<Prediction>, E> {
     let mut predictions = Vec::with_capacity(files.len());
@@ -116,6 +103,9 @@ pub fn classify<E: From<malaria_dataset::Error>>(
         let pictures = chunk.par_iter().map(read).collect();
         predictions.extend(predictions_of(description, positive, pictures, &mut network)?);
         progress(predictions.len(), files.len());
+        if stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+            break;
+        }
     }
     Ok(predictions)
 }
@@ -209,7 +199,7 @@ impl ModelInput {
         }
         let input = Self::new(description, picture);
         let (width, height) = picture.dimensions();
-        if width.max(height) > MAX_CELL_SIDE || shows_many_cells(&input.cell) {
+        if width.max(height) > MAX_CELL_SIDE || shows_many_cells(picture) {
             return refuse(
                 ImageProblem::ManyCells,
                 format!(
@@ -262,135 +252,13 @@ fn predictions_of<E: From<malaria_dataset::Error>>(
     Ok(pictures.into_iter().map(predict).collect())
 }
 
-/// Calls patients from the predictions for their cells, in the order of their names.
-///
-/// Pictures without a class, with a warning or of unknown patients do not count; copies (same pixels) count once, and those
-/// that several patients share count for none of them. No patient is called if [`Description::patient_caller`] gives a
-/// reason against it.
-///
-/// # Errors
-/// [`Error::Metrics`](crate::Error::Metrics) when a patient's rates cannot be computed.
-pub fn call_patients(
-    description: &Description,
-    predictions: &[Prediction],
-) -> Result<Vec<PatientPrediction>> {
-    let Ok((smear, caller)) = description.patient_caller() else { return Ok(Vec::new()) };
-    let mut patients: BTreeMap<&str, CellTally> = BTreeMap::new();
-    let mut counted = HashSet::new();
-    let owners = owners(predictions);
-    for prediction in predictions {
-        let (Some(patient), Some(probability)) = (&prediction.patient, prediction.probability) else {
-            continue;
-        };
-        let cells = patients.entry(patient).or_default();
-        cells.learned_from += u64::from(prediction.learned_from == Some(true));
-        if let Some(pixels) = &prediction.pixels_sha256
-            && (owners[pixels.as_str()].is_none() || !counted.insert(pixels))
-        {
-            continue;
-        }
-        match prediction.warning {
-            Some(_) => cells.set_aside(),
-            None => cells.count(probability, probability >= smear.threshold),
-        }
-    }
-    // Computed once for equal counts, since each result takes milliseconds.
-    let distinct: BTreeSet<(u64, u64)> = patients
-        .values()
-        .map(|cells| (cells.called.cells, cells.called.positive))
-        .filter(|(cells, _)| *cells > 0)
-        .collect();
-    let evaluate =
-        |(cells, positive)| Ok(((cells, positive), caller.evaluate(CellCounts { cells, positive })?));
-    let results = distinct.into_par_iter().map(evaluate).collect::<Result<BTreeMap<_, _>>>()?;
-    let called = patients.into_iter().map(|(patient, cells)| {
-        let result = results.get(&(cells.called.cells, cells.called.positive)).copied();
-        let verdict = PatientVerdict::new(description, smear, Some(patient), &cells, result);
-        PatientPrediction { patient: patient.to_owned(), verdict }
-    });
-    Ok(called.collect())
-}
-
-/// The patient of each picture, by its pixels; `None` if several patients have the same picture.
-pub(crate) fn owners(predictions: &[Prediction]) -> HashMap<&str, Option<&str>> {
-    let mut owners: HashMap<&str, Option<&str>> = HashMap::new();
-    for prediction in predictions {
-        if let (Some(pixels), Some(patient)) = (&prediction.pixels_sha256, &prediction.patient) {
-            let owner = owners.entry(pixels).or_insert(Some(patient));
-            *owner = owner.filter(|owner| owner == patient);
-        }
-    }
-    owners
-}
-
 #[cfg(test)]
 mod tests {
-    use malaria_dataset::ResizePolicy;
-    use malaria_metrics::{PatientCall, PatientRule, PositiveRate};
-
     use super::*;
-    use crate::{decision::ChosenOn, description::ImageConfig, patient_rule::SmearRule};
-
-    #[test]
-    fn unreliable_results_of_patients_have_a_remark() {
-        let rates = PatientRule {
-            uninfected: PositiveRate::known(0.01, 0.01),
-            infected: PositiveRate::known(0.9, 0.05),
-        };
-        let chosen_on = ChosenOn::OutOfFold;
-        let description = Description {
-            classes: ["Parasitized", "Uninfected"].map(str::to_owned).to_vec(),
-            positive: "Parasitized".to_owned(),
-            image: ImageConfig { pixels: 64, resize: ResizePolicy::Stretch },
-            input: None,
-            threshold: None,
-            smear: Some(SmearRule { threshold: 0.95, chosen_on, max_uncertain: Some(0.2), rates }),
-            learned_from: vec!["C1".to_owned()],
-            temperature: None,
-        };
-        let cell = |(patient, probability): (&str, f64)| Prediction {
-            path: PathBuf::new(),
-            patient: Some(patient.to_owned()),
-            class: None,
-            probability: Some(probability),
-            warning: None,
-            error: None,
-            pixels_sha256: None,
-            learned_from: None,
-            file: None,
-            warnings: Vec::new(),
-            problem: None,
-        };
-        // A fifth of the cells of C12 are uncertain, all of C13's.
-        let cells = [[("C1", 0.99), ("C12", 0.1), ("C13", 0.9)], [("C1", 0.01), ("C12", 0.05), ("C13", 0.5)]];
-        let cells = cells.into_iter().flatten().map(cell).collect::<Vec<_>>();
-        let cells = [0, 3, 3, 3, 3].map(|from| cells[from..from + 3].to_vec()).concat();
-        let patients = call_patients(&description, &vec![cells.clone(); 100].concat()).unwrap();
-        let said = patients.iter().map(|patient| (patient.verdict.unfamiliar, patient.verdict.learned_from));
-        assert!(said.eq([(false, true), (false, false), (true, false)]), "{patients:?}");
-        let words = |i: usize| patients[i].verdict.words.as_str();
-        assert_eq!(words(0), "positive; not valid: the model was trained on a patient of this name");
-        assert!(
-            words(1).starts_with("not detected (limit ") && words(1).ends_with(" at 500 cells)"),
-            "{}",
-            words(1)
-        );
-        assert_eq!(
-            words(2),
-            "not called: the pictures are unlike the training cells (100.00 % of the cells are uncertain, 0.00 % of the pictures have a warning or come from poor photographs); the detection limit is unknown for them"
-        );
-        // Patients are listed even if all of their pictures are set aside.
-        let warned = Prediction { warning: Some("blurred".to_owned()), ..cells[0].clone() };
-        let result = call_patients(&description, &[warned]).unwrap()[0].verdict.clone();
-        assert_eq!((result.result.called.cells, result.result.call), (0, PatientCall::NotCalled));
-        assert!(result.words.starts_with("not called: all pictures have a warning"), "{}", result.words);
-        // A handful of cells gives no share.
-        assert_eq!(call_patients(&description, &cells).unwrap()[2].verdict.uncertain_share, None);
-    }
 
     #[test]
     fn fewer_large_pictures_are_held_at_once() {
         let counts = [0, 32, 100, 224, 4096, u32::MAX].map(chunk_size);
-        assert_eq!(counts, [1024, 1024, 1024, 222, 1, 1]);
+        assert_eq!(counts, [256, 256, 256, 222, 1, 1]);
     }
 }

@@ -32,6 +32,7 @@ mod description;
 mod detection_limit;
 mod error;
 mod network_config;
+mod patient_calls;
 mod patient_results;
 mod patient_rule;
 mod patient_tables;
@@ -43,14 +44,13 @@ mod weights;
 
 pub use assessment::{Assessment, CALIBRATION_BINS, CellIntervals, PatientMean, PredictiveValues};
 pub use caveat::{Caveat, protocol_note};
-pub use classify::{
-    EncodedImage, PatientPrediction, Prediction, call_patients, classify, classify_encoded, classify_pictures,
-};
+pub use classify::{EncodedImage, Prediction, classify, classify_encoded, classify_pictures};
 pub use decision::{ChosenOn, DecisionRule, RuleKind, Threshold, call};
 pub use description::{Description, ImageConfig};
 pub use detection_limit::DetectionLimit;
 pub use error::{Error, Result, format_advice};
 pub use network_config::ResNetConfig;
+pub use patient_calls::{PatientPrediction, call_patients};
 pub use patient_results::{AboveBlank, Found, FoundAt, PatientAssessment, PatientRoc, write_patients};
 pub use patient_rule::{CellTally, PatientCallError, PatientVerdict, SmearDecision, SmearRule};
 pub use patient_tables::Table;

@@ -266,4 +266,10 @@ impl PatientVerdict {
         }
         Self { result, uncertain_share, unlike_share, unfamiliar, learned_from, words }
     }
+
+    /// Withdraws the call, because this number of the patient's pictures is not classified.
+    pub(crate) fn withdraw_call(&mut self, pictures: usize) {
+        self.result = PatientResult::not_called(self.result.called);
+        self.words = format!("not called: {pictures} of the patient's pictures are not classified");
+    }
 }

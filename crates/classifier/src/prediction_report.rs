@@ -6,15 +6,16 @@ use std::{
     path::Path,
 };
 
-use malaria_dataset::UnknownPatients;
+use malaria_dataset::{ListedImage, UnknownPatients};
 use malaria_files::one_line;
 use malaria_metrics::{CellCounts, percent};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    classify::{PatientPrediction, Prediction, call_patients, owners},
+    classify::Prediction,
     description::Description,
     error::{Error, Result},
+    patient_calls::{PatientPrediction, call_complete_patients, owners},
     patient_rule::{CellTally, PatientVerdict},
 };
 
@@ -61,6 +62,8 @@ pub struct PredictionReport {
     pub patients: Vec<PatientPrediction>,
     /// Notes on the list of pictures, such as the files that were skipped.
     pub notes: Vec<String>,
+    /// Pictures that were not classified, because the work was stopped.
+    pub not_reached: usize,
     /// How cells and patients are called, as text.
     pub rule: String,
     /// The model and the program that made the predictions.
@@ -70,13 +73,15 @@ pub struct PredictionReport {
 }
 
 impl PredictionReport {
-    /// A report of `cells` and, `with_patients`, of their patients.
+    /// A report of `cells` and, `with_patients`, of their patients. `not_reached` are the pictures that were not
+    /// classified, because the work was stopped; their patients are not called.
     ///
     /// # Errors
-    /// As [`call_patients`].
+    /// As [`call_patients`](crate::call_patients).
     pub fn new(
         description: &Description,
         cells: Vec<Prediction>,
+        not_reached: &[ListedImage],
         with_patients: bool,
         made_by: Provenance,
     ) -> Result<Self> {
@@ -88,6 +93,7 @@ impl PredictionReport {
             pixels.is_some_and(|pixels| owners.get(pixels) == Some(&None))
         };
         let n_shared = cells.iter().filter(is_shared).count();
+        let call = || call_complete_patients(description, &cells, not_reached);
         let mut all = CellTally::default();
         let mut seen = HashSet::new();
         let (new, copies): (Vec<&Prediction>, Vec<_>) = cells
@@ -105,8 +111,9 @@ impl PredictionReport {
             unfamiliar: description.smear.as_ref().is_some_and(|smear| smear.is_unfamiliar(&all)),
             unknown_patients: if with_patients { UnknownPatients::among(patients()) } else { None },
             not_counted: if with_patients { cells.iter().filter(warned).count() } else { 0 },
-            patients: if with_patients { call_patients(description, &cells)? } else { Vec::new() },
+            patients: if with_patients { call()? } else { Vec::new() },
             notes: Vec::new(),
+            not_reached: not_reached.len(),
             rule: description.calling_note(),
             made_by,
             positive: description.positive.clone(),
@@ -117,6 +124,26 @@ impl PredictionReport {
     /// Pictures without a class: those that could not be read or do not show a single cell.
     pub fn unreadable(&self) -> usize {
         self.cells.iter().filter(|cell| cell.error.is_some()).count()
+    }
+
+    /// The lines that programs print on standard error after the predictions, and their exit code: 130 if the work was
+    /// stopped, 1 if a picture has no class, else 0.
+    pub fn outcome(&self) -> (Vec<String>, u8) {
+        let (stopped, unreadable) = (self.not_reached, self.unreadable());
+        let all = self.cells.len() + stopped;
+        let mut lines = Vec::new();
+        if unreadable > 0 {
+            lines.push(format!("{unreadable} of {all} pictures have no class"));
+        }
+        if stopped > 0 {
+            lines.push(format!("stopped: {stopped} of {all} pictures are not classified"));
+        }
+        let code = match (stopped, unreadable) {
+            (0, 0) => 0,
+            (0, _) => 1,
+            _ => 130,
+        };
+        (lines, code)
     }
 
     /// Cells that the model was trained or selected on.
@@ -167,6 +194,9 @@ impl PredictionReport {
         }
         if let Some(unknown) = &self.unknown_patients {
             text += &format!("{}; they count for no patient\n", one_line(&unknown.to_string()));
+        }
+        if self.not_reached > 0 {
+            text += &format!("pictures not classified, because the work was stopped: {}\n", self.not_reached);
         }
         self.notes.iter().for_each(|note| text += &format!("{}\n", one_line(note)));
         text += "\n";

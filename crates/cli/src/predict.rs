@@ -5,10 +5,10 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Result;
 use malaria_resnet::{
     Caveat, Classifier, Error, PredictionReport, RunDir,
-    dataset::list_images,
+    dataset::{Listed, list_images},
     default_run,
     libtorch::{DeviceChoice, describe},
-    mark_learned_from, predict, provenance,
+    mark_learned_from, predict_files, provenance,
 };
 
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
     console::{Console, Style},
     flags,
     json::Json,
+    terminal::{STOP, stop_on_signal},
 };
 
 /// Classify pictures of single cells: files, or folders with everything below them.
@@ -24,14 +25,17 @@ use crate::{
 /// (of cells with a warning), `unfamiliar` (whether one of these shares is unusually large), `patients` (none with --flips),
 /// `not_counted` (cells with a warning, which do not count for patients), `n_copies` (cells with the pixels of an earlier
 /// one, which count once), `n_shared` (copies with several patients, which count for none), `unknown_patients` (pictures
-/// that count for no patient), `notes` (such as the files that were skipped) and `rule` (how cells and patients are called).
+/// that count for no patient), `notes` (such as the files that were skipped), `not_reached` (pictures that were not
+/// classified, because Ctrl-C stopped the program) and `rule` (how cells and patients are called).
 #[derive(clap::Args)]
 #[command(before_help = "\
 Examples:
   malaria predict some_cell.png a_folder_of_cells              the pretrained model
   malaria predict --run runs/fast-patient-seed0 a_folder_of_cells --csv
   malaria predict a_folder_of_cells --json calls.json          cells, and patients if the names identify them
-  malaria predict my_cells --patient-pattern '([^/_]+)_[^/]*$'  the patient is the file name up to its first _", after_help = NOTICE)]
+  malaria predict my_cells --patient-pattern '([^/_]+)_[^/]*$'  the patient is the file name up to its first _
+
+Ctrl-C ends after the pictures in progress and prints their results.", after_help = NOTICE)]
 pub(crate) struct Args {
     /// Run directory of the model, the folder that `malaria train` wrote [default: MALARIA_RUN, or the pretrained model]
     #[arg(long, value_name = "RUN_DIR")]
@@ -64,16 +68,20 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         console.say(&format!("warning: {}", Caveat::ModelOfSyntheticCells));
     }
     let patients = args.patients.names().unwrap_or_default();
-    let notes = list_images(&args.paths, &patients).map_err(Error::from)?.notes;
+    let Listed { images, notes, .. } = list_images(&args.paths, &patients).map_err(Error::from)?;
     if args.csv {
         // The table has them.
         notes.iter().for_each(|words| console.say(&format!("warning: {words}")));
     }
-    let mut predictions = predict(&classifier, &args.paths, &patients, &|progress| console.show(progress))?;
+    let made_by = provenance(&run, PROGRAM)?;
+    stop_on_signal("finishing the pictures in progress")?;
+    let mut predictions =
+        predict_files(&classifier, &images, Some(&STOP), &|progress| console.show(progress))?;
     mark_learned_from(&run, &mut predictions);
+    let not_reached = &images[predictions.len()..];
     // The error rates for calling patients were measured without mirror images.
     let mut report =
-        PredictionReport::new(&classifier.description, predictions, !args.flips, provenance(&run, PROGRAM)?)?;
+        PredictionReport::new(&classifier.description, predictions, not_reached, !args.flips, made_by)?;
     report.notes = notes;
     let words = if args.csv {
         report.csv()?
@@ -87,11 +95,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         }
         report.table(&notes)
     };
-    args.json.result(words.trim_end(), &report)?;
-    let unreadable = report.unreadable();
-    if unreadable > 0 {
-        console.say(&format!("{unreadable} of {} pictures have no class", report.cells.len()));
-        return Ok(ExitCode::FAILURE);
-    }
-    Ok(ExitCode::SUCCESS)
+    let printed = args.json.result(words.trim_end(), &report);
+    let (lines, code) = report.outcome();
+    lines.iter().for_each(|line| console.say(line));
+    printed?;
+    Ok(ExitCode::from(code))
 }

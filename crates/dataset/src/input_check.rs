@@ -1,7 +1,9 @@
 //! Checks with three simple measures whether an image resembles the training cells.
 
-use image::RgbImage;
+use image::{Rgb, RgbImage};
 use serde::{Deserialize, Serialize};
+
+use crate::resize::{ResizePolicy, resize};
 
 /// Pixels with all channels below this count as black, the background of a cut-out cell.
 const BLACK: u8 = 32;
@@ -13,6 +15,11 @@ const SHORTEST_SIDE: u32 = 24;
 pub const MAX_CELL_SIDE: u32 = 1024;
 /// Maximum ratio of the longer to the shorter side.
 const LONGEST_SHAPE: u32 = 3;
+
+/// Whether a pixel belongs to the background of a cut-out cell.
+fn is_black(pixel: &Rgb<u8>) -> bool {
+    pixel.0.iter().all(|&value| value < BLACK)
+}
 
 /// Measures of an image that are compared with the training cells.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -31,7 +38,7 @@ impl ImageStats {
     #[must_use]
     pub fn of(picture: &RgbImage) -> Self {
         let (width, height) = picture.dimensions();
-        let black = |x: u32, y: u32| picture.get_pixel(x, y).0.iter().all(|&value| value < BLACK);
+        let black = |x: u32, y: u32| is_black(picture.get_pixel(x, y));
         let brightness = |x: u32, y: u32| {
             picture.get_pixel(x, y).0.iter().map(|&value| f64::from(value)).sum::<f64>() / 3.0
         };
@@ -134,68 +141,91 @@ impl InputCheck {
     }
 }
 
-/// Minimum and maximum share of a picture that one cell covers in a photograph of many cells.
-const CELL_AREAS: std::ops::RangeInclusive<f64> = 0.005..=0.15;
+/// Side of the square in which cells are sought, in pixels; larger pictures are reduced to it.
+const SEARCHED_SIDE: u32 = 128;
+/// Minimum side of a picture in which cells are sought: in smaller ones, single pixels would count as cells.
+const MIN_SEARCHED_SIDE: u32 = 32;
+/// Minimum and maximum share of the lit part of a photograph of many cells that one cell covers.
+const CELL_AREAS: std::ops::RangeInclusive<f64> = 0.002..=0.15;
 /// Minimum number of cells in a photograph of many cells.
 const MANY_CELLS: usize = 5;
-/// Pictures with more black at the border are cut-out cells.
-const CUT_OUT: f64 = 0.05;
+/// Pictures with more black at the border show a cut-out cell, or the round field of an eyepiece.
+const BLACK_AROUND: f64 = 0.05;
+/// [`MANY_CELLS`] with black around: the parasites in a cut-out cell are dark regions, too.
+const MANY_CELLS_ON_BLACK: usize = 12;
+/// Minimum share of the lit part that is dark, with black around.
+const DARK_ON_BLACK: f64 = 0.15;
+/// Minimum [separation](otsu) with black around. With a single peak of brightnesses, as in most cells, it is about
+/// 0.64.
+const SEPARATION_ON_BLACK: f64 = 0.7;
 
-/// Whether `picture`, which should already have the model's input size, plainly shows many cells on a bright background rather than one:
+/// Whether `picture`, of any size, plainly shows many cells on a bright background rather than one: in its lit part,
 /// at least five separate regions of a cell's size are darker than Otsu's threshold, and cover most of what is darker.
+/// With black around, as through an eyepiece, it takes twelve regions, a larger dark part, and two separate groups of
+/// brightnesses.
 ///
-/// Source of the threshold: N. Otsu, "A threshold selection method from gray-level histograms", IEEE Transactions on Systems, Man, and
-/// Cybernetics 9 (1979).
+/// Source of the threshold and of the separation: N. Otsu, "A threshold selection method from gray-level histograms",
+/// IEEE Transactions on Systems, Man, and Cybernetics 9 (1979).
 #[must_use]
 pub fn shows_many_cells(picture: &RgbImage) -> bool {
-    let (width, height) = picture.dimensions();
-    if ImageStats::of(picture).black_border > CUT_OUT {
+    let reduced = (picture.width().max(picture.height()) > SEARCHED_SIDE)
+        .then(|| resize(picture, SEARCHED_SIDE, ResizePolicy::Stretch));
+    let picture = reduced.as_ref().unwrap_or(picture);
+    if picture.width().min(picture.height()) < MIN_SEARCHED_SIDE {
         return false;
     }
+    let (width, height) = (picture.width() as usize, picture.height() as usize);
+    let neighbours = |i: usize| {
+        let (x, y) = (i % width, i / width);
+        let sides = [(x > 0, i.wrapping_sub(1)), (y > 0, i.wrapping_sub(width))];
+        let others = [(x + 1 < width, i + 1), (y + 1 < height, i + width)];
+        sides.into_iter().chain(others).filter_map(|(inside, beside)| inside.then_some(beside))
+    };
+    let black: Vec<bool> = picture.pixels().map(is_black).collect();
+    let lit: Vec<bool> =
+        (0..black.len()).map(|i| !black[i] && neighbours(i).all(|beside| !black[beside])).collect();
     // Cells are darkest in green for every stain.
     let green: Vec<u8> = picture.pixels().map(|pixel| pixel.0[1]).collect();
-    let threshold = otsu(&green);
-    let mut dark: Vec<bool> = green.iter().map(|&value| value < threshold).collect();
-    let (all, pixels) = (dark.iter().filter(|dark| **dark).count(), dark.len());
-    let mut areas = Vec::new();
-    for start in 0..pixels {
-        let mut area = 0;
+    let lit_green: Vec<u8> =
+        green.iter().zip(&lit).filter_map(|(&value, &lit)| lit.then_some(value)).collect();
+    let (threshold, separation) = otsu(&lit_green);
+    let mut dark: Vec<bool> = green.iter().zip(&lit).map(|(&value, &lit)| lit && value < threshold).collect();
+    let all = dark.iter().filter(|dark| **dark).count();
+    let mut cells = Vec::new();
+    for start in 0..dark.len() {
+        let mut area = 0_usize;
         let mut open = vec![start];
         while let Some(i) = open.pop() {
-            if !std::mem::take(&mut dark[i]) {
-                continue;
+            if std::mem::take(&mut dark[i]) {
+                area += 1;
+                open.extend(neighbours(i));
             }
-            area += 1;
-            let (x, y) = (i % width as usize, i / width as usize);
-            let inside = [
-                (x > 0, -1),
-                (x + 1 < width as usize, 1),
-                (y > 0, -i64::from(width)),
-                (y + 1 < height as usize, i64::from(width)),
-            ];
-            open.extend(
-                inside
-                    .iter()
-                    .filter(|(inside, _)| *inside)
-                    .filter_map(|&(_, step)| i.checked_add_signed(step as isize)),
-            );
         }
-        areas.push(area);
+        if CELL_AREAS.contains(&(area as f64 / lit_green.len() as f64)) {
+            cells.push(area);
+        }
     }
-    let cells: Vec<usize> =
-        areas.into_iter().filter(|&area| CELL_AREAS.contains(&(area as f64 / pixels as f64))).collect();
-    cells.len() >= MANY_CELLS && 2 * cells.iter().sum::<usize>() > all
+    let plain = match ImageStats::of(picture).black_border > BLACK_AROUND {
+        true => {
+            cells.len() >= MANY_CELLS_ON_BLACK
+                && all as f64 >= DARK_ON_BLACK * lit_green.len() as f64
+                && separation >= SEPARATION_ON_BLACK
+        }
+        false => cells.len() >= MANY_CELLS,
+    };
+    plain && 2 * cells.iter().sum::<usize>() > all
 }
 
-/// The threshold that divides `values` into two parts with the largest variance between them.
-fn otsu(values: &[u8]) -> u8 {
+/// The threshold that divides `values` into two parts with the largest variance between them, and their separation: the
+/// share of this variance in the variance of all values, in `[0, 1]`; 0 if all are equal.
+fn otsu(values: &[u8]) -> (u8, f64) {
     let mut counts = [0.0_f64; 256];
     values.iter().for_each(|&value| counts[usize::from(value)] += 1.0);
     let sum = |part: &[f64], from: usize| {
         part.iter().enumerate().map(|(i, count)| (from + i) as f64 * count).sum::<f64>()
     };
-    let between = |threshold: &u8| {
-        let (below, above) = counts.split_at(usize::from(*threshold));
+    let between = |threshold: u8| {
+        let (below, above) = counts.split_at(usize::from(threshold));
         let [n, m] = [below, above].map(|part| part.iter().sum::<f64>());
         if n == 0.0 || m == 0.0 {
             0.0
@@ -203,5 +233,10 @@ fn otsu(values: &[u8]) -> u8 {
             n * m * (sum(below, 0) / n - sum(above, below.len()) / m).powi(2)
         }
     };
-    (0..=u8::MAX).max_by(|a, b| between(a).total_cmp(&between(b))).unwrap_or_default()
+    let best = (0..=u8::MAX).map(|threshold| (threshold, between(threshold)));
+    let (threshold, largest) = best.max_by(|(_, a), (_, b)| a.total_cmp(b)).unwrap_or_default();
+    let number = values.len() as f64;
+    let mean = sum(&counts, 0) / number;
+    let squares = values.iter().map(|&value| (f64::from(value) - mean).powi(2)).sum::<f64>();
+    (threshold, if squares > 0.0 { largest / (number * squares) } else { 0.0 })
 }

@@ -28,7 +28,7 @@ use self::{
     program::{NOTICE, PRETRAINED_NAME, bar, description, file_name, load, made_by, pretrained},
     review::{Verify, verify},
     smear::{Smear, smear},
-    terminal::{note, print},
+    terminal::{STOP, note, print, stop_on_signal},
 };
 
 /// The help of a subcommand: what it does, examples, then its flags.
@@ -117,7 +117,9 @@ Examples:
 #[command(before_help = "\
 Examples:
   malaria-edge classify model.onnx some_cell.png a_folder_of_cells
-  malaria-edge classify model.onnx a_folder_of_cells --csv > cells.csv", after_help = NOTICE)]
+  malaria-edge classify model.onnx a_folder_of_cells --csv > cells.csv
+
+Ctrl-C ends after the pictures in progress and prints their results.", after_help = NOTICE)]
 struct Classify {
     /// The model
     #[arg(value_name = "MODEL.onnx")]
@@ -131,8 +133,9 @@ struct Classify {
     /// (of cells with a warning), `unfamiliar` (whether one of these shares is unusually large), `patients`, `not_counted`
     /// (cells with a warning, which do not count for patients), `n_copies` (cells with the pixels of an earlier one, which
     /// count once), `n_shared` (copies with several patients, which count for none), `unknown_patients` (pictures that count
-    /// for no patient), `notes` (such as the files that were skipped), `rule` (how cells and patients are called) and `made_by`
-    /// (program, model and hash of the file)
+    /// for no patient), `notes` (such as the files that were skipped), `not_reached` (pictures that were not classified,
+    /// because Ctrl-C stopped the program), `rule` (how cells and patients are called) and `made_by` (program, model and
+    /// hash of the file)
     #[arg(long, conflicts_with = "csv")]
     json: bool,
     /// Print CSV instead of a table, one line per cell; only the table and the JSON have patients
@@ -204,15 +207,18 @@ fn pages(local: std::net::SocketAddr) -> Vec<std::net::SocketAddr> {
 fn classify(args: &Classify) -> Result<ExitCode> {
     let model = load(&args.model)?;
     let Listed { images, notes, .. } = args.patients.list(&args.paths, args.json || args.csv)?;
+    stop_on_signal("finishing the pictures in progress")?;
     let bar = bar("cells")?;
-    let predictions = model.classify(&images, &mut |done, total| {
+    let predictions = model.classify(&images, Some(&STOP), &mut |done, total| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
     })?;
     bar.finish_and_clear();
+    let not_reached = &images[predictions.len()..];
     let mut report = PredictionReport::new(
         model.description(),
         predictions,
+        not_reached,
         true,
         made_by(&model, args.model.display().to_string()),
     )?;
@@ -222,13 +228,11 @@ fn classify(args: &Classify) -> Result<ExitCode> {
         Classify { csv: true, .. } => report.csv()?,
         _ => report.table(&[]),
     };
-    print(text.trim_end())?;
-    let unreadable = report.unreadable();
-    if unreadable > 0 {
-        note(format_args!("{unreadable} of {} pictures have no class", report.cells.len()));
-        return Ok(ExitCode::FAILURE);
-    }
-    Ok(ExitCode::SUCCESS)
+    let printed = print(text.trim_end());
+    let (lines, code) = report.outcome();
+    lines.iter().for_each(note);
+    printed?;
+    Ok(ExitCode::from(code))
 }
 
 fn info(path: &Path) -> Result<ExitCode> {

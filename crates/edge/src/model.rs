@@ -1,6 +1,11 @@
 //! Runs an exported model with rten.
 
-use std::{num::NonZeroUsize, panic::resume_unwind, sync::Arc, thread};
+use std::{
+    num::NonZeroUsize,
+    panic::resume_unwind,
+    sync::{Arc, atomic::AtomicBool},
+    thread,
+};
 
 use image::RgbImage;
 use malaria_classifier::{Description, EncodedImage, Prediction, classify, classify_encoded};
@@ -81,7 +86,7 @@ impl Model {
     }
 
     /// Classifies `files`, such as those of [`list_images`](malaria_dataset::list_images), in their order. `progress` gets
-    /// the number of pictures done and the total.
+    /// the number of pictures done and the total. Once `stop` is true, only the pictures in progress are finished.
     ///
     /// A picture that cannot be read gives a [`Prediction`] with an error; the others are still classified.
     ///
@@ -90,9 +95,11 @@ impl Model {
     pub fn classify(
         &self,
         files: &[ListedImage],
+        stop: Option<&AtomicBool>,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Vec<Prediction>> {
-        classify(self.description(), self.positive, files, |cells| self.all_probabilities(cells), progress)
+        let network = |cells: &Cells| self.all_probabilities(cells);
+        classify(self.description(), self.positive, files, network, stop, progress)
     }
 
     /// [`Model::classify`] for encoded pictures in memory, such as uploaded ones. A side of more than `longest_side` pixels is an error

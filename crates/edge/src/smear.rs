@@ -3,7 +3,6 @@
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::atomic::{AtomicBool, Ordering},
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -20,7 +19,7 @@ use crate::{
     patients::Patients,
     pretrained,
     review::{LANGUAGES, render, report_picture},
-    terminal::{note, print},
+    terminal::{STOP, note, print, stop_on_signal},
 };
 
 #[derive(Args)]
@@ -70,9 +69,6 @@ pub(crate) struct Smear {
     #[arg(long)]
     csv: bool,
 }
-
-/// True after Ctrl-C or SIGTERM; a second one ends the program at once.
-static STOP: AtomicBool = AtomicBool::new(false);
 
 /// Writes the report of the patient without corrections.
 fn write_report(
@@ -155,16 +151,7 @@ pub(crate) fn smear(args: &Smear) -> Result<ExitCode> {
         field_results: args.report.is_some(),
         stop: Some(&STOP),
     };
-    ctrlc::set_handler(|| {
-        if STOP.swap(true, Ordering::Relaxed) {
-            #[expect(
-                clippy::exit,
-                reason = "the count is not asked again; nothing is being written in place"
-            )]
-            std::process::exit(130);
-        }
-        note("\nfinishing the photographs in progress, then stopping; repeat to stop at once");
-    })?;
+    stop_on_signal("finishing the photographs in progress")?;
     let bar = bar("photographs")?;
     let report = model.count_smears(&photos, &options, &mut |done, total| {
         bar.set_length(total as u64);

@@ -3,10 +3,11 @@
 use std::{
     collections::{HashMap, HashSet},
     path::{Path, PathBuf},
+    sync::atomic::AtomicBool,
 };
 
 use malaria_classifier::{Prediction, Provenance, WeightsFile, classify};
-use malaria_dataset::{Manifest, PatientNames, Subset, list_images, nih_name};
+use malaria_dataset::{Cells, ListedImage, Manifest, PatientNames, Subset, list_images, nih_name};
 
 use crate::{
     classifier::Classifier,
@@ -42,9 +43,23 @@ pub fn predict(
     patients: &PatientNames,
     listener: Listener<'_>,
 ) -> Result<Vec<Prediction>> {
+    predict_files(classifier, &list_images(paths, patients)?.images, None, listener)
+}
+
+/// [`predict`] for listed `files`, in their order. Once `stop` is true, only the pictures in progress are finished, and
+/// there are fewer predictions than `files`.
+///
+/// # Errors
+/// [`Error::Train`](crate::Error::Train) when libtorch fails.
+pub fn predict_files(
+    classifier: &Classifier,
+    files: &[ListedImage],
+    stop: Option<&AtomicBool>,
+    listener: Listener<'_>,
+) -> Result<Vec<Prediction>> {
     let Classifier { description, positive, .. } = classifier;
-    let files = list_images(paths, patients)?.images;
-    classify(description, *positive, &files, |cells| classifier.classify(cells), &mut |done, total| {
+    let network = |cells: &Cells| classifier.classify(cells);
+    classify(description, *positive, files, network, stop, &mut |done, total| {
         listener(Progress::Classifying { done, total });
     })
 }

@@ -101,8 +101,8 @@ fn refuse_results(photos: &[ListedImage]) -> Result<()> {
 ///
 /// A photograph that cannot be read, is refused, or shows the same cells as another patient's photograph gives a
 /// [`FieldCount`] with the reason; the others are still counted. A photograph of several patients counts for none of them.
-/// The counts depend neither on the number of threads nor on the order of `photos`. A result that cannot be written is listed
-/// in [`SmearReport::unwritten`].
+/// The counts depend neither on the number of threads nor on the order of `photos`. A result or a picture of the finder's
+/// steps that cannot be written is listed in [`SmearReport::unwritten`].
 ///
 /// # Errors
 /// Those of `network`; [`Error::Results`] and [`Error::Annotated`] for pictures that an earlier count has written;
@@ -141,9 +141,8 @@ where
                 break;
             }
             let mut called = Vec::with_capacity(some.len());
-            for (content, listed) in
-                contents(some, names, &mut earlier, &mut shared, options)?.into_iter().zip(some)
-            {
+            let contents = contents(some, names, &mut earlier, &mut shared, &mut unwritten, options);
+            for (content, listed) in contents.into_iter().zip(some) {
                 called.push(match content {
                     Ok(SearchedPhoto { photo, mut reading, smear }) => {
                         // The cells of each photograph separately, since a network may round differently in other batches.
@@ -243,14 +242,16 @@ fn unique_names(photos: &[ListedImage]) -> Vec<String> {
 }
 
 /// Reads the photographs and finds the cells of those whose pixels are not among the `earlier` ones. A photograph without
-/// cells to be called has a complete result. Photographs of several patients are added to `shared`.
+/// cells to be called has a complete result. Photographs of several patients are added to `shared`, pictures of the steps that
+/// could not be written to `unwritten`.
 fn contents(
     photos: &[ListedImage],
     names: &[String],
     earlier: &mut HashMap<Fingerprint, ListedImage>,
     shared: &mut HashMap<PathBuf, PathBuf>,
+    unwritten: &mut Vec<String>,
     options: &CountOptions,
-) -> Result<Vec<Result<SearchedPhoto, Box<FieldResult>>>> {
+) -> Vec<Result<SearchedPhoto, Box<FieldResult>>> {
     let decoded: Vec<_> = photos.par_iter().map(|photo| read_photo(&photo.path)).collect();
     let new = decoded.into_iter().zip(photos).map(|(decoded, listed)| {
         let mut reading = FieldResult::of(&listed.path.to_string_lossy(), listed.patient.clone());
@@ -274,24 +275,26 @@ fn contents(
     let find = |(photo, name): (Result<(RgbImage, FieldResult), Box<FieldResult>>, &String)| {
         let (photo, mut reading) = match photo {
             Ok(decoded) => decoded,
-            Err(reading) => return Ok(Err(reading)),
+            Err(reading) => return (Err(reading), None),
         };
-        let smear = match &options.steps {
+        let (smear, written) = match &options.steps {
             Some(folder) => find_cells_and_write_steps(&photo, &folder.join(name)),
-            None => find_cells(&photo),
+            None => (find_cells(&photo), Ok(())),
         };
+        let unwritten = written.err().map(|error| error.to_string());
         match smear {
-            Ok(smear) => return Ok(Ok(SearchedPhoto { photo, reading, smear })),
-            Err(error @ Error::Write { .. }) => return Err(error),
+            Ok(smear) => return (Ok(SearchedPhoto { photo, reading, smear }), unwritten),
             Err(error) => reading.refuse(&error),
         }
         let (width, height) = photo.dimensions();
         if let Some(error) = reading.count.error.as_mut().filter(|_| width.max(height) <= LARGEST_CELL) {
             *error += "; pictures of single cells are read by `malaria predict` and `malaria-edge classify`";
         }
-        Ok(Err(Box::new(reading)))
+        (Err(Box::new(reading)), unwritten)
     };
-    new.into_par_iter().zip(names).map(find).collect()
+    let (contents, failed): (Vec<_>, Vec<Option<String>>) = new.into_par_iter().zip(names).map(find).unzip();
+    unwritten.extend(failed.into_iter().flatten());
+    contents
 }
 
 /// The counts of each patient, in the order of their names, or of all photographs together if no patient is known.

@@ -49,19 +49,19 @@ impl Smear {
 /// [`Error::TooSmall`], [`Error::Dark`], [`Error::Blank`], [`Error::CellsTooSmall`] or [`Error::NotThinSmear`] if there are
 /// no findable cells.
 pub fn find_cells(photo: &RgbImage) -> Result<Smear> {
-    find_in_steps(photo, &mut |_, _| Ok(()))
+    find_in_steps(photo, &mut |_, _| {})
 }
 
 /// Receives the name of a step and a function that draws its picture.
-pub(crate) type Step<'a> = dyn FnMut(&str, &dyn Fn() -> RgbImage) -> Result<()> + 'a;
+pub(crate) type Step<'a> = dyn FnMut(&str, &dyn Fn() -> RgbImage) + 'a;
 
 /// [`find_cells`] that passes the picture of each step, with its name, to `step`.
 pub(crate) fn find_in_steps(photo: &RgbImage, step: &mut Step<'_>) -> Result<Smear> {
     let working = Working::of(photo)?;
-    step("1-reduced", &|| working.picture.clone())?;
-    step("2-field", &|| grey(&working.field))?;
-    step("3-darkness", &|| grey(&working.shades()))?;
-    step("4-foreground", &|| grey(&working.foreground.mask))?;
+    step("1-reduced", &|| working.picture.clone());
+    step("2-field", &|| grey(&working.field));
+    step("3-darkness", &|| grey(&working.shades()));
+    step("4-foreground", &|| grey(&working.foreground.mask));
     let chosen = separate_cells(&working.darkness, &working.foreground.mask, working.diameter);
     let regions = classify_regions(&working, chosen);
     let quality = Quality::of(&working, &regions);

@@ -1,5 +1,7 @@
 //! The last lines and the exit code of the programs after a count.
 
+use std::path::PathBuf;
+
 use crate::count::CountOptions;
 use crate::report::SmearReport;
 
@@ -7,8 +9,13 @@ use crate::report::SmearReport;
 /// their exit code: 130 if the count was stopped, 1 if a photograph could not be counted or a result could not be written, else 0.
 #[must_use]
 pub fn outcome(report: &SmearReport, options: &CountOptions) -> (Vec<String>, u8) {
-    let written = if report.unwritten.is_empty() { "written" } else { "written, but incomplete" };
-    let mut lines = Vec::from_iter(options.out.iter().map(|out| format!("{written}: {}", out.display())));
+    // Pictures of the steps are in another folder.
+    let written = |out: &PathBuf| {
+        let out = out.display().to_string();
+        let incomplete = report.unwritten.iter().any(|reason| reason.contains(&out));
+        format!("{}: {out}", if incomplete { "written, but incomplete" } else { "written" })
+    };
+    let mut lines = Vec::from_iter(options.out.iter().map(written));
     lines.extend(report.unwritten.iter().map(|reason| format!("error: {reason}")));
     let uncounted = report.patients.iter().filter(|count| count.infected_per_microlitre.is_none()).count();
     if options.red_cells_per_microlitre.is_some() && uncounted > 0 {

@@ -254,7 +254,9 @@ fn steps_are_written_as_pictures() {
         cells: 20,
         ..SmearConfig::default()
     });
-    let smear = malaria_smear::find_cells_and_write_steps(&truth.image, folder.path()).unwrap();
+    let (smear, written) = malaria_smear::find_cells_and_write_steps(&truth.image, folder.path());
+    written.unwrap();
+    let smear = smear.unwrap();
     assert_eq!(smear, find_cells(&truth.image).unwrap());
     for step in ["1-reduced", "2-field", "3-darkness", "4-foreground", "5-objects"] {
         assert!(image::open(folder.path().join(format!("{step}.png"))).is_ok(), "{step}");

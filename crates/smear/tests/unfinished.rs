@@ -106,6 +106,32 @@ fn a_folder_for_pictures_of_the_steps_is_tried_before_the_count() {
 }
 
 #[test]
+fn a_picture_of_a_step_that_cannot_be_written_does_not_stop_the_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = photos(folder.path(), 3);
+    let [out, steps] = ["results", "steps"].map(|name| folder.path().join(name));
+    // A file takes the place of a folder, and a folder that of a picture.
+    fs::create_dir_all(steps.join("3/3-darkness.png")).unwrap();
+    fs::write(steps.join("2"), "").unwrap();
+    let options =
+        CountOptions { out: Some(out.clone()), steps: Some(steps.clone()), ..CountOptions::default() };
+    let report = count(&photos, &options, || {}).unwrap();
+    assert!(report.photographs.iter().all(|photo| photo.red_cells > 0), "{:?}", report.photographs);
+    let places = ["2", "3/3-darkness.png"].map(|name| steps.join(name));
+    assert_eq!(report.unwritten.len(), places.len(), "{:?}", report.unwritten);
+    for (reason, place) in report.unwritten.iter().zip(&places) {
+        assert!(reason.starts_with(&format!("cannot write {}: ", place.display())), "{reason}");
+    }
+    assert!(steps.join("1/5-objects.png").is_file() && steps.join("3/2-field.png").is_file());
+    let json: serde_json::Value = serde_json::from_slice(&fs::read(out.join("smear.json")).unwrap()).unwrap();
+    assert_eq!(json["unwritten"][0], report.unwritten[0]);
+    let (lines, code) = outcome(&report, &options);
+    assert_eq!((lines.len(), code), (3, 1), "{lines:?}");
+    assert_eq!(lines[0], format!("written: {}", out.display()));
+    assert_eq!(lines[1], format!("error: {}", report.unwritten[0]));
+}
+
+#[test]
 fn a_stopped_count_keeps_the_finished_photographs() {
     static STOP: AtomicBool = AtomicBool::new(false);
     let folder = tempfile::tempdir().unwrap();

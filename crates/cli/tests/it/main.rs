@@ -10,6 +10,8 @@ mod evaluate;
 mod export;
 mod faults;
 mod help;
+#[cfg(target_os = "linux")]
+mod interrupted;
 mod json;
 mod moved;
 #[path = "../../../../tests/it/outer_cargo.rs"]

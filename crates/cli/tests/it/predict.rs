@@ -88,3 +88,26 @@ fn copies_count_once_and_training_cells_are_marked() {
         assert!(table.contains(words), "{words}: {table}");
     }
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn ctrl_c_keeps_the_finished_predictions() {
+    use crate::interrupted::{PICTURES, interrupted, write_pictures};
+
+    let folder = tempfile::tempdir().unwrap();
+    let [cells, calls] = ["cells", "calls.json"].map(|name| folder.path().join(name));
+    write_pictures(&cells);
+    let mut predict = finished().malaria("predict");
+    let output = interrupted(predict.args(["--run", "run"]).arg(&cells).arg("--json").arg(&calls));
+    let said = errors(&output);
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    let calls = json(&calls);
+    let done = calls["cells"].as_array().unwrap().len();
+    assert!((1..PICTURES).contains(&done), "{done}");
+    let not_reached = PICTURES - done;
+    assert_eq!(calls["not_reached"], not_reached);
+    let table = String::from_utf8_lossy(&output.stdout);
+    assert!(table.contains(&format!("because the work was stopped: {not_reached}\n")), "{table}");
+    let stopped = format!("stopped: {not_reached} of {PICTURES} pictures are not classified");
+    assert!(said.contains("finishing the pictures in progress") && said.contains(&stopped), "{said}");
+}

@@ -114,23 +114,46 @@ fn each_deviation_has_its_own_warning() {
     }
 }
 
+/// The round field of an eyepiece on black: the inner circle of a square in the middle of `picture`.
+fn through_an_eyepiece(picture: &RgbImage) -> RgbImage {
+    let (width, height) = picture.dimensions();
+    let side = width.min(height);
+    let square = imageops::crop_imm(picture, (width - side) / 2, (height - side) / 2, side, side).to_image();
+    let from_middle = |at: u32| 2 * i64::from(at) + 1 - i64::from(side);
+    RgbImage::from_fn(side, side, |x, y| {
+        let inside = from_middle(x).pow(2) + from_middle(y).pow(2) < i64::from(side).pow(2);
+        if inside { *square.get_pixel(x, y) } else { Rgb([0; 3]) }
+    })
+}
+
 #[test]
 fn photographs_of_many_cells_are_distinguished_from_single_cells() {
-    let many = |picture: &RgbImage| shows_many_cells(&resize(picture, SIDE, ResizePolicy::Stretch));
     for seed in 0..4 {
         let config = SmearConfig { seed, ..SmearConfig::default() };
         let smear = synthetic_smear(&config).unwrap().image;
-        assert!(many(&smear), "{seed}");
-        assert!(many(&imageops::crop_imm(&smear, 400, 300, 700, 525).to_image()), "{seed}");
+        let part = imageops::crop_imm(&smear, 400, 300, 700, 525).to_image();
+        // Also at the size of a model's input, at which `evaluate` has the pictures.
+        let small = [&smear, &part].map(|picture| resize(picture, SIDE, ResizePolicy::Stretch));
+        let round = through_an_eyepiece(&smear);
+        let rounds = [300, 640, 1_000].map(|side| resize(&round, side, ResizePolicy::Stretch));
+        for (i, picture) in [smear, part].iter().chain(&small).chain(&rounds).enumerate() {
+            assert!(shows_many_cells(picture), "{seed}: {i}");
+        }
     }
-    let cells = drawn(0..200);
-    assert!(!cells.iter().any(many));
+    // Some have many specks.
+    let cells = drawn(0..400);
+    for cell in &cells {
+        let small = resize(cell, SIDE, ResizePolicy::Stretch);
+        assert!(!shows_many_cells(cell) && !shows_many_cells(&small));
+    }
     // Also on a bright background with some noise.
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     for mut cell in cells {
         for pixel in cell.pixels_mut().filter(|pixel| pixel.0[0] < 110) {
             *pixel = Rgb([225, 220, 230].map(|value| value + rng.random_range(0..20)));
         }
-        assert!(!many(&cell));
+        assert!(!shows_many_cells(&cell));
     }
+    // In small pictures, even noise is not taken for cells.
+    assert!(!shows_many_cells(&RgbImage::from_fn(31, 40, |_, _| Rgb(rng.random()))));
 }

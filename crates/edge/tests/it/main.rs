@@ -7,6 +7,9 @@ mod calibrate;
 #[cfg(feature = "serve")]
 #[path = "../../../cli/tests/it/documents.rs"]
 mod documents;
+#[cfg(all(feature = "program", target_os = "linux"))]
+#[path = "../../../cli/tests/it/interrupted.rs"]
+mod interrupted;
 mod onnxruntime;
 #[cfg(feature = "serve")]
 mod phone_page;
@@ -22,5 +25,7 @@ mod server;
 mod smear;
 #[cfg(feature = "serve")]
 mod smear_page;
+#[cfg(all(feature = "program", target_os = "linux"))]
+mod stopped;
 #[cfg(feature = "program")]
 mod verify;

@@ -282,8 +282,15 @@ fn copies_count_once_and_photographs_get_no_class() {
 
     let smear = synthetic_smear(&SmearConfig::default()).unwrap().image;
     let photo = folder.path().join("photo.png");
-    // The whole photograph, too large for a cell; and a part of it with many cells.
-    for part in [smear.clone(), image::imageops::crop_imm(&smear, 100, 100, 640, 480).to_image()] {
+    let part = image::imageops::crop_imm(&smear, 100, 100, 640, 480).to_image();
+    let mut round = image::imageops::crop_imm(&smear, 300, 100, 1000, 1000).to_image();
+    for (x, y, pixel) in round.enumerate_pixels_mut() {
+        if x.abs_diff(500).pow(2) + y.abs_diff(500).pow(2) > 500 * 500 {
+            *pixel = image::Rgb([0; 3]);
+        }
+    }
+    // The whole photograph, too large for a cell; a part of it; and the round field of an eyepiece on black.
+    for part in [smear, part, round] {
         part.save(&photo).unwrap();
         let output = edge(&["classify", "--json"], &[&model("f32"), &photo]);
         let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
