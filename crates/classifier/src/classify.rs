@@ -46,8 +46,8 @@ pub struct Prediction {
     /// Whether the model was trained or selected on this picture: by the contents of its file, or else by NLM's name of it in
     /// any class, so that a test cell may be marked for a training cell of the other class; and so is every picture with the
     /// same pixels as a marked one. `None` if no list of the training cells can be read.
-    #[serde(default)]
-    pub learned_from: Option<bool>,
+    #[serde(default, alias = "learned_from")]
+    pub seen_in_training: Option<bool>,
     /// Fingerprint of the file; `None` when there is none, or it could not be read.
     #[serde(skip)]
     pub file: Option<Fingerprint>,
@@ -245,7 +245,7 @@ fn predictions_of<E: From<malaria_dataset::Error>>(
             problem: error.as_ref().and_then(malaria_dataset::Error::image_problem),
             error: error.map(|error| error.to_string()),
             pixels_sha256: input.as_ref().map(|input| input.pixels.hex()),
-            learned_from: None,
+            seen_in_training: None,
             file: input.and_then(|input| input.file),
         }
     };

@@ -43,8 +43,8 @@ pub struct Description {
     #[serde(default)]
     pub smear: Option<SmearRule>,
     /// The patients on whose cells the model was trained, if they have names of NLM's form (`C33`).
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub learned_from: Vec<String>,
+    #[serde(default, alias = "learned_from", skip_serializing_if = "Vec::is_empty")]
+    pub training_patients: Vec<String>,
     /// The temperature that divides the logits before the softmax; `None` means 1.
     #[serde(default)]
     pub temperature: Option<f64>,
@@ -168,7 +168,7 @@ mod tests {
                     infected: PositiveRate { patients: 39, ..PositiveRate::known(0.8, 0.1) },
                 },
             }),
-            learned_from: Vec::new(),
+            training_patients: Vec::new(),
             temperature: None,
         };
         let note = description.calling_note();

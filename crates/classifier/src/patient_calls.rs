@@ -54,7 +54,7 @@ pub(crate) fn call_complete_patients(
             continue;
         };
         let cells = patients.entry(patient).or_default();
-        cells.learned_from += u64::from(prediction.learned_from == Some(true));
+        cells.seen_in_training += u64::from(prediction.seen_in_training == Some(true));
         if let Some(pixels) = &prediction.pixels_sha256
             && (owners[pixels.as_str()].is_none() || !counted.insert(pixels))
         {
@@ -136,7 +136,7 @@ mod tests {
             input: None,
             threshold: None,
             smear: Some(SmearRule { threshold: 0.95, chosen_on, max_uncertain: Some(0.2), rates }),
-            learned_from: vec!["C1".to_owned()],
+            training_patients: vec!["C1".to_owned()],
             temperature: None,
         }
     }
@@ -152,7 +152,7 @@ mod tests {
             warning: None,
             error: None,
             pixels_sha256: None,
-            learned_from: None,
+            seen_in_training: None,
             file: None,
             warnings: Vec::new(),
             problem: None,
@@ -162,7 +162,8 @@ mod tests {
         let cells = cells.into_iter().flatten().map(cell).collect::<Vec<_>>();
         let cells = [0, 3, 3, 3, 3].map(|from| cells[from..from + 3].to_vec()).concat();
         let patients = call_patients(&description, &vec![cells.clone(); 100].concat()).unwrap();
-        let said = patients.iter().map(|patient| (patient.verdict.unfamiliar, patient.verdict.learned_from));
+        let said =
+            patients.iter().map(|patient| (patient.verdict.unfamiliar, patient.verdict.seen_in_training));
         assert!(said.eq([(false, true), (false, false), (true, false)]), "{patients:?}");
         let words = |i: usize| patients[i].verdict.words.as_str();
         assert_eq!(words(0), "positive; not valid: the model was trained on a patient of this name");

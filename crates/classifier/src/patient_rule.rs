@@ -153,7 +153,7 @@ pub struct CellTally {
     /// Cells with a probability of the positive class from 10 to 90 %.
     pub uncertain: u64,
     /// Cells that the model is known to have been trained on.
-    pub learned_from: u64,
+    pub seen_in_training: u64,
     /// Pictures with a warning, including those that are set aside.
     pub unlike: u64,
     /// All pictures, including those that are set aside.
@@ -205,7 +205,7 @@ pub struct PatientVerdict {
     pub unfamiliar: bool,
     /// Whether the model was trained on cells of this patient, by the name or by the contents of the cells: the result is
     /// then optimistic.
-    pub learned_from: bool,
+    pub seen_in_training: bool,
     /// The call as text.
     pub words: String,
 }
@@ -224,8 +224,8 @@ impl PatientVerdict {
         let unlike_share = cells.unlike_share();
         let unfamiliar = smear.is_unfamiliar(cells);
         let known =
-            patient.is_some_and(|patient| description.learned_from.iter().any(|known| known == patient));
-        let learned_from = known || cells.learned_from > 0;
+            patient.is_some_and(|patient| description.training_patients.iter().any(|known| known == patient));
+        let seen_in_training = known || cells.seen_in_training > 0;
         // Without a counted cell there is no result.
         let mut result = result.unwrap_or_else(|| PatientResult::not_called(cells.called));
         if unfamiliar && result.call != PatientCall::Positive {
@@ -258,13 +258,13 @@ impl PatientVerdict {
                 words += "; the detection limit is unknown for them";
             }
         }
-        if learned_from {
-            words += match cells.learned_from {
+        if seen_in_training {
+            words += match cells.seen_in_training {
                 0 => "; not valid: the model was trained on a patient of this name",
                 _ => "; not valid: the model was trained on cells of this patient",
             };
         }
-        Self { result, uncertain_share, unlike_share, unfamiliar, learned_from, words }
+        Self { result, uncertain_share, unlike_share, unfamiliar, seen_in_training, words }
     }
 
     /// Withdraws the call, because this number of the patient's pictures is not classified.

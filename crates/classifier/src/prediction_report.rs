@@ -147,11 +147,11 @@ impl PredictionReport {
     }
 
     /// Cells that the model was trained or selected on.
-    pub fn learned_from(&self) -> usize {
-        self.cells.iter().filter(|cell| cell.learned_from == Some(true)).count()
+    pub fn seen_in_training(&self) -> usize {
+        self.cells.iter().filter(|cell| cell.seen_in_training == Some(true)).count()
     }
 
-    /// One row per cell: `path,patient,class,probability,warning,error,pixels_sha256,learned_from`.
+    /// One row per cell: `path,patient,class,probability,warning,error,pixels_sha256,seen_in_training`.
     ///
     /// # Errors
     /// [`Error::Encode`].
@@ -178,10 +178,10 @@ impl PredictionReport {
         if self.n_shared > 0 {
             text += &format!("pictures of several patients, which count for none: {}\n", self.n_shared);
         }
-        if self.learned_from() > 0 {
+        if self.seen_in_training() > 0 {
             text += &format!(
                 "pictures that the model was trained or selected on, so their calls are optimistic: {}\n",
-                self.learned_from()
+                self.seen_in_training()
             );
         }
         if self.unfamiliar {

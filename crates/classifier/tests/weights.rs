@@ -21,7 +21,7 @@ fn weights() -> Weights {
             input: None,
             threshold: None,
             smear: None,
-            learned_from: Vec::new(),
+            training_patients: Vec::new(),
             temperature: Some(0.75),
         },
         tensors: BTreeMap::from([

@@ -8,7 +8,7 @@ use malaria_resnet::{
     dataset::{Listed, list_images},
     default_run,
     libtorch::{DeviceChoice, describe},
-    mark_learned_from, predict_files, provenance,
+    mark_seen_in_training, predict_files, provenance,
 };
 
 use crate::{
@@ -77,7 +77,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     stop_on_signal("finishing the pictures in progress")?;
     let mut predictions =
         predict_files(&classifier, &images, Some(&STOP), &|progress| console.show(progress))?;
-    mark_learned_from(&run, &mut predictions);
+    mark_seen_in_training(&run, &mut predictions);
     let not_reached = &images[predictions.len()..];
     // The error rates for calling patients were measured without mirror images.
     let mut report =

@@ -65,7 +65,7 @@ pub(crate) fn check_file(path: &Path, endings: &[&str]) -> anyhow::Result<()> {
         if !endings.iter().any(has) {
             anyhow::bail!("{}: expected a name that ends in .{}", path.display(), endings.join(" or ."));
         }
-        malaria_files::beside(path).with_context(|| format!("cannot write {}", path.display()))?;
+        malaria_files::temporary_file(path).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
 }

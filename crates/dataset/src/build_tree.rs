@@ -210,7 +210,7 @@ fn put(source: &Path, target: &Path, link: Link) -> Result<()> {
     let real = fs::canonicalize(source).map_err(Error::io("read", source))?;
     match link {
         Link::Copy => {
-            let mut file = malaria_files::beside(target).map_err(Error::io("write", target))?;
+            let mut file = malaria_files::temporary_file(target).map_err(Error::io("write", target))?;
             let mut from = fs::File::open(&real).map_err(Error::io("read", source))?;
             io::copy(&mut from, file.as_file_mut()).map_err(Error::io("write", target))?;
             file.as_file().sync_all().map_err(Error::io("write", target))?;

@@ -135,7 +135,7 @@ pub(crate) fn smear(args: &Smear) -> Result<ExitCode> {
     if let Some(report) = &args.report {
         let html = report.extension().is_some_and(|found| found.eq_ignore_ascii_case("html"));
         ensure!(html, "--report {}: expected a name that ends in .html", report.display());
-        malaria_files::beside(report)
+        malaria_files::temporary_file(report)
             .with_context(|| format!("--report: cannot write {}", report.display()))?;
     }
     let Listed { images: mut photos, notes, .. } = args.patients.list(paths, args.json || args.csv)?;

@@ -1,7 +1,7 @@
 //! Files and folders that are complete or do not exist: they are written under a temporary name beside the final one, synced,
 //! and renamed.
 //!
-//! The lowest crate of the workspace. [`write()`], [`beside`], [`put`] and [`sweep`] return the system's errors, since the
+//! The lowest crate of the workspace. [`write()`], [`temporary_file`], [`persist`] and [`remove_temporary_files`] return the system's errors, since the
 //! caller knows the purpose of the file. [`create_folder`], [`read_json`], [`write_json`], [`read_csv`] and [`write_csv`]
 //! return an [`Error`] that names the path.
 //!
@@ -43,17 +43,17 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
         return fs::File::options().write(true).open(path)?.write_all(bytes);
     }
-    let mut file = beside(path)?;
+    let mut file = temporary_file(path)?;
     // Written through the file itself, since tempfile's errors name the temporary file, which means nothing to users.
     file.as_file_mut().write_all(bytes)?;
-    put(file, path)
+    persist(file, path)
 }
 
-/// Creates an empty, hidden temporary file in the folder of `path`, named after it. It is removed unless it is [`put`] at a path.
+/// Creates an empty, hidden temporary file in the folder of `path`, named after it. It is removed unless it is given to [`persist`].
 ///
 /// # Errors
 /// The system's, for example if there is no such folder.
-pub fn beside(path: &Path) -> io::Result<NamedTempFile> {
+pub fn temporary_file(path: &Path) -> io::Result<NamedTempFile> {
     let prefix = hidden_prefix(path);
     let mut builder = tempfile::Builder::new();
     builder.prefix(&prefix);
@@ -67,7 +67,7 @@ pub fn beside(path: &Path) -> io::Result<NamedTempFile> {
 ///
 /// # Errors
 /// The system's; `file` is then removed.
-pub fn put(file: NamedTempFile, path: &Path) -> io::Result<()> {
+pub fn persist(file: NamedTempFile, path: &Path) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path).map_err(|failed| failed.error)?;
     // Some systems cannot sync a folder. The file is complete and in place either way.
@@ -80,7 +80,7 @@ pub fn put(file: NamedTempFile, path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// The system's, for example if the folder cannot be listed.
-pub fn sweep(folder: &Path) -> io::Result<()> {
+pub fn remove_temporary_files(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();

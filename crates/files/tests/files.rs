@@ -5,7 +5,8 @@ use std::io::Write;
 use std::path::Path;
 
 use malaria_files::{
-    Error, beside, create_folder, printable, put, read_csv, read_json, sweep, with_causes, write,
+    Error, create_folder, persist, printable, read_csv, read_json, remove_temporary_files, temporary_file,
+    with_causes, write,
 };
 
 fn names(folder: &Path) -> Vec<String> {
@@ -33,7 +34,7 @@ fn writing_replaces_the_old_file_and_leaves_no_temporary_file() {
 fn a_temporary_file_that_is_not_put_is_removed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.csv");
-    let mut file = beside(&path).unwrap();
+    let mut file = temporary_file(&path).unwrap();
     file.write_all(b"half of").unwrap();
     let seen = names(folder.path());
     assert!(seen.len() == 1 && seen[0].starts_with(".a.csv.writing-"), "{seen:?}");
@@ -48,7 +49,7 @@ fn failures_leave_the_folder_unchanged() {
     fs::create_dir(&occupied).unwrap();
     assert!(write(&occupied, b"x").is_err());
     assert!(write(&folder.path().join("missing").join("a"), b"x").is_err());
-    assert!(put(beside(&occupied.join("a")).unwrap(), &occupied).is_err());
+    assert!(persist(temporary_file(&occupied.join("a")).unwrap(), &occupied).is_err());
     assert_eq!(names(folder.path()), ["occupied"]);
     assert!(names(&occupied).is_empty());
 }
@@ -94,13 +95,13 @@ fn written_files_have_the_permissions_of_new_files() {
 #[test]
 fn sweep_removes_only_temporary_files() {
     let folder = tempfile::tempdir().unwrap();
-    let left = beside(&folder.path().join("checkpoint.safetensors")).unwrap();
+    let left = temporary_file(&folder.path().join("checkpoint.safetensors")).unwrap();
     left.keep().unwrap();
     for other in ["checkpoint.safetensors", ".hidden", "my.writing-desk"] {
         fs::write(folder.path().join(other), "x").unwrap();
     }
     assert_eq!(names(folder.path()).len(), 4);
-    sweep(folder.path()).unwrap();
+    remove_temporary_files(folder.path()).unwrap();
     assert_eq!(names(folder.path()), [".hidden", "checkpoint.safetensors", "my.writing-desk"]);
 }
 

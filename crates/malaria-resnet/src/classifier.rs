@@ -55,7 +55,7 @@ impl Classifier {
             input: None,
             threshold: None,
             smear: None,
-            learned_from: Vec::new(),
+            training_patients: Vec::new(),
             temperature: None,
         };
         Ok(Self { model, description, positive, flips: false, fused: OnceCell::new() })

@@ -77,7 +77,7 @@ pub use malaria_classifier::{
     PatientCallError, PatientMean, PatientPrediction, PatientVerdict, Prediction, PredictionReport,
     PredictiveValues, RuleKind, SmearRule, Spread, Threshold, WeightsFile, call_patients, protocol_note,
 };
-pub use predict::{mark_learned_from, predict, predict_files, provenance};
+pub use predict::{mark_seen_in_training, predict, predict_files, provenance};
 #[cfg(feature = "pretrained")]
 pub use pretrained::pretrained;
 pub use progress::{Context, Listener, Progress};

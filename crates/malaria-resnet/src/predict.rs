@@ -67,7 +67,7 @@ pub fn predict_files(
 /// Marks the predictions for pictures on which the model of `run`, its initial weights or its teacher was trained: by the
 /// contents of their files, by NLM's names for files with other contents, and then all pictures with the same pixels. Runs
 /// that can no longer be read are ignored.
-pub fn mark_learned_from(run: &Path, predictions: &mut [Prediction]) {
+pub fn mark_seen_in_training(run: &Path, predictions: &mut [Prediction]) {
     for Manifest { entries, .. } in lineage(run).manifests {
         let (mut files, mut names) = (HashMap::new(), HashSet::new());
         for entry in &entries {
@@ -81,14 +81,14 @@ pub fn mark_learned_from(run: &Path, predictions: &mut [Prediction]) {
             let named =
                 || prediction.path.to_str().and_then(nih_name).is_some_and(|name| names.contains(name));
             let learned = files.get(&file).copied().unwrap_or_else(named);
-            prediction.learned_from = Some(learned || prediction.learned_from == Some(true));
+            prediction.seen_in_training = Some(learned || prediction.seen_in_training == Some(true));
         }
     }
-    let learned = predictions.iter().filter(|prediction| prediction.learned_from == Some(true));
+    let learned = predictions.iter().filter(|prediction| prediction.seen_in_training == Some(true));
     let pixels: HashSet<String> = learned.filter_map(|prediction| prediction.pixels_sha256.clone()).collect();
     for prediction in predictions {
         if prediction.pixels_sha256.as_ref().is_some_and(|found| pixels.contains(found)) {
-            prediction.learned_from = Some(true);
+            prediction.seen_in_training = Some(true);
         }
     }
 }
@@ -138,7 +138,7 @@ mod tests {
             error: None,
             problem: None,
             pixels_sha256: file.map(|_| pixels.to_owned()),
-            learned_from: None,
+            seen_in_training: None,
             file: file.map(Fingerprint::of),
         };
         let cases: [(Picture<'_>, Option<bool>); 7] = [
@@ -153,9 +153,9 @@ mod tests {
         ];
         let mut predictions: Vec<Prediction> =
             cases.iter().cloned().map(|(case, _)| prediction(case)).collect();
-        mark_learned_from(run.path(), &mut predictions);
+        mark_seen_in_training(run.path(), &mut predictions);
         for (found, (_, expected)) in predictions.iter().zip(&cases) {
-            assert_eq!(found.learned_from, *expected, "{}", found.path.display());
+            assert_eq!(found.seen_in_training, *expected, "{}", found.path.display());
         }
     }
 }

@@ -25,7 +25,7 @@ fn sample() -> Vec<u8> {
         input: None,
         threshold: None,
         smear: None,
-        learned_from: Vec::new(),
+        training_patients: Vec::new(),
         temperature: None,
     };
     save_weights(&path, &model, &description).unwrap();

@@ -31,7 +31,7 @@ fn description() -> Description {
         input: None,
         threshold: None,
         smear: None,
-        learned_from: Vec::new(),
+        training_patients: Vec::new(),
         temperature: Some(1.25),
     }
 }

@@ -122,7 +122,8 @@ where
     refuse_results(photos)?;
     if let Some(folder) = &options.steps {
         // Tried now, rather than after minutes of work.
-        let tried = std::fs::create_dir_all(folder).and_then(|()| malaria_files::beside(&folder.join("1")));
+        let tried =
+            std::fs::create_dir_all(folder).and_then(|()| malaria_files::temporary_file(&folder.join("1")));
         tried.map_err(|error| Error::Write { path: folder.clone(), reason: error.to_string() })?;
     }
     let mut ordered = photos.to_vec();
@@ -321,7 +322,7 @@ pub fn count_patients(
         let cells = CellTally {
             called,
             uncertain: sum(|field| field.uncertain),
-            learned_from: 0,
+            seen_in_training: 0,
             unlike: sum(FieldCount::unlike),
             pictures: called.cells,
         };
@@ -341,7 +342,7 @@ pub fn count_patients(
             failed: fields.iter().filter(|field| field.error.is_some()).count(),
             red_cells: called.cells,
             infected: called.positive,
-            warned_of: sum(|field| field.warned_of),
+            warned: sum(|field| field.warned),
             verdict,
             infected_per_microlitre: per_microlitre
                 .map(|(number, (result, share))| PerMicrolitre::of(share, result.interval, number)),

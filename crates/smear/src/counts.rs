@@ -6,8 +6,8 @@ use malaria_classifier::{CellTally, Description, PatientVerdict};
 use malaria_metrics::Interval;
 use serde::{Deserialize, Serialize};
 
-use crate::found_object::FoundObject;
 use crate::object::Kind;
+use crate::object_record::ObjectRecord;
 use crate::quality::{Caveat, Quality};
 
 /// The counts of one photograph.
@@ -24,7 +24,8 @@ pub struct FieldCount {
     /// Red cells called positive.
     pub infected: u64,
     /// Red cells with a [warning](crate::CellRow::warning). They are counted.
-    pub warned_of: u64,
+    #[serde(alias = "warned_of")]
+    pub warned: u64,
     /// Red cells with a probability from 10 to 90 %.
     pub uncertain: u64,
     /// Whether the number of either is so high that the photograph is unlike the training cells, see
@@ -64,7 +65,7 @@ pub struct PatientCount {
     /// Red cells called positive.
     pub infected: u64,
     /// Red cells with a [warning](crate::CellRow::warning). They are counted.
-    pub warned_of: u64,
+    pub warned: u64,
     /// The parasitaemia and the call; `None` without red cells, and for a model that calls no patients.
     pub verdict: Option<PatientVerdict>,
     /// The parasitaemia per microlitre, if the number of red cells per microlitre was given.
@@ -98,7 +99,7 @@ impl FieldCount {
             patient,
             red_cells: 0,
             infected: 0,
-            warned_of: 0,
+            warned: 0,
             uncertain: 0,
             unfamiliar: false,
             white_cells: 0,
@@ -121,12 +122,12 @@ impl FieldCount {
     }
 
     /// Counts the `objects` of a photograph whose caveats are known.
-    pub(crate) fn count(&mut self, description: &Description, objects: &[FoundObject]) {
+    pub(crate) fn count(&mut self, description: &Description, objects: &[ObjectRecord]) {
         let kind = |kind: Kind| objects.iter().filter(|object| object.kind == kind).count() as u64;
         let mut cells = CellTally::default();
         let calls = objects.iter().filter_map(|object| Some((object.probability?, object.infected)));
         calls.for_each(|(probability, infected)| cells.count(probability, infected));
-        self.warned_of = objects.iter().filter(|object| object.warned).count() as u64;
+        self.warned = objects.iter().filter(|object| object.warned).count() as u64;
         self.red_cells = cells.called.cells;
         self.infected = cells.called.positive;
         self.uncertain = cells.uncertain;
@@ -140,7 +141,7 @@ impl FieldCount {
 
     /// Red cells with a warning; all red cells if the photograph's quality hides parasites.
     pub(crate) fn unlike(&self) -> u64 {
-        if self.caveats.iter().any(Caveat::hides_parasites) { self.red_cells } else { self.warned_of }
+        if self.caveats.iter().any(Caveat::hides_parasites) { self.red_cells } else { self.warned }
     }
 
     /// Remarks on the photograph for readers of the table.
@@ -151,13 +152,13 @@ impl FieldCount {
         if let Some(first) = &self.copy_of {
             return format!("it shows the same cells as {first}: not counted");
         }
-        let warned_of = match self.warned_of {
+        let warned = match self.warned {
             0 => None,
             cells => Some(format!("{cells} cells with a warning")),
         };
         let unfamiliar = format!("unlike the training cells ({} uncertain cells)", self.uncertain);
         let caveats = self.caveats.iter().map(ToString::to_string);
         let unfamiliar = self.unfamiliar.then_some(unfamiliar);
-        caveats.chain(unfamiliar).chain(warned_of).collect::<Vec<_>>().join("; ")
+        caveats.chain(unfamiliar).chain(warned).collect::<Vec<_>>().join("; ")
     }
 }

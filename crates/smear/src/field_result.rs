@@ -13,7 +13,7 @@ use crate::call::Call;
 use crate::counts::FieldCount;
 use crate::error::Error;
 use crate::find::{Smear, find_cells};
-use crate::found_object::FoundObject;
+use crate::object_record::ObjectRecord;
 use crate::quality::Caveat;
 
 /// Everything found in one photograph.
@@ -28,7 +28,7 @@ pub struct FieldResult {
     /// The [key](Error::key) of the reason why the photograph was refused; `None` if it was not.
     pub refusal: Option<String>,
     /// Red cells and everything else, from the top left to the bottom right by their highest pixel.
-    pub objects: Vec<FoundObject>,
+    pub objects: Vec<ObjectRecord>,
 }
 
 impl FieldResult {
@@ -89,7 +89,7 @@ impl FieldResult {
     }
 
     pub(crate) fn fill(&mut self, description: &Description, smear: &Smear, calls: &[Call]) {
-        self.objects = FoundObject::of_smear(smear, calls);
+        self.objects = ObjectRecord::of_smear(smear, calls);
         self.count.caveats.clone_from(&smear.caveats);
         self.count.cell_diameter = Some(smear.cell_diameter);
         self.count.quality = Some(smear.quality);

@@ -13,7 +13,7 @@ use crate::duplicates::CellPositions;
 use crate::error::{Error, Result};
 use crate::field_result::FieldResult;
 use crate::flag_values::RED_CELLS_PER_MICROLITRE;
-use crate::found_object::{FoundObject, Judgement};
+use crate::object_record::{Judgement, ObjectRecord};
 
 /// Version of the format of a [`ReviewedSmear`].
 pub const REVIEW_FORMAT: u32 = 2;
@@ -144,7 +144,7 @@ impl ReviewedSmear {
                 .iter()
                 .map(|object| object.bounds)
                 .all(|bounds| ends(bounds.x, bounds.width, *width) && ends(bounds.y, bounds.height, *height));
-            let called = |object: &FoundObject| match object.probability {
+            let called = |object: &ObjectRecord| match object.probability {
                 Some(probability) => (0.0..=1.0).contains(&probability),
                 None => !object.infected && !object.warned,
             };

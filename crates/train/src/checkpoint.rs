@@ -78,13 +78,13 @@ impl Checkpoints {
     pub(crate) fn save(&self, snapshot: &Snapshot) -> Result<(), Error> {
         let newest = self.path();
         let bytes = encode(snapshot, &self.run).map_err(|reason| damaged(&newest, reason))?;
-        let mut file = malaria_files::beside(&newest).map_err(FileError::io("write", &newest))?;
+        let mut file = malaria_files::temporary_file(&newest).map_err(FileError::io("write", &newest))?;
         let write = |file: &mut fs::File| file.write_all(&bytes).and_then(|()| file.sync_all());
         write(file.as_file_mut()).map_err(FileError::io("write", &newest))?;
         if newest.exists() {
             fs::rename(&newest, self.folder.join(PREVIOUS)).map_err(FileError::io("replace", &newest))?;
         }
-        Ok(malaria_files::put(file, &newest).map_err(FileError::io("write", &newest))?)
+        Ok(malaria_files::persist(file, &newest).map_err(FileError::io("write", &newest))?)
     }
 
     /// The newest valid checkpoint, its tensors on the CPU, and the reason why a newer one was skipped, if one was.

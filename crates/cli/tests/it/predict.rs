@@ -23,7 +23,7 @@ fn a_picture_gets_the_probability_and_the_class_of_the_test_set() {
     let called = if probability >= threshold { "Parasitized" } else { "Uninfected" };
     assert_eq!(said["cells"][0]["class"], called);
     let table = succeed(bench.malaria("predict").args(["--run", "run", "--csv"]).arg(&picture));
-    let header = "path,patient,class,probability,warning,error,pixels_sha256,learned_from\n";
+    let header = "path,patient,class,probability,warning,error,pixels_sha256,seen_in_training\n";
     assert!(table.starts_with(header) && table.lines().count() == 2, "{table}");
 }
 
@@ -75,9 +75,9 @@ fn copies_count_once_and_training_cells_are_marked() {
     image::open(bench.path("few/b.png")).unwrap().save(bench.path("few/c.bmp")).unwrap();
     let predict = |flag: &str| succeed(bench.malaria("predict").args(["--run", "run", "few", flag]));
     let said: Value = serde_json::from_str(&predict("--json")).unwrap();
-    let learned_from: Vec<Option<bool>> =
-        said["cells"].as_array().unwrap().iter().map(|cell| cell["learned_from"].as_bool()).collect();
-    assert_eq!(learned_from, [Some(true), Some(false), Some(false)]);
+    let seen_in_training: Vec<Option<bool>> =
+        said["cells"].as_array().unwrap().iter().map(|cell| cell["seen_in_training"].as_bool()).collect();
+    assert_eq!(seen_in_training, [Some(true), Some(false), Some(false)]);
     assert_eq!(said["n_copies"], 1);
     let table = succeed(bench.malaria("predict").args(["--run", "run", "few"]));
     for words in [

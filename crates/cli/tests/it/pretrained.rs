@@ -42,9 +42,9 @@ fn the_thresholds_of_the_pretrained_model_were_chosen_out_of_fold() {
     assert_eq!(threshold.chosen_on, ChosenOn::OutOfFold);
     assert_eq!(rule["threshold"], serde_json::to_value(threshold).unwrap());
     assert_eq!(rule["smear"], serde_json::to_value(&description.smear).unwrap());
-    let learned_from = read_manifest(&run.split_path()).unwrap().entries;
-    assert_eq!((learned_from.len(), description.learned_from.len()), (20_200, 150));
-    assert!(learned_from.iter().all(|cell| cell.subset == Some(Subset::Train)));
+    let seen_in_training = read_manifest(&run.split_path()).unwrap().entries;
+    assert_eq!((seen_in_training.len(), description.training_patients.len()), (20_200, 150));
+    assert!(seen_in_training.iter().all(|cell| cell.subset == Some(Subset::Train)));
     assert!(description.input.is_some());
 }
 

@@ -246,7 +246,7 @@ fn cells_seen_by_the_initial_weights_count_as_seen() {
 
     // The patients of both runs are named, too.
     let weights = WeightsFile::read(&bench.path("tuned/weights.safetensors")).unwrap();
-    let names = weights.weights.description.learned_from;
+    let names = weights.weights.description.training_patients;
     for (cells, run) in [("run", "C"), ("tuned", "C9")] {
         for row in
             rows(&bench.path(&format!("{cells}/split.csv"))).iter().filter(|row| row["subset"] == "train")

@@ -5,7 +5,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use malaria_edge::Model;
 use malaria_metrics::{Interval, PatientCall};
 use malaria_smear::{
-    Corrected, FoundObject, Judgement, Kind, PatientCount, PerMicrolitre, ReviewedField, ReviewedSmear,
+    Corrected, Judgement, Kind, ObjectRecord, PatientCount, PerMicrolitre, ReviewedField, ReviewedSmear,
     Summary,
 };
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -175,8 +175,8 @@ impl Page<'_> {
             @if verdict.is_some_and(|verdict| verdict.unfamiliar) {
                 p.warning { (phrases.text("call.unfamiliar")) }
             }
-            @if verdict.is_some_and(|verdict| verdict.learned_from) {
-                p.warning { (phrases.text("call.learned-from")) }
+            @if verdict.is_some_and(|verdict| verdict.seen_in_training) {
+                p.warning { (phrases.text("call.seen-in-training")) }
             }
             @for [first, later] in &self.summary.repeated {
                 @let name = |place: usize| self.reading.fields[place].reading.count.image.as_str();
@@ -263,13 +263,13 @@ impl Page<'_> {
     /// The corrections that explain the difference between the machine's counts and the corrected ones.
     fn corrections(&self) -> Markup {
         let objects = || self.reading.fields.iter().flat_map(|field| &field.reading.objects);
-        let judged = |test: fn(&FoundObject) -> bool, judgement: Judgement| {
+        let judged = |test: fn(&ObjectRecord) -> bool, judgement: Judgement| {
             objects().filter(|object| test(object) && object.judgement == Some(judgement)).count()
         };
-        let suspect: fn(&FoundObject) -> bool = |object| object.infected;
-        let other: fn(&FoundObject) -> bool = |object| !object.infected;
-        let red: fn(&FoundObject) -> bool = |object| object.kind == Kind::RedCell && !object.infected;
-        let no_red: fn(&FoundObject) -> bool = |object| object.kind != Kind::RedCell;
+        let suspect: fn(&ObjectRecord) -> bool = |object| object.infected;
+        let other: fn(&ObjectRecord) -> bool = |object| !object.infected;
+        let red: fn(&ObjectRecord) -> bool = |object| object.kind == Kind::RedCell && !object.infected;
+        let no_red: fn(&ObjectRecord) -> bool = |object| object.kind != Kind::RedCell;
         let added = |infected: bool| {
             let cells = self.reading.fields.iter().flat_map(|field| &field.added);
             cells.filter(|cell| cell.infected == infected).count()
@@ -310,7 +310,7 @@ impl Page<'_> {
                     th scope="col" { (phrases.text("fields.remarks")) }
                 } }
                 @for ReviewedField { reading, sha256, .. } in &self.reading.fields {
-                    @let counted = |test: fn(&FoundObject) -> bool| reading.objects.iter().filter(|object| test(object)).count();
+                    @let counted = |test: fn(&ObjectRecord) -> bool| reading.objects.iter().filter(|object| test(object)).count();
                     tr {
                         td { (reading.count.image) " " span.muted { (sha256.get(..12).unwrap_or_default()) } }
                         td { (counted(|object| object.kind == Kind::RedCell)) }
@@ -338,8 +338,8 @@ impl Page<'_> {
             caveats.map(|caveat| phrases.text(&format!("caveat.{}", caveat.key())).to_owned()).collect();
         remarks.extend(count.unfamiliar.then(|| phrases.text("caveat.unfamiliar").to_owned()));
         remarks.extend(
-            (count.warned_of > 0)
-                .then(|| phrases.with("caveat.warned", &[("number", &count.warned_of.to_string())])),
+            (count.warned > 0)
+                .then(|| phrases.with("caveat.warned", &[("number", &count.warned.to_string())])),
         );
         if remarks.is_empty() { phrases.text("fields.none").to_owned() } else { remarks.join(" · ") }
     }
@@ -384,7 +384,7 @@ impl Page<'_> {
 }
 
 /// How an object is drawn.
-fn class(object: &FoundObject) -> &'static str {
+fn class(object: &ObjectRecord) -> &'static str {
     match (object.judgement, object.kind) {
         (Some(Judgement::Infected), _) => "judged-infected",
         (Some(_), _) => "judged-other",
@@ -394,7 +394,7 @@ fn class(object: &FoundObject) -> &'static str {
     }
 }
 
-fn points(object: &FoundObject) -> String {
+fn points(object: &ObjectRecord) -> String {
     let corners = object.outline.iter().map(|[x, y]| format!("{x},{y}"));
     corners.collect::<Vec<_>>().join(" ")
 }

@@ -13,7 +13,7 @@ use clap::Args;
 use image::imageops::thumbnail;
 use malaria_dataset::{Fingerprint, ListedImage, decode_photo};
 use malaria_edge::Model;
-use malaria_smear::{FieldResult, FoundObject, ReviewedSmear};
+use malaria_smear::{FieldResult, ObjectRecord, ReviewedSmear};
 
 use crate::{
     program::{NOTICE, PROGRAM, file_name, load, pretrained},
@@ -230,7 +230,7 @@ fn compare(recorded: &FieldResult, again: &FieldResult, threshold: Option<f64>) 
         differ("the diameter of the cells differs".to_owned());
     }
     let shape =
-        |object: &FoundObject| (object.kind, object.bounds, object.touches_border, object.outline.clone());
+        |object: &ObjectRecord| (object.kind, object.bounds, object.touches_border, object.outline.clone());
     let shapes = |reading: &FieldResult| reading.objects.iter().map(shape).collect::<Vec<_>>();
     if shapes(recorded) != shapes(again) {
         let [old, new] = [recorded, again].map(|reading| reading.objects.len());
@@ -286,7 +286,7 @@ mod tests {
             let (warned, touches_border) = (false, false);
             let (kind, outline, probability, judgement) =
                 (Kind::RedCell, Vec::new(), Some(probability), None);
-            let objects = vec![FoundObject {
+            let objects = vec![ObjectRecord {
                 kind,
                 bounds,
                 outline,

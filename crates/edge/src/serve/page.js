@@ -134,7 +134,7 @@ async function classify(files, notes) {
 async function predict(batch) {
   if (batch[0].size > LARGEST_PICTURE) {
     const error = filled("status.too-large", { limit: LARGEST_PICTURE / 1024 / 1024 });
-    return [{ patient: null, class: null, probability: null, warning: null, warnings: [], error, problem: null, pixels_sha256: null, learned_from: null }];
+    return [{ patient: null, class: null, probability: null, warning: null, warnings: [], error, problem: null, pixels_sha256: null, seen_in_training: null }];
   }
   return ask("/classify", form(...batch.map((file) => [file.name, file])));
 }
@@ -222,7 +222,7 @@ function patientRow(found) {
 
 // The columns of `malaria-edge classify --csv`.
 export function csv() {
-  return csvText(["path", "patient", "class", "probability", "warning", "error", "pixels_sha256", "learned_from"], predictions);
+  return csvText(["path", "patient", "class", "probability", "warning", "error", "pixels_sha256", "seen_in_training"], predictions);
 }
 
 function clear() {

@@ -58,7 +58,7 @@ fn cells_and_patients_are_classified() {
     let csv = stdout(&edge(&["classify", "--csv"], &[&model("f32"), folder.path()]));
     assert_eq!(csv.lines().count(), 49);
     assert!(
-        csv.starts_with("path,patient,class,probability,warning,error,pixels_sha256,learned_from\n"),
+        csv.starts_with("path,patient,class,probability,warning,error,pixels_sha256,seen_in_training\n"),
         "{csv}"
     );
 }

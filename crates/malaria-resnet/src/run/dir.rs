@@ -149,7 +149,8 @@ impl RunDir {
                 for folder in
                     [&self.path, &self.path.join("figures")].into_iter().filter(|path| path.is_dir())
                 {
-                    malaria_files::sweep(folder).map_err(malaria_files::Error::io("clean up", folder))?;
+                    malaria_files::remove_temporary_files(folder)
+                        .map_err(malaria_files::Error::io("clean up", folder))?;
                 }
                 Ok(RunLock { _file: file, run: self.clone(), created: Vec::new() })
             }

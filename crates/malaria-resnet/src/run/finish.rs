@@ -57,10 +57,10 @@ impl Session<'_> {
             if let Ok(file) = weights
                 && (hash.is_none() || weights_hash(parent).ok() == hash)
             {
-                patients.extend(file.weights.description.learned_from);
+                patients.extend(file.weights.description.training_patients);
             }
         }
-        classifier.description.learned_from = patients.into_iter().collect();
+        classifier.description.training_patients = patients.into_iter().collect();
         let validation = &self.split.validation;
         if validation.is_empty() {
             return Ok(());

@@ -20,7 +20,7 @@ pub(crate) fn description() -> Description {
                 infected: PositiveRate::known(0.95, 0.01),
             },
         }),
-        learned_from: Vec::new(),
+        training_patients: Vec::new(),
         temperature: None,
     }
 }

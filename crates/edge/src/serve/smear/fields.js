@@ -56,7 +56,7 @@ function remarksOn(field) {
   const { refusal, count } = field;
   const words = refusal ? [text(`refusal.${refusal}`)] : count.caveats.map((caveat) => text(`caveat.${caveat}`));
   if (count.unfamiliar) words.push(text("caveat.unfamiliar"));
-  if (count.warned_of > 0) words.push(filled("caveat.warned", { number: count.warned_of }));
+  if (count.warned > 0) words.push(filled("caveat.warned", { number: count.warned }));
   if (!photographs.has(field)) words.push(text("storage.missing"));
   return words.join(" · ");
 }

@@ -59,7 +59,7 @@ export function callWords(verdict, cells) {
 
 // Why the call is unreliable.
 export function callNotes(verdict) {
-  return [verdict?.unfamiliar && text("call.unfamiliar"), verdict?.learned_from && text("call.learned-from")].filter(Boolean);
+  return [verdict?.unfamiliar && text("call.unfamiliar"), verdict?.seen_in_training && text("call.seen-in-training")].filter(Boolean);
 }
 
 // The reason of a failure. The page's own errors are in the person's language; those of the browser may be in another.

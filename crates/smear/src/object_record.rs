@@ -13,7 +13,7 @@ const OUTLINE_ERROR: f32 = 0.01;
 
 /// An object in a photograph, with its call if it is a red cell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct FoundObject {
+pub struct ObjectRecord {
     /// Its kind.
     pub kind: Kind,
     /// The smallest rectangle around it, in pixels of the photograph turned upright.
@@ -47,7 +47,7 @@ pub enum Judgement {
     NoRedCell,
 }
 
-impl FoundObject {
+impl ObjectRecord {
     /// All objects of a photograph; `calls` are those of its red cells.
     pub(crate) fn of_smear(smear: &Smear, calls: &[Call]) -> Vec<Self> {
         let mut calls = calls.iter();
