@@ -40,11 +40,16 @@ pub(crate) struct Foreground {
 }
 
 impl Foreground {
-    /// Whether dark and bright differ by more than noise: the two halves of a background without cells also differ.
+    /// Whether dark and bright differ by more than noise.
     pub(crate) fn stands_out(&self) -> bool {
-        let contrast = self.typical - self.background;
-        contrast > MIN_CONTRAST && contrast > MIN_SEPARATION * self.noise
+        differ(self.typical, self.background, self.noise)
     }
+}
+
+/// Whether dark and bright differ by more than noise: the two halves of a background without cells also differ.
+fn differ(typical: f32, background: f32, noise: f32) -> bool {
+    let contrast = typical - background;
+    contrast > MIN_CONTRAST && contrast > MIN_SEPARATION * noise
 }
 
 /// Separates the dark part of the field, for cells of about `diameter` pixels if that is already known.
@@ -54,17 +59,26 @@ pub(crate) fn foreground(darkness: &Plane, field: &Mask, diameter: Option<f32>) 
         let values = smooth.as_raw().iter().zip(field.as_raw()).filter(|(_, field)| **field > 0);
         Vec::from_iter(values.map(|(value, _)| *value).filter(|value| keep(*value)))
     };
-    let mut middle = otsu(&inside(&|_| true));
+    // Typical darkness, background and noise.
+    let measures = |level: f32| -> [f32; 3] {
+        let bright = inside(&|value| value <= level);
+        let typical = quantile(inside(&|value| value > level), 0.5).unwrap_or(0.0);
+        let background = quantile(bright.clone(), 0.5).unwrap_or(0.0);
+        let deviations = bright.into_iter().map(|value| (value - background).abs());
+        [typical, background, quantile(deviations.collect(), 0.5).unwrap_or(0.0)]
+    };
+    let middle = otsu(&inside(&|_| true));
+    let [mut typical, mut background, mut noise] = measures(middle);
     // A few very dark pieces, such as white cells, hide many pale cells.
     let lower = otsu(&inside(&|value| value <= middle));
     let between = inside(&|value| value > lower && value <= middle).len();
     if between as f32 > PALE_CELLS * inside(&|value| value > middle).len() as f32 {
-        middle = lower;
+        let pale = measures(lower);
+        // In uneven light the lower level may only divide the background.
+        if differ(pale[0], pale[1], pale[2]) {
+            [typical, background, noise] = pale;
+        }
     }
-    let typical = quantile(inside(&|value| value > middle), 0.5).unwrap_or(0.0);
-    let background = quantile(inside(&|value| value <= middle), 0.5).unwrap_or(0.0);
-    let deviations = inside(&|value| value <= middle).into_iter().map(|value| (value - background).abs());
-    let noise = quantile(deviations.collect(), 0.5).unwrap_or(0.0);
     let level = background + LEVEL * (typical - background);
     let mut mask = darker(&smooth, field, level);
     if let Some(diameter) = diameter {
@@ -142,4 +156,27 @@ pub(crate) fn typical_diameter(mask: &Mask) -> Option<f32> {
     let depth = depth(&filled);
     let peaks = Vec::from_iter(peaks(&depth, 0.1).into_iter().map(|(_, depth)| (2.0 * depth, depth * depth)));
     weighted_median(peaks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plane::{mask_where, plane_of};
+
+    #[test]
+    fn sparse_cells_in_uneven_light_are_separated() {
+        let size = (200, 150);
+        // Twelve discs on a background that becomes darker from left to right.
+        let darkness = plane_of(size, |i| {
+            let (x, y) = (i % 200, i / 200);
+            let [across, down] = [x, y].map(|at| (at % 50) as f32 - 24.5);
+            if across.hypot(down) < 8.0 { 0.24 } else { 0.0003 * x as f32 - 0.03 }
+        });
+        let field = mask_where(size, |_| true);
+        for diameter in [None, Some(16.0)] {
+            let found = foreground(&darkness, &field, diameter);
+            assert!(found.stands_out());
+            assert_eq!(pieces(&found.mask).len(), 12);
+        }
+    }
 }
