@@ -2,9 +2,11 @@
 
     pip install numpy==2.4.6 pillow==13.0.0
     python tools/compose_smears.py cell_images OUT [--fields N] [--cells N] [--parasitaemia SHARE] [--seed N] [--patients C33...]
+                                      [--varied]
 
-Each field has the cells of one patient on a background of matching brightness, with a vignette, blur and noise; a third of the cells
-touch or overlap another. Writes OUT/images/*.jpg and OUT/boxes.csv (image,x,y,w,h,class: `infected` or `red blood cell`).
+Each field has the cells of one patient on a background of matching brightness, with a vignette, blur and noise. The cells are 50 to
+110 px across, and a third of them touch or overlap another; with --varied, 30 to 200 px and none to 80 %, and there are platelets.
+Writes OUT/images/*.jpg and OUT/boxes.csv (image,x,y,w,h,class: `infected` or `red blood cell`).
 The cells are NLM's, so the composed photographs must not be added to this repository.
 """
 
@@ -65,8 +67,21 @@ def place(taken, diameter, crowded, random):
     return None
 
 
-def field(patient, count, parasitaemia, random):
-    diameter = random.uniform(50, 110)
+def draw_platelets(picture, diameter, random):
+    """Up to 15 purple ellipses between the cells and on them."""
+    side = round(diameter)
+    y, x = np.mgrid[:side, :side] - (side - 1) / 2
+    for _ in range(random.integers(16)):
+        left, top, angle = random.integers(WIDTH - side), random.integers(HEIGHT - side), random.uniform(0, np.pi)
+        long = diameter / 2 * random.uniform(0.15, 0.4)
+        along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+        stain = np.exp(-(((along / long) ** 2 + (across / long / random.uniform(0.6, 1)) ** 2) ** 2))
+        picture[top : top + side, left : left + side] *= 1 - stain[..., None] * np.array([0.45, 0.65, 0.35]) * random.uniform(0.6, 1)
+
+
+def field(patient, count, parasitaemia, varied, random):
+    diameter = np.exp(random.uniform(*np.log([30, 200]))) if varied else random.uniform(50, 110)
+    crowded = random.uniform(0, 0.8) if varied else CROWDED
     sample = [np.asarray(Image.open(file).convert("RGB")) for file in patient["red blood cell"][:10]]
     pale = np.mean([np.quantile(cell[cell.max(axis=2) >= BLACK], 0.9, axis=0) for cell in sample], axis=0)
     # Glass transmits more light than plasma.
@@ -76,7 +91,7 @@ def field(patient, count, parasitaemia, random):
     for _ in range(count):
         name = "infected" if patient["infected"] and random.random() < parasitaemia else "red blood cell"
         files = patient[name]
-        centre = place(taken, diameter, random.random() < CROWDED, random)
+        centre = place(taken, diameter, random.random() < crowded, random)
         if centre is None:
             continue
         taken.append(centre)
@@ -88,6 +103,8 @@ def field(patient, count, parasitaemia, random):
         passing = np.minimum(cell / light, 1)
         below *= 1 - mask[..., None] * (1 - passing)
         boxes.append((left + columns.min(), top + rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1, name))
+    if varied:
+        draw_platelets(picture, diameter, random)
     y, x = np.mgrid[-1 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j]
     picture *= 1 - random.uniform(0, 0.15) * (x**2 + y**2)[..., None]
     blurred = Image.fromarray(picture.clip(0, 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(random.uniform(0.3, 1)))
@@ -104,6 +121,7 @@ def main():
     parser.add_argument("--parasitaemia", type=float, default=0.1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--patients", nargs="+", help="[default: all with both kinds of cells]")
+    parser.add_argument("--varied", action="store_true", help="cells of any size and crowding, and platelets")
     options = parser.parse_args()
     random = np.random.default_rng(options.seed)
     found = cells_by_patient(options.data)
@@ -117,7 +135,7 @@ def main():
         writer.writerow(["image", "x", "y", "w", "h", "class"])
         for number in range(options.fields):
             patient = patients[random.integers(len(patients))]
-            picture, boxes = field(found[patient], options.cells, options.parasitaemia, random)
+            picture, boxes = field(found[patient], options.cells, options.parasitaemia, options.varied, random)
             name = f"{patient}_field_{number:03}.jpg"
             picture.save(options.out / "images" / name, quality=92)
             writer.writerows([name, *box] for box in boxes)
