@@ -16,6 +16,8 @@ const MAX_AREA: f32 = 2.3;
 const MIN_SOLIDITY: f32 = 0.8;
 /// Minimum support of a red cell's outline, see [`Candidate::support`].
 const MIN_SUPPORT: f32 = 0.2;
+/// Elongation from which a region is no cell but a line, such as a scale bar. The red cells in BBBC041's photographs reach 5.
+const LINE_LENGTH: f32 = 6.0;
 /// Maximum area of a platelet.
 const PLATELET_AREA: f32 = 0.35;
 /// Minimum convexity of a platelet.
@@ -76,12 +78,14 @@ pub(crate) fn classify_regions(working: &Working, chosen: Vec<Candidate>) -> Vec
         pixels.sort_unstable();
         pixels.dedup();
         let bare = nucleus.dense && nucleus.pixels.len() as f32 > BARE_SHARE * pixels.len() as f32;
-        let white = Shape::of(&pixels, width).filter(|shape| {
-            bare || (WHITE_AREA[0]..=WHITE_AREA[1]).contains(&(shape.area / working.cell_area()))
-        });
-        if let Some(shape) = white {
+        let kind_of = |shape: &Shape| {
+            let white = bare || (WHITE_AREA[0]..=WHITE_AREA[1]).contains(&(shape.area / working.cell_area()));
+            if is_line(shape) { Some(Kind::Debris) } else { white.then_some(Kind::WhiteCell) }
+        };
+        let found = Shape::of(&pixels, width).and_then(|shape| Some((shape, kind_of(&shape)?)));
+        if let Some((shape, kind)) = found {
             cover(&mut covered, &pixels);
-            regions.push(Region { kind: Kind::WhiteCell, pixels, shape });
+            regions.push(Region { kind, pixels, shape });
             continue;
         }
         for candidate in candidates {
@@ -99,10 +103,15 @@ fn red_cell_or_not(Candidate { pixels, shape, support, .. }: Candidate, cell_are
     let single = area <= MAX_AREA && shape.solidity >= MIN_SOLIDITY && support >= MIN_SUPPORT;
     let kind = match (area < MIN_AREA, single) {
         (true, _) => small(&shape, cell_area),
+        (false, true) if is_line(&shape) => Kind::Debris,
         (false, true) => Kind::RedCell,
         (false, false) => Kind::Clump,
     };
     Region { kind, pixels, shape }
+}
+
+fn is_line(shape: &Shape) -> bool {
+    shape.axes[0] > LINE_LENGTH * shape.axes[1]
 }
 
 fn small(shape: &Shape, cell_area: f32) -> Kind {
@@ -135,6 +144,7 @@ fn left_over(working: &Working, covered: &Mask) -> Vec<Region> {
         let area = shape.area / working.cell_area();
         let single = area <= UNCOVERED_AREA[1] && shape.solidity >= UNCOVERED_SOLIDITY;
         let kind = match (area >= UNCOVERED_AREA[0], single) {
+            (true, true) if is_line(&shape) => Kind::Debris,
             (true, true) => Kind::RedCell,
             (true, false) => Kind::Clump,
             (false, _) if pixels.iter().any(|&i| beside(i)) => continue,
