@@ -119,6 +119,74 @@ fn white_cells_platelets_and_specks_are_not_counted_as_red_cells() {
 }
 
 #[test]
+fn infected_and_uninfected_cells_are_found_alike() {
+    let (mut cells, mut hits) = ([0; 2], [0; 2]);
+    for seed in 0..3 {
+        let truth = drawn(&SmearConfig { seed, parasitaemia: 0.5, ..SmearConfig::default() });
+        let smear = find_cells(&truth.image).unwrap();
+        for object in truth.objects.iter().filter(|object| object.kind.is_red_cell()) {
+            let infected = usize::from(object.kind == SmearKind::Infected);
+            let hit = smear.red_cells().any(|found| overlap(edges(found.bounds), object.bounds) >= 0.5);
+            cells[infected] += 1;
+            hits[infected] += usize::from(hit);
+        }
+    }
+    for (hits, cells) in hits.into_iter().zip(cells) {
+        assert!(cells > 100 && hits as f32 >= 0.97 * cells as f32, "{hits} of {cells}");
+    }
+}
+
+#[test]
+fn sparse_cells_in_uneven_light_are_found() {
+    let truth = drawn(&SmearConfig {
+        shade: 0.3,
+        cells: 40,
+        cell_diameter: 60.0,
+        white_cells: 0,
+        ..SmearConfig::default()
+    });
+    let [drawn, hits, extra] = counts(&truth, &find_cells(&truth.image).unwrap());
+    assert!(hits + 1 >= drawn && extra <= 1, "{hits} of {drawn}, {extra} more");
+}
+
+#[test]
+fn scale_bars_and_text_are_not_cells() {
+    let truth = drawn(&SmearConfig { cells: 30, white_cells: 0, ..SmearConfig::default() });
+    let (width, height) = truth.image.dimensions();
+    let window = |x: u32, y: u32, margin: u32| {
+        [x + margin, y + margin, x + 420 - margin, y + 110 - margin].map(|at| at as f32)
+    };
+    let free =
+        |x: u32, y: u32| truth.objects.iter().all(|object| overlap(window(x, y, 0), object.bounds) <= 0.0);
+    let mut places =
+        (0..height - 110).step_by(10).flat_map(|y| (0..width - 420).step_by(10).map(move |x| (x, y)));
+    let (x, y) = places.find(|&(x, y)| free(x, y)).unwrap();
+    for (length, thickness) in [(280, 14), (360, 24)] {
+        let mut picture = truth.image.clone();
+        let mut fill = |left: u32, top: u32, width: u32, height: u32| {
+            for y in top..top + height {
+                (left..left + width).for_each(|x| picture.put_pixel(x, y, Rgb([0; 3])));
+            }
+        };
+        fill(x + 30, y + 60, length, thickness);
+        // Four letters E.
+        for left in (0..4).map(|letter| x + 30 + 44 * letter) {
+            fill(left, y + 24, 4, 22);
+            for down in [0, 9, 18] {
+                fill(left, y + 24 + down, 14, 4);
+            }
+        }
+        let smear = find_cells(&picture).unwrap();
+        let [drawn, hits, extra] = counts(&truth, &smear);
+        assert!(hits + 1 >= drawn && extra == 0, "{hits} of {drawn}, {extra} more");
+        for object in &smear.objects {
+            let marked = overlap(edges(object.bounds), window(x, y, 20)) > 0.0;
+            assert!(!marked || matches!(object.kind, Kind::Platelet | Kind::Debris), "{:?}", object.bounds);
+        }
+    }
+}
+
+#[test]
 fn a_rotated_picture_gives_rotated_cells() {
     let truth = drawn(&SmearConfig { cells: 60, ..SmearConfig::default() });
     let (width, height) = truth.image.dimensions();
