@@ -104,6 +104,18 @@ fn photographs_that_cannot_be_counted_are_reported_and_fail_the_program() {
 }
 
 #[test]
+fn no_cells_are_an_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let blank = image::RgbImage::from_pixel(400, 300, image::Rgb([230; 3]));
+    blank.save(folder.path().join("blank.png")).unwrap();
+    let answer: Value =
+        serde_json::from_str(&stdout(&smear(&["--json"], &[&tiny(), folder.path()]))).unwrap();
+    let patient = &answer["patients"][0];
+    assert_eq!((&patient["red_cells"], &patient["failed"]), (&Value::from(0), &Value::from(0)), "{answer}");
+    assert!(patient["verdict"].is_null() && answer["photographs"][0]["caveats"][0] == "blank", "{answer}");
+}
+
+#[test]
 fn notes_are_printed_once() {
     let folder = tempfile::tempdir().unwrap();
     write_photograph(&folder.path().join("a.png"), 1);
