@@ -17,6 +17,7 @@ use crate::duplicates::CellPositions;
 use crate::error::{Error, Result};
 use crate::field_result::FieldResult;
 use crate::find::{Smear, find_cells};
+use crate::finder_errors::with_finder_errors;
 use crate::photo::read_photo;
 use crate::report::{CellRow, SmearReport};
 use crate::result_pictures::{ResultPictures, is_annotated};
@@ -299,7 +300,7 @@ fn contents(
 }
 
 /// The counts of each patient, in the order of their names, or of all photographs together if no patient is known.
-/// `description` is that of the model that called the cells.
+/// `description` is that of the model that called the cells. The intervals include the finder's errors on composed photographs.
 ///
 /// # Errors
 /// [`Error::Metrics`] if the model's rates are invalid.
@@ -328,7 +329,8 @@ pub fn count_patients(
         };
         let verdict = match &caller {
             Some((smear, caller)) if called.cells > 0 => {
-                let result = caller.evaluate(called)?;
+                let mut result = caller.evaluate(called)?;
+                result.interval = with_finder_errors(result.interval);
                 Some(PatientVerdict::new(description, smear, patient, &cells, Some(result)))
             }
             _ => None,

@@ -33,6 +33,7 @@ mod error;
 mod field;
 mod field_result;
 mod find;
+mod finder_errors;
 mod flag_values;
 mod foreground;
 mod illumination;

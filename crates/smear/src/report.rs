@@ -12,6 +12,7 @@ use crate::call::Call;
 use crate::counts::{FieldCount, PatientCount};
 use crate::field_result::FieldResult;
 use crate::find::Smear;
+use crate::finder_errors;
 use crate::object::{Kind, Object};
 
 /// The columns of `cells.csv`: the fields of [`CellRow`].
@@ -126,7 +127,7 @@ impl SmearReport {
         let unknown = photographs.iter().filter(|field| known && field.patient.is_none()).count();
         let positive = description.positive.clone();
         let rule = match description.patient_caller() {
-            Ok((smear, _)) => smear.note(&positive),
+            Ok((smear, _)) => format!("{} {}", smear.note(&positive), finder_errors::NOTE),
             Err(_) => description.calling_note(),
         };
         Self {

@@ -98,7 +98,7 @@ pub struct Corrected {
     /// Their share.
     pub infected_share: f64,
     /// Its exact 95 % interval (Clopper and Pearson 1934), for the number of cells counted. It does not cover infected cells
-    /// that the model and the person missed.
+    /// that the model and the person missed. The finder's errors are not added: the person sees and corrects them.
     pub interval: Interval,
     /// Infected cells per microlitre of blood, if the number of red cells per microlitre is known.
     pub infected_per_microlitre: Option<PerMicrolitre>,
