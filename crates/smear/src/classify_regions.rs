@@ -16,7 +16,8 @@ const MAX_AREA: f32 = 2.3;
 const MIN_SOLIDITY: f32 = 0.8;
 /// Minimum support of a red cell's outline, see [`Candidate::support`].
 const MIN_SUPPORT: f32 = 0.2;
-/// Elongation from which a region is no cell but a line, such as a scale bar. The red cells in BBBC041's photographs reach 5.
+/// Elongation from which a region is not a cell but a line, such as a scale bar. Red cells in BBBC041's photographs
+/// reach 5.
 const LINE_LENGTH: f32 = 6.0;
 /// Maximum area of a platelet.
 const PLATELET_AREA: f32 = 0.35;

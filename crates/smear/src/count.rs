@@ -300,7 +300,8 @@ fn contents(
 }
 
 /// The counts of each patient, in the order of their names, or of all photographs together if no patient is known.
-/// `description` is that of the model that called the cells. The intervals include the finder's errors on composed photographs.
+/// `description` is that of the model that called the cells. The intervals include the finder's errors on composed
+/// photographs.
 ///
 /// # Errors
 /// [`Error::Metrics`] if the model's rates are invalid.

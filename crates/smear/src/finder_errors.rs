@@ -2,9 +2,10 @@
 
 use malaria_metrics::Interval;
 
-/// Odds of infection among all red cells, over those among the red cells found: `(q + e) / r`, where `r` and `q` are the shares
-/// of infected and of uninfected cells that are found, and `e` the number of other objects taken for red cells, per cell. The
-/// ends follow from the exact intervals of these shares on composed photographs (`odds_ratio` in `results/finder.json`).
+/// Odds of infection among all red cells, over those among the red cells found: `(q + e) / r`, where `r` and `q` are
+/// the shares of infected and of uninfected cells that are found, and `e` the number of other objects taken for red
+/// cells, per cell. The ends follow from the exact intervals of these shares on composed photographs (`odds_ratio` in
+/// `results/finder.json`).
 const ODDS_RATIO: Interval = Interval { low: 0.9977, high: 1.018 };
 
 /// What the interval of a patient includes, as text.
