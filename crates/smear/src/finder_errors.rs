@@ -6,7 +6,7 @@ use malaria_metrics::Interval;
 /// the shares of infected and of uninfected cells that are found, and `e` the number of other objects taken for red
 /// cells, per cell. The ends follow from the exact intervals of these shares on composed photographs (`odds_ratio` in
 /// `results/finder.json`).
-const ODDS_RATIO: Interval = Interval { low: 0.9977, high: 1.018 };
+const ODDS_RATIO: Interval = Interval { low: 0.9986, high: 1.0183 };
 
 /// What the interval of a patient includes, as text.
 pub(crate) const NOTE: &str =
