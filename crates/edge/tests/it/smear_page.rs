@@ -121,7 +121,13 @@ fn fields_are_read_corrected_reported_and_verified() {
     let cell = text(&mut tab, "#selected");
     assert!(cell.contains("Not infected"), "{cell}");
     let scale = "new DOMMatrix(document.querySelector('#sheet').style.transform).a";
-    assert!(tab.evaluate(scale).as_f64().unwrap() > 1.0);
+    let enlarged = tab.evaluate(scale);
+    assert!(enlarged.as_f64().unwrap() > 1.0);
+    // A wheel that turns sideways does not zoom.
+    let [x, y] = tab.middle("#stage");
+    let wheel = json!({ "type": "mouseWheel", "x": x, "y": y, "deltaX": 50, "deltaY": 0 });
+    tab.call("Input.dispatchMouseEvent", wheel);
+    assert_eq!(tab.evaluate(scale), enlarged);
     press(&mut tab, "ArrowRight");
     assert_ne!(text(&mut tab, "#selected"), cell);
     tab.evaluate("document.querySelector('#viewer-close').click()");
@@ -135,7 +141,8 @@ fn fields_are_read_corrected_reported_and_verified() {
     // A missed cell is added in the middle, judged not infected, and infected again. Another one, by a click, is undone; the key
     // for "not a red cell" then does not remove the first one.
     tab.evaluate("document.querySelector('#fields .field').click()");
-    for key in ["a", "Enter", "a", "n", "i"] {
+    tab.evaluate("const add = document.querySelector('#add'); add.focus(); add.click()");
+    for key in ["Enter", "a", "n", "i"] {
         press(&mut tab, key);
         settle(&mut tab);
     }
