@@ -270,6 +270,11 @@ fn fields_are_read_corrected_reported_and_verified() {
         check_accessibility(&mut paper);
         paper.screenshot(&format!("smear-report-{width}.png"));
     }
+    paper.call("Emulation.setEmulatedMedia", json!({ "media": "print" }));
+    let sizes =
+        "['dt', 'dd'].map((name) => parseFloat(getComputedStyle(document.querySelector(name)).fontSize))";
+    let sizes = paper.evaluate(sizes);
+    assert!(sizes[0].as_f64() < sizes[1].as_f64(), "labels are smaller than values: {sizes}");
     let printed = paper.call("Page.printToPDF", json!({ "preferCSSPageSize": true }));
     let pdf = STANDARD.decode(printed["data"].as_str().unwrap()).unwrap();
     if let Some(folder) = std::env::var_os("SCREENSHOTS") {
