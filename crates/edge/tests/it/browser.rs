@@ -110,8 +110,12 @@ impl Tab {
 
     /// Loads the page again, and waits until the expression `ready` is true.
     pub(crate) fn reload(&mut self, ready: &str) {
-        self.evaluate("window.isOld = true");
-        self.call("Page.reload", json!({}));
+        self.reload_by("location.reload()", ready);
+    }
+
+    /// Waits until a script has loaded the page again and the expression `ready` is true.
+    pub(crate) fn reload_by(&mut self, script: &str, ready: &str) {
+        self.evaluate(&format!("window.isOld = true; {script}; 0"));
         let condition = format!("!window.isOld && document.readyState === 'complete' && {ready}");
         for _ in 0..300 {
             // Scripts fail while a page is being left.

@@ -139,7 +139,13 @@ fn cells_are_corrected(mut tab: Tab, suspects: u64) -> Tab {
     let cell = text(&mut tab, "#selected");
     assert!(cell.contains("Not infected"), "{cell}");
     let scale = "new DOMMatrix(document.querySelector('#sheet').style.transform).a";
-    assert!(tab.evaluate(scale).as_f64().unwrap() > 1.0);
+    let enlarged = tab.evaluate(scale);
+    assert!(enlarged.as_f64().unwrap() > 1.0);
+    // A wheel that turns sideways does not zoom.
+    let [x, y] = tab.middle("#stage");
+    let wheel = json!({ "type": "mouseWheel", "x": x, "y": y, "deltaX": 50, "deltaY": 0 });
+    tab.call("Input.dispatchMouseEvent", wheel);
+    assert_eq!(tab.evaluate(scale), enlarged);
     press(&mut tab, "ArrowRight");
     assert_ne!(text(&mut tab, "#selected"), cell);
     tab.evaluate("document.querySelector('#viewer-close').click()");
@@ -153,7 +159,8 @@ fn cells_are_corrected(mut tab: Tab, suspects: u64) -> Tab {
     // A missed cell is added in the middle, judged not infected, and infected again. Another one, by a click, is undone; the key
     // for "not a red cell" then does not remove the first one.
     tab.evaluate("document.querySelector('#fields .field').click()");
-    for key in ["a", "Enter", "a", "n", "i"] {
+    tab.evaluate("const add = document.querySelector('#add'); add.focus(); add.click()");
+    for key in ["Enter", "a", "n", "i"] {
         press(&mut tab, key);
         settle(&mut tab);
     }
@@ -296,6 +303,11 @@ fn the_report_is_printed(path: &Path) {
         check_accessibility(&mut paper);
         paper.screenshot(&format!("smear-report-{width}.png"));
     }
+    paper.call("Emulation.setEmulatedMedia", json!({ "media": "print" }));
+    let sizes =
+        "['dt', 'dd'].map((name) => parseFloat(getComputedStyle(document.querySelector(name)).fontSize))";
+    let sizes = paper.evaluate(sizes);
+    assert!(sizes[0].as_f64() < sizes[1].as_f64(), "labels are smaller than values: {sizes}");
     let printed = paper.call("Page.printToPDF", json!({ "preferCSSPageSize": true }));
     let pdf = STANDARD.decode(printed["data"].as_str().unwrap()).unwrap();
     if let Some(folder) = std::env::var_os("SCREENSHOTS") {

@@ -244,7 +244,7 @@ function listen() {
   });
   document.addEventListener("keydown", galleryKey);
   document.addEventListener("keydown", reportingErrors(async (event) => {
-    const within = event.target.closest?.(".cell, #stage");
+    const within = at("viewer").open || event.target.closest?.(".cell");
     const control = event.ctrlKey || event.metaKey;
     const typing = event.target.matches?.("input, select");
     if (event.key.toLowerCase() !== "z" || event.altKey || event.shiftKey || typing || !(within || control)) return;
@@ -272,6 +272,8 @@ function listen() {
   window.addEventListener("beforeunload", (event) => {
     if (!at("progress").hidden || isSaving()) event.preventDefault();
   });
+  // A page that the browser kept while the person was elsewhere lacks what was saved meanwhile.
+  window.addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
   pressed("save-json", saveRecordFile);
   pressed("save-csv", saveCsv);
   pressed("save-photographs", savePhotographs);

@@ -41,11 +41,15 @@ export function detach(field) {
 function canvas(bitmap, [width, height], x, y, across, down) {
   const made = document.createElement("canvas");
   [made.width, made.height] = [width, height];
-  const context = made.getContext("2d");
+  // WebKit does not show a canvas in graphics memory again after it was taken out of the page.
+  const context = made.getContext("2d", { willReadFrequently: true });
   context.fillRect(0, 0, width, height);
   const scale = Math.min(width / across, height / down);
-  const [w, h] = [scale * across, scale * down];
-  context.drawImage(bitmap, x, y, across, down, (width - w) / 2, (height - h) / 2, w, h);
+  // The part inside the bitmap: WebKit draws nothing if some of it is outside.
+  const [left, top] = [Math.max(x, 0), Math.max(y, 0)];
+  const [w, h] = [Math.min(x + across, bitmap.width) - left, Math.min(y + down, bitmap.height) - top];
+  const place = [(width - scale * across) / 2 + scale * (left - x), (height - scale * down) / 2 + scale * (top - y)];
+  context.drawImage(bitmap, left, top, w, h, ...place, scale * w, scale * h);
   return made;
 }
 

@@ -94,8 +94,13 @@ async function drop(keys) {
   await Promise.all(dropped.map(({ end }) => end));
 }
 
+// As bytes: Safari stores no files in private windows.
 export async function savePhotograph(sha256, file) {
-  await put("photographs", sha256, file).catch(() => warn(base === null ? "storage.none" : "storage.full"));
+  try {
+    await put("photographs", sha256, { name: file.name, type: file.type, bytes: await file.arrayBuffer() });
+  } catch {
+    warn(base === null ? "storage.none" : "storage.full");
+  }
 }
 
 // The stored data; nothing if the browser stores nothing.
@@ -105,7 +110,10 @@ export async function restored() {
   return {
     records: await request("records", "readonly", (objects) => objects.getAll()),
     details: (await get("details", "details")) ?? {},
-    photograph: (sha256) => get("photographs", sha256),
+    photograph: async (sha256) => {
+      const stored = await get("photographs", sha256);
+      return stored && new File([stored.bytes], stored.name, { type: stored.type });
+    },
   };
 }
 

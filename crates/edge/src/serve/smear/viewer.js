@@ -196,15 +196,16 @@ async function addAt([x, y]) {
 
 function toggleAdding() {
   shown.adding = !shown.adding;
+  // Where Enter adds a cell; on the button, it would press the button.
+  if (shown.adding) at("stage").focus();
   draw();
 }
 
 const keyPressed = reportingErrors(async (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (!at("viewer").open || event.ctrlKey || event.metaKey || event.altKey) return;
   const key = event.key.toLowerCase();
   const direction = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
   const actions = {
-    // On a button, the key presses the button.
     enter: event.target === at("stage") && shown.adding ? () => addAt(middle()) : undefined,
     a: toggleAdding,
     "+": () => zoom(ZOOM),
@@ -295,13 +296,14 @@ export function startViewer() {
   });
   const area = at("stage");
   new ResizeObserver(resized).observe(area);
-  at("viewer").addEventListener("keydown", keyPressed);
+  // Safari gives the focus to no button that is clicked, so keys may be pressed on nothing.
+  document.addEventListener("keydown", keyPressed);
   area.addEventListener("pointerdown", pointerDown);
   area.addEventListener("pointermove", pointerMoved);
   for (const name of ["pointerup", "pointercancel"]) area.addEventListener(name, pointerUp);
   const wheel = (event) => {
     event.preventDefault();
-    zoom(event.deltaY < 0 ? 1.2 : 1 / 1.2, pointOf(event));
+    if (event.deltaY !== 0) zoom(event.deltaY < 0 ? 1.2 : 1 / 1.2, pointOf(event));
   };
   area.addEventListener("wheel", wheel, { passive: false });
 }
