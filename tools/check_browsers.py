@@ -157,7 +157,7 @@ def main():
     print(*missing, sep="\n", end="\n" if missing else "")
     for name, parts in NEEDED.items():
         for width in (390, 1280) if all(parts.values()) else ():
-            with tempfile.TemporaryDirectory() as folder:
+            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
                 server = subprocess.Popen([args.edge, "serve", "--port", "0"], stdout=subprocess.PIPE, text=True)
                 driver = start(name, Path(folder))
                 said = f"{name} {driver.capabilities['browserVersion']} at {width} px"
