@@ -228,7 +228,10 @@ def smear_rule(names, is_positive, scores, smear):
         return limit, threshold, blank, alarm[:DRAWS], find[:DRAWS]
 
     candidates = [count for count in chosen if count >= 10] or chosen
-    return rule(min(candidates, key=lambda count: rule(count, DRAWS)[0]), MILLION)
+    limits = {count: rule(count, DRAWS)[0] for count in candidates}
+    # With few draws, a limit is uncertain by some steps.
+    close = [count for count in candidates if limits[count] <= min(limits.values()) + 5]
+    return min((rule(count, MILLION) for count in close), key=lambda found: found[0])
 
 
 def patients(said, rows, is_positive, scores):
